@@ -1,0 +1,146 @@
+"""Every error of CIM: one hierarchy, mapped to the wire in one place (web/envelope.py for HTTP)."""
+
+from __future__ import annotations
+
+
+class CIMError(Exception):
+    """Something was refused or failed; the message is a sentence that a user may read.
+
+    :cvar code: the status code of the upstream API (UPSTREAM.md section 2.0)
+    """
+
+    code = "4000"
+    text = "Failure"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else self.text)
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user."""
+        return str(self.args[0])
+
+
+class InvalidField(CIMError):
+    """A value from outside is missing, mistyped or out of bounds; names the field."""
+
+    code = "3000"
+    text = "invalid argument"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"invalid argument: {field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class BadRequest(CIMError):
+    """An HTTP request that cannot be understood at all; carries the HTTP status that says so."""
+
+    code = "3000"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RepeatLogin(CIMError):
+    """The user has a live session already and the login policy refuses a second one."""
+
+    code = "5000"
+    text = "Repeat login, log out an account please!"
+
+
+class RateLimited(CIMError):
+    """The caller asks more often than it may, or more is queued than the bound allows."""
+
+    code = "6000"
+    text = "请求限流"
+
+
+class UserOffline(CIMError):
+    """The receiver has no live session, or none that the message could be written to."""
+
+    code = "7000"
+    text = "You selected user is offline!, please try again later!"
+
+
+class NoServerAvailable(CIMError):
+    """No living server can take a session."""
+
+    code = "7100"
+    text = "cim server is not available, please try again later!"
+
+
+class AccountMismatch(CIMError):
+    """No such account, or its name is another."""
+
+    code = "9100"
+    text = "The User information you have used is incorrect!"
+
+
+class Unavailable(CIMError):
+    """A part that CIM needs is away; what was asked may or may not have been done."""
+
+    text = "temporarily unavailable, please try again"
+
+
+class StoreUnavailable(Unavailable):
+    """Redis or SQLite did not answer in time or at all."""
+
+    text = "the store is not available, please try again"
+
+
+class RegistryUnavailable(Unavailable):
+    """ZooKeeper did not answer in time or at all."""
+
+    text = "the registry is not available, please try again"
+
+
+class LinkLost(Unavailable):
+    """The link to a server went away before it answered."""
+
+    text = "the server's link was lost, please try again"
+
+
+class CallTimeout(Unavailable):
+    """An answer did not come in time: whether it was done is unknown."""
+
+    text = "no answer in time, please try again"
+
+
+class ProtocolViolation(CIMError):
+    """Bytes that the wire protocol does not allow; the connection that sent them ends.
+
+    :cvar kind: the short name under which it is counted
+    """
+
+    kind = "protocol"
+
+
+class FrameTooLarge(ProtocolViolation):
+    """A frame announces more bytes than the limit."""
+
+    kind = "frame-too-large"
+
+
+class BadFrame(ProtocolViolation):
+    """A frame's length or content cannot be decoded."""
+
+    kind = "bad-frame"
+
+
+class BadLogin(ProtocolViolation):
+    """A first frame that is no login, or a second one that claims another id."""
+
+    kind = "bad-login"
+
+
+class HandshakeFailed(CIMError):
+    """The other end of a link did not prove that it knows the cluster's secret."""
+
+
+class RepeatedEnd(CIMError):
+    """An /offLine that repeats one just handled; the new session it would hit stays."""
+
+    code = "9000"
+    text = "already logged out"

@@ -1,0 +1,196 @@
+"""Frozen values that the layers hand each other."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any, Self
+
+from attrs import define, field, frozen
+
+from cim.ecim import InvalidField
+
+#: Account ids stay below this, so that JavaScript can hold them (DESIGN.md section 7).
+ID_LIMIT = 1 << 53
+MAX_NAME = 64
+
+
+def check_name(name: str, field_name: str = "userName") -> str:
+    """Return `name` when it can be a user's name: 1 to 64 characters, no controls, no surrogates.
+
+    :raises InvalidField: names `field_name` and says what is wrong
+    """
+    if not name or name.isspace():
+        raise InvalidField(field_name, "must not be blank")
+    if len(name) > MAX_NAME:
+        raise InvalidField(field_name, f"must have at most {MAX_NAME} characters, has {len(name)}")
+    for character in name:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise InvalidField(field_name, "must not contain control characters or surrogates")
+    return name
+
+
+def check_id(value: int, field_name: str) -> int:
+    """Return `value` when it can be an id: 1 to 2^53 - 1.
+
+    :raises InvalidField: names `field_name`
+    """
+    if not 0 < value < ID_LIMIT:
+        raise InvalidField(field_name, f"must be between 1 and {ID_LIMIT - 1}")
+    return value
+
+
+@frozen
+class Account:
+    """Someone who can log in."""
+
+    id: int
+    name: str
+
+
+def _split_address(text: str, what: str) -> tuple[str, int, int]:
+    parts = text.split(":")
+    if len(parts) != 3 or not parts[0]:
+        raise InvalidField(what, f"must be host:port:port, is {text[:80]!r}")
+    ports = []
+    for part in parts[1:]:
+        if not (part.isascii() and part.isdigit() and len(part) <= 5 and 0 < int(part) < 65536):
+            raise InvalidField(what, f"must be host:port:port, is {text[:80]!r}")
+        ports.append(int(part))
+    return parts[0], ports[0], ports[1]
+
+
+@frozen(order=True)
+class ServerAddress:
+    """Where a server is reached; its text form is its name in the registry (UPSTREAM.md section 4)."""
+
+    host: str
+    tcp_port: int
+    http_port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:tcp:http`.
+
+        :raises InvalidField: when it is anything else
+        """
+        return cls(*_split_address(text, "server address"))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.tcp_port}:{self.http_port}"
+
+
+@frozen(order=True)
+class RouteAddress:
+    """Where a route is reached; its text form is its name in the registry."""
+
+    host: str
+    http_port: int
+    link_port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:http:link`.
+
+        :raises InvalidField: when it is anything else
+        """
+        return cls(*_split_address(text, "route address"))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.http_port}:{self.link_port}"
+
+
+@frozen
+class NodeData:
+    """What our own nodes say of themselves in the registry; upstream's carry no data (DESIGN.md section 6)."""
+
+    version: str
+    incarnation: str
+    websocket: str = ""
+
+    def encode(self) -> bytes:
+        """The node's value: a JSON object."""
+        return json.dumps(
+            {"cim": self.version, "incarnation": self.incarnation, "websocket": self.websocket}, sort_keys=True
+        ).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self | None:
+        """Read a node's value; None when it is not one of ours."""
+        try:
+            loaded: Any = json.loads(value)
+            return cls(str(loaded["cim"]), str(loaded["incarnation"]), str(loaded.get("websocket", "")))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+@frozen
+class Place:
+    """A server during one run of its process: what a session record is valid with.
+
+    :param server: the server's registry name
+    :param incarnation: empty for a server that is upstream's
+    """
+
+    server: str
+    incarnation: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.server}/{self.incarnation}"
+
+
+@frozen
+class SessionRecord:
+    """What the store knows of a user's session or reservation.
+
+    :param owner: the token of the login that made it; only its holder may change or remove the record
+    :param live: False for a reservation that nobody claimed yet
+    :param since: when it was reserved or claimed, ms since 1970 on the store's clock
+    """
+
+    user: int
+    place: Place
+    owner: str
+    live: bool
+    since: int
+
+
+@frozen
+class LinkPeer:
+    """Who is at the other end of a link.
+
+    :param name: its registry name: `host:tcp:http` for a server, `host:http:link` for a route
+    """
+
+    name: str
+    incarnation: str
+    websocket: str = ""
+
+    @property
+    def place(self) -> Place:
+        """The peer as a place where sessions live."""
+        return Place(self.name, self.incarnation)
+
+
+@frozen
+class Candidate:
+    """A server that a login may be sent to.
+
+    :param sessions: how many sessions it holds, as far as the route knows
+    """
+
+    server: str
+    sessions: int = 0
+
+
+@define
+class Health:
+    """What `/health` answers: the parts by name, each with "" when well or a sentence saying what is wrong."""
+
+    parts: dict[str, str] = field(factory=dict)
+    facts: dict[str, Any] = field(factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part is well."""
+        return not any(self.parts.values())

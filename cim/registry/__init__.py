@@ -1,0 +1,1 @@
+"""The list of living servers and routes: ZooKeeper, in memory, or static."""

@@ -1,0 +1,99 @@
+"""Which server a login goes to: upstream's three ways and least loaded (UPSTREAM.md section 4)."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from zope.interface import implementer
+
+from cim.icim import IServerSelection
+from cim.model import Candidate
+
+
+@implementer(IServerSelection)
+class RoundRobin:
+    """One after the other."""
+
+    name = "round-robin"
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
+        """Return the next in turn; as upstream's, the first call gives the second."""
+        self._turn += 1
+        return candidates[self._turn % len(candidates)]
+
+
+@implementer(IServerSelection)
+class Random:
+    """Any, evenly.
+
+    :param random_below: gives a random integer below its argument
+    """
+
+    name = "random"
+
+    def __init__(self, random_below: Callable[[int], int]) -> None:
+        self._random_below = random_below
+
+    def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
+        """Return a random one."""
+        return candidates[self._random_below(len(candidates))]
+
+
+@implementer(IServerSelection)
+class LeastLoaded:
+    """The one with the fewest sessions."""
+
+    name = "least-loaded"
+
+    def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
+        """Return the one with the fewest sessions, the first by name among equals."""
+        return min(candidates, key=lambda candidate: candidate.sessions)
+
+
+def ring_hash(text: str) -> int:
+    """Return upstream's hash: the first 4 bytes of the MD5, little-endian."""
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:4], "little")
+
+
+@implementer(IServerSelection)
+class ConsistentHash:
+    """Upstream's TreeMap ring with two virtual nodes a server: the same user meets the same server."""
+
+    name = "consistent-hash"
+
+    def __init__(self) -> None:
+        self._servers: tuple[str, ...] = ()
+        self._points: list[int] = []
+        self._owners: list[int] = []
+
+    def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
+        """Return the owner of the first point at or after the user's hash."""
+        servers = tuple(candidate.server for candidate in candidates)
+        if servers != self._servers:
+            self._build(servers)
+        at = bisect_left(self._points, ring_hash(str(user)))
+        return candidates[self._owners[at if at < len(self._points) else 0]]
+
+    def _build(self, servers: tuple[str, ...]) -> None:
+        ring = {}
+        for index, server in enumerate(servers):
+            point = ring_hash(server)
+            for virtual in range(2):
+                ring[ring_hash(f"vir{point}{virtual}")] = index
+            ring[point] = index
+        self._servers = servers
+        self._points = sorted(ring)
+        self._owners = [ring[point] for point in self._points]
+
+
+def rendezvous(key: str, names: Sequence[str]) -> str:
+    """Return the name that highest-random-weight hashing gives `key`; only keys of a name that goes move.
+
+    :param names: at least one
+    """
+    return max(names, key=lambda name: hashlib.blake2b(f"{key}\0{name}".encode(), digest_size=8).digest())

@@ -1,0 +1,1 @@
+"""Holds the long connections of the users."""

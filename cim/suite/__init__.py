@@ -1,0 +1,1 @@
+"""A server and a route in one process."""

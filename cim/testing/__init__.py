@@ -1,0 +1,1 @@
+"""Fakes and harnesses for tests and benchmarks; nothing in the product imports them."""

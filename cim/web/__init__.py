@@ -1,0 +1,1 @@
+"""HTTP habits that both daemons share."""

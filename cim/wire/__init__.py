@@ -1,0 +1,1 @@
+"""Bytes, frames and packets: everything about the wire that needs no socket (DESIGN.md section 4)."""
