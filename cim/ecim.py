@@ -102,6 +102,12 @@ class LinkLost(Unavailable):
     text = "the server's link was lost, please try again"
 
 
+class Unreachable(Unavailable):
+    """No connection could be made: nothing was sent, so nothing was done."""
+
+    text = "no connection could be made, please try again"
+
+
 class CallTimeout(Unavailable):
     """An answer did not come in time: whether it was done is unknown."""
 
