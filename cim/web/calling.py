@@ -1,0 +1,235 @@
+"""JSON calls over HTTP that answer with upstream's envelope: clients to routes, routes to upstream's servers.
+
+What a failed call means is the caller's to act on, so there are three kinds: Unreachable (nothing was sent),
+CallTimeout and any other Unavailable (it may or may not have been done), and an envelope whose code is not 9000
+(it was refused).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import frozen
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from cim.ecim import (
+    AccountMismatch,
+    BadRequest,
+    CallTimeout,
+    CIMError,
+    InvalidField,
+    NoServerAvailable,
+    RateLimited,
+    RepeatLogin,
+    Unavailable,
+    Unreachable,
+    UserOffline,
+)
+
+SUCCESS = "9000"
+#: What an answer may weigh, bytes.
+MAX_BODY = 256 * 1024
+#: Longest wait for a connection and for an answer, seconds.
+CONNECT_SECONDS = 3.0
+CALL_SECONDS = 10.0
+
+_REFUSALS = {error.code: error for error in (RepeatLogin, RateLimited, UserOffline, NoServerAvailable, AccountMismatch)}
+
+
+@frozen
+class Envelope:
+    """What the upstream API answers with (UPSTREAM.md section 2.0).
+
+    :param data: `dataBody`, as JSON gives it
+    """
+
+    code: str
+    message: str
+    data: Any = None
+
+    def result(self) -> Any:
+        """Return the data of a call that succeeded.
+
+        :raises CIMError: the one that belongs to the code, with the message that came
+        """
+        if self.code == SUCCESS:
+            return self.data
+        message = self.message or None
+        if self.code in _REFUSALS:
+            raise _REFUSALS[self.code](message)
+        if self.code == InvalidField.code:
+            raise BadRequest(200, message or InvalidField.text)
+        error = CIMError(message)
+        error.code = self.code
+        raise error
+
+
+class JSONCalls:
+    """Makes calls over connections of its own that are kept open for the next one.
+
+    :param reactor: connects, and is the clock of the timeouts
+    :param agent: makes the requests instead of an Agent on a pool of our own
+    :param timeout: longest time from a call to the end of its answer, seconds
+    :param max_body: largest answer, bytes
+    """
+
+    def __init__(
+        self, reactor: Any, *, agent: IAgent | None = None, timeout: float = CALL_SECONDS, max_body: int = MAX_BODY
+    ) -> None:
+        self._clock = reactor
+        self._timeout = timeout
+        self._max_body = max_body
+        self._pool: HTTPConnectionPool | None = None
+        if agent is None:
+            self._pool = HTTPConnectionPool(reactor)
+            self._pool.maxPersistentPerHost = 32
+            # Shorter than servers keep them (Tomcat: 20 s), so that no call goes down with a connection just ending.
+            self._pool.cachedConnectionTimeout = 10
+            agent = Agent(reactor, connectTimeout=CONNECT_SECONDS, pool=self._pool)
+        self._http = HTTPClient(agent, data_to_body_producer=_Body)
+
+    def post(self, url: str, obj: Any) -> Deferred[Envelope]:
+        """Send `obj` as JSON and return what is answered, whatever its code.
+
+        :raises InvalidField: `obj` holds a lone surrogate
+        :raises Unreachable: no connection: nothing was sent
+        :raises CallTimeout: no answer in time: unknown whether it was done
+        :raises Unavailable: the connection was lost, or the answer is no envelope: unknown likewise
+        """
+        return self._call("POST", url, obj)
+
+    def get(self, url: str) -> Deferred[Envelope]:
+        """Ask with GET; as `post` otherwise."""
+        return self._call("GET", url, None)
+
+    def close(self) -> Deferred[None]:
+        """Close the idle connections; fires when they are gone."""
+        if self._pool is None:
+            return succeed(None)
+        return self._pool.closeCachedConnections()
+
+    def _call(self, method: str, url: str, obj: Any) -> Deferred[Envelope]:
+        def timed_out(_: object, seconds: float) -> Envelope:
+            raise CallTimeout(f"{url} gave no answer within {seconds:g} s")
+
+        return Deferred.fromCoroutine(self._exchange(method, url, obj)).addTimeout(
+            self._timeout, self._clock, timed_out
+        )
+
+    async def _exchange(self, method: str, url: str, obj: Any) -> Envelope:
+        try:
+            body = None if obj is None else json.dumps(obj, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InvalidField("text", "must not contain lone surrogates")
+        headers = Headers({} if body is None else {"Content-Type": ["application/json; charset=utf-8"]})
+        try:
+            response: IResponse = await self._http.request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._clock,
+            )
+            answer = await _read(response, self._max_body)
+        except ConnectingCancelledError:
+            raise CancelledError()
+        except (ConnectError, DNSLookupError) as error:
+            raise Unreachable(f"{url} cannot be reached: {_reason(error)}")
+        except ResponseFailed as error:
+            if error.reasons[0].check(CancelledError):
+                raise CancelledError()
+            raise Unavailable(f"{url}: the connection was lost before the answer: {_reason(error.reasons[0].value)}")
+        return _decode(url, response.code, answer)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _decode(url: str, status: int, body: bytes) -> Envelope:
+    try:
+        loaded = json.loads(body)
+    except (ValueError, RecursionError):
+        loaded = None
+    if not isinstance(loaded, dict) or not ("code" in loaded or status == 200):
+        raise Unavailable(f"{url} answered with HTTP status {status} and no envelope")
+    # Upstream sends no code with an error that was made from a text alone.
+    code, message = loaded.get("code"), loaded.get("message")
+    return Envelope(
+        str(code) if code is not None else CIMError.code,
+        str(message) if message is not None else "",
+        loaded.get("dataBody"),
+    )
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A request's body, written at once: treq's own takes reactor turns from the global reactor."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to resume."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to stop."""
+
+
+class _Answer(Protocol):
+    """Gathers an answer's body up to a bound; losing the connection is how the rest is refused."""
+
+    def __init__(self, max_body: int) -> None:
+        self._room = max_body
+        self._parts: list[bytes] = []
+        self.done: Deferred[bytes] = Deferred(lambda _: self._abandon(CancelledError()))
+
+    def dataReceived(self, data: bytes) -> None:
+        self._room -= len(data)
+        if self._room < 0:
+            self._abandon(Unavailable("an answer is larger than allowed"))
+        else:
+            self._parts.append(data)
+
+    def _abandon(self, error: Exception) -> None:
+        self._parts.clear()
+        if self.transport is not None:
+            self.transport.loseConnection()
+        if not self.done.called:
+            self.done.errback(error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._parts))
+        else:
+            self.done.errback(ResponseFailed([reason]))
+
+
+def _read(response: IResponse, max_body: int) -> Deferred[bytes]:
+    answer = _Answer(max_body)
+    response.deliverBody(answer)
+    return answer.done
