@@ -135,6 +135,7 @@ class ILink(Interface):
     """One end of a live link between a server and a route (DESIGN.md section 6)."""
 
     peer: LinkPeer = Attribute("Who is at the other end.")
+    queued: int = Attribute("Bytes that were sent and wait for the peer's credit; 0 for a link in memory.")
 
     def send(item: Item) -> bool:
         """Send an item after all sent before; those of one reactor turn go in one batch.

@@ -86,6 +86,7 @@ PONGS: Mapping[Generation, bytes] = {
     Generation.W1: encode_frame(v1_pb2.Frame(text="pong", user_id=0, type=W1_PING).SerializeToString()),
     Generation.W2: encode_frame(Packet(text="pong", command=PING).SerializeToString()),
 }
+LOGIN_COMMANDS: Mapping[Generation, int] = {Generation.W1: W1_LOGIN, Generation.W2: LOGIN_REQUEST}
 PING_COMMANDS: Mapping[Generation, int] = {Generation.W1: W1_PING, Generation.W2: PING}
 
 
