@@ -78,6 +78,12 @@ class AccountMismatch(CIMError):
     text = "The User information you have used is incorrect!"
 
 
+class Misdirected(CIMError):
+    """A client was sent to a server's address that cannot be right; the operator has to change an option."""
+
+    code = "3000"
+
+
 class Unavailable(CIMError):
     """A part that CIM needs is away; what was asked may or may not have been done."""
 
