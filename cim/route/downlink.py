@@ -1,0 +1,72 @@
+"""What the route hears on its links to servers (DESIGN.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cim.icim import ILink, ILinkUser
+from cim.route.calls import LinkCalls
+from cim.route.leases import Leases
+from cim.route.presence import Presence
+from cim.wire.link_pb2 import Item
+
+
+@implementer(ILinkUser)
+class Downlink:
+    """The route's end of all its links.
+
+    :param refused: called with a short name for what was not understood
+    """
+
+    _log = Logger()
+
+    def __init__(self, presence: Presence, leases: Leases, calls: LinkCalls, refused: Callable[[str], None]) -> None:
+        self._presence = presence
+        self._leases = leases
+        self._calls = calls
+        self._refused = refused
+        #: Called when a server's snapshot is complete or a server is gone.
+        self.on_change: list[Callable[[], None]] = []
+
+    def link_up(self, link: ILink) -> None:
+        """A server is linked."""
+        self._log.info("server {server} is linked", server=link.peer.name)
+        self._leases.linked(self._presence.link_up(link))
+
+    def link_down(self, link: ILink, reason: str) -> None:
+        """A server's link is gone."""
+        self._log.info("link to server {server} is gone: {reason}", server=link.peer.name, reason=reason)
+        host = self._presence.link_down(link)
+        self._calls.link_down(link)
+        if host is not None:
+            self._leases.lost(host)
+        self._changed()
+
+    def link_received(self, link: ILink, item: Item) -> None:
+        """Note what a server says."""
+        kind = item.WhichOneof("item")
+        if kind == "outcome":
+            self._calls.answered(item.outcome)
+            return
+        host = self._presence.host_of(link)
+        if host is None:
+            return
+        if kind == "opened":
+            opened = item.opened
+            self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home)
+        elif kind == "closed":
+            self._presence.closed(host, item.closed.session, item.closed.home)
+        elif kind == "snapshot_begin":
+            self._presence.snapshot_begin(host)
+        elif kind == "snapshot_end":
+            self._presence.snapshot_end(host)
+            self._changed()
+        else:
+            self._refused("unknown-link-item")
+
+    def _changed(self) -> None:
+        for listener in self.on_change:
+            listener()
