@@ -1,0 +1,83 @@
+# The front door. `make run` serves this machine with nothing else installed; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Rewritten when the dependencies were installed: for running, and for developing on top.
+READY := $(VENV)/ready
+DEVELOPMENT := $(VENV)/ready-for-development
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export NAME ROUTE ADVERTISE
+OPTIONS ?=
+TESTS ?= tests
+
+help:
+	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines'
+	@echo 'make client NAME=alice        a terminal client; ROUTE=http://<host>:8083 joins another machine'
+	@echo 'make test                     lint, types, generated code and all tests; TESTS=tests.wire for some of them'
+	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
+	@echo 'make bench                    the load generator on a cluster of its own; OPTIONS=--help for more'
+	@echo 'make lint, types, proto, check-proto, venv, clean, distclean'
+
+venv: $(READY)
+
+$(READY): setup.cfg constraints.txt
+	@PYTHON="$(PYTHON)" .ci/packages venv
+	@test -x $(BIN)/pip || { rm -rf $(VENV); echo 'making $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@echo 'installing what CIM needs into $(VENV)'
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEVELOPMENT): $(READY)
+	@echo 'installing what developing needs into $(VENV)'
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# exec: Ctrl-C and `kill` reach the daemon itself, and make has nothing to report when it ended well.
+run: $(READY)
+	@exec $(BIN)/twistd -n cim $(if $(ADVERTISE),--advertise "$$ADVERTISE") $(OPTIONS)
+
+client: $(READY)
+	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }
+	@exec $(BIN)/twistd cim-client --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(OPTIONS)
+
+cluster: $(READY)
+	@.ci/packages cluster
+	@exec $(BIN)/python -m bench cluster $(OPTIONS)
+
+bench: $(READY)
+	@.ci/packages cluster
+	@exec $(BIN)/python -m bench load --own-cluster $(OPTIONS)
+
+test: $(DEVELOPMENT)
+	@.ci/packages tests
+	@MAKE="$(MAKE) --no-print-directory" $(BIN)/python .ci/tests $(TESTS)
+
+lint: $(DEVELOPMENT)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DEVELOPMENT)
+	@$(BIN)/mypy
+
+PROTOC = $(BIN)/python -m grpc_tools.protoc --proto_path=proto $(sort $(wildcard proto/*.proto))
+
+proto: $(DEVELOPMENT)
+	@$(PROTOC) --python_out=cim/wire --pyi_out=cim/wire
+
+check-proto: $(DEVELOPMENT)
+	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && $(PROTOC) --python_out="$$made" --pyi_out="$$made" && \
+	for file in "$$made"/* cim/wire/*_pb2.py cim/wire/*_pb2.pyi; do \
+		name=$$(basename "$$file"); cmp "$$made/$$name" "cim/wire/$$name" || exit 1; \
+	done || { echo 'cim/wire does not match proto/: make proto'; exit 1; }
+
+# What runs, tests and tools leave; a chat's data, too, when it lies in ./var.
+clean:
+	rm -rf var build dist *.egg-info _trial_temp* twistd*.pid twistd.log .mypy_cache .ruff_cache .hypothesis
+	rm -f twisted/plugins/dropin.cache
+	find cim bench tests twisted examples -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+.PHONY: help venv run client cluster bench test lint types proto check-proto clean distclean
