@@ -1,0 +1,68 @@
+"""The cluster's secret, and the keys that are derived from it, one for each purpose (DESIGN.md section 6)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from cim.ecim import InvalidField
+
+PURPOSES = frozenset({"link", "ticket", "token", "http"})
+MIN_SECRET = 16
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """Return the 32-byte key for that purpose; one tells nothing of another or of the secret.
+
+    :param purpose: one of PURPOSES
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"no key is derived for {purpose!r}")
+    return HKDF(SHA256(), 32, salt=None, info=b"cim 1 " + purpose.encode()).derive(secret)
+
+
+def read_secret(path: str | Path) -> bytes:
+    """Return the secret that a file holds, without white space around it.
+
+    :raises InvalidField: the file cannot be read, or holds less than 16 bytes
+    """
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise InvalidField("secret file", f"{str(path)!r} cannot be read: {error.strerror}")
+    if len(secret) < MIN_SECRET:
+        raise InvalidField(
+            "secret file",
+            f"{str(path)!r} must hold at least {MIN_SECRET} bytes, holds {len(secret)} without white space",
+        )
+    return secret
+
+
+def make_secret_file(path: str | Path, random_bytes: Callable[[int], bytes]) -> bytes:
+    """Return the secret in that file, made now (mode 0600) when there is no such file; two calls at once make one.
+
+    :raises InvalidField: the file there cannot be read or holds no secret, or none can be made
+    """
+    path = Path(path)
+    fresh = path.with_name(f"{path.name}.{random_bytes(8).hex()}")
+    try:
+        if not path.exists():
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(random_bytes(32).hex().encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                # A link and no rename: whoever comes second keeps the first one's secret.
+                with suppress(FileExistsError):
+                    os.link(fresh, path)
+            finally:
+                os.unlink(fresh)
+    except OSError as error:
+        raise InvalidField("secret file", f"{str(path)!r} cannot be made: {error.strerror}")
+    return read_secret(path)

@@ -1,0 +1,174 @@
+"""How the two ends of a link prove to each other that they know the cluster's secret (DESIGN.md section 6).
+
+The server dials:
+
+    dialer                                        acceptor
+    Hello(version, name, incarnation, nonce)  ->
+                                              <-  Challenge(version, name, incarnation, nonce)
+    Proof("dialer", all of the above)         ->
+                                              <-  Proof("acceptor", all of the above)
+
+Either end may answer Refused instead, and then ends the connection. A proof covers everything that both have said and
+the role of who proves, so one that was seen before, or is sent back to its maker, proves nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import typing
+
+from google.protobuf.message import DecodeError
+
+from cim.ecim import HandshakeFailed
+from cim.model import LinkPeer
+from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
+
+VERSION = 1
+NONCE_BYTES = 32
+#: No frame of a handshake is larger.
+MAX_HANDSHAKE_FRAME = 4096
+
+_LABEL = b"cim link handshake"
+_MAX_NAME = 300
+
+
+class LinkHandshake(typing.Protocol):
+    """One end of a handshake.
+
+    A typing.Protocol: both ends are internal, nobody asks at run time.
+    """
+
+    @property
+    def peer(self) -> LinkPeer | None:
+        """Who is at the other end, once it has proven it."""
+
+    def begin(self) -> bytes:
+        """Return what this end sends first; empty when it waits."""
+
+    def receive(self, body: bytes) -> bytes:
+        """Take what the other end sent and return the answer; empty when there is none.
+
+        :raises HandshakeFailed: the message is fit to be sent to the other end
+        """
+
+
+def refusal(reason: str) -> bytes:
+    """Return the body that ends a handshake."""
+    return Handshake(refused=Refused(reason=reason)).SerializeToString()
+
+
+def _proof(key: bytes, role: bytes, hello: Hello, challenge: Challenge) -> bytes:
+    said = (
+        _LABEL,
+        role,
+        str(hello.version).encode(),
+        str(challenge.version).encode(),
+        hello.name.encode(),
+        challenge.name.encode(),
+        hello.incarnation.encode(),
+        challenge.incarnation.encode(),
+        hello.nonce,
+        challenge.nonce,
+        hello.websocket.encode(),
+    )
+    return hmac.digest(key, b"".join(len(part).to_bytes(4, "big") + part for part in said), "sha256")
+
+
+def _read(body: bytes, wanted: str) -> Handshake:
+    try:
+        said = Handshake.FromString(body)
+    except (DecodeError, UnicodeDecodeError):
+        raise HandshakeFailed("not a handshake")
+    step = said.WhichOneof("step")
+    if step == "refused":
+        raise HandshakeFailed(f"refused by the other end: {said.refused.reason[:200]!r}")
+    if step != wanted:
+        raise HandshakeFailed(f"{wanted} was expected")
+    return said
+
+
+def _check_introduction(said: Hello | Challenge, own_nonce: bytes) -> None:
+    if said.version != VERSION:
+        raise HandshakeFailed(f"version {VERSION} is spoken here, not {said.version}")
+    if not 0 < len(said.name) <= _MAX_NAME or not 0 < len(said.incarnation) <= _MAX_NAME:
+        raise HandshakeFailed("a name or incarnation is missing or too long")
+    if len(said.nonce) != NONCE_BYTES or said.nonce == own_nonce:
+        raise HandshakeFailed("the nonce is not a fresh one")
+
+
+def _check_proof(said: Proof, expected: bytes) -> None:
+    if not hmac.compare_digest(said.proof, expected):
+        raise HandshakeFailed("the proof is wrong")
+
+
+class DialerHandshake:
+    """The server's end.
+
+    :param nonce: 32 random bytes, used once
+    :param expected: the registry name of the route that was dialed; another one's answer is refused
+    """
+
+    def __init__(self, key: bytes, own: LinkPeer, nonce: bytes, expected: str) -> None:
+        self.peer: LinkPeer | None = None
+        self._key = key
+        self._expected = expected
+        self._hello = Hello(
+            version=VERSION, name=own.name, incarnation=own.incarnation, nonce=nonce, websocket=own.websocket
+        )
+        self._challenge: Challenge | None = None
+
+    def begin(self) -> bytes:
+        """Return the Hello."""
+        return Handshake(hello=self._hello).SerializeToString()
+
+    def receive(self, body: bytes) -> bytes:
+        """Answer the Challenge, then check the Proof.
+
+        :raises HandshakeFailed: the message is fit to be sent to the other end
+        """
+        if self._challenge is None:
+            challenge = _read(body, "challenge").challenge
+            _check_introduction(challenge, self._hello.nonce)
+            if challenge.name != self._expected:
+                raise HandshakeFailed(f"{self._expected} was dialed, but {challenge.name!r} answered")
+            self._challenge = challenge
+            proof = _proof(self._key, b"dialer", self._hello, challenge)
+            return Handshake(proof=Proof(proof=proof)).SerializeToString()
+        expected = _proof(self._key, b"acceptor", self._hello, self._challenge)
+        _check_proof(_read(body, "proof").proof, expected)
+        self.peer = LinkPeer(self._challenge.name, self._challenge.incarnation)
+        return b""
+
+
+class AcceptorHandshake:
+    """The route's end.
+
+    :param nonce: 32 random bytes, used once
+    """
+
+    def __init__(self, key: bytes, own: LinkPeer, nonce: bytes) -> None:
+        self.peer: LinkPeer | None = None
+        self._key = key
+        self._challenge = Challenge(version=VERSION, name=own.name, incarnation=own.incarnation, nonce=nonce)
+        self._hello: Hello | None = None
+
+    def begin(self) -> bytes:
+        """Return nothing: the dialer speaks first."""
+        return b""
+
+    def receive(self, body: bytes) -> bytes:
+        """Answer the Hello, then check the Proof and answer it with the own one.
+
+        :raises HandshakeFailed: the message is fit to be sent to the other end
+        """
+        if self._hello is None:
+            hello = _read(body, "hello").hello
+            _check_introduction(hello, self._challenge.nonce)
+            if len(hello.websocket) > _MAX_NAME:
+                raise HandshakeFailed("the WebSocket address is too long")
+            self._hello = hello
+            return Handshake(challenge=self._challenge).SerializeToString()
+        _check_proof(_read(body, "proof").proof, _proof(self._key, b"dialer", self._hello, self._challenge))
+        self.peer = LinkPeer(self._hello.name, self._hello.incarnation, self._hello.websocket)
+        proof = _proof(self._key, b"acceptor", self._hello, self._challenge)
+        return Handshake(proof=Proof(proof=proof)).SerializeToString()

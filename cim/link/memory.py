@@ -1,0 +1,194 @@
+"""Links within one process: pairs of objects that deliver in the next reactor turn (DESIGN.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cim.icim import ILink, ILinkUser
+from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
+from cim.model import LinkPeer
+from cim.wire.link_pb2 import Item
+
+#: Seconds until a lost pair is replaced.
+RETRY = 0.2
+
+
+@implementer(ILink)
+class MemoryLink:
+    """One end of a pair. Items are handed over as they are: neither end may change one."""
+
+    _log = Logger()
+
+    def __init__(self, pair: _Pair, user: ILinkUser, peer: LinkPeer) -> None:
+        self.peer = peer
+        self.user = user
+        self.other: MemoryLink
+        self.queue: list[Item] = []
+        self.queued = 0
+        self._pair = pair
+
+    def send(self, item: Item) -> bool:
+        """Send an item after all sent before; False when it was dropped or the link is not up."""
+        pair = self._pair
+        if not pair.up:
+            return False
+        size = item.ByteSize()
+        queued = self.queued + size
+        if size > MAX_ITEM:
+            pair.note_dropped()
+            return False
+        if queued > QUEUE:
+            if item.HasField("deliver"):
+                pair.note_dropped()
+                return False
+            if queued > CONTROL_QUEUE:
+                pair.note_dropped()
+                self.lose("the queue to the other end is full")
+                return False
+        self.queued = queued
+        self.queue.append(item)
+        pair.schedule()
+        return True
+
+    def lose(self, reason: str) -> None:
+        """End the link; what this end sent is still delivered, and nothing more to this end."""
+        self._pair.lose(self, reason)
+
+    def deliver(self) -> None:
+        """Hand what was sent to the other end's user."""
+        queue, self.queue = self.queue, []
+        self.queued = 0
+        for item in queue:
+            if self._pair.lost_by is self.other:
+                break
+            try:
+                self.other.user.link_received(self.other, item)
+            except Exception:
+                self._log.failure("An item from {peer} was not handled", peer=self.other.peer.name)
+
+
+class _Pair:
+    def __init__(self, reactor: IReactorTime, gone: Callable[[], None] | None, dropped: Callable[[], None] | None):
+        self.up = True
+        self.lost_by: MemoryLink | None = None
+        self.ends: tuple[MemoryLink, MemoryLink]
+        self._reactor = reactor
+        self._gone = gone
+        self._dropped = dropped
+        self._reason = ""
+        self._call: IDelayedCall | None = reactor.callLater(0, self._begin)
+
+    def note_dropped(self) -> None:
+        if self._dropped is not None:
+            self._dropped()
+
+    def schedule(self) -> None:
+        if self._call is None:
+            self._call = self._reactor.callLater(0, self._turn)
+
+    def lose(self, link: MemoryLink, reason: str) -> None:
+        if self.up:
+            self.up = False
+            self.lost_by = link
+            self._reason = reason
+            self.schedule()
+
+    def _begin(self) -> None:
+        self._call = None
+        for end in self.ends:
+            end.user.link_up(end)
+        if not self.up or any(end.queue for end in self.ends):
+            self.schedule()
+
+    def _turn(self) -> None:
+        self._call = None
+        # An end that was lost in this very turn still has a turn of its own: link_down comes later than lose().
+        ended = not self.up
+        for end in self.ends:
+            end.deliver()
+        if ended:
+            for end in self.ends:
+                end.user.link_down(end, self._reason)
+            if self._gone is not None:
+                self._gone()
+
+
+def connect(
+    reactor: IReactorTime,
+    server_user: ILinkUser,
+    server_peer: LinkPeer,
+    route_user: ILinkUser,
+    route_peer: LinkPeer,
+    gone: Callable[[], None] | None = None,
+    dropped: Callable[[], None] | None = None,
+) -> tuple[MemoryLink, MemoryLink]:
+    """Link a server and a route; both are told in the next turn.
+
+    :param gone: called after both were told that the link is down
+    :param dropped: called for every item that a full queue did not take
+    :returns: the server's end (its `peer` is the route) and the route's
+    """
+    pair = _Pair(reactor, gone, dropped)
+    at_server = MemoryLink(pair, server_user, route_peer)
+    at_route = MemoryLink(pair, route_user, server_peer)
+    at_server.other, at_route.other = at_route, at_server
+    pair.ends = at_route, at_server
+    return at_server, at_route
+
+
+class MemoryLinks(Service):
+    """Keeps one pair of ends alive while it runs.
+
+    :param dropped: called for every item that a full queue did not take
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        server_user: ILinkUser,
+        server_peer: LinkPeer,
+        route_user: ILinkUser,
+        route_peer: LinkPeer,
+        dropped: Callable[[], None] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._arguments = (server_user, server_peer, route_user, route_peer)
+        self._dropped = dropped
+        self._ends: tuple[MemoryLink, MemoryLink] | None = None
+        self._retry: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Link the two."""
+        super().startService()
+        self._connect()
+
+    def stopService(self) -> Deferred[None]:
+        """End the link; what was sent is still delivered. Fires when both were told."""
+        super().stopService()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._ends is None:
+            return succeed(None)
+        self._stopped = Deferred()
+        self._ends[0].lose("the suite stops")
+        return self._stopped
+
+    def _connect(self) -> None:
+        self._retry = None
+        self._ends = connect(self._reactor, *self._arguments, gone=self._gone, dropped=self._dropped)
+
+    def _gone(self) -> None:
+        self._ends = None
+        if self._stopped is not None:
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
+        elif self.running:
+            self._retry = self._reactor.callLater(RETRY, self._connect)

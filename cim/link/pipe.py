@@ -1,0 +1,179 @@
+"""The established link, without its transport: batches, credit, heartbeats, silence (DESIGN.md section 6).
+
+What one end sends within a reactor turn goes out as one Batch (several when it is much). Each end tells the other, as
+a running total, how many bytes of its batches it has handled; at most WINDOW bytes are under way unhandled, the rest
+waits in a bounded queue. Batches without items are neither counted nor held back: they carry the totals, so credit
+cannot deadlock, and serve as heartbeats.
+
+Both ends count seconds by ticks and not by the clock: a process that was stopped for a while has not heard its
+peer either, but has no reason to call it dead.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+
+from cim.ecim import BadFrame
+from cim.wire.framing import encode_varint
+from cim.wire.link_pb2 import Batch, Item
+
+#: A batch takes no further item beyond this many bytes; several smaller ones are handled more evenly than one large.
+BATCH = 256 * 1024
+#: Bytes of batches under way that the peer has not handled.
+WINDOW = 2 * 1024 * 1024
+#: An item may make a batch of its own up to this size. The peer tells its total whenever half a window is untold, so
+#: that what is untold never keeps even the largest item back.
+MAX_ITEM = WINDOW // 2 - 64
+#: The largest frame that a peer may send: its batches, and room to grow.
+MAX_FRAME = 2 * 1024 * 1024
+#: The queue's bound for what is dropped when the peer is slow (Deliver), bytes.
+QUEUE = 8 * 1024 * 1024
+#: The queue's bound for all else; without it the two ends would disagree, so beyond this the link is over.
+CONTROL_QUEUE = 64 * 1024 * 1024
+#: Ticks without sending before a heartbeat is due, and without hearing anything before the peer is dead.
+HEARTBEAT_TICKS = 3
+SILENCE_TICKS = 10
+
+_ENTRY = b"\x0a"  # field 1 of Batch, length-delimited
+_CONSUMED = b"\x10"  # field 2 of Batch, varint
+_HEADS = tuple(_ENTRY + encode_varint(size) for size in range(1024))
+
+
+class Pipe:
+    """One end of an established link; whoever owns it writes what `take` returns and calls `tick` every second."""
+
+    __slots__ = (
+        "_acknowledged",
+        "_consumed",
+        "_idle",
+        "_queue",
+        "_queued",
+        "_sent",
+        "_silence",
+        "_told",
+        "overflowed",
+    )
+
+    def __init__(self) -> None:
+        #: Whether an item had to be dropped without which the two ends disagree: the link must end.
+        self.overflowed = False
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._sent = 0  # bytes of batches with items that were taken so far
+        self._acknowledged = 0  # how many of them the peer has handled
+        self._consumed = 0  # bytes of the peer's batches with items that were handled here
+        self._told = 0  # how many of them the peer knows of
+        self._idle = 0
+        self._silence = 0
+
+    def send(self, item: Item) -> bool:
+        """Queue an item; False when it was dropped because the queue is full or the item over MAX_ITEM."""
+        body = item.SerializeToString()
+        size = len(body)
+        queued = self._queued
+        if size > 1023:
+            if size > MAX_ITEM:
+                return False
+            entry = _ENTRY + encode_varint(size) + body
+        else:
+            entry = _HEADS[size] + body
+        queued += len(entry)
+        if queued > QUEUE:
+            if item.HasField("deliver"):
+                return False
+            if queued > CONTROL_QUEUE:
+                self.overflowed = True
+                return False
+        self._queued = queued
+        self._queue.append(entry)
+        return True
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be taken."""
+        return self._queued
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes under way that the peer has not told to have handled."""
+        return self._sent - self._acknowledged
+
+    @property
+    def due(self) -> bool:
+        """Whether `take` may have something to write."""
+        return self._queued > 0 or self._consumed - self._told >= WINDOW // 2 or self._idle >= HEARTBEAT_TICKS
+
+    @property
+    def dead(self) -> bool:
+        """Whether the peer was silent for too long."""
+        return self._silence >= SILENCE_TICKS
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """Return the batches to write now, as far as credit goes: each framed, with its number of items."""
+        batches: list[tuple[int, bytes]] = []
+        while self._queued:
+            count, items = self._take_items()
+            if not count:
+                break
+            batches.append((count, self._frame(items)))
+        if not batches and (self._consumed - self._told >= WINDOW // 2 or self._idle >= HEARTBEAT_TICKS):
+            batches.append((0, self._frame(b"")))
+        return batches
+
+    def _take_items(self) -> tuple[int, bytes]:
+        queue = self._queue
+        credit = WINDOW - (self._sent - self._acknowledged) - 16  # 16: room for the total
+        if self._queued <= credit and self._queued <= BATCH:
+            count = len(queue)
+            items = b"".join(queue)
+            queue.clear()
+            self._queued = 0
+            return count, items
+        entries: list[bytes] = []
+        size = 0
+        while queue and size + len(queue[0]) <= credit and (not entries or size + len(queue[0]) <= BATCH):
+            entry = queue.popleft()
+            entries.append(entry)
+            size += len(entry)
+        self._queued -= size
+        return len(entries), b"".join(entries)
+
+    def _frame(self, items: bytes) -> bytes:
+        body = items
+        if self._told != self._consumed:
+            self._told = self._consumed
+            body += _CONSUMED + encode_varint(self._consumed)
+        if items:
+            self._sent += len(body)
+        self._idle = 0
+        return encode_varint(len(body)) + body
+
+    def receive(self, body: bytes) -> Sequence[Item]:
+        """Take a frame of the peer and return its items, which count as handled: hand them on in this turn.
+
+        Holding on to one item holds the memory of its whole batch.
+
+        :raises BadFrame: when it is no batch, or gives credit for what was never sent
+        """
+        try:
+            batch = Batch.FromString(body)
+        except (DecodeError, UnicodeDecodeError):
+            raise BadFrame("a frame on a link is not a batch")
+        self._silence = 0
+        told = batch.consumed
+        if told:
+            if not self._acknowledged <= told <= self._sent:
+                raise BadFrame("a batch tells of more bytes, or fewer, than it can have handled")
+            self._acknowledged = told
+        items = batch.items
+        if items:
+            self._consumed += len(body)
+        return items
+
+    def tick(self) -> None:
+        """Let a second pass."""
+        self._idle += 1
+        self._silence += 1

@@ -1,0 +1,286 @@
+"""Links over TCP: the route accepts them, the server dials every route in the registry (DESIGN.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+
+from cim.ecim import InvalidField
+from cim.icim import ROUTES, ILinkUser, IRegistry
+from cim.link.handshake import NONCE_BYTES, AcceptorHandshake, DialerHandshake
+from cim.link.protocol import LinkParts, LinkProtocol
+from cim.model import LinkPeer, RouteAddress
+
+#: Connections that have proven nothing yet; more are closed at once.
+MAX_UNPROVEN = 64
+#: Seconds between two log lines about refused connections: a stranger must not fill the log.
+REFUSAL_LOG_SECONDS = 10
+#: Seconds before the first, and at most before any, attempt to dial again; jitter takes up to half away.
+FIRST_RETRY = 0.2
+MAX_RETRY = 5.0
+#: A link that lived shorter does not make the next attempt come sooner: two servers of one name replace each other.
+STEADY_SECONDS = 5
+
+
+class LinkAcceptor(Factory):
+    """A route's end: makes links of the connections of servers that prove themselves.
+
+    At most one link of a server's name is up at a time: a second one replaces the first once it is proven.
+
+    :param own: this route, as the servers know it from the registry
+    :param key: the key of purpose "link"
+    :param user: is told of all links
+    :param observe: called as observe("in" or "out", items, bytes) for every batch
+    :param dropped: called for every item that a full queue did not take
+    :param refused: called for every connection that ended unproven
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        own: LinkPeer,
+        key: bytes,
+        user: ILinkUser,
+        reactor: IReactorTime,
+        random_bytes: Callable[[int], bytes],
+        observe: Callable[[str, int, int], None] | None = None,
+        dropped: Callable[[], None] | None = None,
+        refused: Callable[[], None] | None = None,
+    ) -> None:
+        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped)
+        self._refused = refused
+        self._unproven: set[LinkProtocol] = set()
+        self._links: dict[str, LinkProtocol] = {}
+        self._ending: set[LinkProtocol] = set()
+        self._closed = False
+        self._unlogged = 0
+        self._log_again = reactor.seconds()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """Make the link of a connection; None, which closes it, when too many are unproven."""
+        if self._closed or len(self._unproven) >= MAX_UNPROVEN:
+            self._note_refusal(addr, "too many connections that have proven nothing")
+            return None
+        parts = self._parts
+        link = LinkProtocol(parts, self, AcceptorHandshake(parts.key, parts.own, parts.random_bytes(NONCE_BYTES)))
+        link.factory = self
+        self._unproven.add(link)
+        return link
+
+    def lose_all(self, reason: str) -> Deferred[None]:
+        """End all links and accept none any more; what was sent is still tried. Fires when all are gone."""
+        self._closed = True
+        links = [*self._unproven, *self._links.values(), *self._ending]
+        gone = gatherResults([link.when_gone() for link in links])
+        for link in links:
+            link.lose(reason)
+        return gone.addCallback(lambda _: None)
+
+    def link_proven(self, link: LinkProtocol) -> None:
+        """Let it replace the one before of that name."""
+        self._unproven.discard(link)
+        name = link.peer.name
+        before = self._links.get(name)
+        self._links[name] = link
+        if before is not None:
+            self._ending.add(before)
+            before.replace("replaced by a newer link")
+
+    def link_refused(self, link: LinkProtocol, reason: str) -> None:
+        """Count and log it."""
+        self._note_refusal(link.address, reason)
+
+    def link_gone(self, link: LinkProtocol) -> None:
+        """Forget it."""
+        self._unproven.discard(link)
+        self._ending.discard(link)
+        for name in [name for name, known in self._links.items() if known is link]:
+            del self._links[name]
+
+    def _note_refusal(self, address: object, reason: str) -> None:
+        if self._refused is not None:
+            self._refused()
+        now = self._parts.reactor.seconds()
+        if now < self._log_again:
+            self._unlogged += 1
+            return
+        self._log.warn(
+            "Refused a link from {address}: {reason} ({unlogged} more since the last of these lines)",
+            address=address,
+            reason=reason,
+            unlogged=self._unlogged,
+        )
+        self._unlogged = 0
+        self._log_again = now + REFUSAL_LOG_SECONDS
+
+
+class LinkDialers(Service):
+    """A server's end: keeps one link to every route in the registry.
+
+    A route that leaves the list keeps its link until that drops: a registry may list too little.
+
+    :param own: this server, as the registry lists it
+    :param key: the key of purpose "link"
+    :param user: is told of all links
+    :param endpoint_for: gives the endpoint at which a route accepts links
+    :param random: gives a number in [0, 1), for jitter
+    :param observe: called as observe("in" or "out", items, bytes) for every batch
+    :param dropped: called for every item that a full queue did not take
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        own: LinkPeer,
+        key: bytes,
+        user: ILinkUser,
+        registry: IRegistry,
+        reactor: IReactorTime,
+        endpoint_for: Callable[[RouteAddress], IStreamClientEndpoint],
+        random: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        observe: Callable[[str, int, int], None] | None = None,
+        dropped: Callable[[], None] | None = None,
+    ) -> None:
+        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped)
+        self._registry = registry
+        self._endpoint_for = endpoint_for
+        self._random = random
+        self._unwatch: Callable[[], None] | None = None
+        self._listed: frozenset[str] = frozenset()
+        self._dials: dict[str, _Dial] = {}
+        self._ending: set[_Dial] = set()
+
+    def startService(self) -> None:
+        """Watch the registry and dial."""
+        super().startService()
+        self._unwatch = self._registry.watch(ROUTES, self._changed)
+
+    def stopService(self) -> Deferred[None]:
+        """End all links; what was sent is still tried. Fires when all connections are gone."""
+        super().stopService()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        self._ending.update(self._dials.values())
+        self._dials.clear()
+        return gatherResults([dial.stop("the server stops") for dial in self._ending]).addCallback(lambda _: None)
+
+    def _changed(self, routes: Mapping[str, bytes]) -> None:
+        self._listed = frozenset(routes)
+        for name in sorted(routes):
+            if name not in self._dials:
+                self._dial(name)
+        for name, dial in list(self._dials.items()):
+            if name not in routes and not dial.linked:
+                self._end(name)
+
+    def _dial(self, name: str) -> None:
+        try:
+            endpoint = self._endpoint_for(RouteAddress.parse(name))
+        except InvalidField as error:
+            self._log.warn("The registry lists a route that cannot be dialed: {reason}", reason=error.message)
+            return
+        dial = _Dial(self._parts, name, endpoint, self._random, self._lost)
+        self._dials[name] = dial
+        dial.start()
+
+    def _lost(self, dial: _Dial) -> None:
+        if self._dials.get(dial.name) is dial and dial.name not in self._listed:
+            self._end(dial.name)
+
+    def _end(self, name: str) -> None:
+        dial = self._dials.pop(name)
+        self._ending.add(dial)
+        dial.stop("the route left the registry").addCallback(lambda _: self._ending.discard(dial))
+
+
+class _Dial(Factory):
+    """Keeps a link to one route."""
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        parts: LinkParts,
+        name: str,
+        endpoint: IStreamClientEndpoint,
+        random: Callable[[], float],
+        lost: Callable[[_Dial], None],
+    ) -> None:
+        self.name = name
+        self._parts = parts
+        self._random = random
+        self._lost = lost
+        self._link: LinkProtocol | None = None
+        self._failures = 0
+        self._up_since = 0.0
+        self._refusal = ""
+        self._service = ClientService(endpoint, self, retryPolicy=self._delay, clock=parts.reactor)
+
+    @property
+    def linked(self) -> bool:
+        """Whether the link is alive."""
+        return self._link is not None and self._link.up
+
+    def start(self) -> None:
+        """Dial, again and again."""
+        self._service.startService()
+
+    def stop(self, reason: str) -> Deferred[None]:
+        """End the link, what was sent being tried, and dial no more; fires when the connection is gone."""
+        stopped: Deferred[None] = Deferred()
+
+        def stop_service(_: object) -> None:
+            self._service.stopService().chainDeferred(stopped)
+
+        if self._link is None:
+            stop_service(None)
+        else:
+            self._link.when_gone().addCallback(stop_service)
+            self._link.lose(reason)
+        return stopped
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Make the link of a connection."""
+        parts = self._parts
+        nonce = parts.random_bytes(NONCE_BYTES)
+        link = LinkProtocol(parts, self, DialerHandshake(parts.key, parts.own, nonce, self.name))
+        link.factory = self
+        self._link = link
+        return link
+
+    def link_proven(self, link: LinkProtocol) -> None:
+        """Remember when."""
+        self._refusal = ""
+        self._up_since = self._parts.reactor.seconds()
+
+    def link_refused(self, link: LinkProtocol, reason: str) -> None:
+        """Log it, once while the reason stays the same; the next attempt comes later."""
+        if reason != self._refusal:
+            self._refusal = reason
+            self._log.warn("No link to route {route}: {reason}", route=self.name, reason=reason)
+
+    def link_gone(self, link: LinkProtocol) -> None:
+        """Forget it; ClientService dials again."""
+        self._link = None
+        if self._up_since and self._parts.reactor.seconds() - self._up_since >= STEADY_SECONDS:
+            self._failures = 0
+        self._up_since = 0.0
+        self._lost(self)
+
+    def _delay(self, attempt: int) -> float:
+        # Not ClientService's count of attempts: for that a connection is a success, for a link the handshake is.
+        delay = min(MAX_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
+        self._failures += 1
+        return delay * (1 - self._random() / 2)
