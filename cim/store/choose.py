@@ -1,0 +1,59 @@
+"""The store that `--store` names (DESIGN.md section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint
+
+from cim.ecim import InvalidField
+from cim.icim import IStore
+from cim.store.redis_connection import RedisConnection
+from cim.store.redis_store import RedisStore
+from cim.store.sqlite_store import SqliteStore
+
+CONNECT_TIMEOUT = 5.0
+
+
+def store_from(
+    text: str, reactor: Any, *, password: str | None = None, random: Callable[[], float] | None = None
+) -> IStore:
+    """Return the store that `redis:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
+
+    :param password: Redis's
+    :param random: a number from 0 to 1, for the jitter of reconnecting
+    :raises InvalidField: says what is wrong with `text`
+    """
+    scheme, _, rest = text.partition(":")
+    if scheme == "redis":
+        return _redis(rest, reactor, password, random or Random().random)
+    if scheme == "sqlite":
+        if not rest:
+            raise InvalidField("store", "sqlite: needs a file: sqlite:FILE")
+        if password is not None:
+            raise InvalidField("store", "sqlite: takes no password")
+        return SqliteStore(rest, reactor)
+    if scheme == "redis+sentinel":
+        raise InvalidField("store", "redis+sentinel: is not supported yet; name the master by redis:HOST:PORT")
+    raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, is {text[:80]!r}")
+
+
+def _number(text: str, limit: int) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < limit else None
+
+
+def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], float]) -> IStore:
+    address, slash, database_text = rest.partition("/")
+    host, _, port_text = address.rpartition(":")
+    port = _number(port_text, 65536)
+    database = _number(database_text, 65536) if slash else 0
+    if not host or not port:
+        raise InvalidField("store", f"redis: needs a host and a port, redis:HOST:PORT[/DB]; is {rest[:80]!r}")
+    if database is None:
+        raise InvalidField("store", f"redis: the database after the / must be a number, is {database_text[:80]!r}")
+    host = host.removeprefix("[").removesuffix("]")
+    endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
+    connection = RedisConnection(reactor, endpoint, address, random=random, password=password, database=database)
+    return RedisStore(connection)

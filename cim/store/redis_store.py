@@ -1,0 +1,51 @@
+"""The store on Redis, which all routes of a cluster share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.icim import IStore
+from cim.store.redis_accounts import RedisAccounts
+from cim.store.redis_connection import RedisConnection
+from cim.store.redis_sessions import RedisSessions
+
+
+@implementer(IStore)
+class RedisStore(Service):
+    """Accounts and sessions over one connection."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+        self.accounts = RedisAccounts(connection)
+        self.sessions = RedisSessions(connection)
+
+    def startService(self) -> None:
+        """Begin to connect; Redis need not be there yet."""
+        super().startService()
+        self._connection.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Lose the connection."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._connection.stop())
+
+    def health(self) -> str:
+        """See IStore."""
+        return self._connection.health()
+
+    def facts(self) -> Mapping[str, Any]:
+        """See IStore."""
+        return self._connection.facts()
+
+    def on_reconnect(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._connection.on_reconnect(listener)
+
+    def observe(self, latency: Callable[[str, float], None]) -> None:
+        """See IStore."""
+        self._connection.observe(latency)
