@@ -1,0 +1,108 @@
+"""Log lines as text or JSON, one per event, to the screen or a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from zope.interface import implementer
+
+#: Libraries whose information is for those who debug; their warnings are for everyone.
+_CHATTY = ("twisted", "log_legacy", "klein", "treq", "kazoo", "txredisapi")
+_OWN_KEYS = frozenset(
+    ("message", "time", "level", "namespace", "failure", "format", "system", "isError", "why", "text", "printed")
+)
+
+
+def _when(event: LogEvent) -> str:
+    return datetime.fromtimestamp(event.get("log_time", 0), UTC).astimezone().isoformat(timespec="milliseconds")
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return str(level.name) if level is not None else "info"
+
+
+def text_line(event: LogEvent) -> str:
+    """One line: time, level, where from, what. Only a failure that nobody expected adds its traceback, indented."""
+    message = (formatEvent(event) or "").replace("\r", "\\r").replace("\n", "\\n")
+    failure = event.get("log_failure")
+    if failure is not None:
+        message += "\n\t" + failure.getTraceback().rstrip().replace("\n", "\n\t")
+    return f"{_when(event)} {_level(event)} [{event.get('log_namespace', '-')}] {message}\n"
+
+
+def json_line(event: LogEvent) -> str:
+    """One JSON object with time, level, namespace, message, the event's simple fields, and any failure."""
+    record: dict[str, Any] = {
+        key: value
+        for key, value in event.items()
+        if not key.startswith("log_") and key not in _OWN_KEYS and isinstance(value, str | int | float | None)
+    }
+    failure = event.get("log_failure")
+    if failure is not None:
+        record["failure"] = failure.getTraceback()
+    head = {
+        "time": _when(event),
+        "level": _level(event),
+        "namespace": event.get("log_namespace", "-"),
+        "message": formatEvent(event) or "",
+    }
+    return json.dumps(head | record) + "\n"
+
+
+def observer(write: Callable[[str], object], level: str, style: str) -> ILogObserver:
+    """Return what twistd is to log through.
+
+    :param level: the lowest level that is written; below debug, libraries must warn to be heard
+    :param style: text or json
+    """
+    line = json_line if style == "json" else text_line
+    lowest = LogLevel.levelWithName(level)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=lowest)
+    if lowest is not LogLevel.debug:
+        for namespace in _CHATTY:
+            predicate.setLogLevelForNamespace(namespace, max(lowest, LogLevel.warn))
+
+    @implementer(ILogObserver)
+    class Lines:
+        def __call__(self, event: LogEvent) -> None:
+            write(line(event))
+
+    return FilteringLogObserver(Lines(), [predicate])
+
+
+def to_file(file: IO[str]) -> Callable[[str], object]:
+    """Return a function that writes a line to a file at once; a full disk or a gone reader stops nothing."""
+
+    def write(line: str) -> None:
+        try:
+            file.write(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+            file.flush()
+        except (OSError, ValueError):
+            pass
+
+    return write
+
+
+class StandardLogging(logging.Handler):
+    """Brings warnings of libraries that use Python's own logging into ours."""
+
+    _levels = ((logging.ERROR, LogLevel.error), (logging.WARNING, LogLevel.warn), (logging.INFO, LogLevel.info))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one on."""
+        level = next((ours for theirs, ours in self._levels if record.levelno >= theirs), LogLevel.debug)
+        Logger(namespace=record.name).emit(level, "{message}", message=record.getMessage())
