@@ -1,0 +1,60 @@
+"""The registry that `--registry` names."""
+
+from __future__ import annotations
+
+import re
+
+from cim.ecim import InvalidField
+from cim.icim import IRegistry
+from cim.registry.cluster import ZooKeeperRegistry
+from cim.registry.memory import MemoryRegistry
+from cim.registry.static import StaticRegistry
+from cim.registry.zookeeper import IZooKeeperReactor, ZooKeeper
+
+_HOST = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+def registry_from(
+    text: str, reactor: IZooKeeperReactor, *, auth: str | None = None, session_timeout: float = 10.0
+) -> IRegistry:
+    """Make the registry that `text` names; it does nothing before it is started.
+
+    `zookeeper:HOST:PORT[,HOST:PORT...][/chroot]`, `static:...` (StaticRegistry.parse says what follows) or `memory`.
+
+    :param auth: what `--registry-auth-file` holds: `user:password`
+    :param session_timeout: s; after that ZooKeeper takes a silent process for dead
+    :raises InvalidField: names `registry` or `registry-auth-file`, never the password
+    """
+    kind, _, rest = text.partition(":")
+    if text == "memory":
+        return MemoryRegistry(reactor)
+    if kind == "static":
+        return StaticRegistry.parse(rest, reactor)
+    if kind == "zookeeper":
+        hosts, root = _zookeeper_address(rest)
+        zookeeper = ZooKeeper(hosts, reactor, session_timeout=session_timeout, auth=_credentials(auth))
+        return ZooKeeperRegistry(zookeeper, reactor, root=root)
+    raise InvalidField("registry", f"must begin with zookeeper: or static:, or be memory, is {text[:80]!r}")
+
+
+def _zookeeper_address(text: str) -> tuple[str, str]:
+    hosts, slash, chroot = text.partition("/")
+    for host in hosts.split(","):
+        match = _HOST.fullmatch(host)
+        if match is None or not 0 < int(match["port"]) < 65536:
+            raise InvalidField(
+                "registry", f"must be zookeeper:HOST:PORT[,HOST:PORT...][/chroot], has {host[:80]!r} for a HOST:PORT"
+            )
+    parts = chroot.removesuffix("/").split("/") if chroot else []
+    if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+        raise InvalidField("registry", f"has a chroot that ZooKeeper does not allow: {slash + chroot[:80]!r}")
+    return hosts, "".join(f"/{part}" for part in parts)
+
+
+def _credentials(auth: str | None) -> tuple[str, str] | None:
+    if auth is None:
+        return None
+    user, colon, password = auth.strip("\r\n").partition(":")
+    if not (user and colon and password):
+        raise InvalidField("registry-auth-file", "must hold user:password")
+    return user, password

@@ -1,0 +1,135 @@
+"""How we use kazoo: for ever retrying, never printing, and never blocking the thread that calls it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from kazoo import exceptions as kazoo
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import EventType, ZnodeStat
+from kazoo.retry import KazooRetry
+from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+
+from twisted.logger import Logger
+
+from cim.ecim import CIMError, RegistryUnavailable
+from cim.registry.izookeeper import NodeChange, NodeExists, NodeStat, NoNode, RegistryRefused
+
+#: The longest wait between two attempts to connect, s. Well below any session timeout, so that after ZooKeeper's
+#: restart a session is taken up again before it expires: then nobody vanishes from the lists.
+MAX_RETRY_DELAY = 1.5
+
+#: What kazoo's events mean; those of the session are not among them.
+CHANGES = {
+    EventType.CREATED: NodeChange.CREATED,
+    EventType.DELETED: NodeChange.DELETED,
+    EventType.CHANGED: NodeChange.CHANGED,
+    EventType.CHILD: NodeChange.CHILDREN,
+}
+
+#: After these nobody knows what was done, or another try may help.
+_TRANSIENT = (
+    kazoo.ConnectionLoss,
+    kazoo.SessionExpiredError,
+    kazoo.SessionMovedError,
+    kazoo.OperationTimeoutError,
+    kazoo.RequestTimeoutError,
+    kazoo.ThrottledOpError,
+)
+
+
+class _Bridge(logging.Handler):
+    """Hands kazoo's log to Twisted's as debug events: what of it matters, the bridge says itself, once."""
+
+    _log = Logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        self._log.debug("{text}", text=self.format(record))
+
+
+class _Threads(SequentialThreadingHandler):
+    """kazoo's threads, without traces on standard error and without a socket that could block its caller."""
+
+    def __init__(self, died: Callable[[str], None]) -> None:
+        super().__init__()
+        self._died = died
+
+    def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run `func` in a thread; when it raises, say so instead of printing it."""
+
+        def run() -> None:
+            try:
+                func(*args, **kwargs)
+            except Exception as error:
+                self._died(f"{type(error).__name__}: {error}")
+
+        return super().spawn(run)
+
+    def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
+        """Return the pair by which callers wake kazoo's thread."""
+        # kazoo leaves it blocking: a few hundred calls while nobody reads would stop the reactor.
+        pair = super().create_socket_pair()
+        for end in pair:
+            end.setblocking(False)
+        return pair
+
+
+def make_client(
+    hosts: str, session_timeout: float, auth: tuple[str, str] | None, died: Callable[[str], None]
+) -> KazooClient:
+    """Return a client that is not started yet.
+
+    Without `auth` its nodes are open to everyone, as upstream's are; with it, to these credentials alone.
+
+    :param hosts: `host:port[,host:port...]`
+    :param auth: user and password
+    :param died: called in some thread, with the reason, when the client broke and will never connect again
+    """
+    # kazoo's own modules log here; without a handler Python would print them.
+    library = logging.getLogger("kazoo")
+    if not any(isinstance(handler, _Bridge) for handler in library.handlers):
+        library.addHandler(_Bridge())
+        library.propagate = False
+    logger = logging.Logger("cim.registry.kazoo", logging.INFO)
+    logger.addHandler(_Bridge())
+    return KazooClient(
+        hosts=hosts,
+        timeout=session_timeout,
+        handler=_Threads(died),
+        connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_jitter=0.4, max_delay=MAX_RETRY_DELAY),
+        auth_data=[("digest", ":".join(auth))] if auth is not None else None,
+        default_acl=CREATOR_ALL_ACL if auth is not None else OPEN_ACL_UNSAFE,
+        logger=logger,
+    )
+
+
+def converted(error: Exception) -> CIMError:
+    """Return our error for one of kazoo's."""
+    if isinstance(error, kazoo.NoNodeError):
+        return NoNode()
+    if isinstance(error, kazoo.NodeExistsError):
+        return NodeExists()
+    if isinstance(error, _TRANSIENT):
+        return RegistryUnavailable(f"the connection to ZooKeeper was lost: {type(error).__name__}")
+    return RegistryRefused(f"ZooKeeper refused: {type(error).__name__}")
+
+
+def node_stat(stat: ZnodeStat) -> NodeStat:
+    """Return what we need of a node's stat."""
+    return NodeStat(stat.ephemeralOwner, stat.version)
+
+
+def stat_or_none(stat: ZnodeStat | None) -> NodeStat | None:
+    """Return what we need of a node's stat, None when there is no node."""
+    return None if stat is None else node_stat(stat)
+
+
+def data_and_stat(found: tuple[bytes | None, ZnodeStat]) -> tuple[bytes, NodeStat]:
+    """Return a node's data and what we need of its stat."""
+    # Upstream's nodes have null data, which kazoo gives as None.
+    return found[0] or b"", node_stat(found[1])

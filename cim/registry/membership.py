@@ -1,0 +1,77 @@
+"""Knowing who is in a folder of ZooKeeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import DeferredList
+from twisted.internet.interfaces import IReactorTime
+
+from cim.registry.convergence import Convergence
+from cim.registry.izookeeper import IZooKeeper, NoNode, RegistryRefused
+
+#: How often the whole list is read though no watch fired, s: no lost watch does harm for longer.
+REREAD = 60.0
+#: How many nodes are read at once.
+_AT_ONCE = 100
+
+
+class Membership:
+    """Calls `found` with the children of `path` and their data, after each change, and when the connection is back.
+
+    While there is no connection it says nothing: the last known list stays in use. A missing folder is made. A child
+    that is gone or closed to us when it is read is left out; names are passed on whatever they are. Data that changes
+    while its node stays is seen at the next reading.
+
+    :param found: called with name -> data, perhaps the same as the last time
+    :param retry: seconds until the next try after so many failures
+    """
+
+    def __init__(
+        self,
+        zookeeper: IZooKeeper,
+        path: str,
+        found: Callable[[Mapping[str, bytes]], None],
+        clock: IReactorTime,
+        *,
+        retry: Callable[[int], float],
+    ) -> None:
+        self._zookeeper = zookeeper
+        self.path = path
+        self._found = found
+        self._convergence = Convergence(path, zookeeper, clock, self._read, retry)
+        self._convergence.look()
+
+    @property
+    def trouble(self) -> str:
+        """Why the list cannot be read; "" when it was read."""
+        return self._convergence.trouble
+
+    def close(self) -> None:
+        """Say nothing more."""
+        self._convergence.close()
+
+    async def _read(self) -> float:
+        read, watch = self._zookeeper.childrenAndWatch(self.path)
+        try:
+            names = await read
+        except NoNode:
+            await self._zookeeper.ensurePath(self.path)
+            return 0
+        self._convergence.watch(watch)
+        members: dict[str, bytes] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            results: list[tuple[bool, Any]] = await DeferredList(
+                [self._zookeeper.get(f"{self.path}/{name}") for name in some], consumeErrors=True
+            )
+            for name, (read_it, result) in zip(some, results, strict=True):
+                if read_it:
+                    members[name] = result[0]
+                elif not result.check(NoNode, RegistryRefused):
+                    result.raiseException()
+        self._convergence.trouble = ""
+        if not self._convergence.closed:
+            self._found(members)
+        return REREAD

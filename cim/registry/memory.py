@@ -1,0 +1,77 @@
+"""A registry for the parts of one process: the suite's, and that of tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cim.icim import IAnnouncement, IRegistry
+from cim.registry.listing import Listener, Listing
+
+
+@implementer(IRegistry)
+class MemoryRegistry(Service):
+    """Lists what was announced to this object; share one among the parts that are to see each other."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._listings: dict[str, Listing] = defaultdict(lambda: Listing(reactor))
+        self._announced: dict[str, list[_MemoryAnnouncement]] = defaultdict(list)
+
+    def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
+        """List `name` at once; when it is listed already, after the one before was withdrawn."""
+        announcement = _MemoryAnnouncement(self, folder, name, value)
+        self._announced[folder].append(announcement)
+        self._changed(folder)
+        return announcement
+
+    def watch(self, folder: str, listener: Listener) -> Callable[[], None]:
+        """See IRegistry."""
+        self._changed(folder)
+        return self._listings[folder].watch(listener)
+
+    def health(self) -> str:
+        """Always well."""
+        return ""
+
+    def stopService(self) -> None:
+        """Call no listener any more."""
+        super().stopService()
+        for listing in self._listings.values():
+            listing.close()
+
+    def holder(self, folder: str, name: str) -> _MemoryAnnouncement | None:
+        """The announcement that `name` is listed by."""
+        return next((one for one in self._announced[folder] if one.name == name), None)
+
+    def withdraw(self, announcement: _MemoryAnnouncement) -> None:
+        """List it no more."""
+        if announcement in self._announced[announcement.folder]:
+            self._announced[announcement.folder].remove(announcement)
+            self._changed(announcement.folder)
+
+    def _changed(self, folder: str) -> None:
+        # Reversed, so that the first of several announcements of one name is the one that is listed.
+        self._listings[folder].put({one.name: one.value for one in reversed(self._announced[folder])})
+
+
+@implementer(IAnnouncement)
+class _MemoryAnnouncement:
+    def __init__(self, registry: MemoryRegistry, folder: str, name: str, value: bytes) -> None:
+        self._registry = registry
+        self.folder = folder
+        self.name = name
+        self.value = value
+
+    def withdraw(self) -> Deferred[None]:
+        """See IAnnouncement."""
+        self._registry.withdraw(self)
+        return succeed(None)
+
+    def listed(self) -> bool:
+        """See IAnnouncement."""
+        return self._registry.holder(self.folder, self.name) is self

@@ -1,0 +1,111 @@
+"""A registry that is a list in the configuration, for clusters whose members never change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cim.ecim import InvalidField
+from cim.icim import ROUTES, SERVERS, IAnnouncement, IRegistry
+from cim.model import NodeData, RouteAddress, ServerAddress
+from cim.registry.listing import Listener, Listing
+
+#: What marks a server of upstream's in the text form.
+UPSTREAM = "upstream"
+
+#: What a listed member of ours carries: that it is one of ours, and nothing that only its process could know.
+_OURS = NodeData(version="", incarnation="").encode()
+
+
+@implementer(IRegistry)
+class StaticRegistry(Service):
+    """Lists what it was made with, for ever; what is announced changes nothing.
+
+    A member of ours carries a NodeData with an empty version and incarnation (who it really is, its links tell); a
+    server of upstream's carries no data, as in ZooKeeper, and is reached by `POST /sendMsg`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorTime, members: Mapping[str, Mapping[str, bytes]]) -> None:
+        self._reactor = reactor
+        self._listings = {folder: self._listing(names) for folder, names in members.items()}
+
+    @classmethod
+    def parse(cls, text: str, reactor: IReactorTime) -> Self:
+        """Read `cim=host:tcp:http,upstream=host:tcp:http,cim-route=host:http:link,...`, at least one, in any order.
+
+        `cim` is a server of ours, `upstream` one of upstream's, `cim-route` a route.
+
+        :raises InvalidField: names what is wrong
+        """
+        members: dict[str, dict[str, bytes]] = {SERVERS: {}, ROUTES: {}}
+        for entry in text.split(","):
+            kind, _, address = entry.strip().partition("=")
+            try:
+                if kind == ROUTES:
+                    folder, name, value = ROUTES, str(RouteAddress.parse(address)), _OURS
+                elif kind in (SERVERS, UPSTREAM):
+                    folder, name = SERVERS, str(ServerAddress.parse(address))
+                    value = _OURS if kind == SERVERS else b""
+                else:
+                    raise InvalidField(
+                        "registry", f"static entries begin with cim=, upstream= or cim-route=, is {entry[:80]!r}"
+                    )
+            except InvalidField as error:
+                raise InvalidField("registry", f"static entry {entry[:80]!r}: {error.reason}")
+            if name in members[folder]:
+                raise InvalidField("registry", f"lists {name} twice")
+            members[folder][name] = value
+        return cls(reactor, members)
+
+    def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
+        """Change nothing, but say in the log when nobody will find `name` because it is not in the list."""
+        if name not in (self._folder(folder).known or {}):
+            self._log.warn("{name} is not in the static registry, so nobody will find it", name=f"{folder}={name}")
+        return _StaticAnnouncement()
+
+    def watch(self, folder: str, listener: Listener) -> Callable[[], None]:
+        """See IRegistry."""
+        return self._folder(folder).watch(listener)
+
+    def health(self) -> str:
+        """Always well."""
+        return ""
+
+    def stopService(self) -> None:
+        """Call no listener any more."""
+        super().stopService()
+        for listing in self._listings.values():
+            listing.close()
+
+    def _folder(self, folder: str) -> Listing:
+        if folder not in self._listings:
+            self._listings[folder] = self._listing({})
+        return self._listings[folder]
+
+    def _listing(self, names: Mapping[str, bytes]) -> Listing:
+        listing = Listing(self._reactor)
+        listing.put(names)
+        return listing
+
+
+@implementer(IAnnouncement)
+class _StaticAnnouncement:
+    def __init__(self) -> None:
+        self._withdrawn = False
+
+    def withdraw(self) -> Deferred[None]:
+        """See IAnnouncement."""
+        self._withdrawn = True
+        return succeed(None)
+
+    def listed(self) -> bool:
+        """See IAnnouncement."""
+        return not self._withdrawn

@@ -1,0 +1,344 @@
+"""The bridge to ZooKeeper over kazoo (STYLE.md section 5).
+
+kazoo runs in threads of its own. Whatever it says comes to the reactor thread by `callFromThread`, replies in the
+order of the calls; nothing here ever waits for a thread. While there is no connection, calls fail at once: kazoo
+would queue them and do them later, when nobody wants them any more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import define, field
+from kazoo.client import KazooClient
+from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cim.ecim import RegistryUnavailable
+from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, SessionState, StateListener, ensure_path
+from cim.registry.kazoo_client import CHANGES, converted, data_and_stat, make_client, node_stat, stat_or_none
+
+#: How long after a client broke for good another is tried, s.
+REPLACE_AFTER = 5.0
+
+_Watches = dict[str, list["Deferred[NodeChange]"]]
+
+
+class IZooKeeperReactor(IReactorTime, IReactorFromThreads):
+    """What the bridge needs of the reactor."""
+
+
+@define(eq=False)
+class _Call:
+    """A call that kazoo has; `reply` gives its result or raises."""
+
+    deferred: Deferred[Any] = field(factory=Deferred)
+    reply: Callable[[], Any] | None = None
+
+
+@implementer(IZooKeeper)
+class ZooKeeper(Service):
+    """A session with ZooKeeper, for ever tried anew; see IZooKeeper.
+
+    :param address: `host:port[,host:port...]`
+    :param session_timeout: s; ZooKeeper brings it within its own bounds (by default 4 to 40 s)
+    :param timeout: s, for one call
+    :param stop_timeout: s that stopping may take, whatever ZooKeeper does
+    :param auth: user and password of the digest scheme; nodes made are then open to these alone
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        address: str,
+        reactor: IZooKeeperReactor,
+        *,
+        session_timeout: float = 10.0,
+        timeout: float = 5.0,
+        stop_timeout: float = 2.0,
+        auth: tuple[str, str] | None = None,
+        make: Callable[..., KazooClient] = make_client,
+    ) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.state = SessionState.LOST
+        self.session: int | None = None
+        self._reactor = reactor
+        self._session_timeout = session_timeout
+        self._stop_timeout = stop_timeout
+        self._make = partial(make, address, session_timeout, auth)
+        self._client: KazooClient | None = None
+        self._timers: dict[str, IDelayedCall] = {}
+        self._calls: deque[_Call] = deque()
+        self._listeners: list[StateListener] = []
+        self._connecting: list[Deferred[None]] = []
+        self._node_watches: _Watches = {}
+        self._child_watches: _Watches = {}
+
+    # The service.
+
+    def startService(self) -> None:
+        """Start connecting; whether ZooKeeper is there does not matter."""
+        super().startService()
+        self._after("patience", self.timeout, self._still_nothing)
+        self._start_client()
+
+    def stopService(self) -> Deferred[None]:
+        """End the session, and with it what lives with it; fires after `stop_timeout` at the latest."""
+        super().stopService()
+        for name in list(self._timers):
+            self._cancel(name)
+        client, self._client = self._client, None
+        self._enter(SessionState.LOST, None)
+        gone = RegistryUnavailable("the registry was stopped")
+        waiting, self._connecting = self._connecting, []
+        calls, self._calls = self._calls, deque()
+        for deferred in [*waiting, *(call.deferred for call in calls)]:
+            if not deferred.called:
+                deferred.errback(gone)
+        if client is None:
+            return succeed(None)
+        stopped = self._stop_client(client)
+        stopped.addTimeout(self._stop_timeout, self._reactor)
+        stopped.addErrback(self._never_stopped)
+        return stopped
+
+    def _never_stopped(self, failure: Failure) -> None:
+        failure.trap(TimeoutError)
+        self._log.warn("ZooKeeper did not confirm the end of the session; it will expire")
+
+    def _start_client(self) -> None:
+        client: KazooClient = self._make(lambda reason: self._reactor.callFromThread(self._broke, client, reason))
+
+        def listen(state: KazooState) -> None:
+            identity = client.client_id
+            session = identity[0] if identity is not None else None
+            self._reactor.callFromThread(self._changed, client, state, client.client_state, session)
+
+        client.add_listener(listen)
+        self._client = client
+        client.start_async()
+
+    def _stop_client(self, client: KazooClient) -> Deferred[None]:
+        stopped: Deferred[None] = Deferred(lambda _: None)
+
+        def stop() -> None:
+            try:
+                client.stop()
+                client.close()
+            except Exception as error:
+                self._log.debug("stopping kazoo: {error}", error=error)
+            self._reactor.callFromThread(lambda: None if stopped.called else stopped.callback(None))
+
+        # Not the reactor's pool: a process waits for that one when it ends, and kazoo may take a session's timeout.
+        threading.Thread(target=stop, name="kazoo-stop", daemon=True).start()
+        return stopped
+
+    def _broke(self, client: KazooClient, reason: str) -> None:
+        if client is not self._client:
+            return
+        self._log.error("the connection to ZooKeeper at {address} broke: {reason}", address=self.address, reason=reason)
+        self._client = None
+        self._enter(SessionState.LOST, None)
+        self._stop_client(client)
+        self._after("replace", REPLACE_AFTER, self._start_client)
+
+    # The session's state.
+
+    def _changed(self, client: KazooClient, state: KazooState, detail: KeeperState, session: int | None) -> None:
+        if client is not self._client:
+            return
+        self._cancel("expiry")
+        if state == KazooState.CONNECTED:
+            self._cancel("patience")
+            new = "the same" if session == self.session else "a new"
+            self._log.info("connected to ZooKeeper at {address}, {new} session", address=self.address, new=new)
+            self._enter(SessionState.CONNECTED, session)
+        elif state == KazooState.SUSPENDED:
+            self._log.warn("lost the connection to ZooKeeper at {address}", address=self.address)
+            self._after("expiry", self._session_timeout, self._probably_lost)
+            self._enter(SessionState.SUSPENDED, self.session)
+        elif detail == KeeperState.EXPIRED_SESSION:
+            self._log.warn("the session with ZooKeeper at {address} has expired", address=self.address)
+            self._enter(SessionState.LOST, self.session)
+        else:
+            self._broke(client, str(detail))
+
+    def _probably_lost(self) -> None:
+        del self._timers["expiry"]
+        self._log.warn(
+            "no ZooKeeper at {address} for {seconds} s: the session is probably gone",
+            address=self.address,
+            seconds=self._session_timeout,
+        )
+        self._enter(SessionState.LOST, self.session)
+
+    def _still_nothing(self) -> None:
+        del self._timers["patience"]
+        self._log.warn("ZooKeeper at {address} does not answer; trying on for ever", address=self.address)
+
+    def _enter(self, state: SessionState, session: int | None) -> None:
+        if (state, session) == (self.state, self.session):
+            return
+        self.state, self.session = state, session
+        if state is not SessionState.CONNECTED:
+            for watches in (self._node_watches, self._child_watches):
+                for path in list(watches):
+                    self._fire(watches, path, NodeChange.UNKNOWN)
+        for listener in list(self._listeners):
+            with self._log.failuresHandled("a listener of the ZooKeeper session raised"):
+                listener(state, session)
+        if state is SessionState.CONNECTED:
+            waiting, self._connecting = self._connecting, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def onStateChange(self, listener: StateListener) -> Callable[[], None]:
+        """See IZooKeeper."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def whenConnected(self) -> Deferred[None]:
+        """See IZooKeeper."""
+        if self.state is SessionState.CONNECTED:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._connecting.remove)
+        self._connecting.append(waiting)
+        return waiting
+
+    def _after(self, name: str, seconds: float, act: Callable[[], None]) -> None:
+        self._cancel(name)
+        self._timers[name] = self._reactor.callLater(seconds, act)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    # The calls.
+
+    def create(self, path: str, value: bytes = b"", *, ephemeral: bool = False) -> Deferred[str]:
+        """See IZooKeeper."""
+        return self._call("create_async", path, value, ephemeral=ephemeral)
+
+    def exists(self, path: str) -> Deferred[NodeStat | None]:
+        """See IZooKeeper."""
+        return self._call("exists_async", path).addCallback(stat_or_none)
+
+    def get(self, path: str) -> Deferred[tuple[bytes, NodeStat]]:
+        """See IZooKeeper."""
+        return self._call("get_async", path).addCallback(data_and_stat)
+
+    def set(self, path: str, value: bytes, version: int = -1) -> Deferred[NodeStat]:
+        """See IZooKeeper."""
+        return self._call("set_async", path, value, version).addCallback(node_stat)
+
+    def delete(self, path: str, version: int = -1) -> Deferred[None]:
+        """See IZooKeeper."""
+        return self._call("delete_async", path, version).addCallback(lambda _: None)
+
+    def children(self, path: str) -> Deferred[list[str]]:
+        """See IZooKeeper."""
+        return self._call("get_children_async", path)
+
+    def childrenAndWatch(self, path: str) -> tuple[Deferred[list[str]], Deferred[NodeChange]]:
+        """See IZooKeeper."""
+        return self._watching(self._child_watches, "get_children_async", path)
+
+    def existsAndWatch(self, path: str) -> tuple[Deferred[NodeStat | None], Deferred[NodeChange]]:
+        """See IZooKeeper."""
+        read, watch = self._watching(self._node_watches, "exists_async", path)
+        return read.addCallback(stat_or_none), watch
+
+    def getAndWatch(self, path: str) -> tuple[Deferred[tuple[bytes, NodeStat]], Deferred[NodeChange]]:
+        """See IZooKeeper."""
+        read, watch = self._watching(self._node_watches, "get_async", path)
+        return read.addCallback(data_and_stat), watch
+
+    def ensurePath(self, path: str) -> Deferred[None]:
+        """See IZooKeeper."""
+        return Deferred.fromCoroutine(ensure_path(self, path))
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Deferred[Any]:
+        if self._client is None or self.state is not SessionState.CONNECTED:
+            return fail(RegistryUnavailable("there is no connection to ZooKeeper"))
+        result = getattr(self._client, method)(*arguments, **options)
+        call = _Call()
+        self._calls.append(call)
+        call.deferred.addTimeout(self.timeout, self._reactor, _no_answer)
+        call.deferred.addBoth(self._ended)
+        result.rawlink(lambda done: self._reactor.callFromThread(self._answered, call, done.get_nowait))
+        return call.deferred
+
+    def _answered(self, call: _Call, reply: Callable[[], Any]) -> None:
+        call.reply = reply
+        self._fire_in_order()
+
+    def _ended(self, result: Any) -> Any:
+        self._fire_in_order()
+        return result
+
+    def _fire_in_order(self) -> None:
+        # kazoo sends one create's reply through two turns of its own, so a later call's may come first.
+        while self._calls and (self._calls[0].deferred.called or self._calls[0].reply is not None):
+            call = self._calls.popleft()
+            if call.deferred.called or call.reply is None:
+                continue
+            try:
+                result = call.reply()
+            except Exception as error:
+                call.deferred.errback(converted(error))
+            else:
+                call.deferred.callback(result)
+
+    # Watches. kazoo is given one and the same function each time: it keeps a set per path, which then cannot grow.
+
+    def _watching(self, watches: _Watches, method: str, path: str) -> tuple[Deferred[Any], Deferred[NodeChange]]:
+        watch: Deferred[NodeChange] = Deferred(lambda cancelled: _forget(watches, path, cancelled))
+        read = self._call(method, path, watch=self._saw)
+        if not read.called:
+            watches.setdefault(path, []).append(watch)
+
+        def failed(failure: Failure) -> Failure:
+            _forget(watches, path, watch)
+            return failure
+
+        return read.addErrback(failed), watch
+
+    def _saw(self, event: WatchedEvent) -> None:
+        # That the connection was lost is told from the session's state, in the order of its changes.
+        if event.type in CHANGES:
+            self._reactor.callFromThread(self._happened, event.path, CHANGES[event.type])
+
+    def _happened(self, path: str, change: NodeChange) -> None:
+        if change is not NodeChange.CHILDREN:
+            self._fire(self._node_watches, path, change)
+        if change in (NodeChange.CHILDREN, NodeChange.DELETED):
+            self._fire(self._child_watches, path, change)
+
+    def _fire(self, watches: _Watches, path: str, change: NodeChange) -> None:
+        for watch in watches.pop(path, []):
+            watch.callback(change)
+
+
+def _forget(watches: _Watches, path: str, watch: Deferred[NodeChange]) -> None:
+    waiting = watches.get(path, [])
+    if watch in waiting:
+        waiting.remove(watch)
+    if not waiting:
+        watches.pop(path, None)
+
+
+def _no_answer(result: Any, seconds: float) -> None:
+    raise RegistryUnavailable(f"ZooKeeper did not answer within {seconds:g} s")
