@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from cim.ecim import CIMError, InvalidField, Unavailable, Unreachable
@@ -21,8 +21,8 @@ PRIVATE = ";;"
 class Screen(Protocol):
     """Where a line's answer goes."""
 
-    def show(self, text: str) -> Deferred[None]:
-        """Put lines into the chat; fires when there is room for more."""
+    def show(self, lines: Sequence[str]) -> Deferred[None]:
+        """Put lines into the chat, made harmless; fires when there is room for more."""
 
     def notice(self, text: str) -> None:
         """Tell the user something beside the chat."""
@@ -70,6 +70,9 @@ class Interpreter:
                 await self._private(line)
             else:
                 await self.client.send_group(line)
+        except CancelledError:
+            self.screen.notice(f"leaving before {_quoted(line)} was answered: it may or may not have been sent")
+            raise
         except InvalidField as error:
             self.screen.notice(f"{_quoted(line)} was not sent: {error.message}")
         except Unavailable as error:
@@ -123,7 +126,7 @@ async def _online(interpreter: Interpreter, rest: str) -> None:
         interpreter.screen.notice(f"who is online cannot be told: {error.message}")
         return
     lines = [f"{user.id} {user.name}" for user in sorted(users, key=lambda user: (user.name, user.id))]
-    await interpreter.screen.show("\n".join([*lines, f"{len(lines)} online"]))
+    await interpreter.screen.show([*lines, f"{len(lines)} online"])
 
 
 async def _list(interpreter: Interpreter, rest: str) -> None:

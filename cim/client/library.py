@@ -30,6 +30,7 @@ from cim.client.reconnection import STEADY_SECONDS, Backoff
 from cim.ecim import AccountMismatch, CIMError, Misdirected, NoServerAvailable, RateLimited, Unavailable, Unreachable
 from cim.icim import IClient, IMessageListener
 from cim.model import Account, ServerAddress, check_name
+from cim.web.calling import reason
 from cim.wire.cim_pb2 import Packet
 
 CONNECT_SECONDS = 5.0
@@ -224,13 +225,13 @@ class Client(Service):
         """
         address = await self._log_in()
         await self._connect(address)
-        reason = await self._when_ended()
+        why = await self._when_ended()
         server = f"{address.host}:{address.tcp_port}"
         if self._ready_since is None:
-            raise Unavailable(f"the server {server} refused the login: {reason}")
+            raise Unavailable(f"the server {server} refused the login: {why}")
         if self._reactor.seconds() - self._ready_since >= STEADY_SECONDS:
             self._backoff.reset()
-        return f"lost the connection to {server}: {reason}"
+        return f"lost the connection to {server}: {why}"
 
     async def _log_in(self) -> ServerAddress:
         if self.account is None:
@@ -258,7 +259,7 @@ class Client(Service):
             await connectProtocol(self._endpoint(address.host, address.tcp_port), connection)
         except (ConnectError, DNSLookupError) as error:
             server = f"{address.host}:{address.tcp_port}"
-            raise Unavailable(f"the server {server} cannot be reached: {str(error).rstrip('.')}")
+            raise Unavailable(f"the server {server} cannot be reached: {reason(error)}")
         self._connection = connection
         if self._paused:
             connection.pause()
@@ -316,8 +317,11 @@ class Client(Service):
                 listener(state, reason)
 
     async def _send(self, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
-        """Make the call, again and again while it is certain that nothing was sent."""
-        await self.when_ready()
+        """Make the call, again and again while it is certain that nothing was sent.
+
+        Cancelled while it waits it fails with Unreachable: nothing was sent.
+        """
+        await self._waiting(self.when_ready())
         backoff = Backoff(self._random)
         until = self._reactor.seconds() + SEND_SECONDS
         told = False
@@ -328,12 +332,18 @@ class Client(Service):
                 return await call(self.account.id)
             except Unreachable as error:
                 wait = backoff.next()
-                if self._reactor.seconds() + wait >= until or not self.running:
+                if self._reactor.seconds() + wait >= until:
                     raise
                 if not told:
                     told = True
                     self._to(self.state, f"{error.message}; the message waits")
-            await deferLater(self._reactor, wait)
+            await self._waiting(deferLater(self._reactor, wait))
+
+    async def _waiting(self, waited: Deferred[None]) -> None:
+        try:
+            await waited
+        except CancelledError:
+            raise Unreachable("given up before it was sent")
 
 
 def _fire(waiting: list[Any], how: Callable[[Any], None]) -> None:

@@ -8,6 +8,7 @@ CallTimeout and any other Unavailable (it may or may not have been done), and an
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from attrs import frozen
@@ -122,7 +123,7 @@ class JSONCalls:
 
     def _call(self, method: str, url: str, obj: Any) -> Deferred[Envelope]:
         def timed_out(_: object, seconds: float) -> Envelope:
-            raise CallTimeout(f"{url} gave no answer within {seconds:g} s")
+            raise CallTimeout(f"{_origin(url)} gave no answer within {seconds:g} s")
 
         return Deferred.fromCoroutine(self._exchange(method, url, obj)).addTimeout(
             self._timeout, self._clock, timed_out
@@ -148,16 +149,23 @@ class JSONCalls:
         except ConnectingCancelledError:
             raise CancelledError()
         except (ConnectError, DNSLookupError) as error:
-            raise Unreachable(f"{url} cannot be reached: {_reason(error)}")
+            raise Unreachable(f"{_origin(url)} cannot be reached: {reason(error)}")
         except ResponseFailed as error:
             if error.reasons[0].check(CancelledError):
                 raise CancelledError()
-            raise Unavailable(f"{url}: the connection was lost before the answer: {_reason(error.reasons[0].value)}")
+            lost = reason(error.reasons[0].value)
+            raise Unavailable(f"the connection to {_origin(url)} was lost before the answer: {lost}")
         return _decode(url, response.code, answer)
 
 
-def _reason(error: BaseException) -> str:
-    return str(error).rstrip(".") or type(error).__name__
+def reason(error: BaseException) -> str:
+    """Return why a connection failed, in a few words."""
+    number = getattr(error, "osError", None)
+    return os.strerror(number) if number else str(error).rstrip(".") or type(error).__name__
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/")[:3])
 
 
 def _decode(url: str, status: int, body: bytes) -> Envelope:
@@ -166,7 +174,7 @@ def _decode(url: str, status: int, body: bytes) -> Envelope:
     except (ValueError, RecursionError):
         loaded = None
     if not isinstance(loaded, dict) or not ("code" in loaded or status == 200):
-        raise Unavailable(f"{url} answered with HTTP status {status} and no envelope")
+        raise Unavailable(f"{url} answered HTTP status {status} and no envelope")
     # Upstream sends no code with an error that was made from a text alone.
     code, message = loaded.get("code"), loaded.get("message")
     return Envelope(

@@ -1,0 +1,216 @@
+"""The terminal: typed or piped lines in, the chat on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cim.client.commands import Interpreter
+from cim.client.library import Client, Message, State
+from cim.client.lines import MAX_LINE, LineReader, printable
+from cim.ecim import CIMError
+from cim.icim import IClient, IMessageListener
+
+#: Reading stops when so many lines wait to be sent, and goes on when so few do.
+MANY_LINES, FEW_LINES = 64, 16
+
+BANNER = (
+    "type a line to say it to everyone, id;;text to say it to one user",
+    ":olu lists who is online with their ids, :all lists the commands, :q! leaves",
+)
+
+
+class ErrorOutput(Protocol):
+    """Where notices go."""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes, or drop them when too many wait."""
+
+
+@implementer(IHalfCloseableProtocol, IMessageListener, IPushProducer)
+class Terminal(TwistedProtocol):
+    """Says the lines of its input one by one, the next when the last was answered, and shows what is received.
+
+    One received message is one line, `name: text`. While standard output is not taken the server is not read.
+    It is over when the input has ended and all of it was answered, unless it shall stay; when standard output is
+    closed; or when the login is refused (status 1).
+
+    :param leave: called with an exit status when it is over
+    :param interactive: somebody types: say what can be typed
+    """
+
+    _log = Logger()
+    transport: Any  # a StandardIO
+
+    def __init__(
+        self,
+        client: Client,
+        errors: ErrorOutput,
+        leave: Callable[[int], None],
+        *,
+        stay: bool = False,
+        interactive: bool = False,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        self._client = client
+        self._errors = errors
+        self._leave = leave
+        self._stay = stay
+        self._interactive = interactive
+        self._max_line = max_line
+        self._reader = LineReader(max_line)
+        self._interpreter = Interpreter(client, self)
+        self._lines: deque[str | None] = deque()
+        self._working: Deferred[None] | None = None
+        self._input_ended = False
+        self._over = False
+        self._full = False
+        self._whens_room: list[Deferred[None]] = []
+        self._flushing: Deferred[None] | None = None
+        client.add_listener(self)
+        client.on_state(self._state_changed)
+        client.when_refused().addCallback(lambda _: self._end(1))
+
+    # What the service calls
+
+    def stop(self) -> None:
+        """Send nothing more; what is received is still shown."""
+        self._over = True
+        if self._working is not None:
+            self._working.cancel()
+        if self._lines:
+            self.notice(f"leaving: {len(self._lines)} more lines were not sent")
+            self._lines.clear()
+
+    def flush(self) -> Deferred[None]:
+        """Let go of standard input and output; fires when all that was shown is written."""
+        if self.transport is None:
+            return succeed(None)
+        self._flushing = Deferred()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        return self._flushing
+
+    # What the interpreter calls
+
+    def show(self, lines: Sequence[str]) -> Deferred[None]:
+        """Put lines into the chat; fires when there is room for more."""
+        self._write("".join(f"{printable(line)}\n" for line in lines))
+        if not self._full:
+            return succeed(None)
+        room: Deferred[None] = Deferred()
+        self._whens_room.append(room)
+        return room
+
+    def notice(self, text: str) -> None:
+        """Tell the user something on standard error."""
+        for line in text.split("\n"):
+            self._errors.write(f"* {printable(line)}\n".encode())
+
+    def leave(self) -> None:
+        """End the program in good order."""
+        self._end(0)
+
+    # What the client calls
+
+    def received(self, client: IClient, message: Message) -> None:
+        """Show a message."""
+        self._write(f"{printable(message.sender_name)}: {printable(message.text)}\n")
+
+    def _state_changed(self, state: State, reason: str) -> None:
+        if reason:
+            self.notice(f"cannot log in: {reason}" if state is State.CLOSED else reason)
+        if state is State.READY and self._interactive:
+            self._interactive = False
+            for line in BANNER:
+                self.notice(line)
+
+    # What standard input and output call
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._take(self._reader.feed(data))
+
+    def readConnectionLost(self) -> None:
+        """The input has ended."""
+        self._input_ended = True
+        self._take(self._reader.finish())
+
+    def writeConnectionLost(self) -> None:
+        """Nobody reads the output any more."""
+        self._end(0)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.transport = None
+        if self._flushing is not None:
+            self._flushing.callback(None)
+        else:
+            self._end(0)
+
+    def pauseProducing(self) -> None:
+        """The output is not taken as fast as messages come."""
+        self._full = True
+        self._client.pause_receiving()
+
+    def resumeProducing(self) -> None:
+        """The output was taken."""
+        self._full = False
+        self._client.resume_receiving()
+        rooms, self._whens_room = self._whens_room, []
+        for room in rooms:
+            room.callback(None)
+
+    def stopProducing(self) -> None:
+        """The output is gone; `writeConnectionLost` follows."""
+
+    # How lines are worked off
+
+    def _take(self, lines: Sequence[str | None]) -> None:
+        if self._over:
+            return
+        self._lines.extend(lines)
+        if len(self._lines) > MANY_LINES:
+            self.transport.pauseProducing()
+        if self._working is None:
+            self._working = Deferred.fromCoroutine(self._work())
+            self._working.addErrback(self._failed)
+
+    async def _work(self) -> None:
+        try:
+            while self._lines and not self._over:
+                line = self._lines.popleft()
+                if len(self._lines) == FEW_LINES:
+                    self.transport.resumeProducing()
+                if line is None:
+                    self.notice(f"a line of more than {self._max_line} bytes is not sent")
+                else:
+                    await self._interpreter.line(line)
+            if self._input_ended and not self._stay and not self._over:
+                await self._client.when_ready()
+                self._end(0)
+        finally:
+            self._working = None
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError, CIMError):
+            self._log.failure("The terminal failed", failure)
+
+    def _write(self, text: str) -> None:
+        if self.transport is not None:
+            self.transport.write(text.encode())
+
+    def _end(self, status: int) -> None:
+        if not self._over:
+            self._over = True
+            self._leave(status)
