@@ -1,0 +1,174 @@
+"""What a daemon counts, for Prometheus (docs/operations.md lists the names).
+
+Counting is plain integer arithmetic: the message path may do it for each message. The families are made only when
+someone asks for them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SIZE_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+
+class Distribution:
+    """A histogram: how many observations fell at or below each bound.
+
+    :param bounds: ascending
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        bounds = [*(str(bound) for bound in self.bounds), "+Inf"]
+        return list(zip(bounds, (float(count) for count in accumulate(self.counts)), strict=True))
+
+
+class Metrics:
+    """The counters of one daemon, in a registry of their own.
+
+    :ivar messages_in: messages accepted from users or back ends: add to it
+    :ivar messages_out: messages written to users' sessions
+    :ivar internal_errors: exceptions that nobody expected
+    :ivar sessions: called for the number of sessions by wire generation; set it where sessions live
+    """
+
+    def __init__(self, daemon: str, version: str = "") -> None:
+        self.daemon = daemon
+        self.version = version
+        self.messages_in = 0
+        self.messages_out = 0
+        self.internal_errors = 0
+        self.sessions: Callable[[], Mapping[str, int]] = dict
+        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._logins: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._link_bytes: Counter[str] = Counter()
+        self._link_batches: dict[str, Distribution] = {}
+        self._store: dict[str, Distribution] = {}
+        self._registry: CollectorRegistry | None = None
+
+    def login(self, outcome: str) -> None:
+        """Count a login that ended: `ok`, or the reason why not."""
+        self._logins[outcome] += 1
+
+    def refused(self, kind: str) -> None:
+        """Count input from outside that was refused; `kind` is one of a fixed few, never the input itself."""
+        self._refused[kind] += 1
+
+    def dropped(self, what: str, items: int = 1) -> None:
+        """Count what a bound made us drop."""
+        self._dropped[what] += items
+
+    def link_batch(self, direction: str, items: int, size: int) -> None:
+        """Count a batch of so many items and bytes that crossed a link, `in` or `out`."""
+        distribution = self._link_batches.get(direction)
+        if distribution is None:
+            distribution = self._link_batches[direction] = Distribution(SIZE_BOUNDS)
+        distribution.observe(items)
+        self._link_bytes[direction] += size
+
+    def store_call(self, operation: str, seconds: float) -> None:
+        """Count a call of the store that ended: fits `IStore.observe`."""
+        distribution = self._store.get(operation)
+        if distribution is None:
+            distribution = self._store[operation] = Distribution(LATENCY_BOUNDS)
+        distribution.observe(seconds)
+
+    def http_request(self, path: str, status: int) -> None:
+        """Count an answered request; `path` is a declared one or `other`."""
+        self._requests[path, status] += 1
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Have `cim_<name>` show what `value()` gives when asked."""
+        self._gauges[name] = (text, value)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Our registry, with the process's own figures; never the global one."""
+        if self._registry is None:
+            from prometheus_client import CollectorRegistry, ProcessCollector
+
+            self._registry = CollectorRegistry()
+            ProcessCollector(registry=self._registry)
+            self._registry.register(self)
+        return self._registry
+
+    def render(self) -> bytes:
+        """Everything in Prometheus' text format 0.0.4."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: registering must not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        build = GaugeMetricFamily("cim_build_info", "The daemon and its version.", labels=("daemon", "version"))
+        build.add_metric((self.daemon, self.version), 1)
+        yield build
+
+        sessions = GaugeMetricFamily("cim_sessions", "Users' sessions now.", labels=("generation",))
+        for generation, number in self.sessions().items():
+            sessions.add_metric((generation,), number)
+        yield sessions
+
+        for name, (text, value) in self._gauges.items():
+            yield GaugeMetricFamily(f"cim_{name}", text, value=value())
+
+        messages = CounterMetricFamily("cim_messages", "Messages accepted and delivered.", labels=("direction",))
+        messages.add_metric(("in",), self.messages_in)
+        messages.add_metric(("out",), self.messages_out)
+        yield messages
+        yield CounterMetricFamily("cim_internal_errors", "Exceptions nobody expected.", value=self.internal_errors)
+
+        for counter, name, text, label in (
+            (self._logins, "cim_logins", "Logins by how they ended.", "outcome"),
+            (self._refused, "cim_refused", "Refused input by kind.", "kind"),
+            (self._dropped, "cim_dropped", "What was dropped at a bound.", "what"),
+            (self._link_bytes, "cim_link_bytes", "Bytes that crossed links.", "direction"),
+        ):
+            family = CounterMetricFamily(name, text, labels=(label,))
+            for key, count in counter.items():
+                family.add_metric((key,), count)
+            yield family
+
+        requests = CounterMetricFamily("cim_http_requests", "HTTP requests answered.", labels=("path", "status"))
+        for (path, status), count in self._requests.items():
+            requests.add_metric((path, str(status)), count)
+        yield requests
+
+        for distributions, name, text, label in (
+            (self._link_batches, "cim_link_batch_items", "Items in a batch on a link.", "direction"),
+            (self._store, "cim_store_seconds", "How long calls of the store took.", "operation"),
+        ):
+            histogram = HistogramMetricFamily(name, text, labels=(label,))
+            for key, distribution in distributions.items():
+                histogram.add_metric((key,), distribution.buckets(), distribution.sum)
+            yield histogram
