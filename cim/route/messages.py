@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from cim.ecim import CIMError, InvalidField, LinkLost, RateLimited, UserOffline
 from cim.icim import ILink, ISessions
+from cim.metrics import Metrics
 from cim.model import Account
 from cim.route.accounts import KnownAccounts
 from cim.route.calls import LinkCalls
@@ -34,6 +35,7 @@ class Messages:
         directory: Directory,
         calls: LinkCalls,
         upstream: UpstreamServers,
+        metrics: Metrics,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
@@ -41,7 +43,7 @@ class Messages:
         self._directory = directory
         self._calls = calls
         self._upstream = upstream
-        self.taken = 0
+        self._metrics = metrics
 
     async def private(self, sender: int, receiver: int, texts: Sequence[str], *, batch: bool) -> None:
         """Push texts to one user; returns when a server has written them to a live connection.
@@ -55,7 +57,7 @@ class Messages:
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
         if self._accounts.at_hand(receiver) is None:
             await self._accounts.get(receiver)
-        self.taken += len(texts)
+        self._metrics.messages_in += len(texts)
         links = {online.host.link for online in self._presence.of(receiver) if online.host.link is not None}
         if not links:
             await self._through_upstream(author, receiver, texts, batch)
@@ -87,7 +89,7 @@ class Messages:
         :raises AccountMismatch: an unknown sender
         """
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
-        self.taken += 1
+        self._metrics.messages_in += 1
         pushes = [Deferred.fromCoroutine(self._push_all(link, author, text)) for link in self._presence.links()]
         if self._directory.upstream:
             pushes.append(Deferred.fromCoroutine(self._everyone_upstream(author, text)))

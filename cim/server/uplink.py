@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError
 from cim.icim import ILink, ILinkUser
+from cim.metrics import Metrics
 from cim.selection import rendezvous
 from cim.server.sessions import Session, Sessions
 from cim.wire.guests import GuestMessage
@@ -32,19 +33,17 @@ class Uplink:
     """The server's end of all its links.
 
     :param max_frame: the largest frame that guests are sent, bytes
-    :param refused: called with a short name for what could not be delivered
     """
 
     _log = Logger()
 
-    def __init__(self, sessions: Sessions, clock: IReactorTime, max_frame: int, refused: Callable[[str], None]) -> None:
+    def __init__(self, sessions: Sessions, clock: IReactorTime, max_frame: int, metrics: Metrics) -> None:
         self._sessions = sessions
         self._clock = clock
         self._max_frame = max_frame
-        self._refused = refused
+        self._metrics = metrics
         self._links: dict[str, ILink] = {}
         self._names: list[str] = []
-        self.messages_out = 0
         sessions.observers.append(self)
 
     def __len__(self) -> int:
@@ -111,7 +110,7 @@ class Uplink:
         elif kind == "probe":
             self._probe(link, item.probe)
         else:
-            self._refused("unknown-link-item")
+            self._metrics.refused("unknown-link-item")
 
     def _answer(self, link: ILink, call: int, code: str = "", sessions: int = 0) -> None:
         if call:
@@ -145,7 +144,7 @@ class Uplink:
                 max_frame=self._max_frame,
             )
         except CIMError:
-            self._refused("undeliverable")
+            self._metrics.refused("undeliverable")
             self._answer(link, deliver.call, "invalid")
             return
         written = 0
@@ -157,7 +156,7 @@ class Uplink:
             for user in deliver.users:
                 for session in self._sessions.of(user):
                     written += session.push(message)
-        self.messages_out += written
+        self._metrics.messages_out += written
         self._answer(link, deliver.call, sessions=written)
 
     def opened(self, session: Session) -> None:

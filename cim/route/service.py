@@ -1,0 +1,112 @@
+"""The route, put together from parts that it is given; and the order in which they start and stop (DESIGN.md 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall
+
+from cim.icim import SERVERS, IRegistry, IServerSelection, IStore
+from cim.metrics import Metrics
+from cim.model import Health, RouteAddress
+from cim.route.accounts import KnownAccounts
+from cim.route.calls import LinkCalls
+from cim.route.directory import Directory
+from cim.route.downlink import Downlink
+from cim.route.leases import Leases
+from cim.route.login import Logins
+from cim.route.messages import Messages
+from cim.route.presence import Presence
+from cim.route.recorder import SessionRecorder
+from cim.route.upstream_servers import Post, UpstreamServers
+
+#: How long a route that just started waits for the servers' snapshots before it answers with what it knows.
+CATCH_UP_SECONDS = 3.0
+
+
+class Route:
+    """All that a route knows and does, without the ports that it listens on.
+
+    :param reactor: the clock, and what probes upstream's servers
+    :param new_owner: makes an unguessable token
+    """
+
+    def __init__(
+        self,
+        address: RouteAddress,
+        reactor: Any,
+        store: IStore,
+        registry: IRegistry,
+        selection: IServerSelection,
+        new_owner: Callable[[], str],
+        post: Post,
+        metrics: Metrics,
+    ) -> None:
+        self.address = address
+        self.reactor = reactor
+        self.store = store
+        self.registry = registry
+        self.presence = Presence()
+        self.directory = Directory(self.presence)
+        self.calls = LinkCalls(reactor)
+        self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
+        self.leases = Leases(store.sessions, self.presence, str(address), reactor)
+        self.downlink = Downlink(self.presence, self.leases, self.calls, metrics.refused)
+        self.accounts = KnownAccounts(store.accounts, reactor)
+        upstream = UpstreamServers(reactor, post)
+        self.logins = Logins(
+            self.accounts,
+            store.sessions,
+            self.presence,
+            self.directory,
+            self.calls,
+            self.recorder,
+            upstream,
+            selection,
+            new_owner,
+        )
+        self.messages = Messages(
+            self.accounts, store.sessions, self.presence, self.directory, self.calls, upstream, metrics
+        )
+        self.downlink.on_change.append(self.directory.changed)
+        store.on_reconnect(self.leases.renew)
+        store.on_reconnect(self.recorder.rewrite)
+
+    def health(self) -> Health:
+        """Return how the route's parts are."""
+        servers = "" if self.directory.candidates() else "no server is listed and linked"
+        return Health(
+            {"store": self.store.health(), "registry": self.registry.health(), "servers": servers},
+            {
+                "route": str(self.address),
+                "servers": [candidate.server for candidate in self.directory.candidates()],
+                "online": len(self.presence),
+                **self.store.facts(),
+            },
+        )
+
+
+class CatchingUp(Service):
+    """Follows the registry's list of servers, and ends the waiting for those that do not come."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._unwatch: Callable[[], None] | None = None
+        self._timer: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()
+        self._unwatch = self._route.registry.watch(SERVERS, self._route.directory.listed)
+        self._timer = self._route.reactor.callLater(CATCH_UP_SECONDS, self._route.directory.give_up_waiting)
+
+    def stopService(self) -> None:
+        """End."""
+        super().stopService()
+        if self._unwatch is not None:
+            self._unwatch()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._route.directory.give_up_waiting()

@@ -1,0 +1,217 @@
+"""A whole cluster under one Clock: servers, routes, links in memory, one store, clients on string transports."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from attrs import define, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from cim.icim import IServerSelection
+from cim.link.memory import MemoryLink, connect
+from cim.metrics import Metrics
+from cim.model import Account, LinkPeer, NodeData, RouteAddress, ServerAddress
+from cim.registry.memory import MemoryRegistry
+from cim.route.service import Route
+from cim.selection import RoundRobin
+from cim.server.gateway import ClientConnection, Limits
+from cim.server.service import Server
+from cim.testing.store import MemoryStore
+from cim.wire.cim_pb2 import PING, Packet
+from cim.wire.framing import FrameReader
+from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
+
+
+class ClientTransport(StringTransport):
+    """A client's socket as the server sees it; its peer reads when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = False
+        self.bufferSize = 0
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """As of TCP."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """As of TCP."""
+
+    def abortConnection(self) -> None:
+        """As of TCP."""
+        self.aborted = True
+        self.disconnecting = True
+
+
+@define
+class TestClient:
+    """A guest at a server: what it was pushed, frame by frame."""
+
+    connection: ClientConnection
+    transport: ClientTransport
+    generation: Generation
+    _reader: FrameReader = field(factory=lambda: FrameReader(1 << 20))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has ended the connection."""
+        return self.transport.disconnecting
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the server."""
+        self.connection.dataReceived(data)
+
+    def frames(self) -> list[Packet]:
+        """Take the frames that came since the last time."""
+        data = self.transport.value()
+        self.transport.clear()
+        return [parse_pushed(self.generation, body) for body in self._reader.feed(data)]
+
+    def texts(self) -> list[str]:
+        """Take the chat texts that came since the last time."""
+        texts: list[str] = []
+        for packet in self.frames():
+            if packet.command != PING:
+                texts += packet.batch or [packet.text]
+        return texts
+
+    def ping(self, user: int) -> None:
+        """Send a ping."""
+        self.send(encode_ping(self.generation, user))
+
+    def drop(self) -> None:
+        """Cut the connection."""
+        from twisted.internet.error import ConnectionLost
+        from twisted.python.failure import Failure
+
+        self.connection.connectionLost(Failure(ConnectionLost()))
+
+
+class Cluster:
+    """Servers and routes that are linked each to each.
+
+    :ivar clock: advance it with `turn` for what is due at once
+    """
+
+    def __init__(
+        self, servers: int = 1, routes: int = 1, selection: IServerSelection | None = None, limits: Limits | None = None
+    ) -> None:
+        self.clock = Clock()
+        # Far from 0, where a clock's first reading would look like "never".
+        self.clock.advance(1_700_000_000)
+        self.store = MemoryStore(self.clock)
+        self.registry = MemoryRegistry(self.clock)
+        self.owners = (f"owner-{number}" for number in itertools.count(1))
+        self.servers: list[Server] = []
+        self.routes: list[Route] = []
+        self.metrics = Metrics("test")
+        self.posted: list[tuple[str, Any]] = []
+        self.limits = limits if limits is not None else Limits()
+        self._selection = selection if selection is not None else RoundRobin()
+        self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
+        for _ in range(servers):
+            self.start_server()
+        for _ in range(routes):
+            self.start_route()
+        self.turn()
+
+    def turn(self) -> None:
+        """Let everything happen that is due now."""
+        for _ in range(20):
+            self.clock.advance(0)
+
+    def pass_seconds(self, seconds: int) -> None:
+        """Let time pass, a second at a time."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.turn()
+
+    def start_server(self, at: int | None = None) -> Server:
+        """Start a server, or start the one at index `at` anew; it is listed and linked to all routes."""
+        index = len(self.servers) if at is None else at
+        name = str(ServerAddress("127.0.0.1", 11211 + index, 8081 + 100 * index))
+        server = Server(
+            LinkPeer(name, f"run-{next(self.owners)}"), self.clock, self.registry, self.metrics, self.limits
+        )
+        if at is None:
+            self.servers.append(server)
+        else:
+            self.servers[at] = server
+        server.wheel.startService()
+        self.registry.announce("cim", name, NodeData("test", server.own.incarnation).encode())
+        for route in self.routes:
+            self.link(server, route)
+        return server
+
+    def start_route(self) -> Route:
+        """Start a route that is linked to all servers."""
+        address = RouteAddress("127.0.0.1", 8083 + len(self.routes), 9083 + len(self.routes))
+        route = Route(
+            address,
+            self.clock,
+            self.store,
+            self.registry,
+            self._selection,
+            lambda: next(self.owners),
+            self._post,
+            self.metrics,
+        )
+        self.routes.append(route)
+        route.leases.startService()
+        route.recorder.startService()
+        self.registry.watch("cim", route.directory.listed)
+        for server in self.servers:
+            self.link(server, route)
+        return route
+
+    def _post(self, url: str, obj: Any) -> Deferred[Any]:
+        self.posted.append((url, obj))
+        return Deferred()
+
+    def link(self, server: Server, route: Route) -> None:
+        """Link a server and a route."""
+        self._links[server.own.name, str(route.address)] = connect(
+            self.clock, server.uplink, server.own, route.downlink, LinkPeer(str(route.address), "run")
+        )
+
+    def cut(self, server: Server, route: Route) -> None:
+        """Lose one link, at both ends."""
+        self._links.pop((server.own.name, str(route.address)))[0].lose("cut")
+        self.turn()
+
+    def kill(self, server: Server) -> None:
+        """End a server without a word: its links are cut, it stays listed."""
+        for route in self.routes:
+            if (server.own.name, str(route.address)) in self._links:
+                self.cut(server, route)
+
+    def account(self, name: str) -> Account:
+        """Register an account."""
+        found: list[Account] = []
+        self.store.accounts.register(name).addCallback(found.append)
+        return found[0]
+
+    def connect(self, address: str, login: bytes = b"", generation: Generation = Generation.W2) -> TestClient:
+        """Open a client's connection to the server of that name and send it these bytes."""
+        server = next(server for server in self.servers if server.own.name == address)
+        connection = server.gateway.buildProtocol(None)
+        assert connection is not None
+        transport = ClientTransport()
+        connection.makeConnection(transport)
+        client = TestClient(connection, transport, generation)
+        if login:
+            client.send(login)
+        self.turn()
+        return client
+
+    def log_in(self, account: Account, route: int = 0, generation: Generation = Generation.W2) -> TestClient:
+        """Log in through a route and connect to the server that it names."""
+        found: list[Any] = []
+        Deferred.fromCoroutine(self.routes[route].logins.login(account.id, account.name)).addBoth(found.append)
+        self.turn()
+        if not isinstance(found[0], ServerAddress):
+            found[0].raiseException()
+        return self.connect(str(found[0]), encode_login(generation, account.id, account.name), generation)
