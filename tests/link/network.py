@@ -137,6 +137,9 @@ class Network:
         """Let one turn pass, in which what was written arrives; return whether anything happened."""
         self.reactor.advance(0)
         moved = False
+        for at, connector in reversed(list(enumerate(self.reactor.connectors))):
+            if connector.stoppedConnecting:
+                del self.reactor.connectors[at], self.reactor.tcpClients[at]
         while True:
             pump = self.completer.succeedOnce(greet=False)
             if pump is None:
