@@ -201,12 +201,15 @@ class DaemonProcess(ProcessProtocol):
         self._waiters.append(waiter)
         return self._bounded(waiter.found, timeout, f"printed no line that matches {matches!r}")
 
-    def wait_for_exit(self, timeout: float = 15.0) -> Deferred[int]:
-        """Fire with its status when it has ended; fail with ProcessFailed when it does not in time."""
+    def wait_for_exit(self, timeout: float | None = 15.0) -> Deferred[int]:
+        """Fire with its status when it has ended; fail with ProcessFailed when it does not in time.
+
+        :param timeout: None: wait for ever
+        """
         if self.pid is None:
             assert self.status is not None, "it was never started"
             return succeed(self.status)
-        return self._bounded(self._exit(), timeout, "did not end")
+        return self._exit() if timeout is None else self._bounded(self._exit(), timeout, "did not end")
 
     # How it is done
 

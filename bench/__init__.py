@@ -1,0 +1,1 @@
+"""Measurements, and the cluster on one machine that they and `make cluster` run."""

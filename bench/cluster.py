@@ -1,0 +1,216 @@
+"""A whole CIM on one machine: a Redis, a ZooKeeper, servers and routes, each a process of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
+
+from cim.keys import make_secret_file
+from cim.testing.asking import ask
+from cim.testing.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+#: What `on_line` is called with: the process's name, and the line.
+OnLine = Callable[[str, str], None]
+
+
+class DataInUse(Exception):
+    """The data belongs to a cluster that runs."""
+
+
+def twistd(*arguments: str) -> list[str]:
+    """Return the command that runs twistd from the environment that this process runs in."""
+    return [sys.executable, str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which twistd finds this checkout, and no option of CIM's from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
+    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
+
+
+class Daemon(DaemonProcess):
+    """A `twistd cim-...` that is ready when its `/health` says so.
+
+    :param http_port: where it answers HTTP
+    """
+
+    def __init__(
+        self, reactor: Any, name: str, http_port: int, arguments: list[str], directory: str, on_line: OnLine | None
+    ) -> None:
+        os.makedirs(directory, exist_ok=True)
+        super().__init__(
+            reactor,
+            twistd(*arguments),
+            environment(),
+            directory,
+            name=name,
+            on_line=None if on_line is None else lambda line, error: on_line(name, line),
+        )
+        self.http_port = http_port
+
+    async def health(self) -> tuple[int, Any]:
+        """Return the HTTP status of `/health` and what it says; 0 when it does not answer."""
+        answer = await ask(
+            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        head, _, body = answer.partition(b"\r\n\r\n")
+        words = head.split(b" ", 2)
+        if len(words) < 2 or not words[1].isdigit():
+            return 0, None
+        try:
+            # The body may come in chunks; the object is what lies between the outer braces.
+            return int(words[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+        except ValueError:
+            return int(words[1]), None
+
+    async def _answers(self) -> bool:
+        return (await self.health())[0] == 200
+
+
+class Ports:
+    """Gives ports: the wanted one when nothing listens there and it was not given before, else a free one.
+
+    :param fixed: False: always a free one
+    """
+
+    def __init__(self, fixed: bool) -> None:
+        self.fixed = fixed
+        self._given: set[int] = set()
+
+    def get(self, wanted: int) -> int:
+        """Return a port."""
+        if self.fixed and wanted not in self._given:
+            self._given.add(wanted)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, wanted))
+                except OSError:
+                    pass
+                else:
+                    return wanted
+        return free_port()
+
+
+class Cluster:
+    """All of them together; they listen on the loopback interface alone.
+
+    :param directory: the data of all of them, and the cluster's secret; locked until `stop`
+    :param fixed_ports: the same ports each time, as far as they are free
+    :param on_line: called with every line of their output
+    :param server_options: further options of all servers
+    :param route_options: further options of all routes
+    :raises DataInUse: another cluster has the directory
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        directory: str | Path,
+        *,
+        servers: int = 2,
+        routes: int = 2,
+        fixed_ports: bool = False,
+        on_line: OnLine | None = None,
+        server_options: tuple[str, ...] = (),
+        route_options: tuple[str, ...] = (),
+    ) -> None:
+        self.directory = Path(directory).absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.secret_file = self.directory / "secret"
+        self._lock = _lock(self.directory / "lock")
+        make_secret_file(self.secret_file, os.urandom)
+        ports = Ports(fixed_ports)
+        self.redis = RedisProcess(reactor, self._folder("redis"), port=ports.get(16379))
+        self.zookeeper = ZooKeeperProcess(reactor, self._folder("zookeeper"), port=ports.get(12181), tick_ms=1000)
+        for process in (self.redis, self.zookeeper):
+            process.on_line = self._teller(process.name, on_line)
+        registry = f"--registry=zookeeper:{self.zookeeper.address}"
+        common = ["--advertise", HOST, "--secret-file", str(self.secret_file), registry]
+        self.servers: list[Daemon] = []
+        for number in range(1, servers + 1):
+            tcp, http = ports.get(21210 + number), ports.get(28180 + number)
+            listening = ["--listen", _endpoint(tcp), "--http", _endpoint(http)]
+            self.servers.append(
+                self._daemon(reactor, "server", number, http, [*listening, *common, *server_options], on_line)
+            )
+        self.routes: list[Daemon] = []
+        for number in range(1, routes + 1):
+            http, link = ports.get(28080 + number), ports.get(28090 + number)
+            listening = ["--http", _endpoint(http), "--link", _endpoint(link), "--store", f"redis:{self.redis.address}"]
+            self.routes.append(
+                self._daemon(reactor, "route", number, http, [*listening, *common, *route_options], on_line)
+            )
+
+    def _folder(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def _teller(self, name: str, on_line: OnLine | None) -> Callable[[str, bool], None] | None:
+        return None if on_line is None else lambda line, error: on_line(name, line)
+
+    def _daemon(
+        self, reactor: Any, kind: str, number: int, http: int, arguments: list[str], on_line: OnLine | None
+    ) -> Daemon:
+        name = f"{kind}-{number}"
+        return Daemon(reactor, name, http, [f"cim-{kind}", *arguments], self._folder(name), on_line)
+
+    @property
+    def processes(self) -> list[DaemonProcess]:
+        """All of them, in the order in which they start."""
+        return [self.redis, self.zookeeper, *self.routes, *self.servers]
+
+    @property
+    def route_urls(self) -> list[str]:
+        """Where clients log in."""
+        return [f"http://{HOST}:{route.http_port}" for route in self.routes]
+
+    def start(self) -> Deferred[None]:
+        """Start all; fires when each says that it is well and every route has a link to every server."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        await _all([self.redis.start(), self.zookeeper.start()])
+        await _all([daemon.start() for daemon in (*self.routes, *self.servers)])
+
+    def stop(self) -> Deferred[None]:
+        """Stop all, the users' end first; fires when all are gone, and never fails."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for group in (self.servers, self.routes, [self.zookeeper, self.redis]):
+            await DeferredList([process.stop() for process in group], consumeErrors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _lock(path: Path) -> int:
+    """Return a descriptor that holds the lock for as long as this process lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataInUse(f"another cluster runs on the data in {path.parent}") from None
+    return descriptor
+
+
+def _endpoint(port: int) -> str:
+    return f"tcp:{port}:interface={HOST}"
+
+
+async def _all(starting: list[Deferred[None]]) -> None:
+    try:
+        await gatherResults(starting, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()

@@ -1,0 +1,110 @@
+"""What was measured: percentiles, who received what, and the memory of a process."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+
+from attrs import define, field, frozen
+
+
+@frozen
+class Percentiles:
+    """A sorted sample of seconds."""
+
+    values: Sequence[float]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Percentiles:
+        """Sort a sample."""
+        return cls(sorted(values))
+
+    def at(self, percent: float) -> float:
+        """Return the smallest value that at least `percent` of the sample do not exceed; NaN without a sample."""
+        if not self.values:
+            return math.nan
+        return self.values[max(0, math.ceil(len(self.values) * percent / 100) - 1)]
+
+    def __str__(self) -> str:
+        if not self.values:
+            return "nothing measured"
+        shown = (("p50", 50), ("p90", 90), ("p99", 99), ("p99.9", 99.9), ("max", 100))
+        return "  ".join(f"{name} {self.at(percent) * 1000:.2f}" for name, percent in shown) + " ms"
+
+
+@define
+class Stream:
+    """What one receiver got of one sender.
+
+    :ivar highest: the largest number that came
+    :ivar missing: smaller ones that have not come
+    """
+
+    highest: int = -1
+    missing: set[int] = field(factory=set)
+
+
+@define
+class Ledger:
+    """Counts what was promised and what came; each sender numbers its messages from 0.
+
+    :ivar delivered: messages that came for the first time
+    :ivar doubled: that came again
+    :ivar reordered: that came after a later one of the same sender
+    """
+
+    delivered: int = 0
+    doubled: int = 0
+    reordered: int = 0
+    _streams: dict[tuple[int, int], Stream] = field(factory=dict)
+    _awaited: set[tuple[int, int, int]] = field(factory=set)
+
+    def promise(self, sender: int, receiver: int, number: int) -> None:
+        """A send was answered with success, so that receiver gets it."""
+        stream = self._streams.get((sender, receiver))
+        if stream is None or number > stream.highest or number in stream.missing:
+            self._awaited.add((sender, receiver, number))
+
+    def received(self, sender: int, receiver: int, number: int) -> bool:
+        """A message came; return whether for the first time."""
+        stream = self._streams.get((sender, receiver))
+        if stream is None:
+            stream = self._streams[sender, receiver] = Stream()
+        if number > stream.highest:
+            if number > stream.highest + 1:
+                stream.missing.update(range(stream.highest + 1, number))
+            stream.highest = number
+        elif number in stream.missing:
+            stream.missing.discard(number)
+            self.reordered += 1
+        else:
+            self.doubled += 1
+            return False
+        self.delivered += 1
+        self._awaited.discard((sender, receiver, number))
+        return True
+
+    def lost(self) -> int:
+        """Return how many that were promised have not come."""
+        return len(self._awaited)
+
+    def __str__(self) -> str:
+        return f"delivered {self.delivered}, lost {self.lost()}, doubled {self.doubled}, reordered {self.reordered}"
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process holds."""
+    with open(f"/proc/{pid}/status") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    raise ValueError(f"process {pid} says nothing of its memory")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how much processor time a process has taken."""
+    with open(f"/proc/{pid}/stat") as stat:
+        # The name before the last parenthesis may hold anything.
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,174 @@
+"""The cheapest HTTP client that will do: requests made by hand, one at a time on each of a few kept connections."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+
+class HTTPError(Exception):
+    """A call was not answered with HTTP status 200."""
+
+
+class ResponseReader:
+    """Reads one response after the other; knows Content-Length and chunks, nothing else."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> tuple[int, bytes] | None:
+        """Take bytes; return status and body when a response is complete."""
+        self._buffer += data
+        while True:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return None
+            head = self._buffer[:end].lower()
+            status = int(head[9:12])
+            start = end + 4
+            if status == 100:
+                self._buffer = self._buffer[start:]
+                continue
+            break
+        mark = head.find(b"\r\ncontent-length:")
+        if mark >= 0:
+            stop = head.find(b"\r\n", mark + 2)
+            size = int(head[mark + 17 : stop if stop >= 0 else len(head)])
+            if len(self._buffer) < start + size:
+                return None
+            body, self._buffer = self._buffer[start : start + size], self._buffer[start + size :]
+            return status, body
+        chunks = []
+        while True:
+            end = self._buffer.find(b"\r\n", start)
+            if end < 0:
+                return None
+            size = int(self._buffer[start:end].split(b";")[0], 16)
+            start = end + 2
+            if len(self._buffer) < start + size + 2:
+                return None
+            chunks.append(self._buffer[start : start + size])
+            start += size + 2
+            if not size:
+                self._buffer = self._buffer[start:]
+                return status, b"".join(chunks)
+
+
+class _Connection(Protocol):
+    def __init__(self, pool: HTTPPool) -> None:
+        self._pool = pool
+        self._reader = ResponseReader()
+        self._answer: Deferred[bytes] | None = None
+
+    def connectionMade(self) -> None:
+        self._pool.idle(self)
+
+    def send(self, request: bytes, answer: Deferred[bytes]) -> None:
+        self._answer = answer
+        assert self.transport is not None
+        self.transport.write(request)
+
+    def dataReceived(self, data: bytes) -> None:
+        response = self._reader.feed(data)
+        if response is None:
+            return
+        answer, self._answer = self._answer, None
+        # Idle first: whoever gets the answer may have the next request ready.
+        self._pool.idle(self)
+        if answer is None:
+            return
+        status, body = response
+        if status == 200:
+            answer.callback(body)
+        else:
+            answer.errback(HTTPError(f"HTTP status {status}: {body[:200]!r}"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        answer, self._answer = self._answer, None
+        self._pool.lost(self)
+        if answer is not None:
+            answer.errback(HTTPError("the connection was lost before the answer"))
+
+
+class _Dial(ClientFactory):
+    noisy = False
+
+    def __init__(self, pool: HTTPPool) -> None:
+        self._pool = pool
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        return _Connection(self._pool)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._pool.lost(None)
+
+
+class HTTPPool:
+    """At most `size` connections to one base URL; calls beyond that wait in order.
+
+    Every call fails with HTTPError unless it is answered with status 200.
+    """
+
+    def __init__(self, reactor: Any, url: str, size: int) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError(f"must be http://host:port, is {url!r}")
+        self._reactor = reactor
+        self._host, self._port = parts.hostname, parts.port or 80
+        self._size = size
+        self._open = 0
+        self._idle: list[_Connection] = []
+        self._all: set[_Connection] = set()
+        self._waiting: deque[tuple[bytes, Deferred[bytes]]] = deque()
+        self._tail = f" HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n".encode()
+
+    def post(self, path: bytes, body: bytes) -> Deferred[bytes]:
+        """Send a JSON body and fire with the answer's."""
+        return self._call(
+            b"POST %b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (path, self._tail, len(body), body)
+        )
+
+    def get(self, path: bytes) -> Deferred[bytes]:
+        """Fire with the body of the answer."""
+        return self._call(b"GET %b%b\r\n" % (path, self._tail))
+
+    def _call(self, request: bytes) -> Deferred[bytes]:
+        answer: Deferred[bytes] = Deferred()
+        if self._idle:
+            self._idle.pop().send(request, answer)
+            return answer
+        self._waiting.append((request, answer))
+        if self._open < self._size:
+            self._open += 1
+            self._reactor.connectTCP(self._host, self._port, _Dial(self), 10.0)
+        return answer
+
+    def idle(self, connection: _Connection) -> None:
+        """A connection can take a call."""
+        self._all.add(connection)
+        if self._waiting:
+            connection.send(*self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: _Connection | None) -> None:
+        """A connection ended, or could not be made: what nobody is left to carry has failed."""
+        self._open -= 1
+        if connection is not None:
+            self._all.discard(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+        while self._waiting and not self._open:
+            self._waiting.popleft()[1].errback(HTTPError(f"no connection to {self._host}:{self._port}"))
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self._all):
+            transport: Any = connection.transport
+            transport.abortConnection()

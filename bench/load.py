@@ -1,0 +1,147 @@
+"""Load CIM with guests that log in and send by the upstream API, and print rates, latencies and what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+
+from bench.cluster import Cluster
+from bench.phases import Load, Watched
+from cim.runtime import raise_file_limit
+from cim.testing.processes import MissingProgram, ProcessFailed
+
+PHASES = ("idle", "p2p", "rate", "group")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    option = parser.add_argument
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--route", action="append", metavar="URL", help="a route to call; several share the calls")
+    where.add_argument("--own-cluster", action="store_true", help="start Redis, ZooKeeper, servers and a route")
+    option("--servers", type=int, default=2, metavar="N", help="servers of the own cluster (%(default)s)")
+    option("--routes", type=int, default=1, metavar="N", help="routes of the own cluster (%(default)s)")
+    option("--server-pid", type=int, action="append", default=[], metavar="PID", help="a server whose memory to watch")
+    option("--phase", action="append", choices=PHASES, help="only these, in this order (all)")
+    option("--users", type=int, default=1000, metavar="N", help="users that are online (%(default)s)")
+    option("--concurrency", type=int, default=64, metavar="N", help="calls at a time (%(default)s)")
+    option("--seconds", type=float, default=10.0, help="length of p2p and of each rate (%(default)s)")
+    option("--rate", type=float, action="append", metavar="PER_SECOND", help="sends per second at fixed times (1000)")
+    option("--groups", type=int, default=20, metavar="N", help="group messages (%(default)s)")
+    option("--idle", type=int, default=4000, metavar="N", help="more users, idle, for their memory (%(default)s)")
+    option("--length", type=int, default=64, metavar="BYTES", help="of a message's text, at least (%(default)s)")
+    option("--deadline", type=float, default=300.0, metavar="SECONDS", help="of the whole run (%(default)s)")
+    option("--seed", type=int, default=1, help="of who sends to whom (%(default)s)")
+
+
+class Run:
+    """One run of the load generator, from its cluster's start to its end."""
+
+    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
+        self.reactor = reactor
+        self.arguments = arguments
+        self.write = write
+        self.cluster: Cluster | None = None
+
+    async def go(self) -> int:
+        """Do all phases and return the exit status: 1 when a message was lost, doubled or reordered."""
+        arguments = self.arguments
+        urls = arguments.route
+        watched = [Watched(f"server {pid}", pid, True) for pid in arguments.server_pid]
+        if arguments.own_cluster:
+            directory = tempfile.mkdtemp(prefix="cim-bench-")
+            try:
+                self.cluster = Cluster(self.reactor, directory, servers=arguments.servers, routes=arguments.routes)
+                await self.cluster.start()
+                urls = self.cluster.route_urls
+                servers = set(self.cluster.servers)
+                watched = [Watched.of(process, process in servers) for process in self.cluster.processes]
+                return await self._measure(urls, watched)
+            finally:
+                if self.cluster is not None:
+                    await self.cluster.stop()
+                shutil.rmtree(directory, ignore_errors=True)
+        return await self._measure(urls, watched)
+
+    async def _measure(self, urls: list[str], watched: list[Watched]) -> int:
+        arguments = self.arguments
+        load = Load(
+            self.reactor,
+            time.perf_counter,
+            random.Random(arguments.seed),
+            self.write,
+            urls,
+            concurrency=arguments.concurrency,
+            length=arguments.length,
+            watched=watched,
+        )
+        try:
+            await load.populate(arguments.users)
+            for phase in arguments.phase or PHASES:
+                if phase == "idle":
+                    await load.idle(arguments.idle)
+                elif phase == "p2p":
+                    await load.p2p(arguments.seconds)
+                elif phase == "rate":
+                    for rate in arguments.rate or [1000.0]:
+                        await load.rate(rate, arguments.seconds)
+                else:
+                    await load.group(arguments.groups)
+            return load.finish()
+        finally:
+            await load.close()
+
+
+def run(reactor: Any, arguments: argparse.Namespace) -> int:
+    """Run the load generator; return the exit status."""
+
+    def write(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    status = 1
+    raise_file_limit()
+    going = Run(reactor, arguments, write)
+
+    def start() -> Deferred[int]:
+        return Deferred.fromCoroutine(going.go())
+
+    def ended(result: Any) -> None:
+        nonlocal status
+        if isinstance(result, int):
+            status = result
+        elif result.check(MissingProgram, ProcessFailed):
+            write(result.getErrorMessage())
+        else:
+            write(f"the run failed: {result.value!r}\n{result.getTraceback()}")
+        if reactor.running:
+            reactor.callLater(0, _stop, reactor)
+
+    def stopping() -> Any:
+        return None if going.cluster is None else going.cluster.stop()
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping)
+    reactor.callWhenRunning(lambda: start().addTimeout(arguments.deadline, reactor, _too_long).addBoth(ended))
+    reactor.run()
+    return status
+
+
+def _too_long(_: Any, seconds: float) -> Any:
+    return fail(ProcessFailed(f"the run took longer than {seconds:g} s"))
+
+
+def _stop(reactor: Any) -> None:
+    from contextlib import suppress
+
+    from twisted.internet.error import ReactorNotRunning
+
+    with suppress(ReactorNotRunning):
+        reactor.stop()
