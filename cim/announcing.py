@@ -12,12 +12,9 @@ from cim.icim import IAnnouncement, IRegistry
 
 
 class Announcing(Service):
-    """Keeps a name in the registry while it runs.
+    """Keeps a name, with its data, in the registry while it runs."""
 
-    :param value: gives the node's data when it starts
-    """
-
-    def __init__(self, registry: IRegistry, folder: str, name: str, value: Callable[[], bytes]) -> None:
+    def __init__(self, registry: IRegistry, folder: str, name: str, value: bytes) -> None:
         self._registry = registry
         self._folder = folder
         self._name = name
@@ -27,7 +24,7 @@ class Announcing(Service):
     def startService(self) -> None:
         """Announce."""
         super().startService()
-        self._announcement = self._registry.announce(self._folder, self._name, self._value())
+        self._announcement = self._registry.announce(self._folder, self._name, self._value)
 
     def stopService(self) -> Deferred[None]:
         """Withdraw; fires when it is gone."""

@@ -14,6 +14,8 @@ from cim.ecim import InvalidField
 
 PURPOSES = frozenset({"link", "ticket", "token", "http"})
 MIN_SECRET = 16
+#: Instead of a secret, for links between processes on one machine that were given none.
+NO_SECRET = b"links on loopback alone"
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:

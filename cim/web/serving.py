@@ -18,14 +18,14 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 
 from cim.ecim import BadRequest, CIMError
 from cim.metrics import Metrics
 from cim.web import envelope
 from cim.web.fields import Fields
-from cim.web.site import MAX_BODY, respond
+from cim.web.site import MAX_BODY, PathResource, respond
 
 _log = Logger()
 _JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
@@ -158,14 +158,28 @@ def _is_json(content_type: bytes | None) -> bool:
     return kind == b"application/json" and charsets <= {b"utf-8"}
 
 
-class UpstreamResource(Resource):
+def declared_calls(
+    api: object, metrics: Metrics | None = None, check: Callable[[Any], None] | None = None, max_body: int = MAX_BODY
+) -> dict[str, Endpoint]:
+    """Return what serves each call that the class of `api` declares, by path.
+
+    :param check: raises BadRequest when a request may not make an internal call
+    """
+    endpoints: dict[str, Endpoint] = {}
+    for name in dir(type(api)):
+        declared = getattr(type(api), name)
+        call = None if isclass(declared) else getattr(declared, "upstream_call", None)
+        if isinstance(call, Call):
+            endpoints[call.path] = UpstreamEndpoint(call, getattr(api, name), metrics, check, max_body)
+    return endpoints
+
+
+class UpstreamResource(PathResource):
     """Serves every declared call of `api`, and further endpoints, each at exactly its path.
 
     Doubled slashes at the start of a path are one, as v1 clients of upstream need it. What no endpoint serves gets
     404, or 405 with the methods that would do, in an envelope.
     """
-
-    isLeaf = True
 
     def __init__(
         self,
@@ -186,13 +200,8 @@ class UpstreamResource(Resource):
         self._metrics = metrics
         self._fallback = fallback
         self._endpoints: dict[bytes, Endpoint] = {path.encode(): one for path, one in (endpoints or {}).items()}
-        for name in dir(type(api)):
-            declared = getattr(type(api), name)
-            call = None if isclass(declared) else getattr(declared, "upstream_call", None)
-            if isinstance(call, Call):
-                self._endpoints[call.path.encode()] = UpstreamEndpoint(
-                    call, getattr(api, name), metrics, check, max_body
-                )
+        for path, declared in declared_calls(api, metrics, check, max_body).items():
+            self._endpoints[path.encode()] = declared
 
     def render(self, request: Any) -> int:
         """Answer a request."""
@@ -200,11 +209,17 @@ class UpstreamResource(Resource):
         if endpoint is not None:
             method = request.method
             if method in endpoint.methods or (method == b"HEAD" and b"GET" in endpoint.methods):
-                endpoint.serve(request)
+                try:
+                    endpoint.serve(request)
+                except Exception:
+                    _log.failure("{path} failed", path=endpoint.label)
+                    respond(request, 500, envelope.INTERNAL_ERROR)
             else:
                 self._refuse_method(request, endpoint)
         elif self._fallback is not None:
-            return int(self._fallback.render(request))
+            request.prepath = []
+            request.postpath = [unquote_to_bytes(part) for part in request.path[1:].split(b"/")]
+            request.render(self._fallback)
         else:
             self._refuse(request, 404, "no such path")
         return NOT_DONE_YET
@@ -213,7 +228,7 @@ class UpstreamResource(Resource):
         allowed = sorted({*endpoint.methods, b"OPTIONS", *([b"HEAD"] if b"GET" in endpoint.methods else [])})
         request.setHeader(b"Allow", b", ".join(allowed))
         if request.method == b"OPTIONS":
-            respond(request, 200, b"", [b"text/plain"])
+            respond(request, 200, b"", b"text/plain")
         else:
             self._refuse(request, 405, f"use {' or '.join(sorted(m.decode() for m in endpoint.methods))}")
 

@@ -1,0 +1,170 @@
+"""`twistd cim-route`: options, and the service made of them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application import strports
+from twisted.application.service import IService
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+
+import cim
+from cim.announcing import Announcing, Stopping, advertised
+from cim.config import DaemonOptions, read_secret_file
+from cim.ecim import InvalidField
+from cim.icim import ROUTES, IServerSelection
+from cim.ids import token
+from cim.keys import NO_SECRET, derive_key, read_secret
+from cim.link.tcp import LinkAcceptor
+from cim.metrics import Metrics
+from cim.model import LinkPeer, NodeData, RouteAddress
+from cim.registry.choose import registry_from
+from cim.root import DaemonRoot
+from cim.route.service import CatchingUp, Route
+from cim.route.upstream_api import UpstreamAPI
+from cim.runtime import Exit
+from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
+from cim.store.choose import store_from
+from cim.web.calling import JSONCalls
+from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.serving import Endpoint, UpstreamResource
+from cim.web.site import HTTPService, http_site
+
+
+def selection(name: str) -> IServerSelection:
+    """Return the way to pick a server that `--select` names, built in or a Twisted plugin.
+
+    :raises UsageError: there is none of that name
+    """
+    # Imported plugins are code of others, so they are looked for only when the name is none of ours.
+    built_in: list[IServerSelection] = [
+        RoundRobin(),
+        Random(random.SystemRandom().randrange),
+        ConsistentHash(),
+        LeastLoaded(),
+    ]
+    found = {one.name: one for one in built_in}
+    if name not in found:
+        found.update({one.name: one for one in getPlugins(IServerSelection)})
+    if name not in found:
+        raise UsageError(f"--select must be one of {', '.join(sorted(found))}, is {name[:40]!r}")
+    return found[name]
+
+
+class Options(DaemonOptions):
+    """Options of a route."""
+
+    daemon = "route"
+    synopsis = "[options]"
+    longdesc = "Serves the HTTP API: accounts, logins, messages, who is online."
+    optParameters = [
+        ["http", None, "tcp:8083", "Endpoint for the API, /health and /metrics."],
+        ["link", None, "tcp:8084:interface=127.0.0.1", "Endpoint for servers; beyond loopback it needs a secret."],
+        ["advertise", None, "127.0.0.1", "Host, or HOST:HTTP:LINK, at which clients and servers reach this route."],
+        ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
+        ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
+        ["store", None, "redis:127.0.0.1:6379", "redis:HOST:PORT[/DB] or sqlite:FILE."],
+        ["store-password-file", None, None, "File with Redis's password."],
+        ["secret-file", None, None, "File with the cluster's secret."],
+        ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."],
+    ]
+
+    def postOptions(self) -> None:
+        """Check what depends on several options."""
+        advertised(self["advertise"], ((self["http"], "http"), (self["link"], "link")))
+        if not self["secret-file"] and not is_loopback(self["link"]):
+            raise UsageError(f"--link {self['link']} is reachable by others, so it needs a --secret-file")
+
+
+def internal_check(options: Any) -> Callable[[Any], None]:
+    """Return the check of calls that are for the cluster alone: they need the http key unless only this machine calls.
+
+    Without a secret nobody has that key, so on a listener that others reach such calls are refused.
+    """
+    if is_loopback(options["http"]):
+        return internal_only(None)
+    secret = read_secret(options["secret-file"]) if options["secret-file"] else os.urandom(32)
+    return internal_only(derive_key(secret, "http").hex())
+
+
+def add_route(
+    root: DaemonRoot,
+    route: Route,
+    endpoints: Mapping[str, Endpoint],
+    options: Any,
+    check: Callable[[Any], None],
+    metrics: Metrics,
+    reactor: Any,
+) -> None:
+    """Add a route's HTTP side to `root`.
+
+    :param endpoints: what is served beside the upstream API
+    """
+    resource = UpstreamResource(
+        UpstreamAPI(route, route.store.accounts, metrics), endpoints=endpoints, metrics=metrics, check=check
+    )
+    site = http_site(resource, reactor, metrics)
+    route.store.observe(metrics.store_call)
+    metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
+    metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))
+    metrics.gauge("records_waiting", "Session records to be written.", lambda: len(route.recorder))
+    metrics.gauge("calls_waiting", "Questions to servers without an answer yet.", lambda: len(route.calls))
+    root.add(CatchingUp(route))
+    root.add(HTTPService(strports.service(options["http"], site, reactor=reactor), site, reactor), stop_timeout=6.0)
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """Return the route as a service; nothing happens before it is started."""
+    if reactor is None:
+        from twisted.internet import reactor
+    metrics = Metrics("route", cim.__version__)
+    root = DaemonRoot(options, "route", reactor, Exit(reactor))
+    auth, password = options["registry-auth-file"], options["store-password-file"]
+    try:
+        registry = registry_from(
+            options["registry"], reactor, auth=read_secret_file(auth, "registry-auth-file") if auth else None
+        )
+        store = store_from(
+            options["store"], reactor, password=read_secret_file(password, "store-password-file") if password else None
+        )
+        secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
+    except InvalidField as error:
+        raise UsageError(error.message)
+    address = RouteAddress(*advertised(options["advertise"], ((options["http"], "http"), (options["link"], "link"))))
+    own = LinkPeer(str(address), token(os.urandom))
+    calls = JSONCalls(reactor)
+    route = Route(
+        address,
+        reactor,
+        store,
+        registry,
+        selection(options["select"]),
+        lambda: token(os.urandom),
+        calls.post,
+        metrics,
+    )
+    acceptor = LinkAcceptor(
+        own,
+        derive_key(secret, "link"),
+        route.downlink,
+        reactor,
+        os.urandom,
+        observe=metrics.link_batch,
+        dropped=lambda: metrics.dropped("link"),
+        refused=lambda: metrics.refused("link-handshake"),
+    )
+    root.add(IService(registry))
+    root.add(IService(store))
+    root.add(route.recorder)
+    root.add(route.leases)
+    root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
+    root.add(strports.service(options["link"], acceptor, reactor=reactor))
+    root.add(Stopping("calls to upstream's servers", calls.close))
+    check = internal_check(options)
+    add_route(root, route, operations(route.health, metrics, check), options, check, metrics, reactor)
+    root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
+    return root

@@ -1,0 +1,140 @@
+"""`twistd cim-server`: options, and the service made of them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application import strports
+from twisted.application.service import IService
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.python.usage import UsageError
+
+import cim
+from cim.announcing import Announcing, Stopping, advertised
+from cim.config import DaemonOptions, positive_int, read_secret_file
+from cim.ecim import InvalidField
+from cim.icim import SERVERS
+from cim.ids import token
+from cim.keys import NO_SECRET, derive_key, read_secret
+from cim.link.tcp import LinkDialers
+from cim.metrics import Metrics
+from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
+from cim.registry.choose import registry_from
+from cim.root import DaemonRoot
+from cim.runtime import Exit
+from cim.server.gateway import Limits
+from cim.server.http_api import ServerAPI
+from cim.server.service import Server
+from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.serving import UpstreamResource
+from cim.web.site import HTTPService, http_site
+from cim.wire.framing import DEFAULT_MAX_FRAME
+from cim.wire.guests import Generation
+
+
+class Options(DaemonOptions):
+    """Options of a server."""
+
+    daemon = "server"
+    synopsis = "[options]"
+    longdesc = "Holds clients' connections and pushes messages to them."
+    optParameters = [
+        ["listen", None, "tcp:11211", "Endpoint for clients."],
+        ["http", None, "tcp:8081:interface=127.0.0.1", "Endpoint for /sendMsg, /health and /metrics."],
+        ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients and routes reach this server."],
+        ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
+        ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
+        ["secret-file", None, None, "File with the cluster's secret; without it links go to loopback alone."],
+        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame of a client, bytes.", positive_int],
+        ["idle-seconds", None, 33, "How long a client may be silent.", positive_int],
+        ["max-connections", None, 1_000_000, "Further ones are closed as they come.", positive_int],
+    ]
+
+    def postOptions(self) -> None:
+        """Check what depends on several options."""
+        advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
+
+
+def limits_of(options: Any) -> Limits:
+    """Return what one connection may cost by a daemon's options."""
+    idle = options["idle-seconds"]
+    return Limits(max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle})
+
+
+def internal_check(options: Any) -> Callable[[Any], None]:
+    """Return the check of calls that are for the cluster alone (see `internal_only`).
+
+    They need no key where only this machine can make them. Without a secret nobody has the key of a listener that
+    others reach, so there they are refused.
+    """
+    if is_loopback(options["http"]):
+        return internal_only(None)
+    secret = read_secret(options["secret-file"]) if options["secret-file"] else os.urandom(32)
+    return internal_only(derive_key(secret, "http").hex())
+
+
+def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, reactor: Any) -> None:
+    """Add a server's services but its HTTP to `root`, in the order in which they start."""
+    metrics.sessions = lambda: Counter(session.generation.value for session in server.sessions)
+    metrics.gauge("reservations", "Logins that have not connected yet.", lambda: server.sessions.reserved)
+    metrics.gauge("connections", "Clients' connections.", lambda: len(server.gateway.connections))
+    root.add(links, stop_timeout=5.0)
+    root.add(server.wheel)
+    root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
+    root.add(strports.service(options["listen"], server.gateway, reactor=reactor))
+    value = NodeData(cim.__version__, server.own.incarnation).encode()
+    root.add(Announcing(server.registry, SERVERS, server.own.name, value))
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """Return the server as a service; nothing happens before it is started."""
+    if reactor is None:
+        from twisted.internet import reactor
+    metrics = Metrics("server", cim.__version__)
+    root = DaemonRoot(options, "server", reactor, Exit(reactor))
+    auth = options["registry-auth-file"]
+    try:
+        registry = registry_from(
+            options["registry"], reactor, auth=read_secret_file(auth, "registry-auth-file") if auth else None
+        )
+        secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
+    except InvalidField as error:
+        raise UsageError(error.message)
+    name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
+    own = LinkPeer(str(name), token(os.urandom))
+    server = Server(own, reactor, registry, metrics, limits_of(options), options["max-connections"])
+
+    def endpoint_for(route: RouteAddress) -> HostnameEndpoint:
+        if not options["secret-file"] and not is_loopback(f"tcp:{route.link_port}:interface={route.host}"):
+            raise InvalidField("secret-file", f"is needed for a link to {route.host}, which is not loopback")
+        return HostnameEndpoint(reactor, route.host, route.link_port, timeout=3)
+
+    links = LinkDialers(
+        own,
+        derive_key(secret, "link"),
+        server.uplink,
+        registry,
+        reactor,
+        endpoint_for,
+        random.random,
+        os.urandom,
+        observe=metrics.link_batch,
+        dropped=lambda: metrics.dropped("link"),
+    )
+    metrics.gauge("links", "Links to routes.", lambda: len(server.uplink))
+    check = internal_check(options)
+    resource = UpstreamResource(
+        ServerAPI(server.sessions, metrics, options["max-frame"]),
+        endpoints=operations(server.health, metrics, check),
+        metrics=metrics,
+        check=check,
+    )
+    site = http_site(resource, reactor, metrics)
+    root.add(IService(registry))
+    root.add(HTTPService(strports.service(options["http"], site, reactor=reactor), site, reactor))
+    add_server(root, server, links, options, metrics, reactor)
+    return root

@@ -1,0 +1,158 @@
+"""`twistd cim`: a server and a route in one process, on nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.python.usage import UsageError
+
+import cim
+from cim.announcing import Stopping, advertised, port_of
+from cim.config import DaemonOptions, positive_int
+from cim.ecim import InvalidField
+from cim.ids import token
+from cim.keys import make_secret_file
+from cim.link.memory import MemoryLinks
+from cim.metrics import Metrics
+from cim.model import Health, LinkPeer, RouteAddress, ServerAddress
+from cim.registry.memory import MemoryRegistry
+from cim.root import DaemonRoot
+from cim.route.service import Route
+from cim.route.tap import add_route, internal_check, selection
+from cim.runtime import Exit
+from cim.server.http_api import ServerAPI
+from cim.server.service import Server
+from cim.server.tap import add_server, limits_of
+from cim.store.choose import store_from
+from cim.web.calling import JSONCalls
+from cim.web.operations import is_loopback, operations
+from cim.web.serving import declared_calls
+from cim.wire.framing import DEFAULT_MAX_FRAME
+
+
+class Options(DaemonOptions):
+    """Options of the suite."""
+
+    daemon = "suite"
+    synopsis = "[options]"
+    longdesc = "A server and a route in one process: chat with nothing else installed."
+    optParameters = [
+        ["data", None, "./var", "Directory for accounts and the secret."],
+        ["listen", None, None, "Endpoint for clients [default: port 11211, on loopback if --advertise is]."],
+        ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
+        ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients reach this machine."],
+        ["select", None, "round-robin", "As of cim-route."],
+        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame of a client, bytes.", positive_int],
+        ["idle-seconds", None, 33, "How long a client may be silent.", positive_int],
+        ["max-connections", None, 1_000_000, "Further ones are closed as they come.", positive_int],
+    ]
+
+    def postOptions(self) -> None:
+        """Fill in what depends on others."""
+        host = self["advertise"].split(":")[0]
+        interface = f":interface={host}" if is_loopback(f"tcp:0:interface={host}") else ""
+        self["listen"] = self["listen"] or f"tcp:11211{interface}"
+        self["http"] = self["http"] or f"tcp:8083{interface}"
+        advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
+        self["secret-file"] = os.path.join(self["data"], "secret")
+
+
+class Welcoming(Service):
+    """Tells whoever started it how to go on, once it runs."""
+
+    def __init__(self, reactor: Any, lines: list[str]) -> None:
+        self._reactor = reactor
+        self._lines = lines
+
+    def startService(self) -> None:
+        """Say it when everything has started."""
+        super().startService()
+        self._reactor.callWhenRunning(self._say)
+
+    def _say(self) -> None:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.write("\n".join(self._lines) + "\n")
+            sys.__stdout__.flush()
+
+
+def _welcome(options: Options, server: ServerAddress) -> list[str]:
+    route = f"http://{server.host}:{server.http_port}"
+    usual = route == "http://127.0.0.1:8083"
+    client = f"{sys.argv[0]} cim-client --user alice" + ("" if usual else f" --route {route}")
+    make = "make client NAME=alice" + ("" if usual else f" ROUTE={route}")
+    return [
+        "",
+        f"CIM {cim.__version__} is ready.",
+        f"  clients:  {server.host}:{server.tcp_port}",
+        f"  HTTP API: {route}",
+        f"  data:     {os.path.abspath(options['data'])}",
+        "  chat, in another terminal, one for each user:",
+        f"    {make}",
+        f"  or from anywhere: {client}",
+        "  Ctrl-C ends it.",
+        "",
+    ]
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """Return the suite as a service; only its data directory and the secret in it are made before it is started."""
+    if reactor is None:
+        from twisted.internet import reactor
+    metrics = Metrics("suite", cim.__version__)
+    root = DaemonRoot(options, "suite", reactor, Exit(reactor))
+    data = Path(options["data"])
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_secret_file(options["secret-file"], os.urandom)
+        store = store_from(f"sqlite:{data / 'cim.db'}", reactor)
+    except OSError as error:
+        raise UsageError(f"--data {data}: {error.strerror}")
+    except InvalidField as error:
+        raise UsageError(f"--data {data}: {error.message}")
+    registry = MemoryRegistry(reactor)
+    host, tcp, http = advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http")))
+    address = ServerAddress(host, tcp, http)
+    own = LinkPeer(str(address), token(os.urandom))
+    # The route takes no links by TCP here; its name still has a port for them.
+    route_address = RouteAddress(host, http, port_of(options["http"], "http"))
+    calls = JSONCalls(reactor)
+    server = Server(own, reactor, registry, metrics, limits_of(options), options["max-connections"])
+    route = Route(
+        route_address,
+        reactor,
+        store,
+        registry,
+        selection(options["select"]),
+        lambda: token(os.urandom),
+        calls.post,
+        metrics,
+    )
+    links = MemoryLinks(
+        reactor,
+        server.uplink,
+        own,
+        route.downlink,
+        LinkPeer(str(route_address), own.incarnation),
+        dropped=lambda: metrics.dropped("link"),
+    )
+
+    def health() -> Health:
+        ours, theirs = route.health(), server.health()
+        return Health({**theirs.parts, **ours.parts}, {**theirs.facts, **ours.facts})
+
+    check = internal_check(options)
+    api = ServerAPI(server.sessions, metrics, options["max-frame"])
+    endpoints = {**operations(health, metrics, check), **declared_calls(api, metrics, check)}
+    root.add(IService(registry))
+    root.add(IService(store))
+    root.add(route.recorder)
+    root.add(route.leases)
+    root.add(Stopping("calls to upstream's servers", calls.close))
+    add_server(root, server, links, options, metrics, reactor)
+    add_route(root, route, endpoints, options, check, metrics, reactor)
+    root.add(Welcoming(reactor, _welcome(options, address)))
+    return root
