@@ -24,13 +24,13 @@ def parse_route(text: str) -> str:
     :raises InvalidField: when it is no http or https URL with a host
     """
     try:
-        url = URL.from_text(text if "://" in text else f"http://{text}")
-        port = url.port
+        url = URL.from_text(text if "://" in text else f"http://{text}").replace(query=(), fragment="")
+        if url.scheme in ("http", "https") and url.host and url.port and url.port < 65536:
+            # hyperlink cannot encode IPv6 addresses, which are ASCII anyway.
+            return (url if url.host.isascii() and ":" in url.host else url.to_uri()).to_text().rstrip("/")
     except (URLParseError, ValueError):
-        raise InvalidField("route", f"{text[:200]!r} is not a URL such as http://127.0.0.1:8083")
-    if url.scheme not in ("http", "https") or not url.host or not port or not port < 65536:
-        raise InvalidField("route", f"{text[:200]!r} is not a URL such as http://127.0.0.1:8083")
-    return url.replace(query=(), fragment="").to_uri().to_text().rstrip("/")
+        pass
+    raise InvalidField("route", f"{text[:200]!r} is not a URL such as http://127.0.0.1:8083")
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from attrs import frozen
+from hyperlink import URL
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -138,7 +139,7 @@ class JSONCalls:
         try:
             response: IResponse = await self._http.request(
                 method,
-                url,
+                _AsItIs.from_text(url),
                 headers=headers,
                 data=body,
                 allow_redirects=False,
@@ -158,6 +159,13 @@ class JSONCalls:
         return _decode(url, response.code, answer)
 
 
+class _AsItIs(URL):
+    """A URL that needs no encoding; treq would have it done, which fails for IPv6 addresses."""
+
+    def to_uri(self) -> URL:
+        return self
+
+
 def reason(error: BaseException) -> str:
     """Return why a connection failed, in a few words."""
     number = getattr(error, "osError", None)
@@ -174,7 +182,7 @@ def _decode(url: str, status: int, body: bytes) -> Envelope:
     except (ValueError, RecursionError):
         loaded = None
     if not isinstance(loaded, dict) or not ("code" in loaded or status == 200):
-        raise Unavailable(f"{url} answered HTTP status {status} and no envelope")
+        raise Unavailable(f"{url} answered HTTP {status} without an envelope")
     # Upstream sends no code with an error that was made from a text alone.
     code, message = loaded.get("code"), loaded.get("message")
     return Envelope(
