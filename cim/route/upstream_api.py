@@ -74,7 +74,7 @@ class UpstreamAPI:
         await self._caught_up()
         await self._route.messages.everyone(sender, text)
 
-    @upstream_call(app, "/onlineUser", methods=("GET", "POST"))
+    @upstream_call(app, "/onlineUser", methods=("GET", "POST"), body=False)
     async def online(self, fields: Fields) -> list[dict[str, Any]]:
         """Return who is online; an empty list where upstream says null, which its SDK cannot take."""
         await self._caught_up()

@@ -82,7 +82,7 @@ class Welcoming(Service):
 def _welcome(options: Options, server: ServerAddress) -> list[str]:
     route = f"http://{server.host}:{server.http_port}"
     usual = route == "http://127.0.0.1:8083"
-    client = f"{sys.argv[0]} cim-client --user alice" + ("" if usual else f" --route {route}")
+    client = f"{os.path.abspath(sys.argv[0])} cim-client --user alice" + ("" if usual else f" --route {route}")
     make = "make client NAME=alice" + ("" if usual else f" ROUTE={route}")
     return [
         "",
