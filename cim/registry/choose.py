@@ -6,16 +6,17 @@ import re
 
 from cim.ecim import InvalidField
 from cim.icim import IRegistry
+from cim.registry.calls import ICallsReactor
 from cim.registry.cluster import ZooKeeperRegistry
 from cim.registry.memory import MemoryRegistry
 from cim.registry.static import StaticRegistry
-from cim.registry.zookeeper import IZooKeeperReactor, ZooKeeper
+from cim.registry.zookeeper import ZooKeeper
 
 _HOST = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 def registry_from(
-    text: str, reactor: IZooKeeperReactor, *, auth: str | None = None, session_timeout: float = 10.0
+    text: str, reactor: ICallsReactor, *, auth: str | None = None, session_timeout: float = 10.0
 ) -> IRegistry:
     """Make the registry that `text` names; it does nothing before it is started.
 

@@ -49,7 +49,8 @@ class _Bridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
-        self._log.debug("{text}", text=self.format(record))
+        error = record.exc_info[1] if record.exc_info else None
+        self._log.debug("{text}{error}", text=record.getMessage(), error=f": {error!r}" if error else "")
 
 
 class _Threads(SequentialThreadingHandler):

@@ -13,8 +13,6 @@ from cim.registry.izookeeper import IZooKeeper, NoNode, RegistryRefused
 
 #: How often the whole list is read though no watch fired, s: no lost watch does harm for longer.
 REREAD = 60.0
-#: How many nodes are read at once.
-_AT_ONCE = 100
 
 
 class Membership:
@@ -61,16 +59,14 @@ class Membership:
             return 0
         self._convergence.watch(watch)
         members: dict[str, bytes] = {}
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
-            results: list[tuple[bool, Any]] = await DeferredList(
-                [self._zookeeper.get(f"{self.path}/{name}") for name in some], consumeErrors=True
-            )
-            for name, (read_it, result) in zip(some, results, strict=True):
-                if read_it:
-                    members[name] = result[0]
-                elif not result.check(NoNode, RegistryRefused):
-                    result.raiseException()
+        results: list[tuple[bool, Any]] = await DeferredList(
+            [self._zookeeper.get(f"{self.path}/{name}") for name in names], consumeErrors=True
+        )
+        for name, (read_it, result) in zip(names, results, strict=True):
+            if read_it:
+                members[name] = result[0]
+            elif not result.check(NoNode, RegistryRefused):
+                result.raiseException()
         self._convergence.trouble = ""
         if not self._convergence.closed:
             self._found(members)

@@ -8,42 +8,29 @@ would queue them and do them later, when nobody wants them any more.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import define, field
 from kazoo.client import KazooClient
 from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.ecim import RegistryUnavailable
+from cim.registry.calls import Calls, ICallsReactor
 from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, SessionState, StateListener, ensure_path
-from cim.registry.kazoo_client import CHANGES, converted, data_and_stat, make_client, node_stat, stat_or_none
+from cim.registry.kazoo_client import CHANGES, data_and_stat, make_client, node_stat, stat_or_none
 
 #: How long after a client broke for good another is tried, s.
 REPLACE_AFTER = 5.0
 
 _Watches = dict[str, list["Deferred[NodeChange]"]]
-
-
-class IZooKeeperReactor(IReactorTime, IReactorFromThreads):
-    """What the bridge needs of the reactor."""
-
-
-@define(eq=False)
-class _Call:
-    """A call that kazoo has; `reply` gives its result or raises."""
-
-    deferred: Deferred[Any] = field(factory=Deferred)
-    reply: Callable[[], Any] | None = None
 
 
 @implementer(IZooKeeper)
@@ -62,7 +49,7 @@ class ZooKeeper(Service):
     def __init__(
         self,
         address: str,
-        reactor: IZooKeeperReactor,
+        reactor: ICallsReactor,
         *,
         session_timeout: float = 10.0,
         timeout: float = 5.0,
@@ -80,7 +67,7 @@ class ZooKeeper(Service):
         self._make = partial(make, address, session_timeout, auth)
         self._client: KazooClient | None = None
         self._timers: dict[str, IDelayedCall] = {}
-        self._calls: deque[_Call] = deque()
+        self._calls = Calls(reactor, timeout)
         self._listeners: list[StateListener] = []
         self._connecting: list[Deferred[None]] = []
         self._node_watches: _Watches = {}
@@ -101,12 +88,9 @@ class ZooKeeper(Service):
             self._cancel(name)
         client, self._client = self._client, None
         self._enter(SessionState.LOST, None)
-        gone = RegistryUnavailable("the registry was stopped")
         waiting, self._connecting = self._connecting, []
-        calls, self._calls = self._calls, deque()
-        for deferred in [*waiting, *(call.deferred for call in calls)]:
-            if not deferred.called:
-                deferred.errback(gone)
+        for deferred in waiting:
+            deferred.errback(RegistryUnavailable("the registry was stopped"))
         if client is None:
             return succeed(None)
         stopped = self._stop_client(client)
@@ -193,6 +177,7 @@ class ZooKeeper(Service):
             return
         self.state, self.session = state, session
         if state is not SessionState.CONNECTED:
+            self._calls.fail(RegistryUnavailable("the connection to ZooKeeper was lost"))
             for watches in (self._node_watches, self._child_watches):
                 for path in list(watches):
                     self._fire(watches, path, NodeChange.UNKNOWN)
@@ -273,34 +258,7 @@ class ZooKeeper(Service):
     def _call(self, method: str, *arguments: Any, **options: Any) -> Deferred[Any]:
         if self._client is None or self.state is not SessionState.CONNECTED:
             return fail(RegistryUnavailable("there is no connection to ZooKeeper"))
-        result = getattr(self._client, method)(*arguments, **options)
-        call = _Call()
-        self._calls.append(call)
-        call.deferred.addTimeout(self.timeout, self._reactor, _no_answer)
-        call.deferred.addBoth(self._ended)
-        result.rawlink(lambda done: self._reactor.callFromThread(self._answered, call, done.get_nowait))
-        return call.deferred
-
-    def _answered(self, call: _Call, reply: Callable[[], Any]) -> None:
-        call.reply = reply
-        self._fire_in_order()
-
-    def _ended(self, result: Any) -> Any:
-        self._fire_in_order()
-        return result
-
-    def _fire_in_order(self) -> None:
-        # kazoo sends one create's reply through two turns of its own, so a later call's may come first.
-        while self._calls and (self._calls[0].deferred.called or self._calls[0].reply is not None):
-            call = self._calls.popleft()
-            if call.deferred.called or call.reply is None:
-                continue
-            try:
-                result = call.reply()
-            except Exception as error:
-                call.deferred.errback(converted(error))
-            else:
-                call.deferred.callback(result)
+        return self._calls.make(partial(getattr(self._client, method), *arguments, **options))
 
     # Watches. kazoo is given one and the same function each time: it keeps a set per path, which then cannot grow.
 
@@ -338,7 +296,3 @@ def _forget(watches: _Watches, path: str, watch: Deferred[NodeChange]) -> None:
         waiting.remove(watch)
     if not waiting:
         watches.pop(path, None)
-
-
-def _no_answer(result: Any, seconds: float) -> None:
-    raise RegistryUnavailable(f"ZooKeeper did not answer within {seconds:g} s")
