@@ -134,10 +134,6 @@ class HTTPPool:
             % (path, self._tail, len(body), body)
         )
 
-    def get(self, path: bytes) -> Deferred[bytes]:
-        """Fire with the body of the answer."""
-        return self._call(b"GET %b%b\r\n" % (path, self._tail))
-
     def _call(self, request: bytes) -> Deferred[bytes]:
         answer: Deferred[bytes] = Deferred()
         if self._idle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections import Counter, deque
@@ -142,7 +141,7 @@ class Load:
         start = self._clock()
         for pool in self._pools:
             while True:
-                users = json.loads(await pool.get(b"/onlineUser"))["dataBody"] or []
+                users = await call(pool, b"/onlineUser", b"{}") or []
                 listed = sum(user["userName"].startswith(self._name) for user in users)
                 if listed == count:
                     break
