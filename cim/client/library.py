@@ -102,6 +102,7 @@ class Client(Service):
         self._listeners: list[IMessageListener] = []
         self._state_listeners: list[StateListener] = []
         self._keeping: Deferred[None] | None = None
+        self._fetching: Deferred[None] | None = None
         self._connection: GuestConnection | None = None
         self._ready_since: float | None = None
         self._was_ready = False
@@ -188,6 +189,13 @@ class Client(Service):
         self._was_ready = True
         self._to(State.READY, f"logged in as {self.account.name} (id {self.account.id})")
         _fire(self._whens_ready, lambda waiting: waiting.callback(None))
+        self._fetching = Deferred.fromCoroutine(self._fetch_missed(self.account.id))
+
+    async def _fetch_missed(self, user: int) -> None:
+        try:
+            await self._api.fetch_offline(user)
+        except (CIMError, CancelledError) as error:
+            self._log.info("What was missed could not be fetched: {error}", error=str(error) or "left meanwhile")
 
     def connection_received(self, packet: Packet) -> None:
         sender, name = sender_of(packet)
@@ -287,6 +295,9 @@ class Client(Service):
         if self._keeping is not None:
             self._keeping.cancel()
             self._keeping = None
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
         connection = self._connection
         if connection is not None:
             ended = self._when_ended()

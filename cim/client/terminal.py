@@ -70,6 +70,7 @@ class Terminal(TwistedProtocol):
         self._reader = LineReader(max_line)
         self._interpreter = Interpreter(client, self)
         self._lines: deque[str | None] = deque()
+        self._busy = False
         self._working: Deferred[None] | None = None
         self._input_ended = False
         self._over = False
@@ -182,9 +183,9 @@ class Terminal(TwistedProtocol):
         self._lines.extend(lines)
         if len(self._lines) > MANY_LINES:
             self.transport.pauseProducing()
-        if self._working is None:
-            self._working = Deferred.fromCoroutine(self._work())
-            self._working.addErrback(self._failed)
+        if not self._busy:
+            self._busy = True
+            self._working = Deferred.fromCoroutine(self._work()).addErrback(self._failed)
 
     async def _work(self) -> None:
         try:
@@ -200,7 +201,7 @@ class Terminal(TwistedProtocol):
                 await self._client.when_ready()
                 self._end(0)
         finally:
-            self._working = None
+            self._busy = False
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError, CIMError):

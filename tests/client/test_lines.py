@@ -1,0 +1,75 @@
+"""Bytes into lines, and received text into what may be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.client.lines import LineReader, printable
+
+
+class LineReaderTests(SynchronousTestCase):
+    @given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]))), st.data())
+    def test_lines_come_whole_however_they_are_chunked(self, lines, data):
+        stream = "".join(line + "\n" for line in lines).encode()
+        reader = LineReader()
+        read = []
+        while stream:
+            size = data.draw(st.integers(1, len(stream)))
+            read += reader.feed(stream[:size])
+            stream = stream[size:]
+        self.assertEqual(read, lines)
+        self.assertEqual(reader.finish(), [])
+
+    def test_bad_utf8_is_replaced_and_harms_no_other_line(self):
+        self.assertEqual(LineReader().feed(b"a\xff\xe5\nb\n"), ["a\ufffd\ufffd", "b"])
+
+    def test_windows_line_ends(self):
+        self.assertEqual(LineReader().feed(b"a\r\n\r\nb\rc\r\r\n"), ["a", "", "b\rc\r"])
+
+    def test_the_last_line_needs_no_end(self):
+        reader = LineReader()
+        self.assertEqual(reader.feed(b"a\nlast"), ["a"])
+        self.assertEqual(reader.finish(), ["last"])
+        self.assertEqual(reader.finish(), [])
+
+    def test_a_line_at_the_limit_is_taken_and_one_over_it_is_not(self):
+        for chunks in ([b"12345678\r\n123456789\nok\n"], [b"1234", b"5678\r", b"\n1234", b"56789", b"\no", b"k\n"]):
+            reader = LineReader(8)
+            self.assertEqual([line for chunk in chunks for line in reader.feed(chunk)], ["12345678", None, "ok"])
+
+    def test_of_an_endless_line_nothing_is_kept(self):
+        reader = LineReader(100)
+        for _ in range(1000):
+            self.assertEqual(reader.feed(b"x" * 100), [])
+            self.assertLessEqual(len(reader._partial), 101)
+        self.assertEqual(reader.feed(b"\nnext\n"), [None, "next"])
+
+    def test_an_endless_line_at_the_end(self):
+        reader = LineReader(4)
+        reader.feed(b"123456789")
+        self.assertEqual(reader.finish(), [None])
+
+
+class PrintableTests(SynchronousTestCase):
+    def test_what_people_write_stays_as_it_is(self):
+        for text in ("hello", "你好，世界", "👨‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "café", "שלום", "a b", "\u00a0"):
+            self.assertEqual(printable(text), text)
+
+    def test_what_steers_a_terminal_becomes_visible(self):
+        self.assertEqual(printable("\x1b[2J\x07\t\x7f"), "␛[2J␇␉␡")
+        self.assertEqual(printable("a\nmallory: b\rc"), "a␤mallory: b␍c")
+        self.assertEqual(printable("\x9b31m"), "\\u009b31m")
+        self.assertEqual(printable("\u202eabc\u2066"), "\\u202eabc\\u2066")
+        self.assertEqual(printable("\u2028\u2029\x85"), "\\u2028\\u2029\\u0085")
+        self.assertEqual(printable("\ud800x"), "\ufffdx")
+
+    @given(st.text(st.characters()))
+    def test_no_control_character_is_left(self, text):
+        shown = printable(text)
+        self.assertFalse([c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")])
+        shown.encode()
