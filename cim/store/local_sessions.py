@@ -55,7 +55,8 @@ class LocalSessions:
         self._clock = clock
         self._guard = guard
         self._records: dict[int, SessionRecord] = {}
-        self._reservations: list[tuple[float, int, str]] = []  # a heap: end, user, owner
+        self._expires: dict[int, float] = {}  # users with a reservation -> when it expires
+        self._expiries: list[tuple[float, int]] = []  # a heap of these, and of some that were replaced
         self._ended: dict[int, float] = {}  # user -> when the last end was handled
         self._ends: deque[tuple[float, int]] = deque()  # the same in order of time
         self._leases: dict[Place, dict[str, float]] = {}
@@ -70,11 +71,10 @@ class LocalSessions:
 
     def _expire(self) -> None:
         now = self._clock.seconds()
-        while self._reservations and self._reservations[0][0] <= now:
-            _, user, owner = heappop(self._reservations)
-            record = self._records.get(user)
-            if record is not None and record.owner == owner and not record.live:
-                del self._records[user]
+        while self._expiries and self._expiries[0][0] <= now:
+            when, user = heappop(self._expiries)
+            if self._expires.get(user) == when:
+                self._forget(self._records[user])
         while self._ends and self._ends[0][0] + REPEATED_WITHIN <= now:
             when, user = self._ends.popleft()
             if self._ended.get(user) == when:
@@ -82,6 +82,7 @@ class LocalSessions:
 
     def _forget(self, record: SessionRecord) -> None:
         del self._records[record.user]
+        self._expires.pop(record.user, None)
         users = self._upstream.get(record.place.server)
         if users is not None:
             users.discard(record.user)
@@ -107,7 +108,8 @@ class LocalSessions:
         if live:
             self._upstream.setdefault(place.server, set()).add(user)
         else:
-            heappush(self._reservations, (self._clock.seconds() + seconds, user, owner))
+            self._expires[user] = self._clock.seconds() + seconds
+            heappush(self._expiries, (self._expires[user], user))
         return None
 
     @_answered
@@ -117,6 +119,7 @@ class LocalSessions:
         if held is not None and held.owner != owner:
             return False
         if held is None or not held.live:
+            self._expires.pop(user, None)
             self._records[user] = SessionRecord(user, place, owner, True, self._now_ms())
         return True
 

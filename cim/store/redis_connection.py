@@ -45,13 +45,16 @@ def _protocol_class() -> Any:
     import txredisapi
 
     class Connection(txredisapi.HiredisProtocol):
+        complaint = ""
+
         def _build_command(self, *args: Any, **kwargs: Any) -> bytes:
             return hiredis.pack_command(args)  # in C: a fifth of the time
 
         def dataReceived(self, data: bytes, unpause: bool = False) -> None:
             try:
                 super().dataReceived(data, unpause)
-            except txredisapi.InvalidData:  # not Redis at all; connectionLost fails whoever waits
+            except txredisapi.InvalidData:  # connectionLost fails whoever waits
+                self.complaint = "it does not answer like Redis"
                 self.transport.abortConnection()
 
     return Connection
@@ -105,6 +108,7 @@ class RedisConnection:
         self._opened: Any = None  # connected, perhaps not yet in use
         self._protocol: Any = None  # in use
         self._running: Deferred[None] | None = None
+        self._stopped = False
         self._away: str | None = "not connected yet"
         self._said_away = False
         self._refusal = ""
@@ -119,13 +123,15 @@ class RedisConnection:
 
     def start(self) -> None:
         """Begin to connect."""
+        self._stopped = False
         self._be_patient()
         self._running = Deferred.fromCoroutine(self._keep_connected())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
         self._running.addErrback(lambda failure: self._log.failure("The Redis connection ended", failure))
 
     async def stop(self) -> None:
         """Lose the connection; unanswered calls fail."""
+        self._stopped = True
         if self._running is not None:
             self._running.cancel()
             self._running = None
@@ -151,13 +157,15 @@ class RedisConnection:
                 failures = 0
                 self._connected(protocol)
                 await lost
-                self._lost("the connection was lost")
-            except CancelledError:
-                raise
+                self._lost(protocol.complaint or "the connection was lost")
             except Exception as error:  # whatever it is: try again
+                if self._stopped:
+                    return
+                reason = str(error) or type(error).__name__
                 if self._opened is not None:
                     self._opened.transport.abortConnection()
-                self._lost(str(error) or type(error).__name__)
+                    reason = self._opened.complaint or reason
+                self._lost(reason)
             self._opened = None
             failures += 1
             await deferLater(self._clock, retry_delay(failures, self._random))

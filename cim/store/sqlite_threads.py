@@ -26,6 +26,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 MAX_WAITING = 20_000
 MAX_GROUP = 1_000
+#: Errors of one piece of work that say nothing about the file.
+_NOT_THE_FILE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
 
 
 class _Worker:
@@ -42,6 +44,7 @@ class _Worker:
         self._stopped = False
         self._finished: Deferred[None] = Deferred()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._error = ""  # the thread's own
         self.complaint = ""
         self._thread.start()
 
@@ -95,11 +98,12 @@ class _Worker:
 
     def _transaction(self, works: Sequence[Work[Any]]) -> tuple[list[Any], str]:
         """Run works in one transaction; return their results or Failures, and what is wrong with the file."""
+        self._error = ""
         try:
             self._connection.execute(self._begin)
             results = [self._protected(work) for work in works]
             self._connection.execute("COMMIT")
-            return results, ""
+            return results, self._error
         except sqlite3.Error as error:  # the disk is full, the file is locked...
             if self._connection.in_transaction:
                 try:
@@ -116,7 +120,11 @@ class _Worker:
             if not self._connection.in_transaction:  # SQLite itself rolled all of it back
                 raise sqlite3.OperationalError(str(error)) from error
             self._connection.execute("ROLLBACK TO work")
-            result = Failure(StoreUnavailable()) if isinstance(error, sqlite3.Error) else Failure()
+            result = Failure()
+            if isinstance(error, sqlite3.Error):
+                result = Failure(StoreUnavailable())
+                if not isinstance(error, _NOT_THE_FILE):
+                    self._error = str(error)
         self._connection.execute("RELEASE work")
         return result
 

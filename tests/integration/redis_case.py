@@ -1,0 +1,89 @@
+"""A real Redis for each test, a store on it, and a second connection that looks at the keys themselves."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from cim.store.redis_connection import RedisConnection
+from cim.store.redis_store import RedisStore
+from cim.testing.processes import RedisProcess
+
+
+class RedisCase(TestCase):
+    timeout = 60
+    password: str | None = None
+    settings: dict[str, str] = {}
+
+    async def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.redis = self.process()
+        await self.redis.start()
+        self.store = self.started()
+        self.raw = self.connection()
+        self.raw.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.raw.stop()))
+        await self.until(lambda: not self.store.health())
+
+    def process(self, **options):
+        directory = self.mktemp()
+        os.makedirs(directory)
+        redis = RedisProcess(self.reactor, directory, password=self.password, settings=self.settings, **options)
+        self.addCleanup(redis.kill)
+        return redis
+
+    def connection(self, *, host="127.0.0.1", port=None, password=None, database=0, reply_timeout=5.0):
+        port = port or self.redis.port
+        if password is None:
+            password = self.password
+        return RedisConnection(
+            self.reactor,
+            HostnameEndpoint(self.reactor, host, port),
+            f"{host}:{port}",
+            random=lambda: 0.5,
+            password=password or None,
+            database=database,
+            reply_timeout=reply_timeout,
+        )
+
+    def started(self, **options):
+        store = RedisStore(self.connection(**options))
+        store.startService()
+        self.addCleanup(store.stopService)
+        return store
+
+    def command(self, *words):
+        return self.raw.command("test", *words)
+
+    async def until(self, true, seconds=15.0):
+        """Wait until `true()`, which may be asynchronous, is."""
+        deadline = self.reactor.seconds() + seconds
+        while True:
+            result = true()
+            if isinstance(result, Deferred) or hasattr(result, "__await__"):
+                result = await result
+            if result:
+                return result
+            if self.reactor.seconds() > deadline:
+                self.fail(f"not within {seconds} s: {self.store.health()!r}")
+            await deferLater(self.reactor, 0.01)
+
+    async def let_pass(self, seconds):
+        """Move the past of all keys back, which is as good as waiting."""
+        ms = round(seconds * 1000)
+        for key in await self.command("KEYS", "*"):
+            kind = await self.command("TYPE", key)
+            left = await self.command("PTTL", key)
+            if kind == b"hash":
+                await self.command("HINCRBY", key, "since", -ms)
+            if kind == b"zset":
+                for member in await self.command("ZRANGE", key, 0, -1):
+                    await self.command("ZINCRBY", key, -ms, member)
+            if left >= 0:
+                await self.command("PEXPIRE", key, left - ms)

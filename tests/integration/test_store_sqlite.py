@@ -1,0 +1,233 @@
+"""The SQLite store: real files, real threads."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from cim.ecim import StoreUnavailable, UserOffline
+from cim.store.choose import store_from
+from cim.store.sqlite_threads import SqliteThreads
+from tests.store.contract import StoreContract
+
+
+class ThreadedClock(Clock):
+    """A clock that tests advance, with the real reactor's threads."""
+
+    def __init__(self, reactor):
+        super().__init__()
+        self.callFromThread = reactor.callFromThread
+
+
+class SqliteStoreTests(StoreContract, TestCase):
+    def setUp(self):
+        from twisted.internet import reactor
+
+        self.clock = ThreadedClock(reactor)
+        self.clock.advance(1_700_000_000.25)
+        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock)
+        self.store.startService()
+        self.addCleanup(self.store.stopService)
+
+    async def let_pass(self, seconds):
+        self.clock.advance(seconds)
+
+    async def test_ids_go_on_when_the_clock_goes_back(self):
+        self.clock.rightNow = 2_000_000_000.0
+        alice = await self.accounts.register("alice")
+        self.clock.rightNow = 1_000_000_000.0
+        bob = await self.accounts.register("bob")
+        self.assertEqual((alice.id, bob.id), (2_000_000_000_000, 2_000_000_000_001))
+
+
+class SqliteFileTests(TestCase):
+    def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.directory = self.mktemp()
+        self.path = os.path.join(self.directory, "cim.db")
+        os.makedirs(self.directory)
+
+    def start(self):
+        store = store_from(f"sqlite:{self.path}", self.reactor)
+        store.startService()
+        self.addCleanup(store.stopService)
+        return store
+
+    def refused(self, words):
+        threads = threading.active_count()
+        store = store_from(f"sqlite:{self.path}", self.reactor)
+        error = self.assertRaises(StoreUnavailable, store.startService)
+        self.assertIn(self.path, error.message)
+        self.assertIn(words, error.message)
+        self.assertNotEqual(store.health(), "")
+        self.assertEqual(threading.active_count(), threads)
+
+    async def test_accounts_survive_a_restart(self):
+        first = self.start()
+        alice = await first.accounts.register("alice")
+        await first.stopService()
+        second = self.start()
+        self.assertEqual(await second.accounts.named("alice"), alice)
+        self.assertNotEqual((await second.accounts.register("bob")).id, alice.id)
+
+    async def test_what_is_acknowledged_is_on_disk_for_others_to_read(self):
+        store = self.start()
+        alice = await store.accounts.register("alice")
+        other = sqlite3.connect(self.path)
+        self.addCleanup(other.close)
+        self.assertEqual(other.execute("SELECT id, name FROM account").fetchall(), [(alice.id, "alice")])
+
+    async def test_only_its_owner_may_read_it(self):
+        await self.start().accounts.register("alice")
+        for name in os.listdir(self.directory):
+            self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.directory, name)).st_mode), 0o600, name)
+
+    async def test_stopping_finishes_what_was_asked_and_ends_the_threads(self):
+        threads = threading.active_count()
+        store = self.start()
+        self.assertEqual(threading.active_count(), threads + 2)
+        asked = gatherResults([store.accounts.register(f"user-{number}") for number in range(50)])
+        await store.stopService()
+        self.assertEqual(len(self.successResultOf(asked)), 50)
+        self.assertEqual(threading.active_count(), threads)
+        self.failureResultOf(store.accounts.register("late"), StoreUnavailable)
+        self.failureResultOf(store.accounts.named("user-1"), StoreUnavailable)
+
+    def test_a_second_process_is_refused(self):
+        self.start()
+        self.refused("in use by another process")
+
+    def test_a_file_that_is_no_database(self):
+        with open(self.path, "wb") as file:
+            file.write(b"this is no database " * 500)
+        self.refused("not a database")
+
+    def test_a_folder_in_the_place_of_the_file(self):
+        os.makedirs(self.path)
+        self.refused("directory")
+
+    def test_a_folder_that_cannot_be_made(self):
+        with open(os.path.join(self.directory, "file"), "w"):
+            pass
+        self.path = os.path.join(self.directory, "file", "cim.db")
+        self.refused("File exists")
+
+
+class GroupCommitTests(TestCase):
+    """The writer as any later store uses it."""
+
+    def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.ended = []
+        self.path = os.path.join(self.mktemp(), "work.db")
+        schema = ("CREATE TABLE IF NOT EXISTS kept (value INTEGER PRIMARY KEY) STRICT",)
+        self.threads = SqliteThreads(self.path, self.reactor, schema, lambda name, seconds: self.ended.append(name))
+        self.threads.start()
+        self.addCleanup(self.threads.stop)
+
+    def keep(self, value):
+        return self.threads.write(
+            "keep", lambda connection: connection.execute("INSERT INTO kept VALUES (?)", (value,))
+        )
+
+    def kept(self):
+        def work(connection):
+            return [value for (value,) in connection.execute("SELECT value FROM kept ORDER BY value")]
+
+        return self.threads.read("kept", work)
+
+    def hold(self):
+        """Keep the writer busy; what is asked meanwhile is one group."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+        busy = Deferred()
+        held = self.threads.write(
+            "hold", lambda connection: (self.reactor.callFromThread(busy.callback, None), go.wait(10))
+        )
+        return busy, held, go
+
+    async def test_work_that_fails_fails_alone(self):
+        busy, held, go = self.hold()
+        await busy
+
+        def fails(connection):
+            connection.execute("INSERT INTO kept VALUES (3)")
+            raise UserOffline()
+
+        first, twice, wrong, last = (
+            self.keep(1),
+            self.keep(1),
+            self.threads.write("wrong", fails),
+            self.keep(2),
+        )
+        go.set()
+        await gatherResults([held, first, last])
+        self.failureResultOf(twice, StoreUnavailable)
+        self.failureResultOf(wrong, UserOffline)
+        self.assertEqual(await self.kept(), [1, 2])
+        self.assertEqual(self.threads.health(), "")
+
+    async def test_what_waits_is_one_transaction_and_one_delivery(self):
+        busy, held, go = self.hold()
+        await busy
+        seen = []
+
+        def look(connection):  # from outside, from within the transaction
+            other = sqlite3.connect(self.path)
+            seen.append(other.execute("SELECT count(*) FROM kept").fetchone()[0])
+            other.close()
+
+        calls = []
+        original = self.reactor.callFromThread
+        self.patch(self.reactor, "callFromThread", lambda *args: (calls.append(args), original(*args)))
+        asked = [self.keep(value) for value in range(100)]
+        asked.append(self.threads.write("look", look))
+        go.set()
+        await gatherResults([held, *asked])
+        self.assertEqual(seen, [0])
+        self.assertEqual(len(calls), 2)  # for what held the writer, and for the group
+
+    async def test_results_come_in_the_order_of_asking(self):
+        done = []
+        asked = [self.keep(value).addCallback(lambda _, value=value: done.append(value)) for value in range(200)]
+        await gatherResults(asked)
+        self.assertEqual(done, list(range(200)))
+        self.assertEqual(self.ended, ["keep"] * 200)
+
+    async def test_reads_do_not_wait_for_the_writer(self):
+        busy, held, go = self.hold()
+        await busy
+        self.assertEqual(await self.kept(), [])
+        self.assertNoResult(held)
+        go.set()
+        await held
+
+    async def test_a_file_that_fails_fails_the_calls_and_the_health_until_it_works_again(self):
+        await self.keep(0)
+        await self.threads.write(
+            "shrink", lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone()
+        )
+
+        def shrink(connection):
+            connection.execute("PRAGMA max_page_count = 1").fetchone()
+
+        def fill(connection):
+            connection.execute("CREATE TABLE big AS SELECT randomblob(1000000) AS bytes")
+
+        await self.threads.write("shrink", shrink)
+        await self.assertFailure(self.threads.write("fill", fill), StoreUnavailable)
+        self.assertIn("full", self.threads.health())
+        self.assertEqual(await self.kept(), [0])
+        await self.keep(1)
+        self.assertEqual(self.threads.health(), "")
+        self.assertEqual(await self.kept(), [0, 1])

@@ -1,0 +1,396 @@
+"""What every store promises (cim.icim), as tests to mix into a TestCase that supplies one."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface.verify import verifyObject
+
+from cim.ecim import RepeatedEnd
+from cim.icim import IAccounts, ISessions, IStore
+from cim.model import ID_LIMIT, Account, Place, SessionRecord
+
+HERE = Place("127.0.0.1:11211:8081", "one")
+THERE = Place("127.0.0.1:11212:8082", "two")
+JAVA = Place("10.0.0.9:11211:8081")
+
+NASTY_NAMES = [
+    "cim-route:1",
+    "cim-account:1",
+    "cim-name:alice",
+    "cim:last-account-id",
+    "cim:session:{1}",
+    "login-status",
+    "a b",
+    "%41",
+    "A",
+    "a",
+    "*",
+    "{x}",
+    "张三",
+    "👩‍👩‍👧",
+    "é",
+    "e\u0301",
+    "007",
+    "1.50",
+    "-1",
+    "QUEUED",
+    "OK",
+    "'; DROP TABLE account; --",
+    "\u202eevil",
+    "x" * 64,
+    "\U0001f600" * 64,
+]
+
+
+class StoreContract:
+    """Mix into a TestCase whose setUp makes `self.store`, and which can `let_pass(seconds)` on the store's clock."""
+
+    @property
+    def accounts(self):
+        return self.store.accounts
+
+    @property
+    def sessions(self):
+        return self.store.sessions
+
+    async def live(self, user=1, place=HERE, owner="a"):
+        self.assertIsNone(await self.sessions.reserve(user, place, owner, seconds=30))
+        self.assertTrue(await self.sessions.claim(user, place, owner))
+
+    async def held(self, user=1):
+        """The record as (server, owner, live); None when there is none."""
+        record = await self.sessions.session(user)
+        return record and (record.place, record.owner, record.live)
+
+    def test_interfaces(self):
+        self.assertTrue(verifyObject(IStore, self.store))
+        self.assertTrue(verifyObject(IAccounts, self.accounts))
+        self.assertTrue(verifyObject(ISessions, self.sessions))
+
+    def test_is_healthy_and_says_what_acknowledged_means(self):
+        self.assertEqual(self.store.health(), "")
+        self.assertIn("acknowledged", self.store.facts())
+
+    async def test_calls_are_observed(self):
+        seen = []
+        self.store.observe(lambda operation, seconds: seen.append((operation, seconds >= 0)))
+        await self.accounts.register("alice")
+        await self.live()
+        self.assertEqual(seen, [("register", True), ("reserve", True), ("claim", True)])
+
+    # Accounts
+
+    async def test_registering_is_idempotent_by_name(self):
+        alice = await self.accounts.register("alice")
+        bob = await self.accounts.register("bob")
+        self.assertEqual(await self.accounts.register("alice"), alice)
+        self.assertEqual((alice.name, bob.name), ("alice", "bob"))
+        self.assertNotEqual(alice.id, bob.id)
+        self.assertTrue(0 < alice.id < ID_LIMIT)
+
+    async def test_accounts_are_found_by_id_and_by_name(self):
+        alice = await self.accounts.register("alice")
+        self.assertEqual(await self.accounts.account(alice.id), alice)
+        self.assertEqual(await self.accounts.named("alice"), alice)
+        self.assertIsNone(await self.accounts.account(alice.id + 1))
+        self.assertIsNone(await self.accounts.named("Alice"))
+
+    async def test_ids_out_of_bounds_are_nobody(self):
+        for user in (0, -1, ID_LIMIT, 1 << 70):
+            self.assertIsNone(await self.accounts.account(user))
+
+    async def test_many_at_once_register_one_name(self):
+        found = await gatherResults([self.accounts.register("alice") for _ in range(500)])
+        self.assertEqual(len(set(found)), 1)
+
+    async def test_many_at_once_register_many_names(self):
+        names = [f"user-{number}" for number in range(500)]
+        found = await gatherResults([self.accounts.register(name) for name in names])
+        self.assertEqual([account.name for account in found], names)
+        self.assertEqual(len({account.id for account in found}), 500)
+        self.assertEqual(await self.accounts.account(found[250].id), found[250])
+
+    async def test_any_name_is_only_a_name(self):
+        made = [await self.accounts.register(name) for name in NASTY_NAMES]
+        self.assertEqual([account.name for account in made], NASTY_NAMES)
+        self.assertEqual(len({account.id for account in made}), len(NASTY_NAMES))
+        await self.live(made[0].id)
+        for account in made:
+            self.assertEqual(await self.accounts.named(account.name), account)
+            self.assertEqual(await self.accounts.account(account.id), account)
+            self.assertEqual(await self.accounts.register(account.name), account)
+        self.assertEqual(await self.held(made[0].id), (HERE, "a", True))
+
+    async def test_a_name_that_looks_like_an_account_key_gives_no_other_account(self):
+        alice = await self.accounts.register("alice")
+        mallory = await self.accounts.register(f"cim-account:{alice.id}")
+        trent = await self.accounts.register(f"cim-account:{mallory.id}")
+        self.assertEqual(len({alice.id, mallory.id, trent.id}), 3)
+        self.assertEqual(await self.accounts.named("alice"), alice)
+        self.assertEqual(await self.accounts.account(alice.id), alice)
+
+    # Reservations
+
+    async def test_a_reservation_is_not_live(self):
+        self.assertIsNone(await self.sessions.session(1))
+        self.assertIsNone(await self.sessions.reserve(1, HERE, "a", seconds=30))
+        record = await self.sessions.session(1)
+        self.assertEqual(record, SessionRecord(1, HERE, "a", False, record.since))
+
+    async def test_a_reservation_expires(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        await self.let_pass(29)
+        self.assertEqual(await self.held(), (HERE, "a", False))
+        await self.let_pass(1)
+        self.assertIsNone(await self.held())
+
+    async def test_a_reservation_is_replaced_by_the_next(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        await self.let_pass(20)
+        self.assertIsNone(await self.sessions.reserve(1, THERE, "b", seconds=30))
+        self.assertFalse(await self.sessions.claim(1, HERE, "a"))
+        await self.let_pass(20)
+        self.assertEqual(await self.held(), (THERE, "b", False))
+        self.assertTrue(await self.sessions.claim(1, THERE, "b"))
+
+    async def test_a_reservation_refreshed_by_its_own_owner_lives_on(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        await self.let_pass(20)
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        await self.let_pass(20)
+        self.assertEqual(await self.held(), (HERE, "a", False))
+
+    async def test_users_do_not_touch_each_other(self):
+        await self.live(1)
+        await self.sessions.reserve(2, THERE, "b", seconds=30)
+        await self.sessions.end(2)
+        self.assertEqual(await self.held(1), (HERE, "a", True))
+
+    # Claims
+
+    async def test_a_claimed_session_stays(self):
+        await self.live()
+        await self.let_pass(100)
+        self.assertEqual(await self.held(), (HERE, "a", True))
+
+    async def test_since_is_when_it_was_claimed(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        reserved = await self.sessions.session(1)
+        await self.let_pass(10)
+        await self.sessions.claim(1, HERE, "a")
+        claimed = await self.sessions.session(1)
+        # On Redis the past is moved, not the clock.
+        self.assertTrue(claimed.since >= reserved.since)
+        await self.sessions.claim(1, HERE, "a")
+        self.assertEqual(await self.sessions.session(1), claimed)
+
+    async def test_claiming_again_changes_nothing(self):
+        await self.live()
+        await self.let_pass(10)
+        before = await self.sessions.session(1)
+        self.assertTrue(await self.sessions.claim(1, HERE, "a"))
+        self.assertEqual(await self.sessions.session(1), before)
+
+    async def test_a_claim_without_record_makes_a_live_one(self):
+        self.assertTrue(await self.sessions.claim(1, HERE, "a"))
+        self.assertEqual(await self.held(), (HERE, "a", True))
+
+    async def test_another_owner_claims_nothing(self):
+        await self.live()
+        self.assertFalse(await self.sessions.claim(1, THERE, "b"))
+        self.assertEqual(await self.held(), (HERE, "a", True))
+
+    async def test_a_live_record_is_in_the_way(self):
+        await self.live()
+        before = await self.sessions.session(1)
+        self.assertEqual(await self.sessions.reserve(1, THERE, "b", seconds=30), before)
+        self.assertEqual(await self.sessions.reserve(1, THERE, "b", "c", seconds=30, live=True), before)
+        self.assertEqual(await self.sessions.session(1), before)
+        await self.let_pass(100)
+        self.assertEqual(await self.held(), (HERE, "a", True))
+
+    async def test_a_live_record_known_to_be_dead_is_replaced(self):
+        await self.live()
+        self.assertIsNone(await self.sessions.reserve(1, THERE, "b", "a", seconds=30))
+        self.assertEqual(await self.held(), (THERE, "b", False))
+        self.assertFalse(await self.sessions.claim(1, HERE, "a"))
+        await self.let_pass(30)
+        self.assertIsNone(await self.held())
+
+    async def test_an_expected_owner_hinders_no_reservation(self):
+        self.assertIsNone(await self.sessions.reserve(1, HERE, "a", "x", seconds=30))
+        self.assertIsNone(await self.sessions.reserve(1, HERE, "b", "x", seconds=30))
+        self.assertEqual(await self.held(), (HERE, "b", False))
+
+    async def test_of_many_at_once_one_wins(self):
+        owners = [f"owner-{number}" for number in range(50)]
+        await gatherResults([self.sessions.reserve(1, HERE, owner, seconds=30) for owner in owners])
+        claimed = await gatherResults([self.sessions.claim(1, HERE, owner) for owner in owners])
+        self.assertEqual(claimed.count(True), 1)
+        self.assertEqual(await self.held(), (HERE, owners[claimed.index(True)], True))
+
+    async def test_of_many_that_replace_a_dead_session_one_goes_live(self):
+        await self.live(owner="dead")
+        owners = [f"owner-{number}" for number in range(50)]
+
+        async def log_in(owner):
+            in_the_way = await self.sessions.reserve(1, HERE, owner, "dead", seconds=30)
+            return in_the_way is None and await self.sessions.claim(1, HERE, owner)
+
+        done = await gatherResults([Deferred.fromCoroutine(log_in(owner)) for owner in owners])
+        self.assertEqual(done.count(True), 1)
+        self.assertEqual(await self.held(), (HERE, owners[done.index(True)], True))
+
+    # Ends
+
+    async def test_release_removes_ones_own(self):
+        await self.live()
+        self.assertTrue(await self.sessions.release(1, "a"))
+        self.assertIsNone(await self.held())
+        self.assertFalse(await self.sessions.release(1, "a"))
+
+    async def test_release_removes_a_reservation(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        self.assertTrue(await self.sessions.release(1, "a"))
+        self.assertIsNone(await self.held())
+
+    async def test_a_late_release_touches_nothing(self):
+        await self.live(owner="old")
+        await self.sessions.reserve(1, THERE, "new", "old", seconds=30)
+        self.assertFalse(await self.sessions.release(1, "old"))
+        self.assertEqual(await self.held(), (THERE, "new", False))
+        await self.sessions.claim(1, THERE, "new")
+        self.assertFalse(await self.sessions.release(1, "old"))
+        self.assertEqual(await self.held(), (THERE, "new", True))
+        self.assertIsNotNone(await self.sessions.end(1))  # so it was no end
+
+    async def test_end_removes_whoever_holds_it(self):
+        await self.live()
+        record = await self.sessions.session(1)
+        self.assertEqual(await self.sessions.end(1), record)
+        self.assertIsNone(await self.held())
+        self.assertIsNone(await self.sessions.end(1))
+
+    async def test_end_removes_a_reservation(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        self.assertEqual((await self.sessions.end(1)).owner, "a")
+        self.assertIsNone(await self.held())
+
+    async def test_a_repeated_end_leaves_the_new_session(self):
+        await self.live(owner="old")
+        await self.sessions.end(1)
+        await self.live(owner="new")
+        with self.assertRaises(RepeatedEnd):
+            await self.sessions.end(1)
+        with self.assertRaises(RepeatedEnd):
+            await self.sessions.end(1)
+        self.assertEqual(await self.held(), (HERE, "new", True))
+
+    async def test_a_repeated_end_leaves_the_new_reservation(self):
+        await self.live(owner="old")
+        await self.sessions.end(1)
+        await self.sessions.reserve(1, HERE, "new", seconds=30)
+        with self.assertRaises(RepeatedEnd):
+            await self.sessions.end(1)
+        self.assertEqual(await self.held(), (HERE, "new", False))
+        self.assertTrue(await self.sessions.claim(1, HERE, "new"))
+
+    async def test_an_end_after_a_release_is_a_repeated_one(self):
+        await self.live(owner="old")
+        await self.sessions.release(1, "old")
+        await self.live(owner="new")
+        with self.assertRaises(RepeatedEnd):
+            await self.sessions.end(1)
+
+    async def test_the_end_of_an_older_session_is_no_repeated_one(self):
+        await self.live(owner="old")
+        await self.sessions.end(1)
+        await self.live(owner="new")
+        await self.let_pass(1.1)
+        self.assertEqual((await self.sessions.end(1)).owner, "new")
+
+    async def test_ends_long_after_each_other_are_no_repeated_ones(self):
+        await self.live(owner="old")
+        await self.sessions.end(1)
+        await self.let_pass(3.1)
+        await self.live(owner="new")
+        self.assertEqual((await self.sessions.end(1)).owner, "new")
+
+    async def test_anothers_end_is_no_repeated_one(self):
+        await self.live(1)
+        await self.live(2)
+        await self.sessions.end(1)
+        self.assertIsNotNone(await self.sessions.end(2))
+
+    # Leases
+
+    async def test_a_place_is_leased_as_long_as_any_route_holds_it(self):
+        self.assertFalse(await self.sessions.leased(HERE))
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        await self.sessions.hold_lease(HERE, "route-2", 30)
+        self.assertTrue(await self.sessions.leased(HERE))
+        await self.sessions.drop_lease(HERE, "route-1")
+        self.assertTrue(await self.sessions.leased(HERE))
+        await self.sessions.drop_lease(HERE, "route-1")
+        self.assertTrue(await self.sessions.leased(HERE))
+        await self.sessions.drop_lease(HERE, "route-2")
+        self.assertFalse(await self.sessions.leased(HERE))
+
+    async def test_a_lease_expires(self):
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        await self.let_pass(29)
+        self.assertTrue(await self.sessions.leased(HERE))
+        await self.let_pass(2)
+        self.assertFalse(await self.sessions.leased(HERE))
+
+    async def test_a_lease_is_renewed(self):
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        await self.let_pass(20)
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        await self.let_pass(20)
+        self.assertTrue(await self.sessions.leased(HERE))
+
+    async def test_the_longest_lease_counts(self):
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        await self.sessions.hold_lease(HERE, "route-2", 10)
+        await self.let_pass(20)
+        self.assertTrue(await self.sessions.leased(HERE))
+        await self.sessions.drop_lease(HERE, "route-1")
+        self.assertFalse(await self.sessions.leased(HERE))
+
+    async def test_another_incarnation_is_another_place(self):
+        await self.sessions.hold_lease(HERE, "route-1", 30)
+        self.assertFalse(await self.sessions.leased(Place(HERE.server, "later")))
+
+    # Servers of upstream
+
+    async def test_users_at_a_server_of_upstream(self):
+        self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [])
+        self.assertIsNone(await self.sessions.reserve(7, JAVA, "a", seconds=30, live=True))
+        self.assertIsNone(await self.sessions.reserve(5, JAVA, "b", seconds=30, live=True))
+        await self.live(6, Place(JAVA.server, "ours"))
+        await self.sessions.reserve(8, JAVA, "c", seconds=30)
+        self.assertEqual(sorted(await self.sessions.users_at(JAVA.server)), [5, 7])
+        self.assertEqual(await self.held(7), (JAVA, "a", True))
+        await self.let_pass(100)
+        self.assertEqual(await self.held(7), (JAVA, "a", True))
+
+    async def test_users_leave_a_server_of_upstream(self):
+        for user in (1, 2, 3, 4):
+            await self.sessions.reserve(user, JAVA, "a", seconds=30, live=True)
+        await self.sessions.end(1)
+        await self.sessions.release(2, "a")
+        await self.sessions.reserve(3, HERE, "b", "a", seconds=30)
+        self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [4])
+
+    async def test_a_reservation_is_replaced_by_a_session_at_a_server_of_upstream(self):
+        await self.sessions.reserve(1, HERE, "a", seconds=30)
+        self.assertIsNone(await self.sessions.reserve(1, JAVA, "b", seconds=30, live=True))
+        await self.let_pass(100)
+        self.assertEqual(await self.held(), (JAVA, "b", True))
+
+    async def test_an_account_survives_everything_that_sessions_do(self):
+        alice = await self.accounts.register("alice")
+        await self.live(alice.id)
+        await self.sessions.end(alice.id)
+        self.assertEqual(await self.accounts.account(alice.id), Account(alice.id, "alice"))

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from cim.ecim import StoreUnavailable
+from cim.store.local_sessions import LocalSessions
+from cim.testing.store import MemoryStore
+from tests.store.contract import HERE, StoreContract
+
+
+class MemoryStoreTests(StoreContract, TestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.store = MemoryStore(self.clock)
+
+    async def let_pass(self, seconds):
+        self.clock.advance(seconds)
+
+
+class AwayTests(SynchronousTestCase):
+    def setUp(self):
+        self.store = MemoryStore(Clock())
+
+    def test_calls_fail_while_it_is_away(self):
+        self.store.available = False
+        self.failureResultOf(self.store.accounts.register("alice"), StoreUnavailable)
+        self.failureResultOf(self.store.sessions.claim(1, HERE, "a"), StoreUnavailable)
+        self.assertNotEqual(self.store.health(), "")
+        self.store.available = True
+        self.assertIsNone(self.successResultOf(self.store.accounts.named("alice")))
+        self.assertIsNone(self.successResultOf(self.store.sessions.session(1)))
+
+    def test_its_return_is_told(self):
+        told = []
+        self.store.on_reconnect(lambda: told.append(self.store.health()))
+        self.store.available = True
+        self.assertEqual(told, [])
+        self.store.available = False
+        self.store.available = True
+        self.assertEqual(told, [""])
+
+
+class LocalSessionsTests(SynchronousTestCase):
+    def test_nothing_is_kept_of_what_is_over(self):
+        clock = Clock()
+        sessions = LocalSessions(clock)
+        for user in range(1, 100):
+            sessions.reserve(user, HERE, "a", seconds=30)
+            sessions.reserve(user, HERE, "b", seconds=30)
+            sessions.claim(user, HERE, "b")
+            sessions.end(user)
+            sessions.reserve(user, HERE, "c", seconds=30)
+            sessions.hold_lease(HERE, "route-1", 5)
+        clock.advance(31)
+        sessions.session(0)
+        sessions.leased(HERE)
+        kept = {name: value for name, value in vars(sessions).items() if isinstance(value, dict | list) and value}
+        self.assertEqual(kept, {})
+        self.assertEqual(len(sessions._ends), 0)
