@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 
 T = TypeVar("T")
 
@@ -18,7 +18,11 @@ async def closed_loop(items: Iterable[T], concurrency: int, work: Callable[[T], 
         for item in shared:
             await work(item)
 
-    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(concurrency)], consumeErrors=True)
+    workers = [Deferred.fromCoroutine(worker()) for _ in range(concurrency)]
+    ended: list[tuple[bool, Any]] = await DeferredList(workers, consumeErrors=True)
+    for succeeded, result in ended:
+        if not succeeded:
+            result.raiseException()
 
 
 def open_loop(

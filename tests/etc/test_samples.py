@@ -1,0 +1,146 @@
+"""The samples in etc/: every option once, with its real default, and files that the programs they are for accept."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from twisted.python.reflect import namedAny
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+ETC = Path(__file__).resolve().parents[2] / "etc"
+KEY = re.compile(r"^(?:# )?([a-z][a-z-]*) = .+$", re.MULTILINE)
+DAEMONS = ("server", "route", "suite", "client")
+#: What a sample cannot hold: options that are no keys of a file.
+NO_KEYS = {"config", "help", "version"}
+#: Keys whose shown value is an example: there is no default, or it depends on another option.
+EXAMPLES = {
+    "server": {"registry-auth-file", "secret-file"},
+    "route": {"registry-auth-file", "secret-file", "store-password-file"},
+    "suite": {"listen", "http"},
+    "client": {"user", "listener", "route"},
+}
+
+
+def options_of(daemon):
+    return namedAny(f"cim.{daemon}.tap.Options")(environ={})
+
+
+def known(options):
+    long = {name.rstrip("=") for name in options.longOpt}
+    return {options.synonyms.get(name, name).replace("_", "-") for name in long} - NO_KEYS
+
+
+class TOMLTests(SynchronousTestCase):
+    def test_every_option_once(self):
+        for daemon in DAEMONS:
+            keys = KEY.findall((ETC / f"{daemon}.toml").read_text())
+            self.assertEqual(sorted(keys), sorted(known(options_of(daemon))), daemon)
+
+    def test_the_values_shown_are_the_defaults(self):
+        for daemon in DAEMONS:
+            text = (ETC / f"{daemon}.toml").read_text()
+            shown = tomllib.loads("\n".join(match[0].removeprefix("# ") for match in KEY.finditer(text)))
+            options = options_of(daemon)
+            for key, value in shown.items():
+                if key not in EXAMPLES[daemon]:
+                    self.assertEqual(str(value), str(_typed(options[key], value)), f"{daemon}: {key}")
+            for key in EXAMPLES[daemon]:
+                self.assertIn(key, shown, daemon)
+
+    def test_what_is_shown_is_accepted(self):
+        for daemon in DAEMONS:
+            text = (ETC / f"{daemon}.toml").read_text()
+            lines = [match[0].removeprefix("# ") for match in KEY.finditer(text)]
+            # Files that only the real machine has, and a class of the user's.
+            lines = [line for line in lines if "-file = " not in line and not line.startswith("listener")]
+            path = self.mktemp()
+            Path(path).write_text("\n".join(lines))
+            options_of(daemon).parseOptions(["--config", path])
+
+    def test_as_they_are_they_change_nothing(self):
+        for daemon in DAEMONS:
+            self.assertEqual(tomllib.loads((ETC / f"{daemon}.toml").read_text()), {})
+
+
+def _typed(default, shown):
+    return bool(default) if isinstance(shown, bool) else default
+
+
+class ProgramTests(SynchronousTestCase):
+    def program(self, name):
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        if found is None:
+            raise SkipTest(f"{name} is not installed")
+        return found
+
+    def test_units(self):
+        """systemd accepts the units, with paths and a user that exist on this machine."""
+        analyze = self.program("systemd-analyze")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        twistd = Path(sys.executable).parent / "twistd"
+        for unit in sorted(ETC.glob("*.service")):
+            text = unit.read_text()
+            self.assertIn("/opt/cim/bin/twistd -n --pidfile= ", text)
+            text = text.replace("/opt/cim/bin/twistd", str(twistd)).replace("/etc/cim/", f"{ETC}/")
+            text = text.replace("User=cim", "User=daemon").replace("Group=cim", "Group=daemon")
+            (folder / unit.name).write_text(text)
+        units = [str(path) for path in sorted(folder.iterdir())]
+        self.assertEqual(len(units), 3)
+        result = subprocess.run([analyze, "verify", "--man=no", *units], capture_output=True, text=True, check=False)
+        # What other units of the machine have wrong is not ours.
+        ours = [line for line in result.stderr.splitlines() if str(folder) in line or "cim" in line]
+        self.assertEqual((result.returncode, ours), (0, []), result.stderr)
+
+    def test_the_commands_of_the_units_are_accepted(self):
+        for unit in sorted(ETC.glob("*.service")):
+            command = re.search(r"^ExecStart=\S+ -n --pidfile= (\S+) (.*)$", unit.read_text(), re.MULTILINE)
+            daemon = command[1].removeprefix("cim-") if command[1] != "cim" else "suite"
+            options_of(daemon).parseOptions(command[2].replace("/etc/cim/", f"{ETC}/").split())
+
+    def test_nginx(self):
+        nginx = self.program("nginx")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        # A socket that needs no rights; the rest is taken as it is.
+        text = (ETC / "nginx.conf").read_text()
+        self.assertIn("listen 80;", text)
+        (folder / "cim.conf").write_text(text.replace("listen 80;", f"listen unix:{folder}/socket;"))
+        (folder / "nginx.conf").write_text(
+            f"error_log stderr; pid {folder}/pid; events {{}}\n"
+            f"http {{ access_log off; {temporary(folder)} include {folder}/cim.conf; }}\n"
+        )
+        result = subprocess.run(
+            [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotIn("[warn]", result.stderr)
+
+    def test_redis(self):
+        """A Redis with the sample accepts every line, and acknowledges only what is on disk."""
+        redis = self.program("redis-server")
+        # With port 0 and no socket it ends by itself as soon as the configuration was read.
+        folder = self.mktemp()
+        os.mkdir(folder)
+        result = subprocess.run(
+            [redis, str(ETC / "redis.conf"), "--port", "0", "--dir", folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+        self.assertIn("Configured to not listen anywhere", result.stdout + result.stderr)
+
+
+def temporary(folder):
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
