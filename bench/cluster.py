@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 
 from cim.keys import make_secret_file
-from cim.testing.asking import ask
+from cim.testing.daemons import Daemon, OnLine, loopback
 from cim.testing.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
-
-ROOT = Path(__file__).resolve().parent.parent
-#: What `on_line` is called with: the process's name, and the line.
-OnLine = Callable[[str, str], None]
 
 
 class DataInUse(Exception):
     """The data belongs to a cluster that runs."""
-
-
-def twistd(*arguments: str) -> list[str]:
-    """Return the command that runs twistd from the environment that this process runs in."""
-    return [sys.executable, str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", *arguments]
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment in which twistd finds this checkout, and no option of CIM's from outside."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
-    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
-
-
-class Daemon(DaemonProcess):
-    """A `twistd cim-...` that is ready when its `/health` says so.
-
-    :param http_port: where it answers HTTP
-    """
-
-    def __init__(
-        self, reactor: Any, name: str, http_port: int, arguments: list[str], directory: str, on_line: OnLine | None
-    ) -> None:
-        os.makedirs(directory, exist_ok=True)
-        super().__init__(
-            reactor,
-            twistd(*arguments),
-            environment(),
-            directory,
-            name=name,
-            on_line=None if on_line is None else lambda line, error: on_line(name, line),
-        )
-        self.http_port = http_port
-
-    async def health(self) -> tuple[int, Any]:
-        """Return the HTTP status of `/health` and what it says; 0 when it does not answer."""
-        answer = await ask(
-            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        head, _, body = answer.partition(b"\r\n\r\n")
-        words = head.split(b" ", 2)
-        if len(words) < 2 or not words[1].isdigit():
-            return 0, None
-        try:
-            # The body may come in chunks; the object is what lies between the outer braces.
-            return int(words[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
-        except ValueError:
-            return int(words[1]), None
-
-    async def _answers(self) -> bool:
-        return (await self.health())[0] == 200
 
 
 class Ports:
@@ -140,14 +83,14 @@ class Cluster:
         self.servers: list[Daemon] = []
         for number in range(1, servers + 1):
             tcp, http = ports.get(21210 + number), ports.get(28180 + number)
-            listening = ["--listen", _endpoint(tcp), "--http", _endpoint(http)]
+            listening = ["--listen", loopback(tcp), "--http", loopback(http)]
             self.servers.append(
                 self._daemon(reactor, "server", number, http, [*listening, *common, *server_options], on_line)
             )
         self.routes: list[Daemon] = []
         for number in range(1, routes + 1):
             http, link = ports.get(28080 + number), ports.get(28090 + number)
-            listening = ["--http", _endpoint(http), "--link", _endpoint(link), "--store", f"redis:{self.redis.address}"]
+            listening = ["--http", loopback(http), "--link", loopback(link), "--store", f"redis:{self.redis.address}"]
             self.routes.append(
                 self._daemon(reactor, "route", number, http, [*listening, *common, *route_options], on_line)
             )
@@ -172,7 +115,7 @@ class Cluster:
     @property
     def route_urls(self) -> list[str]:
         """Where clients log in."""
-        return [f"http://{HOST}:{route.http_port}" for route in self.routes]
+        return [route.url for route in self.routes]
 
     def start(self) -> Deferred[None]:
         """Start all; fires when each says that it is well and every route has a link to every server."""
@@ -203,10 +146,6 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise DataInUse(f"another cluster runs on the data in {path.parent}") from None
     return descriptor
-
-
-def _endpoint(port: int) -> str:
-    return f"tcp:{port}:interface={HOST}"
 
 
 async def _all(starting: list[Deferred[None]]) -> None:

@@ -9,7 +9,7 @@ import sys
 
 from twisted.trial.unittest import TestCase
 
-from bench.cluster import ROOT, environment
+from cim.testing.daemons import ROOT, environment
 from cim.testing.processes import DaemonProcess
 
 STARTED = 60.0
