@@ -16,7 +16,7 @@ from cim.web import envelope
 from cim.web.serving import Endpoint
 from cim.web.site import respond
 
-_PROMETHEUS = [b"text/plain; version=0.0.4; charset=utf-8"]
+_PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _GET = frozenset((b"GET",))
 
 
