@@ -44,11 +44,15 @@ class ZooKeeperRegistry(MultiService):
         zookeeper.setServiceParent(self)
 
     def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
-        """See IRegistry."""
+        """See IRegistry.
+
+        :raises ValueError: when it is announced already
+        """
+        path = f"{self._root}/{folder}/{name}"
         self._announcements = [one for one in self._announcements if not one.closed]
-        announcement = Announcement(
-            self._zookeeper, f"{self._root}/{folder}/{name}", value, self._reactor, retry=self._retry
-        )
+        if any(one.path == path and one.wanted for one in self._announcements):
+            raise ValueError(f"{path} is announced already")
+        announcement = Announcement(self._zookeeper, path, value, self._reactor, retry=self._retry)
         self._announcements.append(announcement)
         return announcement
 

@@ -39,6 +39,7 @@ class Membership:
         self.path = path
         self._found = found
         self._convergence = Convergence(path, zookeeper, clock, self._read, retry)
+        self._convergence.trouble = "was not read yet"
         self._convergence.look()
 
     @property

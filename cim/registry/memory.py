@@ -20,12 +20,16 @@ class MemoryRegistry(Service):
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._listings: dict[str, Listing] = defaultdict(lambda: Listing(reactor))
-        self._announced: dict[str, list[_MemoryAnnouncement]] = defaultdict(list)
+        self._announced: dict[str, dict[str, _MemoryAnnouncement]] = defaultdict(dict)
 
     def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
-        """List `name` at once; when it is listed already, after the one before was withdrawn."""
-        announcement = _MemoryAnnouncement(self, folder, name, value)
-        self._announced[folder].append(announcement)
+        """See IRegistry.
+
+        :raises ValueError: when it is announced already
+        """
+        if name in self._announced[folder]:
+            raise ValueError(f"{folder}/{name} is announced already")
+        announcement = self._announced[folder][name] = _MemoryAnnouncement(self, folder, name, value)
         self._changed(folder)
         return announcement
 
@@ -46,17 +50,16 @@ class MemoryRegistry(Service):
 
     def holder(self, folder: str, name: str) -> _MemoryAnnouncement | None:
         """The announcement that `name` is listed by."""
-        return next((one for one in self._announced[folder] if one.name == name), None)
+        return self._announced[folder].get(name)
 
     def withdraw(self, announcement: _MemoryAnnouncement) -> None:
         """List it no more."""
-        if announcement in self._announced[announcement.folder]:
-            self._announced[announcement.folder].remove(announcement)
+        if announcement.listed():
+            del self._announced[announcement.folder][announcement.name]
             self._changed(announcement.folder)
 
     def _changed(self, folder: str) -> None:
-        # Reversed, so that the first of several announcements of one name is the one that is listed.
-        self._listings[folder].put({one.name: one.value for one in reversed(self._announced[folder])})
+        self._listings[folder].put({name: one.value for name, one in self._announced[folder].items()})
 
 
 @implementer(IAnnouncement)

@@ -100,7 +100,8 @@ class Announcement:
         try:
             value, stat = await read
         except NoNode:
-            self._convergence.trouble = _LOST
+            if self.trouble in ("", HELD):
+                self._convergence.trouble = _LOST
             self._tried = True
             await self._make()
             return False  # look at it, to see it go

@@ -1,0 +1,65 @@
+"""The registry of a cluster, on a ZooKeeper in memory."""
+
+from __future__ import annotations
+
+from cim.icim import SERVERS
+from cim.registry.cluster import ZooKeeperRegistry
+from tests.registry.memory_case import BEFORE, MemoryCase
+from tests.registry.registry_contract import A, B, RegistryContract
+
+
+class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
+    def setUp(self):
+        super().setUp()
+        self.zookeeper = self.client()
+        self.registry = self.started(self.zookeeper)
+
+    def started(self, zookeeper, root=""):
+        registry = ZooKeeperRegistry(zookeeper, self.clock, root=root, retry=lambda failures: 1.0)
+        registry.startService()
+        self.addCleanup(registry.stopService)
+        self.settle()
+        return registry
+
+    def test_upstreams_layout(self):
+        self.announce(A, b"data")
+        self.assertEqual(self.node("/cim").owner, 0)
+        self.assertEqual(self.node(f"/cim/{A}").owner, self.zookeeper.session)
+        lists, _ = self.watch()
+        self.ensemble.create(f"/cim/{B}", None, 99)
+        self.settle()
+        self.assertEqual(lists[-1], {A: b"data", B: b""})
+
+    def test_chroots_are_apart(self):
+        other = self.started(self.client(), "/here/and/there")
+        self.announce(A)
+        other.announce(SERVERS, B, b"")
+        self.settle()
+        self.assertIn(f"/here/and/there/cim/{B}", self.ensemble.nodes)
+        self.assertEqual(self.ensemble.children("/cim"), [A])
+
+    def test_health(self):
+        away = f"there is no connection to ZooKeeper at {self.zookeeper.address}"
+        self.watch()
+        self.settle()
+        self.assertEqual(self.registry.health(), "")
+        self.zookeeper.suspend()
+        self.assertEqual(self.registry.health(), away)
+        self.zookeeper.resume()
+        self.settle()
+        self.ensemble.create(f"/cim/{A}", BEFORE, 99)
+        announcement = self.announce(A)
+        self.assertEqual(self.registry.health(), f"/cim/{A} is held by another process")
+        announcement.withdraw()
+        self.settle()
+        self.assertEqual(self.registry.health(), "")
+
+    def test_the_folder_cannot_be_read(self):
+        self.zookeeper.mute = True
+        self.watch()
+        self.assertEqual(self.registry.health(), "/cim was not read yet")
+
+    def test_stopping_ends_the_session(self):
+        self.announce(A)
+        self.registry.stopService()
+        self.assertEqual(self.ensemble.children("/cim"), [])
