@@ -6,7 +6,8 @@
 
 Upstream keeps the id of a name under the bare name, which may be any key at all. It is read when we have no
 `cim-name:` for it, and believed only when it holds `cim-account:<id>` and that account has this very name; it is
-never written (UPSTREAM.md section 5).
+never written (UPSTREAM.md section 5). As upstream may write `cim-account:<id>` at any key, ours included, what is no
+id there counts as absent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ local function text(key)
   return type(value) == 'string' and value or nil
 end
 local function find(name_key, bare_key)
-  local id = text(name_key)
+  local id = string.match(text(name_key) or '', '^[1-9]%d*$')
   if id then return id end
   id = string.match(text(bare_key) or '', '^cim%-account:([1-9]%d*)$')
   if id and tonumber(id) < 9007199254740992 and text('cim-account:' .. id) == bare_key then return id end
@@ -49,7 +50,7 @@ REGISTER = Script(
 local known = find(KEYS[1], KEYS[2])
 if known then return known end
 local time = redis.call('TIME')
-local id = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(text(KEYS[3]) or 0) + 1)
+local id = math.max(time[1] * 1000 + math.floor(time[2] / 1000), (tonumber(text(KEYS[3]) or '') or 0) + 1)
 while redis.call('EXISTS', string.format('cim-account:%.0f', id)) == 1 do id = id + 1 end
 local digits = string.format('%.0f', id)
 redis.call('SET', KEYS[3], digits)

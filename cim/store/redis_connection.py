@@ -3,8 +3,7 @@
 The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET -> in use -> lost ->
 wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
 connection that is lost during AUTH or SELECT for a refused password and never connects again (STYLE.md section 4.7);
-here AUTH and SELECT are ordinary commands, and whatever fails is tried again. It imports the global reactor, so it
-is imported when a connection is made, not with this module.
+here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import hiredis
-
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cim.ecim import StoreUnavailable
 from cim.store.redis_facts import ServerFacts
+from cim.store.redis_protocol import connections
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 
     from cim.store.scripts import Script
 
@@ -40,45 +37,12 @@ def retry_delay(failures: int, random: Callable[[], float]) -> float:
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
-def _protocol_class() -> Any:
-    """The class of our connections; imports txredisapi."""
-    import txredisapi
-
-    class Connection(txredisapi.HiredisProtocol):
-        complaint = ""
-
-        def _build_command(self, *args: Any, **kwargs: Any) -> bytes:
-            return hiredis.pack_command(args)  # in C: a fifth of the time
-
-        def dataReceived(self, data: bytes, unpause: bool = False) -> None:
-            try:
-                super().dataReceived(data, unpause)
-            except txredisapi.InvalidData:  # connectionLost fails whoever waits
-                self.complaint = "it does not answer like Redis"
-                self.transport.abortConnection()
-
-    return Connection
-
-
-class _Connections(Factory):
-    """Makes the protocols; without password, database or charset, so that txredisapi does nothing of its own."""
-
-    noisy = False
-
-    def __init__(self, protocol: Any, reply_timeout: float) -> None:
-        self._make = protocol
-        self._reply_timeout = reply_timeout
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._make(charset=None, replyTimeout=self._reply_timeout, convertNumbers=False)
-
-
 class RedisConnection:
     """Calls Redis, and heals by itself whatever happens to it.
 
     :param address: what health and log call it
     :param random: a number from 0 to 1, for the jitter
-    :param reply_timeout: seconds after which an unanswered call fails and the connection is made anew
+    :param reply_timeout: seconds without any reply after which unanswered calls fail and the connection is made anew
     """
 
     _log = Logger()
@@ -104,7 +68,7 @@ class RedisConnection:
         self._random = random
         self._password = password
         self._database = database
-        self._factory = _Connections(_protocol_class(), reply_timeout)
+        self._factory = connections(reactor, reply_timeout)
         self._opened: Any = None  # connected, perhaps not yet in use
         self._protocol: Any = None  # in use
         self._running: Deferred[None] | None = None
@@ -174,25 +138,25 @@ class RedisConnection:
         protocol.transport.setTcpKeepAlive(True)
         if self._password is not None:
             try:
-                await protocol.execute_command("AUTH", self._password)
+                await protocol.ask("AUTH", self._password)
             except self._ResponseError as error:
                 raise StoreUnavailable(f"it refuses the password ({error})") from error
         if self._database:
-            await protocol.execute_command("SELECT", self._database)
+            await protocol.ask("SELECT", self._database)
         failures = 0
         while True:
             try:
-                await protocol.execute_command("PING")
+                await protocol.ask("PING")
                 break
             except self._ResponseError as error:  # loading its data, wants a password...
                 self._lost(str(error))
                 failures += 1
                 await deferLater(self._clock, retry_delay(failures, self._random))
-        info = await protocol.execute_command("INFO", "server")
+        info = await protocol.ask("INFO", "server")
         settings = {}
         for name in ("appendonly", "appendfsync", "maxmemory-policy"):
             try:
-                found = await protocol.execute_command("CONFIG", "GET", name)
+                found = await protocol.ask("CONFIG", "GET", name)
                 settings[name] = found[1].decode()
             except (self._ResponseError, IndexError):  # forbidden or renamed, as hosted Redis does
                 pass
@@ -277,11 +241,11 @@ class RedisConnection:
         try:
             protocol = self._protocol or await self._usable()
             try:
-                reply = await protocol.execute_command(*args)
+                reply = await protocol.ask(*args)
             except self._ResponseError as error:
                 if script is None or not str(error).startswith("NOSCRIPT"):
                     raise
-                reply = await protocol.execute_command("EVAL", script.text, *args[2:])
+                reply = await protocol.ask("EVAL", script.text, *args[2:])
             self._refusal = ""
             return reply
         except self._RedisError as error:

@@ -178,7 +178,7 @@ class FrozenTests(OutageCase):
         asked = [store.accounts.named("alice") for _ in range(100)]
         for call in asked:
             await self.fails(call, 1.5)
-        await self.until(store.health)
+        await self.until(lambda: "did not answer" in store.health())
         await self.fails(store.accounts.named("alice"), 4)
         await self.fails(store.accounts.named("alice"), 0.5)
         self.redis.resume()

@@ -63,6 +63,14 @@ class SharedKeysTests(RedisCase):
         self.assertEqual((await self.store.accounts.register("bob")).id, 2000000000004)
         self.assertIsNone(await self.store.accounts.account(2000000000002))
 
+    async def test_what_upstream_wrote_over_our_keys_is_no_id(self):
+        await self.command("SET", "cim-name:alice", "cim-account:5")
+        await self.command("SET", "cim:last-account-id", "cim-account:5")
+        self.assertIsNone(await self.store.accounts.named("alice"))
+        alice = await self.store.accounts.register("alice")
+        self.assertEqual(await self.store.accounts.named("alice"), alice)
+        self.assertEqual(await self.command("GET", "cim:last-account-id"), str(alice.id).encode())
+
     async def test_ids_are_the_time_in_ms(self):
         before = int(self.reactor.seconds() * 1000)
         alice = await self.store.accounts.register("alice")
