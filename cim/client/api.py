@@ -133,7 +133,7 @@ class RouteAPI:
             except Unavailable as error:
                 self._resting[route] = self._clock.seconds() + REST_SECONDS
                 if not repeat and not isinstance(error, Unreachable):
-                    raise Unavailable(f"it is unknown whether this was sent: {error.message}")
+                    raise
                 if isinstance(failed, Unreachable):
                     failed = error
             else:

@@ -330,7 +330,7 @@ class Client(Service):
     async def _send(self, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         """Make the call, again and again while it is certain that nothing was sent.
 
-        Cancelled while it waits it fails with Unreachable: nothing was sent.
+        Cancelled or refused while it waits it fails with Unreachable: nothing was sent.
         """
         await self._waiting(self.when_ready())
         backoff = Backoff(self._random)
@@ -354,7 +354,9 @@ class Client(Service):
         try:
             await waited
         except CancelledError:
-            raise Unreachable("given up before it was sent")
+            raise Unreachable("given up before")
+        except CIMError:
+            raise Unreachable("not logged in")
 
 
 def _fire(waiting: list[Any], how: Callable[[Any], None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +79,11 @@ class ErrorStream(FileDescriptor):
             self._closing.callback(None)
 
 
+def _descriptor(number: int, stream: object) -> int:
+    """Return a standard stream's descriptor; when it was closed its number may mean anything: then the null device."""
+    return number if stream is not None else os.open(os.devnull, os.O_RDWR)
+
+
 class TerminalService(Service):
     """Runs a client at the terminal: joins standard input and output while it runs, and closes the calls last.
 
@@ -107,11 +114,13 @@ class TerminalService(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._errors = ErrorStream(self._reactor)
+        self._errors = ErrorStream(self._reactor, _descriptor(2, sys.__stderr__))
         self._terminal = Terminal(
             self._client, self._errors, self._leave, stay=self._stay, interactive=self._interactive
         )
-        StandardIO(self._terminal, reactor=self._reactor)
+        stdin, stdout = _descriptor(0, sys.__stdin__), _descriptor(1, sys.__stdout__)
+        # mypy reads the signature that it has on Windows.
+        StandardIO(self._terminal, stdin, stdout, self._reactor)  # type: ignore[call-arg]
         self._client.startService()
 
     def stopService(self) -> Deferred[None]:

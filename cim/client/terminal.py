@@ -129,7 +129,7 @@ class Terminal(TwistedProtocol):
 
     def _state_changed(self, state: State, reason: str) -> None:
         if reason:
-            self.notice(f"cannot log in: {reason}" if state is State.CLOSED else reason)
+            self.notice(f"cannot log in as {self._client.user_name}: {reason}" if state is State.CLOSED else reason)
         if state is State.READY and self._interactive:
             self._interactive = False
             for line in BANNER:
