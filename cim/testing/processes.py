@@ -107,11 +107,15 @@ class ZooKeeperProcess(PortProcess):
     """A ZooKeeper with its data in `directory`; its port stays the same once it has started.
 
     :param tick_ms: how often it looks for sessions that have expired; a session lives at least twice that long
+    :param max_session_ms: how long a session lives without its client at most, whatever that asks for
     """
 
-    def __init__(self, reactor: Any, directory: str, *, port: int | None = None, tick_ms: int = 250) -> None:
+    def __init__(
+        self, reactor: Any, directory: str, *, port: int | None = None, tick_ms: int = 250, max_session_ms: int = 60_000
+    ) -> None:
         super().__init__(reactor, directory, port, "zookeeper")
         self.tick_ms = tick_ms
+        self.max_session_ms = max_session_ms
 
     @property
     def address(self) -> str:
@@ -119,13 +123,13 @@ class ZooKeeperProcess(PortProcess):
         return f"{HOST}:{self.port}"
 
     def _command(self) -> list[str]:
-        return zookeeper_command(self.directory, self.port, self.tick_ms)
+        return zookeeper_command(self.directory, self.port, self.tick_ms, self.max_session_ms)
 
     async def _answers(self) -> bool:
         return await _zookeeper_answers(self.reactor, self.directory, self.port)
 
 
-def zookeeper_command(directory: str, port: int, tick_ms: int) -> list[str]:
+def zookeeper_command(directory: str, port: int, tick_ms: int, max_session_ms: int = 60_000) -> list[str]:
     """Write the configuration of a ZooKeeper into `directory` and return the command that starts it.
 
     :raises MissingProgram: names the Debian package
@@ -138,7 +142,7 @@ def zookeeper_command(directory: str, port: int, tick_ms: int) -> list[str]:
     settings = {
         "tickTime": tick_ms,
         "minSessionTimeout": 2 * tick_ms,
-        "maxSessionTimeout": 60_000,
+        "maxSessionTimeout": max_session_ms,
         "dataDir": os.path.join(directory, "data"),
         "clientPort": port,
         "clientPortAddress": HOST,

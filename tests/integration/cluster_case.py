@@ -1,0 +1,241 @@
+"""What tests on spawned daemons share: a cluster that dies with the test, questions to it, and users."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from twisted.internet.defer import DeferredList, gatherResults
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from bench.guests import GuestConnection
+from cim.keys import make_secret_file
+from cim.testing.asking import ask
+from cim.testing.daemons import Daemon, loopback
+from cim.testing.processes import HOST, RedisProcess, ZooKeeperProcess, free_port, private_file, shared_zookeeper
+from cim.web.calling import SUCCESS, JSONCalls
+
+PASSWORD = 'pass "word" 密码'
+#: How long a daemon may take to be ready on a busy machine, seconds.
+STARTED = 60.0
+
+
+class User:
+    """A guest who talks to the cluster itself, so that a test sees every answer.
+
+    :ivar texts: what was received, over all connections
+    """
+
+    def __init__(self, case, name):
+        self.case = case
+        self.name = name
+        self.id = 0
+        self.texts = []
+        self.connection = None
+
+    async def register(self, url):
+        """Make the account."""
+        answer = await self.case.call(url, "registerAccount", userName=self.name)
+        self.id = answer.result()["userId"]
+
+    def ask_for_a_login(self, url):
+        """Fire with what /login answers."""
+        return self.case.call(url, "login", userId=self.id, userName=self.name)
+
+    async def connect(self, place, *, wrap=lambda endpoint: endpoint):
+        """Connect to the server that /login answered, and wait until the session is live."""
+        endpoint = wrap(HostnameEndpoint(self.case.reactor, place["ip"], int(place["cimServerPort"])))
+        connection = GuestConnection(self.id, self.name, lambda _, text: self.texts.append(text))
+        await connectProtocol(endpoint, connection)
+        self.case.addCleanup(connection.transport.abortConnection)
+        await connection.live
+        self.connection = connection
+
+    async def log_in(self, url, **options):
+        """Do all of it and return the answer of /login."""
+        if not self.id:
+            await self.register(url)
+        place = (await self.ask_for_a_login(url)).result()
+        await self.connect(place, **options)
+        return place
+
+    async def send(self, url, receiver, text):
+        """Send a private message and return the code of the answer."""
+        answer = await self.case.call(url, "p2pRoute", userId=self.id, receiveUserId=receiver.id, msg=text)
+        return answer.code
+
+
+class ClusterCase(TestCase):
+    """Starts processes on ports from the kernel; when a test fails, their last output is shown."""
+
+    timeout = 180
+
+    def run(self, result):
+        self._troubles = lambda: len(result.failures) + len(result.errors)
+        return super().run(result)
+
+    def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.directory = os.path.abspath(self.mktemp())
+        self.processes = []
+        self.calls = JSONCalls(reactor)
+        self._before = self._troubles()
+        self.addCleanup(self._kill_all)
+        self.addCleanup(self.calls.close)
+
+    def _kill_all(self):
+        if self._troubles() > self._before:
+            for process in self.processes:
+                state = "still runs" if process.pid else f"ended with status {process.status}"
+                sys.stdout.write("\n".join((f"\n--- {process.name} {state}:", *list(process.lines)[-60:], "")))
+        return DeferredList([process.kill() for process in reversed(self.processes)])
+
+    # What is started
+
+    def added(self, process):
+        """Have `process` killed when the test ends."""
+        self.processes.append(process)
+        return process
+
+    def folder(self, name):
+        """Return the path of a folder of this test's own."""
+        path = os.path.join(self.directory, name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def own_zookeeper(self):
+        """Return a ZooKeeper, not started, whose sessions last 2 s."""
+        zookeeper = ZooKeeperProcess(self.reactor, self.folder("zookeeper"), max_session_ms=2000)
+        self.registry = zookeeper.address
+        return self.added(zookeeper)
+
+    def own_redis(self):
+        """Return a Redis, not started, that asks for a password."""
+        self.redis = RedisProcess(self.reactor, self.folder("redis"), password=PASSWORD)
+        return self.added(self.redis)
+
+    async def stores(self, *, zookeeper=None):
+        """Start what daemons stand on: Redis, and `zookeeper` or the one that the run shares."""
+        redis = self.own_redis()
+        await gatherResults([redis.start(), *([zookeeper.start()] if zookeeper else [])], consumeErrors=True)
+        self.registry = zookeeper.address if zookeeper else await shared_zookeeper(self.reactor)
+
+    def _common(self, advertise):
+        secret = os.path.join(self.folder("secret"), "secret")
+        make_secret_file(secret, os.urandom)
+        return ["--advertise", advertise, "--secret-file", secret, "--registry", f"zookeeper:{self.registry}"]
+
+    def server(self, *options, advertise=HOST):
+        """Return a server, not started."""
+        tcp, http = free_port(), free_port()
+        listening = ["--listen", loopback(tcp), "--http", loopback(http)]
+        daemon = self.daemon("server", http, *listening, *self._common(advertise), *options)
+        daemon.node = f"{HOST}:{tcp}:{http}"
+        return daemon
+
+    def route(self, *options, advertise=HOST):
+        """Return a route, not started."""
+        password = os.path.join(self.folder("secret"), "redis-password")
+        private_file(password, PASSWORD)
+        http, link = free_port(), free_port()
+        store = ["--store", f"redis:{self.redis.address}", "--store-password-file", password]
+        listening = ["--http", loopback(http), "--link", loopback(link)]
+        daemon = self.daemon("route", http, *listening, *store, *self._common(advertise), *options)
+        daemon.node = f"{HOST}:{http}:{link}"
+        daemon.link_port = link
+        return daemon
+
+    def daemon(self, kind, http, *arguments):
+        """Return a daemon, not started."""
+        command = "cim" if kind == "suite" else f"cim-{kind}"
+        number = 1 + sum(process.name.startswith(kind) for process in self.processes)
+        name = f"{kind}-{number}"
+        return self.added(Daemon(self.reactor, name, http, [command, *arguments], self.folder(name), None))
+
+    async def started(self, *daemons):
+        """Start them side by side and wait until each says that it is well."""
+        await gatherResults([daemon.start(STARTED) for daemon in daemons], consumeErrors=True)
+
+    async def cluster(self, servers, routes, *, zookeeper=None):
+        """Start a whole cluster, every server linked to every route; return its servers and its routes."""
+        await self.stores(zookeeper=zookeeper)
+        first = [self.server() for _ in range(servers)], [self.route() for _ in range(routes)]
+        await self.started(*first[0], *first[1])
+        await self.linked(*first)
+        return first
+
+    async def linked(self, servers, routes):
+        """Wait until those are the servers that those routes may send logins to."""
+        names = sorted(server.node for server in servers)
+
+        async def candidates():
+            return [await self.fact(route, "servers") for route in routes]
+
+        await self.until(candidates, lambda found: found == [names] * len(routes), f"{names} at each route")
+
+    # What is asked
+
+    def call(self, url, path, **fields):
+        """Fire with the envelope that a call of the upstream API is answered with."""
+        return self.calls.post(f"{url}/{path}", fields)
+
+    async def online(self, *daemons):
+        """Return the names of those who are online, as each route says."""
+        found = []
+        for daemon in daemons:
+            answer = await self.calls.get(f"{daemon.url}/onlineUser")
+            found.append(sorted(user["userName"] for user in answer.result()))
+        return found
+
+    async def fact(self, daemon, name):
+        """Return what /health says under that name, None when it says nothing."""
+        _, said = await daemon.health()
+        return said["facts"].get(name) if said else None
+
+    async def trouble(self, daemon):
+        """Return the status of /health and the parts that are not well."""
+        status, said = await daemon.health()
+        return status, {name: text for name, text in said["parts"].items() if text != "ok"} if said else {}
+
+    async def metric(self, daemon, name):
+        """Return a number of /metrics."""
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        text = (await ask(self.reactor, HOST, daemon.http_port, request)).decode()
+        return float(re.search(rf"^{re.escape(name)} (\S+)\r?$", text, re.MULTILINE)[1])
+
+    async def until(self, look, good, what, seconds=30.0):
+        """Look again and again until what is seen is good, and return it."""
+        deadline = self.reactor.seconds() + seconds
+        while True:
+            seen = look()
+            if hasattr(seen, "__await__"):
+                seen = await seen
+            if good(seen):
+                return seen
+            if self.reactor.seconds() > deadline:
+                self.fail(f"in vain for {seconds:g} s: {what}; at last {seen!r}")
+            await deferLater(self.reactor, 0.02)
+
+    async def users(self, url, *names):
+        """Return users who are logged in."""
+        users = [User(self, name) for name in names]
+        for user in users:
+            await user.log_in(url)
+        return users
+
+    async def everyone_hears(self, sender, receivers, urls, text):
+        """Send a private message to each through each route and wait until all arrived, each once."""
+        sent = [f"{text} {number}" for number, _ in enumerate(urls)]
+        for url, one in zip(urls, sent, strict=True):
+            for receiver in receivers:
+                self.assertEqual(await sender.send(url, receiver, one), SUCCESS)
+        await self.until(
+            lambda: [[heard for heard in receiver.texts if heard in sent] for receiver in receivers],
+            lambda heard: heard == [sent] * len(receivers),
+            f"{text!r} arrived",
+        )
