@@ -64,6 +64,15 @@ class Half(Resource):
         return NOT_DONE_YET
 
 
+class Silent(Resource):
+    """Takes requests and never answers."""
+
+    isLeaf = True
+
+    def render(self, request):
+        return NOT_DONE_YET
+
+
 @implementer(IAgent)
 class Deaf:
     """An agent whose request never ends, or ends with a failure."""
@@ -171,9 +180,10 @@ class CallsTests(SynchronousTestCase):
         self.assertEqual(len(server.disconnected), 1)
 
     def test_a_cancelled_call_is_cancelled(self):
-        calling = self.calls(Deaf()).post(URL, {})
-        calling.cancel()
-        self.failureResultOf(calling, CancelledError)
+        for server in (Deaf(), Silent(), Half()):
+            calling = self.calls(server).post(URL, {})
+            calling.cancel()
+            self.failureResultOf(calling, CancelledError)
 
     def test_close_without_a_pool(self):
         self.successResultOf(self.calls(Deaf()).close())
