@@ -156,3 +156,33 @@ class RepeatedEnd(CIMError):
 
     code = "9000"
     text = "already logged out"
+
+
+class Forbidden(CIMError):
+    """The user may not do this."""
+
+    text = "you may not do this"
+
+
+class NotFound(CIMError):
+    """What was named does not exist, or not for this user."""
+
+    text = "not found"
+
+
+class Conflict(CIMError):
+    """It stands against what is there already."""
+
+    text = "it conflicts with what is there"
+
+
+class TooLarge(CIMError):
+    """More bytes, or more of something, than a limit allows."""
+
+    text = "too large"
+
+
+class Unauthorized(CIMError):
+    """No proof of who is asking, or none that holds."""
+
+    text = "not authorized"

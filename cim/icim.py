@@ -13,7 +13,25 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from cim.model import Account, Candidate, LinkPeer, Place, SessionRecord
+    from cim.ecim import CIMError
+    from cim.model import (
+        Account,
+        Append,
+        Appended,
+        Candidate,
+        Credential,
+        Entry,
+        Group,
+        GroupChange,
+        HeadsPage,
+        LinkPeer,
+        Mark,
+        Member,
+        Page,
+        Place,
+        Role,
+        SessionRecord,
+    )
     from cim.wire.link_pb2 import Item
 
 #: The folders of the registry: `/cim` is upstream's own.
@@ -190,3 +208,109 @@ class IClient(Interface):
 
     def online_users() -> Deferred[Sequence[Account]]:
         """Return who is online."""
+
+
+class IConversations(Interface):
+    """The logs of messages (DESIGN.md section 5). Every method fails with StoreUnavailable when the store is away."""
+
+    def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
+        """Append messages in their order; each has its own result, and one that fails harms no other.
+
+        In the same step: the participants' indexes of a `p:` conversation (time of last activity), a group's time of
+        last activity, and the sender's membership of a `g:` one. The same client_id of the same sender within 24 hours
+        and the last 10,000 messages is the same message. Errors: Conflict (other digest), Forbidden (no member),
+        NotFound (no such group). A StoreUnavailable as an item's result, or of the whole, means unknown.
+        Retention (age and count, set on the store) is applied as it writes.
+        """
+
+    def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:
+        """Return the messages after a position, or with `before` the last ones before it, oldest first.
+
+        Nothing at or before `floor`, expired or undecodable is given; recalled texts are blanked.
+        """
+
+    def latest(conversations: Sequence[str]) -> Deferred[list[str]]:
+        """Return the last position of each; empty where nothing was said yet."""
+
+    def heads(
+        user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
+    ) -> Deferred[HeadsPage]:
+        """Return the user's conversations in which something is new to the device or unread, newest first, a page.
+
+        :param groups: the groups that the user is in
+        :param since: only conversations that were active at or after this, ms since 1970
+        """
+
+    def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
+        """Move marks forward, never beyond the end, and return where each stands now; unmoved ones are no error."""
+
+    def marks(user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
+        """Return (received, read) of each conversation."""
+
+    def entry(conversation: str, position: str) -> Deferred[Entry | None]:
+        """Return the message at a position, if it is still there."""
+
+    def clock() -> Deferred[int]:
+        """Return the store's time, ms since 1970."""
+
+
+class IGroups(Interface):
+    """Who is in which group. Every method fails with StoreUnavailable when the store is away.
+
+    Methods that take an `actor` check its rights in the same step and fail with Forbidden or NotFound.
+    """
+
+    def create(owner: int, name: str, *, open: bool, history: bool) -> Deferred[Group]:
+        """Make a group whose only member is its owner."""
+
+    def group(id: int) -> Deferred[Group | None]:
+        """Return a group."""
+
+    def rename(id: int, actor: int, name: str) -> Deferred[Group]:
+        """Give it another name: admins and the owner may."""
+
+    def member(id: int, user: int) -> Deferred[Member | None]:
+        """Return someone's membership."""
+
+    def members(id: int, *, after: int = 0, limit: int = 1000) -> Deferred[list[Member]]:
+        """Return members with ids above `after`, by id."""
+
+    def groups_of(user: int) -> Deferred[list[Member]]:
+        """Return the memberships of a user: at most MAX_GROUPS."""
+
+    def add(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """Make `user` a member: by oneself when the group is open, else by an admin or the owner; None when it was one.
+
+        At most MAX_MEMBERS members a group and MAX_GROUPS groups a user: RateLimited beyond.
+        """
+
+    def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """End a membership: one's own, or that of someone with a lower role; None when there was none.
+
+        The last owner cannot leave while others are members: Conflict.
+        """
+
+    def set_role(id: int, actor: int, user: int, role: Role) -> Deferred[None]:
+        """Give a member a role: the owner may; giving OWNER makes a further owner."""
+
+    def changes(after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
+        """Return the change log after a version, the log's present version, and whether some were forgotten."""
+
+
+class ICredentials(Interface):
+    """Passwords and what voids tokens. Every method fails with StoreUnavailable when the store is away."""
+
+    def credential(user: int) -> Deferred[Credential | None]:
+        """Return an account's credential; None for a guest account."""
+
+    def create(name: str, password: str) -> Deferred[Account]:
+        """Make an account with a credential (its argon2 hash); Conflict when the name is taken."""
+
+    def set_password(user: int, password: str, now: int) -> Deferred[bool]:
+        """Replace the hash and void all tokens issued before `now` (ms); False when there is no such account."""
+
+    def revoke(user: int, now: int) -> Deferred[None]:
+        """Void all tokens issued before `now` (ms)."""
+
+    def delete(user: int) -> Deferred[bool]:
+        """Remove the account, its name, credential, memberships and indexes; its messages stay with the others."""

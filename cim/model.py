@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import unicodedata
 from typing import Any, Self
@@ -12,6 +13,9 @@ from cim.ecim import InvalidField
 
 #: Account ids stay below this, so that JavaScript can hold them (DESIGN.md section 7).
 ID_LIMIT = 1 << 53
+MAX_MEMBERS = 100_000
+MAX_GROUPS = 1_000
+MAX_DEVICES = 16
 MAX_NAME = 64
 
 
@@ -194,3 +198,174 @@ class Health:
     def ok(self) -> bool:
         """Whether every part is well."""
         return not any(self.parts.values())
+
+
+@frozen
+class Append:
+    """A message on its way into a conversation (DESIGN.md section 5).
+
+    :param conversation: its name, `p:...` or `g:...`
+    :param client_id: with sender and conversation, what makes a repetition the same message
+    :param digest: of what the sender said; the same client_id with another digest is a conflict
+    :param body: a serialized `Deliver` without conversation, position and previous
+    :param sent_at: ms since 1970, on the route's clock; also the time of activity in the indexes
+    :param counts: whether it counts as unread for the others
+    :param recalls: the position of the message that it blanks; empty for all others
+    """
+
+    conversation: str
+    sender: int
+    client_id: str
+    digest: bytes
+    body: bytes
+    sent_at: int
+    counts: bool = True
+    recalls: str = ""
+
+
+@frozen
+class Appended:
+    """Where a message stands in its conversation.
+
+    :param previous: the last position before it, empty for the first message
+    :param repeated: it was there already; `sent_at` and `body` are those of the first time
+    :param version: of the group's members when it was appended; 0 for two people
+    """
+
+    position: str
+    previous: str
+    sent_at: int
+    body: bytes
+    repeated: bool = False
+    version: int = 0
+
+
+@frozen
+class Entry:
+    """A message as it is read: `body` is blanked when it was recalled."""
+
+    position: str
+    previous: str
+    body: bytes
+
+
+@frozen
+class Page:
+    """A piece of a conversation, oldest first.
+
+    :param upto: the position that the reader holds everything up to, after it took the entries
+    :param more: whether there is more in the direction that was asked for
+    :param reset: the reader must take `upto` as held although it did not get everything before: trimmed, joined
+        late, or its own position is of a tail that the store lost
+    """
+
+    entries: tuple[Entry, ...]
+    upto: str
+    more: bool
+    reset: bool = False
+
+
+@frozen
+class ConversationHead:
+    """What someone needs to know of one conversation: positions, and how many messages of others are unread (to 999).
+
+    :param active: when something was last said there, ms since 1970
+    """
+
+    conversation: str
+    latest: str
+    received: str
+    read: str
+    unread: int
+    active: int
+
+
+@frozen
+class HeadsPage:
+    """Conversations with something new, newest first.
+
+    :param more: what to give as `after` for the next page; empty at the end
+    """
+
+    heads: tuple[ConversationHead, ...]
+    more: str
+
+
+@frozen
+class Mark:
+    """A receipt.
+
+    :param device: whose received mark it moves; None moves the user's read mark
+    :param floor: the position before which this user cannot read: from where a member joined
+    """
+
+    user: int
+    device: str | None
+    conversation: str
+    position: str
+    floor: str = ""
+
+
+class Role(enum.IntEnum):
+    """What a member may do in a group; each may all that the ones below may."""
+
+    MEMBER = 0
+    ADMIN = 1
+    OWNER = 2
+
+
+@frozen
+class Group:
+    """A group of users.
+
+    :param open: anyone may join; else one is invited by an admin or the owner
+    :param history: members may read what was said before they joined
+    :param version: counts the changes of its members
+    """
+
+    id: int
+    name: str
+    open: bool
+    history: bool
+    members: int
+    version: int
+
+
+@frozen
+class Member:
+    """Someone in a group.
+
+    :param floor: the group's last position when they joined; empty when they may read everything
+    """
+
+    group: int
+    user: int
+    role: Role
+    floor: str
+
+
+@frozen
+class GroupChange:
+    """A change of who is in a group, as the change log has it.
+
+    :param version: of the log, which counts over all groups
+    :param group_version: of the group's members
+    """
+
+    version: int
+    group: int
+    user: int
+    added: bool
+    group_version: int = 0
+
+
+@frozen
+class Credential:
+    """How an account proves itself.
+
+    :param password: the argon2 hash
+    :param valid_from: tokens issued before this are void, ms since 1970
+    """
+
+    password: str
+    valid_from: int

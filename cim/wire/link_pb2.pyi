@@ -1,10 +1,20 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Purpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PACKET: _ClassVar[Purpose]
+    HEADS: _ClassVar[Purpose]
+    BACKLOG: _ClassVar[Purpose]
+PACKET: Purpose
+HEADS: Purpose
+BACKLOG: Purpose
 
 class Handshake(_message.Message):
     __slots__ = ("hello", "challenge", "proof", "refused")
@@ -65,7 +75,7 @@ class Batch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver")
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "fetch_offline")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +85,13 @@ class Item(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     DELIVER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    OPEN_OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    GROUP_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_SEEN_FIELD_NUMBER: _ClassVar[int]
+    FETCH_OFFLINE_FIELD_NUMBER: _ClassVar[int]
     snapshot_begin: SnapshotBegin
     snapshot_end: SnapshotEnd
     opened: Opened
@@ -84,7 +101,14 @@ class Item(_message.Message):
     end: End
     probe: Probe
     deliver: Deliver
-    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
+    request: Request
+    reply: Reply
+    open: Open
+    open_outcome: OpenOutcome
+    group_change: GroupChange
+    groups_seen: GroupsSeen
+    fetch_offline: FetchOffline
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., fetch_offline: _Optional[_Union[FetchOffline, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -95,30 +119,36 @@ class SnapshotEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("user", "name", "session", "owner", "home")
+    __slots__ = ("user", "name", "session", "owner", "home", "device", "call")
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     user: int
     name: str
     session: str
     owner: str
     home: bool
-    def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ...) -> None: ...
+    device: str
+    call: int
+    def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ...) -> None: ...
 
 class Closed(_message.Message):
-    __slots__ = ("user", "session", "owner", "home")
+    __slots__ = ("user", "session", "owner", "home", "device")
     USER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     user: int
     session: str
     owner: str
     home: bool
-    def __init__(self, user: _Optional[int] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ...) -> None: ...
+    device: str
+    def __init__(self, user: _Optional[int] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("call", "code", "sessions")
@@ -131,18 +161,24 @@ class Outcome(_message.Message):
     def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("call", "user", "name", "owner", "seconds")
+    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    BESIDE_FIELD_NUMBER: _ClassVar[int]
+    NATIVE_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
     owner: str
     seconds: int
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ...) -> None: ...
+    device: str
+    beside: bool
+    native: bool
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("call", "user", "owner", "code")
@@ -165,18 +201,34 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "guest")
+    __slots__ = ("call", "users", "everyone", "except_user", "guest", "sessions", "group", "except_session", "conversation", "position", "previous", "packet", "except_device")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_USER_FIELD_NUMBER: _ClassVar[int]
     GUEST_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    EXCEPT_SESSION_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    PACKET_FIELD_NUMBER: _ClassVar[int]
+    EXCEPT_DEVICE_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
     everyone: bool
     except_user: int
     guest: Guest
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ...) -> None: ...
+    sessions: _containers.RepeatedScalarFieldContainer[str]
+    group: int
+    except_session: str
+    conversation: str
+    position: str
+    previous: str
+    packet: bytes
+    except_device: str
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., packet: _Optional[bytes] = ..., except_device: _Optional[str] = ...) -> None: ...
 
 class Guest(_message.Message):
     __slots__ = ("sender", "sender_name", "texts", "batch", "offline", "properties")
@@ -200,3 +252,95 @@ class Guest(_message.Message):
     offline: bool
     properties: _containers.ScalarMap[str, str]
     def __init__(self, sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., batch: _Optional[bool] = ..., offline: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Request(_message.Message):
+    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "again", "since", "after")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    PACKET_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    user: int
+    name: str
+    session: str
+    device: str
+    purpose: Purpose
+    conversation: str
+    packet: bytes
+    again: bool
+    since: str
+    after: str
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., again: _Optional[bool] = ..., since: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class Reply(_message.Message):
+    __slots__ = ("call", "code", "packets")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    code: str
+    packets: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Open(_message.Message):
+    __slots__ = ("call", "user", "name", "session", "owner", "device")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    user: int
+    name: str
+    session: str
+    owner: str
+    device: str
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+
+class OpenOutcome(_message.Message):
+    __slots__ = ("call", "code", "groups", "version")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    code: str
+    groups: _containers.RepeatedScalarFieldContainer[int]
+    version: int
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class GroupChange(_message.Message):
+    __slots__ = ("call", "version", "group", "user", "added")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    version: int
+    group: int
+    user: int
+    added: bool
+    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ...) -> None: ...
+
+class GroupsSeen(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class FetchOffline(_message.Message):
+    __slots__ = ("call", "user")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    user: int
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ...) -> None: ...
