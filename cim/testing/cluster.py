@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from cim.icim import IServerSelection
+from cim.icim import IAnnouncement, IServerSelection
 from cim.link.memory import MemoryLink, connect
 from cim.metrics import Metrics
 from cim.model import Account, LinkPeer, NodeData, RouteAddress, ServerAddress
@@ -104,6 +104,7 @@ class Cluster:
         self.clock.advance(1_700_000_000)
         self.store = MemoryStore(self.clock)
         self.registry = MemoryRegistry(self.clock)
+        self._announced: dict[str, IAnnouncement] = {}
         self.owners = (f"owner-{number}" for number in itertools.count(1))
         self.servers: list[Server] = []
         self.routes: list[Route] = []
@@ -141,7 +142,9 @@ class Cluster:
         else:
             self.servers[at] = server
         server.wheel.startService()
-        self.registry.announce("cim", name, NodeData("test", server.own.incarnation).encode())
+        if name in self._announced:
+            self._announced[name].withdraw()
+        self._announced[name] = self.registry.announce("cim", name, NodeData("test", server.own.incarnation).encode())
         for route in self.routes:
             self.link(server, route)
         return server
