@@ -316,6 +316,16 @@ class StoreContract:
         await self.live(owner="new")
         self.assertEqual((await self.sessions.end(1)).owner, "new")
 
+    async def test_the_last_end_counts(self):
+        await self.live(owner="first")
+        await self.sessions.end(1)
+        await self.let_pass(2)
+        await self.sessions.end(1)
+        await self.let_pass(2)
+        await self.live(owner="new")
+        with self.assertRaises(RepeatedEnd):
+            await self.sessions.end(1)
+
     async def test_anothers_end_is_no_repeated_one(self):
         await self.live(1)
         await self.live(2)
