@@ -67,7 +67,7 @@ StateListener = Callable[[State, str], None]
 
 def _passing(error: CIMError) -> bool:
     """Whether the same login may well succeed later."""
-    return isinstance(error, (Unavailable, NoServerAvailable, RateLimited)) or error.code == CIMError.code
+    return isinstance(error, (Unavailable, NoServerAvailable, RateLimited))
 
 
 @implementer(IClient)

@@ -47,7 +47,11 @@ MAX_BODY = 256 * 1024
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
 
-_REFUSALS = {error.code: error for error in (RepeatLogin, RateLimited, UserOffline, NoServerAvailable, AccountMismatch)}
+#: Unavailable for the code that says no more than that it failed: part of it may have been done.
+_REFUSALS = {
+    error.code: error
+    for error in (RepeatLogin, RateLimited, UserOffline, NoServerAvailable, AccountMismatch, Unavailable)
+}
 
 
 @frozen

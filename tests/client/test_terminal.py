@@ -88,7 +88,7 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.shown(), ["1 ␛[2Jx␤2 forged", "1 online"])
         self.route.answers["groupRoute"] = [envelope("4000", "\x1b[2Jno\rx")]
         self.type("hello\n")
-        self.assertEqual(self.errors.lines, ['* "hello" was not delivered: ␛[2Jno␍x'])
+        self.assertEqual(self.errors.lines, ['* "hello" may or may not have been sent: ␛[2Jno␍x'])
 
     def test_standard_output_holds_the_chat_alone(self):
         self.type("\n:x\n:all\nbob;;x\n")

@@ -201,7 +201,7 @@ class EnvelopeTests(SynchronousTestCase):
             ("7100", NoServerAvailable),
             ("9100", AccountMismatch),
             ("3000", BadRequest),
-            ("4000", CIMError),
+            ("4000", Unavailable),
             ("9200", CIMError),
         ):
             error = self.assertRaises(kind, Envelope(code, "why it is so").result)
