@@ -105,4 +105,4 @@ class StandardLogging(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one on."""
         level = next((ours for theirs, ours in self._levels if record.levelno >= theirs), LogLevel.debug)
-        Logger(namespace=record.name).emit(level, "{message}", message=record.getMessage())
+        Logger(namespace=record.name).emit(level, "{text}", text=record.getMessage())
