@@ -82,7 +82,7 @@ class IZooKeeper(IService):
     """
 
     state: SessionState = Attribute("What is known of the session.")
-    session: int | None = Attribute("The last session's id; when it changes, ephemeral nodes must be made anew.")
+    session: int | None = Attribute("Its id; when that changes, ephemeral nodes must be made anew.")
     timeout: float = Attribute("How long a call may take, in seconds.")
     address: str = Attribute("Where it is, for a human.")
 

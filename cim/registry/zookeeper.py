@@ -130,13 +130,18 @@ class ZooKeeper(Service):
         return stopped
 
     def _broke(self, client: KazooClient, reason: str) -> None:
-        if client is not self._client:
-            return
-        self._log.error("the connection to ZooKeeper at {address} broke: {reason}", address=self.address, reason=reason)
+        if client is self._client:
+            self._log.error(
+                "the connection to ZooKeeper at {address} broke: {reason}", address=self.address, reason=reason
+            )
+            self._replace(client, REPLACE_AFTER)
+
+    def _replace(self, client: KazooClient, after: float) -> None:
+        self._cancel("expiry")
         self._client = None
-        self._enter(SessionState.LOST, None)
         self._stop_client(client)
-        self._after("replace", REPLACE_AFTER, self._start_client)
+        self._after("replace", after, self._start_client)
+        self._enter(SessionState.LOST, None)
 
     # The session's state.
 
@@ -151,7 +156,7 @@ class ZooKeeper(Service):
             self._enter(SessionState.CONNECTED, session)
         elif state == KazooState.SUSPENDED:
             self._log.warn("lost the connection to ZooKeeper at {address}", address=self.address)
-            self._after("expiry", self._session_timeout, self._probably_lost)
+            self._after("expiry", self._session_timeout, partial(self._probably_lost, client))
             self._enter(SessionState.SUSPENDED, self.session)
         elif detail == KeeperState.EXPIRED_SESSION:
             self._log.warn("the session with ZooKeeper at {address} has expired", address=self.address)
@@ -159,17 +164,16 @@ class ZooKeeper(Service):
         else:
             self._broke(client, str(detail))
 
-    def _probably_lost(self) -> None:
-        del self._timers["expiry"]
+    def _probably_lost(self, client: KazooClient) -> None:
         self._log.warn(
             "no ZooKeeper at {address} for {seconds} s: the session is probably gone",
             address=self.address,
             seconds=self._session_timeout,
         )
-        self._enter(SessionState.LOST, self.session)
+        # kazoo would offer the old session for ever, also to a ZooKeeper that lost its data and so refuses it.
+        self._replace(client, 0)
 
     def _still_nothing(self) -> None:
-        del self._timers["patience"]
         self._log.warn("ZooKeeper at {address} does not answer; trying on for ever", address=self.address)
 
     def _enter(self, state: SessionState, session: int | None) -> None:

@@ -174,7 +174,7 @@ class MemoryZooKeeper(Service):
         def expire() -> None:
             if self.state is SessionState.SUSPENDED and self.session == lost:
                 self._ensemble.end(lost or 0)
-                self._enter(SessionState.LOST, lost)
+                self._enter(SessionState.LOST, None)
 
         self._later(self._session_timeout, expire)
 
