@@ -1,0 +1,93 @@
+"""Names of conversations: `p:<lower id>:<higher id>` for two people, `g:<id>` for a group (DESIGN.md section 5).
+
+A conversation has one name only, so that names can be compared, hashed and used as keys as they are: whatever comes
+from outside is parsed strictly.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from cim.ecim import InvalidField
+from cim.model import ID_LIMIT, check_id
+
+_NAME = re.compile(r"p:([1-9][0-9]{0,15}):([1-9][0-9]{0,15})|g:(0|[1-9][0-9]{0,15})")
+
+
+@frozen
+class Private:
+    """The conversation of two people."""
+
+    low: int
+    high: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return f"p:{self.low}:{self.high}"
+
+    def involves(self, user: int) -> bool:
+        """Whether `user` is one of the two."""
+        return user in (self.low, self.high)
+
+    def other(self, user: int) -> int:
+        """Return the one that `user`, who is one of the two, talks to."""
+        return self.high if user == self.low else self.low
+
+
+@frozen
+class Group:
+    """The conversation of a group; 0 is everyone."""
+
+    id: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return f"g:{self.id}"
+
+
+Conversation = Private | Group
+
+#: The group chat that needs no membership.
+EVERYONE = "g:0"
+
+
+def private(one: int, other: int) -> str:
+    """Return the name of the conversation of two people.
+
+    :raises InvalidField: names `user` when they are the same or either is no id
+    """
+    check_id(one, "user")
+    check_id(other, "user")
+    if one == other:
+        raise InvalidField("user", "must be someone else")
+    return f"p:{one}:{other}" if one < other else f"p:{other}:{one}"
+
+
+def group(id: int) -> str:
+    """Return the name of a group's conversation.
+
+    :raises InvalidField: names `group` when it is neither an id nor 0
+    """
+    if id:
+        check_id(id, "group")
+    return f"g:{id}"
+
+
+def parse(name: str) -> Conversation:
+    """Read a name.
+
+    :raises InvalidField: names `conversation` when it is not the one name of a possible conversation
+    """
+    match = _NAME.fullmatch(name)
+    if match is not None:
+        low, high, id = match.groups()
+        if id is not None:
+            if int(id) < ID_LIMIT:
+                return Group(int(id))
+        elif int(low) < int(high) < ID_LIMIT:
+            return Private(int(low), int(high))
+    raise InvalidField("conversation", "must be p:<lower id>:<higher id> or g:<group id>")

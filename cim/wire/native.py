@@ -1,0 +1,323 @@
+"""Packets of the native generation, and the stored form of a message (DESIGN.md sections 4 and 5).
+
+A stored message is its *body*: a serialized `Deliver` without conversation, position and previous, which only the store
+knows. Whoever reads or pushes it puts them behind the body, byte by byte, and never serializes the body again; protobuf
+does not mind the order of fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from cim.ecim import (
+    AccountMismatch,
+    BadFrame,
+    CallTimeout,
+    CIMError,
+    Conflict,
+    Forbidden,
+    FrameTooLarge,
+    InvalidField,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthorized,
+)
+from cim.model import check_id
+from cim.wire import conversations, positions
+from cim.wire.cim_pb2 import (
+    EDIT,
+    RECALL,
+    TEXT,
+    Accepted,
+    Deliver,
+    Failure,
+    Goodbye,
+    Head,
+    Kind,
+    News,
+    Packet,
+    Ping,
+    Pong,
+    Send,
+    Synced,
+)
+from cim.wire.framing import encode_varint
+
+MAX_CLIENT_ID = 64
+#: Bytes of text and data together; leaves room in a frame of 64 KiB for all else that a Deliver has.
+MAX_CONTENT = 48 * 1024
+MAX_CONTENT_TYPE = 128
+#: Bytes of a reaction's text: room for the longest emoji sequences.
+MAX_REACTION = 64
+
+#: What clients may send; the rest of the oneof is for servers to say.
+CLIENT_BODIES = frozenset(("hello", "send", "received", "sync", "read", "typing", "ping", "pong", "goodbye", "watch"))
+
+_DELIVER_TAG = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
+_FIRST_NATIVE_TAG = 0x80
+
+#: Most special first where one is a kind of another.
+_CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (FrameTooLarge, "too-large"),
+    (TooLarge, "too-large"),
+    (InvalidField, "invalid"),
+    (BadFrame, "invalid"),
+    (Forbidden, "forbidden"),
+    (Unauthorized, "forbidden"),
+    (NotFound, "not-found"),
+    (AccountMismatch, "not-found"),
+    (Conflict, "conflict"),
+    (RateLimited, "rate-limited"),
+    (CallTimeout, "timeout"),
+)
+#: Failures after which the same Send may come again under its client_id; after the first two it may have been stored.
+RETRYABLE = frozenset(("unavailable", "timeout", "rate-limited"))
+
+
+def packet(**body: Any) -> bytes:
+    """Return the bytes of a packet with one body, given by the name of its field."""
+    return Packet(**body).SerializeToString()
+
+
+PING = packet(ping=Ping())
+PONG = packet(pong=Pong())
+
+
+def parse_client_packet(body: bytes) -> Packet:
+    """Read a packet that a native client sent.
+
+    :raises BadFrame: when it cannot be decoded, has no body that a client may send, or has a guest's fields
+    """
+    # Serializers write fields by number: a guest's frame is known by its first byte, before its properties cost time.
+    if not body or body[0] < _FIRST_NATIVE_TAG:
+        raise BadFrame("a packet of the native generation has one of the fields 16 and up, and none below")
+    try:
+        parsed = Packet.FromString(body)
+    except (DecodeError, UnicodeDecodeError):
+        raise BadFrame("a frame is not a protobuf message of this protocol")
+    check_client_packet(parsed)
+    return parsed
+
+
+def check_client_packet(parsed: Packet) -> None:
+    """Check that a packet is one that native clients may send, whatever form it came in.
+
+    :raises BadFrame: says what is wrong
+    """
+    if parsed.text or parsed.user_id or parsed.command or parsed.properties or parsed.batch:
+        raise BadFrame("a packet of the native generation has one of the fields 16 and up, and none below")
+    kind = parsed.WhichOneof("body")
+    if kind is None:
+        raise BadFrame("a packet has no body that is known here")
+    if kind not in CLIENT_BODIES:
+        raise BadFrame(f"a packet with `{kind}` is for servers to send")
+
+
+def conversation_of(parsed: Packet, user: int) -> str:
+    """Return the name of the conversation that a client's packet is about, or "" when it is about none.
+
+    :param user: who sent it
+    :raises InvalidField: a name, receiver or group that cannot be
+    """
+    kind = parsed.WhichOneof("body")
+    if kind == "send":
+        return _addressed(parsed.send.WhichOneof("to"), parsed.send.user, parsed.send.group, user)
+    if kind == "typing":
+        return _addressed(parsed.typing.WhichOneof("in"), parsed.typing.user, parsed.typing.group, user)
+    if kind in ("received", "read", "sync"):
+        name: str = getattr(parsed, kind).conversation
+        if name or kind != "sync":
+            conversations.parse(name)
+        return name
+    return ""
+
+
+def _addressed(to: str | None, receiver: int, group: int, user: int) -> str:
+    if to == "user":
+        return conversations.private(user, receiver)
+    if to == "group":
+        return conversations.group(group)
+    raise InvalidField("to", "must name a user or a group")
+
+
+def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
+    """Check everything about a Send that needs no store.
+
+    A text may hold any character, NUL too. TEXT and EDIT have a text or data, so that an empty TEXT is a recalled one;
+    a REACTION has a short text, and an empty one takes the sender's reaction back; a RECALL has nothing but its `ref`.
+
+    :param max_content: bytes of text and data together
+    :raises InvalidField: names the field
+    :raises TooLarge: text and data are over `max_content`
+    """
+    to = send.WhichOneof("to")
+    if to is None:
+        raise InvalidField("to", "must name a user or a group")
+    if to == "user" or send.group:
+        check_id(send.user if to == "user" else send.group, to)
+    if not 0 < len(send.client_id.encode()) <= MAX_CLIENT_ID:
+        raise InvalidField("client_id", f"must have 1 to {MAX_CLIENT_ID} bytes")
+    size = len(send.text.encode()) + len(send.data)
+    if size > max_content:
+        raise TooLarge(f"text and data have {size} bytes together, more than {max_content}")
+    if not _is_content_type(send.content_type):
+        raise InvalidField("content_type", f"must have at most {MAX_CONTENT_TYPE} printable ASCII characters")
+    kind = send.kind
+    if kind not in Kind.values():
+        raise InvalidField("kind", "must be TEXT, RECALL, EDIT or REACTION")
+    if kind == TEXT:
+        if send.ref:
+            raise InvalidField("ref", "must be empty for a TEXT")
+    elif positions.parse(send.ref, "ref") == positions.ZERO:
+        raise InvalidField("ref", f"must be the position of a message for {Kind.Name(kind)}")
+    if kind in (TEXT, EDIT):
+        if not size:
+            raise InvalidField("text", "must not be empty when there is no data")
+    elif kind == RECALL:
+        if size or send.content_type:
+            raise InvalidField("text", "and data and content_type must be empty for a RECALL")
+    elif size > MAX_REACTION or send.data or send.content_type:
+        raise InvalidField("text", f"must have at most {MAX_REACTION} bytes, and no data beside it, for a REACTION")
+
+
+def _is_content_type(value: str) -> bool:
+    return len(value) <= MAX_CONTENT_TYPE and value.isascii() and value.isprintable()
+
+
+def digest(send: Send) -> bytes:
+    """Return 16 bytes that are the same for two Sends exactly when they say the same."""
+    text, content_type, ref = send.text.encode(), send.content_type.encode(), send.ref.encode()
+    lengths = struct.pack("<4Ii", len(text), len(send.data), len(content_type), len(ref), send.kind)
+    return hashlib.blake2b(b"".join((lengths, text, send.data, content_type, ref)), digest_size=16).digest()
+
+
+def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
+    """Return what is stored of a Send that was checked.
+
+    :param sender: the user of the session that sent it
+    :param sent_at: ms since 1970
+    """
+    return Deliver(
+        sender=sender,
+        sender_name=sender_name,
+        sent_at=sent_at,
+        client_id=send.client_id,
+        text=send.text,
+        data=send.data,
+        content_type=send.content_type,
+        kind=send.kind,
+        ref=send.ref,
+        group=send.group,
+    ).SerializeToString()
+
+
+def parse_body(body: bytes) -> Deliver:
+    """Read a stored body.
+
+    :raises BadFrame: when it is none
+    """
+    try:
+        return Deliver.FromString(body)
+    except (DecodeError, UnicodeDecodeError):
+        raise BadFrame("a stored message cannot be decoded")
+
+
+def blank(body: bytes) -> bytes:
+    """Return the body of a message that was recalled: nothing of what it said, everything else as it was.
+
+    :raises BadFrame: when it is no body
+    """
+    deliver = parse_body(body)
+    for field in ("text", "data", "content_type"):
+        deliver.ClearField(field)
+    return deliver.SerializeToString()
+
+
+def guest_texts(
+    message: bytes | Deliver, edited: str = "(edited) ", attachment: str = "[attachment]"
+) -> tuple[str, ...]:
+    """Return what a guest is shown of a stored message: one text, or nothing.
+
+    :param edited: stands before the new text of an EDIT
+    :param attachment: stands for data without a text
+    :raises BadFrame: bytes that are no body
+    """
+    deliver = parse_body(message) if isinstance(message, bytes) else message
+    if deliver.kind not in (TEXT, EDIT):
+        return ()
+    shown = deliver.text or (attachment if deliver.data else "")
+    if not shown:
+        return ()
+    return (edited + shown if deliver.kind == EDIT else shown,)
+
+
+def deliver_packet(body: bytes, conversation: str, position: str, previous: str) -> bytes:
+    """Return the packet that delivers a stored message.
+
+    :param body: as stored
+    """
+    # Names and positions are ASCII and far shorter than 128 bytes, so their lengths are one byte each.
+    place = f"\n{chr(len(conversation))}{conversation}\x12{chr(len(position))}{position}"
+    if previous:
+        place += f"\x1a{chr(len(previous))}{previous}"
+    return _DELIVER_TAG + encode_varint(len(body) + len(place)) + body + place.encode()
+
+
+def accepted_packet(client_id: str, conversation: str, position: str, sent_at: int, previous: str) -> bytes:
+    """Return the answer to a Send that was stored."""
+    return Packet(
+        accepted=Accepted(
+            client_id=client_id, conversation=conversation, position=position, sent_at=sent_at, previous=previous
+        )
+    ).SerializeToString()
+
+
+def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: bool = False) -> bytes:
+    """Return the end of a page: what lies in (after, upto] was sent before it."""
+    return Packet(
+        synced=Synced(conversation=conversation, after=after, upto=upto, more=more, reset=reset)
+    ).SerializeToString()
+
+
+def news_packet(heads: Iterable[Head], more: str = "") -> bytes:
+    """Return the packet that tells of conversations with something new."""
+    return Packet(news=News(heads=heads, more=more)).SerializeToString()
+
+
+def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:
+    """Return the last packet of a session.
+
+    :param code: one of DESIGN.md section 4's
+    :param retry_after: seconds to wait before the next login; 0 leaves it to the client
+    """
+    return Packet(goodbye=Goodbye(code=code, message=message, retry_after_seconds=retry_after)).SerializeToString()
+
+
+def failure_code(error: BaseException) -> str:
+    """Return the Failure code of an error; what has none of its own may be retried."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return "unavailable"
+
+
+def failure_packet(error: BaseException, client_id: str = "", conversation: str = "", retry_after: int = 0) -> bytes:
+    """Return the answer to what failed; only an error of ours is quoted.
+
+    :param retry_after: seconds to wait before the next attempt; 0 leaves it to the client
+    """
+    return Packet(
+        failure=Failure(
+            code=failure_code(error),
+            message=error.message if isinstance(error, CIMError) else "temporarily unavailable, please try again",
+            client_id=client_id,
+            conversation=conversation,
+            retry_after_seconds=retry_after,
+        )
+    ).SerializeToString()

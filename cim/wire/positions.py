@@ -1,0 +1,39 @@
+"""Positions of messages in a conversation: `<epoch>-<n>`, compared number by number (DESIGN.md section 5)."""
+
+from __future__ import annotations
+
+import re
+
+from cim.ecim import InvalidField
+
+#: (epoch, n): tuples compare as positions do.
+Position = tuple[int, int]
+
+#: Before the first message; its text is empty.
+ZERO: Position = (0, 0)
+
+#: Epoch and n stay below this: they travel as int64 and live in Redis stream ids and SQLite integers.
+LIMIT = 1 << 63
+
+_CANONICAL = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})")
+
+
+def parse(text: str, field: str = "position") -> Position:
+    """Read a position; the empty text is ZERO. Each position has one text only.
+
+    :param field: how an error names it
+    :raises InvalidField: when it is anything else
+    """
+    if not text:
+        return ZERO
+    match = _CANONICAL.fullmatch(text)
+    if match is not None:
+        epoch, n = int(match[1]), int(match[2])
+        if epoch < LIMIT and n < LIMIT and (epoch or n):
+            return epoch, n
+    raise InvalidField(field, "must be a position such as 1700000000000-1")
+
+
+def text(position: Position) -> str:
+    """Return the text of a position; that of ZERO is empty."""
+    return f"{position[0]}-{position[1]}" if position != ZERO else ""
