@@ -1,0 +1,89 @@
+"""A site without sockets: raw requests in, parsed answers out."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPResponse
+from io import BytesIO
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.metrics import Metrics
+from cim.web.site import http_site
+
+
+class _Socket(BytesIO):
+    def makefile(self, mode):
+        return self
+
+
+class Conversation:
+    """One connection to a site."""
+
+    def __init__(self, site):
+        self.transport = StringTransportWithDisconnection()
+        self.protocol = self.transport.protocol = site.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data):
+        self.protocol.dataReceived(data)
+
+    def lose(self):
+        """The client goes away."""
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def open(self):
+        return self.transport.connected
+
+    def answers(self, method="POST"):
+        """Every whole answer so far, as (status, headers, body)."""
+        stream = _Socket(self.transport.value())
+        found = []
+        while stream.tell() < len(stream.getvalue()):
+            response = HTTPResponse(stream, method=method)
+            response._close_conn = lambda: None  # the next answer follows in the same stream
+            response.begin()
+            found.append((response.status, response.headers, response.read()))
+        return found
+
+    def answer(self, method="POST"):
+        (only,) = self.answers(method)
+        return only
+
+
+class HTTPCase(SynchronousTestCase):
+    """Serves a resource under a clock."""
+
+    def serve(self, resource, **bounds):
+        self.clock = Clock()
+        self.metrics = Metrics("route")
+        self.site = http_site(resource, self.clock, self.metrics, **bounds)
+        self.site.startFactory()
+
+    def connect(self):
+        conversation = Conversation(self.site)
+        self.addCleanup(lambda: conversation.open and conversation.lose())
+        return conversation
+
+    def request(self, method, path, body=None, headers=(), content_type="application/json"):
+        conversation = self.connect()
+        conversation.send(encode(method, path, body, headers, content_type))
+        return conversation.answer(method)
+
+
+def encode(method, path, body=None, headers=(), content_type="application/json"):
+    """The bytes of a request."""
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: route.example", *headers]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+        if content_type:
+            lines.append(f"Content-Type: {content_type}")
+    return "\r\n".join([*lines, "", ""]).encode() + (body or b"")

@@ -1,0 +1,40 @@
+"""Upstream's answer, to the byte."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import InvalidField, RepeatLogin, UserOffline
+from cim.web import envelope
+
+
+class EnvelopeTests(SynchronousTestCase):
+    def test_success(self):
+        self.assertEqual(envelope.success(), b'{"code":"9000","message":"Success","reqNo":null,"dataBody":null}')
+        data = {"userId": 1, "userName": "小明"}
+        self.assertEqual(
+            envelope.success(data),
+            '{"code":"9000","message":"Success","reqNo":null,"dataBody":{"userId":1,"userName":"小明"}}'.encode(),
+        )
+
+    def test_an_empty_list_is_not_nothing(self):
+        self.assertTrue(envelope.success([]).endswith(b'"dataBody":[]}'))
+
+    def test_failure(self):
+        self.assertEqual(
+            envelope.failure(RepeatLogin()),
+            b'{"code":"5000","message":"Repeat login, log out an account please!","reqNo":null,"dataBody":null}',
+        )
+        self.assertIn(b'"code":"7000"', envelope.failure(UserOffline()))
+        self.assertIn(b"invalid argument: userId is missing", envelope.failure(InvalidField("userId", "is missing")))
+
+    def test_internal_error_says_nothing(self):
+        self.assertEqual(envelope.INTERNAL_ERROR, b'{"code":"4000","message":"Failure","reqNo":null,"dataBody":null}')
+
+    def test_no_surrogate_leaves(self):
+        self.assertEqual(
+            json.loads(envelope.envelope("3000", "bad \ud800")),
+            {**json.loads(envelope.success()), "code": "3000", "message": "bad ?"},
+        )

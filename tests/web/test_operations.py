@@ -1,0 +1,93 @@
+"""Health and metrics, and who may ask."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.metrics import Metrics
+from cim.model import Health
+from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.serving import UpstreamResource
+from tests.web.http_case import HTTPCase
+
+
+class LoopbackTests(SynchronousTestCase):
+    def test_loopback(self):
+        for description in (
+            "tcp:8081:interface=127.0.0.1",
+            "tcp:8081:127.0.0.1",
+            "tcp:port=8081:interface=127.9.9.9",
+            r"tcp6:8081:interface=\:\:1",
+            "tcp:interface=localhost:port=8081",
+            "unix:/run/cim.sock",
+            "unix:address=/run/cim.sock:mode=660",
+            "tls:/etc/tls:443:interface=127.0.0.1",
+        ):
+            self.assertTrue(is_loopback(description), description)
+
+    def test_reachable_or_unknown(self):
+        for description in (
+            "tcp:8081",
+            "tcp:8081:interface=0.0.0.0",
+            r"tcp6:8081:interface=\:\:",
+            "tcp:8081:interface=",
+            "tcp:8081:interface=10.0.0.1",
+            "tcp:8081:interface=127.0.0.1.evil.example",
+            "tls:/etc/127.0.0.1:443",
+            "haproxy:tcp:8081:interface=127.0.0.1",
+            "systemd:domain=INET:name=cim",
+            "",
+        ):
+            self.assertFalse(is_loopback(description), description)
+
+
+class OperationsTests(HTTPCase):
+    def setUp(self):
+        self.health = Health()
+        self.counted = Metrics("route")
+
+    def start(self, key=None):
+        check = internal_only(key)
+        self.serve(UpstreamResource(object(), endpoints=operations(lambda: self.health, self.counted, check)))
+
+    def test_well(self):
+        self.health = Health({"store": ""}, {"fsync": "always"})
+        self.start()
+        status, headers, body = self.request("GET", "/health")
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/json"))
+        self.assertEqual(json.loads(body), {"status": "ok", "parts": {"store": "ok"}, "facts": {"fsync": "always"}})
+
+    def test_a_part_is_away(self):
+        self.health = Health({"store": "", "registry": "no connection for 5 s"})
+        self.start()
+        status, _, body = self.request("GET", "/health")
+        self.assertEqual(status, 503)
+        self.assertEqual(json.loads(body)["parts"], {"store": "ok", "registry": "no connection for 5 s"})
+        self.assertEqual(self.request("GET", "/health/live")[0], 200)
+
+    def test_a_broken_check(self):
+        self.health = None
+        self.start()
+        self.assertEqual(self.request("GET", "/health")[0], 500)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
+    def test_metrics(self):
+        self.counted.messages_in = 7
+        self.start()
+        status, headers, body = self.request("GET", "/metrics")
+        self.assertEqual((status, headers["Content-Type"].split(";")[0]), (200, "text/plain"))
+        self.assertIn(b'cim_messages_total{direction="in"} 7.0', body)
+
+    def test_metrics_for_the_cluster_alone(self):
+        self.start("s3cret")
+        status, headers, body = self.request("GET", "/metrics")
+        self.assertEqual((status, headers["WWW-Authenticate"]), (401, "Bearer"))
+        self.assertEqual(json.loads(body)["code"], "3000")
+        for wrong in ("Bearer s3cre", "Bearer s3cret1", "Bearer", "Bearer é"):
+            self.assertEqual(self.request("GET", "/metrics", headers=[f"Authorization: {wrong}"])[0], 403, wrong)
+        self.assertEqual(self.request("GET", "/metrics", headers=["Authorization: Basic s3cret"])[0], 401)
+        for right in ("Bearer s3cret", "bearer  s3cret"):
+            self.assertEqual(self.request("GET", "/metrics", headers=[f"Authorization: {right}"])[0], 200)
+        self.assertEqual(self.request("GET", "/health")[0], 200)
