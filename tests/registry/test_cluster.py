@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cim.icim import SERVERS
 from cim.registry.cluster import ZooKeeperRegistry
+from cim.registry.membership import REREAD
 from tests.registry.memory_case import BEFORE, MemoryCase
 from tests.registry.registry_contract import A, B, RegistryContract
 
@@ -37,6 +38,17 @@ class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
         self.settle()
         self.assertIn(f"/here/and/there/cim/{B}", self.ensemble.nodes)
         self.assertEqual(self.ensemble.children("/cim"), [A])
+
+    def test_reading_the_same_again_is_no_news(self):
+        self.announce(A)
+        lists, _ = self.watch()
+        self.settle()
+        self.asked.clear()
+        for _ in range(3):
+            self.clock.advance(REREAD)
+            self.settle()
+        self.assertIn(("children", "/cim"), self.asked)
+        self.assertEqual(lists, [{A: b"data"}])
 
     def test_health(self):
         away = f"there is no connection to ZooKeeper at {self.zookeeper.address}"

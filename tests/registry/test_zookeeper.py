@@ -315,11 +315,17 @@ class BridgeTests(SynchronousTestCase):
             self.failureResultOf(call, RegistryUnavailable)
         self.failureResultOf(self.bridge.children("/a"), RegistryUnavailable)
         self.connected()
-        call = self.bridge.children("/a")
+        del self.kazoo.calls[1:]
+        calls = [self.bridge.children("/a") for _ in range(WINDOW + 1)]
         self.answer(0, ["of an old call"])
-        self.assertNoResult(call)
-        self.answer(-1, ["new"])
-        self.assertEqual(self.successResultOf(call), ["new"])
+        self.assertNoResult(calls[0])
+        self.assertEqual(len(self.kazoo.calls), 1 + WINDOW, "an old answer makes no room")
+        self.answer(1, ["new"])
+        self.assertEqual(self.successResultOf(calls[0]), ["new"])
+        self.assertEqual(len(self.kazoo.calls), 2 + WINDOW)
+        self.bridge.stopService()
+        for call in calls[1:]:
+            self.failureResultOf(call, RegistryUnavailable)
 
     # Watches.
 
