@@ -124,6 +124,7 @@ class Cluster:
     async def _start(self) -> None:
         await _all([self.redis.start(), self.zookeeper.start()])
         await _all([daemon.start() for daemon in (*self.routes, *self.servers)])
+        await _all([route.linked(len(self.servers)) for route in self.routes])
 
     def stop(self) -> Deferred[None]:
         """Stop all, the users' end first; fires when all are gone, and never fails."""

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
 from cim.testing.asking import ask
 from cim.testing.spawning import HOST, DaemonProcess
 
@@ -76,3 +79,12 @@ class Daemon(DaemonProcess):
 
     async def _answers(self) -> bool:
         return (await self.health())[0] == 200
+
+    def linked(self, servers: int, timeout: float = 20.0) -> Deferred[None]:
+        """Fire when this route can send logins to that many servers; fail with ProcessFailed when not in time."""
+
+        async def asking() -> None:
+            while len(((await self.health())[1] or {}).get("facts", {}).get("servers", ())) < servers:
+                await deferLater(self.reactor, 0.03, lambda: None)
+
+        return self._bounded(Deferred.fromCoroutine(asking()), timeout, f"was not linked to {servers} servers")
