@@ -182,6 +182,20 @@ class BoundedChannel(http.HTTPChannel):
             self.since = None
             super().allContentReceived()
 
+    def lineLengthExceeded(self, line: bytes) -> Any:
+        """Called for a line without end."""
+        self._count_malformed()
+        return super().lineLengthExceeded(line)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own name: should it change, only the count is lost.
+        self._count_malformed()
+        super()._respondToBadRequestAndDisconnect()
+
+    def _count_malformed(self) -> None:
+        if self.site.metrics is not None:
+            self.site.metrics.refused("http-malformed")
+
     def stop_reading(self) -> None:
         """Take nothing more from the client; it is on its way out."""
         self._deaf = True
@@ -204,8 +218,9 @@ class BoundedChannel(http.HTTPChannel):
         """Close after too long a silence, in the middle of a request or between two."""
         if self._closing:
             self.transport.abortConnection()
-        self._closing = True
-        self.loseConnection()
+        else:
+            self._closing = True
+            self.loseConnection()
 
     def drain(self) -> None:
         """Close when nothing is being answered, else after the answer."""

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,21 +25,30 @@ class Conversation:
     """One connection to a site."""
 
     def __init__(self, site):
-        self.transport = StringTransportWithDisconnection()
-        self.protocol = self.transport.protocol = site.buildProtocol(None)
+        self.transport = StringTransport()
+        self.protocol = site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
+        self._lost = False
 
     def send(self, data):
+        """The client says something; like a real transport, ours closes when the protocol is done with it."""
         self.protocol.dataReceived(data)
+        self.settle()
+
+    def settle(self):
+        if self.transport.disconnecting:
+            self.lose()
 
     def lose(self):
         """The client goes away."""
-        self.transport.connected = False
-        self.protocol.connectionLost(Failure(ConnectionDone()))
+        if not self._lost:
+            self._lost = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
 
     @property
     def open(self):
-        return self.transport.connected
+        self.settle()
+        return not self._lost
 
     def answers(self, method="POST"):
         """Every whole answer so far, as (status, headers, body)."""
@@ -68,7 +77,7 @@ class HTTPCase(SynchronousTestCase):
 
     def connect(self):
         conversation = Conversation(self.site)
-        self.addCleanup(lambda: conversation.open and conversation.lose())
+        self.addCleanup(conversation.lose)
         return conversation
 
     def request(self, method, path, body=None, headers=(), content_type="application/json"):

@@ -1,0 +1,279 @@
+"""The bounds of an HTTP listener, and how it drains."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.web.server import NOT_DONE_YET
+
+from cim.web.site import MAX_BODY, HTTPService, PathResource, respond
+from tests.web.http_case import HTTPCase, encode
+
+
+class Slow(PathResource):
+    """Keeps requests until the test answers them."""
+
+    def __init__(self):
+        super().__init__()
+        self.requests = []
+
+    def render(self, request):
+        self.requests.append((request, request.content.read()))
+        return NOT_DONE_YET
+
+    def answer(self):
+        request, body = self.requests.pop(0)
+        respond(request, 200, b'"%d"' % len(body))
+
+
+def _chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+CHUNKED = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class SiteCase(HTTPCase):
+    def setUp(self):
+        self.slow = Slow()
+        self.serve(self.slow, max_body=1000)
+
+    def refused(self, kind):
+        return f'cim_refused_total{{kind="{kind}"}} 1.0'.encode() in self.metrics.render()
+
+
+class BodyTests(SiteCase):
+    def test_within_the_bound(self):
+        for data in (
+            encode("POST", "/x", b"y" * 1000),
+            CHUNKED + _chunk(b"y" * 400) * 2 + _chunk(b"y" * 200) + _chunk(b""),
+        ):
+            conversation = self.connect()
+            conversation.send(data)
+            self.slow.answer()
+            self.assertEqual(conversation.answer()[2], b'"1000"')
+
+    def test_too_large(self):
+        """Read to its end and thrown away, so that the client sees the answer."""
+        for data in (encode("POST", "/x", b"y" * 1001), CHUNKED + _chunk(b"y" * 600) * 2 + _chunk(b"")):
+            conversation = self.connect()
+            for start in range(0, len(data), 100):
+                self.assertEqual(conversation.answers(), [])
+                conversation.send(data[start : start + 100])
+            status, headers, body = conversation.answer()
+            self.assertEqual((status, headers["Connection"], json.loads(body)["code"]), (413, "close", "3000"))
+            self.assertIn("at most 1000 bytes", json.loads(body)["message"])
+            self.assertFalse(conversation.open)
+        self.assertEqual(self.slow.requests, [])
+
+    def test_nothing_beyond_the_bound_is_kept(self):
+        conversation = self.connect()
+        conversation.send(CHUNKED + _chunk(b"y" * 600) * 2)
+        self.assertEqual(conversation.protocol.requests[0].content.getvalue(), b"")
+
+    def test_far_too_large(self):
+        """Answered before the body comes; what comes nevertheless is ignored."""
+        conversation = self.connect()
+        conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n" + b"y" * 500)
+        self.assertEqual(conversation.answer()[0], 413)
+        self.assertFalse(conversation.open)
+        conversation.send(b"y" * 500)
+        self.assertTrue(self.refused("http-body-too-large"))
+
+    def test_endless_chunks(self):
+        conversation = self.connect()
+        conversation.send(CHUNKED)
+        for _ in range(200):
+            conversation.send(_chunk(b"y" * 60_000))
+            if not conversation.open:
+                break
+        self.assertEqual(conversation.answer()[0], 413)
+        self.assertFalse(conversation.open)
+
+    def test_all_of_it_at_once(self):
+        conversation = self.connect()
+        conversation.send(CHUNKED + _chunk(b"y" * 9_000_000) + _chunk(b""))
+        self.assertEqual(conversation.answer()[0], 413)
+        self.assertFalse(conversation.open)
+
+    def test_asked_beforehand(self):
+        conversation = self.connect()
+        conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
+        self.assertEqual(conversation.answer()[0], 413)
+        self.assertNotIn(b"100 Continue", conversation.transport.value())
+        conversation = self.connect()
+        conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+        self.assertIn(b"100 Continue", conversation.transport.value())
+
+    def test_malformed(self):
+        for data in (
+            CHUNKED + b"zz\r\n",
+            b"GET\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"\x16\x03\x01" * 9000,
+        ):
+            conversation = self.connect()
+            conversation.send(data)
+            self.assertFalse(conversation.open, data[:40])
+        self.assertEqual(self.slow.requests, [])
+        self.assertIn(b'cim_refused_total{kind="http-malformed"} 4.0', self.metrics.render())
+
+    def test_too_many_headers(self):
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x", headers=[f"X-{n}: y" for n in range(70)]))
+        self.assertFalse(conversation.open)
+
+    def test_default_bound(self):
+        self.serve(self.slow)
+        self.assertEqual(self.site.max_body, MAX_BODY)
+
+
+class SilenceTests(SiteCase):
+    def pass_time(self, seconds):
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+
+    def test_silent_from_the_start(self):
+        conversation = self.connect()
+        self.pass_time(59)
+        self.assertTrue(conversation.open)
+        self.pass_time(7)
+        self.assertFalse(conversation.open)
+
+    def test_dripping(self):
+        """A byte now and then does not keep a connection."""
+        conversation = self.connect()
+        for byte in b"GET /x HTTP/1.1\r\nA: " + b"b" * 100:
+            if conversation.open:
+                conversation.send(bytes([byte]))
+                self.pass_time(2)
+        self.assertFalse(conversation.open)
+
+    def test_between_requests(self):
+        conversation = self.connect()
+        for _ in range(3):
+            self.pass_time(50)
+            conversation.send(encode("GET", "/x"))
+            self.pass_time(100)  # the handler may take its time
+            self.slow.answer()
+        self.assertTrue(conversation.open)
+        self.pass_time(66)
+        self.assertFalse(conversation.open)
+
+    def test_no_timer_without_connections(self):
+        conversation = self.connect()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        conversation.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_client_that_does_not_read(self):
+        conversation = self.connect()
+        conversation.transport.loseConnection = lambda: None
+        aborted = []
+        conversation.transport.abortConnection = lambda: aborted.append(True)
+        self.pass_time(64)
+        self.assertEqual(aborted, [])
+        self.pass_time(5)
+        self.assertEqual(aborted, [True])
+
+
+class ConnectionTests(SiteCase):
+    def test_bound(self):
+        self.serve(self.slow)
+        self.site._max_connections = 2
+        first, second = self.connect(), self.connect()
+        third = self.connect()
+        third.protocol.dataReceived(encode("GET", "/x"))
+        self.assertEqual(self.slow.requests, [])
+        self.assertFalse(third.open)
+        self.assertTrue(self.refused("http-connections"))
+        second.lose()
+        self.assertTrue(self.connect().open)
+        self.assertTrue(first.open)
+
+    def test_http_1_0_closes(self):
+        conversation = self.connect()
+        conversation.send(b"GET /x HTTP/1.0\r\n\r\n")
+        self.slow.answer()
+        self.assertEqual(conversation.answer()[0], 200)
+        self.assertFalse(conversation.open)
+
+
+class DrainTests(SiteCase):
+    def test_drain(self):
+        idle, busy = self.connect(), self.connect()
+        busy.send(encode("GET", "/x"))
+        done = self.site.drain()
+        self.assertFalse(idle.open)
+        self.assertTrue(busy.open)
+        self.assertNoResult(done)
+        self.slow.answer()
+        self.assertEqual(busy.answer()[1]["Connection"], "close")
+        self.assertFalse(busy.open)
+        self.successResultOf(done)
+
+    def test_a_request_under_way_is_still_answered(self):
+        conversation = self.connect()
+        data = encode("POST", "/x", b"yy")
+        conversation.send(data[:-1])
+        done = self.site.drain()
+        conversation.send(data[-1:])
+        self.slow.answer()
+        self.assertEqual(conversation.answer()[0], 200)
+        self.assertFalse(conversation.open)
+        self.successResultOf(done)
+
+    def test_nothing_to_drain(self):
+        self.successResultOf(self.site.drain())
+
+
+class ServiceTests(SiteCase):
+    def setUp(self):
+        super().setUp()
+        self.events = []
+        test = self
+
+        class Listening(Service):
+            def privilegedStartService(self):
+                test.events.append("bind")
+
+            def startService(self):
+                test.events.append("start")
+
+            def stopService(self):
+                test.events.append("close")
+                test.closed = Deferred()
+                return test.closed
+
+        self.service = HTTPService(Listening(), self.site, self.clock, grace=5.0)
+        self.service.privilegedStartService()
+        self.service.startService()
+
+    def test_closes_then_drains(self):
+        self.assertEqual(self.events, ["bind", "start"])
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x"))
+        done = self.service.stopService()
+        self.assertFalse(self.site.draining)
+        self.closed.callback(None)
+        self.assertTrue(self.site.draining)
+        self.assertNoResult(done)
+        self.slow.answer()
+        self.assertFalse(conversation.open)
+        self.successResultOf(done)
+
+    def test_grace(self):
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x"))
+        aborted = []
+        conversation.transport.abortConnection = lambda: aborted.append(True)
+        done = self.service.stopService()
+        self.closed.callback(None)
+        self.clock.advance(4.9)
+        self.assertNoResult(done)
+        self.clock.advance(0.1)
+        self.successResultOf(done)
+        self.assertEqual(aborted, [True])
+        self.slow.answer()
