@@ -1,0 +1,153 @@
+"""Who may import whom (DESIGN.md section 3), by the syntax trees; imports for type checking alone do not count."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+TOP = Path(__file__).resolve().parent.parent
+PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "wire"}
+LAYERS = {"registry", "store", "link", "web"}
+DAEMONS = {"server", "route", "client", "suite"}
+BASE = {"lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
+
+
+class Found(ast.NodeVisitor):
+    """What a module imports and reads of the process."""
+
+    def __init__(self, tree):
+        self.imports = []  # (module name, whether at module level)
+        self.environment = False
+        self._depth = 0
+        self.visit(tree)
+
+    def visit_If(self, node):
+        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self.generic_visit(node)
+        for other in node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else ():
+            self.visit(other)
+
+    def visit_FunctionDef(self, node):
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Import(self, node):
+        self.imports += [(name.name, not self._depth) for name in node.names]
+
+    def visit_ImportFrom(self, node):
+        self.imports.append((node.module or ".", not self._depth))
+        self.imports += [(f"{node.module}.{name.name}", not self._depth) for name in node.names]
+
+    def visit_Attribute(self, node):
+        if ast.unparse(node) in ("os.environ", "os.getenv"):
+            self.environment = True
+        self.generic_visit(node)
+
+
+def part(module):
+    """`cim.store.redis` is of the part `store`; None for what is not ours, and for the bare package."""
+    words = module.split(".")
+    return words[1] if words[0] == "cim" and len(words) > 1 and words[1] != "__version__" else None
+
+
+def allowed(owner, tap):
+    """The parts that a module of the part `owner` may import."""
+    if owner in PURE:
+        return PURE
+    if owner in BASE:
+        return PURE | BASE
+    if owner in LAYERS:
+        return PURE | BASE | {owner}
+    if owner == "suite":
+        return PURE | BASE | LAYERS | DAEMONS
+    if owner in DAEMONS:
+        return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
+    return PURE | BASE | LAYERS | DAEMONS | {owner}
+
+
+def complaints(path, source):
+    """What is wrong with the imports of a module, given its path below `cim`."""
+    owner, tap = path.parts[0].removesuffix(".py"), path.name == "tap.py"
+    found = Found(ast.parse(source))
+    wrong = []
+    if owner not in PURE | BASE | LAYERS | DAEMONS | {"testing", "__init__"}:
+        wrong.append("is of no known part")
+    for module, at_top in found.imports:
+        other = part(module)
+        if other is not None and other not in allowed(owner, tap):
+            wrong.append(f"imports {module}")
+        if module == "." or module.startswith("tests"):
+            wrong.append(f"imports {module}")
+        if owner in PURE and (module + ".").startswith("twisted.internet."):
+            wrong.append(f"is pure and imports {module}")
+        if module == "twisted.internet.reactor" and (at_top or not tap):
+            wrong.append("imports the global reactor")
+    if found.environment and not tap and owner not in ("config", "runtime", "testing"):
+        wrong.append("reads the environment")
+    return wrong
+
+
+class LayerTests(SynchronousTestCase):
+    def test_every_module(self):
+        modules = sorted((TOP / "cim").rglob("*.py"))
+        self.assertGreater(len(modules), 50)
+        wrong = [
+            f"{module.relative_to(TOP)} {complaint}"
+            for module in modules
+            for complaint in complaints(module.relative_to(TOP / "cim"), module.read_text(encoding="utf-8"))
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_dropin_imports_nothing_of_ours(self):
+        source = (TOP / "twisted" / "plugins" / "cim_dropin.py").read_text(encoding="utf-8")
+        self.assertEqual([m for m, _ in Found(ast.parse(source)).imports if m.split(".")[0] == "cim"], [])
+
+    def test_no_package_shadows_twisted(self):
+        self.assertEqual(list((TOP / "twisted").rglob("__init__.py")), [])
+
+
+class RuleTests(SynchronousTestCase):
+    """The rules catch what they are for."""
+
+    def test_caught(self):
+        for path, source in (
+            ("wire/framing.py", "from twisted.internet.defer import Deferred"),
+            ("model.py", "import twisted.internet"),
+            ("model.py", "from cim.metrics import Metrics"),
+            ("store/a.py", "from cim.link import pipe"),
+            ("link/a.py", "from cim import web"),
+            ("web/a.py", "def f():\n    import cim.registry.memory"),
+            ("server/a.py", "from cim.route.login import Login"),
+            ("server/service.py", "from cim.store.choose import store_from"),
+            ("route/tap.py", "from cim.server.tap import Options"),
+            ("route/tap.py", "from twisted.internet import reactor"),
+            ("route/service.py", "def f():\n    from twisted.internet import reactor"),
+            ("route/service.py", "import os\nos.environ['X']"),
+            ("route/service.py", "from cim.testing.store import MemoryStore"),
+            ("route/service.py", "from . import login"),
+            ("lifecycle.py", "from cim.web.site import http_site"),
+            ("novelty.py", ""),
+        ):
+            self.assertNotEqual(complaints(Path(path), source), [], f"{path}: {source}")
+
+    def test_let_through(self):
+        for path, source in (
+            ("wire/framing.py", "from cim.ecim import BadFrame"),
+            (
+                "model.py",
+                "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from twisted.internet.defer import Deferred",
+            ),
+            (
+                "route/tap.py",
+                "def makeService():\n    from twisted.internet import reactor\n    from cim.store import choose",
+            ),
+            ("suite/tap.py", "from cim.server.tap import add_server"),
+            ("testing/store.py", "from cim.route.service import Route"),
+            ("link/tcp.py", "import cim\nfrom cim import __version__"),
+        ):
+            self.assertEqual(complaints(Path(path), source), [], f"{path}: {source}")
