@@ -1,0 +1,74 @@
+"""The wheel: built, installed into an environment of its own, and started from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+TOP = Path(__file__).resolve().parent.parent.parent
+RUN_TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+WHERE = "import cim, twisted.plugins.cim_dropin as d; print(cim.__file__); print(d.__file__)"
+
+
+def run(*command, cwd):
+    """Run a command without this checkout on its path; return its output."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CIM_", "PIP_"))}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+class PackagingTests(SynchronousTestCase):
+    def setUp(self):
+        self.directory = Path(self.mktemp()).resolve()
+        source = self.directory / "source"
+        source.mkdir(parents=True)
+        for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
+            shutil.copy(TOP / name, source / name)
+        unwanted = shutil.ignore_patterns("__pycache__", "dropin.cache")
+        for name in ("cim", "twisted"):
+            shutil.copytree(TOP / name, source / name, ignore=unwanted)
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(self.directory), cwd=source)
+        (self.wheel,) = self.directory.glob("*.whl")
+
+    def test_wheel(self):
+        with zipfile.ZipFile(self.wheel) as wheel:
+            names = wheel.namelist()
+        modules = {str(path.relative_to(TOP)) for path in (TOP / "cim").rglob("*.py")}
+        self.assertEqual(modules - set(names), set())
+        self.assertIn("cim/py.typed", names)
+        self.assertIn("cim/wire/cim_pb2.pyi", names)
+        # Nothing of Twisted's own, and nothing that would hide it.
+        self.assertEqual([name for name in names if name.startswith("twisted/")], ["twisted/plugins/cim_dropin.py"])
+        self.assertEqual([name for name in names if name.startswith(("tests", "bench"))], [])
+
+    def test_installed(self):
+        """Each command starts from an empty environment; the libraries are those of this one."""
+        environment, empty = self.directory / "venv", self.directory / "empty"
+        empty.mkdir()
+        run(sys.executable, "-m", "venv", "--without-pip", str(environment), cwd=empty)
+        python = str(environment / "bin" / "python")
+        site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=empty).strip())
+        # A path in a .pth file does not have its own .pth files read, so a checkout installed there stays unseen.
+        (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+        run(*pip, "install", "--quiet", "--no-deps", "--no-index", str(self.wheel), cwd=empty)
+        self.assertEqual(
+            [Path(line) for line in run(python, "-c", WHERE, cwd=empty).splitlines()],
+            [site / "cim" / "__init__.py", site / "twisted" / "plugins" / "cim_dropin.py"],
+        )
+        listed = run(python, "-c", RUN_TWISTD, "--help", cwd=empty)
+        for command in ("cim-server", "cim-route", "cim-client", "cim"):
+            self.assertIn(f" {command} ", listed)
+            told = run(python, "-c", RUN_TWISTD, command, "--help", cwd=empty)
+            self.assertIn("--config=", told)
+            self.assertIn("cim-im", run(python, "-c", RUN_TWISTD, command, "--version", cwd=empty))
+        self.assertEqual(list(empty.iterdir()), [])
