@@ -14,15 +14,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.logger import Logger
+from twisted.python.usage import UsageError
 
 from cim.ecim import CIMError
 
 if TYPE_CHECKING:
+    from twisted.application.service import IService
+    from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.usage import Options
 
+_M = TypeVar("_M", bound=Callable[..., Any])
 _log = Logger()
 
 
@@ -145,6 +150,38 @@ def end_now(status: int) -> NoReturn:
 def refuse(daemon: str, reason: str) -> NoReturn:
     """End the process before it started, with status 1 and one line on standard error."""
     raise SystemExit(f"{command(daemon)}: {reason}")
+
+
+def one_line_errors(make_service: _M) -> _M:
+    """Decorate a tap's `makeService`: a UsageError that it raises is one line and status 1.
+
+    twistd does that only while it parses options; later it shows a traceback. Without twistd the error is raised.
+    """
+
+    @wraps(make_service)
+    def making(options: Any, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            return make_service(options, *arguments, **keywords)
+        except UsageError as error:
+            if options.parent is None:
+                raise
+            refuse(options.daemon, str(error))
+
+    return making  # type: ignore[return-value]  # the same signature
+
+
+def listening(option: str, description: str, factory: IProtocolFactory, reactor: Any) -> IService:
+    """Return the service that listens at an endpoint; a busy port ends the daemon as it starts.
+
+    :param option: the option that gave the description
+    :raises UsageError: names the option and what is wrong with the description
+    """
+    from twisted.application import strports
+
+    try:
+        return strports.service(description, factory, reactor=reactor)
+    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        raise UsageError(f"--{option} {description}: {error}") from None
 
 
 def start_error(error: BaseException) -> str | None:

@@ -8,15 +8,27 @@ import signal
 import socket
 
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
-from twisted.python.usage import Options
+from twisted.python.usage import Options, UsageError
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim import runtime
 from cim.ecim import StoreUnavailable
-from cim.runtime import Exit, command, prepare, raise_file_limit, refuse, refuse_in_twistd, sd_notify, start_error
+from cim.runtime import (
+    Exit,
+    command,
+    listening,
+    one_line_errors,
+    prepare,
+    raise_file_limit,
+    refuse,
+    refuse_in_twistd,
+    sd_notify,
+    start_error,
+)
 
 
 class PrepareTests(SynchronousTestCase):
@@ -151,6 +163,35 @@ class StartErrorTests(SynchronousTestCase):
 
     def test_refuse_in_the_foreground(self):
         self.assertRaises(SystemExit, refuse_in_twistd, {"pidfile": ""}, "reason", None)
+
+
+class MakeServiceTests(SynchronousTestCase):
+    def make(self, parent):
+        @one_line_errors
+        def makeService(options, reactor=None):
+            raise UsageError("--data x: no room")
+
+        options = Options()
+        options.parent, options.daemon = parent, "suite"
+        return lambda: makeService(options, reactor=None)
+
+    def test_one_line(self):
+        self.assertEqual(self.assertRaises(SystemExit, self.make({})).code, "cim: --data x: no room")
+
+    def test_without_twistd(self):
+        self.assertRaises(UsageError, self.make(None))
+
+    def test_what_is_no_endpoint(self):
+        for description in ("foo:1", "tcp:x", "tcp", "tcp:1:nonsense=2", "", "ssl:1:privateKey=/nowhere"):
+            error = self.assertRaises(UsageError, listening, "http", description, Factory(), MemoryReactorClock())
+            self.assertIn(f"--http {description}: ", str(error))
+
+    def test_endpoint(self):
+        reactor = MemoryReactorClock()
+        service = listening("http", "tcp:8083:interface=127.0.0.1", Factory(), reactor)
+        self.assertEqual(reactor.tcpServers, [])
+        service.startService()
+        self.assertEqual((reactor.tcpServers[0][0], reactor.tcpServers[0][3]), (8083, "127.0.0.1"))
 
 
 class SystemdTests(SynchronousTestCase):

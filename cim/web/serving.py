@@ -213,6 +213,8 @@ class UpstreamResource(PathResource):
                     endpoint.serve(request)
                 except Exception:
                     _log.failure("{path} failed", path=endpoint.label)
+                    if self._metrics is not None:
+                        self._metrics.internal_errors += 1
                     respond(request, 500, envelope.INTERNAL_ERROR)
             else:
                 self._refuse_method(request, endpoint)
