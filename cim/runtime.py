@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.logger import Logger
@@ -178,6 +179,11 @@ def listening(option: str, description: str, factory: IProtocolFactory, reactor:
     """
     from twisted.application import strports
 
+    kind, _, rest = description.partition(":")
+    certificates = rest.partition(":")[0].removeprefix("path=")
+    # Twisted would listen, and fail every handshake.
+    if kind == "tls" and not any(Path(certificates).glob("*.pem")):
+        raise UsageError(f"--{option} {description}: there is no .pem file in {certificates}")
     try:
         return strports.service(description, factory, reactor=reactor)
     except (ValueError, TypeError, KeyError, IndexError, OSError) as error:

@@ -123,6 +123,15 @@ class ExitTests(SynchronousTestCase):
         signal.raise_signal(signal.SIGINT)
         self.assertEqual(self.ended, [128 + signal.SIGINT])
 
+    def test_second_signal_before_the_first_was_noticed(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.reactor.callFromThread = lambda f, *arguments: None
+        self.exit.stop_on_signals()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        self.assertEqual(self.ended, [128 + signal.SIGTERM])
+
     def test_nohup_is_respected(self):
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
         for number, handler in before.items():
@@ -182,7 +191,15 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertRaises(UsageError, self.make(None))
 
     def test_what_is_no_endpoint(self):
-        for description in ("foo:1", "tcp:x", "tcp", "tcp:1:nonsense=2", "", "ssl:1:privateKey=/nowhere"):
+        for description in (
+            "foo:1",
+            "tcp:x",
+            "tcp",
+            "tcp:1:nonsense=2",
+            "",
+            "ssl:1:privateKey=/nowhere",
+            "tls:/nowhere:1",
+        ):
             error = self.assertRaises(UsageError, listening, "http", description, Factory(), MemoryReactorClock())
             self.assertIn(f"--http {description}: ", str(error))
 

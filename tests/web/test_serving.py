@@ -14,6 +14,7 @@ from cim.ecim import InvalidField, RepeatLogin
 from cim.metrics import Metrics
 from cim.web.operations import internal_only
 from cim.web.serving import UpstreamResource, upstream_call
+from cim.web.site import MAX_BODY
 from tests.web.http_case import HTTPCase, encode
 
 SUCCESS = b'{"code":"9000","message":"Success","reqNo":null,"dataBody":null}'
@@ -219,6 +220,10 @@ class KleinTests(SynchronousTestCase):
         self.assertEqual(json.loads(self.successResultOf(answer.content()))["dataBody"], {"id": 3})
         answer = self.successResultOf(self.treq.post("http://route//sync", json={"userId": "x"}))
         self.assertEqual(json.loads(self.successResultOf(answer.content()))["code"], "3000")
+
+    def test_too_large(self):
+        answer = self.successResultOf(self.treq.post("http://route/sync", json={"x": "y" * MAX_BODY}))
+        self.assertEqual(answer.code, 413)
 
     def test_later(self):
         d = self.treq.post("http://route/coroutine", json={})
