@@ -5,10 +5,12 @@ Every Deferred fires in the reactor thread. Times are seconds on the injected cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
+
+from cim.model import GUEST, LoginPolicy
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         Member,
         Page,
         Place,
+        Reserved,
         Role,
         SessionRecord,
     )
@@ -55,38 +58,52 @@ class IAccounts(Interface):
 class ISessions(Interface):
     """Who is logged in where, for all routes to see. Every method fails with StoreUnavailable when the store is away.
 
-    A user has at most one record, a reservation or a live session, named by its owner token. Records of a dead
-    server stay: a record counts only while its place is leased (DESIGN.md section 6).
+    A user has at most one record for each device, a reservation or a live session, named by its owner token. Records
+    of a dead server stay: a record counts only while its place is leased (DESIGN.md section 6).
     """
 
     def reserve(
-        user: int, place: Place, owner: str, expected: str = "", *, seconds: float, live: bool = False
-    ) -> Deferred[SessionRecord | None]:
-        """Make a reservation that replaces any other, and return None; or return the live record that is in the way.
+        user: int,
+        place: Place,
+        owner: str,
+        *,
+        device: str = GUEST,
+        policy: LoginPolicy = LoginPolicy.REJECT,
+        expected: Collection[str] = (),
+        seconds: float,
+        live: bool = False,
+    ) -> Deferred[Reserved]:
+        """Make a reservation, or change nothing when live records are in the way.
 
-        :param expected: the owner of a live record that may be replaced nevertheless, known to be dead
+        A reservation of the same device is replaced, and so is its live record, unless the device is GUEST. Of the
+        other devices (for GUEST: of all) REJECT lets reservations be replaced and live records be in the way, REPLACE
+        replaces both, MANY leaves them; but when MAX_DEVICES others are there, all their live records are in the way,
+        so that the dead among them can be told, and it fails with RateLimited when none of them is live.
+
+        :param expected: owners of live records that are known to be dead: they are removed without a word
         :param seconds: after that the reservation is gone
         :param live: make a live record at once: for servers of upstream, which never claim
         """
 
-    def claim(user: int, place: Place, owner: str) -> Deferred[bool]:
-        """Make the record live, or make a live one when there is none; False when another owner holds it.
+    def claim(user: int, device: str, place: Place, owner: str) -> Deferred[bool]:
+        """Make the record live, or make a live one when there is none; False when another owner holds the device.
 
-        Claiming again with the same owner changes nothing and is True.
+        False also when there is none and another device's record was made under REJECT or REPLACE: that login is the
+        newer one. Claiming again with the same owner changes nothing and is True.
         """
 
     def release(user: int, owner: str) -> Deferred[bool]:
-        """Remove the record if `owner` holds it; False when not. Counts as an end of that user (see `end`)."""
+        """Remove the record that `owner` holds; False when there is none. Counts as an end of that user (see `end`)."""
 
-    def end(user: int) -> Deferred[SessionRecord | None]:
-        """Remove the user's record, whoever holds it, and return it; None when there was none.
+    def end(user: int) -> Deferred[Sequence[SessionRecord]]:
+        """Remove the user's records, whoever holds them, and return them.
 
-        Fails with RepeatedEnd, and removes nothing, when the record is under 1 s old and another end of that user
-        was handled in the last 3 s: upstream's clients send /offLine two or three times (DESIGN.md section 7).
+        Fails with RepeatedEnd, and removes nothing, when the newest record is under 1 s old and another end of that
+        user was handled in the last 3 s: upstream's clients send /offLine two or three times (DESIGN.md section 7).
         """
 
-    def session(user: int) -> Deferred[SessionRecord | None]:
-        """Return the user's record."""
+    def sessions(user: int) -> Deferred[Sequence[SessionRecord]]:
+        """Return the user's records, the newest last."""
 
     def hold_lease(place: Place, route: str, seconds: float) -> Deferred[None]:
         """Say that `route` is linked to `place`, for that long from now."""

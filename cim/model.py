@@ -16,6 +16,8 @@ ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
 MAX_DEVICES = 16
+#: The device of guests: nobody knows whether two of them are the same one.
+GUEST = "guest"
 MAX_NAME = 64
 
 
@@ -157,6 +159,27 @@ class SessionRecord:
     owner: str
     live: bool
     since: int
+    device: str = GUEST
+
+
+class LoginPolicy(enum.StrEnum):
+    """What a login does with the user's sessions on other devices (DESIGN.md section 7)."""
+
+    REJECT = "reject"
+    REPLACE = "replace"
+    MANY = "many"
+
+
+@frozen
+class Reserved:
+    """What came of asking for a reservation.
+
+    :param in_the_way: live records that refuse it; nothing was changed when there are any
+    :param replaced: live records whose place it took: whoever asked has their sessions ended
+    """
+
+    in_the_way: tuple[SessionRecord, ...] = ()
+    replaced: tuple[SessionRecord, ...] = ()
 
 
 @frozen

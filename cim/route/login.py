@@ -71,19 +71,20 @@ class Logins:
             raise AccountMismatch()
         await self._refuse_if_online(user)
         tried: set[str] = set()
-        expected = ""
+        expected: set[str] = set()
         for _ in range(ATTEMPTS):
             server = await self._pick(user, tried)
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
-            in_the_way = await self._sessions.reserve(
-                user, place, owner, expected, seconds=RESERVATION_SECONDS, live=host is None
+            reserved = await self._sessions.reserve(
+                user, place, owner, expected=expected, seconds=RESERVATION_SECONDS, live=host is None
             )
-            if in_the_way is not None:
-                if await self._is_live(in_the_way):
-                    raise RepeatLogin()
-                expected = in_the_way.owner
+            if reserved.in_the_way:
+                for record in reserved.in_the_way:
+                    if await self._is_live(record):
+                        raise RepeatLogin()
+                    expected.add(record.owner)
                 continue
             if host is None or await self._confirmed(host, user, name, owner):
                 return ServerAddress.parse(server)
@@ -147,12 +148,11 @@ class Logins:
         :raises LinkLost: a server could not be told; the session may live on
         """
         try:
-            record = await self._sessions.end(user)
+            records = await self._sessions.end(user)
         except RepeatedEnd:
             return
         ends = {(online.host.place, online.owner) for online in self._presence.of(user)}
-        if record is not None and record.place.incarnation:
-            ends.add((record.place, record.owner))
+        ends.update((record.place, record.owner) for record in records if record.place.incarnation)
         telling = [Deferred.fromCoroutine(self._end(place, user, owner)) for place, owner in ends]
         if not all([await told for told in telling]):
             raise LinkLost()

@@ -78,10 +78,11 @@ class Messages:
     async def _through_upstream(self, author: Account, receiver: int, texts: Sequence[str], batch: bool) -> None:
         if not self._directory.upstream:
             raise UserOffline()
-        record = await self._sessions.session(receiver)
-        if record is None or record.place.server not in self._directory.upstream:
+        servers = [record.place.server for record in await self._sessions.sessions(receiver)]
+        server = next((server for server in servers if server in self._directory.upstream), None)
+        if server is None:
             raise UserOffline()
-        await self._upstream.send(record.place.server, receiver, author.id, author.name, texts, batch=batch)
+        await self._upstream.send(server, receiver, author.id, author.name, texts, batch=batch)
 
     async def everyone(self, sender: int, text: str) -> None:
         """Push a text to everyone online but the sender; returns when every server has written it or is lost.

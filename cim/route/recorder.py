@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from cim.ecim import Unavailable
 from cim.icim import ISessions
-from cim.model import Place
+from cim.model import GUEST, Place
 from cim.route.presence import Online, Presence
 from cim.wire.link_pb2 import End, Item
 
@@ -35,6 +35,7 @@ class Write:
     user: int
     place: Place
     owner: str
+    device: str = GUEST
 
 
 class SessionRecorder(Service):
@@ -60,12 +61,15 @@ class SessionRecorder(Service):
     def appeared(self, online: Online) -> None:
         """Have the record of a session made live if this is its home."""
         if online.home:
-            self._put(Write(True, online.user, online.host.place, online.owner))
+            self._put(Write(True, online.user, online.host.place, online.owner, online.device))
 
     def vanished(self, online: Online) -> None:
         """Have the record of a session removed if this is its home."""
         if online.home:
             self.release(online.user, online.host.place, online.owner)
+
+    def died(self, online: Online) -> None:
+        """Nothing: the record is void with the server's lease."""
 
     def release(self, user: int, place: Place, owner: str) -> None:
         """Have a record removed, if it is still that owner's."""
@@ -99,7 +103,7 @@ class SessionRecorder(Service):
     async def _write(self, write: Write) -> None:
         try:
             if write.claim:
-                done = await self._sessions.claim(write.user, write.place, write.owner)
+                done = await self._sessions.claim(write.user, write.device, write.place, write.owner)
             else:
                 done = await self._sessions.release(write.user, write.owner)
         except Unavailable:
@@ -124,19 +128,19 @@ class SessionRecorder(Service):
             await self._settle(write, done)
 
     async def _settle(self, write: Write, done: bool) -> None:
-        """Of two logins that crossed one wins: end the sessions of the user that are not the one of record."""
+        """Of two logins of a device that crossed one wins: end the sessions there that are not the one of record."""
         if not done:
-            self._end(write.user, lambda owner: owner == write.owner)
+            self._end(write.user, lambda online: online.owner == write.owner)
         elif len(self._presence.of(write.user)) > 1:
             # Read once more: the other may be the newer one.
-            record = await self._sessions.session(write.user)
-            if record is not None:
-                kept = record.owner
-                self._end(write.user, lambda owner: owner != kept)
+            records = await self._sessions.sessions(write.user)
+            kept = {record.owner for record in records if record.device == write.device}
+            if kept:
+                self._end(write.user, lambda online: online.device == write.device and online.owner not in kept)
 
-    def _end(self, user: int, condemned: Callable[[str], bool]) -> None:
+    def _end(self, user: int, condemned: Callable[[Online], bool]) -> None:
         for online in self._presence.of(user):
-            if online.host.link is not None and condemned(online.owner):
+            if online.host.link is not None and condemned(online):
                 self._log.info("a session of user {user} is replaced by a newer login", user=user)
                 online.host.link.send(Item(end=End(user=user, owner=online.owner, code="replaced")))
 

@@ -7,17 +7,19 @@ nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from attrs import frozen
+
 from twisted.internet.defer import Deferred, execute
 from zope.interface import implementer
 
-from cim.ecim import RepeatedEnd
+from cim.ecim import RateLimited, RepeatedEnd
 from cim.icim import ISessions
-from cim.model import Place, SessionRecord
+from cim.model import GUEST, MAX_DEVICES, LoginPolicy, Place, Reserved, SessionRecord
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -44,6 +46,15 @@ def _answered(
     return method
 
 
+@frozen
+class _Held:
+    """A record; `alone`: its login lets no other device be live beside it; `expires`: 0 when it is live."""
+
+    record: SessionRecord
+    alone: bool
+    expires: float
+
+
 @implementer(ISessions)
 class LocalSessions:
     """Sessions of one route, gone with it.
@@ -54,9 +65,8 @@ class LocalSessions:
     def __init__(self, clock: IReactorTime, guard: Callable[[str], None] = lambda operation: None) -> None:
         self._clock = clock
         self._guard = guard
-        self._records: dict[int, SessionRecord] = {}
-        self._expires: dict[int, float] = {}  # users with a reservation -> when it expires
-        self._expiries: list[tuple[float, int]] = []  # a heap of these, and of some that were replaced
+        self._records: dict[int, dict[str, _Held]] = {}  # user -> device -> record, the newest last
+        self._expiries: list[tuple[float, int, str, str]] = []  # heap: when, user, device, owner; some were replaced
         self._ended: dict[int, float] = {}  # user -> when the last end was handled
         self._ends: deque[tuple[float, int]] = deque()  # the same in order of time
         self._leases: dict[Place, dict[str, float]] = {}
@@ -65,29 +75,38 @@ class LocalSessions:
     def _now_ms(self) -> int:
         return int(self._clock.seconds() * 1000)
 
-    def _record(self, user: int) -> SessionRecord | None:
-        self._expire()
-        return self._records.get(user)
-
-    def _expire(self) -> None:
+    def _held(self, user: int) -> dict[str, _Held]:
+        """Return the user's records by device: its own dict, empty for whoever has none."""
         now = self._clock.seconds()
         while self._expiries and self._expiries[0][0] <= now:
-            when, user = heappop(self._expiries)
-            if self._expires.get(user) == when:
-                self._forget(self._records[user])
+            when, whose, device, owner = heappop(self._expiries)
+            held = self._records.get(whose, {}).get(device)
+            if held is not None and held.record.owner == owner and held.expires == when:
+                self._forget(held.record)
         while self._ends and self._ends[0][0] + REPEATED_WITHIN <= now:
-            when, user = self._ends.popleft()
-            if self._ended.get(user) == when:
-                del self._ended[user]
+            when, whose = self._ends.popleft()
+            if self._ended.get(whose) == when:
+                del self._ended[whose]
+        return self._records.get(user, {})
 
     def _forget(self, record: SessionRecord) -> None:
-        del self._records[record.user]
-        self._expires.pop(record.user, None)
+        records = self._records[record.user]
+        del records[record.device]
+        if not records:
+            del self._records[record.user]
         users = self._upstream.get(record.place.server)
         if users is not None:
             users.discard(record.user)
             if not users:
                 del self._upstream[record.place.server]
+
+    def _remember(self, record: SessionRecord, alone: bool, seconds: float = 0.0) -> None:
+        records = self._records.setdefault(record.user, {})
+        records.pop(record.device, None)  # so that the newest is the last
+        expires = 0.0 if record.live else self._clock.seconds() + seconds
+        records[record.device] = _Held(record, alone, expires)
+        if expires:
+            heappush(self._expiries, (expires, record.user, record.device, record.owner))
 
     def _remember_end(self, user: int) -> None:
         now = self._clock.seconds()
@@ -96,58 +115,86 @@ class LocalSessions:
 
     @_answered
     def reserve(
-        self, user: int, place: Place, owner: str, expected: str = "", *, seconds: float, live: bool = False
-    ) -> SessionRecord | None:
+        self,
+        user: int,
+        place: Place,
+        owner: str,
+        *,
+        device: str = GUEST,
+        policy: LoginPolicy = LoginPolicy.REJECT,
+        expected: Collection[str] = (),
+        seconds: float,
+        live: bool = False,
+    ) -> Reserved:
         """See ISessions."""
-        held = self._record(user)
-        if held is not None:
-            if held.live and (not expected or held.owner != expected):
-                return held
-            self._forget(held)
-        self._records[user] = SessionRecord(user, place, owner, live, self._now_ms())
+        removed, replaced, in_the_way, others = [], [], [], []
+        for record in [held.record for held in self._held(user).values()]:
+            if record.live and record.owner in expected:
+                removed.append(record)
+            elif (record.device == device != GUEST or policy == LoginPolicy.REPLACE) or (
+                not record.live and (record.device == device or policy == LoginPolicy.REJECT)
+            ):
+                removed.append(record)
+                if record.live:
+                    replaced.append(record)
+            else:
+                others.append(record)
+                if record.live and (record.device == device or policy == LoginPolicy.REJECT):
+                    in_the_way.append(record)
+        if not in_the_way and len(others) >= MAX_DEVICES:
+            in_the_way = [record for record in others if record.live]
+            if not in_the_way:
+                raise RateLimited()
+        if in_the_way:
+            return Reserved(tuple(in_the_way))
+        for record in removed:
+            self._forget(record)
+        made = SessionRecord(user, place, owner, live, self._now_ms(), device)
+        self._remember(made, policy != LoginPolicy.MANY, seconds)
         if live:
             self._upstream.setdefault(place.server, set()).add(user)
-        else:
-            self._expires[user] = self._clock.seconds() + seconds
-            heappush(self._expiries, (self._expires[user], user))
-        return None
+        return Reserved(replaced=tuple(replaced))
 
     @_answered
-    def claim(self, user: int, place: Place, owner: str) -> bool:
+    def claim(self, user: int, device: str, place: Place, owner: str) -> bool:
         """See ISessions."""
-        held = self._record(user)
-        if held is not None and held.owner != owner:
+        records = self._held(user)
+        held = records.get(device)
+        if held is None:
+            if any(other.alone for other in records.values()):
+                return False
+        elif held.record.owner != owner:
             return False
-        if held is None or not held.live:
-            self._expires.pop(user, None)
-            self._records[user] = SessionRecord(user, place, owner, True, self._now_ms())
+        if held is None or not held.record.live:
+            made = SessionRecord(user, place, owner, True, self._now_ms(), device)
+            self._remember(made, held is not None and held.alone)
         return True
 
     @_answered
     def release(self, user: int, owner: str) -> bool:
         """See ISessions."""
-        held = self._record(user)
-        if held is None or held.owner != owner:
-            return False
-        self._forget(held)
-        self._remember_end(user)
-        return True
+        for held in self._held(user).values():
+            if held.record.owner == owner:
+                self._forget(held.record)
+                self._remember_end(user)
+                return True
+        return False
 
     @_answered
-    def end(self, user: int) -> SessionRecord | None:
+    def end(self, user: int) -> Sequence[SessionRecord]:
         """See ISessions."""
-        held = self._record(user)
-        if held is not None and self._now_ms() - held.since < YOUNG * 1000 and user in self._ended:
+        records = [held.record for held in self._held(user).values()]
+        if records and self._now_ms() - records[-1].since < YOUNG * 1000 and user in self._ended:
             raise RepeatedEnd()
         self._remember_end(user)
-        if held is not None:
-            self._forget(held)
-        return held
+        for record in records:
+            self._forget(record)
+        return records
 
     @_answered
-    def session(self, user: int) -> SessionRecord | None:
+    def sessions(self, user: int) -> Sequence[SessionRecord]:
         """See ISessions."""
-        return self._record(user)
+        return [held.record for held in self._held(user).values()]
 
     @_answered
     def hold_lease(self, place: Place, route: str, seconds: float) -> None:

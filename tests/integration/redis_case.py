@@ -80,8 +80,12 @@ class RedisCase(TestCase):
         for key in await self.command("KEYS", "*"):
             kind = await self.command("TYPE", key)
             left = await self.command("PTTL", key)
-            if kind == b"hash":
-                await self.command("HINCRBY", key, "since", -ms)
+            if key.startswith(b"cim:session:"):
+                fields = await self.command("HGETALL", key)
+                for device, record in zip(fields[::2], fields[1::2], strict=True):
+                    since, expires, rest = record.split(b"\t", 2)
+                    times = (max(0, int(time) - (ms if int(time) else 0)) for time in (since, expires))
+                    await self.command("HSET", key, device, b"%d\t%d\t%b" % (*times, rest))
             if kind == b"zset":
                 for member in await self.command("ZRANGE", key, 0, -1):
                     await self.command("ZINCRBY", key, -ms, member)

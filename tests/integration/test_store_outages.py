@@ -9,6 +9,7 @@ from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.ecim import StoreUnavailable
+from cim.model import GUEST
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE
 
@@ -100,18 +101,18 @@ class RestartTests(OutageCase):
         await self.store.sessions.reserve(1, HERE, "a", seconds=30)
         await self.redis.kill()
         await self.until(self.store.health)
-        claimed = self.store.sessions.claim(1, HERE, "a")
+        claimed = self.store.sessions.claim(1, GUEST, HERE, "a")
         await self.redis.start()
         self.assertTrue(await claimed)
 
     async def test_it_is_said_once_that_it_is_away_and_once_that_it_is_back(self):
         for times in (1, 2):
             await self.redis.kill()
-            await self.fails(self.store.sessions.session(1), 4)
-            await self.fails(self.store.sessions.session(1), 0.5)
+            await self.fails(self.store.sessions.sessions(1), 4)
+            await self.fails(self.store.sessions.sessions(1), 0.5)
             await self.redis.start()
             await self.well(self.store)
-            await self.store.sessions.session(1)
+            await self.store.sessions.sessions(1)
             # The store's connection and the one that looks at keys.
             await self.until(lambda times=times: len(self.said(self.redis.port, "} is back")) == 2 * times)
             self.assertEqual(len(self.said(self.redis.port, "} is away")), 2 * times)

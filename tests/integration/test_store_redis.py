@@ -5,12 +5,13 @@ from __future__ import annotations
 from twisted.internet.defer import gatherResults
 
 from cim.ecim import StoreUnavailable
-from cim.model import Account
+from cim.model import GUEST, Account, LoginPolicy, Reserved
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
+from tests.store.devices_contract import DevicesContract
 
 
-class RedisStoreTests(StoreContract, RedisCase):
+class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
     settings = {"appendonly": "no"}
 
 
@@ -94,15 +95,15 @@ class SharedKeysTests(RedisCase):
         sessions, nothing = self.store.sessions, (None, False, 0)
         await sessions.reserve(1, HERE, "a", seconds=30)
         self.assertEqual(await self.shared(), (HERE.server.encode(), True, 0))
-        await sessions.claim(1, HERE, "a")
+        await sessions.claim(1, GUEST, HERE, "a")
         self.assertEqual(await self.shared(), (HERE.server.encode(), False, 1))
         await sessions.release(1, "x")
         self.assertEqual(await self.shared(), (HERE.server.encode(), False, 1))
-        await sessions.reserve(1, THERE, "b", "a", seconds=30)
+        await sessions.reserve(1, THERE, "b", expected={"a"}, seconds=30)
         self.assertEqual(await self.shared(), (THERE.server.encode(), True, 0))
         await sessions.release(1, "b")
         self.assertEqual(await self.shared(), nothing)
-        await sessions.claim(1, HERE, "c")
+        await sessions.claim(1, GUEST, HERE, "c")
         self.assertEqual(await self.shared(), (HERE.server.encode(), False, 1))
         await self.let_pass(10)
         await sessions.end(1)
@@ -110,9 +111,27 @@ class SharedKeysTests(RedisCase):
         await sessions.reserve(1, JAVA, "d", seconds=30, live=True)
         self.assertEqual(await self.shared(), (JAVA.server.encode(), False, 1))
 
+    async def test_upstreams_keys_follow_the_newest_live_device(self):
+        sessions, many = self.store.sessions, {"policy": LoginPolicy.MANY, "seconds": 30}
+        await sessions.reserve(1, HERE, "a", device="phone", **many)
+        await sessions.claim(1, "phone", HERE, "a")
+        await self.let_pass(1)
+        await sessions.reserve(1, THERE, "b", device="desk", **many)
+        self.assertEqual(await self.shared(), (HERE.server.encode(), False, 1))
+        await sessions.claim(1, "desk", THERE, "b")
+        self.assertEqual(await self.shared(), (THERE.server.encode(), False, 1))
+        await sessions.release(1, "b")
+        self.assertEqual(await self.shared(), (HERE.server.encode(), False, 1))
+        await sessions.reserve(1, THERE, "c", device="desk", **many)
+        await sessions.release(1, "a")
+        self.assertEqual(await self.shared(), (THERE.server.encode(), True, 0))
+        self.assertTrue(0 < await self.command("PTTL", "cim:session:{1}") <= 30_000)
+        await sessions.release(1, "c")
+        self.assertEqual(await self.shared(), (None, False, 0))
+
     async def test_nothing_stays_of_a_session_but_the_end_for_three_seconds(self):
         await self.store.sessions.reserve(1, HERE, "a", seconds=30)
-        await self.store.sessions.claim(1, HERE, "a")
+        await self.store.sessions.claim(1, GUEST, HERE, "a")
         await self.store.sessions.end(1)
         await self.store.sessions.reserve(2, JAVA, "a", seconds=30, live=True)
         await self.store.sessions.release(2, "a")
@@ -129,7 +148,7 @@ class SharedKeysTests(RedisCase):
     async def test_a_string_that_java_wrote_in_the_place_of_the_online_set_stops_no_session(self):
         await self.command("SET", "login-status", "cim-account:1")
         await self.store.sessions.reserve(1, HERE, "a", seconds=30)
-        self.assertTrue(await self.store.sessions.claim(1, HERE, "a"))
+        self.assertTrue(await self.store.sessions.claim(1, GUEST, HERE, "a"))
         self.assertTrue(await self.store.sessions.release(1, "a"))
 
     async def test_scripts_are_sent_once(self):
@@ -147,8 +166,8 @@ class SharedKeysTests(RedisCase):
     async def test_scripts_that_redis_forgot_are_sent_again(self):
         await self.store.sessions.reserve(1, HERE, "a", seconds=30)
         await self.command("SCRIPT", "FLUSH")
-        self.assertIsNone(await self.store.sessions.reserve(2, HERE, "a", seconds=30))
-        self.assertEqual((await self.store.sessions.session(2)).owner, "a")
+        self.assertEqual(await self.store.sessions.reserve(2, HERE, "a", seconds=30), Reserved())
+        self.assertEqual((await self.store.sessions.sessions(2))[0].owner, "a")
         self.assertEqual(self.store.health(), "")
 
 

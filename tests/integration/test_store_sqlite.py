@@ -15,6 +15,7 @@ from cim.ecim import StoreUnavailable, UserOffline
 from cim.store.choose import store_from
 from cim.store.sqlite_threads import SqliteThreads
 from tests.store.contract import StoreContract
+from tests.store.devices_contract import DevicesContract
 
 
 class ThreadedClock(Clock):
@@ -25,7 +26,7 @@ class ThreadedClock(Clock):
         self.callFromThread = reactor.callFromThread
 
 
-class SqliteStoreTests(StoreContract, TestCase):
+class SqliteStoreTests(StoreContract, DevicesContract, TestCase):
     def setUp(self):
         from twisted.internet import reactor
 

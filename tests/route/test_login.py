@@ -31,7 +31,8 @@ class LoginCase(SynchronousTestCase):
         return self.begin(self.cluster.routes[route].logins.log_out(account.id))
 
     def record(self, account):
-        return self.successResultOf(self.cluster.store.sessions.session(account.id))
+        records = self.successResultOf(self.cluster.store.sessions.sessions(account.id))
+        return records[0] if records else None
 
     def online(self, route=0):
         return {account.name for account in self.cluster.routes[route].presence.online()}

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from cim.ecim import RepeatedEnd
 from cim.icim import IAccounts, ISessions, IStore
-from cim.model import ID_LIMIT, Account, Place, SessionRecord
+from cim.model import GUEST, ID_LIMIT, Account, Place, SessionRecord
 
 HERE = Place("127.0.0.1:11211:8081", "one")
 THERE = Place("127.0.0.1:11212:8082", "two")
@@ -54,12 +54,24 @@ class StoreContract:
         return self.store.sessions
 
     async def live(self, user=1, place=HERE, owner="a"):
-        self.assertIsNone(await self.sessions.reserve(user, place, owner, seconds=30))
-        self.assertTrue(await self.sessions.claim(user, place, owner))
+        self.assertFalse(await self.in_the_way(user, place, owner, seconds=30))
+        self.assertTrue(await self.sessions.claim(user, GUEST, place, owner))
+
+    async def in_the_way(self, *args, **kwargs):
+        """Reserve, and return the records that were in the way."""
+        reserved = await self.sessions.reserve(*args, **kwargs)
+        self.assertEqual(reserved.replaced, ())
+        return list(reserved.in_the_way)
+
+    async def record(self, user=1):
+        """The only record; None when there is none."""
+        records = await self.sessions.sessions(user)
+        self.assertTrue(len(records) < 2, records)
+        return records[0] if records else None
 
     async def held(self, user=1):
         """The record as (server, owner, live); None when there is none."""
-        record = await self.sessions.session(user)
+        record = await self.record(user)
         return record and (record.place, record.owner, record.live)
 
     def test_interfaces(self):
@@ -132,9 +144,9 @@ class StoreContract:
     # Reservations
 
     async def test_a_reservation_is_not_live(self):
-        self.assertIsNone(await self.sessions.session(1))
-        self.assertIsNone(await self.sessions.reserve(1, HERE, "a", seconds=30))
-        record = await self.sessions.session(1)
+        self.assertEqual(await self.sessions.sessions(1), [])
+        self.assertFalse(await self.in_the_way(1, HERE, "a", seconds=30))
+        record = await self.record()
         self.assertEqual(record, SessionRecord(1, HERE, "a", False, record.since))
 
     async def test_a_reservation_expires(self):
@@ -147,11 +159,11 @@ class StoreContract:
     async def test_a_reservation_is_replaced_by_the_next(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
         await self.let_pass(20)
-        self.assertIsNone(await self.sessions.reserve(1, THERE, "b", seconds=30))
-        self.assertFalse(await self.sessions.claim(1, HERE, "a"))
+        self.assertFalse(await self.in_the_way(1, THERE, "b", seconds=30))
+        self.assertFalse(await self.sessions.claim(1, GUEST, HERE, "a"))
         await self.let_pass(20)
         self.assertEqual(await self.held(), (THERE, "b", False))
-        self.assertTrue(await self.sessions.claim(1, THERE, "b"))
+        self.assertTrue(await self.sessions.claim(1, GUEST, THERE, "b"))
 
     async def test_a_reservation_refreshed_by_its_own_owner_lives_on(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
@@ -175,57 +187,57 @@ class StoreContract:
 
     async def test_since_is_when_it_was_claimed(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
-        reserved = await self.sessions.session(1)
+        reserved = await self.record()
         await self.let_pass(10)
-        await self.sessions.claim(1, HERE, "a")
-        claimed = await self.sessions.session(1)
+        await self.sessions.claim(1, GUEST, HERE, "a")
+        claimed = await self.record()
         # On Redis the past is moved, not the clock.
         self.assertTrue(claimed.since >= reserved.since)
-        await self.sessions.claim(1, HERE, "a")
-        self.assertEqual(await self.sessions.session(1), claimed)
+        await self.sessions.claim(1, GUEST, HERE, "a")
+        self.assertEqual(await self.record(), claimed)
 
     async def test_claiming_again_changes_nothing(self):
         await self.live()
         await self.let_pass(10)
-        before = await self.sessions.session(1)
-        self.assertTrue(await self.sessions.claim(1, HERE, "a"))
-        self.assertEqual(await self.sessions.session(1), before)
+        before = await self.record()
+        self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "a"))
+        self.assertEqual(await self.record(), before)
 
     async def test_a_claim_without_record_makes_a_live_one(self):
-        self.assertTrue(await self.sessions.claim(1, HERE, "a"))
+        self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "a"))
         self.assertEqual(await self.held(), (HERE, "a", True))
 
     async def test_another_owner_claims_nothing(self):
         await self.live()
-        self.assertFalse(await self.sessions.claim(1, THERE, "b"))
+        self.assertFalse(await self.sessions.claim(1, GUEST, THERE, "b"))
         self.assertEqual(await self.held(), (HERE, "a", True))
 
     async def test_a_live_record_is_in_the_way(self):
         await self.live()
-        before = await self.sessions.session(1)
-        self.assertEqual(await self.sessions.reserve(1, THERE, "b", seconds=30), before)
-        self.assertEqual(await self.sessions.reserve(1, THERE, "b", "c", seconds=30, live=True), before)
-        self.assertEqual(await self.sessions.session(1), before)
+        before = await self.record()
+        self.assertEqual(await self.in_the_way(1, THERE, "b", seconds=30), [before])
+        self.assertEqual(await self.in_the_way(1, THERE, "b", expected={"c"}, seconds=30, live=True), [before])
+        self.assertEqual(await self.record(), before)
         await self.let_pass(100)
         self.assertEqual(await self.held(), (HERE, "a", True))
 
     async def test_a_live_record_known_to_be_dead_is_replaced(self):
         await self.live()
-        self.assertIsNone(await self.sessions.reserve(1, THERE, "b", "a", seconds=30))
+        self.assertFalse(await self.in_the_way(1, THERE, "b", expected={"a"}, seconds=30))
         self.assertEqual(await self.held(), (THERE, "b", False))
-        self.assertFalse(await self.sessions.claim(1, HERE, "a"))
+        self.assertFalse(await self.sessions.claim(1, GUEST, HERE, "a"))
         await self.let_pass(30)
         self.assertIsNone(await self.held())
 
     async def test_an_expected_owner_hinders_no_reservation(self):
-        self.assertIsNone(await self.sessions.reserve(1, HERE, "a", "x", seconds=30))
-        self.assertIsNone(await self.sessions.reserve(1, HERE, "b", "x", seconds=30))
+        self.assertFalse(await self.in_the_way(1, HERE, "a", expected={"x"}, seconds=30))
+        self.assertFalse(await self.in_the_way(1, HERE, "b", expected={"x"}, seconds=30))
         self.assertEqual(await self.held(), (HERE, "b", False))
 
     async def test_of_many_at_once_one_wins(self):
         owners = [f"owner-{number}" for number in range(50)]
         await gatherResults([self.sessions.reserve(1, HERE, owner, seconds=30) for owner in owners])
-        claimed = await gatherResults([self.sessions.claim(1, HERE, owner) for owner in owners])
+        claimed = await gatherResults([self.sessions.claim(1, GUEST, HERE, owner) for owner in owners])
         self.assertEqual(claimed.count(True), 1)
         self.assertEqual(await self.held(), (HERE, owners[claimed.index(True)], True))
 
@@ -234,8 +246,8 @@ class StoreContract:
         owners = [f"owner-{number}" for number in range(50)]
 
         async def log_in(owner):
-            in_the_way = await self.sessions.reserve(1, HERE, owner, "dead", seconds=30)
-            return in_the_way is None and await self.sessions.claim(1, HERE, owner)
+            in_the_way = await self.in_the_way(1, HERE, owner, expected={"dead"}, seconds=30)
+            return not in_the_way and await self.sessions.claim(1, GUEST, HERE, owner)
 
         done = await gatherResults([Deferred.fromCoroutine(log_in(owner)) for owner in owners])
         self.assertEqual(done.count(True), 1)
@@ -256,24 +268,24 @@ class StoreContract:
 
     async def test_a_late_release_touches_nothing(self):
         await self.live(owner="old")
-        await self.sessions.reserve(1, THERE, "new", "old", seconds=30)
+        await self.sessions.reserve(1, THERE, "new", expected={"old"}, seconds=30)
         self.assertFalse(await self.sessions.release(1, "old"))
         self.assertEqual(await self.held(), (THERE, "new", False))
-        await self.sessions.claim(1, THERE, "new")
+        await self.sessions.claim(1, GUEST, THERE, "new")
         self.assertFalse(await self.sessions.release(1, "old"))
         self.assertEqual(await self.held(), (THERE, "new", True))
-        self.assertIsNotNone(await self.sessions.end(1))  # so it was no end
+        self.assertTrue(await self.sessions.end(1))  # so it was no end
 
     async def test_end_removes_whoever_holds_it(self):
         await self.live()
-        record = await self.sessions.session(1)
-        self.assertEqual(await self.sessions.end(1), record)
+        record = await self.record()
+        self.assertEqual(await self.sessions.end(1), [record])
         self.assertIsNone(await self.held())
-        self.assertIsNone(await self.sessions.end(1))
+        self.assertEqual(await self.sessions.end(1), [])
 
     async def test_end_removes_a_reservation(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
-        self.assertEqual((await self.sessions.end(1)).owner, "a")
+        self.assertEqual((await self.sessions.end(1))[0].owner, "a")
         self.assertIsNone(await self.held())
 
     async def test_a_repeated_end_leaves_the_new_session(self):
@@ -293,7 +305,7 @@ class StoreContract:
         with self.assertRaises(RepeatedEnd):
             await self.sessions.end(1)
         self.assertEqual(await self.held(), (HERE, "new", False))
-        self.assertTrue(await self.sessions.claim(1, HERE, "new"))
+        self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "new"))
 
     async def test_an_end_after_a_release_is_a_repeated_one(self):
         await self.live(owner="old")
@@ -307,14 +319,14 @@ class StoreContract:
         await self.sessions.end(1)
         await self.live(owner="new")
         await self.let_pass(1.1)
-        self.assertEqual((await self.sessions.end(1)).owner, "new")
+        self.assertEqual((await self.sessions.end(1))[0].owner, "new")
 
     async def test_ends_long_after_each_other_are_no_repeated_ones(self):
         await self.live(owner="old")
         await self.sessions.end(1)
         await self.let_pass(3.1)
         await self.live(owner="new")
-        self.assertEqual((await self.sessions.end(1)).owner, "new")
+        self.assertEqual((await self.sessions.end(1))[0].owner, "new")
 
     async def test_the_last_end_counts(self):
         await self.live(owner="first")
@@ -330,7 +342,7 @@ class StoreContract:
         await self.live(1)
         await self.live(2)
         await self.sessions.end(1)
-        self.assertIsNotNone(await self.sessions.end(2))
+        self.assertTrue(await self.sessions.end(2))
 
     # Leases
 
@@ -376,8 +388,8 @@ class StoreContract:
 
     async def test_users_at_a_server_of_upstream(self):
         self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [])
-        self.assertIsNone(await self.sessions.reserve(7, JAVA, "a", seconds=30, live=True))
-        self.assertIsNone(await self.sessions.reserve(5, JAVA, "b", seconds=30, live=True))
+        self.assertFalse(await self.in_the_way(7, JAVA, "a", seconds=30, live=True))
+        self.assertFalse(await self.in_the_way(5, JAVA, "b", seconds=30, live=True))
         await self.live(6, Place(JAVA.server, "ours"))
         await self.sessions.reserve(8, JAVA, "c", seconds=30)
         self.assertEqual(sorted(await self.sessions.users_at(JAVA.server)), [5, 7])
@@ -390,12 +402,12 @@ class StoreContract:
             await self.sessions.reserve(user, JAVA, "a", seconds=30, live=True)
         await self.sessions.end(1)
         await self.sessions.release(2, "a")
-        await self.sessions.reserve(3, HERE, "b", "a", seconds=30)
+        await self.sessions.reserve(3, HERE, "b", expected={"a"}, seconds=30)
         self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [4])
 
     async def test_a_reservation_is_replaced_by_a_session_at_a_server_of_upstream(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
-        self.assertIsNone(await self.sessions.reserve(1, JAVA, "b", seconds=30, live=True))
+        self.assertFalse(await self.in_the_way(1, JAVA, "b", seconds=30, live=True))
         await self.let_pass(100)
         self.assertEqual(await self.held(), (JAVA, "b", True))
 

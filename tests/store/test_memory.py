@@ -4,12 +4,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cim.ecim import StoreUnavailable
+from cim.model import GUEST
 from cim.store.local_sessions import LocalSessions
 from cim.testing.store import MemoryStore
 from tests.store.contract import HERE, StoreContract
+from tests.store.devices_contract import DevicesContract
 
 
-class MemoryStoreTests(StoreContract, TestCase):
+class MemoryStoreTests(StoreContract, DevicesContract, TestCase):
     def setUp(self):
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -26,11 +28,11 @@ class AwayTests(SynchronousTestCase):
     def test_calls_fail_while_it_is_away(self):
         self.store.available = False
         self.failureResultOf(self.store.accounts.register("alice"), StoreUnavailable)
-        self.failureResultOf(self.store.sessions.claim(1, HERE, "a"), StoreUnavailable)
+        self.failureResultOf(self.store.sessions.claim(1, GUEST, HERE, "a"), StoreUnavailable)
         self.assertNotEqual(self.store.health(), "")
         self.store.available = True
         self.assertIsNone(self.successResultOf(self.store.accounts.named("alice")))
-        self.assertIsNone(self.successResultOf(self.store.sessions.session(1)))
+        self.assertEqual(self.successResultOf(self.store.sessions.sessions(1)), [])
 
     def test_its_return_is_told(self):
         told = []
@@ -49,12 +51,12 @@ class LocalSessionsTests(SynchronousTestCase):
         for user in range(1, 100):
             sessions.reserve(user, HERE, "a", seconds=30)
             sessions.reserve(user, HERE, "b", seconds=30)
-            sessions.claim(user, HERE, "b")
+            sessions.claim(user, GUEST, HERE, "b")
             sessions.end(user)
             sessions.reserve(user, HERE, "c", seconds=30)
             sessions.hold_lease(HERE, "route-1", 5)
         clock.advance(31)
-        sessions.session(0)
+        sessions.sessions(0)
         sessions.leased(HERE)
         kept = {name: value for name, value in vars(sessions).items() if isinstance(value, dict | list) and value}
         self.assertEqual(kept, {})
