@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
-PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "wire"}
+PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets", "wire"}
 LAYERS = {"registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite"}
 BASE = {"lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}

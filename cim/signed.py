@@ -1,0 +1,54 @@
+"""Signed claims: JSON Web Tokens with one algorithm, whatever a token says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from cim.ecim import Unauthorized
+
+_ALGORITHM = "HS256"
+#: Longer ones are none of ours, and are not looked at.
+MAX_LENGTH = 4096
+
+
+def sign(key: bytes, claims: Mapping[str, Any]) -> str:
+    """Return a token with these claims.
+
+    :param key: 32 bytes or more, of one purpose
+    """
+    return jwt.encode(dict(claims), key, algorithm=_ALGORITHM)
+
+
+def verify(key: bytes, text: str, now: float, audience: str | None = None, leeway: float = 0.0) -> dict[str, Any]:
+    """Return the claims of a token that this key signed and that has not expired; it has `sub`, `exp` and `jti`.
+
+    :param now: seconds since 1970
+    :param audience: whom the token must be for
+    :param leeway: seconds by which our clock may be ahead of its maker's
+    :raises Unauthorized: for anything else
+    """
+    if len(text) > MAX_LENGTH or not text.isascii():
+        raise Unauthorized()
+    required = ["sub", "exp", "jti"]
+    if audience is not None:
+        required.append("aud")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            text,
+            key,
+            algorithms=[_ALGORITHM],
+            audience=audience,
+            # Times are checked below, on the clock that was passed in.
+            options={"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+        )
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        raise Unauthorized() from None
+    expires = claims["exp"]
+    if type(expires) is not int:
+        raise Unauthorized()
+    if expires + leeway <= now:
+        raise Unauthorized("it has expired, please log in again")
+    return claims
