@@ -119,7 +119,7 @@ class ISessions(Interface):
 
 
 class IStore(Interface):
-    """Accounts and sessions in one place; a Service."""
+    """All that is stored, in one place; a Service."""
 
     accounts: IAccounts = Attribute("The accounts.")
     sessions: ISessions = Attribute("The sessions.")

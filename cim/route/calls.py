@@ -9,7 +9,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from cim.ecim import CallTimeout, LinkLost, RateLimited
 from cim.icim import ILink
-from cim.wire.link_pb2 import Deliver, End, Item, Outcome, Probe, Reserve
+from cim.model import GroupChange
+from cim.wire import link_pb2
+from cim.wire.link_pb2 import Deliver, End, FetchOffline, Item, Outcome, Probe, Reserve
 
 #: Upstream's terminal client gives a call 3 s.
 CALL_SECONDS = 2.0
@@ -56,6 +58,19 @@ class LinkCalls:
         """
         deliver.call = next(self._numbers)
         return self._ask(link, deliver.call, Item(deliver=deliver))
+
+    def group_change(self, link: ILink, change: GroupChange) -> Deferred[Outcome]:
+        """Tell a change of who is in a group; answered when the server's index has it."""
+        call = next(self._numbers)
+        told = link_pb2.GroupChange(
+            call=call, version=change.version, group=change.group, user=change.user, added=change.added
+        )
+        return self._ask(link, call, Item(group_change=told))
+
+    def fetch_offline(self, link: ILink, user: int) -> Deferred[Outcome]:
+        """Have a guest's backlog written to it; answered when it was."""
+        call = next(self._numbers)
+        return self._ask(link, call, Item(fetch_offline=FetchOffline(call=call, user=user)))
 
     def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
         if not link.send(item):

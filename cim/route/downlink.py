@@ -8,10 +8,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.icim import ILink, ILinkUser
+from cim.model import GUEST
 from cim.route.calls import LinkCalls
 from cim.route.leases import Leases
 from cim.route.presence import Presence
-from cim.wire.link_pb2 import Item
+from cim.wire.link_pb2 import Item, Outcome
 
 
 @implementer(ILinkUser)
@@ -23,7 +24,13 @@ class Downlink:
 
     _log = Logger()
 
-    def __init__(self, presence: Presence, leases: Leases, calls: LinkCalls, refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        presence: Presence,
+        leases: Leases,
+        calls: LinkCalls,
+        refused: Callable[[str], None],
+    ) -> None:
         self._presence = presence
         self._leases = leases
         self._calls = calls
@@ -56,7 +63,10 @@ class Downlink:
             return
         if kind == "opened":
             opened = item.opened
-            self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home)
+            device = opened.device or GUEST
+            self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home, device)
+            if opened.call:
+                link.send(Item(outcome=Outcome(call=opened.call)))
         elif kind == "closed":
             self._presence.closed(host, item.closed.session, item.closed.home)
         elif kind == "snapshot_begin":

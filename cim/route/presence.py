@@ -12,7 +12,7 @@ from typing import Protocol
 from attrs import define, field
 
 from cim.icim import ILink
-from cim.model import Account, Place
+from cim.model import GUEST, Account, Place
 
 
 @define(eq=False)
@@ -27,7 +27,12 @@ class Online:
     session: str
     owner: str
     home: bool
+    device: str
     host: Host
+
+    def is_at(self, link: ILink | None, session: str) -> bool:
+        """Whether it is the session of that name on that link: names are a server's own."""
+        return self.session == session and self.host.link is link
 
 
 @define(eq=False)
@@ -52,7 +57,10 @@ class PresenceObserver(Protocol):
         """A session is there, or was told again with another home."""
 
     def vanished(self, online: Online) -> None:
-        """A session was closed; not called for those of a server that died."""
+        """A session was closed."""
+
+    def died(self, online: Online) -> None:
+        """A session ended with its server; its record is void with the server's lease."""
 
 
 class Presence:
@@ -62,6 +70,8 @@ class Presence:
         self.hosts: dict[str, Host] = {}
         self.observers: list[PresenceObserver] = []
         self._by_user: dict[int, tuple[Online, ...]] = {}
+        #: How many of the sessions are guests'.
+        self.guests = 0
 
     def __len__(self) -> int:
         return len(self._by_user)
@@ -118,14 +128,15 @@ class Presence:
         for online in (unseen or {}).values():
             self.closed(host, online.session, online.home)
 
-    def opened(self, host: Host, user: int, name: str, session: str, owner: str, home: bool) -> None:
+    def opened(self, host: Host, user: int, name: str, session: str, owner: str, home: bool, device: str) -> None:
         """A session was opened, or told again."""
         if host.unseen is not None:
             host.unseen.pop(session, None)
         online = host.sessions.get(session)
         if online is None:
-            online = host.sessions[session] = Online(user, name, session, owner, home, host)
+            online = host.sessions[session] = Online(user, name, session, owner, home, device, host)
             self._by_user[user] = (*self._by_user.get(user, ()), online)
+            self.guests += device == GUEST
         else:
             online.home = home
         for observer in self.observers:
@@ -151,8 +162,11 @@ class Presence:
         sessions, host.sessions = host.sessions, {}
         for online in sessions.values():
             self._drop(online)
+            for observer in self.observers:
+                observer.died(online)
 
     def _drop(self, online: Online) -> None:
+        self.guests -= online.device == GUEST
         left = tuple(other for other in self._by_user.get(online.user, ()) if other is not online)
         if left:
             self._by_user[online.user] = left

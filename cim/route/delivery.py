@@ -1,0 +1,155 @@
+"""Who gets a message on which link (DESIGN.md sections 5 and 6): one frame a link, however many receive it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cim.ecim import Unavailable
+from cim.icim import IGroups, ILink
+from cim.route.calls import LinkCalls
+from cim.route.presence import Presence
+from cim.wire.link_pb2 import Deliver, Guest, Item, Outcome
+
+#: Groups of up to so many members are addressed by user, larger ones by group.
+BY_USER = 100
+KEPT_GROUPS = 10_000
+
+
+@frozen
+class Push:
+    """Something to be pushed, with everything but for whom.
+
+    :param conversation: with position and previous: of a message; empty for what is none
+    :param packet: for native sessions; empty when they get nothing
+    :param guest: for guests; None when they are shown nothing
+    :param origin: the link of the session that sent it
+    :param session: that session, which is not pushed to
+    """
+
+    conversation: str = ""
+    position: str = ""
+    previous: str = ""
+    packet: bytes = b""
+    guest: Guest | None = None
+    origin: ILink | None = None
+    session: str = ""
+
+    def over(
+        self, link: ILink, users: Iterable[int] = (), group: int = 0, everyone: bool = False, except_user: int = 0
+    ) -> Deliver:
+        """Return what to send over a link; a session's name means something on its own link alone."""
+        return Deliver(
+            users=users,
+            group=group,
+            everyone=everyone,
+            except_user=except_user,
+            except_session=self.session if link is self.origin else "",
+            conversation=self.conversation,
+            position=self.position,
+            previous=self.previous,
+            packet=self.packet,
+            guest=self.guest,
+        )
+
+
+class Delivery:
+    """Pushes to whom presence and groups say."""
+
+    _log = Logger()
+
+    def __init__(self, presence: Presence, groups: IGroups, calls: LinkCalls) -> None:
+        self._presence = presence
+        self._groups = groups
+        self._calls = calls
+        # Members of small groups by group, at a version; None for a large group.
+        self._members: OrderedDict[int, tuple[int, tuple[int, ...] | None]] = OrderedDict()
+        self._asked: dict[int, list[tuple[Push, int]]] = {}
+
+    def _by_link(self, push: Push, users: Iterable[int]) -> dict[ILink, list[int]]:
+        links: dict[ILink, list[int]] = {}
+        for user in users:
+            for online in self._presence.of(user):
+                link = online.host.link
+                if link is None or (push.session and online.is_at(push.origin, push.session)):
+                    continue
+                at = links.setdefault(link, [])
+                if not at or at[-1] != user:
+                    at.append(user)
+        return links
+
+    def to_users(self, push: Push, users: Iterable[int]) -> None:
+        """Push to the sessions of these users."""
+        for link, at in self._by_link(push, users).items():
+            link.send(Item(deliver=push.over(link, at)))
+
+    def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
+        """Push to the sessions of these users; each link's Outcome says to how many it was written."""
+        return [self._calls.deliver(link, push.over(link, at)) for link, at in self._by_link(push, users).items()]
+
+    def ask_everyone(self, push: Push, except_user: int = 0) -> list[tuple[ILink, Deferred[Outcome]]]:
+        """Push to everyone online."""
+        return [
+            (link, self._calls.deliver(link, push.over(link, everyone=True, except_user=except_user)))
+            for link in self._presence.links()
+        ]
+
+    def to_everyone(self, push: Push) -> None:
+        """Push to everyone online, without asking."""
+        for link in self._presence.links():
+            link.send(Item(deliver=push.over(link, everyone=True)))
+
+    def to_group(self, push: Push, group: int, version: int) -> None:
+        """Push to the members of a group.
+
+        :param version: of the group's members when the message was appended
+        """
+        waiting = self._asked.get(group)
+        if waiting is not None:
+            waiting.append((push, version))
+            return
+        known = self._members.get(group)
+        if known is None or known[0] < version:
+            self._asked[group] = [(push, version)]
+            reading = Deferred.fromCoroutine(self._read_members(group))
+            reading.addErrback(lambda failure: self._log.failure("a group's message was not pushed", failure))
+            return
+        self._push_group(push, group, known[1])
+
+    def _push_group(self, push: Push, group: int, members: tuple[int, ...] | None) -> None:
+        if members is not None:
+            self.to_users(push, members)
+            return
+        for link in self._presence.links():
+            link.send(Item(deliver=push.over(link, group=group)))
+
+    async def _read_members(self, group: int) -> None:
+        version = max(version for _, version in self._asked[group])
+        members: tuple[int, ...] | None
+        try:
+            found = await self._groups.members(group, limit=BY_USER + 1)
+            members = tuple(member.user for member in found) if len(found) <= BY_USER else None
+        except Unavailable:
+            # The servers' own index is the next best.
+            members = None
+        else:
+            self._members[group] = (version, members)
+            self._members.move_to_end(group)
+            if len(self._members) > KEPT_GROUPS:
+                self._members.popitem(last=False)
+        for push, _ in self._asked.pop(group):
+            self._push_group(push, group, members)
+
+    def small_group(self, group: int) -> tuple[int, ...] | None:
+        """Return the members of a small group, if they are at hand."""
+        known = self._members.get(group)
+        return known[1] if known is not None else None
+
+    def forget_group(self, group: int) -> None:
+        """Its members have changed."""
+        self._members.pop(group, None)

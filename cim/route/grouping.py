@@ -1,0 +1,147 @@
+"""Groups and their members, and how the servers' indexes keep up with them (DESIGN.md section 5).
+
+Every change is in the store's log. A route tells its servers what it changed at once, and looks into the log now and
+then for what others changed; a server that was away is told what it missed. Servers take a change by its version, so
+being told twice does no harm.
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cim.ecim import CIMError, Unavailable
+from cim.icim import IGroups, ILink
+from cim.model import GroupChange, Role
+from cim.route.calls import LinkCalls
+from cim.route.delivery import Delivery
+from cim.route.presence import Presence
+from cim.route.reading import Reading
+
+#: How often the log is looked into, seconds.
+LOOK_SECONDS = 2.0
+
+
+class Grouping(Service):
+    """Changes groups, and tells the servers."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        groups: IGroups,
+        presence: Presence,
+        calls: LinkCalls,
+        delivery: Delivery,
+        reading: Reading,
+        clock: IReactorTime,
+    ) -> None:
+        self._groups = groups
+        self._presence = presence
+        self._calls = calls
+        self._delivery = delivery
+        self._reading = reading
+        #: The version of the log up to which this route's servers were told; None until it was read first.
+        self._version: int | None = None
+        self._looking = False
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin to look into the log."""
+        super().startService()
+        self._loop.start(LOOK_SECONDS, now=True)
+
+    def stopService(self) -> None:
+        """End."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> None:
+        if self._looking:
+            return
+        self._looking = True
+        looking = Deferred.fromCoroutine(self._read_log())
+        looking.addErrback(lambda failure: self._log.failure("the log of group changes was not read", failure))
+
+    async def _read_log(self) -> None:
+        try:
+            changes, version, forgotten = await self._groups.changes(self._version or 0)
+            if self._version is not None:
+                if forgotten:
+                    self._tell(GroupChange(version, 0, 0, False))
+                for change in changes:
+                    self._tell(change)
+                if changes and changes[-1].version < version:
+                    version = changes[-1].version
+            self._version = version
+        except Unavailable:
+            pass
+        finally:
+            self._looking = False
+
+    def _tell(self, change: GroupChange) -> list[Deferred[bool]]:
+        self._delivery.forget_group(change.group)
+        self._reading.forget(change.group, change.user)
+        return [self._tell_one(link, change) for link in self._presence.links()]
+
+    def _tell_one(self, link: ILink, change: GroupChange) -> Deferred[bool]:
+        told = self._calls.group_change(link, change)
+        return told.addCallbacks(lambda _: True, lambda failure: failure.trap(CIMError) is None)
+
+    def seen(self, link: ILink, version: int) -> None:
+        """A server says up to where its index goes: tell it the rest."""
+        telling = Deferred.fromCoroutine(self._catch_up(link, version))
+        telling.addErrback(lambda failure: self._log.failure("a server's group index was not renewed", failure))
+
+    async def _catch_up(self, link: ILink, seen: int) -> None:
+        if not seen:
+            return
+        try:
+            while True:
+                changes, version, forgotten = await self._groups.changes(seen)
+                if forgotten:
+                    self._tell_one(link, GroupChange(version, 0, 0, False))
+                    return
+                for change in changes:
+                    self._tell_one(link, change)
+                if not changes or changes[-1].version >= version:
+                    return
+                seen = changes[-1].version
+        except Unavailable:
+            # Better an index that is read anew than one that lacks something.
+            self._tell_one(link, GroupChange(seen, 0, 0, False))
+
+    async def add(self, group: int, actor: int, user: int) -> bool:
+        """Make `user` a member; False when it was one. Errors as of IGroups.add."""
+        change = await self._groups.add(group, actor, user)
+        if change is None:
+            return False
+        for told in self._tell(change):
+            await told
+        return True
+
+    async def remove(self, group: int, actor: int, user: int) -> bool:
+        """End a membership, and return when the servers push nothing more to it, or did not answer in time."""
+        change = await self._groups.remove(group, actor, user)
+        if change is None:
+            return False
+        for told in self._tell(change):
+            await told
+        return True
+
+    async def create(self, owner: int, name: str, *, open: bool, history: bool) -> int:
+        """Make a group and return its id."""
+        group = await self._groups.create(owner, name, open=open, history=history)
+        # The owner's membership stands in the log like any other.
+        await self._read_log()
+        return group.id
+
+    async def set_role(self, group: int, actor: int, user: int, role: Role) -> None:
+        """Give a member a role."""
+        await self._groups.set_role(group, actor, user, role)
+        self._reading.forget(group, user)

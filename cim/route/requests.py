@@ -1,0 +1,199 @@
+"""What servers pass on from their clients (DESIGN.md section 6): each Request is answered by one Reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, Unavailable
+from cim.icim import IGroups, ILink, ISessions
+from cim.metrics import Metrics
+from cim.model import Account, Appended
+from cim.route.delivery import Delivery, Push
+from cim.route.presence import Presence
+from cim.route.reading import Reading
+from cim.route.receipts import Receipts
+from cim.route.sending import Outgoing, Poison, Sending
+from cim.route.watching import Watching
+from cim.wire import conversations, native
+from cim.wire.cim_pb2 import Packet, Typing
+from cim.wire.link_pb2 import BACKLOG, HEADS, Item, Open, OpenOutcome, Reply, Request
+
+
+class Requests:
+    """Serves the requests of servers."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        sending: Sending,
+        reading: Reading,
+        receipts: Receipts,
+        watching: Watching,
+        delivery: Delivery,
+        presence: Presence,
+        sessions: ISessions,
+        groups: IGroups,
+        metrics: Metrics,
+    ) -> None:
+        self._sending = sending
+        self._reading = reading
+        self._receipts = receipts
+        self._watching = watching
+        self._delivery = delivery
+        self._presence = presence
+        self._sessions = sessions
+        self._groups = groups
+        self._metrics = metrics
+        self._poison = Poison()
+        self._bodies: dict[str, Callable[[ILink, Request, Packet], None]] = {
+            "send": self._send,
+            "sync": self._sync,
+            "received": self._received,
+            "read": self._read,
+            "typing": self._typing,
+            "watch": self._watch,
+        }
+
+    def received(self, link: ILink, request: Request) -> None:
+        """Serve a Request."""
+        if request.purpose in (HEADS, BACKLOG):
+            self._later(link, request, self._heads(request))
+            return
+        try:
+            packet = native.parse_client_packet(request.packet)
+            serve = self._bodies.get(packet.WhichOneof("body") or "")
+            if serve is None:
+                raise BadFrame("a server passes on no such packet")
+            serve(link, request, packet)
+        except CIMError as error:
+            self._refuse(link, request, error)
+
+    def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
+        link.send(Item(reply=Reply(call=request.call, code=code, packets=packets)))
+
+    def _refuse(self, link: ILink, request: Request, error: BaseException | None, client_id: str = "") -> None:
+        error = error if error is not None else Unavailable()
+        packet = native.failure_packet(error, client_id, request.conversation)
+        self._answer(link, request, (packet,), native.failure_code(error))
+
+    def _later(self, link: ILink, request: Request, work: Coroutine[Deferred[Any], Any, list[bytes]]) -> None:
+        def failed(failure: Failure) -> None:
+            if not isinstance(failure.value, CIMError):
+                self._log.failure("a client's request failed", failure)
+                self._metrics.internal_errors += 1
+            self._refuse(link, request, failure.value)
+
+        Deferred.fromCoroutine(work).addCallbacks(lambda packets: self._answer(link, request, packets), failed)
+
+    def _send(self, link: ILink, request: Request, packet: Packet) -> None:
+        send = packet.send
+        client_id = send.client_id
+        try:
+            native.check_send(send)
+            conversation = native.conversation_of(packet, request.user)
+        except CIMError as error:
+            self._refuse(link, request, error, client_id)
+            return
+        poisoned = self._poison.check(link, request.session, conversation, client_id, request.again)
+        if poisoned is not None:
+            self._refuse(link, request, poisoned, client_id)
+            return
+
+        def done(result: Appended | CIMError) -> None:
+            if isinstance(result, Appended):
+                accepted = native.accepted_packet(
+                    client_id, conversation, result.position, result.sent_at, result.previous
+                )
+                self._answer(link, request, (accepted,))
+            else:
+                self._poison.note(link, request.session, conversation, client_id, result)
+                self._refuse(link, request, result, client_id)
+
+        author = Account(request.user, request.name)
+        self._sending.submit(Outgoing(author, send, conversation, done, link, request.session))
+
+    def _sync(self, link: ILink, request: Request, packet: Packet) -> None:
+        self._later(link, request, self._page(request, packet))
+
+    async def _page(self, request: Request, packet: Packet) -> list[bytes]:
+        sync = packet.sync
+        if not sync.conversation:
+            return [await self._reading.news(request.user, request.device, sync.after)]
+        return await self._reading.packets(request.user, sync.conversation, sync.after, sync.before, sync.limit)
+
+    async def _heads(self, request: Request) -> list[bytes]:
+        if not request.since.isascii() or (request.since and not request.since.isdigit()):
+            raise InvalidField("since", "must be an `as_of` of a Welcome")
+        since = int(request.since[:16] or 0)
+        return [await self._reading.welcome(request.user, request.device, request.after, since)]
+
+    def _received(self, link: ILink, request: Request, packet: Packet) -> None:
+        said = packet.received
+        conversations.parse(said.conversation)
+        self._receipts.note(request.user, request.device, said.conversation, said.position)
+        self._answer(link, request)
+
+    def _read(self, link: ILink, request: Request, packet: Packet) -> None:
+        said = packet.read
+        conversations.parse(said.conversation)
+        self._receipts.note(request.user, None, said.conversation, said.position, link, request.session)
+        self._answer(link, request)
+
+    def _typing(self, link: ILink, request: Request, packet: Packet) -> None:
+        typing = packet.typing
+        conversation = native.conversation_of(packet, request.user)
+        if conversation == conversations.EVERYONE:
+            raise Forbidden("nobody is told of typing to everyone")
+        if typing.user:
+            told = Typing(user=typing.user, who=request.user)
+            self._push_typing(link, request, told, (typing.user,))
+        else:
+            # A hint, for small groups whose members are at hand; it is not worth a look-up.
+            members = self._delivery.small_group(typing.group)
+            if members is not None and request.user in members:
+                self._push_typing(link, request, Typing(group=typing.group, who=request.user), members)
+        self._answer(link, request)
+
+    def _push_typing(self, link: ILink, request: Request, typing: Typing, users: Sequence[int]) -> None:
+        push = Push(packet=native.packet(typing=typing), origin=link, session=request.session)
+        self._delivery.to_users(push, users)
+
+    def _watch(self, link: ILink, request: Request, packet: Packet) -> None:
+        self._answer(link, request, self._watching.watch(link, request.session, packet.watch.users))
+
+    def opened(self, link: ILink, opening: Open) -> None:
+        """Claim a native session's record, and tell the server its groups."""
+        Deferred.fromCoroutine(self._open(link, opening)).addErrback(self._open_failed, link, opening)
+
+    async def _open(self, link: ILink, opening: Open) -> None:
+        claimed = await self._sessions.claim(opening.user, opening.device, link.peer.place, opening.owner)
+        outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
+        if claimed:
+            # The version first: what changes in between is told again.
+            _, version, _ = await self._groups.changes(1 << 62, limit=1)
+            memberships = await self._groups.groups_of(opening.user)
+            outcome.groups.extend(member.group for member in memberships)
+            outcome.version = version
+        link.send(Item(open_outcome=outcome))
+
+    def _open_failed(self, failure: Failure, link: ILink, opening: Open) -> None:
+        if not isinstance(failure.value, CIMError):
+            self._log.failure("a session could not be opened", failure)
+            self._metrics.internal_errors += 1
+        link.send(Item(open_outcome=OpenOutcome(call=opening.call, code="unavailable")))
+
+    def session_closed(self, link: ILink, session: str) -> None:
+        """Forget what was kept of a session."""
+        self._poison.forget(link, session)
+        self._watching.forget(link, session)
+
+    def link_down(self, link: ILink) -> None:
+        """Forget what was kept of a link's sessions."""
+        self._poison.forget_link(link)
+        self._watching.forget_link(link)
