@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.application import strports
 from twisted.application.service import IService
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
@@ -26,7 +25,7 @@ from cim.registry.choose import registry_from
 from cim.root import DaemonRoot
 from cim.route.service import CatchingUp, Route
 from cim.route.upstream_api import UpstreamAPI
-from cim.runtime import Exit
+from cim.runtime import Exit, listening, one_line_errors
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
@@ -114,9 +113,10 @@ def add_route(
     metrics.gauge("records_waiting", "Session records to be written.", lambda: len(route.recorder))
     metrics.gauge("calls_waiting", "Questions to servers without an answer yet.", lambda: len(route.calls))
     root.add(CatchingUp(route))
-    root.add(HTTPService(strports.service(options["http"], site, reactor=reactor), site, reactor), stop_timeout=6.0)
+    root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor), stop_timeout=6.0)
 
 
+@one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the route as a service; nothing happens before it is started."""
     if reactor is None:
@@ -162,7 +162,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(route.recorder)
     root.add(route.leases)
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
-    root.add(strports.service(options["link"], acceptor, reactor=reactor))
+    root.add(listening("link", options["link"], acceptor, reactor))
     root.add(Stopping("calls to upstream's servers", calls.close))
     check = internal_check(options)
     add_route(root, route, operations(route.health, metrics, check), options, check, metrics, reactor)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application import strports
 from twisted.application.service import IService
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.usage import UsageError
@@ -25,7 +24,7 @@ from cim.metrics import Metrics
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.choose import registry_from
 from cim.root import DaemonRoot
-from cim.runtime import Exit
+from cim.runtime import Exit, listening, one_line_errors
 from cim.server.gateway import Limits
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
@@ -85,11 +84,12 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     root.add(links, stop_timeout=5.0)
     root.add(server.wheel)
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
-    root.add(strports.service(options["listen"], server.gateway, reactor=reactor))
+    root.add(listening("listen", options["listen"], server.gateway, reactor))
     value = NodeData(cim.__version__, server.own.incarnation).encode()
     root.add(Announcing(server.registry, SERVERS, server.own.name, value))
 
 
+@one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the server as a service; nothing happens before it is started."""
     if reactor is None:
@@ -135,6 +135,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     )
     site = http_site(resource, reactor, metrics)
     root.add(IService(registry))
-    root.add(HTTPService(strports.service(options["http"], site, reactor=reactor), site, reactor))
+    root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor))
     add_server(root, server, links, options, metrics, reactor)
     return root

@@ -23,7 +23,7 @@ from cim.registry.memory import MemoryRegistry
 from cim.root import DaemonRoot
 from cim.route.service import Route
 from cim.route.tap import add_route, internal_check, selection
-from cim.runtime import Exit
+from cim.runtime import Exit, one_line_errors
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
 from cim.server.tap import add_server, limits_of
@@ -98,6 +98,7 @@ def _welcome(options: Options, server: ServerAddress) -> list[str]:
     ]
 
 
+@one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the suite as a service; only its data directory and the secret in it are made before it is started."""
     if reactor is None:
