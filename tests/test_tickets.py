@@ -6,6 +6,7 @@ import base64
 import json
 
 import jwt
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.ecim import Unauthorized
