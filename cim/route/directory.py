@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -22,6 +22,8 @@ class Directory:
         #: Our own by name, and upstream's.
         self.ours: dict[str, NodeData] = {}
         self.upstream: set[str] = set()
+        #: Called with each server of upstream that is listed no more.
+        self.on_upstream_gone: list[Callable[[str], None]] = []
         self._heard = False
         self._waiting: list[Deferred[None]] = []
         self._given_up = False
@@ -43,10 +45,14 @@ class Directory:
                 ours[name] = data
         if ours.keys() != self.ours.keys() or upstream != self.upstream:
             self._log.info("servers: {ours}; of upstream: {upstream}", ours=sorted(ours), upstream=sorted(upstream))
+        gone = self.upstream - upstream
         self.ours = ours
         self.upstream = upstream
         self._heard = True
         self.changed()
+        for server in sorted(gone):
+            for listener in self.on_upstream_gone:
+                listener(server)
 
     def linked(self, name: str) -> Host | None:
         """Return one of our servers that is listed and linked, or None."""

@@ -20,7 +20,7 @@ from cim.route.login import Logins
 from cim.route.messages import Messages
 from cim.route.presence import Presence
 from cim.route.recorder import SessionRecorder
-from cim.route.upstream_servers import Post, UpstreamServers
+from cim.route.upstream_servers import Post, UpstreamServers, UpstreamSessions
 
 #: How long a route that just started waits for the servers' snapshots before it answers with what it knows.
 CATCH_UP_SECONDS = 3.0
@@ -70,9 +70,11 @@ class Route:
         self.messages = Messages(
             self.accounts, store.sessions, self.presence, self.directory, self.calls, upstream, metrics
         )
+        upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         store.on_reconnect(self.leases.renew)
         store.on_reconnect(self.recorder.rewrite)
+        store.on_reconnect(upstream_sessions.forget)
 
     def health(self) -> Health:
         """Return how the route's parts are."""

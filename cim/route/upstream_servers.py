@@ -10,9 +10,12 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import ClientFactory
 from twisted.internet.protocol import Protocol as ConnectionProtocol
+from twisted.logger import Logger
 
-from cim.ecim import CIMError
-from cim.model import ServerAddress
+from cim.ecim import CIMError, Unavailable, Unreachable, UserOffline
+from cim.icim import ISessions
+from cim.model import Place, ServerAddress
+from cim.route.directory import Directory
 
 PROBE_SECONDS = 1
 
@@ -56,6 +59,7 @@ class UpstreamServers:
     ) -> None:
         """Have a message pushed there.
 
+        :raises UserOffline: the server is not there, so nobody is connected to it
         :raises CIMError: when the call failed; upstream's server says "done" also when it has no such user
         """
         address = ServerAddress.parse(server)
@@ -72,6 +76,47 @@ class UpstreamServers:
             body["batchMsg"] = list(texts)
         else:
             body["msg"] = texts[0]
-        envelope = await self._post(f"http://{address.host}:{address.http_port}/sendMsg", body)
+        try:
+            envelope = await self._post(f"http://{address.host}:{address.http_port}/sendMsg", body)
+        except Unreachable:
+            raise UserOffline() from None
         if envelope.code != "9000":
             raise CIMError(envelope.message)
+
+
+class UpstreamSessions:
+    """Removes the sessions of upstream's servers that are listed no more.
+
+    Such a server says nothing when it dies, and may come back under its name without them.
+    """
+
+    _log = Logger()
+
+    def __init__(self, sessions: ISessions, directory: Directory) -> None:
+        self._sessions = sessions
+        self._directory = directory
+        self._gone: set[str] = set()
+        directory.on_upstream_gone.append(self._server_gone)
+
+    def _server_gone(self, server: str) -> None:
+        self._gone.add(server)
+        self.forget()
+
+    def forget(self) -> None:
+        """Remove what is left of those that went: when one goes, and when the store came back."""
+        for server in sorted(self._gone):
+            forgetting = Deferred.fromCoroutine(self._forget(server))
+            # The store says for itself that it is away, and when it is back this is done again.
+            forgetting.addErrback(lambda failure: failure.trap(Unavailable) and None)
+            forgetting.addErrback(lambda failure: self._log.failure("sessions were not forgotten", failure))
+
+    async def _forget(self, server: str) -> None:
+        for user in await self._sessions.users_at(server):
+            for record in await self._sessions.sessions(user):
+                if server in self._directory.upstream:
+                    # Back already: who is there now may have come anew.
+                    self._gone.discard(server)
+                    return
+                if record.place == Place(server):
+                    await self._sessions.release(user, record.owner)
+        self._gone.discard(server)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from cim.icim import IAnnouncement, IServerSelection
 from cim.link.memory import MemoryLink, connect
@@ -99,7 +99,8 @@ class Cluster:
     def __init__(
         self, servers: int = 1, routes: int = 1, selection: IServerSelection | None = None, limits: Limits | None = None
     ) -> None:
-        self.clock = Clock()
+        # Its sockets are those that probe upstream's servers.
+        self.clock = MemoryReactorClock()
         # Far from 0, where a clock's first reading would look like "never".
         self.clock.advance(1_700_000_000)
         self.store = MemoryStore(self.clock)
@@ -110,6 +111,8 @@ class Cluster:
         self.routes: list[Route] = []
         self.metrics = Metrics("test")
         self.posted: list[tuple[str, Any]] = []
+        #: Gives the answer to what is posted; none comes until it is replaced.
+        self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
         self.limits = limits if limits is not None else Limits()
         self._selection = selection if selection is not None else RoundRobin()
         self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
@@ -172,7 +175,7 @@ class Cluster:
 
     def _post(self, url: str, obj: Any) -> Deferred[Any]:
         self.posted.append((url, obj))
-        return Deferred()
+        return self.answer(url, obj)
 
     def link(self, server: Server, route: Route) -> None:
         """Link a server and a route."""

@@ -1,0 +1,250 @@
+"""HTTP exchanges of upstream's Java clients and routes, to the byte (UPSTREAM.md sections 2, 3 and 6.1)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.model import Account
+from cim.route.upstream_api import UpstreamAPI
+from cim.server.http_api import ServerAPI
+from cim.testing.cluster import ClientTransport, Cluster
+from cim.web.serving import UpstreamResource
+from cim.web.site import BoundedSite
+from cim.wire.guests import Generation
+
+SUCCESS = '{"code":"9000","message":"Success","reqNo":null,"dataBody":null}'
+OFFLINE_FRAME = (
+    "5810abcc91dbfd2c180322110a0a73656e64557365724964120331303022140a0c73656e64557365724e616d6512046c697369221e0a0d"
+    "72656365697665557365724964120d313534353537343034393332332a01612a0162"
+)
+#: A frame of the batch ["a", "b"] that is pushed live: the same but for the command.
+BATCH_FRAME = OFFLINE_FRAME.replace("10abcc91dbfd2c1803", "10abcc91dbfd2c1801")
+MESSAGE_FRAME = (
+    "590a0568656c6c6f10abcc91dbfd2c180122110a0a73656e64557365724964120331303022140a0c73656e64557365724e616d6512046c"
+    "697369221e0a0d72656365697665557365724964120d31353435353734303439333233"
+)
+
+
+def okhttp(path, body=None):
+    """A request as OkHttp writes it."""
+    lines = []
+    if body is not None:
+        body = body.encode()
+        lines = [f"POST {path} HTTP/1.1", "Content-Type: application/json; charset=utf-8"]
+        lines.append(f"Content-Length: {len(body)}")
+    else:
+        lines = [f"GET {path} HTTP/1.1"]
+    lines += ["Host: 127.0.0.1:8083", "Connection: Keep-Alive", "Accept-Encoding: gzip", "User-Agent: okhttp/4.9.2"]
+    return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+
+
+class Connection:
+    """A kept-alive connection to an API, without sockets."""
+
+    def __init__(self, cluster, api):
+        self.cluster = cluster
+        self.site = BoundedSite(UpstreamResource(api), cluster.clock)
+        self.transport = ClientTransport()
+        self.channel = self.site.buildProtocol(None)
+        self.channel.makeConnection(self.transport)
+
+    def ask(self, path, body=None):
+        """Return the status line, the headers and the body of the answer."""
+        self.channel.dataReceived(okhttp(path, body))
+        self.cluster.turn()
+        data = self.transport.value()
+        self.transport.clear()
+        head, _, body = data.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        assert int(headers["content-length"]) == len(body)
+        return status, headers, body.decode()
+
+
+class ExchangeCase(SynchronousTestCase):
+    """A cluster, its route's API, and accounts of known ids."""
+
+    def setUp(self):
+        self.cluster = Cluster()
+        self.route = self.cluster.routes[0]
+        self.zs = Account(1, "zs")
+        self.ls = Account(2, "李四😀")
+        for account in (self.zs, self.ls):
+            self.route.accounts.keep(account)
+        self.connection = Connection(
+            self.cluster, UpstreamAPI(self.route, self.cluster.store.accounts, self.cluster.metrics)
+        )
+        self.addCleanup(self.leave)
+
+    def leave(self):
+        self.assertFalse(self.connection.transport.disconnecting)
+
+    def ask(self, path, body=None):
+        status, _, answer = self.connection.ask(path, body)
+        self.assertEqual(status, "HTTP/1.1 200 OK")
+        return answer
+
+
+class RouteTests(ExchangeCase):
+    """What the SDK asks of a route, and what it is answered."""
+
+    def test_register(self):
+        answer = self.ask("/registerAccount", '{"userName":"王五"}')
+        account = self.successResultOf(self.cluster.store.accounts.named("王五"))
+        self.assertEqual(
+            answer,
+            '{"code":"9000","message":"Success","reqNo":null,"dataBody":'
+            f'{{"userId":{account.id},"userName":"王五"}}}}',
+        )
+        self.assertEqual(self.ask("/registerAccount", '{"userName":"王五"}'), answer)
+
+    def test_login(self):
+        answer = self.ask("/login", '{"userName":"zs","userId":1}')
+        self.assertEqual(
+            answer,
+            '{"code":"9000","message":"Success","reqNo":null,'
+            '"dataBody":{"ip":"127.0.0.1","cimServerPort":11211,"httpPort":8081}}',
+        )
+
+    def test_login_of_nobody_and_under_another_name(self):
+        wrong = (
+            '{"code":"9100","message":"The User information you have used is incorrect!","reqNo":null,"dataBody":null}'
+        )
+        self.assertEqual(self.ask("/login", '{"userName":"zs","userId":77}'), wrong)
+        self.assertEqual(self.ask("/login", '{"userName":"ls","userId":1}'), wrong)
+
+    def test_a_second_login(self):
+        self.cluster.log_in(self.zs)
+        self.assertEqual(
+            self.ask("/login", '{"userName":"zs","userId":1}'),
+            '{"code":"5000","message":"Repeat login, log out an account please!","reqNo":null,"dataBody":null}',
+        )
+
+    def test_login_without_a_server(self):
+        self.cluster.kill(self.cluster.servers[0])
+        self.assertEqual(
+            self.ask("/login", '{"userName":"zs","userId":1}'),
+            '{"code":"7100","message":"cim server is not available, please try again later!",'
+            '"reqNo":null,"dataBody":null}',
+        )
+
+    def test_private(self):
+        client = self.cluster.log_in(self.ls)
+        self.assertEqual(self.ask("/p2pRoute", '{"msg":"你好 👋","receiveUserId":2,"userId":1}'), SUCCESS)
+        (frame,) = client.frames()
+        self.assertEqual((frame.text, frame.user_id), ("你好 👋", 2))
+        self.assertEqual(dict(frame.properties), {"sendUserId": "1", "sendUserName": "zs", "receiveUserId": "2"})
+
+    def test_batch(self):
+        client = self.cluster.log_in(self.ls)
+        self.assertEqual(self.ask("/p2pRoute", '{"receiveUserId":2,"batchMsg":["a","b","c"],"userId":1}'), SUCCESS)
+        (frame,) = client.frames()
+        self.assertEqual((frame.text, list(frame.batch)), ("", ["a", "b", "c"]))
+
+    def test_private_to_someone_offline(self):
+        self.assertEqual(
+            self.ask("/p2pRoute", '{"msg":"x","receiveUserId":2,"userId":1}'),
+            '{"code":"7000","message":"You selected user is offline!, please try again later!",'
+            '"reqNo":null,"dataBody":null}',
+        )
+
+    def test_group(self):
+        sender, other = self.cluster.log_in(self.zs), self.cluster.log_in(self.ls)
+        self.assertEqual(self.ask("/groupRoute", '{"msg":"hello","userId":1}'), SUCCESS)
+        self.assertEqual((sender.texts(), other.texts()), ([], ["hello"]))
+
+    def test_who_is_online_by_both_generations(self):
+        nobody = '{"code":"9000","message":"Success","reqNo":null,"dataBody":[]}'
+        somebody = (
+            '{"code":"9000","message":"Success","reqNo":null,'
+            '"dataBody":[{"userId":1,"userName":"zs"},{"userId":2,"userName":"李四😀"}]}'
+        )
+        self.assertEqual((self.ask("/onlineUser"), self.ask("/onlineUser", "{}")), (nobody, nobody))
+        self.cluster.log_in(self.ls)
+        self.cluster.log_in(self.zs, generation=Generation.W1)
+        self.assertEqual((self.ask("/onlineUser"), self.ask("/onlineUser", "{}")), (somebody, somebody))
+
+    def test_log_out_by_the_client_and_by_a_server(self):
+        for message in ('"offLine"', '"zs"'):
+            client = self.cluster.log_in(self.zs)
+            self.cluster.pass_seconds(2)
+            self.assertEqual(self.ask("/offLine", f'{{"msg":{message},"userId":1}}'), SUCCESS)
+            self.assertTrue(client.closed)
+            self.cluster.pass_seconds(4)
+        self.assertEqual(self.ask("/offLine", '{"userId":999}'), SUCCESS)
+
+    def test_fetch_offline(self):
+        self.cluster.log_in(self.zs)
+        self.assertEqual(self.ask("/fetchOfflineMsgs", '{"receiveUserId":1}'), SUCCESS)
+
+    def test_a_doubled_slash(self):
+        answer = self.ask("//login", '{"userName":"zs","userId":1}')
+        self.assertIn('"code":"9000"', answer)
+        self.assertEqual(self.ask("//offLine", '{"msg":"zs","userId":1}'), SUCCESS)
+
+    def test_unknown_fields_and_digits_in_texts(self):
+        body = '{"reqNo":"a","timeStamp":5,"nonsense":{},"userName":"zs","userId":"1"}'
+        self.assertIn('"code":"9000"', self.ask("/login", body))
+
+    def test_headers_that_okhttp_reads(self):
+        status, headers, body = self.connection.ask("/groupRoute", '{"msg":"hello","userId":1}')
+        self.assertEqual(
+            (status, headers["content-type"], headers.get("content-encoding")),
+            ("HTTP/1.1 200 OK", "application/json", None),
+        )
+        self.assertEqual(body, SUCCESS)
+
+    def test_a_message_that_begins_with_a_null_character(self):
+        client = self.cluster.log_in(self.ls)
+        self.assertEqual(
+            self.ask("/p2pRoute", r'{"msg":"\u0000\"\\\n\ud83d\ude00","receiveUserId":2,"userId":1}'), SUCCESS
+        )
+        self.assertEqual(client.texts(), ['\0"\\\n😀'])
+
+
+class ServerTests(SynchronousTestCase):
+    """What upstream's routes ask of a server."""
+
+    def setUp(self):
+        self.cluster = Cluster()
+        self.zhangsan = Account(1545574049323, "zhangsan")
+        self.cluster.routes[0].accounts.keep(self.zhangsan)
+        server = self.cluster.servers[0]
+        self.connection = Connection(self.cluster, ServerAPI(server.sessions, self.cluster.metrics, 65536))
+        self.done = '{"code":"9000","message":"Success","reqNo":null,"dataBody":{"msg":"OK"}}'
+
+    def send(self, body):
+        status, _, answer = self.connection.ask("/sendMsg", body)
+        self.assertEqual(status, "HTTP/1.1 200 OK")
+        return answer
+
+    def test_what_upstream_s_route_sends(self):
+        client = self.cluster.log_in(self.zhangsan)
+        who = (
+            '"properties":{"sendUserId":"100","sendUserName":"lisi","receiveUserId":"1545574049323"},'
+            '"userId":1545574049323'
+        )
+        for body, frame in (
+            (f'{{"cmd":"MESSAGE","msg":"hello",{who}}}', MESSAGE_FRAME),
+            (f'{{"batchMsg":["a","b"],"cmd":"MESSAGE",{who}}}', BATCH_FRAME),
+            (f'{{"batchMsg":["a","b"],"cmd":"OFFLINE",{who}}}', OFFLINE_FRAME),
+            (f'{{"batchMsg":["a","b"],"cmd":3,{who}}}', OFFLINE_FRAME),
+            (f'{{"batchMsg":[],"cmd":"MESSAGE","msg":"hello",{who}}}', MESSAGE_FRAME),
+        ):
+            self.assertEqual(self.send(body), self.done)
+            self.assertEqual(client.transport.value().hex(), frame)
+            client.transport.clear()
+
+    def test_what_the_first_generation_s_route_sends(self):
+        client = self.cluster.log_in(self.zhangsan)
+        self.assertEqual(self.send('{"msg":"lisi:hello","userId":1545574049323}'), self.done)
+        (frame,) = client.frames()
+        # The SDK parses this property of every frame as a number.
+        self.assertEqual((frame.text, frame.properties["receiveUserId"]), ("lisi:hello", "1545574049323"))
+
+    def test_nobody_is_there(self):
+        self.assertEqual(
+            self.send('{"cmd":"MESSAGE","msg":"hello","userId":5}'),
+            '{"code":"7000","message":"You selected user is offline!, please try again later!",'
+            '"reqNo":null,"dataBody":null}',
+        )
