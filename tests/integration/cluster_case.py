@@ -27,6 +27,7 @@ class User:
     """A guest who talks to the cluster itself, so that a test sees every answer.
 
     :ivar texts: what was received, over all connections
+    :ivar server: the node of the server of the last connection
     """
 
     def __init__(self, case, name):
@@ -35,6 +36,7 @@ class User:
         self.id = 0
         self.texts = []
         self.connection = None
+        self.server = ""
 
     async def register(self, url):
         """Make the account."""
@@ -53,6 +55,7 @@ class User:
         self.case.addCleanup(connection.transport.abortConnection)
         await connection.live
         self.connection = connection
+        self.server = f"{place['ip']}:{place['cimServerPort']}:{place['httpPort']}"
 
     async def log_in(self, url, **options):
         """Do all of it and return the answer of /login."""
@@ -226,7 +229,16 @@ class ClusterCase(TestCase):
         users = [User(self, name) for name in names]
         for user in users:
             await user.log_in(url)
+        await self.known_to_all_routes(*users)
         return users
+
+    async def known_to_all_routes(self, *users):
+        """Wait until every route that runs has heard of them: a session is live a moment before that."""
+        routes = [process for process in self.processes if process.name.startswith("route") and process.pid]
+        names = {user.name for user in users}
+        await self.until(
+            lambda: self.online(*routes), lambda seen: all(names <= {*online} for online in seen), f"{names} are known"
+        )
 
     async def everyone_hears(self, sender, receivers, urls, text):
         """Send a private message to each through each route and wait until all arrived, each once."""
