@@ -1,0 +1,76 @@
+"""Options of the route, and the ways to pick a server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.model import Candidate
+from cim.route.tap import Options, selection
+
+PLUGIN = """
+from zope.interface import implementer
+from twisted.plugin import IPlugin
+from cim.icim import IServerSelection
+
+@implementer(IPlugin, IServerSelection)
+class Last:
+    name = "last-of-all"
+
+    def select(self, candidates, user):
+        return candidates[-1]
+
+last = Last()
+"""
+
+
+class SelectionTests(SynchronousTestCase):
+    """--select."""
+
+    def test_built_in(self):
+        candidates = [Candidate("a", 3), Candidate("b", 1), Candidate("c", 2)]
+        for name in ("round-robin", "random", "consistent-hash", "least-loaded"):
+            self.assertIn(selection(name).select(candidates, 1), candidates)
+        self.assertEqual(selection("least-loaded").select(candidates, 1).server, "b")
+
+    def test_unknown(self):
+        error = self.assertRaises(UsageError, selection, "nonsense")
+        self.assertIn("round-robin", str(error))
+
+    def test_a_plugin_of_somebody_else(self):
+        folder = Path(self.mktemp())
+        plugins = folder / "twisted" / "plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "last_of_all.py").write_text(PLUGIN)
+        import twisted.plugins
+
+        twisted.plugins.__path__.insert(0, str(plugins))
+        self.addCleanup(twisted.plugins.__path__.remove, str(plugins))
+        self.addCleanup(sys.modules.pop, "twisted.plugins.last_of_all", None)
+        picked = selection("last-of-all").select([Candidate("a"), Candidate("b")], 1)
+        self.assertEqual(picked.server, "b")
+
+
+class OptionsTests(SynchronousTestCase):
+    """What depends on several options."""
+
+    def parse(self, *arguments):
+        options = Options({})
+        options.parseOptions(arguments)
+        return options
+
+    def test_links_beyond_loopback_need_a_secret(self):
+        error = self.assertRaises(UsageError, self.parse, "--link", "tcp:8084")
+        self.assertIn("--secret-file", str(error))
+        self.parse("--link", "tcp:8084:interface=127.0.0.1")
+        self.parse("--link", "tcp:8084", "--secret-file", "/etc/cim/secret")
+
+    def test_advertise(self):
+        self.parse("--advertise", "10.0.0.1")
+        self.parse("--advertise", "10.0.0.1:80:90", "--http", "systemd:domain=INET:name=http")
+        for wrong in ("", "0.0.0.0", "a:1", "a:1:2:3", "a:0:1", "a:b:c"):
+            self.assertRaises(UsageError, self.parse, "--advertise", wrong)
+        self.assertRaises(UsageError, self.parse, "--http", "tcp:0")
