@@ -1,0 +1,161 @@
+"""The HTTP request that becomes a WebSocket (RFC 6455 section 4.2), and the answers to one that does not.
+
+h11, which is wsproto's HTTP too, reads the request. wsproto's own handshake is not used: whatever is wrong, it says
+400, and it looks at neither the path nor the origin.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
+
+import h11
+from attrs import frozen
+from wsproto.utilities import generate_accept_token
+
+PATH = b"/v1/socket"
+PROTOBUF = "cim.v1.protobuf"
+JSON = "cim.v1.json"
+SUBPROTOCOLS = (PROTOBUF, JSON)
+#: Bytes of the request line and all headers.
+MAX_REQUEST = 16 * 1024
+ANY_ORIGIN = "*"
+
+
+@frozen
+class Accepted:
+    """The connection is a WebSocket from now on.
+
+    :param answer: what to write
+    :param rest: what came behind the request
+    """
+
+    answer: bytes
+    subprotocol: str
+    rest: bytes
+
+
+class Refused(Exception):
+    """The request is not one for a WebSocket of ours.
+
+    :ivar answer: what to write before the connection is closed
+    :ivar kind: the short name under which it is counted
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str, *headers: tuple[str, str], kind: str = "no-websocket") -> None:
+        super().__init__(reason)
+        self.kind = kind
+        body = f"{reason}\n".encode()
+        lines = [
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
+        self.answer = "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def normal_origin(text: str) -> str:
+    """Return an origin as browsers write it: `https://chat.example.com`, with the port where it is not the usual one.
+
+    `*` is any.
+
+    :raises ValueError: says what is wrong
+    """
+    origin = text.strip().rstrip("/").lower()
+    scheme, found, host = origin.partition("://")
+    if origin == ANY_ORIGIN or origin == "null":
+        return origin
+    if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
+        raise ValueError(f"must be * or like https://chat.example.com, is {text[:80]!r}")
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    return origin.removesuffix(usual) if usual else origin
+
+
+class Upgrade:
+    """Reads one request; holds at most `MAX_REQUEST` bytes and one piece of what came.
+
+    :param origins: pages of these may connect; a request without Origin is not a browser's and may, too
+    """
+
+    def __init__(self, origins: Collection[str]) -> None:
+        self._origins = origins
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
+
+    def feed(self, data: bytes) -> Accepted | None:
+        """Take bytes; return the acceptance when the request is complete.
+
+        :raises Refused: with what to answer
+        """
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            # What h11 says of it may hold the client's bytes.
+            raise Refused(HTTPStatus(error.error_status_hint), "not a request that can be read")
+        if event is h11.NEED_DATA:
+            return None
+        if not isinstance(event, h11.Request):
+            raise Refused(HTTPStatus.BAD_REQUEST, "not a request that can be read")
+        return self._accept(event)
+
+    def _accept(self, request: h11.Request) -> Accepted:
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in request.headers:
+            headers.setdefault(bytes(name), []).append(bytes(value))
+        if bytes(request.target).partition(b"?")[0] != PATH:
+            raise Refused(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH.decode()}")
+        if request.method != b"GET":
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET", ("Allow", "GET"))
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket begins with a request without a body")
+        if "websocket" not in _tokens(headers, b"upgrade") or "upgrade" not in _tokens(headers, b"connection"):
+            raise Refused(
+                HTTPStatus.UPGRADE_REQUIRED, "only a WebSocket is to be had here",
+                ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+            )  # fmt: skip
+        if headers.get(b"sec-websocket-version") != [b"13"]:
+            raise Refused(HTTPStatus.UPGRADE_REQUIRED, "WebSocket of version 13", ("Sec-WebSocket-Version", "13"))
+        if request.http_version != b"1.1":
+            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket begins with HTTP/1.1")
+        origins = headers.get(b"origin")
+        if origins is not None and not self._welcome(origins):
+            raise Refused(
+                HTTPStatus.FORBIDDEN, "pages of this origin are not listed in --origins", kind="foreign-origin"
+            )
+        key = headers.get(b"sec-websocket-key", [b""])
+        if len(key) != 1 or not _is_nonce(key[0]):
+            raise Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
+        subprotocol = _first_known(_tokens(headers, b"sec-websocket-protocol", lower=False))
+        answer = (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: %b\r\nSec-WebSocket-Protocol: %b\r\n\r\n"
+            % (generate_accept_token(key[0]), subprotocol.encode())
+        )
+        return Accepted(answer, subprotocol, self._http.trailing_data[0])
+
+    def _welcome(self, origins: list[bytes]) -> bool:
+        if ANY_ORIGIN in self._origins:
+            return True
+        return len(origins) == 1 and origins[0].decode("latin-1").lower() in self._origins
+
+
+def _tokens(headers: dict[bytes, list[bytes]], name: bytes, *, lower: bool = True) -> list[str]:
+    text = ",".join(value.decode("latin-1") for value in headers.get(name, ()))
+    return [token.strip() for token in (text.lower() if lower else text).split(",")]
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except binascii.Error:
+        return False
+
+
+def _first_known(asked: Iterable[str]) -> str:
+    for name in asked:
+        if name in SUBPROTOCOLS:
+            return name
+    raise Refused(HTTPStatus.BAD_REQUEST, f"Sec-WebSocket-Protocol must name {' or '.join(SUBPROTOCOLS)}")
