@@ -21,9 +21,10 @@ from cim.model import LinkPeer, RouteAddress
 MAX_UNPROVEN = 64
 #: Seconds between two log lines about refused connections: a stranger must not fill the log.
 REFUSAL_LOG_SECONDS = 10
-#: Seconds before the first, and at most before any, attempt to dial again; jitter takes up to half away.
+#: Seconds before the first, and at most before any, attempt to dial again; jitter takes up to half away. A route that
+#: comes back is dialed well before it stops to wait for the snapshots of its servers and answers without them.
 FIRST_RETRY = 0.2
-MAX_RETRY = 5.0
+MAX_RETRY = 2.0
 #: A link that lived shorter does not make the next attempt come sooner: two servers of one name replace each other.
 STEADY_SECONDS = 5
 
