@@ -56,6 +56,13 @@ class RateLimited(CIMError):
     code = "6000"
     text = "请求限流"
 
+    def __init__(self, message: str | None = None, retry_after: int = 0) -> None:
+        """
+        :param retry_after: seconds after which it may be tried again; 0 when nobody knows
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class UserOffline(CIMError):
     """The receiver has no live session, or none that the message could be written to."""

@@ -33,12 +33,10 @@ class LinkCalls:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def reserve(self, link: ILink, user: int, name: str, owner: str, seconds: int) -> Deferred[Outcome]:
-        """Reserve a session; the code is "live" when the user has one there."""
-        call = next(self._numbers)
-        return self._ask(
-            link, call, Item(reserve=Reserve(call=call, user=user, name=name, owner=owner, seconds=seconds))
-        )
+    def reserve(self, link: ILink, reserve: Reserve) -> Deferred[Outcome]:
+        """Reserve a session; the code is "live" when one there is in the way. Takes `reserve` over."""
+        reserve.call = next(self._numbers)
+        return self._ask(link, reserve.call, Item(reserve=reserve))
 
     def end(self, link: ILink, user: int, owner: str, code: str) -> Deferred[Outcome]:
         """End the session or reservation of that owner, or all of the user when `owner` is empty."""

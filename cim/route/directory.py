@@ -69,6 +69,10 @@ class Directory:
         found.sort(key=lambda candidate: candidate.server)
         return found
 
+    def linked_candidates(self, without: frozenset[str] | set[str] = frozenset()) -> list[Candidate]:
+        """Return the servers that a native session may go to: upstream's cannot take one."""
+        return [candidate for candidate in self.candidates(without) if candidate.server in self.ours]
+
     @property
     def caught_up(self) -> bool:
         """Whether all that is listed is linked and has told its sessions, or was waited for long enough."""

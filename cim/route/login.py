@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import frozen
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.ecim import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.icim import IServerSelection, ISessions
-from cim.model import Place, ServerAddress, SessionRecord
+from cim.model import GUEST, Account, Candidate, LoginPolicy, Place, ServerAddress, SessionRecord
 from cim.route.accounts import KnownAccounts
 from cim.route.calls import LinkCalls
 from cim.route.directory import Directory
 from cim.route.presence import Host, Presence
 from cim.route.recorder import SessionRecorder
 from cim.route.upstream_servers import UpstreamServers
+from cim.wire.link_pb2 import Reserve
 
 #: How long a client has to connect, seconds.
 RESERVATION_SECONDS = 30
@@ -28,11 +31,28 @@ RESERVATION_SECONDS = 30
 ATTEMPTS = 4
 
 
+@frozen
+class Admission:
+    """A session that is reserved.
+
+    :param websocket: where the server takes WebSockets; empty when it does not
+    """
+
+    place: Place
+    owner: str
+    websocket: str = ""
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where the client connects."""
+        return ServerAddress.parse(self.place.server)
+
+
 class Logins:
     """Picks servers, reserves sessions, ends them.
 
     :param new_owner: makes an unguessable token
-    :param counted: called with the outcome of each login
+    :param policy: what a login does with the user's sessions on other devices
     """
 
     _log = Logger()
@@ -48,7 +68,9 @@ class Logins:
         upstream: UpstreamServers,
         selection: IServerSelection,
         new_owner: Callable[[], str],
+        policy: LoginPolicy = LoginPolicy.REJECT,
     ) -> None:
+        self._policy = policy
         self._accounts = accounts
         self._sessions = sessions
         self._presence = presence
@@ -60,25 +82,42 @@ class Logins:
         self._new_owner = new_owner
 
     async def login(self, user: int, name: str) -> ServerAddress:
-        """Reserve a session for a user and return the server that waits for it.
+        """Reserve a guest's session and return the server that waits for it.
 
         :raises AccountMismatch: no such account, or its name is another
-        :raises RepeatLogin: the user has a live session
+        :raises RepeatLogin: the user has a live session, and the policy refuses a second one
         :raises NoServerAvailable: no living server; nothing is left behind
         """
         account = await self._accounts.get(user)
         if account.name != name:
             raise AccountMismatch()
-        await self._refuse_if_online(user)
+        return (await self._admit(account, GUEST, self._directory.candidates)).address
+
+    async def login_native(self, account: Account, device: str) -> Admission:
+        """Reserve a native session for a device, at a server of ours; errors as of `login`."""
+        return await self._admit(account, device, self._directory.linked_candidates)
+
+    async def _admit(
+        self, account: Account, device: str, candidates: Callable[[set[str]], list[Candidate]]
+    ) -> Admission:
+        user = account.id
+        await self._refuse_if_online(user, device)
         tried: set[str] = set()
         expected: set[str] = set()
         for _ in range(ATTEMPTS):
-            server = await self._pick(user, tried)
+            server = await self._pick(user, tried, candidates)
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
             reserved = await self._sessions.reserve(
-                user, place, owner, expected=expected, seconds=RESERVATION_SECONDS, live=host is None
+                user,
+                place,
+                owner,
+                device=device,
+                policy=self._policy,
+                expected=expected,
+                seconds=RESERVATION_SECONDS,
+                live=host is None,
             )
             if reserved.in_the_way:
                 for record in reserved.in_the_way:
@@ -86,39 +125,68 @@ class Logins:
                         raise RepeatLogin()
                     expected.add(record.owner)
                 continue
-            if host is None or await self._confirmed(host, user, name, owner):
-                return ServerAddress.parse(server)
+            await self._end_replaced(user, device, {(record.place, record.owner) for record in reserved.replaced})
+            if host is None:
+                return Admission(place, owner)
+            if await self._confirmed(host, account, owner, device):
+                return Admission(place, owner, host.link.peer.websocket if host.link is not None else "")
             tried.add(server)
         raise NoServerAvailable()
 
-    async def _refuse_if_online(self, user: int) -> None:
+    async def _refuse_if_online(self, user: int, device: str) -> None:
+        if self._policy != LoginPolicy.REJECT:
+            return
         for online in self._presence.of(user):
+            if online.device == device != GUEST:
+                continue
             record = SessionRecord(user, online.host.place, online.owner, True, 0)
             if await self._is_live(record):
                 raise RepeatLogin()
 
-    async def _pick(self, user: int, tried: set[str]) -> str:
+    async def _end_replaced(self, user: int, device: str, ends: set[tuple[Place, str]]) -> None:
+        """End the sessions whose place a login took; one that cannot be told ends when its server is linked again."""
+        for online in self._presence.of(user):
+            if self._policy == LoginPolicy.REPLACE or online.device == device != GUEST:
+                ends.add((online.host.place, online.owner))
+        telling = [
+            Deferred.fromCoroutine(self._end(place, user, owner, "replaced"))
+            for place, owner in ends
+            if place.incarnation
+        ]
+        for told in telling:
+            await told
+
+    async def _pick(self, user: int, tried: set[str], candidates: Callable[[set[str]], list[Candidate]]) -> str:
         while True:
-            candidates = self._directory.candidates(tried)
-            if not candidates:
+            found = candidates(tried)
+            if not found:
                 raise NoServerAvailable()
-            server = self._selection.select(candidates, user).server
+            server = self._selection.select(found, user).server
             if server in self._directory.ours or await self._upstream.answers(server):
                 return server
             self._log.info("upstream's server {server} does not answer and is passed over", server=server)
             tried.add(server)
 
-    async def _confirmed(self, host: Host, user: int, name: str, owner: str) -> bool:
+    async def _confirmed(self, host: Host, account: Account, owner: str, device: str) -> bool:
         """Reserve at the server; False when another server should be tried."""
+        reserve = Reserve(
+            user=account.id,
+            name=account.name,
+            owner=owner,
+            seconds=RESERVATION_SECONDS,
+            device=device,
+            beside=self._policy == LoginPolicy.MANY,
+            native=device != GUEST,
+        )
         try:
             if host.link is None:
                 raise LinkLost()
-            outcome = await self._calls.reserve(host.link, user, name, owner, RESERVATION_SECONDS)
+            outcome = await self._calls.reserve(host.link, reserve)
         except CIMError:
             outcome = None
         if outcome is not None and not outcome.code:
             return True
-        self._recorder.release(user, host.place, owner)
+        self._recorder.release(account.id, host.place, owner)
         if outcome is not None and outcome.code == "live":
             raise RepeatLogin()
         return False
@@ -152,18 +220,43 @@ class Logins:
         except RepeatedEnd:
             return
         ends = {(online.host.place, online.owner) for online in self._presence.of(user)}
-        ends.update((record.place, record.owner) for record in records if record.place.incarnation)
-        telling = [Deferred.fromCoroutine(self._end(place, user, owner)) for place, owner in ends]
+        ends.update((record.place, record.owner) for record in records)
+        await self._end_all(user, ends)
+
+    async def end_sessions(self, user: int, device: str | None = None) -> int:
+        """End the sessions and reservations of a user, or of one of its devices; return how many there were.
+
+        :raises LinkLost: a server could not be told; the session may live on
+        """
+        ends = {
+            (online.host.place, online.owner)
+            for online in self._presence.of(user)
+            if device is None or online.device == device
+        }
+        for record in await self._sessions.sessions(user):
+            if device is None or record.device == device:
+                ends.add((record.place, record.owner))
+        for _, owner in ends:
+            await self._sessions.release(user, owner)
+        await self._end_all(user, ends)
+        return len(ends)
+
+    async def _end_all(self, user: int, ends: set[tuple[Place, str]]) -> None:
+        telling = [
+            Deferred.fromCoroutine(self._end(place, user, owner, "logged-out"))
+            for place, owner in ends
+            if place.incarnation
+        ]
         if not all([await told for told in telling]):
             raise LinkLost()
 
-    async def _end(self, place: Place, user: int, owner: str) -> bool:
+    async def _end(self, place: Place, user: int, owner: str, code: str) -> bool:
         """End one login at its server; True when it is certainly over."""
         host = self._presence.hosts.get(place.server)
         try:
             if host is None or host.place != place or host.link is None:
                 return not await self._sessions.leased(place)
-            await self._calls.end(host.link, user, owner, "logged-out")
+            await self._calls.end(host.link, user, owner, code)
         except CIMError:
             return False
         return True

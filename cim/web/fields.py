@@ -19,6 +19,22 @@ _MAX_DIGITS = 16
 _NO_BOUND = 1 << 30
 
 
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    :raises BadRequest: with status 400 when it is none
+    """
+    try:
+        values = _decode(body.decode())
+    except RecursionError:
+        raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
+    except ValueError:  # no UTF-8, no JSON, or a number of more digits than Python reads
+        raise BadRequest(400, "invalid argument: the body is not JSON in UTF-8") from None
+    if type(values) is not dict:
+        raise BadRequest(400, "invalid argument: the body must be a JSON object")
+    return values
+
+
 class Fields:
     """The fields of a request. Unknown ones are ignored, null counts as missing, numbers may come as digits in a text.
 
@@ -36,15 +52,7 @@ class Fields:
 
         :raises BadRequest: with status 400 when it is not a JSON object
         """
-        try:
-            values = _decode(body.decode())
-        except RecursionError:
-            raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
-        except ValueError:  # no UTF-8, no JSON, or a number of more digits than Python reads
-            raise BadRequest(400, "invalid argument: the body is not JSON in UTF-8") from None
-        if type(values) is not dict:
-            raise BadRequest(400, "invalid argument: the body must be a JSON object")
-        return cls(values)
+        return cls(parse_object(body))
 
     def user_id(self, name: str) -> int:
         """The id of a user or account."""

@@ -45,6 +45,13 @@ class PathResource(Resource):
 
     isLeaf = True
 
+    def refuse(self, request: Any, path: bytes, error: BadRequest) -> None:
+        """Answer a request that the site itself refuses, maybe before all of it came.
+
+        :param path: as `request.path` is once a request is complete
+        """
+        respond(request, error.status, envelope.failure(error))
+
 
 class BoundedRequest(server.Request):
     """A request whose body never takes more memory than the site's bound.
@@ -93,7 +100,12 @@ class BoundedRequest(server.Request):
         if site.metrics is not None:
             site.metrics.refused("http-body-too-large")
         error = BadRequest(413, f"invalid argument: the body must have at most {site.max_body} bytes")
-        respond(self, error.status, envelope.failure(error))
+        if site.paths is not None:
+            # Twisted's own name: should it change, only the form of this answer is another.
+            path: bytes = getattr(self.channel, "_path", None) or self.path or b""
+            site.paths.refuse(self, path.partition(b"?")[0], error)
+        else:
+            respond(self, error.status, envelope.failure(error))
 
     def process(self) -> None:
         """Called when the request is complete."""

@@ -1,0 +1,134 @@
+"""The OpenAPI document of declared calls, made of the very declarations that check them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cim.web.declaring import Declared, Who
+from cim.web.problem import TYPE
+from cim.web.schema import Array, Fields, Nullable, Object, Optional, Schema
+
+_SECURITY: dict[Who, list[dict[str, list[str]]]] = {
+    Who.ANYONE: [],
+    Who.MAYBE_USER: [{}, {"token": []}],
+    Who.USER: [{"token": []}],
+    Who.OPERATOR: [{"key": []}],
+    Who.USER_OR_OPERATOR: [{"token": []}, {"key": []}],
+}
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457: what went wrong.",
+    "properties": {
+        "type": {"type": "string", "description": f"`{TYPE}` and the code."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "One word for programs."},
+        "detail": {"type": "string", "description": "A sentence for people."},
+        "field": {"type": "string", "description": "The field that is invalid."},
+    },
+    "required": ["type", "title", "status", "code"],
+}
+_PROBLEMS = {
+    400: "Something is missing, mistyped or out of bounds; `field` names it.",
+    401: "No token or key, or one that does not hold.",
+    403: "Not allowed.",
+    404: "Not found.",
+    409: "It conflicts with what is there.",
+    413: "Too large.",
+    415: "The body is not `application/json`.",
+    429: "Too many requests; `Retry-After` says when to come again.",
+    503: "A part is away: whether it was done is unknown.",
+    504: "No answer in time: whether it was done is unknown.",
+}
+_SUCCESSES = {200: "Done.", 201: "Made.", 204: "Done; no body."}
+_RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+
+
+def openapi(calls: Iterable[Declared], title: str, version: str, about: str = "") -> dict[str, Any]:
+    """Return the document."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    for declared in sorted(calls, key=lambda call: (call.path, call.method)):
+        paths.setdefault(declared.path, {})[declared.method.lower()] = _operation(declared)
+        for schema in (*declared.answers.values(), declared.body):
+            for found in _titled(schema):
+                schemas[found.title] = found.whole()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": about},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {str(status): _problem(status) for status in _PROBLEMS},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "From `POST /v1/sessions`."},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "For back ends."},
+            },
+        },
+    }
+
+
+def _operation(declared: Declared) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": declared.name,
+        "tags": [declared.path.split("/")[2]],
+        "summary": declared.summary,
+        "security": _SECURITY[declared.who],
+    }
+    if declared.about:
+        operation["description"] = declared.about
+    parameters = [*_parameters("path", declared.in_path), *_parameters("query", declared.query)]
+    if parameters:
+        operation["parameters"] = parameters
+    if declared.body is not None:
+        operation["requestBody"] = {
+            "required": declared.body_required,
+            "content": {"application/json": {"schema": declared.body.document()}},
+        }
+    responses: dict[str, Any] = {}
+    for status, schema in declared.answers.items():
+        responses[str(status)] = {"description": _SUCCESSES[status]}
+        if schema is not None:
+            responses[str(status)]["content"] = {"application/json": {"schema": schema.document()}}
+    for status in sorted(declared.errors):
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    operation["responses"] = responses
+    return operation
+
+
+def _parameters(place: str, fields: Fields) -> Iterator[dict[str, Any]]:
+    for name, given in fields.items():
+        schema = given.schema if isinstance(given, Optional) else given
+        document = schema.document()
+        parameter: dict[str, Any] = {"name": name, "in": place, "required": not isinstance(given, Optional)}
+        if "description" in document:
+            parameter["description"] = document.pop("description")
+        if isinstance(given, Optional) and given.default is not None:
+            document["default"] = given.default
+        if place == "path" and document["type"] == "string":
+            document.setdefault("minLength", 1)
+        parameter["schema"] = document
+        yield parameter
+
+
+def _problem(status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": _PROBLEMS[status],
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in (429, 503, 504):
+        response["headers"] = _RETRY
+    return response
+
+
+def _titled(schema: Schema | Optional | None) -> Iterator[Object]:
+    if isinstance(schema, Optional):
+        schema = schema.schema
+    if isinstance(schema, Array | Nullable):
+        yield from _titled(schema.item)
+    elif isinstance(schema, Object):
+        if schema.title:
+            yield schema
+        for inner in schema.fields.values():
+            yield from _titled(inner)

@@ -1,0 +1,62 @@
+"""Which web pages may call: the origins that an operator lists (`--origins`), and what browsers want to hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+ANY = "*"
+_MAX_AGE = b"600"
+_REQUEST_HEADERS = b"Authorization, Content-Type, X-API-Key"
+_EXPOSED = b"Retry-After"
+
+
+def normal_origin(text: str) -> str:
+    """Return an origin as browsers write it: `https://chat.example.com`, with the port where it is not the usual one.
+
+    `*` is any.
+
+    :raises ValueError: says what is wrong
+    """
+    origin = text.strip().rstrip("/").lower()
+    scheme, found, host = origin.partition("://")
+    if origin in (ANY, "null"):
+        return origin
+    if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
+        raise ValueError(f"must be * or like https://chat.example.com, is {text[:80]!r}")
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    return origin.removesuffix(usual) if usual else origin
+
+
+class Origins:
+    """The web origins that pages may come from, each as `normal_origin` gives it."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._any = ANY.encode() in self._origins
+
+    def allows(self, origin: bytes) -> bool:
+        """Whether a page from there may call."""
+        return self._any or origin.lower() in self._origins
+
+    def allow(self, request: Any) -> None:
+        """Put into the answer that the page which makes the request may read it, if it may."""
+        if not self._origins:
+            return
+        if self._any:
+            request.setHeader(b"Access-Control-Allow-Origin", b"*")
+        else:
+            request.setHeader(b"Vary", b"Origin")
+            origin = request.getHeader(b"origin")
+            if origin is None or not self.allows(origin):
+                return
+            request.setHeader(b"Access-Control-Allow-Origin", origin)
+        request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED)
+
+    def preflight(self, request: Any, methods: Iterable[bytes]) -> None:
+        """Put into the answer to OPTIONS what such a page may send."""
+        origin = request.getHeader(b"origin")
+        if origin is not None and self.allows(origin):
+            request.setHeader(b"Access-Control-Allow-Methods", b", ".join(methods))
+            request.setHeader(b"Access-Control-Allow-Headers", _REQUEST_HEADERS)
+            request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)

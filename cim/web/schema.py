@@ -1,0 +1,278 @@
+"""What the values of requests and answers may be: one declaration checks them and tells the OpenAPI document.
+
+Every `read` returns the checked value, and raises InvalidField that names the field and the reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from cim.ecim import InvalidField
+from cim.model import ID_LIMIT, MAX_NAME, check_id, check_name
+
+_MAX_DIGITS = 16
+
+
+class Schema:
+    """A kind of value."""
+
+    def read(self, name: str, value: Any) -> Any:
+        """Check a value that came as JSON."""
+        raise NotImplementedError
+
+    def read_text(self, name: str, text: str) -> Any:
+        """Check a value that came in a path or query."""
+        return self.read(name, text)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON schema."""
+        raise NotImplementedError
+
+
+@frozen
+class Integer(Schema):
+    """A whole number."""
+
+    low: int
+    high: int
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> int:
+        """See Schema."""
+        if type(value) is not int:
+            raise InvalidField(name, "must be a whole number")
+        if not self.low <= value <= self.high:
+            raise InvalidField(name, f"must be between {self.low} and {self.high}")
+        return value
+
+    def read_text(self, name: str, text: str) -> int:
+        """See Schema."""
+        if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+            raise InvalidField(name, "must be a whole number")
+        return self.read(name, int(text))
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "integer", "minimum": self.low, "maximum": self.high})
+
+
+@frozen
+class Id(Integer):
+    """The id of a user or group."""
+
+    low: int = 1
+    high: int = ID_LIMIT - 1
+
+    def read(self, name: str, value: Any) -> int:
+        """See Schema."""
+        if type(value) is not int:
+            raise InvalidField(name, "must be a whole number")
+        return check_id(value, name)
+
+
+@frozen
+class Boolean(Schema):
+    """True or false."""
+
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> bool:
+        """See Schema."""
+        if type(value) is not bool:
+            raise InvalidField(name, "must be true or false")
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "boolean"})
+
+
+@frozen
+class Text(Schema):
+    """A text of so many bytes in UTF-8.
+
+    :param printable: nothing but printable characters
+    """
+
+    high: int
+    low: int = 0
+    about: str = ""
+    printable: bool = False
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidField(name, "must not contain surrogates") from None
+        if not self.low <= size <= self.high:
+            wanted = f"{self.low} to {self.high}" if self.low else f"at most {self.high}"
+            raise InvalidField(name, f"must have {wanted} bytes, has {size}")
+        if self.printable and not value.isprintable():
+            raise InvalidField(name, "must have printable characters only")
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        bounds: dict[str, Any] = {"type": "string", "maxLength": self.high}
+        if self.low:
+            bounds["minLength"] = 1
+        size = f"{self.low} to {self.high}" if self.low else f"At most {self.high}"
+        return _about(f"{self.about} {size} bytes of UTF-8.".strip(), bounds)
+
+
+@frozen
+class Name(Schema):
+    """The name of a user or group."""
+
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        return check_name(value, name)
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(
+            f"{self.about} No control characters, not blank.".strip(),
+            {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
+        )
+
+
+@frozen
+class Choice(Schema):
+    """One of some words."""
+
+    words: tuple[str, ...]
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str or value not in self.words:
+            raise InvalidField(name, f"must be one of {', '.join(self.words)}")
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "string", "enum": list(self.words)})
+
+
+@frozen
+class Base64(Schema):
+    """Bytes, as base64 with the standard alphabet and padding."""
+
+    high: int
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> bytes:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        try:
+            data = base64.b64decode(value.encode("ascii"), validate=True)
+        except (UnicodeEncodeError, binascii.Error):
+            raise InvalidField(name, "must be base64") from None
+        if len(data) > self.high:
+            raise InvalidField(name, f"must have at most {self.high} bytes, has {len(data)}")
+        return data
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        longest = (self.high + 2) // 3 * 4
+        return _about(self.about, {"type": "string", "contentEncoding": "base64", "maxLength": longest})
+
+
+@frozen
+class Nullable(Schema):
+    """Something or null; of answers alone."""
+
+    item: Schema
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return {"anyOf": [self.item.document(), {"type": "null"}]}
+
+
+@frozen
+class Array(Schema):
+    """A list; of answers alone."""
+
+    item: Schema
+    about: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "array", "items": self.item.document()})
+
+
+@frozen
+class Optional:
+    """A value that may be left out."""
+
+    schema: Schema
+    default: Any = None
+
+
+Fields = Mapping[str, Schema | Optional]
+
+
+@frozen
+class Object(Schema):
+    """An object with these fields and no others.
+
+    :param title: under this name it stands once in the OpenAPI document
+    """
+
+    fields: Fields = field(hash=False)
+    title: str = ""
+    about: str = ""
+
+    def read(self, name: str, value: Any) -> dict[str, Any]:
+        """See Schema."""
+        if type(value) is not dict:
+            raise InvalidField(name, "must be an object")
+        for given in value:
+            if given not in self.fields:
+                raise InvalidField(given[:40], "is no field of this call")
+        result: dict[str, Any] = {}
+        for wanted, schema in self.fields.items():
+            if isinstance(schema, Optional):
+                result[wanted] = schema.schema.read(wanted, value[wanted]) if wanted in value else schema.default
+            elif wanted in value:
+                result[wanted] = schema.read(wanted, value[wanted])
+            else:
+                raise InvalidField(wanted, "is missing")
+        return result
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return {"$ref": f"#/components/schemas/{self.title}"} if self.title else self.whole()
+
+    def whole(self) -> dict[str, Any]:
+        """Return the JSON schema itself."""
+        properties: dict[str, Any] = {}
+        for name, schema in self.fields.items():
+            if isinstance(schema, Optional):
+                properties[name] = schema.schema.document()
+                if schema.default is not None:
+                    properties[name]["default"] = schema.default
+            else:
+                properties[name] = schema.document()
+        whole: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+        required = [name for name, schema in self.fields.items() if not isinstance(schema, Optional)]
+        if required:
+            whole["required"] = required
+        return _about(self.about, whole)
+
+
+def _about(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": text, **schema} if text else schema
