@@ -7,12 +7,14 @@ h11, which is wsproto's HTTP too, reads the request. wsproto's own handshake is 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import h11
 from attrs import frozen
 from wsproto.utilities import generate_accept_token
+
+from cim.web.origins import Origins
 
 PATH = b"/v1/socket"
 PROTOBUF = "cim.v1.protobuf"
@@ -20,7 +22,6 @@ JSON = "cim.v1.json"
 SUBPROTOCOLS = (PROTOBUF, JSON)
 #: Bytes of the request line and all headers.
 MAX_REQUEST = 16 * 1024
-ANY_ORIGIN = "*"
 
 
 @frozen
@@ -57,30 +58,13 @@ class Refused(Exception):
         self.answer = "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def normal_origin(text: str) -> str:
-    """Return an origin as browsers write it: `https://chat.example.com`, with the port where it is not the usual one.
-
-    `*` is any.
-
-    :raises ValueError: says what is wrong
-    """
-    origin = text.strip().rstrip("/").lower()
-    scheme, found, host = origin.partition("://")
-    if origin == ANY_ORIGIN or origin == "null":
-        return origin
-    if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
-        raise ValueError(f"must be * or like https://chat.example.com, is {text[:80]!r}")
-    usual = {"http": ":80", "https": ":443"}.get(scheme)
-    return origin.removesuffix(usual) if usual else origin
-
-
 class Upgrade:
     """Reads one request; holds at most `MAX_REQUEST` bytes and one piece of what came.
 
     :param origins: pages of these may connect; a request without Origin is not a browser's and may, too
     """
 
-    def __init__(self, origins: Collection[str]) -> None:
+    def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
 
@@ -121,7 +105,7 @@ class Upgrade:
         if request.http_version != b"1.1":
             raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket begins with HTTP/1.1")
         origins = headers.get(b"origin")
-        if origins is not None and not self._welcome(origins):
+        if origins is not None and not all(map(self._origins.allows, origins)):
             raise Refused(
                 HTTPStatus.FORBIDDEN, "pages of this origin are not listed in --origins", kind="foreign-origin"
             )
@@ -135,11 +119,6 @@ class Upgrade:
             % (generate_accept_token(key[0]), subprotocol.encode())
         )
         return Accepted(answer, subprotocol, self._http.trailing_data[0])
-
-    def _welcome(self, origins: list[bytes]) -> bool:
-        if ANY_ORIGIN in self._origins:
-            return True
-        return len(origins) == 1 and origins[0].decode("latin-1").lower() in self._origins
 
 
 def _tokens(headers: dict[bytes, list[bytes]], name: bytes, *, lower: bool = True) -> list[str]:
