@@ -24,13 +24,13 @@ class BadWebSocketFrame(BadFrame):
     """Bytes that RFC 6455 does not allow, or a message that the subprotocol does not.
 
     :param close_code: what the Close says
-    :param lost: where the next frame begins is not known any more
+    :param last: nothing can be read behind it: it was a Close, or where the next frame begins is not known
     """
 
-    def __init__(self, message: str, close_code: int = CloseReason.PROTOCOL_ERROR, *, lost: bool = False) -> None:
+    def __init__(self, message: str, close_code: int = CloseReason.PROTOCOL_ERROR, *, last: bool = False) -> None:
         super().__init__(message)
         self.close_code = int(close_code)
-        self.lost = lost
+        self.last = last
 
 
 def close_code(violation: ProtocolViolation) -> int:
@@ -120,7 +120,7 @@ class MessageReader:
         try:
             return self._frames.process_buffer()
         except ParseFailed as error:
-            raise BadWebSocketFrame(str(error), error.code, lost=True)
+            raise BadWebSocketFrame(str(error), error.code, last=True)
 
     def _check_size(self, found: Frame | None) -> None:
         if found is not None and not found.opcode.iscontrol():
@@ -164,9 +164,11 @@ def _close_reason(payload: Any) -> int | None:
         return None
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not (code in _PROTOCOL_CODES or code in _APPLICATION_CODES):
-        raise BadWebSocketFrame("a Close with a code that nobody may send")
+        raise BadWebSocketFrame("a Close with a code that nobody may send", last=True)
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
-        raise BadWebSocketFrame("a Close with a reason that is no text", CloseReason.INVALID_FRAME_PAYLOAD_DATA)
+        raise BadWebSocketFrame(
+            "a Close with a reason that is no text", CloseReason.INVALID_FRAME_PAYLOAD_DATA, last=True
+        )
     return code

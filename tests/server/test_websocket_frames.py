@@ -46,9 +46,9 @@ class WritingTests(SynchronousTestCase):
 
 
 class ReadingTests(SynchronousTestCase):
-    def refused(self, code, data, *, lost, text=False):
+    def refused(self, code, data, *, last, text=False):
         error = self.assertRaises(BadWebSocketFrame, read, data, text)
-        self.assertEqual((error.close_code, error.lost), (code, lost), str(error))
+        self.assertEqual((error.close_code, error.last), (code, last), str(error))
 
     def test_messages_of_both_kinds(self):
         self.assertEqual(read(masked(2, b"\x00\xff") + masked(2)), [(Opcode.BINARY, b"\x00\xff"), (Opcode.BINARY, b"")])
@@ -84,29 +84,29 @@ class ReadingTests(SynchronousTestCase):
             b"\x82\xff" + b"\x00" * 6 + b"\x01\x00" + b"\x00" * 260,
             b"\x82\xff\x80" + b"\x00" * 7,
         ):
-            self.refused(1002, data, lost=True)
+            self.refused(1002, data, last=True)
         for data in (masked(0, b"x"), masked(2, b"x", fin=False) + masked(2, b"y")):
-            self.refused(1002, data, lost=False)
+            self.refused(1002, data, last=False)
 
     def test_the_other_kind_of_message(self):
-        self.refused(1003, masked(1, b"text"), lost=False)
-        self.refused(1003, masked(2, b"bytes"), lost=False, text=True)
+        self.refused(1003, masked(1, b"text"), last=False)
+        self.refused(1003, masked(2, b"bytes"), last=False, text=True)
 
     def test_text_that_is_no_text(self):
         for bad in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"ok\xe2\x82"):
-            self.refused(1007, masked(1, bad), lost=False, text=True)
+            self.refused(1007, masked(1, bad), last=False, text=True)
 
     def test_text_that_is_no_text_is_refused_before_its_end(self):
-        self.refused(1007, masked(1, b"\xff", fin=False), lost=False, text=True)
+        self.refused(1007, masked(1, b"\xff", fin=False), last=False, text=True)
 
     def test_the_code_of_a_close(self):
         self.assertEqual(read(masked(8)), [(Opcode.CLOSE, None)])
         for code in (1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4999):
             self.assertEqual(read(masked(8, code.to_bytes(2, "big") + b"why")), [(Opcode.CLOSE, code)])
         for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535):
-            self.refused(1002, masked(8, code.to_bytes(2, "big")), lost=False)
-        self.refused(1002, masked(8, b"\x03"), lost=False)
-        self.refused(1007, masked(8, b"\x03\xe8\xff"), lost=False)
+            self.refused(1002, masked(8, code.to_bytes(2, "big")), last=True)
+        self.refused(1002, masked(8, b"\x03"), last=True)
+        self.refused(1007, masked(8, b"\x03\xe8\xff"), last=True)
 
     def test_the_limit_counts_the_whole_message(self):
         self.assertEqual(read(masked(2, b"x" * 1000)), [(Opcode.BINARY, b"x" * 1000)])
