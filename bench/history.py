@@ -1,8 +1,8 @@
 """What clients sent and what they were handed, and a judgement of it: lost, doubled, reordered, out of nowhere.
 
 Each client notes what its application sends, what became of it, and what it was handed, in the order in which that
-happened. A message has an author and a conversation, and a number that grows with each message of that author there. Its
-own messages are handed to an author, too, at the place that they have in the conversation.
+happened. A message has an author and a conversation, and a number that grows with each message of that author there.
+Its own messages are handed to an author, too, at the place that they have in the conversation.
 
 The judgement knows nothing of how messages travel. It asks:
 

@@ -12,7 +12,14 @@ from twisted.python.failure import Failure
 
 
 class HTTPError(Exception):
-    """A call was not answered with HTTP status 200."""
+    """A call was not answered with a status of success.
+
+    :ivar status: that of the answer; 0: there was none
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ResponseReader:
@@ -35,6 +42,9 @@ class ResponseReader:
                 self._buffer = self._buffer[start:]
                 continue
             break
+        if status in (204, 304):
+            self._buffer = self._buffer[start:]
+            return status, b""
         mark = head.find(b"\r\ncontent-length:")
         if mark >= 0:
             stop = head.find(b"\r\n", mark + 2)
@@ -83,10 +93,10 @@ class _Connection(Protocol):
         if answer is None:
             return
         status, body = response
-        if status == 200:
+        if 200 <= status < 300:
             answer.callback(body)
         else:
-            answer.errback(HTTPError(f"HTTP status {status}: {body[:200]!r}"))
+            answer.errback(HTTPError(f"HTTP status {status}: {body[:200]!r}", status))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         answer, self._answer = self._answer, None
@@ -111,7 +121,7 @@ class _Dial(ClientFactory):
 class HTTPPool:
     """At most `size` connections to one base URL; calls beyond that wait in order.
 
-    Every call fails with HTTPError unless it is answered with status 200.
+    Every call fails with HTTPError unless it is answered with a status of success.
     """
 
     def __init__(self, reactor: Any, url: str, size: int) -> None:
@@ -129,9 +139,14 @@ class HTTPPool:
 
     def post(self, path: bytes, body: bytes) -> Deferred[bytes]:
         """Send a JSON body and fire with the answer's."""
+        return self.call(b"POST", path, body)
+
+    def call(self, method: bytes, path: bytes, body: bytes = b"", token: str = "") -> Deferred[bytes]:
+        """Send a request, with a token as the proof of who calls, and fire with the body of the answer."""
+        proof = f"Authorization: Bearer {token}\r\n".encode() if token else b""
         return self._call(
-            b"POST %b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (path, self._tail, len(body), body)
+            b"%b %b%bContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
+            % (method, path, self._tail, proof, len(body), body)
         )
 
     def _call(self, request: bytes) -> Deferred[bytes]:

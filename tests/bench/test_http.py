@@ -15,8 +15,15 @@ from bench.http import HTTPError, HTTPPool, ResponseReader
 PLAIN = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
 LENGTH_LAST = b"HTTP/1.1 404 Not Found\r\ncontent-length:2\r\n\r\nno"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n"
+EMPTY = b"HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN
-ANSWERS = {PLAIN: (200, b"hello"), LENGTH_LAST: (404, b"no"), CHUNKED: (200, b"hello"), CONTINUE: (200, b"hello")}
+ANSWERS = {
+    PLAIN: (200, b"hello"),
+    LENGTH_LAST: (404, b"no"),
+    CHUNKED: (200, b"hello"),
+    EMPTY: (204, b""),
+    CONTINUE: (200, b"hello"),
+}
 
 
 class ReaderTests(SynchronousTestCase):
@@ -52,6 +59,14 @@ class PoolTests(SynchronousTestCase):
         protocol.dataReceived(PLAIN)
         self.assertEqual(self.successResultOf(answer), b"hello")
 
+    def test_a_method_and_a_token(self):
+        answer = self.pool.call(b"PUT", b"/v1/groups/1/members/2", token="abc")
+        protocol, transport = self.connect(0)
+        self.assertTrue(transport.value().startswith(b"PUT /v1/groups/1/members/2 HTTP/1.1\r\n"))
+        self.assertIn(b"\r\nAuthorization: Bearer abc\r\nContent-Length: 0\r\n\r\n", transport.value())
+        protocol.dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(answer), b"")
+
     def test_no_more_connections_than_allowed_and_no_pipelining(self):
         answers = [self.pool.post(b"/a", b"%d" % number) for number in range(3)]
         self.assertEqual(len(self.reactor.tcpClients), 2)
@@ -73,7 +88,9 @@ class PoolTests(SynchronousTestCase):
     def test_another_status_fails(self):
         answer = self.pool.post(b"/a", b"{}")
         self.connect(0)[0].dataReceived(LENGTH_LAST)
-        self.assertIn("404", str(self.failureResultOf(answer, HTTPError).value))
+        error = self.failureResultOf(answer, HTTPError).value
+        self.assertIn("404", str(error))
+        self.assertEqual(error.status, 404)
 
     def test_a_lost_connection_fails_its_call_and_is_replaced(self):
         answer = self.pool.post(b"/a", b"{}")

@@ -1,0 +1,184 @@
+"""Native clients at the lowest price: a connection over TCP, frames made by concatenation, and the calls of a login."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from bench.http import HTTPPool
+from cim.wire.cim_pb2 import Hello, Packet, Received, Send
+from cim.wire.framing import FrameReader, encode_frame, encode_varint
+
+_SEND_TAG = encode_varint(Packet.SEND_FIELD_NUMBER << 3 | 2)
+_USER_TAG = encode_varint(Send.USER_FIELD_NUMBER << 3)
+_GROUP_TAG = encode_varint(Send.GROUP_FIELD_NUMBER << 3)
+_CLIENT_ID_TAG = encode_varint(Send.CLIENT_ID_FIELD_NUMBER << 3 | 2)
+_TEXT_TAG = encode_varint(Send.TEXT_FIELD_NUMBER << 3 | 2)
+
+#: How the serialization of a packet begins that has this body.
+ACCEPTED = encode_varint(Packet.ACCEPTED_FIELD_NUMBER << 3 | 2)
+DELIVER = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
+
+PING_FRAME = encode_frame(b"\xe2\x01\x00")
+PONG_FRAME = encode_frame(b"\xea\x01\x00")
+
+
+@frozen
+class Address:
+    """To whom a Send goes, serialized."""
+
+    prefix: bytes
+
+    @classmethod
+    def user(cls, id: int) -> Address:
+        """Address a user."""
+        return cls(_USER_TAG + encode_varint(id))
+
+    @classmethod
+    def group(cls, id: int) -> Address:
+        """Address a group."""
+        return cls(_GROUP_TAG + encode_varint(id))
+
+
+def send_frame(to: Address, client_id: bytes, text: bytes) -> bytes:
+    """Return the frame of a Send.
+
+    :param client_id: at most 64 bytes
+    """
+    body = b"%b%b%c%b%b%b%b" % (
+        to.prefix,
+        _CLIENT_ID_TAG,
+        len(client_id),
+        client_id,
+        _TEXT_TAG,
+        encode_varint(len(text)),
+        text,
+    )
+    return encode_frame(_SEND_TAG + encode_varint(len(body)) + body)
+
+
+def packet_frame(**body: Any) -> bytes:
+    """Return the frame of any packet."""
+    return encode_frame(Packet(**body).SerializeToString())
+
+
+def hello_frame(ticket: str, device: str, since: str = "") -> bytes:
+    """Return the first frame of a connection."""
+    return packet_frame(hello=Hello(ticket=ticket, device=device, agent="bench", since=since))
+
+
+def received_frame(conversation: str, position: str) -> bytes:
+    """Return the frame of a receipt."""
+    return packet_frame(received=Received(conversation=conversation, position=position))
+
+
+@frozen
+class Place:
+    """What a login is answered with."""
+
+    user: int
+    host: str
+    port: int
+    ticket: str = ""
+    token: str = ""
+    websocket: str = ""
+
+    @classmethod
+    def of(cls, answer: Any) -> Place:
+        """Read the JSON of `POST /v1/sessions`."""
+        server = answer["server"]
+        return cls(
+            int(answer["user_id"]),
+            server["host"],
+            int(server["tcp_port"]),
+            answer["ticket"],
+            answer.get("token", ""),
+            server.get("websocket") or "",
+        )
+
+
+async def call(pool: HTTPPool, method: bytes, path: str, fields: Any = None, token: str = "") -> Any:
+    """Call the /v1 API and return what it answers, None when that is nothing.
+
+    :raises HTTPError: no answer, or no success
+    """
+    body = b"" if fields is None else json.dumps(fields).encode()
+    answer = await pool.call(method, path.encode(), body, token)
+    return json.loads(answer) if answer else None
+
+
+async def make_account(pool: HTTPPool, name: str, password: str) -> int:
+    """Make an account and return its id."""
+    return int((await call(pool, b"POST", "/v1/accounts", {"name": name, "password": password}))["user_id"])
+
+
+async def log_in(pool: HTTPPool, name: str, device: str, *, password: str = "", token: str = "") -> Place:
+    """Log in with the password, or with a token in place of it."""
+    fields = {"name": name, "device": device}
+    if password:
+        fields["password"] = password
+    return Place.of(await call(pool, b"POST", "/v1/sessions", fields, token))
+
+
+async def make_group(pool: HTTPPool, token: str, name: str, members: list[int]) -> int:
+    """Make a group of the token's user and the others, and return its id."""
+    made = await call(pool, b"POST", "/v1/groups", {"name": name}, token)
+    group = int(made["group_id"])
+    for member in members:
+        await call(pool, b"PUT", f"/v1/groups/{group}/members/{member}", {}, token)
+    return group
+
+
+class NativeConnection(Protocol):
+    """A native client's connection.
+
+    :param hello: the frame that is written first
+    :param frames: called with the bodies of all frames that came together
+    :param lost: called once when the connection is gone
+    """
+
+    def __init__(
+        self, hello: bytes, frames: Callable[[list[bytes]], object], lost: Callable[[], object] = lambda: None
+    ) -> None:
+        self._hello = hello
+        self._frames = frames
+        self._lost = lost
+        self._reader = FrameReader()
+        self.closed: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.setTcpNoDelay(True)
+        transport.write(self._hello)
+
+    def write(self, data: bytes) -> None:
+        """Write frames."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def abort(self) -> None:
+        """End it at once."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        frames = self._reader.feed(data)
+        if frames:
+            self._frames(frames)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost()
+        self.closed.callback(None)
+
+
+def connect(reactor: Any, place: Place, connection: NativeConnection, timeout: float = 10.0) -> Deferred[Any]:
+    """Connect to the server that a login named."""
+    return connectProtocol(TCP4ClientEndpoint(reactor, place.host, place.port, timeout=timeout), connection)
