@@ -6,7 +6,7 @@ from klein import Klein
 
 from cim.ecim import InvalidField, UserOffline
 from cim.metrics import Metrics
-from cim.server.sessions import Sessions
+from cim.server.sessions import GuestSession, Sessions
 from cim.web.fields import Fields
 from cim.web.serving import upstream_call
 from cim.wire.guests import GuestMessage
@@ -50,7 +50,9 @@ class ServerAPI:
         message = GuestMessage(
             0, "", texts, batch=batch, offline=command == "OFFLINE", properties=properties, max_frame=self._max_frame
         )
-        written = sum([session.push(message) for session in self._sessions.of(user)])
+        written = sum(
+            [session.push(message) for session in self._sessions.of(user) if isinstance(session, GuestSession)]
+        )
         self.metrics.messages_out += written
         if not written:
             raise UserOffline()

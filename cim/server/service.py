@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from cim.icim import IRegistry
 from cim.metrics import Metrics
 from cim.model import Health, LinkPeer
-from cim.server.gateway import Gateway, Limits
+from cim.server.connection import Limits
+from cim.server.deliveries import Deliveries
+from cim.server.gateway import Gateway
+from cim.server.groups import GroupIndex
+from cim.server.guests import Guests
+from cim.server.native import NativeSide
+from cim.server.opening import Openings
+from cim.server.receipts import Receipts
+from cim.server.rechecks import Rechecks
 from cim.server.sessions import Sessions
+from cim.server.submissions import Submissions
 from cim.server.uplink import Uplink
 from cim.server.wheel import TimerWheel
+
+#: When this server stops its clients come back spread over so many seconds, or so many a second when there are more.
+COME_BACK_SECONDS = 5
+COME_BACK_RATE = 500
 
 
 class Server:
@@ -18,6 +33,10 @@ class Server:
 
     :param own: what it is called in the registry and on links
     :param limits: what one connection may cost
+    :param ticket_key: what tickets are signed with
+    :param random: evenly spread from 0 to 1
+    :ivar gateway: for clients' TCP connections
+    :ivar native: makes the sessions of native clients, of whatever connection
     """
 
     def __init__(
@@ -28,13 +47,60 @@ class Server:
         metrics: Metrics,
         limits: Limits,
         max_connections: int = 1 << 20,
+        *,
+        ticket_key: bytes,
+        random: Callable[[], float],
     ) -> None:
         self.own = own
         self.registry = registry
+        self.metrics = metrics
+        self.limits = limits
+        self._random = random
         self.sessions = Sessions(reactor)
         self.wheel = TimerWheel(reactor)
-        self.gateway = Gateway(self.sessions, self.wheel, metrics.refused, limits, max_connections)
-        self.uplink = Uplink(self.sessions, reactor, limits.max_frame, metrics)
+        self.submissions = Submissions(reactor, metrics)
+        self.uplink = Uplink(self.sessions, self.submissions, reactor, metrics)
+        self.guests = Guests(self.sessions)
+        self.rechecks = Rechecks(reactor, self.sessions, self.submissions, metrics, self.guests.recheck)
+        self.index = GroupIndex(
+            self.sessions,
+            reactor,
+            self.uplink.ask_changes_again,
+            lambda sessions: self.openings.read_groups(sessions),
+        )
+        self.openings = Openings(
+            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, reactor, random
+        )
+        self.sessions.observers.append(self.openings)
+        self.uplink.index = self.index
+        self.uplink.guests = self.guests
+        self.uplink.rechecks = self.rechecks
+        self.uplink.deliveries = Deliveries(self.sessions, self.index, self.guests, reactor, limits.max_frame, metrics)
+        self.native = NativeSide(
+            ticket_key,
+            own.place,
+            reactor,
+            self.sessions,
+            self.submissions,
+            Receipts(self.submissions, reactor),
+            self.openings,
+            self.rechecks,
+            metrics,
+            heartbeat_seconds=max(1, limits.native_idle // 3),
+        )
+        self.gateway = Gateway(
+            self.sessions,
+            self.native.session,
+            self.wheel,
+            metrics.refused,
+            limits,
+            max_connections,
+            self.retry_after,
+        )
+
+    def retry_after(self) -> int:
+        """Return how many seconds a session should stay away when this server stops: each another."""
+        return 1 + int(self._random() * max(COME_BACK_SECONDS, len(self.sessions) / COME_BACK_RATE))
 
     def health(self) -> Health:
         """Return how the server's parts are."""

@@ -1,51 +1,160 @@
-"""The sessions and reservations of this server (DESIGN.md section 7)."""
+"""The sessions and reservations of this server (DESIGN.md section 7).
+
+A session is a user at one device. Guests have one device among them all, "guest", and claim their reservation by id and
+name; native clients claim theirs by the owner token in their ticket.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from attrs import define
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.model import check_id
+from cim.model import GUEST, check_id
+from cim.wire.framing import encode_frame
 from cim.wire.guests import Generation, GuestMessage, Login, Recipient
 
 
+class SharedPacket:
+    """A packet that may go to many connections: each encoding of it is made once.
+
+    :ivar packet: the Packet's bytes
+    :ivar binary: for WebSockets: what one of them made of it for all of them
+    :ivar text: likewise, as JSON
+    """
+
+    __slots__ = ("_framed", "binary", "packet", "text")
+
+    def __init__(self, packet: bytes) -> None:
+        self.packet = packet
+        self.binary = b""
+        self.text = b""
+        self._framed = b""
+
+    @property
+    def framed(self) -> bytes:
+        """The frame on TCP."""
+        if not self._framed:
+            self._framed = encode_frame(self.packet)
+        return self._framed
+
+
 class Connection(Protocol):
-    """What a session needs of the connection that carries it."""
+    """What a session needs of the connection that carries it.
+
+    :ivar slow: its write buffer is full; nothing is pushed until it is empty again
+    """
 
     slow: bool
 
     def write(self, data: bytes) -> None:
-        """Send bytes after all others."""
+        """Send a guest's frames after all else."""
+
+    def write_packet(self, packet: bytes) -> None:
+        """Send one Packet after all else."""
+
+    def write_shared(self, shared: SharedPacket) -> None:
+        """Send a Packet that others get too."""
+
+    def logged_in(self) -> None:
+        """The session said who it is."""
+
+    def hold(self, held: bool) -> None:
+        """Stop reading from the client, or go on."""
 
     def close(self, reason: str) -> None:
-        """End the connection; the session is closed already."""
+        """End the connection after what was written; its session is over."""
+
+    def end(self, goodbye: bytes) -> None:
+        """Send a last Packet and close."""
 
 
 class Session:
     """A user who is connected here.
 
     :ivar owner: the token of the login that it claimed
+    :ivar announced: routes were told of it
+    :ivar groups: the groups that it gets messages of, by the server's index
+    :ivar groups_version: of the change log, when its groups were read
+    :ivar behind_since: since when pushes to it were left out (seconds on the clock), 0 for never
     """
 
-    __slots__ = ("connection", "id", "name", "owner", "recipient", "user")
+    __slots__ = (
+        "announced",
+        "behind_since",
+        "connection",
+        "device",
+        "groups",
+        "groups_version",
+        "id",
+        "name",
+        "owner",
+        "user",
+    )
+    native = False
+    #: Whether it said who it is.
+    logged_in = True
 
-    def __init__(self, id: str, login: Login, owner: str, connection: Connection) -> None:
-        self.id = id
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.id = ""
+        self.user = 0
+        self.name = ""
+        self.owner = ""
+        self.device = ""
+        self.announced = False
+        self.groups: set[int] | None = None
+        self.groups_version = 0
+        self.behind_since = 0.0
+
+    @property
+    def protocol(self) -> str:
+        """What it speaks, as metrics name it."""
+        raise NotImplementedError
+
+    def received(self, packet: bytes) -> None:
+        """Take a Packet that the client sent; of native sessions alone.
+
+        :raises ProtocolViolation: bytes that are no packet of a client
+        """
+        raise NotImplementedError
+
+    def relieved(self) -> None:
+        """The connection was slow and is not any more."""
+
+    def lost(self) -> None:
+        """The connection is gone or is closing; the session is out of the tables."""
+
+    def farewell(self, code: str, retry_after: int = 0) -> None:
+        """End its connection and say why, where the protocol has words for it."""
+        raise NotImplementedError
+
+
+class GuestSession(Session):
+    """A guest's session."""
+
+    __slots__ = ("recipient",)
+
+    def __init__(self, login: Login, connection: Connection) -> None:
+        super().__init__(connection)
         self.user = login.user
         self.name = login.name
-        self.owner = owner
-        self.connection = connection
+        self.device = GUEST
         self.recipient = Recipient(login.generation, login.user)
 
     @property
     def generation(self) -> Generation:
-        """Which protocol it speaks."""
+        """Which of the guests' protocols it speaks."""
         return self.recipient.generation
+
+    @property
+    def protocol(self) -> str:
+        """What it speaks, as metrics name it."""
+        return self.recipient.generation.value
 
     def push(self, message: GuestMessage) -> bool:
         """Write a message; False when the connection is too slow to take more."""
@@ -54,14 +163,25 @@ class Session:
         self.connection.write(message.frames(self.recipient))
         return True
 
+    def farewell(self, code: str, retry_after: int = 0) -> None:
+        """Close the connection: guests know no reasons."""
+        self.connection.close(code)
+
 
 @define
 class Reservation:
-    """A login that was sent here and has not connected yet."""
+    """A login that was sent here and has not connected yet.
+
+    :param beside: sessions of other devices stay
+    :param native: for a ticket, not for a guest's login frame
+    """
 
     name: str
     owner: str
     expires: float
+    device: str = GUEST
+    beside: bool = False
+    native: bool = False
 
 
 class SessionObserver(Protocol):
@@ -71,106 +191,186 @@ class SessionObserver(Protocol):
         """A session is live."""
 
     def closed(self, session: Session) -> None:
-        """A session has ended."""
+        """A session that was announced has ended."""
 
 
 class Sessions:
     """All sessions and reservations of one server process.
 
-    :param observer: told of what opens and closes, in order
+    :ivar observers: told of what opens and closes, in order
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._ids = itertools.count(1)
-        self._by_user: dict[int, Session] = {}
-        self._reservations: dict[int, Reservation] = {}
+        # Nearly every user has one session: no tuple for it.
+        self._by_user: dict[int, Session | tuple[Session, ...]] = {}
+        self._by_id: dict[str, Session] = {}
+        # In the order of expiry of each user's newest.
+        self._reservations: dict[int, list[Reservation]] = {}
         self.observers: list[SessionObserver] = []
 
     def __len__(self) -> int:
-        return len(self._by_user)
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(self._by_user.values())
+        return iter(self._by_id.values())
 
-    def of(self, user: int) -> Iterable[Session]:
+    def __contains__(self, session: Session) -> bool:
+        return self._by_id.get(session.id) is session
+
+    def of(self, user: int) -> tuple[Session, ...]:
         """Return the live sessions of `user`."""
         held = self._by_user.get(user)
-        return () if held is None else (held,)
+        if held is None:
+            return ()
+        return held if type(held) is tuple else (held,)  # type: ignore[return-value]  # narrowed by type()
 
-    def reserve(self, user: int, name: str, owner: str, seconds: float) -> bool:
-        """Let one connection claim `user` within `seconds`, instead of any other; False when the user is live here."""
+    def session(self, id: str) -> Session | None:
+        """Return the session with that id."""
+        return self._by_id.get(id)
+
+    def reserve(
+        self,
+        user: int,
+        name: str,
+        owner: str,
+        seconds: float,
+        *,
+        device: str = GUEST,
+        beside: bool = False,
+        native: bool = False,
+    ) -> bool:
+        """Let one connection claim `user` within `seconds`; False when a live session is in the way.
+
+        It replaces the user's other reservations, or with `beside` that of the same device. A device that says which
+        it is replaces its own session when it claims; a guest does not, unless `beside`.
+
+        :raises InvalidField: not a user's id
+        """
         check_id(user, "user")
         self._forget_expired()
-        if user in self._by_user:
-            return False
-        # Deleted first, so that the dict stays in the order of expiry.
-        self._reservations.pop(user, None)
-        self._reservations[user] = Reservation(name, owner, self._clock.seconds() + seconds)
+        if not beside:
+            for session in self.of(user):
+                if session.device != device or device == GUEST:
+                    return False
+        # Taken out first, so that the dict stays in the order of expiry.
+        others = self._reservations.pop(user, [])
+        kept = [other for other in others if other.device != device] if beside else []
+        kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native))
+        self._reservations[user] = kept
         return True
 
-    def claim(self, login: Login, connection: Connection) -> Session | None:
+    def claim(self, login: Login, connection: Connection) -> GuestSession | None:
         """Open the session of a guest's login; None when nothing is reserved for that id and name.
 
         The reservation is used up. The session is live when this returns.
         """
-        reservation = self._reservations.get(login.user)
-        if (
-            reservation is None
-            or reservation.name != login.name
-            or reservation.expires <= self._clock.seconds()
-            or login.user in self._by_user
-        ):
+        reservation = self._take(login.user, lambda held: not held.native and held.name == login.name)
+        if reservation is None or (not reservation.beside and login.user in self._by_user):
             return None
-        del self._reservations[login.user]
-        session = Session(f"{next(self._ids):x}", login, reservation.owner, connection)
-        self._by_user[login.user] = session
+        session = GuestSession(login, connection)
+        session.owner = reservation.owner
+        self._put(session, reservation)
+        self.announce(session)
+        return session
+
+    def claim_ticket(self, session: Session, user: int, owner: str, device: str) -> bool:
+        """Give a native session the place that was reserved for its ticket; False when there is none.
+
+        The reservation is used up. Deliveries find the session from now on; routes are told with `announce`.
+        """
+        reservation = self._take(user, lambda held: held.native and held.owner == owner and held.device == device)
+        if reservation is None:
+            return False
+        session.user = user
+        session.name = reservation.name
+        session.owner = owner
+        session.device = device
+        self._put(session, reservation)
+        return True
+
+    def _take(self, user: int, fits: Callable[[Reservation], bool]) -> Reservation | None:
+        reservations = self._reservations.get(user, ())
+        for reservation in reservations:
+            if reservation.expires > self._clock.seconds() and fits(reservation):
+                self._drop_reservation(user, reservation)
+                return reservation
+        return None
+
+    def _drop_reservation(self, user: int, reservation: Reservation) -> None:
+        reservations = self._reservations[user]
+        reservations.remove(reservation)
+        if not reservations:
+            del self._reservations[user]
+
+    def _put(self, session: Session, reservation: Reservation) -> None:
+        for other in self.of(session.user):
+            if other.device == session.device or not reservation.beside:
+                self.close(other)
+                other.farewell("replaced")
+        session.id = f"{next(self._ids):x}"
+        self._by_id[session.id] = session
+        others = self.of(session.user)
+        self._by_user[session.user] = (*others, session) if others else session
+
+    def announce(self, session: Session) -> None:
+        """Tell the observers that a session is live."""
+        session.announced = True
         for observer in self.observers:
             observer.opened(session)
-        return session
 
     def close(self, session: Session) -> bool:
         """Take a session out; False when it was out already, so that each is closed once."""
-        if self._by_user.get(session.user) is not session:
+        if self._by_id.get(session.id) is not session:
             return False
-        del self._by_user[session.user]
-        for observer in self.observers:
-            observer.closed(session)
+        del self._by_id[session.id]
+        left = tuple(other for other in self.of(session.user) if other is not session)
+        if left:
+            self._by_user[session.user] = left[0] if len(left) == 1 else left
+        else:
+            del self._by_user[session.user]
+        if session.announced:
+            for observer in self.observers:
+                observer.closed(session)
         return True
 
     def end(self, user: int, owner: str, reason: str) -> int:
-        """Close the sessions and the reservation of `user`; return how many there were.
+        """Close the sessions and the reservations of `user`; return how many there were.
 
         :param owner: only those of this login; empty for all
         """
         ended = 0
-        reservation = self._reservations.get(user)
-        if reservation is not None and owner in ("", reservation.owner):
-            del self._reservations[user]
-            ended += 1
+        for reservation in list(self._reservations.get(user, ())):
+            if owner in ("", reservation.owner):
+                self._drop_reservation(user, reservation)
+                ended += 1
         for session in self.of(user):
             if owner in ("", session.owner) and self.close(session):
-                session.connection.close(reason)
+                session.farewell(reason)
                 ended += 1
         return ended
 
-    def end_all(self, reason: str) -> None:
-        """Close every session: the server stops."""
+    def end_all(self, reason: str, retry_after: Callable[[], int] = lambda: 0) -> None:
+        """Close every session: the server stops.
+
+        :param retry_after: gives each session the seconds after which it should come back
+        """
         self._reservations.clear()
         for session in list(self):
             if self.close(session):
-                session.connection.close(reason)
+                session.farewell(reason, retry_after())
 
     @property
     def reserved(self) -> int:
         """How many reservations wait."""
         self._forget_expired()
-        return len(self._reservations)
+        return sum(map(len, self._reservations.values()))
 
     def _forget_expired(self) -> None:
         now = self._clock.seconds()
         while self._reservations:
             user = next(iter(self._reservations))
-            if self._reservations[user].expires > now:
+            if self._reservations[user][-1].expires > now:
                 break
             del self._reservations[user]

@@ -25,7 +25,7 @@ from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.choose import registry_from
 from cim.root import DaemonRoot
 from cim.runtime import Exit, listening, one_line_errors
-from cim.server.gateway import Limits
+from cim.server.connection import Limits
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
 from cim.web.operations import internal_only, is_loopback, operations
@@ -61,7 +61,9 @@ class Options(DaemonOptions):
 def limits_of(options: Any) -> Limits:
     """Return what one connection may cost by a daemon's options."""
     idle = options["idle-seconds"]
-    return Limits(max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle})
+    return Limits(
+        max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle}, native_idle=idle
+    )
 
 
 def internal_check(options: Any) -> Callable[[Any], None]:
@@ -78,11 +80,13 @@ def internal_check(options: Any) -> Callable[[Any], None]:
 
 def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, reactor: Any) -> None:
     """Add a server's services but its HTTP to `root`, in the order in which they start."""
-    metrics.sessions = lambda: Counter(session.generation.value for session in server.sessions)
+    metrics.sessions = lambda: Counter(session.protocol for session in server.sessions)
     metrics.gauge("reservations", "Logins that have not connected yet.", lambda: server.sessions.reserved)
     metrics.gauge("connections", "Clients' connections.", lambda: len(server.gateway.connections))
     root.add(links, stop_timeout=5.0)
     root.add(server.wheel)
+    metrics.gauge("requests", "Requests to routes that are not answered.", lambda: len(server.submissions))
+    metrics.gauge("rechecks", "Sessions that wait to be looked at for news.", lambda: len(server.rechecks))
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
     root.add(listening("listen", options["listen"], server.gateway, reactor))
     value = NodeData(cim.__version__, server.own.incarnation).encode()
@@ -106,7 +110,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise UsageError(error.message)
     name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
     own = LinkPeer(str(name), token(os.urandom))
-    server = Server(own, reactor, registry, metrics, limits_of(options), options["max-connections"])
+    server = Server(
+        own,
+        reactor,
+        registry,
+        metrics,
+        limits_of(options),
+        options["max-connections"],
+        ticket_key=derive_key(secret, "ticket"),
+        random=random.random,
+    )
 
     def endpoint_for(route: RouteAddress) -> HostnameEndpoint:
         if not options["secret-file"] and not is_loopback(f"tcp:{route.link_port}:interface={route.host}"):

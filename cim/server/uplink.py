@@ -2,13 +2,16 @@
 
 Up go the sessions that open and close; each user has one home route among the live links, by rendezvous, which alone
 writes the session's record. A new link first gets all sessions between SnapshotBegin and SnapshotEnd. Down come
-reservations, ends, probes and deliveries.
+reservations, ends, probes, deliveries and changes of groups. Requests and their answers are `server.submissions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from attrs import define, field
+
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -16,10 +19,30 @@ from zope.interface import implementer
 from cim.ecim import CIMError
 from cim.icim import ILink, ILinkUser
 from cim.metrics import Metrics
+from cim.model import GUEST
 from cim.selection import rendezvous
+from cim.server.deliveries import Deliveries
+from cim.server.groups import GroupIndex
+from cim.server.guests import Guests
+from cim.server.native import NativeSession
+from cim.server.rechecks import Rechecks
 from cim.server.sessions import Session, Sessions
-from cim.wire.guests import GuestMessage
-from cim.wire.link_pb2 import Closed, Deliver, End, Item, Opened, Outcome, Probe, Reserve, SnapshotBegin, SnapshotEnd
+from cim.server.submissions import Submissions
+from cim.wire.link_pb2 import (
+    Closed,
+    Deliver,
+    End,
+    FetchOffline,
+    GroupChange,
+    GroupsSeen,
+    Item,
+    Opened,
+    Outcome,
+    Probe,
+    Reserve,
+    SnapshotBegin,
+    SnapshotEnd,
+)
 
 #: Sessions told in one reactor turn.
 CHUNK = 500
@@ -28,22 +51,47 @@ CHUNK_WAITS_ABOVE = 1 << 20
 CHUNK_WAIT = 0.02
 
 
-@implementer(ILinkUser)
-class Uplink:
-    """The server's end of all its links.
+@define(eq=False)
+class Confirming:
+    """A session that routes are being told of.
 
-    :param max_frame: the largest frame that guests are sent, bytes
+    :ivar calls: what was not confirmed, and on which link
     """
 
-    _log = Logger()
+    calls: dict[int, ILink] = field(factory=dict)
+    waiting: Deferred[bool] | None = None
 
-    def __init__(self, sessions: Sessions, clock: IReactorTime, max_frame: int, metrics: Metrics) -> None:
+    def confirmed(self, call: int) -> None:
+        """One is."""
+        if self.calls.pop(call, None) is not None and not self.calls:
+            self.finish(True)
+
+    def finish(self, complete: bool) -> None:
+        """Tell whoever waits."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.callback(complete)
+
+
+@implementer(ILinkUser)
+class Uplink:
+    """The server's end of all its links; its parts are set by `server.service`."""
+
+    _log = Logger()
+    deliveries: Deliveries
+    guests: Guests
+    index: GroupIndex
+    rechecks: Rechecks
+
+    def __init__(self, sessions: Sessions, submissions: Submissions, clock: IReactorTime, metrics: Metrics) -> None:
         self._sessions = sessions
+        self._submissions = submissions
         self._clock = clock
-        self._max_frame = max_frame
         self._metrics = metrics
         self._links: dict[str, ILink] = {}
         self._names: list[str] = []
+        self._confirming: dict[Session, Confirming] = {}
+        self._calls: dict[int, Confirming] = {}
         sessions.observers.append(self)
 
     def __len__(self) -> int:
@@ -51,10 +99,16 @@ class Uplink:
 
     def link_up(self, link: ILink) -> None:
         """Tell a new link of all sessions."""
-        self._links[link.peer.name] = link
+        name = link.peer.name
+        before = self._names
+        self._links[name] = link
         self._names = sorted(self._links)
-        self._log.info("linked to route {route}", route=link.peer.name)
+        self._submissions.link_up(link)
+        self._log.info("linked to route {route}", route=name)
+        link.send(Item(groups_seen=GroupsSeen(version=self.index.version)))
         link.send(Item(snapshot_begin=SnapshotBegin()))
+        self.rechecks.link_up(name)
+        self._watch_again(before)
         self._tell(link, iter(list(self._sessions)), self._finish_snapshot)
 
     @staticmethod
@@ -69,7 +123,7 @@ class Uplink:
             return
         told = 0
         for session in sessions:
-            if session not in self._sessions.of(session.user):
+            if session not in self._sessions or not session.announced:
                 continue
             link.send(self._opened(session, link))
             told += 1
@@ -88,27 +142,52 @@ class Uplink:
         before = self._names
         del self._links[name]
         self._names = sorted(self._links)
+        self._submissions.link_down(link)
+        self.rechecks.link_down(name)
+        for call, confirming in list(self._calls.items()):
+            if confirming.calls.get(call) is link:
+                self._confirmed(call)
         if not self._names:
             return
+        self._watch_again(before)
         orphans: dict[str, list[Session]] = {}
         for session in self._sessions:
             key = str(session.user)
-            if rendezvous(key, before) == name:
+            if session.announced and rendezvous(key, before) == name:
                 orphans.setdefault(rendezvous(key, self._names), []).append(session)
         for home, sessions in orphans.items():
             self._tell(self._links[home], iter(sessions))
+
+    def _watch_again(self, before: list[str]) -> None:
+        """Say at their new homes whom sessions watch."""
+        for session in self._sessions:
+            if isinstance(session, NativeSession) and session.watch:
+                key = str(session.user)
+                if not before or rendezvous(key, before) != rendezvous(key, self._names):
+                    former = self._links.get(rendezvous(key, before)) if before else None
+                    self._submissions.watch_again(session, former)
 
     def link_received(self, link: ILink, item: Item) -> None:
         """Do what a route asks."""
         kind = item.WhichOneof("item")
         if kind == "deliver":
             self._deliver(link, item.deliver)
+        elif kind == "reply":
+            self._submissions.answered(link, item.reply.call, item.reply)
+        elif kind == "outcome":
+            self._confirmed(item.outcome.call)
+        elif kind == "open_outcome":
+            self._submissions.answered(link, item.open_outcome.call, item.open_outcome)
         elif kind == "reserve":
             self._reserve(link, item.reserve)
         elif kind == "end":
             self._end(link, item.end)
         elif kind == "probe":
             self._probe(link, item.probe)
+        elif kind == "group_change":
+            self._group_change(link, item.group_change)
+        elif kind == "fetch_offline":
+            self._fetch_offline(link, item.fetch_offline)
         else:
             self._metrics.refused("unknown-link-item")
 
@@ -118,7 +197,15 @@ class Uplink:
 
     def _reserve(self, link: ILink, reserve: Reserve) -> None:
         try:
-            done = self._sessions.reserve(reserve.user, reserve.name, reserve.owner, reserve.seconds)
+            done = self._sessions.reserve(
+                reserve.user,
+                reserve.name,
+                reserve.owner,
+                reserve.seconds,
+                device=reserve.device or GUEST,
+                beside=reserve.beside,
+                native=reserve.native,
+            )
         except CIMError:
             self._answer(link, reserve.call, "invalid")
             return
@@ -129,40 +216,75 @@ class Uplink:
         self._answer(link, end.call, sessions=ended)
 
     def _probe(self, link: ILink, probe: Probe) -> None:
-        self._answer(link, probe.call, sessions=sum(1 for _ in self._sessions.of(probe.user)))
+        self._answer(link, probe.call, sessions=len(self._sessions.of(probe.user)))
 
     def _deliver(self, link: ILink, deliver: Deliver) -> None:
-        guest = deliver.guest
+        call = deliver.call
         try:
-            message = GuestMessage(
-                guest.sender,
-                guest.sender_name,
-                guest.texts,
-                batch=guest.batch,
-                offline=guest.offline,
-                properties=guest.properties,
-                max_frame=self._max_frame,
-            )
+            self.deliveries.deliver(deliver, lambda written: self._answer(link, call, sessions=written))
         except CIMError:
             self._metrics.refused("undeliverable")
-            self._answer(link, deliver.call, "invalid")
-            return
-        written = 0
-        if deliver.everyone:
-            for session in self._sessions:
-                if session.user != deliver.except_user and session.push(message):
-                    written += 1
-        else:
-            for user in deliver.users:
-                for session in self._sessions.of(user):
-                    written += session.push(message)
-        self._metrics.messages_out += written
-        self._answer(link, deliver.call, sessions=written)
+            self._answer(link, call, "invalid")
+
+    def _group_change(self, link: ILink, change: GroupChange) -> None:
+        self.index.changed(change)
+        self._answer(link, change.call)
+
+    def _fetch_offline(self, link: ILink, fetch: FetchOffline) -> None:
+        call = fetch.call
+        self.guests.fetch_offline(fetch.user, lambda written: self._answer(link, call, sessions=written))
+
+    def ask_changes_again(self) -> None:
+        """Have a route tell the changes of groups that are missing."""
+        for name in self._names[:1]:
+            self._links[name].send(Item(groups_seen=GroupsSeen(version=self.index.version)))
 
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""
+        confirming = Confirming() if session.native else None
         for link in self._links.values():
-            link.send(self._opened(session, link))
+            item = self._opened(session, link)
+            if confirming is not None:
+                call = item.opened.call = self._submissions.next_call()
+                confirming.calls[call] = link
+                self._calls[call] = confirming
+            link.send(item)
+        if confirming is not None and confirming.calls:
+            self._confirming[session] = confirming
+
+    def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
+        """Fire when all routes have confirmed that they know of a session, with False when one did not in time."""
+        confirming = self._confirming.pop(session, None)
+        if confirming is None or not confirming.calls:
+            return succeed(True)
+        waiting: Deferred[bool] = Deferred()
+        confirming.waiting = waiting
+
+        def late() -> None:
+            for call in confirming.calls:
+                self._calls.pop(call, None)
+            confirming.finish(False)
+
+        timer = self._clock.callLater(seconds, late)
+
+        def done(complete: bool) -> bool:
+            if timer.active():
+                timer.cancel()
+            return complete
+
+        return waiting.addCallback(done)
+
+    def _confirmed(self, call: int) -> None:
+        confirming = self._calls.pop(call, None)
+        if confirming is not None:
+            confirming.confirmed(call)
+
+    def release(self, session: Session) -> None:
+        """Have the record of a session that is over already given back: its home hears that it came and went."""
+        home = self._submissions.home(session.user)
+        if home is not None:
+            home.send(self._opened(session, home))
+            home.send(self._closed(session, home))
 
     def _opened(self, session: Session, link: ILink) -> Item:
         return Item(
@@ -172,14 +294,26 @@ class Uplink:
                 session=session.id,
                 owner=session.owner,
                 home=self._is_home(session, link),
+                device=session.device,
             )
         )
 
     def closed(self, session: Session) -> None:
         """Tell all routes that a session has ended."""
+        self._confirming.pop(session, None)
         for link in self._links.values():
-            home = self._is_home(session, link)
-            link.send(Item(closed=Closed(user=session.user, session=session.id, owner=session.owner, home=home)))
+            link.send(self._closed(session, link))
+
+    def _closed(self, session: Session, link: ILink) -> Item:
+        return Item(
+            closed=Closed(
+                user=session.user,
+                session=session.id,
+                owner=session.owner,
+                home=self._is_home(session, link),
+                device=session.device,
+            )
+        )
 
     def _is_home(self, session: Session, link: ILink) -> bool:
         return rendezvous(str(session.user), self._names) == link.peer.name

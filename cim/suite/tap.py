@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cim.announcing import Stopping, advertised, port_of
 from cim.config import DaemonOptions, positive_int
 from cim.ecim import InvalidField
 from cim.ids import token
-from cim.keys import make_secret_file
+from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.metrics import Metrics
 from cim.model import Health, LinkPeer, RouteAddress, ServerAddress
@@ -108,7 +109,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     data = Path(options["data"])
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        make_secret_file(options["secret-file"], os.urandom)
+        secret = make_secret_file(options["secret-file"], os.urandom)
         store = store_from(f"sqlite:{data / 'cim.db'}", reactor)
     except OSError as error:
         raise UsageError(f"--data {data}: {error.strerror}")
@@ -121,7 +122,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     # The route takes no links by TCP here; its name still has a port for them.
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
-    server = Server(own, reactor, registry, metrics, limits_of(options), options["max-connections"])
+    server = Server(
+        own,
+        reactor,
+        registry,
+        metrics,
+        limits_of(options),
+        options["max-connections"],
+        ticket_key=derive_key(secret, "ticket"),
+        random=random.random,
+    )
     route = Route(
         route_address,
         reactor,

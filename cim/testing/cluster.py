@@ -12,13 +12,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from cim.icim import IAnnouncement, IServerSelection
+from cim.keys import derive_key
 from cim.link.memory import MemoryLink, connect
 from cim.metrics import Metrics
 from cim.model import Account, LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.service import Route
 from cim.selection import RoundRobin
-from cim.server.gateway import ClientConnection, Limits
+from cim.server.connection import ClientConnection, Limits
 from cim.server.service import Server
 from cim.testing.store import MemoryStore
 from cim.wire.cim_pb2 import PING, Packet
@@ -110,6 +111,7 @@ class Cluster:
         self.servers: list[Server] = []
         self.routes: list[Route] = []
         self.metrics = Metrics("test")
+        self.ticket_key = derive_key(b"of the test cluster", "ticket")
         self.posted: list[tuple[str, Any]] = []
         #: Gives the answer to what is posted; none comes until it is replaced.
         self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
@@ -138,7 +140,13 @@ class Cluster:
         index = len(self.servers) if at is None else at
         name = str(ServerAddress("127.0.0.1", 11211 + index, 8081 + 100 * index))
         server = Server(
-            LinkPeer(name, f"run-{next(self.owners)}"), self.clock, self.registry, self.metrics, self.limits
+            LinkPeer(name, f"run-{next(self.owners)}"),
+            self.clock,
+            self.registry,
+            self.metrics,
+            self.limits,
+            ticket_key=self.ticket_key,
+            random=lambda: 0.5,
         )
         if at is None:
             self.servers.append(server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.server.gateway import Limits
+from cim.server.connection import Limits
 from cim.testing.cluster import Cluster
 from cim.wire.cim_pb2 import MESSAGE, PING, Packet
 from cim.wire.framing import encode_frame

@@ -1,0 +1,350 @@
+"""The session core of the native generation (DESIGN.md sections 4 and 5): what a client says and is told.
+
+A connection makes a session with its first Packet, calls `received` for each, and is called back as `Connection` says.
+The session's life: Hello with a ticket -> opened by `server.opening` while its client's further Packets and what is
+pushed to it are kept -> Welcome -> everything else -> over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from attrs import define
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.ecim import BadLogin, CIMError, InvalidField, Unauthorized
+from cim.metrics import Metrics
+from cim.model import Place
+from cim.server.receipts import Receipts
+from cim.server.sessions import Connection, Session, Sessions, SharedPacket
+from cim.server.submissions import Submissions
+from cim.tickets import read_ticket
+from cim.wire import native
+from cim.wire.cim_pb2 import Failure, Hello, Packet, Welcome
+from cim.wire.native import PONG, goodbye_packet
+
+NEW, OPENING, LIVE, OVER = range(4)
+
+#: What is kept for a session until its Welcome: packets and bytes.
+KEPT_PACKETS = 1000
+KEPT_BYTES = 1 << 20
+#: Unanswered requests of a session that stop the reading of its connection, and that let it go on.
+STOP_READING = 64
+GO_ON_READING = 32
+#: Conversations in which a session's failed Send keeps others back.
+MAX_POISONED = 256
+MAX_WATCHED = 200
+#: Seconds between two Typings of a session.
+TYPING_SECONDS = 0.5
+
+GOODBYE_CODES = frozenset(("replaced", "logged-out", "idle", "draining", "protocol-error", "unauthorized", "too-slow"))
+
+
+class Opening(Protocol):
+    """Who takes a session from its ticket to its Welcome."""
+
+    def begin(self, session: NativeSession, since: str) -> None:
+        """The session has claimed its place; `since` is of its Hello."""
+
+
+class Rechecks(Protocol):
+    """Who looks for news that a session may have missed."""
+
+    def recheck(self, session: Session, since: float) -> None:
+        """Look for what is new since then (seconds on the clock)."""
+
+
+@define(eq=False)
+class NativeSide:
+    """What the native sessions of a server share.
+
+    :param ticket_key: what tickets are signed with
+    :param place: this server, as tickets name it
+    :param heartbeat_seconds: how often clients are asked to say something
+    """
+
+    ticket_key: bytes
+    place: Place
+    clock: IReactorTime
+    sessions: Sessions
+    submissions: Submissions
+    receipts: Receipts
+    opening: Opening
+    rechecks: Rechecks
+    metrics: Metrics
+    heartbeat_seconds: int
+
+    def session(self, connection: Connection) -> NativeSession:
+        """Return the session of a connection whose first Packet has come."""
+        return NativeSession(self, connection)
+
+
+class NativeSession(Session):
+    """One native client.
+
+    :ivar unanswered: requests that went up and were not answered
+    :ivar poisoned: conversation -> the client_id of the Send that failed retryably there, and how; those behind it
+        fail the same way until it comes again (DESIGN.md section 5, Order)
+    :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
+    :ivar watch: the Packet with whose presence it watches
+    """
+
+    __slots__ = (
+        "_early",
+        "_held",
+        "_kept",
+        "_kept_bytes",
+        "_missed",
+        "_side",
+        "_state",
+        "_typed",
+        "poisoned",
+        "receipts",
+        "unanswered",
+        "watch",
+    )
+    native = True
+
+    def __init__(self, side: NativeSide, connection: Connection) -> None:
+        super().__init__(connection)
+        self._side = side
+        self._state = NEW
+        self._early: deque[bytes] | None = None
+        self._kept: list[SharedPacket] | None = None
+        self._kept_bytes = 0
+        self._missed = False
+        self._typed = 0.0
+        self._held = False
+        self.unanswered = 0
+        self.poisoned: dict[str, tuple[str, str]] | None = None
+        self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
+        self.watch: bytes = b""
+
+    @property
+    def logged_in(self) -> bool:  # type: ignore[override]  # a constant of guests
+        """Whether it said who it is."""
+        return self._state in (OPENING, LIVE)
+
+    @property
+    def live(self) -> bool:
+        """Whether it was welcomed and is not over."""
+        return self._state == LIVE
+
+    @property
+    def protocol(self) -> str:
+        """What it speaks, as metrics name it."""
+        return "native"
+
+    # What the client says.
+
+    def received(self, packet: bytes) -> None:
+        """Take a Packet.
+
+        :raises ProtocolViolation: bytes that are no packet of a client, or a Hello at the wrong time
+        """
+        if self._state == LIVE:
+            self._received(packet)
+        elif self._state == NEW:
+            self._hello(packet)
+        elif self._state == OPENING:
+            assert self._early is not None
+            self._early.append(packet)
+
+    def _received(self, body: bytes) -> None:
+        packet = native.parse_client_packet(body)
+        kind = packet.WhichOneof("body")
+        if kind == "send":
+            self._send(packet, body)
+        elif kind == "ping":
+            self.connection.write_packet(PONG)
+        elif kind in ("received", "read"):
+            self._receipt(kind, packet, body)
+        elif kind == "sync":
+            self._sync(packet, body)
+        elif kind == "typing":
+            self._typing(packet, body)
+        elif kind == "watch":
+            self._watch(packet, body)
+        elif kind == "hello":
+            raise BadLogin("a second Hello")
+        elif kind == "goodbye":
+            self.connection.close("goodbye")
+
+    def _hello(self, body: bytes) -> None:
+        packet = native.parse_client_packet(body)
+        if packet.WhichOneof("body") != "hello":
+            raise BadLogin("the first packet is not a Hello")
+        hello: Hello = packet.hello
+        side = self._side
+        try:
+            ticket = read_ticket(side.ticket_key, hello.ticket, side.place, side.clock.seconds())
+            if hello.device not in ("", ticket.device):
+                raise Unauthorized("the ticket is for another device")
+            if not side.sessions.claim_ticket(self, ticket.user, ticket.owner, ticket.device):
+                raise Unauthorized("the ticket was used before, or its time is over")
+        except Unauthorized as error:
+            side.metrics.refused("bad-ticket")
+            self._state = OVER
+            self.connection.end(goodbye_packet("unauthorized", error.message))
+            return
+        self._state = OPENING
+        self._early = deque()
+        self._kept = []
+        self.connection.logged_in()
+        # Nothing is taken from it before its Welcome but what came with the Hello.
+        self._hold(True)
+        side.opening.begin(self, hello.since if hello.since.isascii() and hello.since[:16].isdigit() else "")
+
+    def _hold(self, held: bool) -> None:
+        if held != self._held:
+            self._held = held
+            self.connection.hold(held)
+
+    def _send(self, packet: Packet, body: bytes) -> None:
+        client_id = packet.send.client_id
+        try:
+            conversation = native.conversation_of(packet, self.user)
+        except InvalidField as error:
+            self.refuse(error, client_id)
+            return
+        again = False
+        if self.poisoned:
+            first = self.poisoned.get(conversation)
+            if first is not None:
+                if first[0] != client_id:
+                    self._fail(first[1], "a message before it failed", client_id, conversation)
+                    return
+                del self.poisoned[conversation]
+                again = True
+        self._side.submissions.packet(self, body, conversation, client_id, again)
+
+    def _sync(self, packet: Packet, body: bytes) -> None:
+        try:
+            conversation = native.conversation_of(packet, self.user)
+        except InvalidField as error:
+            self.refuse(error, conversation=packet.sync.conversation[:64])
+            return
+        if self.receipts:
+            self._side.receipts.flush(self)
+        self._side.submissions.packet(self, body, conversation)
+
+    def _receipt(self, kind: str, packet: Packet, body: bytes) -> None:
+        said = getattr(packet, kind)
+        try:
+            native.conversation_of(packet, self.user)
+            self._side.receipts.note(self, kind, said.conversation, said.position, body)
+        except InvalidField as error:
+            self.refuse(error, conversation=said.conversation[:64])
+
+    def _typing(self, packet: Packet, body: bytes) -> None:
+        now = self._side.clock.seconds()
+        if now - self._typed < TYPING_SECONDS:
+            self._side.metrics.refused("typing-too-often")
+            return
+        self._typed = now
+        try:
+            conversation = native.conversation_of(packet, self.user)
+        except InvalidField as error:
+            self.refuse(error)
+            return
+        self._side.submissions.hint(self, body, conversation)
+
+    def _watch(self, packet: Packet, body: bytes) -> None:
+        if len(packet.watch.users) > MAX_WATCHED:
+            self.refuse(InvalidField("users", f"must be at most {MAX_WATCHED}"))
+            return
+        self.watch = body if packet.watch.users else b""
+        self._side.submissions.packet(self, body, "")
+
+    # What it is told.
+
+    def refuse(self, error: CIMError, client_id: str = "", conversation: str = "") -> None:
+        """Answer with a Failure."""
+        self.connection.write_packet(native.failure_packet(error, client_id, conversation))
+
+    def _fail(self, code: str, message: str, client_id: str, conversation: str) -> None:
+        failure = Failure(code=code, message=message, client_id=client_id, conversation=conversation)
+        self.connection.write_packet(native.packet(failure=failure))
+
+    def asked(self) -> None:
+        """A request of it went up."""
+        self.unanswered += 1
+        if self.unanswered >= STOP_READING and not self._held:
+            self._hold(True)
+
+    def answered(self) -> None:
+        """A request of it was answered or failed."""
+        self.unanswered -= 1
+        if self._held and self.unanswered < GO_ON_READING and self._state == LIVE:
+            self._hold(False)
+
+    def poison(self, conversation: str, client_id: str, code: str) -> None:
+        """Keep its Sends into a conversation back: this one failed so that it may come again."""
+        if self.poisoned is None:
+            self.poisoned = {}
+        if conversation not in self.poisoned:
+            if len(self.poisoned) >= MAX_POISONED:
+                del self.poisoned[next(iter(self.poisoned))]
+            self.poisoned[conversation] = (client_id, code)
+
+    def push(self, shared: SharedPacket) -> bool:
+        """Write or keep a Packet that it did not ask for; False when it is too slow to take more."""
+        if self._kept is not None:
+            if len(self._kept) >= KEPT_PACKETS or self._kept_bytes >= KEPT_BYTES:
+                self._missed = True
+                return False
+            self._kept.append(shared)
+            self._kept_bytes += len(shared.packet)
+            return True
+        connection = self.connection
+        if connection.slow:
+            if not self.behind_since:
+                self.behind_since = self._side.clock.seconds()
+            return False
+        connection.write_shared(shared)
+        return True
+
+    def welcome(self, welcome: Welcome) -> None:
+        """Begin: the route said what is new, in `welcome`, which is taken over."""
+        welcome.user_id = self.user
+        welcome.session = self.id
+        welcome.heartbeat_seconds = self._side.heartbeat_seconds
+        self.connection.write_packet(Packet(welcome=welcome).SerializeToString())
+        self._state = LIVE
+        kept, self._kept = self._kept, None
+        for shared in kept or ():
+            self.push(shared)
+        if self._missed:
+            self._side.rechecks.recheck(self, self._side.clock.seconds())
+        early, self._early = self._early, None
+        if self.unanswered < GO_ON_READING:
+            self._hold(False)
+        while early and self._state == LIVE:
+            self._received(early.popleft())
+
+    def unavailable(self, error: CIMError, retry_after: int) -> None:
+        """End it before its Welcome: no route could open it. The client logs in again later."""
+        self._side.sessions.close(self)
+        self.connection.write_packet(native.failure_packet(error, retry_after=retry_after))
+        self.farewell("draining", retry_after)
+
+    def relieved(self) -> None:
+        """The connection was slow and is not any more."""
+        since, self.behind_since = self.behind_since, 0.0
+        if since:
+            self._side.rechecks.recheck(self, since)
+
+    def lost(self) -> None:
+        """The connection is gone or is closing."""
+        self._state = OVER
+        self._kept = self._early = None
+        if self.receipts:
+            self._side.receipts.flush(self)
+
+    def farewell(self, code: str, retry_after: int = 0) -> None:
+        """Say Goodbye and close."""
+        if code not in GOODBYE_CODES:
+            code = "logged-out"
+        self.connection.end(goodbye_packet(code, retry_after=retry_after))

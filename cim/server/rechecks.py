@@ -1,0 +1,186 @@
+"""News: after anything that may have lost pushes, sessions are looked at again (DESIGN.md section 5).
+
+A lost link may have taken pushes with it from the moment its other end fell silent, and until it is back its route
+cannot push here. So when a link is lost all sessions are looked at soon, again a few times while it is away, and once
+more when a link comes. Sessions that were too slow for what was pushed are looked at when they can take more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cim.ecim import CIMError, Unavailable
+from cim.metrics import Metrics
+from cim.server.native import NativeSession
+from cim.server.sessions import GuestSession, Session, Sessions, SharedPacket
+from cim.server.submissions import Submissions
+from cim.wire.cim_pb2 import Packet, Welcome
+from cim.wire.link_pb2 import HEADS, Item, Reply, Request
+from cim.wire.native import news_packet
+
+#: Sessions that are looked at in a second, and how often it is their turn.
+RATE = 500
+STEP_SECONDS = 0.1
+#: Questions under way.
+AT_ONCE = 64
+#: How much earlier than we noticed a push may have been lost: a silent link is dead after 10 s.
+SILENCE_SECONDS = 15.0
+#: What is added to each, for clocks that differ and messages that were being written.
+MARGIN_SECONDS = 5.0
+#: When sessions are looked at after a link was lost, seconds; a route that comes back later comes as a new link.
+ROUNDS = (1.0, 5.0, 15.0, 30.0, 60.0)
+RETRY_SECONDS = 2.0
+
+
+class Rechecks:
+    """Looks for news at a bounded rate.
+
+    :param guest: looks for a guest's news
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sessions: Sessions,
+        submissions: Submissions,
+        metrics: Metrics,
+        guest: Callable[[GuestSession], None],
+    ) -> None:
+        self._clock = clock
+        self._sessions = sessions
+        self._submissions = submissions
+        self._metrics = metrics
+        self._guest = guest
+        # Session id -> since when, seconds on the clock; in the order of their turn.
+        self._waiting: dict[str, float] = {}
+        self._at_once = 0
+        self._timer: IDelayedCall | None = None
+        self._lost: dict[str, float] = {}
+        self._rounds: dict[str, list[IDelayedCall]] = {}
+        #: How far the store's clock is ahead, as its last answer told.
+        self._ahead = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._at_once
+
+    def link_down(self, name: str) -> None:
+        """A link was lost."""
+        since = self._clock.seconds() - SILENCE_SECONDS
+        self._lost.setdefault(name, since)
+        self._cancel(name)
+        self._rounds[name] = [
+            self._clock.callLater(delay, self._round, name, last=delay == ROUNDS[-1]) for delay in ROUNDS
+        ]
+
+    def link_up(self, name: str) -> None:
+        """A link is there, again or for the first time."""
+        self._cancel(name)
+        since = self._lost.pop(name, self._clock.seconds() - 2 * SILENCE_SECONDS)
+        self.all(since)
+
+    def _cancel(self, name: str) -> None:
+        for call in self._rounds.pop(name, ()):
+            if call.active():
+                call.cancel()
+
+    def _round(self, name: str, last: bool) -> None:
+        self.all(self._lost[name])
+        if last:
+            # It is gone for good, or will come as one that never was here.
+            del self._lost[name], self._rounds[name]
+
+    def stop(self) -> None:
+        """Look no more."""
+        for name in list(self._rounds):
+            self._cancel(name)
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def all(self, since: float) -> None:
+        """Look for what is new to anybody since then."""
+        for session in self._sessions:
+            if session.announced:
+                self.recheck(session, since)
+
+    def recheck(self, session: Session, since: float) -> None:
+        """Look for what is new to a session since then (seconds on the clock)."""
+        self._waiting[session.id] = min(since, self._waiting.get(session.id, since))
+        if self._timer is None:
+            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        for _ in range(min(int(RATE * STEP_SECONDS), len(self._waiting))):
+            if self._at_once >= AT_ONCE:
+                break
+            id = next(iter(self._waiting))
+            since = self._waiting.pop(id)
+            session = self._sessions.session(id)
+            if session is None:
+                continue
+            if isinstance(session, GuestSession):
+                self._guest(session)
+            elif isinstance(session, NativeSession):
+                self._at_once += 1
+                looking = Deferred.fromCoroutine(self._look(session, since))
+                looking.addErrback(lambda failure: self._log.failure("news were not looked for", failure))
+        if self._waiting:
+            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+
+    async def _look(self, session: NativeSession, since: float) -> None:
+        try:
+            welcome = await heads(self._submissions, session, str(self._store_time(since)))
+        except CIMError:
+            self._clock.callLater(RETRY_SECONDS, self._again, session, since)
+            return
+        finally:
+            self._at_once -= 1
+        self.note_time(welcome)
+        if welcome.heads and session in self._sessions:
+            session.push(SharedPacket(news_packet(welcome.heads, welcome.more)))
+
+    def _again(self, session: Session, since: float) -> None:
+        if session in self._sessions:
+            self.recheck(session, since)
+
+    def _store_time(self, since: float) -> int:
+        return max(0, int((since + self._ahead - MARGIN_SECONDS) * 1000))
+
+    def note_time(self, welcome: Welcome) -> None:
+        """Learn from an answer how far the store's clock is ahead of ours."""
+        if welcome.as_of.isascii() and welcome.as_of.isdigit():
+            self._ahead = int(welcome.as_of[:16]) / 1000 - self._clock.seconds()
+
+
+async def heads(submissions: Submissions, session: Session, since: str = "", after: str = "") -> Welcome:
+    """Ask a session's home route for the conversations in which something is new to it.
+
+    :param since: ms since 1970 by the store's clock
+    :raises Unavailable: no answer, or the store is away
+    """
+    reply = await submissions.ask(
+        str(session.user),
+        lambda call: Item(
+            request=Request(
+                call=call,
+                user=session.user,
+                name=session.name,
+                session=session.id,
+                device=session.device,
+                purpose=HEADS,
+                since=since,
+                after=after,
+            )
+        ),
+    )
+    if not isinstance(reply, Reply) or reply.code or not reply.packets:
+        raise Unavailable()
+    return Packet.FromString(reply.packets[0]).welcome
