@@ -12,7 +12,7 @@ from cim.model import GUEST
 from cim.route.calls import LinkCalls
 from cim.route.leases import Leases
 from cim.route.presence import Presence
-from cim.wire.link_pb2 import Item, Outcome
+from cim.wire.link_pb2 import Item, OpenOutcome, Outcome
 
 
 @implementer(ILinkUser)
@@ -69,6 +69,12 @@ class Downlink:
                 link.send(Item(outcome=Outcome(call=opened.call)))
         elif kind == "closed":
             self._presence.closed(host, item.closed.session, item.closed.home)
+        elif kind == "open":
+            # Guests are in no groups, and nobody has a ticket for another session yet.
+            code = "" if item.open.device == GUEST else "unavailable"
+            link.send(Item(open_outcome=OpenOutcome(call=item.open.call, code=code)))
+        elif kind == "groups_seen":
+            pass  # there is nothing that it could lack
         elif kind == "snapshot_begin":
             self._presence.snapshot_begin(host)
         elif kind == "snapshot_end":
