@@ -42,6 +42,10 @@ class KnownAccounts:
             self.keep(account)
         return account
 
+    def forget(self, user: int) -> None:
+        """The account is gone."""
+        self._kept.pop(user, None)
+
     def keep(self, account: Account) -> None:
         """Remember an account."""
         self._kept[account.id] = (self._clock.seconds() + KEPT_SECONDS, account)

@@ -1,0 +1,110 @@
+"""Who makes a call of `/v1`: a user by its token, or a back end by an API key (DESIGN.md section 7)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from cim.ecim import Forbidden, InvalidField, Unauthorized
+from cim.model import Account
+from cim.route.tokens import Proven, Tokens
+from cim.web.declaring import Who
+
+MIN_KEY = 16
+_MAX_KEYS = 64 * 1024
+
+
+@frozen
+class Caller:
+    """Who makes a call.
+
+    :param proven: None for an operator, and for whoever need not say
+    """
+
+    proven: Proven | None = None
+    operator: bool = False
+
+    @property
+    def account(self) -> Account:
+        """The user, of a call that only users make."""
+        if self.proven is None:
+            raise Forbidden("this call needs a user's token")
+        return self.proven.account
+
+
+_ANYONE = Caller()
+_OPERATOR = Caller(operator=True)
+
+
+class Access:
+    """The gate of all calls.
+
+    :param keys: API keys; when there is none, what needs one is closed
+    """
+
+    def __init__(self, tokens: Tokens, keys: Iterable[str] = ()) -> None:
+        self._tokens = tokens
+        self._keys = [key.encode() for key in keys]
+
+    def __call__(self, request: Any, who: Who) -> Any:
+        """See cim.web.declaring.Gate."""
+        if who is Who.ANYONE:
+            return _ANYONE
+        key = request.getHeader(b"x-api-key")
+        scheme, _, bearer = (request.getHeader(b"authorization") or b"").partition(b" ")
+        bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
+        if key is not None:
+            if not self._is_key(key):
+                raise Unauthorized("the API key is wrong" if self._keys else "this route takes no API keys")
+            return self._operator(who)
+        if bearer and self._is_key(bearer):
+            return self._operator(who)
+        if not bearer:
+            if who is Who.MAYBE_USER:
+                return _ANYONE
+            raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
+        return self._user(bearer, who)
+
+    def _is_key(self, given: bytes) -> bool:
+        found = False
+        for key in self._keys:  # all of them, so that the time tells nothing of which one it is
+            found |= hmac.compare_digest(given, key)
+        return found
+
+    @staticmethod
+    def _operator(who: Who) -> Caller:
+        if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR):
+            raise Forbidden("this call needs a user's token, not an API key")
+        return _OPERATOR
+
+    async def _user(self, bearer: bytes, who: Who) -> Caller:
+        try:
+            text = bearer.decode("ascii")
+        except UnicodeDecodeError:
+            raise Unauthorized() from None
+        proven = await self._tokens.check(text)
+        if who is Who.OPERATOR:
+            raise Forbidden("this call is for operators, with an API key")
+        return Caller(proven)
+
+
+def read_keys(path: str) -> list[str]:
+    """Return the API keys in a file, one a line; empty lines and those that begin with # do not count.
+
+    :raises InvalidField: it cannot be read, holds none, or one that is too short or no ASCII
+    """
+    try:
+        raw = Path(path).read_bytes()[:_MAX_KEYS]
+        lines = [line.strip() for line in raw.decode("ascii").splitlines()]
+    except OSError as error:
+        raise InvalidField("API key file", f"{path!r} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        raise InvalidField("API key file", f"{path!r} must hold ASCII text")
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys or any(len(key) < MIN_KEY or not key.isprintable() or " " in key for key in keys):
+        raise InvalidField("API key file", f"{path!r} must hold keys of at least {MIN_KEY} characters, one a line")
+    return keys

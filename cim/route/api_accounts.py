@@ -1,0 +1,249 @@
+"""`/v1`: accounts with a password, logging in, devices, tokens (DESIGN.md section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+
+from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
+from cim.icim import IAccounts, ICredentials, ISessions
+from cim.metrics import Metrics
+from cim.model import Account, Credential, SessionRecord
+from cim.route.access import Caller
+from cim.route.accounts import KnownAccounts
+from cim.route.api_shapes import ACCOUNT, PASSWORD, WHEN, Device
+from cim.route.attempts import Attempts
+from cim.route.directory import Directory
+from cim.route.login import Logins
+from cim.route.passwords import Passwords
+from cim.route.tokens import Tokens
+from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
+from cim.web.declaring import Who, api_call
+from cim.web.schema import Array, Boolean, Id, Integer, Name, Nullable, Object, Optional, Text
+
+_SERVER = Object(
+    {
+        "host": Text(255),
+        "tcp_port": Integer(1, 65535),
+        "websocket": Nullable(Text(300, about="`host:port` of its WebSockets; null when it takes none.")),
+    },
+    "Server",
+    "Where to connect.",
+)
+_LOGIN = Object(
+    {
+        "user_id": Id(),
+        "name": Name(),
+        "device": Device(),
+        "server": _SERVER,
+        "ticket": Text(4096, about="For Hello, to that server, once."),
+        "ticket_expires_in": Integer(1, 3600, "Seconds."),
+        "token": Text(4096, about="For `Authorization: Bearer`, in calls and to log in again."),
+        "token_expires_in": Integer(1, 1 << 31, "Seconds."),
+    },
+    "Login",
+)
+SESSION = Object(
+    {
+        "device": Text(64),
+        "live": Boolean("False for a login that has not connected yet."),
+        "since": WHEN,
+        "server": Text(300, about="Its name in the registry."),
+    },
+    "Session",
+)
+SESSIONS = Object({"sessions": Array(SESSION, "The newest last.")}, "Sessions")
+
+
+def sessions_shown(records: Any) -> dict[str, Any]:
+    """Return session records as they are answered."""
+    return {"sessions": [_session(record) for record in records]}
+
+
+def _session(record: SessionRecord) -> dict[str, Any]:
+    return {"device": record.device, "live": record.live, "since": record.since, "server": record.place.server}
+
+
+class AccountsAPI:
+    """Accounts, logins, tokens.
+
+    :param ticket_key: the one derived for "ticket"
+    :param new_id: makes a unique id
+    """
+
+    app = Klein()
+
+    def __init__(
+        self,
+        accounts: IAccounts,
+        known: KnownAccounts,
+        credentials: ICredentials,
+        sessions: ISessions,
+        logins: Logins,
+        directory: Directory,
+        passwords: Passwords,
+        attempts: Attempts,
+        tokens: Tokens,
+        ticket_key: bytes,
+        new_id: Callable[[], str],
+        clock: IReactorTime,
+        metrics: Metrics,
+    ) -> None:
+        self._accounts = accounts
+        self._known = known
+        self._credentials = credentials
+        self._sessions = sessions
+        self._logins = logins
+        self._directory = directory
+        self._passwords = passwords
+        self._attempts = attempts
+        self._tokens = tokens
+        self._ticket_key = ticket_key
+        self._new_id = new_id
+        self._clock = clock
+        self._metrics = metrics
+
+    @api_call(
+        app,
+        "POST /v1/accounts",
+        who=Who.ANYONE,
+        body={"name": Name(), "password": PASSWORD},
+        answers={201: ACCOUNT},
+        errors=(409,),
+    )
+    async def create_account(self, caller: Caller, name: str, password: str) -> dict[str, Any]:
+        """Make an account.
+
+        409 when the name is taken.
+        """
+        if await self._accounts.named(name) is not None:
+            raise Conflict("this name is taken")
+        account = await self._credentials.create(name, await self._passwords.hash(password))
+        self._known.keep(account)
+        return {"id": account.id, "name": account.name}
+
+    @api_call(
+        app,
+        "POST /v1/sessions",
+        who=Who.MAYBE_USER,
+        body={
+            "name": Optional(Name("With `password`; or `id`.")),
+            "id": Optional(Id(about="With `password`; or `name`.")),
+            "password": Optional(PASSWORD),
+            "device": Optional(Device("1 to 64 printable characters; a random one when it is left out.")),
+        },
+        answers={201: _LOGIN},
+        errors=(409,),
+    )
+    async def log_in(
+        self, caller: Caller, name: str | None, id: int | None, password: str | None, device: str | None
+    ) -> dict[str, Any]:
+        """Log in.
+
+        With a password, or with a token and none. A session is reserved for 30 s at the server that is named. 409 with
+        the code `second-login` when the user has a session on another device and the login policy refuses a second
+        one; the same device always replaces its own.
+        """
+        try:
+            account, credential = await self._identified(caller, name, id, password)
+            if not self._directory.caught_up:
+                await self._directory.when_caught_up()
+            device = device or self._new_id()
+            admission = await self._logins.login_native(account, device)
+        except CIMError as error:
+            self._metrics.login(type(error).__name__)
+            raise
+        self._metrics.login("ok")
+        address = admission.address
+        ticket = Ticket(account.id, account.name, device, admission.owner)
+        return {
+            "user_id": account.id,
+            "name": account.name,
+            "device": device,
+            "server": {
+                "host": address.host,
+                "tcp_port": address.tcp_port,
+                "websocket": admission.websocket or None,
+            },
+            "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._clock.seconds(), self._new_id()),
+            "ticket_expires_in": TICKET_SECONDS,
+            "token": self._tokens.issue(account, credential.valid_from),
+            "token_expires_in": self._tokens.seconds,
+        }
+
+    async def _identified(
+        self, caller: Caller, name: str | None, id: int | None, password: str | None
+    ) -> tuple[Account, Credential]:
+        if caller.proven is not None and password is None:
+            account = caller.account
+            if name not in (None, account.name) or id not in (None, account.id):
+                raise Forbidden("the token is of another user")
+            credential = await self._credentials.credential(account.id)
+            if credential is None:
+                raise Unauthorized()
+            return account, credential
+        if name is None and id is None:
+            raise InvalidField("name", "is missing, and so is `id`")
+        if name is not None and id is not None:
+            raise InvalidField("id", "and `name` do not go together")
+        if password is None:
+            raise InvalidField("password", "is missing")
+        return await self._proven(name, id, password)
+
+    async def _proven(self, name: str | None, id: int | None, password: str) -> tuple[Account, Credential]:
+        account = await (self._accounts.named(name) if name is not None else self._accounts.account(id or 0))
+        key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
+        self._attempts.take(key)
+        credential = await self._credentials.credential(account.id) if account is not None else None
+        # As much work for an account that is not there, so that the time does not tell.
+        right = await self._passwords.matches(credential.password if credential is not None else None, password)
+        if account is not None and credential is None:
+            raise Forbidden("a guest's account has no password and cannot use this API")
+        if account is None or credential is None or not right:
+            raise Unauthorized("the name or the password is wrong")
+        self._attempts.succeeded(key)
+        return account, credential
+
+    @api_call(app, "GET /v1/sessions", answers={200: SESSIONS})
+    async def own_sessions(self, caller: Caller) -> dict[str, Any]:
+        """Say on which devices the user is logged in."""
+        return sessions_shown(await self._sessions.sessions(caller.account.id))
+
+    @api_call(app, "DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
+    async def log_out(self, caller: Caller, device: str) -> None:
+        """End the session of one of the user's devices."""
+        if not await self._logins.end_sessions(caller.account.id, device):
+            raise NotFound("there is no session of this device")
+
+    @api_call(app, "DELETE /v1/token", answers={204: None})
+    async def revoke(self, caller: Caller) -> None:
+        """Void all tokens of the user.
+
+        Other routes believe them for up to 3 s more. Sessions stay.
+        """
+        assert caller.proven is not None
+        await self._tokens.revoke(caller.account.id, caller.proven.issued)
+
+    @api_call(
+        app,
+        "PUT /v1/password",
+        body={"password": PASSWORD, "new_password": PASSWORD},
+        answers={204: None},
+    )
+    async def change_password(self, caller: Caller, password: str, new_password: str) -> None:
+        """Change the user's password.
+
+        403 when `password` is not the present one. All tokens are void then.
+        """
+        user = caller.account.id
+        key = f"id:{user}"
+        self._attempts.take(key)
+        credential = await self._credentials.credential(user)
+        if credential is None or not await self._passwords.matches(credential.password, password):
+            raise Forbidden("the present password is wrong")
+        self._attempts.succeeded(key)
+        await self._credentials.set_password(user, await self._passwords.hash(new_password), self._tokens.now())
+        self._tokens.forget(user)

@@ -1,0 +1,120 @@
+"""`/v1/admin`: what operators do, with an API key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klein import Klein
+
+from cim.ecim import NotFound
+from cim.icim import ICredentials, ISessions
+from cim.route.access import Caller
+from cim.route.accounts import KnownAccounts
+from cim.route.api_accounts import SESSIONS, sessions_shown
+from cim.route.api_shapes import PASSWORD
+from cim.route.login import Logins
+from cim.route.passwords import Passwords
+from cim.route.tokens import Tokens
+from cim.web.declaring import Who, api_call
+from cim.web.schema import Id, Text
+
+
+class AdminAPI:
+    """Acts on any user."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        known: KnownAccounts,
+        credentials: ICredentials,
+        sessions: ISessions,
+        logins: Logins,
+        passwords: Passwords,
+        tokens: Tokens,
+    ) -> None:
+        self._known = known
+        self._credentials = credentials
+        self._sessions = sessions
+        self._logins = logins
+        self._passwords = passwords
+        self._tokens = tokens
+
+    @api_call(
+        app,
+        "GET /v1/admin/users/{id}/sessions",
+        who=Who.OPERATOR,
+        path={"id": Id()},
+        answers={200: SESSIONS},
+        errors=(404,),
+    )
+    async def sessions_of(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Say on which devices a user is logged in."""
+        await self._known.get(id)
+        return sessions_shown(await self._sessions.sessions(id))
+
+    @api_call(
+        app,
+        "POST /v1/admin/users/{id}/logout",
+        who=Who.OPERATOR,
+        path={"id": Id()},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def log_out_user(self, caller: Caller, id: int) -> None:
+        """Log a user out: all sessions end, all tokens are void."""
+        await self._known.get(id)
+        await self._tokens.revoke(id)
+        await self._logins.end_sessions(id)
+
+    @api_call(
+        app,
+        "DELETE /v1/admin/sessions/{user}/{device}",
+        who=Who.OPERATOR,
+        path={"user": Id(), "device": Text(64, 1, "A device, or `guest`.", printable=True)},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def close_session(self, caller: Caller, user: int, device: str) -> None:
+        """End the session of one device of a user."""
+        if not await self._logins.end_sessions(user, device):
+            raise NotFound("there is no session of this device")
+
+    @api_call(
+        app,
+        "PUT /v1/admin/users/{id}/password",
+        who=Who.OPERATOR,
+        path={"id": Id()},
+        body={"password": PASSWORD},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def reset_password(self, caller: Caller, id: int, password: str) -> None:
+        """Give a user another password: all sessions end, all tokens are void.
+
+        A guest's account has a password then and can use this API.
+        """
+        hashed = await self._passwords.hash(password)
+        if not await self._credentials.set_password(id, hashed, self._tokens.now()):
+            raise NotFound("there is no such user")
+        self._tokens.forget(id)
+        await self._logins.end_sessions(id)
+
+    @api_call(
+        app,
+        "DELETE /v1/admin/users/{id}",
+        who=Who.OPERATOR,
+        path={"id": Id()},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def delete_user(self, caller: Caller, id: int) -> None:
+        """Remove an account, its name, credential and memberships.
+
+        What the user said stays with those who heard it.
+        """
+        if not await self._credentials.delete(id):
+            raise NotFound("there is no such user")
+        self._tokens.forget(id)
+        self._known.forget(id)
+        await self._logins.end_sessions(id)

@@ -1,0 +1,179 @@
+"""`/v1`: groups and their members (DESIGN.md section 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import gatherResults
+
+from cim.ecim import Forbidden, NotFound
+from cim.icim import IGroups
+from cim.model import Account, Group, Member, Role
+from cim.route.access import Caller
+from cim.route.accounts import KnownAccounts
+from cim.route.api_shapes import GROUP, MORE_ID, PAGE, ROLE, limit
+from cim.route.grouping import Grouping
+from cim.web.declaring import Answer, api_call
+from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
+
+_MINE = Object(
+    {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
+)
+_MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
+_MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
+_AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the page before."), 0)
+_MAX_MINE = 100
+
+
+def _shown(group: Group) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "name": group.name,
+        "open": group.open,
+        "history": group.history,
+        "members": group.members,
+    }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {"user": member.user, "role": member.role.name.lower()}
+
+
+class GroupsAPI:
+    """Makes groups and changes them."""
+
+    app = Klein()
+
+    def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts) -> None:
+        self._groups = groups
+        self._grouping = grouping
+        self._known = known
+
+    @api_call(
+        app,
+        "POST /v1/groups",
+        body={
+            "name": Name(),
+            "open": Optional(Boolean("Anyone may join."), False),
+            "history": Optional(Boolean("Members may read what was said before they joined."), False),
+        },
+        answers={201: GROUP},
+    )
+    async def create_group(self, caller: Caller, name: str, open: bool, history: bool) -> dict[str, Any]:
+        """Make a group.
+
+        Its owner is its first member.
+        """
+        id = await self._grouping.create(caller.account.id, name, open=open, history=history)
+        return _shown(await self._group(id))
+
+    async def _group(self, id: int) -> Group:
+        group = await self._groups.group(id)
+        if group is None:
+            raise NotFound("there is no such group")
+        return group
+
+    @api_call(
+        app,
+        "GET /v1/groups",
+        query={"after": _AFTER, "limit": Optional(limit(_MAX_MINE), _MAX_MINE)},
+        answers={200: _MINE},
+    )
+    async def own_groups(self, caller: Caller, after: int, limit: int) -> dict[str, Any]:
+        """List the groups that the user is in."""
+        mine = sorted(await self._groups.groups_of(caller.account.id), key=lambda member: member.group)
+        mine = [member for member in mine if member.group > after]
+        page = mine[:limit]
+        groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
+        return {
+            "groups": [
+                {"group": _shown(group), "role": member.role.name.lower()}
+                for member, group in zip(page, groups, strict=True)
+                if group is not None
+            ],
+            "more": page[-1].group if len(mine) > limit else None,
+        }
+
+    @api_call(app, "GET /v1/groups/{id}", path={"id": Id()}, answers={200: GROUP}, errors=(404,))
+    async def group(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Return a group that the user is in, or an open one."""
+        group = await self._group(id)
+        if not group.open:
+            await self._must_be_in(caller.account, id)
+        return _shown(group)
+
+    async def _must_be_in(self, account: Account, id: int) -> None:
+        if await self._groups.member(id, account.id) is None:
+            raise Forbidden("you are not in this group")
+
+    @api_call(
+        app, "PATCH /v1/groups/{id}", path={"id": Id()}, body={"name": Name()}, answers={200: GROUP}, errors=(404,)
+    )
+    async def rename_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
+        """Give a group another name.
+
+        Admins and owners may.
+        """
+        return _shown(await self._groups.rename(id, caller.account.id, name))
+
+    @api_call(
+        app,
+        "GET /v1/groups/{id}/members",
+        path={"id": Id()},
+        query={"after": _AFTER, "limit": Optional(limit(1000), PAGE)},
+        answers={200: _MEMBERS},
+        errors=(404,),
+    )
+    async def members(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
+        """List the members of a group that the user is in."""
+        await self._group(id)
+        await self._must_be_in(caller.account, id)
+        found = await self._groups.members(id, after=after, limit=limit + 1)
+        page = found[:limit]
+        return {
+            "members": [_member(member) for member in page],
+            "more": page[-1].user if len(found) > limit else None,
+        }
+
+    @api_call(
+        app,
+        "PUT /v1/groups/{id}/members/{user}",
+        path={"id": Id(), "user": Id()},
+        body={"role": Optional(ROLE)},
+        answers={200: _MEMBER, 201: _MEMBER},
+        errors=(404, 409),
+    )
+    async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> Answer:
+        """Join an open group, invite someone, or give a member a role.
+
+        201 when the user was no member before. Admins and owners invite; owners give roles.
+        """
+        actor = caller.account
+        if user != actor.id:
+            await self._known.get(user)
+            await self._group(id)
+            await self._must_be_in(actor, id)
+        member = await self._groups.member(id, user)
+        present = member.role if member is not None else Role.MEMBER
+        added = member is None and await self._grouping.add(id, actor.id, user)
+        if role is not None and Role[role.upper()] != present:
+            present = Role[role.upper()]
+            await self._grouping.set_role(id, actor.id, user, present)
+        return Answer(201 if added else 200, {"user": user, "role": present.name.lower()})
+
+    @api_call(
+        app,
+        "DELETE /v1/groups/{id}/members/{user}",
+        path={"id": Id(), "user": Id()},
+        answers={204: None},
+        errors=(404, 409),
+    )
+    async def remove_member(self, caller: Caller, id: int, user: int) -> None:
+        """Leave a group, or remove someone from it.
+
+        The answer comes when the servers push nothing more of the group to that user. 409 when the last owner would
+        leave others behind.
+        """
+        if not await self._grouping.remove(id, caller.account.id, user):
+            raise NotFound("this user is not in the group")

@@ -1,0 +1,264 @@
+"""`/v1`: sending messages and reading conversations (DESIGN.md section 5)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from klein import Klein
+
+from cim.ecim import BadFrame, Forbidden, InvalidField
+from cim.metrics import Metrics
+from cim.model import Account, Appended, ConversationHead, Entry
+from cim.route.access import Caller
+from cim.route.accounts import KnownAccounts
+from cim.route.api_shapes import (
+    CLIENT_ID,
+    PAGE,
+    SOME_POSITION,
+    WHEN,
+    ConversationName,
+    Position,
+    limit,
+)
+from cim.route.reading import HEADS, MAX_PAGE, Reading
+from cim.route.receipts import Receipts
+from cim.route.sending import Outgoing, Sending
+from cim.web.declaring import Answer, Who, api_call
+from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
+from cim.wire import conversations, native
+from cim.wire.cim_pb2 import Kind, Send
+
+#: The device whose received mark the HTTP API reads; nothing moves it, so all conversations are listed.
+_DEVICE = " "
+_KIND = Choice(tuple(Kind.keys()), "RECALL, EDIT and REACTION refer to a message by `ref`.")
+_ACCEPTED = Object(
+    {
+        "conversation": ConversationName(),
+        "position": Position(),
+        "previous": SOME_POSITION,
+        "sent_at": WHEN,
+        "repeated": Boolean("It was there already: nothing was stored again."),
+    },
+    "Accepted",
+)
+_MESSAGE = Object(
+    {
+        "position": Position(),
+        "previous": SOME_POSITION,
+        "sender": Id(),
+        "sender_name": Name(),
+        "sent_at": WHEN,
+        "client_id": Text(native.MAX_CLIENT_ID),
+        "text": Text(native.MAX_CONTENT),
+        "data": Base64(native.MAX_CONTENT),
+        "content_type": Text(native.MAX_CONTENT_TYPE),
+        "kind": _KIND,
+        "ref": SOME_POSITION,
+    },
+    "Message",
+)
+_PAGE = Object(
+    {
+        "messages": Array(_MESSAGE, "Oldest first."),
+        "upto": SOME_POSITION,
+        "reset": Boolean("Some messages before are gone: trimmed, or from before one joined."),
+        "more": Nullable(Position("What to give as `after`, or as `before`, for the next page; null at the end.")),
+    },
+    "MessagePage",
+)
+_HEADS = Object(
+    {
+        "conversations": Array(
+            Object(
+                {
+                    "conversation": ConversationName(),
+                    "latest": SOME_POSITION,
+                    "read": SOME_POSITION,
+                    "unread": Integer(0, 999, "Messages of others after `read`."),
+                    "active": WHEN,
+                },
+                "ConversationHead",
+            ),
+            "The one with the newest message first.",
+        ),
+        "more": Nullable(Text(1024, about="What to give as `after` for the next page; null at the end.")),
+    },
+    "ConversationPage",
+)
+
+
+class MessagesAPI:
+    """Sends and reads."""
+
+    app = Klein()
+
+    def __init__(
+        self, known: KnownAccounts, sending: Sending, reading: Reading, receipts: Receipts, metrics: Metrics
+    ) -> None:
+        self._known = known
+        self._sending = sending
+        self._reading = reading
+        self._receipts = receipts
+        self._metrics = metrics
+
+    @api_call(
+        app,
+        "POST /v1/messages",
+        who=Who.USER_OR_OPERATOR,
+        body={
+            "to_user": Optional(Id(about="Or `to_group`.")),
+            "to_group": Optional(Integer(0, (1 << 53) - 1, "Or `to_user`; 0 is everyone online.")),
+            "client_id": CLIENT_ID,
+            "text": Optional(Text(native.MAX_CONTENT, about="With `data`, so many together."), ""),
+            "data": Optional(Base64(native.MAX_CONTENT)),
+            "content_type": Optional(Text(native.MAX_CONTENT_TYPE, about="Of `data`; printable ASCII."), ""),
+            "kind": Optional(_KIND, "TEXT"),
+            "ref": Optional(Position(empty=True), ""),
+            "from_user": Optional(Id(about="Whom an operator sends for; nobody else gives it.")),
+        },
+        answers={201: _ACCEPTED, 200: _ACCEPTED},
+        errors=(404, 409),
+    )
+    async def send(
+        self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, **said: Any
+    ) -> Answer:
+        """Send a message.
+
+        201 when it is stored; 200 when the same message, by its `client_id`, was stored before; 409 when another was.
+        """
+        author = await self._author(caller, from_user)
+        send = self._send_of(author, to_user, to_group, **said)
+        native.check_send(send)
+        conversation = (
+            conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
+        )
+        message = Outgoing(author, send, conversation, _told)
+        appended = await self._sending.send(message)
+        return Answer(
+            200 if appended.repeated else 201,
+            {
+                "conversation": conversation,
+                "position": appended.position,
+                "previous": appended.previous,
+                "sent_at": appended.sent_at,
+                "repeated": appended.repeated,
+            },
+        )
+
+    async def _author(self, caller: Caller, from_user: int | None) -> Account:
+        if not caller.operator:
+            if from_user is not None:
+                raise InvalidField("from_user", "is for operators: a user sends as itself")
+            return caller.account
+        if from_user is None:
+            raise InvalidField("from_user", "is missing")
+        return await self._known.get(from_user)
+
+    @staticmethod
+    def _send_of(author: Account, to_user: int | None, to_group: int | None, **said: Any) -> Send:
+        if (to_user is None) == (to_group is None):
+            raise InvalidField("to_user", "or `to_group` must be given, one of them")
+        if to_user == author.id:
+            raise InvalidField("to_user", "must be someone else: nobody writes to oneself")
+        said["data"] = said["data"] or b""
+        said["kind"] = Kind.Value(said["kind"])
+        return Send(user=to_user, **said) if to_user is not None else Send(group=to_group, **said)
+
+    @api_call(
+        app,
+        "GET /v1/conversations",
+        query={
+            "after": Optional(Text(1024, about="`more` of the page before."), ""),
+            "limit": Optional(limit(HEADS), HEADS),
+        },
+        answers={200: _HEADS},
+    )
+    async def conversations(self, caller: Caller, after: str, limit: int) -> dict[str, Any]:
+        """List the user's conversations.
+
+        A page may have fewer than `limit`, or none, although more follow.
+        """
+        page = await self._reading.heads(caller.account.id, _DEVICE, after, limit=limit)
+        return {"conversations": [_head(head) for head in page.heads], "more": page.more or None}
+
+    @api_call(
+        app,
+        "GET /v1/conversations/{conversation}/messages",
+        path={"conversation": ConversationName()},
+        query={
+            "after": Optional(Position("Messages after this one.", empty=True), ""),
+            "before": Optional(Position("The last messages before this one.", empty=True), ""),
+            "limit": Optional(limit(MAX_PAGE), PAGE),
+        },
+        answers={200: _PAGE},
+        errors=(404,),
+    )
+    async def messages(self, caller: Caller, conversation: str, after: str, before: str, limit: int) -> dict[str, Any]:
+        """Read a page of a conversation.
+
+        With neither `after` nor `before` from the beginning. A page may have fewer than `limit`, or none, although more
+        follow.
+        """
+        page = await self._reading.page(caller.account.id, conversation, after, before, limit)
+        more = page.upto
+        if before:
+            more = page.entries[0].position if page.entries else ""
+        return {
+            "messages": [shown for shown in map(self._message, page.entries) if shown is not None],
+            "upto": page.upto,
+            "reset": page.reset,
+            "more": (more or None) if page.more else None,
+        }
+
+    def _message(self, entry: Entry) -> dict[str, Any] | None:
+        try:
+            said = native.parse_body(entry.body)
+        except BadFrame:
+            self._metrics.refused("stored-message")
+            return None
+        return {
+            "position": entry.position,
+            "previous": entry.previous,
+            "sender": said.sender,
+            "sender_name": said.sender_name,
+            "sent_at": said.sent_at,
+            "client_id": said.client_id,
+            "text": said.text,
+            "data": base64.b64encode(said.data).decode(),
+            "content_type": said.content_type,
+            "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
+            "ref": said.ref,
+        }
+
+    @api_call(
+        app,
+        "PUT /v1/conversations/{conversation}/read",
+        path={"conversation": ConversationName()},
+        body={"position": Position()},
+        answers={204: None},
+        errors=(404,),
+    )
+    async def read(self, caller: Caller, conversation: str, position: str) -> None:
+        """Say up to where the user has read.
+
+        The mark only moves forward, and not beyond the end. It is noted at once and stored within a second.
+        """
+        if conversation == conversations.EVERYONE:
+            raise Forbidden("of what is said to everyone no marks are kept")
+        await self._reading.floor(caller.account.id, conversation)
+        self._receipts.note(caller.account.id, None, conversation, position)
+
+
+def _told(result: Appended | Exception) -> None:
+    """`Sending.send` tells its caller itself."""
+
+
+def _head(head: ConversationHead) -> dict[str, Any]:
+    return {
+        "conversation": head.conversation,
+        "latest": head.latest,
+        "read": head.read,
+        "unread": head.unread,
+        "active": head.active,
+    }

@@ -1,0 +1,108 @@
+"""What the values of `/v1` look like: the schemas that several of its calls share (docs/http-api.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from cim.ecim import InvalidField
+from cim.model import GUEST
+from cim.route.passwords import MAX_BYTES, MIN_BYTES
+from cim.web.schema import Boolean, Choice, Id, Integer, Name, Nullable, Object, Schema, Text
+from cim.wire import conversations, positions
+from cim.wire.native import MAX_CLIENT_ID
+
+MAX_DEVICE = 64
+#: The most of a page, where nothing else bounds it.
+MAX_PAGE = 500
+PAGE = 100
+_LAST_MS = (1 << 63) - 1
+
+
+@frozen
+class Device(Schema):
+    """What a user calls one of its devices."""
+
+    about: str = "1 to 64 printable characters; `guest` is taken."
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        if not 0 < len(value) <= MAX_DEVICE or not value.isprintable() or value.isspace():
+            raise InvalidField(name, f"must have 1 to {MAX_DEVICE} printable characters")
+        if value == GUEST:
+            raise InvalidField(name, f"must not be {GUEST!r}: that one is of guests")
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return {"description": self.about, "type": "string", "minLength": 1, "maxLength": MAX_DEVICE}
+
+
+@frozen
+class ConversationName(Schema):
+    """The name of a conversation."""
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        conversations.parse(value)
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        pattern = "^(p:[1-9][0-9]{0,15}:[1-9][0-9]{0,15}|g:(0|[1-9][0-9]{0,15}))$"
+        about = "`p:<lower id>:<higher id>` for two people, `g:<group id>` for a group, `g:0` for everyone."
+        return {"description": about, "type": "string", "pattern": pattern}
+
+
+@frozen
+class Position(Schema):
+    """The position of a message."""
+
+    about: str = "A position such as `1700000000000-1`."
+    empty: bool = False
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        if type(value) is not str:
+            raise InvalidField(name, "must be a text")
+        if positions.parse(value, name) == positions.ZERO and not self.empty:
+            raise InvalidField(name, "must be a position such as 1700000000000-1")
+        return value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        number = "(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})"
+        pattern = f"^({number})?$" if self.empty else f"^{number}$"
+        return {"description": self.about, "type": "string", "pattern": pattern}
+
+
+PASSWORD = Text(MAX_BYTES, MIN_BYTES, "The password.")
+CLIENT_ID = Text(MAX_CLIENT_ID, 1, "The same one makes a repetition the same message.")
+WHEN = Integer(0, _LAST_MS, "ms since 1970.")
+ROLE = Choice(("member", "admin", "owner"), "What a member may do.")
+#: Positions in answers are empty where there is none.
+SOME_POSITION = Position("A position; empty where there is none.", empty=True)
+MORE_NAME = Nullable(Text(1024, about="What to give as `after` for the next page; null at the end."))
+MORE_ID = Nullable(Id(about="What to give as `after` for the next page; null at the end."))
+
+ACCOUNT = Object({"id": Id(), "name": Name()}, "Account")
+GROUP = Object(
+    {
+        "id": Id(),
+        "name": Name(),
+        "open": Boolean("Anyone may join."),
+        "history": Boolean("Members may read what was said before they joined."),
+        "members": Integer(0, 1 << 53, "How many."),
+    },
+    "Group",
+)
+
+
+def limit(high: int = MAX_PAGE) -> Integer:
+    """Return the schema of a page's limit."""
+    return Integer(1, high, "How many, at the most.")

@@ -1,0 +1,82 @@
+"""`/v1`: who there is, and who is online."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klein import Klein
+
+from cim.ecim import NotFound
+from cim.icim import IAccounts
+from cim.model import Account
+from cim.route.access import Caller
+from cim.route.accounts import KnownAccounts
+from cim.route.api_shapes import ACCOUNT, MORE_NAME, PAGE, limit
+from cim.route.directory import Directory
+from cim.route.online_names import OnlineNames
+from cim.web.declaring import Who, api_call
+from cim.web.schema import Array, Id, Integer, Name, Object, Optional, Text
+
+_MAX_PREFIX = 256
+_ONLINE = Object(
+    {
+        "users": Array(ACCOUNT, "By name, code point by code point."),
+        "total": Integer(0, 1 << 53, "How many names begin like that."),
+        "more": MORE_NAME,
+    },
+    "Online",
+)
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    return {"id": account.id, "name": account.name}
+
+
+class UsersAPI:
+    """Looks users up."""
+
+    app = Klein()
+
+    def __init__(self, accounts: IAccounts, known: KnownAccounts, directory: Directory, names: OnlineNames) -> None:
+        self._accounts = accounts
+        self._known = known
+        self._directory = directory
+        self._names = names
+
+    @api_call(
+        app, "GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,)
+    )
+    async def user(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Return the user with an id."""
+        return _shown(await self._known.get(id))
+
+    @api_call(
+        app, "GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,)
+    )
+    async def user_named(self, caller: Caller, name: str) -> dict[str, Any]:
+        """Return the user with a name."""
+        account = await self._accounts.named(name)
+        if account is None:
+            raise NotFound("there is no user of this name")
+        return _shown(account)
+
+    @api_call(
+        app,
+        "GET /v1/online",
+        who=Who.USER_OR_OPERATOR,
+        query={
+            "prefix": Optional(Text(_MAX_PREFIX, about="What their names begin with."), ""),
+            "after": Optional(Text(_MAX_PREFIX, about="`more` of the page before."), ""),
+            "limit": Optional(limit(), PAGE),
+        },
+        answers={200: _ONLINE},
+    )
+    async def online(self, caller: Caller, prefix: str, after: str, limit: int) -> dict[str, Any]:
+        """List who is online.
+
+        Users at servers of crossoverJie/cim are not among them.
+        """
+        if not self._directory.caught_up:
+            await self._directory.when_caught_up()
+        users, total, more = self._names.page(prefix, after, limit)
+        return {"users": [_shown(user) for user in users], "total": total, "more": users[-1].name if more else None}

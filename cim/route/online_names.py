@@ -1,0 +1,51 @@
+"""Who is online, by name: an index that presence keeps, so that a look costs no step over all sessions."""
+
+from __future__ import annotations
+
+from sortedcontainers import SortedList
+
+from cim.model import Account
+from cim.route.presence import Online, Presence
+
+#: Sorts behind every name that begins with what stands before it.
+_LAST = "\U0010ffff"
+
+
+class OnlineNames:
+    """The users with sessions on our servers, sorted by name, code point by code point."""
+
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        self._sorted: SortedList[tuple[str, int]] = SortedList()
+        self._names: dict[int, str] = {}
+        presence.observers.append(self)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def appeared(self, online: Online) -> None:
+        """A session is there."""
+        if online.user not in self._names:
+            self._names[online.user] = online.name
+            self._sorted.add((online.name, online.user))
+
+    def vanished(self, online: Online) -> None:
+        """A session is gone."""
+        if not self._presence.of(online.user):
+            name = self._names.pop(online.user, None)
+            if name is not None:
+                self._sorted.remove((name, online.user))
+
+    died = vanished
+
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[Account], int, bool]:
+        """Return users whose names begin with `prefix`, how many there are of them, and whether more follow.
+
+        :param after: only names behind this one
+        """
+        first, last = self._sorted.bisect_left((prefix, 0)), self._sorted.bisect_left((prefix + _LAST * 2, 0))
+        begin = first
+        if after:
+            begin = min(max(first, self._sorted.bisect_left((after, 1 << 53))), last)
+        end = min(begin + limit, last)
+        return [Account(user, name) for name, user in self._sorted.islice(begin, end)], last - first, end < last
