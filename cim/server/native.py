@@ -14,7 +14,7 @@ from attrs import define
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import BadLogin, CIMError, InvalidField, Unauthorized
+from cim.ecim import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
 from cim.metrics import Metrics
 from cim.model import Place
 from cim.server.receipts import Receipts
@@ -321,8 +321,11 @@ class NativeSession(Session):
         early, self._early = self._early, None
         if self.unanswered < GO_ON_READING:
             self._hold(False)
-        while early and self._state == LIVE:
-            self._received(early.popleft())
+        try:
+            while early and self._state == LIVE:
+                self._received(early.popleft())
+        except ProtocolViolation as violation:
+            self.connection.violated(violation)
 
     def unavailable(self, error: CIMError, retry_after: int) -> None:
         """End it before its Welcome: no route could open it. The client logs in again later."""

@@ -14,6 +14,7 @@ from attrs import define
 
 from twisted.internet.interfaces import IReactorTime
 
+from cim.ecim import ProtocolViolation
 from cim.model import GUEST, check_id
 from cim.wire.framing import encode_frame
 from cim.wire.guests import Generation, GuestMessage, Login, Recipient
@@ -65,6 +66,9 @@ class Connection(Protocol):
 
     def hold(self, held: bool) -> None:
         """Stop reading from the client, or go on."""
+
+    def violated(self, violation: ProtocolViolation) -> None:
+        """What the client said breaks the protocol: tell it and close."""
 
     def close(self, reason: str) -> None:
         """End the connection after what was written; its session is over."""

@@ -1,0 +1,338 @@
+"""Requests on their way up, their answers, and links that die in between."""
+
+from __future__ import annotations
+
+from cim.ecim import CallTimeout, Unavailable
+from cim.server import submissions
+from cim.wire.cim_pb2 import Packet
+from cim.wire.link_pb2 import Item, Probe, Request
+from cim.wire.native import accepted_packet, failure_packet
+from tests.server.native_case import ServerCase, deliver
+
+ALICE, BOB = 7, 9
+
+
+class SubmissionCase(ServerCase):
+    routes_wanted = 1
+
+    def setUp(self):
+        super().setUp()
+        for number in range(self.routes_wanted):
+            self.link(f"127.0.0.1:{8083 + 100 * number}:{8084 + 100 * number}")
+        self.turn()
+        self.route = self.routes[0]
+        self.alice = self.log_in(ALICE, "alice")
+        for route in self.routes:
+            route.items.clear()
+
+    def accept(self, route, request, packet, n=1):
+        route.reply(request, accepted_packet(packet.send.client_id, request.conversation, f"1-{n}", 5, ""))
+
+    def failures(self, client):
+        return [(f.client_id, f.code) for f in (packet.failure for packet in client.packets()) if f.code]
+
+
+class RequestTests(SubmissionCase):
+    """One route."""
+
+    def test_a_send_goes_up_as_it_came_with_who_sent_it(self):
+        self.alice.send(BOB, "hello", "c1")
+        [(request, packet)] = self.route.requests()
+        session = next(iter(self.server.sessions))
+        self.assertEqual((packet.send.text, packet.send.client_id, packet.send.user), ("hello", "c1", BOB))
+        self.assertEqual(
+            (request.user, request.name, request.session, request.device, request.conversation, request.again),
+            (ALICE, "alice", session.id, "phone", "p:7:9", False),
+        )
+        self.accept(self.route, request, packet)
+        [answer] = self.alice.packets()
+        self.assertEqual(answer.accepted.client_id, "c1")
+        self.assertEqual(len(self.server.submissions), 0)
+
+    def test_all_packets_of_an_answer_are_written_in_order(self):
+        self.alice.sync("p:7:9", after="1-1", limit=2)
+        [(request, packet)] = self.route.requests()
+        self.assertEqual((packet.sync.after, packet.sync.limit), ("1-1", 2))
+        packets = [deliver(text, "p:7:9", "1-2").packet for text in "abc"]
+        self.route.reply(request, *packets)
+        self.assertEqual(self.alice.texts(), ["a", "b", "c"])
+
+    def test_names_that_cannot_be(self):
+        self.alice.send(ALICE, "to myself", "c1")
+        self.alice.send(0, "to nobody", "c2")
+        self.alice.say(Packet(send={"client_id": "c3"}))
+        self.alice.send(1 << 60, "far", "c4")
+        self.alice.send_group(-1, "below", "c5")
+        self.assertEqual(self.failures(self.alice), [(f"c{n}", "invalid") for n in range(1, 6)])
+        for name in ("p:2:1", "p:01:2", "g:1}", "", "p:7:9 "):
+            self.alice.received(name, "1-1")
+            self.alice.read(name, "1-1")
+            if name:
+                self.alice.sync(name)
+        self.assertEqual(self.failures(self.alice), [("", "invalid")] * 14)
+        for position in ("1", "1-", "-1-1", "01-1", "1-1-1", "x"):
+            self.alice.received("p:7:9", position)
+        self.assertEqual(self.failures(self.alice), [("", "invalid")] * 6)
+        self.pass_seconds(1)
+        self.assertEqual(self.route.take("request"), [])
+        self.assertFalse(self.alice.closed)
+
+    def test_no_answer_in_time(self):
+        self.alice.send(BOB, "hello", "c1")
+        [(request, packet)] = self.route.requests()
+        self.pass_seconds(4.8)
+        self.assertEqual(self.alice.packets(), [])
+        self.pass_seconds(0.3)
+        self.assertEqual(self.failures(self.alice), [("c1", "timeout")])
+        self.accept(self.route, request, packet)
+        self.assertEqual(self.alice.packets(), [], "the late answer is nobody's")
+        self.assertEqual((len(self.server.submissions), self.server.submissions._pins), (0, {}))
+
+    def test_no_route(self):
+        self.unlink(self.route)
+        self.alice.send(BOB, "hello", "c1")
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.assertEqual(self.refused("no-route"), 1)
+
+    def test_a_route_that_takes_no_more(self):
+        self.route.queued = submissions.MAX_QUEUED + 1
+        self.alice.send(BOB, "one", "c1")
+        self.route.queued = 0
+        self.route.full = True
+        self.alice.send(8, "two", "c2")
+        self.route.full = False
+        self.patch(submissions, "MAX_PENDING", 0)
+        self.alice.send(10, "three", "c3")
+        self.assertEqual(self.failures(self.alice), [(c, "unavailable") for c in ("c1", "c2", "c3")])
+        self.assertEqual(self.route.take("request"), [])
+        session = next(iter(self.server.sessions))
+        self.assertEqual(session.unanswered, 0)
+
+    def test_sixty_four_unanswered_stop_the_reading(self):
+        for number in range(63):
+            self.alice.send(BOB, "x", f"c{number}")
+        self.assertTrue(self.alice.read_from)
+        self.alice.send(BOB, "x", "c63")
+        self.assertFalse(self.alice.read_from)
+        requests = self.route.requests()
+        for request, packet in requests[:32]:
+            self.accept(self.route, request, packet)
+        self.assertFalse(self.alice.read_from)
+        self.accept(self.route, *requests[32])
+        self.assertTrue(self.alice.read_from)
+
+    def test_slow_and_held_are_two_reasons_not_to_read(self):
+        connection = self.alice.connection
+        for number in range(64):
+            self.alice.send(BOB, "x", f"c{number}")
+        connection.pauseProducing()
+        connection.resumeProducing()
+        self.assertFalse(self.alice.read_from)
+        connection.pauseProducing()
+        for request, packet in self.route.requests():
+            self.accept(self.route, request, packet)
+        self.assertFalse(self.alice.read_from)
+        connection.resumeProducing()
+        self.assertTrue(self.alice.read_from)
+
+    def test_a_session_that_is_gone(self):
+        self.alice.send(BOB, "x", "c1")
+        [(request, packet)] = self.route.requests()
+        self.alice.drop()
+        self.accept(self.route, request, packet)
+        self.assertEqual(len(self.server.submissions), 0)
+        self.assertEqual(self.alice.packets(), [])
+
+    def test_answers_of_another_link_count_for_nothing(self):
+        self.alice.send(BOB, "x", "c1")
+        [(request, packet)] = self.route.requests()
+        other = self.link("127.0.0.1:8183:8184")
+        self.accept(other, request, packet)
+        self.assertEqual(self.alice.packets(), [])
+        self.accept(self.route, request, packet)
+        self.assertEqual(len(self.alice.packets()), 1)
+
+    def test_what_the_server_asks_itself(self):
+        fate = self.server.submissions.ask("7", lambda call: Item(probe=Probe(call=call)))
+        self.pass_seconds(6)
+        self.failureResultOf(fate, CallTimeout)
+        self.unlink(self.route)
+        self.failureResultOf(
+            self.server.submissions.ask("7", lambda call: Item(request=Request(call=call))), Unavailable
+        )
+
+
+class OrderTests(SubmissionCase):
+    """What stands behind a Send that failed."""
+
+    def fail(self, request, packet, code="unavailable"):
+        self.route.reply(request, failure_packet(Unavailable(), packet.send.client_id), code=code)
+
+    def test_those_behind_a_failed_one_fail_until_it_comes_again(self):
+        self.alice.send(BOB, "1", "c1")
+        self.fail(*self.route.requests()[0])
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.alice.send(BOB, "2", "c2")
+        self.alice.send(8, "to another", "d1")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        self.assertEqual([packet.send.client_id for _, packet in self.route.requests()], ["d1"])
+        for client_id in ("c1", "c2"):
+            self.alice.send(BOB, client_id, client_id)
+        self.assertEqual([(r.again, p.send.client_id) for r, p in self.route.requests()], [(True, "c1"), (False, "c2")])
+
+    def test_a_timeout_too_and_with_its_own_code(self):
+        self.alice.send(BOB, "1", "c1")
+        self.pass_seconds(5.1)
+        self.alice.send(BOB, "2", "c2")
+        self.assertEqual(self.failures(self.alice), [("c1", "timeout"), ("c2", "timeout")])
+
+    def test_the_first_that_failed_is_the_one_that_must_come(self):
+        for number in (1, 2):
+            self.alice.send(BOB, "x", f"c{number}")
+        for request, packet in self.route.requests():
+            self.fail(request, packet)
+        self.alice.packets()
+        self.alice.send(BOB, "x", "c2")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        self.alice.send(BOB, "x", "c1")
+        self.alice.send(BOB, "x", "c2")
+        self.assertEqual([p.send.client_id for _, p in self.route.requests()], ["c1", "c2"])
+
+    def test_what_cannot_be_tried_again_keeps_nothing_back(self):
+        self.alice.send(BOB, "1", "c1")
+        [(request, packet)] = self.route.requests()
+        self.fail(request, packet, "conflict")
+        self.alice.send(BOB, "2", "c2")
+        self.assertEqual(len(self.route.requests()), 1)
+
+    def test_another_session_of_the_user_is_not_kept_back(self):
+        self.alice.send(BOB, "1", "c1")
+        self.fail(*self.route.requests()[0])
+        tablet = self.log_in(ALICE, device="tablet", beside=True)
+        tablet.send(BOB, "2", "c2")
+        self.assertEqual(len(self.route.take("request")), 1)
+
+
+class LinkTests(SubmissionCase):
+    """Two routes."""
+
+    routes_wanted = 2
+
+    def requests(self):
+        return {route: route.requests() for route in self.routes if route.items}
+
+    def test_a_conversation_has_one_route_and_conversations_share_them(self):
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"c{number}")
+        first = self.requests()
+        self.assertEqual(len(first), 2)
+        where = {request.conversation: route for route, said in first.items() for request, _ in said}
+        for route, said in first.items():
+            for request, packet in said:
+                self.accept(route, request, packet)
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"d{number}")
+        for route, said in self.requests().items():
+            for request, _ in said:
+                self.assertIs(where[request.conversation], route)
+
+    def test_a_conversation_stays_while_something_of_it_is_unanswered(self):
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"c{number}")
+        pinned = self.requests()
+        where = {request.conversation: route for route, said in pinned.items() for request, _ in said}
+        third = self.link("127.0.0.1:8383:8384")
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"d{number}")
+        for route, said in self.requests().items():
+            for request, _ in said:
+                self.assertIs(where[request.conversation], route)
+                route.reply(request)
+        for route, said in pinned.items():
+            for request, _ in said:
+                route.reply(request)
+        third.items.clear()
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"e{number}")
+        self.assertGreater(len(third.requests()), 5)
+
+    def test_what_a_lost_link_left_unanswered_goes_first_and_in_order(self):
+        for number in range(12):
+            self.alice.send(100 + number % 3, "x", f"c{number}")
+        lost = max(self.routes, key=lambda route: len(route.items))
+        kept = next(route for route in self.routes if route is not lost)
+        unanswered = lost.requests()
+        answered, unanswered = unanswered[:2], unanswered[2:]
+        for request, packet in answered:
+            self.accept(lost, request, packet)
+        kept.items.clear()
+        self.unlink(lost)
+        self.alice.send(100, "new", "c12")
+        again = kept.requests()
+        self.assertEqual(
+            [packet.send.client_id for _, packet in again],
+            [packet.send.client_id for _, packet in unanswered] + ["c12"],
+        )
+        self.alice.packets()
+        for request, packet in again:
+            self.accept(kept, request, packet)
+        self.assertEqual(len(self.alice.packets()), len(again))
+        self.accept(lost, *unanswered[0])
+        self.assertEqual(self.alice.packets(), [])
+
+    def test_what_is_unanswered_when_the_last_link_goes_has_failed(self):
+        self.alice.send(BOB, "x", "c1")
+        self.alice.send(BOB, "x", "c2")
+        for route in list(self.routes):
+            self.unlink(route)
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
+        self.assertEqual(self.server.submissions._pins, {})
+        session = next(iter(self.server.sessions))
+        self.assertEqual((session.unanswered, session.poisoned["p:7:9"][0]), (0, "c1"))
+
+
+class ReceiptTests(SubmissionCase):
+    """Received and Read."""
+
+    def test_only_the_newest_goes_up(self):
+        for n in (1, 3, 2):
+            self.alice.received("p:7:9", f"1-{n}")
+            self.alice.read("p:7:9", f"1-{n}")
+        self.alice.received("p:7:8", "2-1")
+        self.assertEqual(self.route.take("request"), [])
+        self.pass_seconds(0.3)
+        said = {
+            (p.WhichOneof("body"), r.conversation): getattr(p, p.WhichOneof("body")).position
+            for r, p in self.route.requests()
+        }
+        self.assertEqual(said, {("received", "p:7:9"): "1-3", ("read", "p:7:9"): "1-3", ("received", "p:7:8"): "2-1"})
+
+    def test_they_go_before_a_sync_and_when_the_session_ends(self):
+        self.alice.received("p:7:9", "1-1")
+        self.alice.sync()
+        self.assertEqual([p.WhichOneof("body") for _, p in self.route.requests()], ["received", "sync"])
+        self.alice.received("p:7:9", "1-2")
+        self.alice.drop()
+        self.assertEqual([p.received.position for _, p in self.route.requests()], ["1-2"])
+        self.pass_seconds(1)
+        self.assertEqual(self.route.requests(), [])
+
+    def test_they_pin_nothing_and_fail_quietly(self):
+        self.alice.received("p:7:9", "1-1")
+        self.pass_seconds(0.3)
+        self.assertEqual(self.server.submissions._pins, {})
+        self.pass_seconds(5)
+        self.assertEqual(self.alice.packets(), [])
+
+    def test_a_refusal_is_told(self):
+        self.alice.received("p:8:9", "1-1")
+        self.pass_seconds(0.3)
+        [(request, _)] = self.route.requests()
+        self.route.reply(request, failure_packet(Unavailable()), code="forbidden")
+        self.assertEqual(len(self.failures(self.alice)), 1)
+
+    def test_many_conversations_are_bounded(self):
+        for number in range(1000):
+            self.alice.received(f"p:7:{100 + number}", "1-1")
+        session = next(iter(self.server.sessions))
+        self.assertLess(len(session.receipts), 64)
