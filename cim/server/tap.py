@@ -14,7 +14,7 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.announcing import Announcing, Stopping, advertised
-from cim.config import DaemonOptions, positive_int, read_secret_file
+from cim.config import positive_int, read_secret_file
 from cim.ecim import InvalidField
 from cim.icim import SERVERS
 from cim.ids import token
@@ -28,6 +28,8 @@ from cim.runtime import Exit, listening, one_line_errors
 from cim.server.connection import Limits
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
+from cim.server.websocket import WebSocketPort
+from cim.server.websocket_options import WebSocketOptions, origins_of, websocket_url
 from cim.web.operations import internal_only, is_loopback, operations
 from cim.web.serving import UpstreamResource
 from cim.web.site import HTTPService, http_site
@@ -35,7 +37,7 @@ from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
 
 
-class Options(DaemonOptions):
+class Options(WebSocketOptions):
     """Options of a server."""
 
     daemon = "server"
@@ -43,6 +45,7 @@ class Options(DaemonOptions):
     longdesc = "Holds clients' connections and pushes messages to them."
     optParameters = [
         ["listen", None, "tcp:11211", "Endpoint for clients."],
+        ["websocket", None, "tcp:11212", "Endpoint for clients that use WebSocket; empty for none."],
         ["http", None, "tcp:8081:interface=127.0.0.1", "Endpoint for /sendMsg, /health and /metrics."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients and routes reach this server."],
         ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
@@ -56,6 +59,7 @@ class Options(DaemonOptions):
     def postOptions(self) -> None:
         """Check what depends on several options."""
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
+        websocket_url(self)
 
 
 def limits_of(options: Any) -> Limits:
@@ -89,7 +93,10 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     metrics.gauge("rechecks", "Sessions that wait to be looked at for news.", lambda: len(server.rechecks))
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
     root.add(listening("listen", options["listen"], server.gateway, reactor))
-    value = NodeData(cim.__version__, server.own.incarnation).encode()
+    if options["websocket"]:
+        port = WebSocketPort(server.gateway, origins_of(options))
+        root.add(listening("websocket", options["websocket"], port, reactor))
+    value = NodeData(cim.__version__, server.own.incarnation, server.own.websocket).encode()
     root.add(Announcing(server.registry, SERVERS, server.own.name, value))
 
 
@@ -109,7 +116,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except InvalidField as error:
         raise UsageError(error.message)
     name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
-    own = LinkPeer(str(name), token(os.urandom))
+    own = LinkPeer(str(name), token(os.urandom), websocket_url(options))
     server = Server(
         own,
         reactor,

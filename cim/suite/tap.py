@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.announcing import Stopping, advertised, port_of
-from cim.config import DaemonOptions, positive_int
+from cim.config import positive_int
 from cim.ecim import InvalidField
 from cim.ids import token
 from cim.keys import derive_key, make_secret_file
@@ -28,6 +28,7 @@ from cim.runtime import Exit, one_line_errors
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
 from cim.server.tap import add_server, limits_of
+from cim.server.websocket_options import WebSocketOptions, websocket_url
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
 from cim.web.operations import is_loopback, operations
@@ -35,7 +36,7 @@ from cim.web.serving import declared_calls
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
 
-class Options(DaemonOptions):
+class Options(WebSocketOptions):
     """Options of the suite."""
 
     daemon = "suite"
@@ -44,6 +45,7 @@ class Options(DaemonOptions):
     optParameters = [
         ["data", None, "./var", "Directory for accounts and the secret."],
         ["listen", None, None, "Endpoint for clients [default: port 11211, on loopback if --advertise is]."],
+        ["websocket", None, None, "Endpoint for WebSockets, empty for none [default: port 11212, likewise]."],
         ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients reach this machine."],
         ["select", None, "round-robin", "As of cim-route."],
@@ -57,8 +59,11 @@ class Options(DaemonOptions):
         host = self["advertise"].split(":")[0]
         interface = f":interface={host}" if is_loopback(f"tcp:0:interface={host}") else ""
         self["listen"] = self["listen"] or f"tcp:11211{interface}"
+        if self["websocket"] is None:
+            self["websocket"] = f"tcp:11212{interface}"
         self["http"] = self["http"] or f"tcp:8083{interface}"
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
+        websocket_url(self)
         self["secret-file"] = os.path.join(self["data"], "secret")
 
 
@@ -89,6 +94,7 @@ def _welcome(options: Options, server: ServerAddress) -> list[str]:
         "",
         f"CIM {cim.__version__} is ready.",
         f"  clients:  {server.host}:{server.tcp_port}",
+        *([f"  browsers: {websocket_url(options)}"] if options["websocket"] else []),
         f"  HTTP API: {route}",
         f"  data:     {os.path.abspath(options['data'])}",
         "  chat, in another terminal, one for each user:",
@@ -118,7 +124,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     registry = MemoryRegistry(reactor)
     host, tcp, http = advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http")))
     address = ServerAddress(host, tcp, http)
-    own = LinkPeer(str(address), token(os.urandom))
+    own = LinkPeer(str(address), token(os.urandom), websocket_url(options))
     # The route takes no links by TCP here; its name still has a port for them.
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)

@@ -16,6 +16,8 @@ from cim.testing.asking import ask
 from cim.testing.spawning import HOST, DaemonProcess
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: Several daemons of a machine cannot have the same port: without an option they take no WebSockets.
+QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 #: What `on_line` is called with: the process's name, and the line.
 OnLine = Callable[[str, str], None]
 
@@ -29,7 +31,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which twistd finds this checkout, and no option of CIM's from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
+    return {**kept, **QUIET, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
 def loopback(port: int) -> str:
