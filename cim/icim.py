@@ -230,6 +230,8 @@ class IClient(Interface):
 class IConversations(Interface):
     """The logs of messages (DESIGN.md section 5). Every method fails with StoreUnavailable when the store is away."""
 
+    skipped: int = Attribute("How many stored messages and names could not be understood and were passed over.")
+
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """Append messages in their order; each has its own result, and one that fails harms no other.
 
@@ -243,7 +245,9 @@ class IConversations(Interface):
     def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:
         """Return the messages after a position, or with `before` the last ones before it, oldest first.
 
-        Nothing at or before `floor`, expired or undecodable is given; recalled texts are blanked.
+        Nothing at or before `floor`, expired or undecodable is given; recalled texts are blanked. A page holds at
+        most 512 KiB of bodies, unless its first message alone is more; it may be short or empty with `more` set.
+        With `before`, `upto` is the last message's position.
         """
 
     def latest(conversations: Sequence[str]) -> Deferred[list[str]]:
@@ -254,7 +258,10 @@ class IConversations(Interface):
     ) -> Deferred[HeadsPage]:
         """Return the user's conversations in which something is new to the device or unread, newest first, a page.
 
+        A page may be empty with `more` set: each looks at no more than 100 conversations.
+
         :param groups: the groups that the user is in
+        :param after: `more` of the page before; fails with InvalidField when it is none
         :param since: only conversations that were active at or after this, ms since 1970
         """
 

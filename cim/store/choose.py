@@ -10,6 +10,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from cim.ecim import InvalidField
 from cim.icim import IStore
+from cim.store.pages import DEFAULT, Retention
 from cim.store.redis_connection import RedisConnection
 from cim.store.redis_store import RedisStore
 from cim.store.sqlite_store import SqliteStore
@@ -18,23 +19,29 @@ CONNECT_TIMEOUT = 5.0
 
 
 def store_from(
-    text: str, reactor: Any, *, password: str | None = None, random: Callable[[], float] | None = None
+    text: str,
+    reactor: Any,
+    *,
+    password: str | None = None,
+    random: Callable[[], float] | None = None,
+    retention: Retention = DEFAULT,
 ) -> IStore:
     """Return the store that `redis:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
     :param password: Redis's
     :param random: a number from 0 to 1, for the jitter of reconnecting
+    :param retention: how long messages are kept
     :raises InvalidField: says what is wrong with `text`
     """
     scheme, _, rest = text.partition(":")
     if scheme == "redis":
-        return _redis(rest, reactor, password, random or Random().random)
+        return _redis(rest, reactor, password, random or Random().random, retention)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "sqlite: needs a file: sqlite:FILE")
         if password is not None:
             raise InvalidField("store", "sqlite: takes no password")
-        return SqliteStore(rest, reactor)
+        return SqliteStore(rest, reactor, retention)
     if scheme == "redis+sentinel":
         raise InvalidField("store", "redis+sentinel: is not supported yet; name the master by redis:HOST:PORT")
     raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, is {text[:80]!r}")
@@ -44,7 +51,7 @@ def _number(text: str, limit: int) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < limit else None
 
 
-def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], float]) -> IStore:
+def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], float], retention: Retention) -> IStore:
     address, slash, database_text = rest.partition("/")
     host, _, port_text = address.rpartition(":")
     port = _number(port_text, 65536)
@@ -56,4 +63,4 @@ def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], f
     host = host.removeprefix("[").removesuffix("]")
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
     connection = RedisConnection(reactor, endpoint, address, random=random, password=password, database=database)
-    return RedisStore(connection)
+    return RedisStore(connection, reactor, retention)

@@ -42,13 +42,7 @@ ACCOUNT = Script("account", _FIND + "return text(KEYS[1])")
 
 NAMED = Script("named", _FIND + "return find(KEYS[1], KEYS[2])")
 
-# KEYS: name key, bare name, last id.
-REGISTER = Script(
-    "register",
-    _FIND
-    + """
-local known = find(KEYS[1], KEYS[2])
-if known then return known end
+_MAKE = """
 local time = redis.call('TIME')
 local id = math.max(time[1] * 1000 + math.floor(time[2] / 1000), (tonumber(text(KEYS[3]) or '') or 0) + 1)
 while redis.call('EXISTS', string.format('cim-account:%.0f', id)) == 1 do id = id + 1 end
@@ -56,12 +50,45 @@ local digits = string.format('%.0f', id)
 redis.call('SET', KEYS[3], digits)
 redis.call('SET', 'cim-account:' .. digits, KEYS[2])
 redis.call('SET', KEYS[1], digits)
+"""
+
+# KEYS: name key, bare name, last id.
+REGISTER = Script(
+    "register",
+    _FIND
+    + """
+local known = find(KEYS[1], KEYS[2])
+if known then return known end
+"""
+    + _MAKE
+    + "return digits",
+)
+
+# KEYS: name key, bare name, last id; ARGV: password. False when the name is taken.
+CREATE_ACCOUNT = Script(
+    "create_account",
+    _FIND
+    + "if find(KEYS[1], KEYS[2]) then return false end"
+    + _MAKE
+    + """
+redis.call('HSET', 'cim:auth:{' .. digits .. '}', 'password', ARGV[1], 'valid_from', 0)
 return digits
 """,
 )
 
+# KEYS: account, credential, name key; ARGV: id. Returns whether there was one.
+DELETE_ACCOUNT = Script(
+    "delete_account",
+    """
+if redis.pcall('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
+redis.call('DEL', KEYS[2])
+return redis.call('DEL', KEYS[1])
+""",
+)
 
-def _name_keys(name: str) -> tuple[str, str]:
+
+def name_keys(name: str) -> tuple[str, str]:
+    """Return our key of a name, and upstream's."""
     return f"cim-name:{quote(name, safe='')}", name
 
 
@@ -74,7 +101,7 @@ class RedisAccounts:
 
     def register(self, name: str) -> Deferred[Account]:
         """See IAccounts."""
-        return self._connection.run(REGISTER, (*_name_keys(name), "cim:last-account-id"), ()).addCallback(
+        return self._connection.run(REGISTER, (*name_keys(name), "cim:last-account-id"), ()).addCallback(
             lambda id: Account(int(id), name)
         )
 
@@ -86,6 +113,6 @@ class RedisAccounts:
 
     def named(self, name: str) -> Deferred[Account | None]:
         """See IAccounts."""
-        return self._connection.run(NAMED, _name_keys(name), ()).addCallback(
+        return self._connection.run(NAMED, name_keys(name), ()).addCallback(
             lambda id: None if id is None else Account(int(id), name)
         )

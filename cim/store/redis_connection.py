@@ -1,7 +1,7 @@
 """The one pipelined connection to Redis, kept up for ever.
 
-The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET -> in use -> lost ->
-wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
+The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, TIME, CONFIG GET -> in use -> lost
+-> wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
 connection that is lost during AUTH or SELECT for a refused password and never connects again (STYLE.md section 4.7);
 here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
 """
@@ -81,6 +81,7 @@ class RedisConnection:
         self._unanswered = 0
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
+        self._epoch = 0
         self.server = ServerFacts()
 
     # Lifecycle
@@ -152,7 +153,8 @@ class RedisConnection:
                 self._lost(str(error))
                 failures += 1
                 await deferLater(self._clock, retry_delay(failures, self._random))
-        info = await protocol.ask("INFO", "server")
+        info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
+        seconds, microseconds = await protocol.ask("TIME")
         settings = {}
         for name in ("appendonly", "appendfsync", "maxmemory-policy"):
             try:
@@ -161,6 +163,12 @@ class RedisConnection:
             except (self._ResponseError, IndexError):  # forbidden or renamed, as hosted Redis does
                 pass
         server = ServerFacts.read(info, settings)
+        if server.role == "slave":
+            raise StoreUnavailable("it is a replica, which takes no writes")
+        if not self._epoch or (server.run_id, server.history) != (self.server.run_id, self.server.history):
+            # Never back, even when another Redis has taken over whose clock is behind.
+            self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
+        protocol.epoch = self._epoch
         if server != self.server:
             self.server = server
             self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
@@ -229,17 +237,28 @@ class RedisConnection:
         """
         return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
 
+    def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
+        """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
+
+        The epoch is the server's time, ms since 1970, when we first saw the run that answers (DESIGN.md section 5).
+        """
+        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, 0, *args), script, True))
+
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command, counted as `name`; fails like `run`."""
         return Deferred.fromCoroutine(self._call(name, args, None))
 
-    async def _call(self, name: str, args: tuple[str | bytes | int, ...], script: Script | None) -> Any:
+    async def _call(
+        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, in_epoch: bool = False
+    ) -> Any:
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
+            if in_epoch:
+                args = (*args[:3], protocol.epoch, *args[3:])
             try:
                 reply = await protocol.ask(*args)
             except self._ResponseError as error:
@@ -250,7 +269,7 @@ class RedisConnection:
             return reply
         except self._RedisError as error:
             if isinstance(error, self._ResponseError):
-                self._refused(name, str(error))
+                self.refused(name, str(error))
             raise StoreUnavailable() from error
         finally:
             self._unanswered -= 1
@@ -258,7 +277,10 @@ class RedisConnection:
             for listener in self._latency_listeners:
                 listener(name, seconds)
 
-    def _refused(self, name: str, reason: str) -> None:
+    def refused(self, name: str, reason: str) -> None:
+        """Say that Redis refused a call of that name, or a part of it."""
+        if reason.startswith("READONLY") and self._protocol is not None:
+            self._protocol.cut("it has become a replica")
         if reason != self._refusal:
             self._refusal = reason
             self._log.warn(

@@ -14,18 +14,23 @@ NEEDED = (7, 0)
 class ServerFacts:
     """One run of a Redis server.
 
+    :param run_id: of its process
+    :param history: another one after every failover, though its process may be an old one
     :param settings: `appendonly`, `appendfsync`, `maxmemory-policy`, as far as it tells
     """
 
     version: str = ""
     run_id: str = ""
+    history: str = ""
+    role: str = ""
     settings: Mapping[str, str] = field(factory=dict)
 
     @classmethod
     def read(cls, info: bytes, settings: Mapping[str, str]) -> Self:
-        """Take what `INFO server` answered."""
+        """Take what `INFO server` and `INFO replication` answered."""
         lines = dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
-        return cls(lines.get("redis_version", ""), lines.get("run_id", ""), settings)
+        version, run_id = lines.get("redis_version", ""), lines.get("run_id", "")
+        return cls(version, run_id, lines.get("master_replid", ""), lines.get("role", ""), settings)
 
     def acknowledged(self) -> str:
         """Say what an acknowledged write has survived."""

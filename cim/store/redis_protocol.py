@@ -25,13 +25,14 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
     import txredisapi
 
     class Connection(txredisapi.HiredisProtocol):
-        """A connection; `complaint` says why we cut it.
+        """A connection; `complaint` says why we cut it, `epoch` is that of appends over it (DESIGN.md section 5).
 
         txredisapi's `execute_command` has a timer and three Deferreds for each command; `ask` has one timer for all
         and one Deferred, which takes a quarter off the CPU time of a call.
         """
 
         complaint = ""
+        epoch = 0
 
         def __init__(self) -> None:
             super().__init__(charset=None, convertNumbers=False)
@@ -58,9 +59,9 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
                 if left > 0:
                     self._watch = clock.callLater(left, self._check)
                 else:
-                    self._cut(f"it did not answer within {silence:g} s")
+                    self.cut(f"it did not answer within {silence:g} s")
 
-        def _cut(self, complaint: str) -> None:
+        def cut(self, complaint: str) -> None:
             self.complaint = complaint
             self.transport.abortConnection()  # connectionLost fails whoever waits
 
@@ -69,7 +70,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             try:
                 super().dataReceived(data, unpause)
             except txredisapi.InvalidData:
-                self._cut("it does not answer like Redis")
+                self.cut("it does not answer like Redis")
 
         def connectionLost(self, why: Failure) -> None:
             if self._watch is not None:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.icim import IStore
+from cim.store.pages import DEFAULT, Retention
 from cim.store.redis_accounts import RedisAccounts
 from cim.store.redis_connection import RedisConnection
+from cim.store.redis_conversations import RedisConversations
+from cim.store.redis_credentials import RedisCredentials
+from cim.store.redis_groups import RedisGroups
 from cim.store.redis_sessions import RedisSessions
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
 
 
 @implementer(IStore)
 class RedisStore(Service):
-    """Accounts and sessions over one connection."""
+    """All over one connection.
 
-    def __init__(self, connection: RedisConnection) -> None:
+    :param clock: tells the age of messages
+    """
+
+    def __init__(self, connection: RedisConnection, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
         self._connection = connection
         self.accounts = RedisAccounts(connection)
         self.sessions = RedisSessions(connection)
+        self.conversations = RedisConversations(connection, clock, retention)
+        self.groups = RedisGroups(connection)
+        self.credentials = RedisCredentials(connection, self.accounts)
 
     def startService(self) -> None:
         """Begin to connect; Redis need not be there yet."""

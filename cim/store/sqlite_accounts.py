@@ -14,17 +14,38 @@ from cim.model import ID_LIMIT, Account
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from cim.store.sqlite_threads import SqliteThreads
+    from cim.store.sqlite_threads import Sqlite
 
-SCHEMA = ("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",)
+
+def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
+    """Return an id that was never given: the time in ms, or one more than the highest."""
+    id: int = connection.execute(
+        f"INSERT INTO given SELECT ?, max(?, coalesce(max(id), 0) + 1) FROM {table} WHERE true "
+        "ON CONFLICT (kind) DO UPDATE SET id = max(given.id + 1, excluded.id) RETURNING id",
+        (kind, now),
+    ).fetchone()[0]
+    return id
+
+
+def find_account(connection: sqlite3.Connection, name: str) -> Account | None:
+    """Return the account of that name."""
+    found = connection.execute("SELECT id, name FROM account WHERE name = ?", (name,)).fetchone()
+    return None if found is None else Account(*found)
+
+
+def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account:
+    """Make an account of a name that nobody has."""
+    id = next_id(connection, "account", "account", now)
+    connection.execute("INSERT INTO account VALUES (?, ?)", (id, name))
+    return Account(id, name)
 
 
 @implementer(IAccounts)
 class SqliteAccounts:
     """Accounts on disk."""
 
-    def __init__(self, threads: SqliteThreads, clock: IReactorTime) -> None:
-        self._threads = threads
+    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+        self._sqlite = sqlite
         self._clock = clock
 
     def register(self, name: str) -> Deferred[Account]:
@@ -32,15 +53,9 @@ class SqliteAccounts:
         now = int(self._clock.seconds() * 1000)
 
         def work(connection: sqlite3.Connection) -> Account:
-            found = connection.execute("SELECT id FROM account WHERE name = ?", (name,)).fetchone()
-            if found is None:
-                found = connection.execute(
-                    "INSERT INTO account SELECT max(?, coalesce(max(id), 0) + 1), ? FROM account RETURNING id",
-                    (now, name),
-                ).fetchone()
-            return Account(found[0], name)
+            return find_account(connection, name) or make_account(connection, name, now)
 
-        return self._threads.write("register", work)
+        return self._sqlite.write("register", work)
 
     def account(self, user: int) -> Deferred[Account | None]:
         """See IAccounts."""
@@ -57,4 +72,4 @@ class SqliteAccounts:
             found = connection.execute(f"SELECT id, name FROM account WHERE {column} = ?", (value,)).fetchone()
             return None if found is None else Account(*found)
 
-        return self._threads.read(operation, work)
+        return self._sqlite.read(operation, work)

@@ -1,4 +1,4 @@
-"""The store of one machine: accounts in a SQLite file, sessions in memory."""
+"""The store of one machine: sessions in memory, all else in a SQLite file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from zope.interface import implementer
 
 from cim.icim import IStore
 from cim.store.local_sessions import LocalSessions
-from cim.store.sqlite_accounts import SCHEMA, SqliteAccounts
+from cim.store.pages import DEFAULT, Retention
+from cim.store.sqlite_accounts import SqliteAccounts
+from cim.store.sqlite_conversations import SqliteConversations
+from cim.store.sqlite_credentials import SqliteCredentials
+from cim.store.sqlite_groups import SqliteGroups
+from cim.store.sqlite_tables import SCHEMA
 from cim.store.sqlite_threads import SqliteThreads
 
 
 @implementer(IStore)
 class SqliteStore(Service):
-    """Accounts on disk, sessions in memory; for one route, which alone may have the file open."""
+    """For one route, which alone may have the file open; its sessions never outlive it."""
 
-    def __init__(self, path: str, reactor: Any) -> None:
+    def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended)
         self.accounts = SqliteAccounts(self._threads, reactor)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
+        self.conversations = SqliteConversations(self._threads, reactor, retention)
+        self.groups = SqliteGroups(self._threads, reactor)
+        self.credentials = SqliteCredentials(self._threads, reactor)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:

@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
@@ -28,6 +28,16 @@ MAX_WAITING = 20_000
 MAX_GROUP = 1_000
 #: Errors of one piece of work that say nothing about the file.
 _NOT_THE_FILE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
+
+
+class Sqlite(Protocol):
+    """A SQLite database that does not hold up the reactor."""
+
+    def write(self, name: str, work: Work[T]) -> Deferred[T]:
+        """Run `work`, counted as `name`; fires when what it changed is kept."""
+
+    def read(self, name: str, work: Work[T]) -> Deferred[T]:
+        """Run `work`, which must not write."""
 
 
 class _Worker:

@@ -2,69 +2,75 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, execute
 from zope.interface import implementer
 
 from cim.ecim import StoreUnavailable
-from cim.icim import IAccounts, IStore
-from cim.model import Account
+from cim.icim import IStore
 from cim.store.local_sessions import LocalSessions
+from cim.store.pages import DEFAULT, Retention
+from cim.store.sqlite_accounts import SqliteAccounts
+from cim.store.sqlite_conversations import SqliteConversations
+from cim.store.sqlite_credentials import SqliteCredentials
+from cim.store.sqlite_groups import SqliteGroups
+from cim.store.sqlite_tables import SCHEMA
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from cim.store.sqlite_threads import Work
 
-@implementer(IAccounts)
-class MemoryAccounts:
-    """Accounts in a dict.
+T = TypeVar("T")
+
+
+class MemorySqlite:
+    """A SQLite database in memory that does everything at once.
 
     :param guard: called with the operation's name before each; what it raises is the answer
     """
 
-    def __init__(self, clock: IReactorTime, guard: Callable[[str], None]) -> None:
-        self._clock = clock
+    def __init__(self, guard: Callable[[str], None]) -> None:
         self._guard = guard
-        self._by_id: dict[int, Account] = {}
-        self._by_name: dict[str, Account] = {}
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        for statement in SCHEMA:
+            self._connection.execute(statement)
 
-    def _answer(self, name: str, found: Callable[[], Any]) -> Deferred[Any]:
-        def run() -> Any:
+    def write(self, name: str, work: Work[T]) -> Deferred[T]:
+        """See cim.store.sqlite_threads.Sqlite."""
+
+        def run() -> T:
             self._guard(name)
-            return found()
+            self._connection.execute("BEGIN")
+            try:
+                result = work(self._connection)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+            return result
 
         return execute(run)
 
-    def register(self, name: str) -> Deferred[Account]:
-        """See IAccounts."""
-
-        def registered() -> Account:
-            if name not in self._by_name:
-                id = max(int(self._clock.seconds() * 1000), 1, *(known + 1 for known in self._by_id))
-                self._by_name[name] = self._by_id[id] = Account(id, name)
-            return self._by_name[name]
-
-        return self._answer("register", registered)
-
-    def account(self, user: int) -> Deferred[Account | None]:
-        """See IAccounts."""
-        return self._answer("account", lambda: self._by_id.get(user))
-
-    def named(self, name: str) -> Deferred[Account | None]:
-        """See IAccounts."""
-        return self._answer("named", lambda: self._by_name.get(name))
+    read = write
 
 
 @implementer(IStore)
 class MemoryStore(Service):
-    """Accounts and sessions in memory, which can be made unavailable."""
+    """All in memory, which can be made unavailable."""
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self.accounts = MemoryAccounts(clock, self._guard)
+    def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
+        sqlite = MemorySqlite(self._guard)
+        self.accounts = SqliteAccounts(sqlite, clock)
         self.sessions = LocalSessions(clock, self._guard)
+        self.conversations = SqliteConversations(sqlite, clock, retention)
+        self.groups = SqliteGroups(sqlite, clock)
+        self.credentials = SqliteCredentials(sqlite, clock)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []

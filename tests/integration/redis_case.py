@@ -9,20 +9,34 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from cim.store.pages import DEFAULT
 from cim.store.redis_connection import RedisConnection
 from cim.store.redis_store import RedisStore
 from cim.testing.processes import RedisProcess
+
+
+class ShiftedClock:
+    """The real time and a bit more."""
+
+    def __init__(self, reactor):
+        self._reactor = reactor
+        self.ahead = 0.0
+
+    def seconds(self):
+        return self._reactor.seconds() + self.ahead
 
 
 class RedisCase(TestCase):
     timeout = 60
     password: str | None = None
     settings: dict[str, str] = {}
+    retention = DEFAULT
 
     async def setUp(self):
         from twisted.internet import reactor
 
         self.reactor = reactor
+        self.clock = ShiftedClock(reactor)
         self.redis = self.process()
         await self.redis.start()
         self.store = self.started()
@@ -53,10 +67,13 @@ class RedisCase(TestCase):
         )
 
     def started(self, **options):
-        store = RedisStore(self.connection(**options))
+        store = RedisStore(self.connection(**options), self.clock, self.retention)
         store.startService()
         self.addCleanup(store.stopService)
         return store
+
+    def now(self):
+        return int(self.clock.seconds() * 1000)
 
     def command(self, *words):
         return self.raw.command("test", *words)
@@ -75,10 +92,10 @@ class RedisCase(TestCase):
             await deferLater(self.reactor, 0.01)
 
     async def let_pass(self, seconds):
-        """Move the past of all keys back, which is as good as waiting."""
+        """Move the past of all keys back, which is as good as waiting, and the clock that tells the age of messages."""
         ms = round(seconds * 1000)
+        self.clock.ahead += seconds
         for key in await self.command("KEYS", "*"):
-            kind = await self.command("TYPE", key)
             left = await self.command("PTTL", key)
             if key.startswith(b"cim:session:"):
                 fields = await self.command("HGETALL", key)
@@ -86,7 +103,7 @@ class RedisCase(TestCase):
                     since, expires, rest = record.split(b"\t", 2)
                     times = (max(0, int(time) - (ms if int(time) else 0)) for time in (since, expires))
                     await self.command("HSET", key, device, b"%d\t%d\t%b" % (*times, rest))
-            if kind == b"zset":
+            if key.startswith(b"cim:lease:"):
                 for member in await self.command("ZRANGE", key, 0, -1):
                     await self.command("ZINCRBY", key, -ms, member)
             if left >= 0:

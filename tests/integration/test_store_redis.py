@@ -8,10 +8,22 @@ from cim.ecim import StoreUnavailable
 from cim.model import GUEST, Account, LoginPolicy, Reserved
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
+from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
+from tests.store.groups_contract import GroupsContract
 
 
 class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
+    settings = {"appendonly": "no"}
+
+
+class RedisConversationsTests(ConversationsContract, RedisCase):
+    settings = {"appendonly": "no"}
+    retention = RETENTION
+
+
+class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):
     settings = {"appendonly": "no"}
 
 

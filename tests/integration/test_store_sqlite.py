@@ -15,7 +15,10 @@ from cim.ecim import StoreUnavailable, UserOffline
 from cim.store.choose import store_from
 from cim.store.sqlite_threads import SqliteThreads
 from tests.store.contract import StoreContract
+from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
+from tests.store.groups_contract import GroupsContract
 
 
 class ThreadedClock(Clock):
@@ -26,19 +29,32 @@ class ThreadedClock(Clock):
         self.callFromThread = reactor.callFromThread
 
 
-class SqliteStoreTests(StoreContract, DevicesContract, TestCase):
+class SqliteCase(TestCase):
     def setUp(self):
         from twisted.internet import reactor
 
         self.clock = ThreadedClock(reactor)
         self.clock.advance(1_700_000_000.25)
-        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock)
+        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock, retention=RETENTION)
         self.store.startService()
         self.addCleanup(self.store.stopService)
 
     async def let_pass(self, seconds):
         self.clock.advance(seconds)
 
+    def now(self):
+        return int(self.clock.seconds() * 1000)
+
+
+class SqliteConversationsTests(ConversationsContract, SqliteCase):
+    pass
+
+
+class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):
+    pass
+
+
+class SqliteStoreTests(StoreContract, DevicesContract, SqliteCase):
     async def test_ids_go_on_when_the_clock_goes_back(self):
         self.clock.rightNow = 2_000_000_000.0
         alice = await self.accounts.register("alice")

@@ -8,17 +8,36 @@ from cim.model import GUEST
 from cim.store.local_sessions import LocalSessions
 from cim.testing.store import MemoryStore
 from tests.store.contract import HERE, StoreContract
+from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
+from tests.store.groups_contract import GroupsContract
 
 
-class MemoryStoreTests(StoreContract, DevicesContract, TestCase):
+class MemoryCase(TestCase):
     def setUp(self):
         self.clock = Clock()
-        self.clock.advance(1000.0)
-        self.store = MemoryStore(self.clock)
+        self.clock.advance(1_700_000_000.5)
+        self.store = MemoryStore(self.clock, RETENTION)
 
     async def let_pass(self, seconds):
         self.clock.advance(seconds)
+
+    def now(self):
+        return int(self.clock.seconds() * 1000)
+
+
+class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
+    pass
+
+
+class MemoryConversationsTests(ConversationsContract, MemoryCase):
+    async def test_the_clock(self):
+        self.assertEqual(await self.conversations.clock(), self.now())
+
+
+class MemoryGroupsTests(GroupsContract, CredentialsContract, MemoryCase):
+    pass
 
 
 class AwayTests(SynchronousTestCase):

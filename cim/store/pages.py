@@ -1,0 +1,126 @@
+"""What both stores make of the messages that they found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from cim.ecim import BadFrame, InvalidField
+from cim.model import Entry, Page
+from cim.wire import conversations, native, positions
+
+#: Bytes of bodies in a page, but for its first message.
+PAGE_BYTES = 512 * 1024
+#: Messages to everyone that are kept.
+EVERYONE_KEPT = 200
+#: How long marks of a device are kept that neither logs in nor receives anything.
+DEVICE_SECONDS = 90 * 86400
+#: A client_id is known for that long, and for that many messages of its conversation, whichever is less.
+ONCE_SECONDS = 86400
+ONCE_MESSAGES = 10_000
+#: More are not counted.
+MAX_UNREAD = 999
+#: Changes of who is in a group that the log keeps, about.
+CHANGES_KEPT = 10_000
+MOST_GROUPS = "you are, or that user is, in as many groups as one can be"
+MOST_MEMBERS = "the group has as many members as it can have"
+LAST_OWNER = "the last owner must make another one before"
+#: Conversations that are looked at for one page of heads.
+MAX_LOOKED = 100
+
+
+@frozen
+class Retention:
+    """How long messages are kept: for that many days, and that many of each conversation, whichever is less."""
+
+    days: float = 30
+    count: int = 10_000
+
+    @property
+    def ms(self) -> int:
+        """The days in ms."""
+        return int(self.days * 86_400_000)
+
+    @property
+    def device_ms(self) -> int:
+        """How long a device's marks are kept: never less than messages are."""
+        return max(self.ms, DEVICE_SECONDS * 1000)
+
+
+DEFAULT = Retention()
+
+
+@frozen
+class Found:
+    """A message as it is stored; `recalled`: it is still to be blanked."""
+
+    position: str
+    previous: str
+    body: bytes
+    recalled: bool = False
+
+
+def readable(found: Found) -> Entry | None:
+    """Return a message as readers get it; None when it cannot be decoded."""
+    try:
+        if found.recalled:
+            return Entry(found.position, found.previous, native.blank(found.body))
+        native.parse_body(found.body)
+        return Entry(found.position, found.previous, found.body)
+    except BadFrame:
+        return None
+
+
+def page_after(after: str, floor: str, last: str, upto: str, more: bool, expired: bool, found: Iterable[Found]) -> Page:
+    """Return the messages that follow `after`.
+
+    :param last: the conversation's last position
+    :param upto: how far was looked
+    :param expired: something on the way was not given because of its age
+    """
+    if positions.parse(after) > positions.parse(last):
+        return Page((), last, False, reset=True)
+    late = positions.parse(floor) > positions.parse(after)
+    start = floor if late else after
+    entries: list[Entry] = []
+    reset = late or expired
+    first = True
+    for one in found:
+        if first and positions.parse(one.previous) > positions.parse(start):
+            reset = True
+        first = False
+        entry = readable(one)
+        if entry is not None:
+            # What was passed over does not exist for the reader.
+            before = entries[-1].position if entries else entry.previous if reset else start
+            entries.append(Entry(entry.position, before, entry.body))
+    if first and positions.parse(last) > positions.parse(start):
+        reset = True
+    return Page(tuple(entries), upto, more, reset)
+
+
+def page_before(more: bool, found: Iterable[Found]) -> Page:
+    """Return the messages before a position; `found` has the newest first."""
+    entries = [entry for one in found if (entry := readable(one)) is not None][::-1]
+    chained = [
+        Entry(entry.position, entries[at - 1].position if at else entry.previous, entry.body)
+        for at, entry in enumerate(entries)
+    ]
+    return Page(tuple(chained), chained[-1].position if chained else "", more)
+
+
+_CURSOR = re.compile(r"(0|[1-9][0-9]{0,15}) (.+)")
+
+
+def parse_cursor(text: str) -> tuple[int, str]:
+    """Read the cursor of a page of heads: the activity and the name of the last conversation that was looked at.
+
+    :raises InvalidField: when it is none
+    """
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidField("after", "must be what the page before gave as `more`")
+    conversations.parse(match[2])
+    return int(match[1]), match[2]

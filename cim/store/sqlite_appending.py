@@ -1,0 +1,150 @@
+"""How messages get into a SQLite store, and out of it when they are old."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
+from cim.model import Append, Appended
+from cim.store.pages import EVERYONE_KEPT, ONCE_MESSAGES, ONCE_SECONDS, Retention
+from cim.wire import conversations, native, positions
+
+#: Every so many messages something old is removed, at most so many pieces of it: that keeps up.
+TRIM_EVERY = 16
+TRIMMED = 64
+
+
+class Appending:
+    """Appends in the writer's thread.
+
+    :param epoch: when the process started, ms since 1970
+    """
+
+    def __init__(self, epoch: int, retention: Retention) -> None:
+        self._epoch = epoch
+        self._retention = retention
+        self._count = 0
+
+    def append(self, connection: sqlite3.Connection, items: Sequence[Append], now: int) -> list[Appended | CIMError]:
+        """Append each item; one that fails changes nothing."""
+        results: list[Appended | CIMError] = []
+        for item in items:
+            connection.execute("SAVEPOINT item")
+            try:
+                results.append(self._append(connection, item, now))
+            except CIMError as error:
+                results.append(error)
+            except (OverflowError, UnicodeError):  # what no column holds
+                connection.execute("ROLLBACK TO item")
+                results.append(StoreUnavailable())
+            connection.execute("RELEASE item")
+        return results
+
+    def _append(self, connection: sqlite3.Connection, item: Append, now: int) -> Appended:
+        name = conversations.parse(item.conversation)
+        everyone = item.conversation == conversations.EVERYONE
+        version = 0
+        if isinstance(name, conversations.Group) and not everyone:
+            version = _version_for(connection, name.id, item.sender)
+        found = connection.execute(
+            "SELECT id, epoch, n, total FROM conversation WHERE name = ?", (item.conversation,)
+        ).fetchone()
+        id, epoch, n, total = found if found is not None else (0, 0, 0, 0)
+        if found is not None:
+            earlier = self._earlier(connection, id, total, item, version, now)
+            if earlier is not None:
+                return earlier
+        else:
+            low, high = (name.low, name.high) if isinstance(name, conversations.Private) else (0, 0)
+            id = connection.execute(
+                "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
+                (item.conversation, low, high),
+            ).fetchone()[0]
+        new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
+        counts = int(item.counts and not everyone)
+        connection.execute(
+            "UPDATE conversation SET active = max(active, ?), epoch = ?, n = ?, total = total + 1, "
+            "counted = counted + ? WHERE id = ?",
+            (item.sent_at, *new, counts, id),
+        )
+        connection.execute(
+            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, *new, epoch, n, item.sender, item.sent_at, counts, total + 1, item.body),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, item.sender, item.client_id, *new, epoch, n, item.sent_at, total + 1, item.digest, now),
+        )
+        if counts:
+            connection.execute(
+                "INSERT INTO reader (conversation, user, sent) VALUES (?, ?, 1) "
+                "ON CONFLICT (conversation, user) DO UPDATE SET sent = sent + 1",
+                (id, item.sender),
+            )
+        if item.recalls:
+            _blank(connection, id, positions.parse(item.recalls))
+        if (total + 1) % TRIM_EVERY == 0:
+            kept = min(self._retention.count, EVERYONE_KEPT) if everyone else self._retention.count
+            _trim(connection, id, total + 1 - kept, now - self._retention.ms)
+        self._count += 1
+        if self._count % TRIM_EVERY == 0:
+            connection.execute(
+                "DELETE FROM once WHERE (conversation, sender, client_id) IN "
+                "(SELECT conversation, sender, client_id FROM once WHERE stored_at < ? LIMIT ?)",
+                (now - ONCE_SECONDS * 1000, TRIMMED),
+            )
+        return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
+
+    def _earlier(
+        self, connection: sqlite3.Connection, id: int, total: int, item: Append, version: int, now: int
+    ) -> Appended | None:
+        found = connection.execute(
+            "SELECT epoch, n, before_epoch, before_n, sent_at, digest FROM once "
+            "WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ?",
+            (id, item.sender, item.client_id, now - ONCE_SECONDS * 1000, total - ONCE_MESSAGES),
+        ).fetchone()
+        if found is None:
+            return None
+        epoch, n, before_epoch, before_n, sent_at, digest = found
+        if digest != item.digest:
+            raise Conflict()
+        kept = connection.execute(
+            "SELECT body FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, epoch, n)
+        ).fetchone()
+        # If it was trimmed since, what was said again must do.
+        body = kept[0] if kept is not None else item.body
+        before = positions.text((before_epoch, before_n))
+        return Appended(positions.text((epoch, n)), before, sent_at, body, True, version)
+
+
+def _version_for(connection: sqlite3.Connection, group: int, sender: int) -> int:
+    found = connection.execute("SELECT version FROM talk WHERE id = ?", (group,)).fetchone()
+    if found is None:
+        raise NotFound()
+    member = connection.execute("SELECT 1 FROM member WHERE talk = ? AND user = ?", (group, sender)).fetchone()
+    if member is None:
+        raise Forbidden()
+    version: int = found[0]
+    return version
+
+
+def _blank(connection: sqlite3.Connection, id: int, position: positions.Position) -> None:
+    where = "WHERE conversation = ? AND epoch = ? AND n = ?"
+    found = connection.execute(f"SELECT body FROM message {where}", (id, *position)).fetchone()
+    if found is not None:
+        try:
+            body = native.blank(found[0])
+        except BadFrame:
+            return
+        connection.execute(f"UPDATE message SET body = ? {where}", (body, id, *position))
+
+
+def _trim(connection: sqlite3.Connection, id: int, number: int, oldest: int) -> None:
+    """Remove what is older than `oldest`, and what came up to that number."""
+    first = connection.execute(
+        "SELECT epoch, n, number, sent_at FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT ?", (id, TRIMMED)
+    ).fetchall()
+    old = [(epoch, n) for epoch, n, its_number, sent_at in first if its_number <= number or sent_at < oldest]
+    if old:
+        connection.execute("DELETE FROM message WHERE conversation = ? AND (epoch, n) <= (?, ?)", (id, *old[-1]))

@@ -1,0 +1,121 @@
+"""What every store promises of credentials (cim.icim.ICredentials)."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface.verify import verifyObject
+
+from cim.ecim import Conflict
+from cim.icim import ICredentials
+from cim.model import Account, Append, Credential, Role
+from cim.wire import conversations
+
+
+class CredentialsContract:
+    """Mix into a TestCase whose setUp makes `self.store`."""
+
+    @property
+    def credentials(self):
+        return self.store.credentials
+
+    def test_it_is_a_store_of_credentials(self):
+        self.assertTrue(verifyObject(ICredentials, self.credentials))
+
+    async def test_an_account_with_a_password(self):
+        alice = await self.credentials.create("张三 %", "$argon2id$v=19$x")
+        self.assertEqual(alice.name, "张三 %")
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("$argon2id$v=19$x", 0))
+        self.assertEqual(await self.store.accounts.named("张三 %"), alice)
+        self.assertEqual(await self.store.accounts.account(alice.id), alice)
+        self.assertEqual(await self.store.accounts.register("张三 %"), alice)
+
+    async def test_a_name_that_is_taken(self):
+        alice = await self.credentials.create("alice", "one")
+        bob = await self.store.accounts.register("bob")
+        for name in ("alice", "bob"):
+            await self.assertFailure(self.credentials.create(name, "two"), Conflict)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 0))
+        self.assertIsNone(await self.credentials.credential(bob.id))
+
+    async def test_of_many_at_once_one_is_made(self):
+        async def create(number):
+            try:
+                return await self.credentials.create("alice", str(number))
+            except Conflict:
+                return None
+
+        made = await gatherResults([Deferred.fromCoroutine(create(number)) for number in range(50)])
+        self.assertEqual(len([account for account in made if account]), 1)
+
+    async def test_guests_have_none(self):
+        guest = await self.store.accounts.register("guest")
+        self.assertIsNone(await self.credentials.credential(guest.id))
+        await self.credentials.revoke(guest.id, 5)
+        self.assertIsNone(await self.credentials.credential(guest.id))
+        self.assertIsNone(await self.credentials.credential(guest.id + 1))
+
+    async def test_another_password(self):
+        alice = await self.credentials.create("alice", "one")
+        self.assertTrue(await self.credentials.set_password(alice.id, "two", 1_700_000_000_000))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_000))
+        self.assertFalse(await self.credentials.set_password(alice.id + 1, "two", 1))
+        self.assertIsNone(await self.credentials.credential(alice.id + 1))
+
+    async def test_a_guest_that_is_given_a_password_is_none_any_more(self):
+        guest = await self.store.accounts.register("guest")
+        self.assertTrue(await self.credentials.set_password(guest.id, "one", 7))
+        self.assertEqual(await self.credentials.credential(guest.id), Credential("one", 7))
+
+    async def test_revoking(self):
+        alice = await self.credentials.create("alice", "one")
+        await self.credentials.revoke(alice.id, 1_700_000_000_000)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_000))
+
+    async def test_deleting(self):
+        alice = await self.credentials.create("alice", "one")
+        bob = await self.store.accounts.register("bob")
+        talk = conversations.private(alice.id, bob.id)
+        await self.store.conversations.append([Append(talk, alice.id, "x", b"x", b"", 1)])
+        alone = await self.store.groups.create(alice.id, "alone", open=True, history=False)
+        led = await self.store.groups.create(alice.id, "led", open=True, history=False)
+        joined = await self.store.groups.create(bob.id, "joined", open=True, history=False)
+        await self.store.groups.add(led.id, bob.id, bob.id)
+        await self.store.groups.add(joined.id, alice.id, alice.id)
+        _, version, _ = await self.store.groups.changes(0)
+
+        self.assertTrue(await self.credentials.delete(alice.id))
+        self.assertIsNone(await self.store.accounts.account(alice.id))
+        self.assertIsNone(await self.store.accounts.named("alice"))
+        self.assertIsNone(await self.credentials.credential(alice.id))
+        self.assertEqual(await self.store.groups.groups_of(alice.id), [])
+        self.assertIsNone(await self.store.groups.group(alone.id))
+        members = {group.id: await self.store.groups.members(group.id) for group in (led, joined)}
+        self.assertEqual([(one.user, one.role) for one in members[led.id]], [(bob.id, Role.OWNER)])
+        self.assertEqual([(one.user, one.role) for one in members[joined.id]], [(bob.id, Role.OWNER)])
+        changes, _, _ = await self.store.groups.changes(version)
+        self.assertEqual(
+            sorted((change.group, change.user, change.added) for change in changes),
+            sorted((group.id, alice.id, False) for group in (alone, led, joined)),
+        )
+        self.assertNotEqual(await self.store.conversations.latest([talk]), [""])
+
+        self.assertFalse(await self.credentials.delete(alice.id))
+        again = await self.credentials.create("alice", "two")
+        self.assertNotEqual(again.id, alice.id)
+
+    async def test_deleting_one_who_is_in_many_groups(self):
+        alice = await self.credentials.create("alice", "one")
+        for at in range(0, 250, 50):
+            await gatherResults(
+                [self.store.groups.create(alice.id, f"{at}-{one}", open=True, history=False) for one in range(50)]
+            )
+        self.assertTrue(await self.credentials.delete(alice.id))
+        self.assertEqual(await self.store.groups.groups_of(alice.id), [])
+
+    async def test_deleting_a_guest(self):
+        guest = await self.store.accounts.register("guest")
+        other = await self.store.accounts.register("other")
+        self.assertTrue(await self.credentials.delete(guest.id))
+        self.assertIsNone(await self.store.accounts.named("guest"))
+        self.assertEqual(await self.store.accounts.named("other"), Account(other.id, "other"))
+        self.assertFalse(await self.credentials.delete(guest.id + 10))

@@ -1,0 +1,226 @@
+"""What every store promises of groups (cim.icim.IGroups)."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import gatherResults
+from zope.interface.verify import verifyObject
+
+from cim.ecim import Conflict, Forbidden, NotFound, RateLimited
+from cim.icim import IGroups
+from cim.model import ID_LIMIT, MAX_GROUPS, Group, GroupChange, Member, Role
+from cim.wire import conversations
+
+ALICE, BOB, CAROL, DAVE = 1001, 1002, 1003, 1004
+
+
+class GroupsContract:
+    """Mix into a TestCase whose setUp makes `self.store`."""
+
+    @property
+    def groups(self):
+        return self.store.groups
+
+    async def make(self, *users, open=False, history=False):
+        """Make a group of users, the first its owner, and return its id."""
+        group = await self.groups.create(users[0], "a group", open=open, history=history)
+        for user in users[1:]:
+            await self.groups.add(group.id, users[0], user)
+        return group.id
+
+    async def roles(self, id):
+        return {member.user: member.role for member in await self.groups.members(id)}
+
+    def test_it_is_a_store_of_groups(self):
+        self.assertTrue(verifyObject(IGroups, self.groups))
+
+    async def test_a_group_is_made_with_its_owner(self):
+        group = await self.groups.create(ALICE, "张三 %{} \n", open=True, history=False)
+        self.assertTrue(0 < group.id < ID_LIMIT)
+        self.assertEqual(group, Group(group.id, "张三 %{} \n", True, False, 1, 1))
+        self.assertEqual(await self.groups.group(group.id), group)
+        self.assertEqual(await self.groups.members(group.id), [Member(group.id, ALICE, Role.OWNER, "")])
+        other = await self.groups.create(ALICE, "two", open=False, history=True)
+        self.assertNotEqual(other.id, group.id)
+        self.assertEqual((other.open, other.history), (False, True))
+
+    async def test_many_at_once_are_many(self):
+        made = await gatherResults([self.groups.create(ALICE, "x", open=True, history=False) for _ in range(50)])
+        self.assertEqual(len({group.id for group in made}), 50)
+        self.assertEqual(
+            [member.group for member in await self.groups.groups_of(ALICE)], sorted(group.id for group in made)
+        )
+
+    async def test_groups_that_are_none(self):
+        id = await self.make(ALICE)
+        for none in (id + 1000, 0, ID_LIMIT - 1):
+            self.assertIsNone(await self.groups.group(none))
+            self.assertIsNone(await self.groups.member(none, ALICE))
+            self.assertEqual(await self.groups.members(none), [])
+            await self.assertFailure(self.groups.rename(none, ALICE, "x"), NotFound)
+            await self.assertFailure(self.groups.add(none, ALICE, BOB), NotFound)
+            await self.assertFailure(self.groups.remove(none, ALICE, ALICE), NotFound)
+            await self.assertFailure(self.groups.set_role(none, ALICE, ALICE, Role.ADMIN), NotFound)
+        self.assertEqual(await self.groups.groups_of(BOB), [])
+
+    async def test_admins_and_the_owner_rename(self):
+        id = await self.make(ALICE, BOB, CAROL)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        self.assertEqual((await self.groups.rename(id, ALICE, "one")).name, "one")
+        self.assertEqual((await self.groups.rename(id, BOB, "two")).name, "two")
+        for user in (CAROL, DAVE):
+            await self.assertFailure(self.groups.rename(id, user, "three"), Forbidden)
+        self.assertEqual((await self.groups.group(id)).name, "two")
+
+    # Joining
+
+    async def test_joining_an_open_group(self):
+        id = await self.make(ALICE, open=True)
+        change = await self.groups.add(id, BOB, BOB)
+        self.assertEqual(change, GroupChange(change.version, id, BOB, True, 2))
+        self.assertIsNone(await self.groups.add(id, BOB, BOB))
+        self.assertEqual(await self.roles(id), {ALICE: Role.OWNER, BOB: Role.MEMBER})
+        group = await self.groups.group(id)
+        self.assertEqual((group.members, group.version), (2, 2))
+        self.assertEqual(await self.groups.member(id, BOB), Member(id, BOB, Role.MEMBER, ""))
+        self.assertEqual(await self.groups.groups_of(BOB), [Member(id, BOB, Role.MEMBER, "")])
+
+    async def test_into_a_closed_group_one_is_invited(self):
+        id = await self.make(ALICE, BOB)
+        await self.assertFailure(self.groups.add(id, CAROL, CAROL), Forbidden)
+        await self.assertFailure(self.groups.add(id, BOB, CAROL), Forbidden)
+        await self.assertFailure(self.groups.add(id, DAVE, CAROL), Forbidden)
+        self.assertIsNone(await self.groups.add(id, BOB, BOB))
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        self.assertTrue(await self.groups.add(id, BOB, CAROL))
+        self.assertEqual(set(await self.roles(id)), {ALICE, BOB, CAROL})
+
+    async def test_members_of_an_open_group_invite_nobody(self):
+        id = await self.make(ALICE, BOB, open=True)
+        await self.assertFailure(self.groups.add(id, BOB, CAROL), Forbidden)
+
+    async def test_of_many_at_once_one_joins(self):
+        id = await self.make(ALICE, open=True)
+        changes = await gatherResults([self.groups.add(id, BOB, BOB) for _ in range(50)])
+        self.assertEqual(len([change for change in changes if change is not None]), 1)
+        self.assertEqual((await self.groups.group(id)).members, 2)
+
+    async def test_a_user_is_in_so_many_groups_at_most(self):
+        for at in range(0, MAX_GROUPS, 100):
+            await gatherResults(
+                [self.groups.create(BOB, f"{at} {number}", open=True, history=False) for number in range(100)]
+            )
+        await self.assertFailure(self.groups.create(BOB, "x", open=True, history=False), RateLimited)
+        id = await self.make(ALICE, open=True)
+        await self.assertFailure(self.groups.add(id, BOB, BOB), RateLimited)
+        await self.assertFailure(self.groups.add(id, ALICE, BOB), RateLimited)
+        self.assertEqual(await self.roles(id), {ALICE: Role.OWNER})
+        mine = await self.groups.groups_of(BOB)
+        self.assertEqual(len(mine), MAX_GROUPS)
+        await self.groups.remove(mine[7].group, BOB, BOB)
+        self.assertTrue(await self.groups.add(id, BOB, BOB))
+
+    async def test_members_come_in_pages_by_id(self):
+        id = await self.make(50, 7, 1 << 52, 300, 9, (1 << 52) + 1)
+        self.assertEqual(
+            [member.user for member in await self.groups.members(id)], [7, 9, 50, 300, 1 << 52, (1 << 52) + 1]
+        )
+        self.assertEqual([member.user for member in await self.groups.members(id, limit=2)], [7, 9])
+        self.assertEqual([member.user for member in await self.groups.members(id, after=9, limit=2)], [50, 300])
+        self.assertEqual([member.user for member in await self.groups.members(id, after=1 << 52)], [(1 << 52) + 1])
+        self.assertEqual(await self.groups.members(id, after=(1 << 52) + 1), [])
+
+    # Leaving
+
+    async def test_one_leaves(self):
+        id = await self.make(ALICE, BOB)
+        change = await self.groups.remove(id, BOB, BOB)
+        self.assertEqual(change, GroupChange(change.version, id, BOB, False, 3))
+        self.assertIsNone(await self.groups.remove(id, BOB, BOB))
+        self.assertEqual(await self.roles(id), {ALICE: Role.OWNER})
+        self.assertIsNone(await self.groups.member(id, BOB))
+        self.assertEqual(await self.groups.groups_of(BOB), [])
+        group = await self.groups.group(id)
+        self.assertEqual((group.members, group.version), (1, 3))
+
+    async def test_those_with_a_higher_role_remove(self):
+        id = await self.make(ALICE, BOB, CAROL, DAVE)
+        for user in (BOB, CAROL):
+            await self.groups.set_role(id, ALICE, user, Role.ADMIN)
+        for actor, user in ((BOB, ALICE), (BOB, CAROL), (DAVE, BOB), (DAVE, ALICE), (9, DAVE), (9, 8)):
+            await self.assertFailure(self.groups.remove(id, actor, user), Forbidden)
+        self.assertEqual(len(await self.roles(id)), 4)
+        self.assertIsNone(await self.groups.remove(id, BOB, 9))
+        self.assertTrue(await self.groups.remove(id, BOB, DAVE))
+        self.assertTrue(await self.groups.remove(id, ALICE, CAROL))
+        self.assertEqual(set(await self.roles(id)), {ALICE, BOB})
+
+    async def test_owners_do_not_remove_each_other(self):
+        id = await self.make(ALICE, BOB)
+        await self.groups.set_role(id, ALICE, BOB, Role.OWNER)
+        await self.assertFailure(self.groups.remove(id, ALICE, BOB), Forbidden)
+
+    async def test_the_last_owner_does_not_leave_the_others(self):
+        id = await self.make(ALICE, BOB)
+        await self.assertFailure(self.groups.remove(id, ALICE, ALICE), Conflict)
+        await self.assertFailure(self.groups.set_role(id, ALICE, ALICE, Role.ADMIN), Conflict)
+        await self.groups.set_role(id, ALICE, BOB, Role.OWNER)
+        self.assertTrue(await self.groups.remove(id, ALICE, ALICE))
+        self.assertEqual(await self.roles(id), {BOB: Role.OWNER})
+        await self.assertFailure(self.groups.set_role(id, BOB, BOB, Role.MEMBER), Conflict)
+
+    async def test_with_its_last_member_a_group_ceases(self):
+        id = await self.make(ALICE)
+        self.assertTrue(await self.groups.remove(id, ALICE, ALICE))
+        self.assertIsNone(await self.groups.group(id))
+        await self.assertFailure(self.groups.add(id, ALICE, ALICE), NotFound)
+        self.assertEqual(await self.store.conversations.latest([conversations.group(id)]), [""])
+        self.assertNotEqual(await self.make(ALICE), id)
+
+    # Roles
+
+    async def test_owners_give_roles(self):
+        id = await self.make(ALICE, BOB, CAROL)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        self.assertEqual(await self.roles(id), {ALICE: Role.OWNER, BOB: Role.ADMIN, CAROL: Role.MEMBER})
+        self.assertEqual((await self.groups.groups_of(BOB))[0].role, Role.ADMIN)
+        for actor in (BOB, CAROL, DAVE):
+            await self.assertFailure(self.groups.set_role(id, actor, CAROL, Role.ADMIN), Forbidden)
+        await self.assertFailure(self.groups.set_role(id, ALICE, DAVE, Role.ADMIN), NotFound)
+        await self.groups.set_role(id, ALICE, BOB, Role.OWNER)
+        await self.groups.set_role(id, ALICE, BOB, Role.OWNER)
+        await self.groups.set_role(id, BOB, ALICE, Role.MEMBER)
+        self.assertEqual(await self.roles(id), {ALICE: Role.MEMBER, BOB: Role.OWNER, CAROL: Role.MEMBER})
+        await self.assertFailure(self.groups.remove(id, BOB, BOB), Conflict)
+
+    # The log
+
+    async def test_the_log_of_changes(self):
+        self.assertEqual(await self.groups.changes(0), ([], 0, False))
+        id = await self.make(ALICE, BOB)
+        changes, version, forgotten = await self.groups.changes(0)
+        self.assertEqual(
+            [(change.group, change.user, change.added, change.group_version) for change in changes],
+            [(id, ALICE, True, 1), (id, BOB, True, 2)],
+        )
+        self.assertEqual((changes[-1].version, forgotten), (version, False))
+        removed = await self.groups.remove(id, BOB, BOB)
+        added = await self.groups.add(id, ALICE, BOB)
+        self.assertTrue(version < removed.version < added.version)
+        self.assertEqual(await self.groups.changes(version), ([removed, added], added.version, False))
+        self.assertEqual(await self.groups.changes(version, 1), ([removed], added.version, False))
+        self.assertEqual(await self.groups.changes(removed.version), ([added], added.version, False))
+        self.assertEqual(await self.groups.changes(added.version), ([], added.version, False))
+
+    async def test_what_changes_nothing_is_not_in_the_log(self):
+        id = await self.make(ALICE, BOB)
+        _, version, _ = await self.groups.changes(0)
+        await self.groups.add(id, ALICE, BOB)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        await self.groups.rename(id, ALICE, "x")
+        self.assertEqual(await self.groups.changes(version), ([], version, False))
+
+    async def test_a_version_that_never_was_is_of_a_log_that_was_lost(self):
+        await self.make(ALICE, BOB)
+        _, version, _ = await self.groups.changes(0)
+        self.assertEqual(await self.groups.changes(version + 1000), ([], version, True))
+        self.assertEqual(await self.groups.changes(1 << 62, limit=1), ([], version, True))
