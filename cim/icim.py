@@ -123,6 +123,9 @@ class IStore(Interface):
 
     accounts: IAccounts = Attribute("The accounts.")
     sessions: ISessions = Attribute("The sessions.")
+    conversations: IConversations = Attribute("The conversations.")
+    groups: IGroups = Attribute("The groups.")
+    credentials: ICredentials = Attribute("The credentials.")
 
     def health() -> str:
         """Return "" when the store answers, else a sentence saying what is wrong."""

@@ -28,7 +28,7 @@ _SERVER = Object(
     {
         "host": Text(255),
         "tcp_port": Integer(1, 65535),
-        "websocket": Nullable(Text(300, about="`host:port` of its WebSockets; null when it takes none.")),
+        "websocket": Nullable(Text(300, about="The URL of its WebSockets; null when it takes none.")),
     },
     "Server",
     "Where to connect.",

@@ -29,8 +29,9 @@ from cim.server.connection import Limits
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
 from cim.server.websocket import WebSocketPort
-from cim.server.websocket_options import WebSocketOptions, origins_of, websocket_url
+from cim.server.websocket_options import WebSocketOptions, websocket_url
 from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.origins import origins_of
 from cim.web.serving import UpstreamResource
 from cim.web.site import HTTPService, http_site
 from cim.wire.framing import DEFAULT_MAX_FRAME

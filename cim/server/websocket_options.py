@@ -7,30 +7,16 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from cim.announcing import port_of
-from cim.config import DaemonOptions
 from cim.server.websocket_upgrade import PATH
-from cim.web.origins import Origins, normal_origin
+from cim.web.origins import OriginsOptions
 
 
-class WebSocketOptions(DaemonOptions):
-    """Adds `--advertise-websocket` and `--origins`; `--websocket` has another default in each daemon."""
+class WebSocketOptions(OriginsOptions):
+    """Adds `--advertise-websocket`; `--websocket` has another default in each daemon."""
 
-    repeated = ("origins",)
     optParameters = [
         ["advertise-websocket", None, None, "URL at which clients reach the WebSocket, if a proxy is in between."],
     ]
-
-    def opt_origins(self, text: str) -> None:
-        """Let pages of this web origin in, like https://chat.example.com, or * for all; may be given several times."""
-        try:
-            self.add("origins", normal_origin(text))
-        except ValueError as error:
-            raise UsageError(f"--origins {error}")
-
-
-def origins_of(options: Any) -> Origins:
-    """Return whose pages may connect by a daemon's options."""
-    return Origins(options.get("origins") or ())
 
 
 def websocket_url(options: Any) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.python.usage import UsageError
+
+from cim.config import DaemonOptions
+
 ANY = "*"
 _MAX_AGE = b"600"
 _REQUEST_HEADERS = b"Authorization, Content-Type, X-API-Key"
@@ -60,3 +64,21 @@ class Origins:
             request.setHeader(b"Access-Control-Allow-Methods", b", ".join(methods))
             request.setHeader(b"Access-Control-Allow-Headers", _REQUEST_HEADERS)
             request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)
+
+
+class OriginsOptions(DaemonOptions):
+    """Adds `--origins`."""
+
+    repeated = ("origins",)
+
+    def opt_origins(self, text: str) -> None:
+        """Let pages of this web origin in, like https://chat.example.com, or * for all; may be given several times."""
+        try:
+            self.add("origins", normal_origin(text))
+        except ValueError as error:
+            raise UsageError(f"--origins {error}")
+
+
+def origins_of(options: Any) -> Origins:
+    """Return whose pages may come by a daemon's options."""
+    return Origins(options.get("origins") or ())

@@ -18,6 +18,10 @@ A head (in `Welcome` or `News`) with a `latest` beyond h makes the reader sync t
 only the end of its prefix. One `Sync` is under way at a time; unanswered, it is asked again. What had been heard of
 before the `Sync`, and did not come although its `Synced` is without `more`, does not exist any more.
 
+All of a page is sent or nothing of it. A page of what lies *before* a position is ordered by someone who reads history;
+its `Synced` is none of the gap rule's business, unless its `after` is what precedes the page's first message, which
+makes it as true as any other.
+
 What is kept aside is bounded: the positions farthest from h are forgotten first, and asked for again. A page longer
 than the bound may take several Syncs; nothing of it is lost.
 """
@@ -84,6 +88,11 @@ class GapRule(Generic[Item]):
     def due(self) -> float | None:
         """When `sync_due` has something to say, or None while nothing is missing."""
         return self._due
+
+    @property
+    def asking(self) -> bool:
+        """Whether a Sync is under way."""
+        return self._asked is not None
 
     @property
     def settled(self) -> bool:

@@ -150,7 +150,9 @@ class ServerCase(SynchronousTestCase):
         """Let everything happen that is due, the routes' answers to logins too."""
         for _ in range(20):
             self.clock.advance(0)
-            if not any([route.answer() for route in self.routes]) and not self.clock.getDelayedCalls():
+            # A list first: every route is to answer, not only those before the first that had something to say.
+            answered = [route.answer() for route in self.routes]
+            if not any(answered) and not self.clock.getDelayedCalls():
                 break
 
     def pass_seconds(self, seconds):

@@ -6,8 +6,9 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.server.tap import Options as ServerOptions
-from cim.server.websocket_options import origins_of, websocket_url
+from cim.server.websocket_options import websocket_url
 from cim.suite.tap import Options as SuiteOptions
+from cim.web.origins import origins_of
 
 
 def parsed(*arguments, kind=ServerOptions, environ=None):

@@ -1,0 +1,108 @@
+"""The `/v1` API put together: its calls, their gate, and the document that describes them (DESIGN.md section 7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from attrs import frozen
+
+import cim
+from cim.metrics import Metrics
+from cim.route.access import Access
+from cim.route.api_accounts import AccountsAPI
+from cim.route.api_admin import AdminAPI
+from cim.route.api_groups import GroupsAPI
+from cim.route.api_messages import MessagesAPI
+from cim.route.api_users import UsersAPI
+from cim.route.attempts import Attempts
+from cim.route.grouping import Grouping
+from cim.route.online_names import OnlineNames
+from cim.route.passwords import Passwords
+from cim.route.reading import Reading
+from cim.route.receipts import Receipts
+from cim.route.sending import Sending
+from cim.route.service import Route
+from cim.route.tokens import Tokens
+from cim.web.declaring import declarations
+from cim.web.openapi import openapi
+from cim.web.origins import Origins
+from cim.web.site import PathResource
+from cim.web.table import CallTable
+
+APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, AdminAPI)
+DOCUMENT = "/openapi.json"
+_ABOUT = "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document."
+_NO_ORIGINS = Origins(())
+
+
+@frozen
+class Settings:
+    """What an operator decides.
+
+    :param ticket_key: derived for "ticket", as the servers derive it
+    :param token_key: derived for "token"; the same on all routes
+    :param keys: API keys; without any, calls of operators are closed
+    :param origins: of pages that may call
+    """
+
+    ticket_key: bytes
+    token_key: bytes
+    token_hours: float = 12.0
+    keys: tuple[str, ...] = ()
+    origins: Origins = _NO_ORIGINS
+
+
+def document() -> bytes:
+    """Return the OpenAPI document."""
+    calls = [declared for api in APIS for declared in declarations(api).values()]
+    return json.dumps(openapi(calls, "CIM", cim.__version__, _ABOUT), ensure_ascii=False).encode()
+
+
+def api_resource(
+    route: Route,
+    sending: Sending,
+    reading: Reading,
+    receipts: Receipts,
+    grouping: Grouping,
+    passwords: Passwords,
+    settings: Settings,
+    new_id: Callable[[], str],
+    otherwise: PathResource,
+    metrics: Metrics,
+) -> CallTable:
+    """Return what serves `/v1` and its document, and leaves all else to `otherwise`.
+
+    :param new_id: makes an unguessable token
+    """
+    store, clock = route.store, route.reactor
+    tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours)
+    apis: Iterable[object] = (
+        AccountsAPI(
+            store.accounts,
+            route.accounts,
+            store.credentials,
+            store.sessions,
+            route.logins,
+            route.directory,
+            passwords,
+            Attempts(clock),
+            tokens,
+            settings.ticket_key,
+            new_id,
+            clock,
+            metrics,
+        ),
+        UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence)),
+        MessagesAPI(route.accounts, sending, reading, receipts, metrics),
+        GroupsAPI(store.groups, grouping, route.accounts),
+        AdminAPI(route.accounts, store.credentials, store.sessions, route.logins, passwords, tokens),
+    )
+    return CallTable(
+        apis,
+        Access(tokens, settings.keys),
+        otherwise,
+        documents={DOCUMENT: document()},
+        origins=settings.origins,
+        metrics=metrics,
+    )
