@@ -73,13 +73,13 @@ class _Connection(Protocol):
     def __init__(self, pool: HTTPPool) -> None:
         self._pool = pool
         self._reader = ResponseReader()
-        self._answer: Deferred[bytes] | None = None
+        self.answer: Deferred[bytes] | None = None
 
     def connectionMade(self) -> None:
         self._pool.idle(self)
 
     def send(self, request: bytes, answer: Deferred[bytes]) -> None:
-        self._answer = answer
+        self.answer = answer
         assert self.transport is not None
         self.transport.write(request)
 
@@ -87,7 +87,7 @@ class _Connection(Protocol):
         response = self._reader.feed(data)
         if response is None:
             return
-        answer, self._answer = self._answer, None
+        answer, self.answer = self.answer, None
         # Idle first: whoever gets the answer may have the next request ready.
         self._pool.idle(self)
         if answer is None:
@@ -99,7 +99,7 @@ class _Connection(Protocol):
             answer.errback(HTTPError(f"HTTP status {status}: {body[:200]!r}", status))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        answer, self._answer = self._answer, None
+        answer, self.answer = self.answer, None
         self._pool.lost(self)
         if answer is not None:
             answer.errback(HTTPError("the connection was lost before the answer"))
@@ -150,15 +150,31 @@ class HTTPPool:
         )
 
     def _call(self, request: bytes) -> Deferred[bytes]:
-        answer: Deferred[bytes] = Deferred()
+        answer: Deferred[bytes] = Deferred(self._cancelled)
         if self._idle:
             self._idle.pop().send(request, answer)
             return answer
         self._waiting.append((request, answer))
+        self._dial()
+        return answer
+
+    def _dial(self) -> None:
         if self._open < self._size:
             self._open += 1
             self._reactor.connectTCP(self._host, self._port, _Dial(self), 10.0)
-        return answer
+
+    def _cancelled(self, answer: Deferred[bytes]) -> None:
+        """See that nobody does what nobody waits for any more, as far as that is possible."""
+        for waiting in self._waiting:
+            if waiting[1] is answer:
+                self._waiting.remove(waiting)
+                return
+        for connection in self._all:
+            if connection.answer is answer:
+                connection.answer = None
+                transport: Any = connection.transport
+                transport.abortConnection()
+                return
 
     def idle(self, connection: _Connection) -> None:
         """A connection can take a call."""
@@ -169,9 +185,11 @@ class HTTPPool:
             self._idle.append(connection)
 
     def lost(self, connection: _Connection | None) -> None:
-        """A connection ended, or could not be made: what nobody is left to carry has failed."""
+        """A connection ended, or could not be made (None): then what nobody is left to carry has failed."""
         self._open -= 1
         if connection is not None:
+            if self._waiting:
+                self._dial()
             self._all.discard(connection)
             if connection in self._idle:
                 self._idle.remove(connection)

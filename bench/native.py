@@ -82,7 +82,10 @@ def received_frame(conversation: str, position: str) -> bytes:
 
 @frozen
 class Place:
-    """What a login is answered with."""
+    """What a login is answered with.
+
+    :ivar websocket: `host:port`; empty when the server takes none
+    """
 
     user: int
     host: str
@@ -117,7 +120,7 @@ async def call(pool: HTTPPool, method: bytes, path: str, fields: Any = None, tok
 
 async def make_account(pool: HTTPPool, name: str, password: str) -> int:
     """Make an account and return its id."""
-    return int((await call(pool, b"POST", "/v1/accounts", {"name": name, "password": password}))["user_id"])
+    return int((await call(pool, b"POST", "/v1/accounts", {"name": name, "password": password}))["id"])
 
 
 async def log_in(pool: HTTPPool, name: str, device: str, *, password: str = "", token: str = "") -> Place:
@@ -131,7 +134,7 @@ async def log_in(pool: HTTPPool, name: str, device: str, *, password: str = "", 
 async def make_group(pool: HTTPPool, token: str, name: str, members: list[int]) -> int:
     """Make a group of the token's user and the others, and return its id."""
     made = await call(pool, b"POST", "/v1/groups", {"name": name}, token)
-    group = int(made["group_id"])
+    group = int(made["id"])
     for member in members:
         await call(pool, b"PUT", f"/v1/groups/{group}/members/{member}", {}, token)
     return group

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -99,6 +100,19 @@ class PoolTests(SynchronousTestCase):
         again = self.pool.post(b"/a", b"{}")
         self.connect(1)[0].dataReceived(PLAIN)
         self.successResultOf(again)
+
+    def test_what_nobody_waits_for_is_not_done(self):
+        answers = [self.pool.post(b"/a", b"%d" % number) for number in range(4)]
+        for answer in answers:
+            answer.addErrback(lambda reason: reason.trap(CancelledError))
+        protocol, transport = self.connect(0)
+        transport.abortConnection = transport.loseConnection
+        answers[2].cancel()
+        answers[0].cancel()
+        self.assertTrue(transport.disconnecting)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.connect(1)[1].value()[-1:], b"1")
+        self.assertEqual(self.connect(2)[1].value()[-1:], b"3")
 
     def test_nobody_there(self):
         answers = [self.pool.post(b"/a", b"{}") for _ in range(3)]

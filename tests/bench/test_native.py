@@ -52,9 +52,9 @@ class PlaceTests(SynchronousTestCase):
             "user_id": "7",
             "ticket": "t",
             "token": "k",
-            "server": {"host": "h", "tcp_port": 11211, "websocket": "ws://h:11212/v1/socket"},
+            "server": {"host": "h", "tcp_port": 11211, "websocket": "h:11212"},
         }
-        self.assertEqual(Place.of(answer), Place(7, "h", 11211, "t", "k", "ws://h:11212/v1/socket"))
+        self.assertEqual(Place.of(answer), Place(7, "h", 11211, "t", "k", "h:11212"))
 
 
 class ConnectionTests(SynchronousTestCase):
