@@ -261,11 +261,13 @@ class IConversations(Interface):
     ) -> Deferred[HeadsPage]:
         """Return the user's conversations in which something is new to the device or unread, newest first, a page.
 
+        Activity is told to the second: of what happened within one, any may come first.
+
         A page may be empty with `more` set: each looks at no more than 100 conversations.
 
         :param groups: the groups that the user is in
         :param after: `more` of the page before; fails with InvalidField when it is none
-        :param since: only conversations that were active at or after this, ms since 1970
+        :param since: only conversations that were active at or after this, or in the second before, ms since 1970
         """
 
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:

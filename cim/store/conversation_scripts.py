@@ -32,6 +32,11 @@ local function top(conversation)
   end
   return ''
 end
+-- From the field `log` of the counters: last position, total, counted, indexed.
+local function log_of(conversation, held)
+  if held then return string.match(held, '^(%S+) (%d+) (%d+) (%d+)$') end
+  return top(conversation), 0, 0, 0
+end
 local function fields(entry)
   local named = {}
   for i = 1, #entry[2], 2 do named[entry[2][i]] = entry[2][i + 1] end
@@ -67,18 +72,9 @@ local function clock()
   return time
 end
 
-local function repeated(stream, tag, earlier, digest, total, version)
-  local position, before, sent_at, number, known = string.match(earlier, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
-  if not position or total - number >= 10000 then return nil end
-  if known ~= digest then return '-conflict' end
-  if before == '=' then before = previous(position, {}) end
-  local entry = redis.call('XRANGE', stream, position, position)[1]
-  local body = entry and fields(entry).b or false
-  return {position, before, sent_at, version, body, redis.call('ZSCORE', 'cim:x:' .. tag, padded(position))}
-end
-
--- Every 16th message looks at the oldest, and removes at most 64: trimming keeps up, and costs next to nothing.
-local function trim(stream, tag)
+-- Every 16th message looks at the oldest, and removes at most 64 for their age: that keeps up, and costs little.
+local function trim(stream, tag, most)
+  redis.call('XTRIM', stream, 'MAXLEN', '~', most)
   local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
   local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
   if first and expired(first) then
@@ -94,62 +90,94 @@ local function trim(stream, tag)
   end
 end
 
+local function answer_again(stream, tag, position, before, sent_at, version)
+  local entry = redis.call('XRANGE', stream, position, position)[1]
+  local body = entry and fields(entry).b or false
+  if before == '=' then before = previous(position, {}) end
+  return {position, before, sent_at, version, body, redis.call('ZSCORE', 'cim:x:' .. tag, padded(position))}
+end
+
+-- The position after `after`.
+local function follow(after)
+  local last_epoch, last_n = numbers(after)
+  local new_epoch = math.max(epoch, after == '' and clock() or last_epoch)
+  return digits(new_epoch) .. '-' .. digits(new_epoch == last_epoch and last_n + 1 or 1)
+end
+
+-- Returns what is wrong, or nil.
+local function add(stream, position, sender, sent_at, running, body, before)
+  if before then
+    return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p', before).err
+  end
+  return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body).err
+end
+
 local function append(i)
   local conversation, sender, client_id, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local body, sent_at, counts, recalls = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6] == '1', ARGV[i + 7]
+  local sent_at, counts = ARGV[i + 5], ARGV[i + 6] == '1'
   local tag = '{' .. conversation .. '}'
   local everyone, version = conversation == 'g:0', '0'
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
-  if not low and not everyone then
+  if everyone then
+    counts = false
+  elseif not low then
     version = redis.call('HGET', 'cim:g:' .. tag, 'version')
     if not version then return '-not-found' end
     if redis.call('HEXISTS', 'cim:gm:' .. tag, sender) == 0 then return '-forbidden' end
   end
   local stream, counters = 'cim:c:' .. tag, 'cim:n:' .. tag
-  local once = 'cim:d:' .. tag .. ':' .. sender .. ':' .. client_id
-  local held = redis.call('HMGET', counters, 'last', 'total', 'counted', 's:' .. sender)
-  local last, total, counted = held[1] or top(conversation), tonumber(held[2] or 0), tonumber(held[3] or 0)
-  local earlier = redis.call('GET', once)
-  local answer = earlier and repeated(stream, tag, earlier, digest, total, version)
-  if answer then return answer end
-  if low then
-    redis.call('ZADD', 'cim:a:{' .. low .. '}', 'GT', sent_at, conversation)
-    redis.call('ZADD', 'cim:a:{' .. high .. '}', 'GT', sent_at, conversation)
-  elseif not everyone then
-    redis.call('ZADD', 'cim:ga', 'GT', sent_at, conversation)
-  end
-  counts = counts and not everyone
+  local held = redis.call('HMGET', counters, 'log', 's:' .. sender)
+  local last, total, counted, indexed = log_of(conversation, held[1])
   total = total + 1
   if counts then counted = counted + 1 end
-  local function add(after)
-    local last_epoch, last_n = numbers(after)
-    local new_epoch = math.max(epoch, after == '' and clock() or last_epoch)
-    local new_n = new_epoch == last_epoch and last_n + 1 or 1
-    local position = digits(new_epoch) .. '-' .. digits(new_n)
-    local ours = {'s', sender, 'w', sent_at, 't', (counts and '' or '-') .. digits(counted), 'b', body}
-    local implied = last == digits(new_epoch) .. '-' .. digits(new_n - 1)
-    if not implied then ours[9] = 'p'; ours[10] = last end
-    local added = redis.pcall('XADD', stream, 'MAXLEN', '~', everyone and ARGV[5] or kept, position, unpack(ours))
-    return position, implied, added.err
+  local position = follow(last)
+
+  -- The index first: what was appended must be found. To the second, so that not every message pays for it.
+  if not everyone and sent_at - indexed >= 1000 then
+    indexed = sent_at
+    if low then
+      redis.call('ZADD', 'cim:a:{' .. low .. '}', 'GT', sent_at, conversation)
+      redis.call('ZADD', 'cim:a:{' .. high .. '}', 'GT', sent_at, conversation)
+    else
+      redis.call('ZADD', 'cim:ga', 'GT', sent_at, conversation)
+    end
   end
-  local position, implied, refused = add(last)
+
+  local once = 'cim:d:' .. tag .. ':' .. sender .. ':' .. client_id
+  local before = (last == '' or previous(position, {}) ~= last) and last
+  local function become() return table.concat({position, before or '=', sent_at, total, digest}, ' ') end
+  local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', 86400000)
+  if earlier then
+    local its, its_before, its_time, number, its_digest = string.match(earlier, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
+    if its and total - number <= 10000 then
+      if its_digest ~= digest then return '-conflict' end
+      return answer_again(stream, tag, its, its_before, its_time, version)
+    end
+    redis.call('SET', once, become(), 'PX', 86400000)
+  end
+  local running = (counts and '' or '-') .. digits(counted)
+  local refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
   if refused then  -- someone else wrote to the stream?
-    position, implied, refused = add(later(last, top(conversation)))
-    if refused then return '!' .. refused end
+    position, before = follow(later(last, top(conversation))), last
+    redis.call('SET', once, become(), 'PX', 86400000)
+    refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
+    if refused then
+      redis.call('DEL', once)
+      return '!' .. refused
+    end
   end
+  local log = table.concat({position, total, digits(counted), indexed}, ' ')
   if counts then
-    local sent = string.match(held[4] or '', '^%d+') or 0
-    redis.call('HSET', counters, 'last', position, 'total', total, 'counted', counted,
-               's:' .. sender, digits(sent + 1) .. ' ' .. position)
+    local sent = string.match(held[2] or '', '^%d+') or 0
+    redis.call('HSET', counters, 'log', log, 's:' .. sender, digits(sent + 1) .. ' ' .. position)
   else
-    redis.call('HSET', counters, 'last', position, 'total', total)
+    redis.call('HSET', counters, 'log', log)
   end
-  local before = implied and '=' or last
-  redis.call('SET', once, table.concat({position, before, sent_at, total, digest}, ' '), 'PX', 86400000)
+  local recalls = ARGV[i + 7]
   if recalls ~= '' and redis.call('XRANGE', stream, recalls, recalls)[1] then
     redis.call('ZADD', 'cim:x:' .. tag, 0, padded(recalls))
   end
-  if total % 16 == 0 then trim(stream, tag) end
+  if total % 16 == 0 then trim(stream, tag, everyone and ARGV[5] or kept) end
   return position .. ' ' .. last .. ' ' .. version
 end
 
@@ -172,7 +200,7 @@ READ = Script(
     + """
 local stream, recalled = 'cim:c:{' .. ARGV[1] .. '}', 'cim:x:{' .. ARGV[1] .. '}'
 local backwards, limit, oldest, most = ARGV[3] ~= '', tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local last = redis.call('HGET', 'cim:n:{' .. ARGV[1] .. '}', 'last') or top(ARGV[1])
+local last = log_of(ARGV[1], redis.call('HGET', 'cim:n:{' .. ARGV[1] .. '}', 'log'))
 local start, stop = later(ARGV[2], ARGV[5]), last
 local given, size, looked, strange, expired, more, done = {}, 0, 0, 0, 0, 0, false
 local upto = start
@@ -238,7 +266,7 @@ LATEST = Script(
     + """
 local found = {}
 for i, conversation in ipairs(ARGV) do
-  found[i] = redis.call('HGET', 'cim:n:{' .. conversation .. '}', 'last') or top(conversation)
+  found[i] = log_of(conversation, redis.call('HGET', 'cim:n:{' .. conversation .. '}', 'log'))
 end
 return found
 """,

@@ -50,8 +50,8 @@ local function mark(i)
   local user, device, conversation = ARGV[i], ARGV[i + 1] == '1' and ARGV[i + 2], ARGV[i + 3]
   local position = later(ARGV[i + 5], ARGV[i + 4])
   local counters = 'cim:n:{' .. conversation .. '}'
-  local held = redis.call('HMGET', counters, 'last', 'counted', 's:' .. user, 'r:' .. user)
-  local last = held[1] or top(conversation)
+  local held = redis.call('HMGET', counters, 'log', 's:' .. user, 'r:' .. user)
+  local last, _, counted = log_of(conversation, held[1])
   if beyond(position, last) then position = last end
   if device then
     local marks = 'cim:m:{' .. user .. '}:' .. device
@@ -61,9 +61,9 @@ local function mark(i)
     redis.call('PEXPIRE', marks, ARGV[1])
     return position
   end
-  local current = string.match(held[4] or '', '^%S+') or ''
+  local current = string.match(held[3] or '', '^%S+') or ''
   if not beyond(position, current) then return current end
-  local others = of_others(conversation, user, position, last, tonumber(held[2] or 0), held[3])
+  local others = of_others(conversation, user, position, last, counted, held[2])
   redis.call('HSET', counters, 'r:' .. user, position .. ' ' .. digits(others))
   return position
 end
@@ -147,11 +147,11 @@ for i = 1, #slice, 2 do
 end
 
 local function head(candidate)
-  local held = redis.call('HMGET', 'cim:n:{' .. candidate.name .. '}', 'last', 'counted', 's:' .. user, 'r:' .. user)
-  local last = held[1] or top(candidate.name)
+  local held = redis.call('HMGET', 'cim:n:{' .. candidate.name .. '}', 'log', 's:' .. user, 'r:' .. user)
+  local last, _, counted = log_of(candidate.name, held[1])
   local received = redis.call('HGET', marks, candidate.name) or ''
-  local read, others = string.match(held[4] or '', '^(%S+) (%d+)$')
-  local unread = (held[2] or 0) - (string.match(held[3] or '', '^%d+') or 0) - (others or 0)
+  local read, others = string.match(held[3] or '', '^(%S+) (%d+)$')
+  local unread = counted - (string.match(held[2] or '', '^%d+') or 0) - (others or 0)
   if unread > 0 then
     unread = math.min(unread, 999, redis.call('XLEN', 'cim:c:{' .. candidate.name .. '}'))
   end

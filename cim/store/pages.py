@@ -15,6 +15,8 @@ from cim.wire import conversations, native, positions
 PAGE_BYTES = 512 * 1024
 #: Messages to everyone that are kept.
 EVERYONE_KEPT = 200
+#: How much later than the indexes say something may have been said in a conversation: not every message writes them.
+LATE_MS = 1000
 #: How long marks of a device are kept that neither logs in nor receives anything.
 DEVICE_SECONDS = 90 * 86400
 #: A client_id is known for that long, and for that many messages of its conversation, whichever is less.

@@ -3,13 +3,14 @@
     cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages count up
                                 to this one (negative when it does not count itself), b body, p the position before
                                 it when that is not the number before
-    cim:n:{<conversation>}      hash: last position, total (messages ever), counted (those that count as unread),
-                                s:<user> how many of these are the user's and where the last is, r:<user> the read mark
-                                and how many of others' lie up to it
+    cim:n:{<conversation>}      hash: log, which is the last position, how many messages there were, how many of them
+                                count as unread, and the activity that the indexes have; s:<user> how many of these are
+                                the user's and where the last is; r:<user> the read mark and how many of others' lie
+                                up to it
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:d:{<conversation>}:<sender>:<client_id>   what became of it, for 24 hours
-    cim:a:{<user>}              sorted set: conversations with others -> time of last activity
-    cim:ga                      sorted set: conversations of groups -> time of last activity
+    cim:a:{<user>}              sorted set: conversations with others -> time of last activity, a second late at most
+    cim:ga                      sorted set: conversations of groups -> the same
     cim:m:{<user>}:<device>     hash: conversation -> received mark; expires when the device has been away for long
 
 Nothing here costs more with more members, conversations or messages, but for the logarithm of the sorted sets. What
@@ -32,6 +33,7 @@ from cim.store.conversation_scripts import APPEND, ENTRY, LATEST, READ
 from cim.store.mark_scripts import HEADS, MARK, MARKS
 from cim.store.pages import (
     EVERYONE_KEPT,
+    LATE_MS,
     MAX_LOOKED,
     PAGE_BYTES,
     Found,
@@ -141,7 +143,14 @@ class RedisConversations:
         self, user: int, device: str, groups: Sequence[Member], after: str, since: int, limit: int
     ) -> HeadsPage:
         active, name = parse_cursor(after) if after else ("", "")
-        args: list[str | int] = [user, device, max(1, min(limit, MAX_LOOKED)), max(since, self._oldest()), active, name]
+        args: list[str | int] = [
+            user,
+            device,
+            max(1, min(limit, MAX_LOOKED)),
+            max(since - LATE_MS, self._oldest()),
+            active,
+            name,
+        ]
         args.append(self._retention.device_ms)
         for member in groups:
             args += (conversations.group(member.group), member.floor)

@@ -78,9 +78,9 @@ end
 local function join(id, user, role)
   local group, members, ids = keys(id)
   local counters = 'cim:n:{g:' .. id .. '}'
-  local held = redis.call('HMGET', counters, 'last', 'counted', 's:' .. user)
-  local last = held[1] or ''
-  local others = (held[2] or 0) - (string.match(held[3] or '', '^%d+') or 0)
+  local held = redis.call('HMGET', counters, 'log', 's:' .. user)
+  local last, counted = string.match(held[1] or ' 0 0 0', '^(%S*) %d+ (%d+)')
+  local others = counted - (string.match(held[2] or '', '^%d+') or 0)
   if last ~= '' then redis.call('HSET', counters, 'r:' .. user, last .. ' ' .. digits(others)) end
   write(id, members, user, role, redis.call('HGET', group, 'history') == '1' and '' or last)
   redis.call('ZADD', ids, user, user)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
 from cim.model import Append, Appended
-from cim.store.pages import EVERYONE_KEPT, ONCE_MESSAGES, ONCE_SECONDS, Retention
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, Retention
 from cim.wire import conversations, native, positions
 
 #: Every so many messages something old is removed, at most so many pieces of it: that keeps up.
@@ -30,32 +30,28 @@ class Appending:
         """Append each item; one that fails changes nothing."""
         results: list[Appended | CIMError] = []
         for item in items:
-            connection.execute("SAVEPOINT item")
             try:
                 results.append(self._append(connection, item, now))
             except CIMError as error:
                 results.append(error)
-            except (OverflowError, UnicodeError):  # what no column holds
-                connection.execute("ROLLBACK TO item")
+            except (OverflowError, UnicodeError):  # what no column holds: found out before anything was written
                 results.append(StoreUnavailable())
-            connection.execute("RELEASE item")
         return results
 
     def _append(self, connection: sqlite3.Connection, item: Append, now: int) -> Appended:
-        name = conversations.parse(item.conversation)
+        name, recalls = conversations.parse(item.conversation), positions.parse(item.recalls)
         everyone = item.conversation == conversations.EVERYONE
         version = 0
         if isinstance(name, conversations.Group) and not everyone:
             version = _version_for(connection, name.id, item.sender)
         found = connection.execute(
-            "SELECT id, epoch, n, total FROM conversation WHERE name = ?", (item.conversation,)
+            "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (item.conversation,)
         ).fetchone()
-        id, epoch, n, total = found if found is not None else (0, 0, 0, 0)
-        if found is not None:
-            earlier = self._earlier(connection, id, total, item, version, now)
-            if earlier is not None:
-                return earlier
-        else:
+        id, epoch, n, total, active = found if found is not None else (0, 0, 0, 0, 0)
+        earlier = self._earlier(connection, id, total, item, version, now)
+        if earlier is not None:
+            return earlier
+        if found is None:
             low, high = (name.low, name.high) if isinstance(name, conversations.Private) else (0, 0)
             id = connection.execute(
                 "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
@@ -64,10 +60,11 @@ class Appending:
         new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
         counts = int(item.counts and not everyone)
         connection.execute(
-            "UPDATE conversation SET active = max(active, ?), epoch = ?, n = ?, total = total + 1, "
-            "counted = counted + ? WHERE id = ?",
-            (item.sent_at, *new, counts, id),
+            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ? WHERE id = ?",
+            (*new, counts, id),
         )
+        if item.sent_at - active >= LATE_MS:
+            connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (item.sent_at, id))
         connection.execute(
             "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (id, *new, epoch, n, item.sender, item.sent_at, counts, total + 1, item.body),
@@ -82,8 +79,8 @@ class Appending:
                 "ON CONFLICT (conversation, user) DO UPDATE SET sent = sent + 1",
                 (id, item.sender),
             )
-        if item.recalls:
-            _blank(connection, id, positions.parse(item.recalls))
+        if recalls != positions.ZERO:
+            _blank(connection, id, recalls)
         if (total + 1) % TRIM_EVERY == 0:
             kept = min(self._retention.count, EVERYONE_KEPT) if everyone else self._retention.count
             _trim(connection, id, total + 1 - kept, now - self._retention.ms)
@@ -99,15 +96,24 @@ class Appending:
     def _earlier(
         self, connection: sqlite3.Connection, id: int, total: int, item: Append, version: int, now: int
     ) -> Appended | None:
+        # All that comes from outside is bound here, and so found to fit.
         found = connection.execute(
-            "SELECT epoch, n, before_epoch, before_n, sent_at, digest FROM once "
+            "SELECT epoch, n, before_epoch, before_n, sent_at, digest = ? AND ? IS NOT NULL FROM once "
             "WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ?",
-            (id, item.sender, item.client_id, now - ONCE_SECONDS * 1000, total - ONCE_MESSAGES),
+            (
+                item.digest,
+                item.sent_at,
+                id,
+                item.sender,
+                item.client_id,
+                now - ONCE_SECONDS * 1000,
+                total - ONCE_MESSAGES,
+            ),
         ).fetchone()
         if found is None:
             return None
-        epoch, n, before_epoch, before_n, sent_at, digest = found
-        if digest != item.digest:
+        epoch, n, before_epoch, before_n, sent_at, same = found
+        if not same:
             raise Conflict()
         kept = connection.execute(
             "SELECT body FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, epoch, n)

@@ -13,6 +13,7 @@ from cim.ecim import CIMError
 from cim.icim import IConversations
 from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page
 from cim.store.pages import (
+    LATE_MS,
     MAX_LOOKED,
     MAX_UNREAD,
     PAGE_BYTES,
@@ -106,7 +107,7 @@ class SqliteConversations:
     ) -> Deferred[HeadsPage]:
         """See IConversations."""
         now = self._now()
-        oldest = max(since, now - self._retention.ms)
+        oldest = max(since - LATE_MS, now - self._retention.ms)
         void = now - self._retention.device_ms
 
         def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:

@@ -187,6 +187,8 @@ class SqliteThreads:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            # Fewer and larger checkpoints: pages that were written again and again are copied once.
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
         except sqlite3.Error:
             connection.close()
             raise

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cim.ecim import StoreUnavailable, UserOffline
+from cim.ecim import CIMError, StoreUnavailable, UserOffline
+from cim.model import Append, Mark
 from cim.store.choose import store_from
 from cim.store.sqlite_threads import SqliteThreads
 from tests.store.contract import StoreContract
@@ -94,6 +95,55 @@ class SqliteFileTests(TestCase):
         second = self.start()
         self.assertEqual(await second.accounts.named("alice"), alice)
         self.assertNotEqual((await second.accounts.register("bob")).id, alice.id)
+
+    async def test_conversations_survive_a_restart_and_positions_go_on(self):
+        clock = ThreadedClock(self.reactor)
+        said = []
+        for now in (1_700_000_000.0, 1_700_000_100.0, 1_600_000_000.0):  # the clock went back
+            clock.rightNow = now
+            store = store_from(f"sqlite:{self.path}", clock)
+            store.startService()
+            items = [Append("p:1:2", 1, f"{now}-{number}", b"", b"", int(now * 1000)) for number in range(2)]
+            said += [result.position for result in await store.conversations.append(items)]
+            await store.conversations.mark([Mark(2, "phone", "p:1:2", said[0]), Mark(2, None, "p:1:2", said[1])])
+            group = await store.groups.create(1, "x", open=True, history=False)
+            self.assertEqual((await store.conversations.append(items))[0].repeated, True)
+            await store.stopService()
+        self.assertEqual(
+            said,
+            [
+                "1700000000000-1",
+                "1700000000000-2",
+                "1700000100000-1",
+                "1700000100000-2",
+                "1700000100000-3",
+                "1700000100000-4",
+            ],
+        )
+        clock.rightNow = 1_700_000_200.0
+        store = store_from(f"sqlite:{self.path}", clock)
+        store.startService()
+        self.addCleanup(store.stopService)
+        page = await store.conversations.read("p:1:2", limit=10)
+        self.assertEqual([entry.previous for entry in page.entries], ["", *said[:3]])  # what came later is of long ago
+        self.assertEqual(await store.conversations.marks(2, "phone", ["p:1:2"]), [(said[0], said[1])])
+        self.assertEqual((await store.groups.groups_of(1))[-1].group, group.id)
+
+    async def test_what_no_column_holds_fails_alone(self):
+        store = self.start()
+        now = int(self.reactor.seconds() * 1000)
+        good = [Append("p:1:2", 1, f"{number}", b"", b"", now) for number in range(2)]
+        bad = [
+            Append("p:1:2", 1 << 70, "x", b"", b"", now),
+            Append("p:1:2", 1, "\ud800", b"", b"", now),
+            Append("p:1:2", 1, "y", b"", b"", 1 << 70),
+            Append("p:2:1", 1, "z", b"", b"", now),
+        ]
+        results = await store.conversations.append([good[0], *bad, good[1]])
+        for result in results[1:5]:
+            self.assertIsInstance(result, CIMError)
+        self.assertEqual(results[5].previous, results[0].position)
+        self.assertEqual(len((await store.conversations.read("p:1:2", limit=10)).entries), 2)
 
     async def test_what_is_acknowledged_is_on_disk_for_others_to_read(self):
         store = self.start()

@@ -549,10 +549,16 @@ class ConversationsContract:
         now = self.now()
         names = [conversations.private(ALICE, 2000 + number) for number in range(9)]
         await self.conversations.append(
-            [self.item(conversation=name, sent_at=now - 100 * number) for number, name in enumerate(names)]
+            [self.item(conversation=name, sent_at=now - 10_000 * number) for number, name in enumerate(names)]
         )
-        self.assertEqual(await self.pages(ALICE, since=now - 300), [names[:4]])
-        self.assertEqual(await self.pages(ALICE, since=now + 1), [[]])
+        self.assertEqual(await self.pages(ALICE, since=now - 30_000), [names[:4]])
+        self.assertEqual(await self.pages(ALICE, since=now + 10_000), [[]])
+
+    async def test_what_was_said_just_now_was_active_since(self):
+        now = self.now()
+        await self.say("a", sender=BOB, sent_at=now)
+        await self.say("b", sender=BOB, sent_at=now + 900)
+        self.assertEqual(await self.pages(ALICE, since=now + 900), [[TALK]])
 
     async def test_activity_never_goes_back(self):
         now = self.now()
