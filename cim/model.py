@@ -392,3 +392,25 @@ class Credential:
 
     password: str
     valid_from: int
+
+
+#: How long marks of a device are kept that neither logs in nor receives anything.
+_DEVICE_SECONDS = 90 * 86400
+
+
+@frozen
+class Retention:
+    """How long messages are kept: for that many days, and that many of each conversation, whichever is less."""
+
+    days: float = 30
+    count: int = 10_000
+
+    @property
+    def ms(self) -> int:
+        """The days in ms."""
+        return int(self.days * 86_400_000)
+
+    @property
+    def device_ms(self) -> int:
+        """How long a device's marks are kept: never less than messages are."""
+        return max(self.ms, _DEVICE_SECONDS * 1000)

@@ -16,12 +16,8 @@ from cim.route.api_groups import GroupsAPI
 from cim.route.api_messages import MessagesAPI
 from cim.route.api_users import UsersAPI
 from cim.route.attempts import Attempts
-from cim.route.grouping import Grouping
 from cim.route.online_names import OnlineNames
 from cim.route.passwords import Passwords
-from cim.route.reading import Reading
-from cim.route.receipts import Receipts
-from cim.route.sending import Sending
 from cim.route.service import Route
 from cim.route.tokens import Tokens
 from cim.web.declaring import declarations
@@ -61,10 +57,6 @@ def document() -> bytes:
 
 def api_resource(
     route: Route,
-    sending: Sending,
-    reading: Reading,
-    receipts: Receipts,
-    grouping: Grouping,
     passwords: Passwords,
     settings: Settings,
     new_id: Callable[[], str],
@@ -94,8 +86,8 @@ def api_resource(
             metrics,
         ),
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence)),
-        MessagesAPI(route.accounts, sending, reading, receipts, metrics),
-        GroupsAPI(store.groups, grouping, route.accounts),
+        MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
+        GroupsAPI(store.groups, route.grouping, route.accounts),
         AdminAPI(route.accounts, store.credentials, store.sessions, route.logins, passwords, tokens),
     )
     return CallTable(

@@ -10,9 +10,11 @@ from zope.interface import implementer
 from cim.icim import ILink, ILinkUser
 from cim.model import GUEST
 from cim.route.calls import LinkCalls
+from cim.route.grouping import Grouping
 from cim.route.leases import Leases
 from cim.route.presence import Presence
-from cim.wire.link_pb2 import Item, OpenOutcome, Outcome
+from cim.route.requests import Requests
+from cim.wire.link_pb2 import Item, Outcome
 
 
 @implementer(ILinkUser)
@@ -29,11 +31,15 @@ class Downlink:
         presence: Presence,
         leases: Leases,
         calls: LinkCalls,
+        requests: Requests,
+        grouping: Grouping,
         refused: Callable[[str], None],
     ) -> None:
         self._presence = presence
         self._leases = leases
         self._calls = calls
+        self._requests = requests
+        self._grouping = grouping
         self._refused = refused
         #: Called when a server's snapshot is complete or a server is gone.
         self.on_change: list[Callable[[], None]] = []
@@ -48,6 +54,7 @@ class Downlink:
         self._log.info("link to server {server} is gone: {reason}", server=link.peer.name, reason=reason)
         host = self._presence.link_down(link)
         self._calls.link_down(link)
+        self._requests.link_down(link)
         if host is not None:
             self._leases.lost(host)
         self._changed()
@@ -57,6 +64,9 @@ class Downlink:
         kind = item.WhichOneof("item")
         if kind == "outcome":
             self._calls.answered(item.outcome)
+            return
+        if kind == "request":
+            self._requests.received(link, item.request)
             return
         host = self._presence.host_of(link)
         if host is None:
@@ -69,12 +79,11 @@ class Downlink:
                 link.send(Item(outcome=Outcome(call=opened.call)))
         elif kind == "closed":
             self._presence.closed(host, item.closed.session, item.closed.home)
+            self._requests.session_closed(link, item.closed.session)
         elif kind == "open":
-            # Guests are in no groups, and nobody has a ticket for another session yet.
-            code = "" if item.open.device == GUEST else "unavailable"
-            link.send(Item(open_outcome=OpenOutcome(call=item.open.call, code=code)))
+            self._requests.opened(link, item.open)
         elif kind == "groups_seen":
-            pass  # there is nothing that it could lack
+            self._grouping.seen(link, item.groups_seen.version)
         elif kind == "snapshot_begin":
             self._presence.snapshot_begin(host)
         elif kind == "snapshot_end":

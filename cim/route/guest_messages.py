@@ -85,8 +85,6 @@ class GuestMessages:
             )
             for text in texts
         ]
-        if not all(texts):
-            raise InvalidField("batchMsg" if batch else "msg", "must not be empty")
         fates = [self._sending.send(message) for message in messages]
         appended = [await fate for fate in fates]
         if not await self._push(author, receiver, messages, appended, texts, batch):
@@ -140,8 +138,6 @@ class GuestMessages:
         :raises AccountMismatch: an unknown sender
         :raises RateLimited: the sender says too much
         """
-        if not text:
-            raise InvalidField("msg", "must not be empty")
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
         send = Send(group=0, client_id=self._new_id(), text=text)
         message = Outgoing(author, send, conversations.EVERYONE, _nobody, push=False)

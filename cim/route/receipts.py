@@ -69,6 +69,28 @@ class Receipts(Service):
         if self._timer is None and self._writing is None:
             self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
 
+    async def written_of(self, user: int) -> None:
+        """Return when what was noted of a user is written, or the store does not take it."""
+        while self._writing is not None:
+            await self._turn()
+        if any(key[0] == user for key in self._waiting):
+            # In front of all the others, so that one write is enough.
+            mine = {key: self._waiting.pop(key) for key in [key for key in self._waiting if key[0] == user]}
+            self._waiting = {**mine, **self._waiting}
+            if self._timer is not None:
+                self._timer.cancel()
+            self._flush()
+            await self._turn()
+
+    def _turn(self) -> Deferred[None]:
+        """Fire when what is being written is."""
+        turn: Deferred[None] = Deferred()
+        if self._writing is None:
+            turn.callback(None)
+        else:
+            self._writing.addCallback(lambda _: turn.callback(None))
+        return turn
+
     def _flush(self) -> None:
         self._timer = None
         writing = self._writing = Deferred.fromCoroutine(self._write())

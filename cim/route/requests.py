@@ -131,6 +131,8 @@ class Requests:
         if not request.since.isascii() or (request.since and not request.since.isdigit()):
             raise InvalidField("since", "must be an `as_of` of a Welcome")
         since = int(request.since[:16] or 0)
+        # Guests know no positions: what they have had must not be among what they are told of.
+        await self._receipts.written_of(request.user)
         return [await self._reading.welcome(request.user, request.device, request.after, since)]
 
     def _received(self, link: ILink, request: Request, packet: Packet) -> None:

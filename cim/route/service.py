@@ -10,17 +10,25 @@ from twisted.internet.interfaces import IDelayedCall
 
 from cim.icim import SERVERS, IRegistry, IServerSelection, IStore
 from cim.metrics import Metrics
-from cim.model import Health, RouteAddress
+from cim.model import Health, LoginPolicy, RouteAddress
 from cim.route.accounts import KnownAccounts
+from cim.route.appending import Appender
 from cim.route.calls import LinkCalls
+from cim.route.delivery import Delivery
 from cim.route.directory import Directory
 from cim.route.downlink import Downlink
+from cim.route.grouping import Grouping
+from cim.route.guest_messages import GuestMessages
 from cim.route.leases import Leases
 from cim.route.login import Logins
-from cim.route.messages import Messages
 from cim.route.presence import Presence
+from cim.route.reading import Reading
+from cim.route.receipts import Receipts
 from cim.route.recorder import SessionRecorder
+from cim.route.requests import Requests
+from cim.route.sending import Sending
 from cim.route.upstream_servers import Post, UpstreamServers, UpstreamSessions
+from cim.route.watching import Watching
 
 #: How long a route that just started waits for the servers' snapshots before it answers with what it knows.
 CATCH_UP_SECONDS = 3.0
@@ -31,6 +39,7 @@ class Route:
 
     :param reactor: the clock, and what probes upstream's servers
     :param new_owner: makes an unguessable token
+    :param policy: what a login does with the user's sessions on other devices
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class Route:
         new_owner: Callable[[], str],
         post: Post,
         metrics: Metrics,
+        policy: LoginPolicy = LoginPolicy.REJECT,
     ) -> None:
         self.address = address
         self.reactor = reactor
@@ -51,10 +61,30 @@ class Route:
         self.presence = Presence()
         self.directory = Directory(self.presence)
         self.calls = LinkCalls(reactor)
+        self.appender = Appender(store.conversations, reactor)
+        self.delivery = Delivery(self.presence, store.groups, self.calls)
+        self.reading = Reading(store.conversations, store.groups, reactor)
+        self.receipts = Receipts(store.conversations, self.reading, self.delivery, reactor)
+        self.watching = Watching(self.presence)
+        self.grouping = Grouping(store.groups, self.presence, self.calls, self.delivery, self.reading, reactor)
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
-        self.downlink = Downlink(self.presence, self.leases, self.calls, metrics.refused)
         self.accounts = KnownAccounts(store.accounts, reactor)
+        self.sending = Sending(
+            self.accounts, store.conversations, self.appender, self.delivery, self.presence, reactor, metrics
+        )
+        self.requests = Requests(
+            self.sending,
+            self.reading,
+            self.receipts,
+            self.watching,
+            self.delivery,
+            self.presence,
+            store.sessions,
+            store.groups,
+            metrics,
+        )
+        self.downlink = Downlink(self.presence, self.leases, self.calls, self.requests, self.grouping, metrics.refused)
         upstream = UpstreamServers(reactor, post)
         self.logins = Logins(
             self.accounts,
@@ -66,9 +96,18 @@ class Route:
             upstream,
             selection,
             new_owner,
+            policy,
         )
-        self.messages = Messages(
-            self.accounts, store.sessions, self.presence, self.directory, self.calls, upstream, metrics
+        self.messages = GuestMessages(
+            self.accounts,
+            store.sessions,
+            self.presence,
+            self.directory,
+            self.calls,
+            self.sending,
+            self.delivery,
+            upstream,
+            new_owner,
         )
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)

@@ -13,16 +13,19 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.announcing import Announcing, Stopping, advertised
-from cim.config import DaemonOptions, read_secret_file
+from cim.config import read_secret_file
 from cim.ecim import InvalidField
 from cim.icim import ROUTES, IServerSelection
 from cim.ids import token
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.tcp import LinkAcceptor
 from cim.metrics import Metrics
-from cim.model import LinkPeer, NodeData, RouteAddress
+from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
 from cim.registry.choose import registry_from
 from cim.root import DaemonRoot
+from cim.route.api import Settings, api_resource
+from cim.route.options import RouteRules, retention_of, settings_of
+from cim.route.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.service import CatchingUp, Route
 from cim.route.upstream_api import UpstreamAPI
 from cim.runtime import Exit, listening, one_line_errors
@@ -30,6 +33,7 @@ from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
 from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.origins import OriginsOptions
 from cim.web.serving import Endpoint, UpstreamResource
 from cim.web.site import HTTPService, http_site
 
@@ -54,7 +58,7 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(DaemonOptions):
+class Options(RouteRules, OriginsOptions):
     """Options of a route."""
 
     daemon = "route"
@@ -69,7 +73,6 @@ class Options(DaemonOptions):
         ["store", None, "redis:127.0.0.1:6379", "redis:HOST:PORT[/DB] or sqlite:FILE."],
         ["store-password-file", None, None, "File with Redis's password."],
         ["secret-file", None, None, "File with the cluster's secret."],
-        ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."],
     ]
 
     def postOptions(self) -> None:
@@ -90,29 +93,45 @@ def internal_check(options: Any) -> Callable[[Any], None]:
     return internal_only(derive_key(secret, "http").hex())
 
 
+def add_engine(root: DaemonRoot, route: Route) -> None:
+    """Add to `root` what works on while there is a store, and ends before it."""
+    root.add(route.recorder)
+    root.add(route.leases)
+    root.add(Stopping("messages on their way", route.appender.settled), stop_timeout=3.0)
+    root.add(route.receipts, stop_timeout=3.0)
+    root.add(route.grouping)
+
+
 def add_route(
     root: DaemonRoot,
     route: Route,
     endpoints: Mapping[str, Endpoint],
     options: Any,
+    settings: Settings,
     check: Callable[[Any], None],
     metrics: Metrics,
     reactor: Any,
 ) -> None:
     """Add a route's HTTP side to `root`.
 
-    :param endpoints: what is served beside the upstream API
+    :param endpoints: what is served beside the APIs
     """
-    resource = UpstreamResource(
-        UpstreamAPI(route, route.store.accounts, metrics), endpoints=endpoints, metrics=metrics, check=check
-    )
+    guests = object() if options["no-guests"] else UpstreamAPI(route, route.store.accounts, metrics)
+    upstream = UpstreamResource(guests, endpoints=endpoints, metrics=metrics, check=check)
+    threads = PasswordThreads(reactor)
+    passwords = Passwords(threads, strong_hasher())
+    resource = api_resource(route, passwords, settings, lambda: token(os.urandom), upstream, metrics)
     site = http_site(resource, reactor, metrics)
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
     metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))
     metrics.gauge("records_waiting", "Session records to be written.", lambda: len(route.recorder))
     metrics.gauge("calls_waiting", "Questions to servers without an answer yet.", lambda: len(route.calls))
+    metrics.gauge("appends_waiting", "Messages that wait for the store.", lambda: len(route.appender))
+    metrics.gauge("receipts_waiting", "Receipts to be written.", lambda: len(route.receipts))
+    metrics.gauge("passwords_waiting", "Passwords that are being hashed or wait for it.", lambda: len(passwords))
     root.add(CatchingUp(route))
+    root.add(threads)
     root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor), stop_timeout=6.0)
 
 
@@ -129,9 +148,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             options["registry"], reactor, auth=read_secret_file(auth, "registry-auth-file") if auth else None
         )
         store = store_from(
-            options["store"], reactor, password=read_secret_file(password, "store-password-file") if password else None
+            options["store"],
+            reactor,
+            password=read_secret_file(password, "store-password-file") if password else None,
+            retention=retention_of(options),
         )
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
+        settings = settings_of(options, secret)
     except InvalidField as error:
         raise UsageError(error.message)
     address = RouteAddress(*advertised(options["advertise"], ((options["http"], "http"), (options["link"], "link"))))
@@ -146,6 +169,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         lambda: token(os.urandom),
         calls.post,
         metrics,
+        LoginPolicy(options["login-policy"]),
     )
     acceptor = LinkAcceptor(
         own,
@@ -159,12 +183,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     )
     root.add(IService(registry))
     root.add(IService(store))
-    root.add(route.recorder)
-    root.add(route.leases)
+    add_engine(root, route)
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(listening("link", options["link"], acceptor, reactor))
     root.add(Stopping("calls to upstream's servers", calls.close))
     check = internal_check(options)
-    add_route(root, route, operations(route.health, metrics, check), options, check, metrics, reactor)
+    add_route(root, route, operations(route.health, metrics, check), options, settings, check, metrics, reactor)
     root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
     return root

@@ -88,6 +88,8 @@ class UpstreamAPI:
         await self._route.logins.log_out(user)
 
     @upstream_call(app, "/fetchOfflineMsgs")
-    def fetch_offline(self, fields: Fields) -> None:
-        """Answer; what was missed while offline is not stored yet."""
-        fields.user_id("receiveUserId")
+    async def fetch_offline(self, fields: Fields) -> None:
+        """Have what a guest missed while it was offline pushed to it."""
+        user = fields.user_id("receiveUserId")
+        await self._caught_up()
+        await self._route.messages.fetch_offline(user)

@@ -33,12 +33,14 @@ class Guests(Protocol):
         conversation: str,
         place: tuple[positions.Position, positions.Position],
         message: GuestMessage | None,
+        batch: bool,
         done: Callable[[bool], None] | None,
     ) -> None:
         """Write a message when its turn has come; `done` is told once whether it was.
 
         :param place: position and previous
-        :param message: None for what guests are not shown
+        :param message: None for what the guest is not shown
+        :param batch: it stands for all messages between the two positions
         """
 
 
@@ -109,7 +111,7 @@ class Deliveries:
         place = None
         if deliver.conversation and not deliver.everyone:
             place = positions.parse(deliver.position), positions.parse(deliver.previous, "previous")
-        shown = deliver.HasField("guest")
+        shown, sender, batch = deliver.HasField("guest"), deliver.guest.sender, deliver.guest.batch
         asked = Asked(answer)
         written = 0
         except_user, except_session = deliver.except_user, deliver.except_session
@@ -122,8 +124,14 @@ class Deliveries:
             elif shown:
                 assert isinstance(session, GuestSession)
                 if place is not None:
+                    own = session.user == sender
                     self._guests.push(
-                        session, deliver.conversation, place, message, asked.wait() if deliver.call else None
+                        session,
+                        deliver.conversation,
+                        place,
+                        None if own else message,
+                        batch,
+                        asked.wait() if deliver.call else None,
                     )
                 elif message is not None:
                     written += session.push(message)

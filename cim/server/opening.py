@@ -19,6 +19,7 @@ from cim.server.groups import GroupIndex
 from cim.server.native import NativeSession
 from cim.server.rechecks import Rechecks, heads
 from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.wire.cim_pb2 import Welcome
 from cim.wire.link_pb2 import Item, Open, OpenOutcome
@@ -60,6 +61,7 @@ class Openings:
         index: GroupIndex,
         announcer: Announcer,
         rechecks: Rechecks,
+        store_clock: StoreClock,
         clock: IReactorTime,
         random: Callable[[], float],
     ) -> None:
@@ -68,6 +70,7 @@ class Openings:
         self._index = index
         self._announcer = announcer
         self._rechecks = rechecks
+        self._store_clock = store_clock
         self._clock = clock
         self._random = random
         self._unread: dict[Session, None] = {}
@@ -90,7 +93,7 @@ class Openings:
                 session.unavailable(error, 1 + int(self._random() * COME_BACK_SECONDS))
             return
         if session in self._sessions:
-            self._rechecks.note_time(welcome)
+            self._store_clock.note(welcome)
             session.welcome(welcome)
             if not complete:
                 self._rechecks.recheck(session, began)

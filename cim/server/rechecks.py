@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.ecim import CIMError, Unavailable
-from cim.metrics import Metrics
 from cim.server.native import NativeSession
 from cim.server.sessions import GuestSession, Session, Sessions, SharedPacket
+from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.wire.cim_pb2 import Packet, Welcome
 from cim.wire.link_pb2 import HEADS, Item, Reply, Request
@@ -29,8 +29,6 @@ STEP_SECONDS = 0.1
 AT_ONCE = 64
 #: How much earlier than we noticed a push may have been lost: a silent link is dead after 10 s.
 SILENCE_SECONDS = 15.0
-#: What is added to each, for clocks that differ and messages that were being written.
-MARGIN_SECONDS = 5.0
 #: When sessions are looked at after a link was lost, seconds; a route that comes back later comes as a new link.
 ROUNDS = (1.0, 5.0, 15.0, 30.0, 60.0)
 RETRY_SECONDS = 2.0
@@ -49,13 +47,13 @@ class Rechecks:
         clock: IReactorTime,
         sessions: Sessions,
         submissions: Submissions,
-        metrics: Metrics,
-        guest: Callable[[GuestSession], None],
+        store_clock: StoreClock,
+        guest: Callable[[GuestSession, float], None],
     ) -> None:
         self._clock = clock
         self._sessions = sessions
         self._submissions = submissions
-        self._metrics = metrics
+        self._store_clock = store_clock
         self._guest = guest
         # Session id -> since when, seconds on the clock; in the order of their turn.
         self._waiting: dict[str, float] = {}
@@ -63,8 +61,6 @@ class Rechecks:
         self._timer: IDelayedCall | None = None
         self._lost: dict[str, float] = {}
         self._rounds: dict[str, list[IDelayedCall]] = {}
-        #: How far the store's clock is ahead, as its last answer told.
-        self._ahead = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting) + self._at_once
@@ -127,7 +123,7 @@ class Rechecks:
             if session is None:
                 continue
             if isinstance(session, GuestSession):
-                self._guest(session)
+                self._guest(session, since)
             elif isinstance(session, NativeSession):
                 self._at_once += 1
                 looking = Deferred.fromCoroutine(self._look(session, since))
@@ -137,27 +133,19 @@ class Rechecks:
 
     async def _look(self, session: NativeSession, since: float) -> None:
         try:
-            welcome = await heads(self._submissions, session, str(self._store_time(since)))
+            welcome = await heads(self._submissions, session, self._store_clock.since(since))
         except CIMError:
             self._clock.callLater(RETRY_SECONDS, self._again, session, since)
             return
         finally:
             self._at_once -= 1
-        self.note_time(welcome)
+        self._store_clock.note(welcome)
         if welcome.heads and session in self._sessions:
             session.push(SharedPacket(news_packet(welcome.heads, welcome.more)))
 
     def _again(self, session: Session, since: float) -> None:
         if session in self._sessions:
             self.recheck(session, since)
-
-    def _store_time(self, since: float) -> int:
-        return max(0, int((since + self._ahead - MARGIN_SECONDS) * 1000))
-
-    def note_time(self, welcome: Welcome) -> None:
-        """Learn from an answer how far the store's clock is ahead of ours."""
-        if welcome.as_of.isascii() and welcome.as_of.isdigit():
-            self._ahead = int(welcome.as_of[:16]) / 1000 - self._clock.seconds()
 
 
 async def heads(submissions: Submissions, session: Session, since: str = "", after: str = "") -> Welcome:

@@ -19,6 +19,7 @@ from cim.server.opening import Openings
 from cim.server.receipts import Receipts
 from cim.server.rechecks import Rechecks
 from cim.server.sessions import Sessions
+from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.server.uplink import Uplink
 from cim.server.wheel import TimerWheel
@@ -60,8 +61,11 @@ class Server:
         self.wheel = TimerWheel(reactor)
         self.submissions = Submissions(reactor, metrics)
         self.uplink = Uplink(self.sessions, self.submissions, reactor, metrics)
-        self.guests = Guests(self.sessions)
-        self.rechecks = Rechecks(reactor, self.sessions, self.submissions, metrics, self.guests.recheck)
+        store_clock = StoreClock(reactor)
+        self.guests = Guests(self.sessions, self.submissions, store_clock, reactor, limits.max_frame, metrics, random)
+        self.sessions.guest_relieved = self.guests.relieved
+        self.sessions.observers.append(self.guests)
+        self.rechecks = Rechecks(reactor, self.sessions, self.submissions, store_clock, self.guests.recheck)
         self.index = GroupIndex(
             self.sessions,
             reactor,
@@ -69,7 +73,7 @@ class Server:
             lambda sessions: self.openings.read_groups(sessions),
         )
         self.openings = Openings(
-            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, reactor, random
+            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, store_clock, reactor, random
         )
         self.sessions.observers.append(self.openings)
         self.uplink.index = self.index

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
 
@@ -18,6 +18,10 @@ from cim.ecim import ProtocolViolation
 from cim.model import GUEST, check_id
 from cim.wire.framing import encode_frame
 from cim.wire.guests import Generation, GuestMessage, Login, Recipient
+
+if TYPE_CHECKING:
+    from cim.server.guest_frames import Shown
+    from cim.wire.guest_backlog import GuestBacklog
 
 
 class SharedPacket:
@@ -139,12 +143,22 @@ class Session:
 
 
 class GuestSession(Session):
-    """A guest's session."""
+    """A guest's session.
 
-    __slots__ = ("recipient",)
+    :param relieved: called when its connection was slow and is not any more
+    :ivar backlog: its place in its conversations, while it has anything to be decided (see `server.guests`)
+    :ivar fetched: its backlog was to be written, as far as this session goes
+    """
 
-    def __init__(self, login: Login, connection: Connection) -> None:
+    __slots__ = ("_relieved", "backlog", "fetched", "recipient")
+
+    def __init__(
+        self, login: Login, connection: Connection, relieved: Callable[[GuestSession], None] = lambda session: None
+    ) -> None:
         super().__init__(connection)
+        self._relieved = relieved
+        self.backlog: GuestBacklog[Shown] | None = None
+        self.fetched = False
         self.user = login.user
         self.name = login.name
         self.device = GUEST
@@ -166,6 +180,10 @@ class GuestSession(Session):
             return False
         self.connection.write(message.frames(self.recipient))
         return True
+
+    def relieved(self) -> None:
+        """The connection was slow and is not any more."""
+        self._relieved(self)
 
     def farewell(self, code: str, retry_after: int = 0) -> None:
         """Close the connection: guests know no reasons."""
@@ -213,6 +231,8 @@ class Sessions:
         # In the order of expiry of each user's newest.
         self._reservations: dict[int, list[Reservation]] = {}
         self.observers: list[SessionObserver] = []
+        #: Called with a guest's session whose connection was slow and is not any more.
+        self.guest_relieved: Callable[[GuestSession], None] = lambda session: None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -273,7 +293,7 @@ class Sessions:
         reservation = self._take(login.user, lambda held: not held.native and held.name == login.name)
         if reservation is None or (not reservation.beside and login.user in self._by_user):
             return None
-        session = GuestSession(login, connection)
+        session = GuestSession(login, connection, self.guest_relieved)
         session.owner = reservation.owner
         self._put(session, reservation)
         self.announce(session)

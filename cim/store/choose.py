@@ -10,7 +10,8 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from cim.ecim import InvalidField
 from cim.icim import IStore
-from cim.store.pages import DEFAULT, Retention
+from cim.model import Retention
+from cim.store.pages import DEFAULT
 from cim.store.redis_connection import RedisConnection
 from cim.store.redis_store import RedisStore
 from cim.store.sqlite_store import SqliteStore

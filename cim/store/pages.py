@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from cim.ecim import BadFrame, InvalidField
-from cim.model import Entry, Page
+from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 
 #: Bytes of bodies in a page, but for its first message.
@@ -17,8 +17,6 @@ PAGE_BYTES = 512 * 1024
 EVERYONE_KEPT = 200
 #: How much later than the indexes say something may have been said in a conversation: not every message writes them.
 LATE_MS = 1000
-#: How long marks of a device are kept that neither logs in nor receives anything.
-DEVICE_SECONDS = 90 * 86400
 #: A client_id is known for that long, and for that many messages of its conversation, whichever is less.
 ONCE_SECONDS = 86400
 ONCE_MESSAGES = 10_000
@@ -31,26 +29,6 @@ MOST_MEMBERS = "the group has as many members as it can have"
 LAST_OWNER = "the last owner must make another one before"
 #: Conversations that are looked at for one page of heads.
 MAX_LOOKED = 100
-
-
-@frozen
-class Retention:
-    """How long messages are kept: for that many days, and that many of each conversation, whichever is less."""
-
-    days: float = 30
-    count: int = 10_000
-
-    @property
-    def ms(self) -> int:
-        """The days in ms."""
-        return int(self.days * 86_400_000)
-
-    @property
-    def device_ms(self) -> int:
-        """How long a device's marks are kept: never less than messages are."""
-        return max(self.ms, DEVICE_SECONDS * 1000)
-
-
 DEFAULT = Retention()
 
 

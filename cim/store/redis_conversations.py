@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
 from cim.icim import IConversations
-from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page
+from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
 from cim.store.conversation_scripts import APPEND, ENTRY, LATEST, READ
 from cim.store.mark_scripts import HEADS, MARK, MARKS
 from cim.store.pages import (
@@ -37,7 +37,6 @@ from cim.store.pages import (
     MAX_LOOKED,
     PAGE_BYTES,
     Found,
-    Retention,
     page_after,
     page_before,
     parse_cursor,

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.icim import IStore
-from cim.store.pages import DEFAULT, Retention
+from cim.model import Retention
+from cim.store.pages import DEFAULT
 from cim.store.redis_accounts import RedisAccounts
 from cim.store.redis_connection import RedisConnection
 from cim.store.redis_conversations import RedisConversations

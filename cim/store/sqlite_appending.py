@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
-from cim.model import Append, Appended
-from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, Retention
+from cim.model import Append, Appended, Retention
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS
 from cim.wire import conversations, native, positions
 
 #: Every so many messages something old is removed, at most so many pieces of it: that keeps up.

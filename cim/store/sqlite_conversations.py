@@ -11,14 +11,13 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError
 from cim.icim import IConversations
-from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page
+from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
 from cim.store.pages import (
     LATE_MS,
     MAX_LOOKED,
     MAX_UNREAD,
     PAGE_BYTES,
     Found,
-    Retention,
     page_after,
     page_before,
     parse_cursor,

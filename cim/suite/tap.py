@@ -19,11 +19,12 @@ from cim.ids import token
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.metrics import Metrics
-from cim.model import Health, LinkPeer, RouteAddress, ServerAddress
+from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.root import DaemonRoot
+from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import Route
-from cim.route.tap import add_route, internal_check, selection
+from cim.route.tap import add_engine, add_route, internal_check, selection
 from cim.runtime import Exit, one_line_errors
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
@@ -36,7 +37,7 @@ from cim.web.serving import declared_calls
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
 
-class Options(WebSocketOptions):
+class Options(RouteRules, WebSocketOptions):
     """Options of the suite."""
 
     daemon = "suite"
@@ -48,7 +49,6 @@ class Options(WebSocketOptions):
         ["websocket", None, None, "Endpoint for WebSockets, empty for none [default: port 11212, likewise]."],
         ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients reach this machine."],
-        ["select", None, "round-robin", "As of cim-route."],
         ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame of a client, bytes.", positive_int],
         ["idle-seconds", None, 33, "How long a client may be silent.", positive_int],
         ["max-connections", None, 1_000_000, "Further ones are closed as they come.", positive_int],
@@ -116,11 +116,15 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = make_secret_file(options["secret-file"], os.urandom)
-        store = store_from(f"sqlite:{data / 'cim.db'}", reactor)
+        store = store_from(f"sqlite:{data / 'cim.db'}", reactor, retention=retention_of(options))
     except OSError as error:
         raise UsageError(f"--data {data}: {error.strerror}")
     except InvalidField as error:
         raise UsageError(f"--data {data}: {error.message}")
+    try:
+        settings = settings_of(options, secret)
+    except InvalidField as error:
+        raise UsageError(error.message)
     registry = MemoryRegistry(reactor)
     host, tcp, http = advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http")))
     address = ServerAddress(host, tcp, http)
@@ -147,6 +151,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         lambda: token(os.urandom),
         calls.post,
         metrics,
+        LoginPolicy(options["login-policy"]),
     )
     links = MemoryLinks(
         reactor,
@@ -166,10 +171,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     endpoints = {**operations(health, metrics, check), **declared_calls(api, metrics, check)}
     root.add(IService(registry))
     root.add(IService(store))
-    root.add(route.recorder)
-    root.add(route.leases)
+    add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, reactor)
-    add_route(root, route, endpoints, options, check, metrics, reactor)
+    add_route(root, route, endpoints, options, settings, check, metrics, reactor)
     root.add(Welcoming(reactor, _welcome(options, address)))
     return root

@@ -176,6 +176,8 @@ class Cluster:
         self.routes.append(route)
         route.leases.startService()
         route.recorder.startService()
+        route.receipts.startService()
+        route.grouping.startService()
         self.registry.watch("cim", route.directory.listed)
         for server in self.servers:
             self.link(server, route)

@@ -12,8 +12,9 @@ from zope.interface import implementer
 
 from cim.ecim import StoreUnavailable
 from cim.icim import IStore
+from cim.model import Retention
 from cim.store.local_sessions import LocalSessions
-from cim.store.pages import DEFAULT, Retention
+from cim.store.pages import DEFAULT
 from cim.store.sqlite_accounts import SqliteAccounts
 from cim.store.sqlite_conversations import SqliteConversations
 from cim.store.sqlite_credentials import SqliteCredentials

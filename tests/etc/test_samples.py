@@ -21,8 +21,8 @@ NO_KEYS = {"config", "help", "version"}
 #: Keys whose shown value is an example: there is no default, or it depends on another option.
 EXAMPLES = {
     "server": {"registry-auth-file", "secret-file", "advertise-websocket", "origins"},
-    "route": {"registry-auth-file", "secret-file", "store-password-file"},
-    "suite": {"listen", "http", "websocket", "advertise-websocket", "origins"},
+    "route": {"registry-auth-file", "secret-file", "store-password-file", "api-key-file", "origins"},
+    "suite": {"api-key-file", "listen", "http", "websocket", "advertise-websocket", "origins"},
     "client": {"user", "listener", "route"},
 }
 

@@ -10,8 +10,7 @@ from twisted.logger import globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.ecim import Conflict, StoreUnavailable
-from cim.model import Append, Mark
-from cim.store.pages import Retention
+from cim.model import Append, Mark, Retention
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send
 from tests.integration.redis_case import RedisCase

@@ -19,7 +19,6 @@ from cim.wire.guests import Generation, encode_login
 from cim.wire.link_pb2 import (
     HEADS,
     Deliver,
-    GroupChange,
     Item,
     OpenOutcome,
     Outcome,
@@ -221,6 +220,3 @@ def deliver(text, conversation="", position="", previous="", **fields):
     return Deliver(
         packet=packet.SerializeToString(), conversation=conversation, position=position, previous=previous, **fields
     )
-
-
-__all__ = ["GroupChange", "ServerCase", "deliver", "head"]

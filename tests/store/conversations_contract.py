@@ -7,8 +7,8 @@ from zope.interface.verify import verifyObject
 
 from cim.ecim import Conflict, Forbidden, InvalidField, NotFound
 from cim.icim import IConversations
-from cim.model import Append, Appended, Mark, Member, Role
-from cim.store.pages import EVERYONE_KEPT, PAGE_BYTES, Retention
+from cim.model import Append, Appended, Mark, Member, Retention, Role
+from cim.store.pages import EVERYONE_KEPT, PAGE_BYTES
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send
 
