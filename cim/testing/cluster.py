@@ -15,13 +15,18 @@ from cim.icim import IAnnouncement, IServerSelection
 from cim.keys import derive_key
 from cim.link.memory import MemoryLink, connect
 from cim.metrics import Metrics
-from cim.model import Account, LinkPeer, NodeData, RouteAddress, ServerAddress
+from cim.model import Account, LinkPeer, LoginPolicy, NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
+from cim.route.login import Admission
 from cim.route.service import Route
 from cim.selection import RoundRobin
 from cim.server.connection import ClientConnection, Limits
 from cim.server.service import Server
+from cim.server.websocket import WebSocketPort
+from cim.testing.native_client import NativeClient, WebSocketClient
 from cim.testing.store import MemoryStore
+from cim.tickets import Ticket, make_ticket
+from cim.web.origins import Origins
 from cim.wire.cim_pb2 import PING, Packet
 from cim.wire.framing import FrameReader
 from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
@@ -98,7 +103,12 @@ class Cluster:
     """
 
     def __init__(
-        self, servers: int = 1, routes: int = 1, selection: IServerSelection | None = None, limits: Limits | None = None
+        self,
+        servers: int = 1,
+        routes: int = 1,
+        selection: IServerSelection | None = None,
+        limits: Limits | None = None,
+        policy: LoginPolicy = LoginPolicy.REJECT,
     ) -> None:
         # Its sockets are those that probe upstream's servers.
         self.clock = MemoryReactorClock()
@@ -116,6 +126,7 @@ class Cluster:
         #: Gives the answer to what is posted; none comes until it is replaced.
         self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
         self.limits = limits if limits is not None else Limits()
+        self._policy = policy
         self._selection = selection if selection is not None else RoundRobin()
         self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
         for _ in range(servers):
@@ -172,6 +183,7 @@ class Cluster:
             lambda: next(self.owners),
             self._post,
             self.metrics,
+            self._policy,
         )
         self.routes.append(route)
         route.leases.startService()
@@ -197,6 +209,13 @@ class Cluster:
         """Lose one link, at both ends."""
         self._links.pop((server.own.name, str(route.address)))[0].lose("cut")
         self.turn()
+
+    def kill_route(self, route: Route) -> None:
+        """End a route without a word: what servers sent arrives and is done, nothing that it says does."""
+        for (_, name), (at_server, _) in list(self._links.items()):
+            if name == str(route.address):
+                at_server.lose("cut")
+        self._links = {key: ends for key, ends in self._links.items() if key[1] != str(route.address)}
 
     def kill(self, server: Server) -> None:
         """End a server without a word: its links are cut, it stays listed."""
@@ -231,3 +250,51 @@ class Cluster:
         if not isinstance(found[0], ServerAddress):
             found[0].raiseException()
         return self.connect(str(found[0]), encode_login(generation, account.id, account.name), generation)
+
+    def begin(self, coroutine: Any) -> Deferred[Any]:
+        """Start something and let everything happen that is due."""
+        started: Deferred[Any] = Deferred.fromCoroutine(coroutine)
+        self.turn()
+        return started
+
+    def result(self, coroutine: Any) -> Any:
+        """Return what something gives that ends at once, or raise what it fails with."""
+        found: list[Any] = []
+        self.begin(coroutine).addBoth(found.append)
+        if hasattr(found[0], "raiseException"):
+            found[0].raiseException()
+        return found[0]
+
+    def admit(self, account: Account, device: str = "phone", route: int = 0) -> tuple[Admission, str]:
+        """Have a native session reserved; return where, and the ticket for it."""
+        admission = self.result(self.routes[route].logins.login_native(account, device))
+        return admission, self.ticket(account, device, admission)
+
+    def ticket(self, account: Account, device: str, admission: Admission) -> str:
+        """Make the ticket of a reservation."""
+        ticket = Ticket(account.id, account.name, device, admission.owner)
+        return make_ticket(self.ticket_key, ticket, admission.place, self.clock.seconds(), next(self.owners))
+
+    def open_native(self, address: str, subprotocol: str = "") -> NativeClient:
+        """Open a connection to the server of that name; over TCP unless a WebSocket's subprotocol is given."""
+        server = next(server for server in self.servers if server.own.name == address)
+        port = WebSocketPort(server.gateway, Origins([])) if subprotocol else server.gateway
+        connection = port.buildProtocol(None)
+        assert connection is not None
+        transport = ClientTransport()
+        connection.makeConnection(transport)
+        if subprotocol:
+            return WebSocketClient(connection, transport, subprotocol)
+        return NativeClient(connection, transport)
+
+    def native(
+        self, account: Account, device: str = "phone", route: int = 0, subprotocol: str = "", since: str = ""
+    ) -> NativeClient:
+        """Log a native client in; it has its Welcome."""
+        admission, ticket = self.admit(account, device, route)
+        client = self.open_native(admission.place.server, subprotocol)
+        client.hello(ticket, device, since)
+        self.turn()
+        if not client.begin():
+            raise AssertionError(f"no Welcome: {client.packets()}")
+        return client
