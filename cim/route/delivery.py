@@ -19,6 +19,8 @@ from cim.wire.link_pb2 import Deliver, Guest, Item, Outcome
 #: Groups of up to so many members are addressed by user, larger ones by group.
 BY_USER = 100
 KEPT_GROUPS = 10_000
+#: Pushes of one group that wait for its members.
+MAX_WAITING = 1000
 
 
 @frozen
@@ -111,7 +113,10 @@ class Delivery:
         """
         waiting = self._asked.get(group)
         if waiting is not None:
-            waiting.append((push, version))
+            if len(waiting) < MAX_WAITING:
+                waiting.append((push, version))
+            else:
+                self._push_group(push, group, None)
             return
         known = self._members.get(group)
         if known is None or known[0] < version:
@@ -130,20 +135,20 @@ class Delivery:
 
     async def _read_members(self, group: int) -> None:
         version = max(version for _, version in self._asked[group])
-        members: tuple[int, ...] | None
+        # The servers' own index is the next best.
+        members: tuple[int, ...] | None = None
         try:
             found = await self._groups.members(group, limit=BY_USER + 1)
             members = tuple(member.user for member in found) if len(found) <= BY_USER else None
-        except Unavailable:
-            # The servers' own index is the next best.
-            members = None
-        else:
             self._members[group] = (version, members)
             self._members.move_to_end(group)
             if len(self._members) > KEPT_GROUPS:
                 self._members.popitem(last=False)
-        for push, _ in self._asked.pop(group):
-            self._push_group(push, group, members)
+        except Unavailable:
+            pass
+        finally:
+            for push, _ in self._asked.pop(group):
+                self._push_group(push, group, members)
 
     def small_group(self, group: int) -> tuple[int, ...] | None:
         """Return the members of a small group, if they are at hand."""

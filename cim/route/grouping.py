@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from cim.ecim import CIMError, Unavailable
 from cim.icim import IGroups, ILink
@@ -90,8 +91,11 @@ class Grouping(Service):
         return [self._tell_one(link, change) for link in self._presence.links()]
 
     def _tell_one(self, link: ILink, change: GroupChange) -> Deferred[bool]:
-        told = self._calls.group_change(link, change)
-        return told.addCallbacks(lambda _: True, lambda failure: failure.trap(CIMError) is None)
+        def lost(failure: Failure) -> bool:
+            failure.trap(CIMError)
+            return False
+
+        return self._calls.group_change(link, change).addCallbacks(lambda _: True, lost)
 
     def seen(self, link: ILink, version: int) -> None:
         """A server says up to where its index goes: tell it the rest."""

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from cim.ecim import CIMError, InvalidField, LinkLost, RateLimited, UserOffline
 from cim.icim import ILink, ISessions
@@ -21,6 +22,7 @@ from cim.route.delivery import Delivery, Push
 from cim.route.directory import Directory
 from cim.route.presence import Presence
 from cim.route.sending import Outgoing, Sending
+from cim.route.together import together
 from cim.route.upstream_servers import UpstreamServers
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
@@ -85,8 +87,14 @@ class GuestMessages:
             )
             for text in texts
         ]
-        fates = [self._sending.send(message) for message in messages]
-        appended = [await fate for fate in fates]
+        try:
+            appended = await together([self._sending.send(message) for message in messages])
+        except CIMError:
+            # What was stored of it is pushed all the same.
+            for message in messages:
+                if message.appended is not None:
+                    self._sending.push(message, message.appended)
+            raise
         if not await self._push(author, receiver, messages, appended, texts, batch):
             raise UserOffline()
 
@@ -100,30 +108,35 @@ class GuestMessages:
         batch: bool,
     ) -> bool:
         """Push what was stored; True when the receiver got it."""
-        together = batch and all(after.previous == before.position for before, after in pairwise(appended))
+        as_one = batch and all(after.previous == before.position for before, after in pairwise(appended))
         asked: list[Deferred[Outcome]] = []
         for message, at in zip(messages, appended, strict=True):
             packet = native.deliver_packet(at.body, message.conversation, at.position, at.previous)
-            guest = None if together else Guest(sender=author.id, sender_name=author.name, texts=(message.send.text,))
+            guest = None if as_one else Guest(sender=author.id, sender_name=author.name, texts=(message.send.text,))
             push = Push(message.conversation, at.position, at.previous, packet, guest)
             asked += self._delivery.ask_users(push, (receiver,))
             self._delivery.to_users(push, (author.id,))
-        if together:
+        if as_one:
             # A live guest gets a batch as one frame, so for guests it is one delivery from the first to the last.
             guest = Guest(sender=author.id, sender_name=author.name, texts=texts, batch=True)
             conversation = messages[0].conversation
             whole = Push(conversation, appended[-1].position, appended[0].previous, b"", guest)
             asked += self._delivery.ask_users(whole, (receiver,))
             self._delivery.to_users(whole, (author.id,))
-        written = 0
-        for answer in asked:
-            try:
-                written += (await answer).sessions
-            except (LinkLost, RateLimited):
-                continue
+        written = sum(await together([self._written(answer) for answer in asked]))
         if not written and self._directory.upstream:
             written += await self._through_upstream(author, receiver, texts, batch)
         return written > 0
+
+    @staticmethod
+    def _written(answer: Deferred[Outcome]) -> Deferred[int]:
+        """Make the answer the number of sessions that it was written to; none when the link is gone or full."""
+
+        def failed(failure: Failure) -> int:
+            failure.trap(LinkLost, RateLimited)
+            return 0
+
+        return answer.addCallbacks(lambda outcome: outcome.sessions, failed)
 
     async def _through_upstream(self, author: Account, receiver: int, texts: Sequence[str], batch: bool) -> bool:
         for record in await self._sessions.sessions(receiver):
@@ -188,8 +201,7 @@ class GuestMessages:
             for online in self._presence.of(user)
             if online.device == GUEST and online.host.link is not None
         }
-        for answer in [self._calls.fetch_offline(link, user) for link in links]:
-            await answer
+        await together([self._calls.fetch_offline(link, user) for link in links])
 
     async def online(self) -> list[Account]:
         """Return everyone who is online, by id."""

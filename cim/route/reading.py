@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from attrs import evolve
+
 from twisted.internet.interfaces import IReactorTime
 
 from cim.ecim import Forbidden, InvalidField
 from cim.icim import IConversations, IGroups
-from cim.model import ConversationHead, HeadsPage, Member, Page
+from cim.model import ConversationHead, Entry, HeadsPage, Member, Page
+from cim.route.together import together
 from cim.wire import conversations, native, positions
-from cim.wire.cim_pb2 import Head, Welcome
+from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
 
 #: Messages in a page: when nobody says, and at the most.
 PAGE = 100
@@ -21,6 +24,8 @@ HEADS = 100
 #: How long a membership that was looked up is believed, seconds; a removal tells us at once (`forget`).
 MEMBER_SECONDS = 5.0
 KEPT_MEMBERS = 100_000
+#: What the body of every EDIT holds: its `kind`.
+_KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
 
 
 class Reading:
@@ -84,7 +89,24 @@ class Reading:
         page = await self._store.read(
             conversation, after=after, before=before, limit=min(limit or PAGE, MAX_PAGE), floor=floor
         )
-        return _bounded(page, backwards=bool(before))
+        return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
+
+    async def _without_recalled(self, conversation: str, page: Page) -> Page:
+        """Blank the edits of texts that were recalled: the store blanks the texts themselves."""
+        edits = [(at, said) for at, entry in enumerate(page.entries) if (said := _edit(entry)) is not None]
+        if not edits:
+            return page
+        there = {entry.position: entry for entry in page.entries}
+        refs = dict.fromkeys(said.ref for _, said in edits)
+        # All are under way; most are in the page itself.
+        asked = {ref: self._store.entry(conversation, ref) for ref in refs if ref not in there}
+        texts: dict[str, Entry | None] = {**there, **dict(zip(asked, await together(asked.values()), strict=True))}
+        entries = list(page.entries)
+        for at, said in edits:
+            text = texts[said.ref]
+            if text is None or _says_nothing(text):
+                entries[at] = evolve(entries[at], body=native.blank(entries[at].body))
+        return evolve(page, entries=tuple(entries))
 
     async def packets(self, user: int, conversation: str, after: str, before: str, limit: int) -> list[bytes]:
         """Return a page as a client gets it: Deliver packets, then Synced."""
@@ -92,6 +114,9 @@ class Reading:
         packets = [
             native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
         ]
+        if before:
+            # What lies before the first of the page was not sent, whatever was asked for.
+            after = page.entries[0].previous if page.entries else page.upto
         packets.append(native.synced_packet(conversation, after, page.upto, page.more, page.reset))
         return packets
 
@@ -126,6 +151,19 @@ def _head(head: ConversationHead) -> Head:
         read=head.read,
         unread=head.unread,
     )
+
+
+def _edit(entry: Entry) -> Deliver | None:
+    if _KIND_EDIT not in entry.body:
+        return None
+    said = native.parse_body(entry.body)
+    return said if said.kind == EDIT else None
+
+
+def _says_nothing(entry: Entry) -> bool:
+    """Whether a text was recalled: others are never empty."""
+    said = native.parse_body(entry.body)
+    return not said.text and not said.data
 
 
 def _bounded(page: Page, *, backwards: bool) -> Page:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -21,7 +23,16 @@ FLUSH_ITEMS = 500
 #: Receipts that may wait; beyond it the oldest are forgotten.
 WAITING = 100_000
 
-_Key = tuple[int, str | None, str]
+_Key = tuple[str | None, str]
+_Noted = tuple[positions.Position, str, ILink | None, str]
+
+
+@define(eq=False)
+class _Write:
+    """A write that is under way."""
+
+    users: frozenset[int]
+    waiters: list[Deferred[None]] = field(factory=list)
 
 
 class Receipts(Service):
@@ -34,13 +45,15 @@ class Receipts(Service):
         self._reading = reading
         self._delivery = delivery
         self._clock = clock
-        self._waiting: dict[_Key, tuple[str, ILink | None, str]] = {}
+        # By user, the one that waits longest first; within, by device (None for a Read) and conversation.
+        self._waiting: dict[int, dict[_Key, _Noted]] = {}
+        self._count = 0
         self._timer: IDelayedCall | None = None
-        self._writing: Deferred[None] | None = None
+        self._writes: list[_Write] = []
         self.forgotten = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     def note(
         self,
@@ -51,80 +64,95 @@ class Receipts(Service):
         origin: ILink | None = None,
         session: str = "",
     ) -> None:
-        """Note a receipt.
+        """Note a receipt; of what is said to everyone none are kept.
 
         :param device: None for a Read
         :param origin: with `session`: who said it, and need not be told
         :raises InvalidField: a position that is none
         """
-        new = positions.parse(position)
-        key = (user, device, conversation)
-        kept = self._waiting.get(key)
-        if kept is not None and positions.parse(kept[0]) >= new:
+        noted = (positions.parse(position), position, origin, session)
+        if conversation == conversations.EVERYONE:
             return
-        self._waiting[key] = (position, origin, session)
-        if len(self._waiting) > WAITING:
-            del self._waiting[next(iter(self._waiting))]
-            self.forgotten += 1
-        if self._timer is None and self._writing is None:
+        self._keep(user, (device, conversation), noted)
+        if self._count > WAITING:
+            self.forgotten += len(self._take(next(iter(self._waiting))))
+        if self._timer is None and not self._writes:
             self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
+
+    def _keep(self, user: int, key: _Key, noted: _Noted) -> None:
+        of_user = self._waiting.setdefault(user, {})
+        kept = of_user.get(key)
+        if kept is None:
+            self._count += 1
+        elif kept[0] >= noted[0]:
+            return
+        of_user[key] = noted
+
+    def _take(self, user: int) -> dict[_Key, _Noted]:
+        taken = self._waiting.pop(user, {})
+        self._count -= len(taken)
+        return taken
 
     async def written_of(self, user: int) -> None:
         """Return when what was noted of a user is written, or the store does not take it."""
-        while self._writing is not None:
-            await self._turn()
-        if any(key[0] == user for key in self._waiting):
-            # In front of all the others, so that one write is enough.
-            mine = {key: self._waiting.pop(key) for key in [key for key in self._waiting if key[0] == user]}
-            self._waiting = {**mine, **self._waiting}
-            if self._timer is not None:
-                self._timer.cancel()
-            self._flush()
-            await self._turn()
-
-    def _turn(self) -> Deferred[None]:
-        """Fire when what is being written is."""
-        turn: Deferred[None] = Deferred()
-        if self._writing is None:
-            turn.callback(None)
-        else:
-            self._writing.addCallback(lambda _: turn.callback(None))
-        return turn
+        for write in self._writes:
+            if user in write.users:
+                over: Deferred[None] = Deferred()
+                write.waiters.append(over)
+                await over
+                break
+        if user in self._waiting:
+            await self._write({user: self._take(user)})
 
     def _flush(self) -> None:
         self._timer = None
-        writing = self._writing = Deferred.fromCoroutine(self._write())
-        writing.addErrback(lambda failure: self._log.failure("receipts were not written", failure))
-        writing.addBoth(lambda _: self._written())
+        batch: dict[int, dict[_Key, _Noted]] = {}
+        size = 0
+        while self._waiting and size < FLUSH_ITEMS:
+            user = next(iter(self._waiting))
+            batch[user] = self._take(user)
+            size += len(batch[user])
+        Deferred.fromCoroutine(self._write(batch))
 
-    def _written(self) -> None:
-        self._writing = None
-        if self._waiting and self._timer is None and self.running:
-            self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
-
-    async def _write(self) -> None:
-        keys = list(self._waiting)[:FLUSH_ITEMS]
-        batch = {key: self._waiting.pop(key) for key in keys}
-        marks: list[Mark] = []
+    async def _write(self, batch: dict[int, dict[_Key, _Noted]]) -> bool:
+        """Write receipts; False when the store does not take them, and they wait again. Never fails."""
+        write = _Write(frozenset(batch))
+        self._writes.append(write)
+        well = True
         try:
-            for key in list(batch):
-                user, device, conversation = key
+            await self._mark(batch)
+        except Unavailable:
+            well = False
+            for user, noted in batch.items():
+                for key, one in noted.items():
+                    self._keep(user, key, one)
+        except Exception:
+            self._log.failure("receipts were not written")
+        self._writes.remove(write)
+        for over in write.waiters:
+            over.callback(None)
+        if self._waiting and self._timer is None and not self._writes and self.running:
+            self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
+        return well
+
+    async def _mark(self, batch: dict[int, dict[_Key, _Noted]]) -> None:
+        marks: list[Mark] = []
+        said: list[_Noted] = []
+        for user, noted in batch.items():
+            for (device, conversation), one in noted.items():
                 try:
                     floor = await self._reading.floor(user, conversation)
                 except Unavailable:
                     raise
                 except CIMError:
-                    del batch[key]
                     continue
-                marks.append(Mark(user, device, conversation, batch[key][0], floor))
-            standing = await self._store.mark(marks) if marks else []
-        except Unavailable:
-            for key, said in batch.items():
-                self._waiting.setdefault(key, said)
-            return
-        for (key, (_, origin, session)), position in zip(batch.items(), standing, strict=True):
-            if key[1] is None and position:
-                self._tell(key[0], key[2], position, origin, session)
+                marks.append(Mark(user, device, conversation, one[1], floor))
+                said.append(one)
+        standing = await self._store.mark(marks) if marks else []
+        for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
+            # One that goes back moves nothing.
+            if mark.device is None and at and positions.parse(at) <= position:
+                self._tell(mark.user, mark.conversation, at, origin, session)
 
     def _tell(self, user: int, conversation: str, position: str, origin: ILink | None, session: str) -> None:
         packet = native.packet(read=Read(conversation=conversation, position=position, reader=user))
@@ -138,8 +166,14 @@ class Receipts(Service):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writing is not None:
-            return self._writing
-        if not self._waiting:
-            return succeed(None)
-        return Deferred.fromCoroutine(self._write())
+        return Deferred.fromCoroutine(self._write_all())
+
+    async def _write_all(self) -> None:
+        for write in list(self._writes):
+            over: Deferred[None] = Deferred()
+            write.waiters.append(over)
+            await over
+        while self._waiting:
+            batch = {user: self._take(user) for user in list(self._waiting)[:FLUSH_ITEMS]}
+            if not await self._write(batch):
+                return

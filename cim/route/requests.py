@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, Unavailable
+from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, RateLimited, Unavailable
 from cim.icim import IGroups, ILink, ISessions
 from cim.metrics import Metrics
 from cim.model import Account, Appended
@@ -73,13 +73,20 @@ class Requests:
             serve(link, request, packet)
         except CIMError as error:
             self._refuse(link, request, error)
+        except Exception:
+            self._log.failure("a client's request failed")
+            self._metrics.internal_errors += 1
+            self._refuse(link, request, Unavailable())
 
     def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
-        link.send(Item(reply=Reply(call=request.call, code=code, packets=packets)))
+        # A hint has no call, and nobody waits for its answer.
+        if request.call:
+            link.send(Item(reply=Reply(call=request.call, code=code, packets=packets)))
 
     def _refuse(self, link: ILink, request: Request, error: BaseException | None, client_id: str = "") -> None:
         error = error if error is not None else Unavailable()
-        packet = native.failure_packet(error, client_id, request.conversation)
+        retry_after = error.retry_after if isinstance(error, RateLimited) else 0
+        packet = native.failure_packet(error, client_id, request.conversation, retry_after)
         self._answer(link, request, (packet,), native.failure_code(error))
 
     def _later(self, link: ILink, request: Request, work: Coroutine[Deferred[Any], Any, list[bytes]]) -> None:
@@ -124,6 +131,7 @@ class Requests:
     async def _page(self, request: Request, packet: Packet) -> list[bytes]:
         sync = packet.sync
         if not sync.conversation:
+            await self._receipts.written_of(request.user)
             return [await self._reading.news(request.user, request.device, sync.after)]
         return await self._reading.packets(request.user, sync.conversation, sync.after, sync.before, sync.limit)
 

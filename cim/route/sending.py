@@ -20,7 +20,7 @@ from cim.icim import IConversations, ILink
 from cim.metrics import Metrics
 from cim.model import GUEST, Account, Append, Appended
 from cim.route.accounts import KnownAccounts
-from cim.route.appending import Appender
+from cim.route.appending import RETRYABLE, Appender
 from cim.route.delivery import Delivery, Push
 from cim.route.presence import Presence
 from cim.wire import conversations, native
@@ -32,6 +32,13 @@ REVISION_SECONDS = 24 * 3600.0
 #: Messages of one sender to everyone: so many a second in the long run, so many at once.
 EVERYONE_RATE = 50.0
 EVERYONE_BURST = 500.0
+#: Senders to everyone whose rate is known.
+KEPT_RATES = 100_000
+#: Messages of one conversation that wait for something to be looked up.
+MAX_WAITING = 10_000
+#: Sessions whose failed messages are remembered, and conversations of each.
+KEPT_FAILED = 100_000
+MAX_FAILED = 256
 
 
 @define(eq=False)
@@ -40,6 +47,7 @@ class Outgoing:
 
     :param done: told once of its fate
     :param push: False when the caller pushes it itself
+    :ivar refused: why it is not sent any more, although it was not told yet
     """
 
     author: Account
@@ -50,6 +58,11 @@ class Outgoing:
     session: str = ""
     push: bool = True
     appended: Appended | None = None
+    refused: CIMError | None = None
+
+    def is_behind(self, other: Outgoing) -> bool:
+        """Whether the same session said both in the same conversation: they fail together."""
+        return self.origin is other.origin and self.session == other.session != ""
 
 
 class Sending:
@@ -82,17 +95,16 @@ class Sending:
         """Send a message; its fields were checked by `native.check_send`."""
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
-            waiting.append(message)
+            if len(waiting) >= MAX_WAITING:
+                message.done(RateLimited("too many messages wait in this conversation, please try again later"))
+            else:
+                waiting.append(message)
         elif self._ready(message):
             self._append(message)
         else:
             self._waiting[message.conversation] = deque((message,))
             working = Deferred.fromCoroutine(self._work(message.conversation))
             working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
-
-    @staticmethod
-    def _needs_reference(send: Send) -> bool:
-        return send.kind != TEXT
 
     def _ready(self, message: Outgoing) -> bool:
         send = message.send
@@ -105,13 +117,44 @@ class Sending:
         while waiting:
             message = waiting[0]
             try:
-                await self._check_rights(message)
-            except CIMError as error:
-                message.done(error)
-            else:
-                self._append(message)
+                if message.refused is None:
+                    await self._check_rights(message)
+                error = message.refused
+            except CIMError as refusal:
+                error = refusal
+            except Exception:
+                error = self._unexpected()
             waiting.popleft()
+            try:
+                if error is None:
+                    self._append(message)
+            except Exception:
+                error = self._unexpected()
+            if error is not None:
+                self._fail(message, error)
         del self._waiting[conversation]
+
+    def _unexpected(self) -> CIMError:
+        self._log.failure("a message could not be sent")
+        self._metrics.internal_errors += 1
+        return Unavailable()
+
+    def _fail(self, message: Outgoing, error: CIMError) -> None:
+        """Tell that a message failed; if it may come again, what is behind it fails the same way."""
+        behind: list[Outgoing] = []
+        waiting = self._waiting.get(message.conversation)
+        if waiting and isinstance(error, RETRYABLE):
+            # The first is being looked at; it hears of it then.
+            if waiting[0].is_behind(message):
+                waiting[0].refused = error
+            others = [waiting.pop() for _ in range(len(waiting) - 1)][::-1]
+            for other in others:
+                (behind if other.is_behind(message) else waiting).append(other)
+        for one in (message, *behind):
+            try:
+                one.done(error)
+            except Exception:
+                self._log.failure("the fate of a message could not be told")
 
     async def _check_rights(self, message: Outgoing) -> None:
         send = message.send
@@ -124,19 +167,22 @@ class Sending:
         entry = await self._store.entry(message.conversation, send.ref)
         if entry is None:
             raise NotFound("the message that `ref` names is not there")
+        said = native.parse_body(entry.body)
+        if said.kind != TEXT:
+            # So a text's edits all name its own position, and are recalled with it.
+            raise Forbidden("`ref` must name a text")
         if send.kind in (RECALL, EDIT):
-            said = native.parse_body(entry.body)
             if said.sender != message.author.id:
                 raise Forbidden("only its author can recall or edit a message")
-            if said.kind not in (TEXT, EDIT):
-                raise Forbidden("only a text can be recalled or edited")
             if said.sent_at + REVISION_SECONDS * 1000 < self._clock.seconds() * 1000:
                 raise Forbidden("it is too long ago to recall or edit")
+        if send.kind != RECALL and not said.text and not said.data:
+            raise NotFound("the message that `ref` names was recalled")
 
     def _append(self, message: Outgoing) -> None:
         send, author = message.send, message.author
         if message.conversation == conversations.EVERYONE and not self._may_tell_everyone(author.id):
-            message.done(RateLimited("too many messages to everyone, please wait a little"))
+            self._fail(message, RateLimited("too many messages to everyone, please wait a little", retry_after=1))
             return
         now = int(self._clock.seconds() * 1000)
         body = native.body_of(send, author.id, author.name, now)
@@ -159,9 +205,10 @@ class Sending:
                 if message.push:
                     self.push(message, result)
             else:
-                message.done(result)
+                self._fail(message, result)
 
-        self._appender.put(item, told)
+        line = (message.origin, message.session, message.conversation) if message.session else None
+        self._appender.put(item, told, line)
 
     def push(self, message: Outgoing, appended: Appended) -> None:
         """Push a message that was appended to whom it is for."""
@@ -200,7 +247,7 @@ class Sending:
         tokens = min(EVERYONE_BURST, tokens + (now - then) * EVERYONE_RATE)
         if tokens < 1:
             return False
-        if len(self._everyone) > 100_000:
+        if len(self._everyone) >= KEPT_RATES:
             self._everyone.clear()
         self._everyone[user] = (now, tokens - 1)
         return True
@@ -245,8 +292,13 @@ class Poison:
 
     def note(self, link: ILink, session: str, conversation: str, client_id: str, error: CIMError) -> None:
         """Remember that a Send failed, if it failed retryably."""
-        if isinstance(error, Unavailable | RateLimited):
-            self._failed.setdefault((link, session), {}).setdefault(conversation, (client_id, error))
+        if isinstance(error, RETRYABLE):
+            failed = self._failed.setdefault((link, session), {})
+            failed.setdefault(conversation, (client_id, error))
+            if len(failed) > MAX_FAILED:
+                del failed[next(iter(failed))]
+            if len(self._failed) > KEPT_FAILED:
+                del self._failed[next(iter(self._failed))]
 
     def forget(self, link: ILink, session: str) -> None:
         """The session has ended."""
