@@ -153,6 +153,7 @@ class AccountsAPI:
                 await self._directory.when_caught_up()
             device = device or self._new_id()
             admission = await self._logins.login_native(account, device)
+            await self._still_stands(caller, account, credential, device)
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise
@@ -181,9 +182,10 @@ class AccountsAPI:
             account = caller.account
             if name not in (None, account.name) or id not in (None, account.id):
                 raise Forbidden("the token is of another user")
+            # A session outlives its token, so nothing that is remembered of the token will do here.
             credential = await self._credentials.credential(account.id)
-            if credential is None:
-                raise Unauthorized()
+            if credential is None or caller.proven.issued < credential.valid_from:
+                raise Unauthorized("the token was revoked, please log in again")
             return account, credential
         if name is None and id is None:
             raise InvalidField("name", "is missing, and so is `id`")
@@ -192,6 +194,17 @@ class AccountsAPI:
         if password is None:
             raise InvalidField("password", "is missing")
         return await self._proven(name, id, password)
+
+    async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
+        """End what was reserved for an account that was deleted, reset or logged out by an operator meanwhile.
+
+        Whoever does that ends the sessions that it finds afterwards; ours came before that look or this one after it.
+        """
+        present = await self._credentials.credential(account.id)
+        issued = caller.proven.issued if caller.proven is not None else credential.valid_from
+        if present is None or present.password != credential.password or issued < present.valid_from:
+            await self._logins.end_sessions(account.id, device)
+            raise Unauthorized("the account has changed, please log in again")
 
     async def _proven(self, name: str | None, id: int | None, password: str) -> tuple[Account, Credential]:
         account = await (self._accounts.named(name) if name is not None else self._accounts.account(id or 0))
@@ -239,11 +252,12 @@ class AccountsAPI:
         403 when `password` is not the present one. All tokens are void then.
         """
         user = caller.account.id
+        issued = caller.proven.issued if caller.proven is not None else 0
         key = f"id:{user}"
         self._attempts.take(key)
         credential = await self._credentials.credential(user)
         if credential is None or not await self._passwords.matches(credential.password, password):
             raise Forbidden("the present password is wrong")
         self._attempts.succeeded(key)
-        await self._credentials.set_password(user, await self._passwords.hash(new_password), self._tokens.now())
+        await self._credentials.set_password(user, await self._passwords.hash(new_password), self._tokens.now(issued))
         self._tokens.forget(user)

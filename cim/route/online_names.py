@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sortedcontainers import SortedList
 
-from cim.model import Account
+from cim.model import MAX_NAME, Account
 from cim.route.presence import Online, Presence
 
 #: Sorts behind every name that begins with what stands before it.
-_LAST = "\U0010ffff"
+_LAST = "\U0010ffff" * (MAX_NAME + 1)
 
 
 class OnlineNames:
@@ -43,7 +43,7 @@ class OnlineNames:
 
         :param after: only names behind this one
         """
-        first, last = self._sorted.bisect_left((prefix, 0)), self._sorted.bisect_left((prefix + _LAST * 2, 0))
+        first, last = self._sorted.bisect_left((prefix, 0)), self._sorted.bisect_left((prefix + _LAST, 0))
         begin = first
         if after:
             begin = min(max(first, self._sorted.bisect_left((after, 1 << 53))), last)

@@ -51,6 +51,7 @@ class Tokens:
         self.seconds = int(hours * 3600)
         # When each was looked up, and from when on tokens are valid: None when there is no credential.
         self._kept: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
+        self._forgotten = 0
 
     def issue(self, account: Account, valid_from: int) -> str:
         """Return a token.
@@ -91,8 +92,11 @@ class Tokens:
         kept = self._kept.get(user)
         if kept is not None and kept[0] + KEPT_SECONDS > now:
             return kept[1]
+        forgotten = self._forgotten
         credential = await self._credentials.credential(user)
         valid_from = credential.valid_from if credential is not None else None
+        if forgotten != self._forgotten:
+            return valid_from  # maybe of before a change that we know of
         self._kept[user] = (now, valid_from)
         self._kept.move_to_end(user)
         if len(self._kept) > KEPT_USERS:
@@ -104,13 +108,17 @@ class Tokens:
 
         :param issued: of a token that must be among them, whatever the clock of the route that made it said
         """
-        await self._credentials.revoke(user, max(self.now(), issued + 1))
+        await self._credentials.revoke(user, self.now(issued))
         self.forget(user)
 
-    def now(self) -> int:
-        """The time from which tokens are valid when all former ones become void now: ms since 1970."""
-        return int(self._clock.seconds() * 1000) + 1
+    def now(self, issued: int = 0) -> int:
+        """The time from which tokens are valid when all former ones become void now: ms since 1970.
+
+        :param issued: as of `revoke`
+        """
+        return max(int(self._clock.seconds() * 1000), issued) + 1
 
     def forget(self, user: int) -> None:
         """The user's credential has changed."""
         self._kept.pop(user, None)
+        self._forgotten += 1

@@ -1,0 +1,181 @@
+"""Calls of `/v1` without sockets, each answer held against the OpenAPI document."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from urllib.parse import quote
+
+import jsonschema_rs
+from argon2 import PasswordHasher
+
+from twisted.internet.defer import execute
+
+from cim.model import Account, LoginPolicy
+from cim.route.api import Settings, api_resource, document
+from cim.route.passwords import Passwords
+from cim.testing.cluster import Cluster, TestClient
+from cim.testing.native_client import NativeClient
+from cim.web.origins import Origins
+from cim.web.serving import UpstreamResource
+from cim.web.site import http_site
+from tests.web.http_case import Conversation, HTTPCase, encode
+
+PASSWORD = "correct horse battery"
+KEY = "operators-key-0123456789"
+PAGE = "https://chat.example.com"
+DOCUMENT = json.loads(document())
+
+
+def cheap_hasher():
+    """A hasher that takes no time."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def operation_at(method, path):
+    """The documented operation that a request is, or None."""
+    wanted = path.partition("?")[0].split("/")
+    for template, operations in DOCUMENT["paths"].items():
+        parts = template.split("/")
+        if len(parts) == len(wanted) and all(
+            part == there or (part.startswith("{") and there) for part, there in zip(parts, wanted, strict=True)
+        ):
+            return operations.get(method.lower())
+    return None
+
+
+def fault_of(schema, value):
+    """What a value has that its documented schema does not allow, or None."""
+    validator = jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    return next((str(error) for error in validator.iter_errors(value)), None)
+
+
+class APICase(HTTPCase):
+    """A cluster whose routes serve `/v1`."""
+
+    routes = 1
+    servers = 1
+    policy = LoginPolicy.REJECT
+    keys = (KEY,)
+    origins = (PAGE,)
+
+    def setUp(self):
+        self.cluster = Cluster(servers=self.servers, routes=self.routes)
+        self.clock = self.cluster.clock
+        self.metrics = self.cluster.metrics
+        self.store = self.cluster.store
+        self.ids = itertools.count(1)
+        self.tokens = {}
+        self.hashed = []
+        self.sites = [self.site_of(route) for route in self.cluster.routes]
+
+    def run_now(self, function, *args):
+        """Hash or check a password."""
+        self.hashed.append(function.__name__)
+        return execute(function, *args)
+
+    def site_of(self, route):
+        """Serve a route's API."""
+        # What `--login-policy` gives the route.
+        route.logins._policy = self.policy
+        settings = Settings(
+            self.cluster.ticket_key, b"k" * 32, keys=self.keys, origins=Origins(self.origins), token_hours=12
+        )
+        passwords = Passwords(self.run_now, cheap_hasher())
+        resource = api_resource(
+            route, passwords, settings, lambda: f"id-{next(self.ids)}", UpstreamResource(object()), self.metrics
+        )
+        site = http_site(resource, self.clock, self.metrics)
+        site.startFactory()
+        return site
+
+    def call(
+        self, method, path, body=None, *, token=None, key=None, headers=(), route=0, content_type="application/json"
+    ):
+        """Make a call; return its status, headers and what its body says, which must be as documented."""
+        headers = list(headers)
+        if token is not None:
+            headers.append(f"Authorization: Bearer {token}")
+        if key is not None:
+            headers.append(f"X-API-Key: {key}")
+        conversation = Conversation(self.sites[route])
+        conversation.send(encode(method, path, body, headers, content_type))
+        self.cluster.turn()
+        for _ in range(60):
+            if conversation.transport.value():
+                break
+            self.cluster.pass_seconds(1)
+        status, answered, raw = conversation.answer(method)
+        conversation.lose()
+        self.check(method, path, status, answered, raw)
+        return status, answered, json.loads(raw) if raw else None
+
+    def check(self, method, path, status, headers, raw):
+        """An answer must be as the document says."""
+        operation = operation_at(method, path)
+        if status == 204:
+            self.assertEqual(raw, b"")
+        elif method != "HEAD":
+            self.assertEqual(int(headers["Content-Length"]), len(raw))
+        if status >= 400 and method != "HEAD":
+            self.assertEqual(headers["Content-Type"], "application/problem+json")
+            said = json.loads(raw)
+            self.assertIsNone(fault_of({"$ref": "#/components/schemas/Problem"}, said), said)
+            self.assertEqual(said["status"], status)
+        if operation is not None and path != "/openapi.json":
+            self.assertIn(str(status), operation["responses"], (method, path, raw))
+            content = operation["responses"][str(status)].get("content", {})
+            if "application/json" in content:
+                self.assertIsNone(fault_of(content["application/json"]["schema"], json.loads(raw)), raw)
+
+    def ok(self, *args, status=200, **options):
+        """Make a call that must end with that status; return what it says."""
+        got, _, said = self.call(*args, **options)
+        self.assertEqual(got, status, said)
+        return said
+
+    def problem(self, *args, status, code, **options):
+        """Make a call that must fail with that status and code; return the problem."""
+        got, headers, said = self.call(*args, **options)
+        self.assertEqual((got, said.get("code") if said else None), (status, code), said)
+        self.assertEqual(said["type"], f"urn:cim:problem:{code}")
+        return {**said, "retry": headers["Retry-After"]}
+
+    def account(self, name, password=PASSWORD):
+        """Make an account."""
+        made = self.ok("POST", "/v1/accounts", {"name": name, "password": password}, status=201)
+        return Account(made["id"], made["name"])
+
+    def log_in(self, name, password=PASSWORD, *, route=0, **fields):
+        """Log in; return the answer."""
+        return self.ok("POST", "/v1/sessions", {"name": name, "password": password, **fields}, status=201, route=route)
+
+    def user(self, name):
+        """Make an account and log in, without connecting; return the account, and keep its token."""
+        account = self.account(name)
+        self.tokens[account.id] = self.log_in(name, device="api")["token"]
+        return account
+
+    def by(self, account):
+        """The options of a call that this user makes."""
+        return {"token": self.tokens[account.id]}
+
+    def connect_to(self, login):
+        """Connect a native client with what a login answered."""
+        server = next(one for one in self.cluster.servers if f":{login['server']['tcp_port']}:" in one.own.name)
+        guest: TestClient = self.cluster.connect(server.own.name)
+        client = NativeClient(guest.connection, guest.transport)
+        client.hello(login["ticket"], login["device"])
+        self.cluster.turn()
+        return client
+
+    def online(self, name, device="phone"):
+        """Log in and connect; return the client."""
+        client = self.connect_to(self.log_in(name, device=device))
+        self.assertEqual([packet.WhichOneof("body") for packet in client.packets()][:1], ["welcome"])
+        return client
+
+
+def segment(text):
+    """A text as a segment of a path."""
+    return quote(text, safe="")

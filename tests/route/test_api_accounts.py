@@ -1,0 +1,388 @@
+"""`/v1`: accounts, logins under each policy, tokens."""
+
+from __future__ import annotations
+
+from cim.ecim import Unauthorized
+from cim.model import LoginPolicy
+from cim.route.attempts import BURST, SECONDS
+from cim.route.tokens import KEPT_SECONDS
+from cim.signed import sign
+from cim.tickets import TICKET_SECONDS, read_ticket
+from tests.route.api_case import KEY, PASSWORD, APICase, segment
+
+
+class AccountTests(APICase):
+    """POST /v1/accounts."""
+
+    def test_an_account_is_made_once(self):
+        made = self.ok("POST", "/v1/accounts", {"name": "张三 👋", "password": PASSWORD}, status=201)
+        self.assertEqual(made["name"], "张三 👋")
+        for password in (PASSWORD, "another password"):
+            self.problem("POST", "/v1/accounts", {"name": "张三 👋", "password": password}, status=409, code="conflict")
+
+    def test_a_guests_name_is_taken(self):
+        self.cluster.account("guest-one")
+        self.problem("POST", "/v1/accounts", {"name": "guest-one", "password": PASSWORD}, status=409, code="conflict")
+
+    def test_bad_fields_are_named(self):
+        for field, body in (
+            ("name", {"password": PASSWORD}),
+            ("name", {"name": "", "password": PASSWORD}),
+            ("name", {"name": "a" * 65, "password": PASSWORD}),
+            ("name", {"name": "a\0b", "password": PASSWORD}),
+            ("name", {"name": 5, "password": PASSWORD}),
+            ("password", {"name": "a"}),
+            ("password", {"name": "a", "password": "short"}),
+            ("password", {"name": "a", "password": "x" * 1025}),
+            ("password", {"name": "a", "password": None}),
+            ("admin", {"name": "a", "password": PASSWORD, "admin": True}),
+        ):
+            problem = self.problem("POST", "/v1/accounts", body, status=400, code="invalid")
+            self.assertEqual(problem["field"], field)
+
+    def test_a_lone_surrogate_is_refused_and_quoted_harmlessly(self):
+        for body in (
+            b'{"name": "\\ud800", "password": "correct horse"}',
+            b'{"name":"a","password":"correct \\udfff."}',
+        ):
+            self.problem("POST", "/v1/accounts", body, status=400, code="invalid")
+        self.problem("POST", "/v1/accounts", b'{"\\ud800": 1}', status=400, code="invalid")
+
+    def test_the_password_is_stored_as_a_hash_alone(self):
+        account = self.account("alice")
+        credential = self.successResultOf(self.store.credentials.credential(account.id))
+        self.assertTrue(credential.password.startswith("$argon2id$"))
+        self.assertNotIn(PASSWORD, credential.password)
+
+
+class LoginTests(APICase):
+    """POST /v1/sessions with a password."""
+
+    def test_what_a_login_answers(self):
+        alice = self.account("alice")
+        login = self.log_in("alice", device="phone")
+        (server,) = self.cluster.servers
+        self.assertEqual(login["user_id"], alice.id)
+        self.assertEqual(login["device"], "phone")
+        self.assertEqual(login["ticket_expires_in"], TICKET_SECONDS)
+        self.assertEqual(login["token_expires_in"], 12 * 3600)
+        ticket = read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds())
+        self.assertEqual((ticket.user, ticket.name, ticket.device), (alice.id, "alice", "phone"))
+
+    def test_by_id(self):
+        alice = self.account("alice")
+        login = self.ok("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=201)
+        self.assertEqual((login["user_id"], login["name"]), (alice.id, "alice"))
+
+    def test_a_device_without_a_name_gets_a_random_one(self):
+        self.account("alice")
+        devices = {self.log_in("alice")["device"] for _ in range(3)}
+        self.assertEqual(len(devices), 3)
+
+    def test_the_ticket_opens_a_connection_once(self):
+        self.account("alice")
+        login = self.log_in("alice", device="phone")
+        first, second = self.connect_to(login), self.connect_to(login)
+        self.assertEqual(first.bodies()[0].session != "", True)
+        self.assertEqual([body.code for body in second.bodies()], ["unauthorized"])
+        self.assertTrue(second.closed)
+        self.assertFalse(first.closed)
+
+    def test_a_ticket_is_for_one_server_and_30_seconds(self):
+        self.account("alice")
+        login = self.log_in("alice")
+        (server,) = self.cluster.servers
+        elsewhere = type(server.own.place)("127.0.0.1:9:9", server.own.place.incarnation)
+        later = type(server.own.place)(server.own.place.server, "another run")
+        for place in (elsewhere, later):
+            with self.assertRaises(Unauthorized):
+                read_ticket(self.cluster.ticket_key, login["ticket"], place, self.clock.seconds())
+        with self.assertRaises(Unauthorized):
+            read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds() + 60)
+
+    def test_the_wrong_password_and_nobody_are_told_the_same(self):
+        self.account("alice")
+        wrong = {"password": "not this one"}
+        said = [
+            self.problem("POST", "/v1/sessions", {**who, **wrong}, status=401, code="unauthorized")
+            for who in ({"name": "alice"}, {"name": "nobody"}, {"id": 4})
+        ]
+        self.assertEqual(said[0], said[1])
+        self.assertEqual(said[0], said[2])
+
+    def test_nobodys_password_is_checked_like_anyones(self):
+        self.account("alice")
+        checked = []
+        for name in ("alice", "nobody"):
+            before = len(self.hashed)
+            self.problem(
+                "POST", "/v1/sessions", {"name": name, "password": "wrong one"}, status=401, code="unauthorized"
+            )
+            checked.append(len(self.hashed) - before)
+        self.assertEqual(checked, [1, 1])
+
+    def test_what_must_and_must_not_go_together(self):
+        alice = self.account("alice")
+        for body, field in (
+            ({}, "name"),
+            ({"password": PASSWORD}, "name"),
+            ({"name": "alice"}, "password"),
+            ({"name": "alice", "id": alice.id, "password": PASSWORD}, "id"),
+            ({"name": "alice", "password": PASSWORD, "device": "guest"}, "device"),
+            ({"name": "alice", "password": PASSWORD, "device": " "}, "device"),
+            ({"name": "alice", "password": PASSWORD, "device": "a\nb"}, "device"),
+            ({"name": "alice", "password": PASSWORD, "device": "x" * 65}, "device"),
+        ):
+            problem = self.problem("POST", "/v1/sessions", body, status=400, code="invalid")
+            self.assertEqual(problem["field"], field)
+
+    def test_guests_have_no_password_and_no_api(self):
+        guest = self.cluster.account("guest-one")
+        for who in ({"name": "guest-one"}, {"id": guest.id}):
+            self.problem("POST", "/v1/sessions", {**who, "password": PASSWORD}, status=403, code="forbidden")
+
+    def test_no_server(self):
+        self.account("alice")
+        self.cluster.kill(self.cluster.servers[0])
+        self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=503, code="unavailable")
+
+    def test_the_store_is_away(self):
+        self.account("alice")
+        self.store.available = False
+        problem = self.problem(
+            "POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=503, code="unavailable"
+        )
+        self.assertEqual(problem["retry"], "1")
+        self.store.available = True
+
+    def test_wrong_passwords_are_limited_for_each_name(self):
+        for name in ("alice", "bob"):
+            self.account(name)
+        wrong = {"name": "alice", "password": "wrong one"}
+        for _ in range(BURST):
+            self.problem("POST", "/v1/sessions", wrong, status=401, code="unauthorized")
+        limited = self.problem("POST", "/v1/sessions", wrong, status=429, code="rate-limited")
+        self.assertEqual(int(limited["retry"]), SECONDS)
+        self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=429, code="rate-limited")
+        self.log_in("bob")
+        self.cluster.pass_seconds(int(SECONDS))
+        self.log_in("alice")
+
+    def test_the_id_and_the_name_share_their_attempts(self):
+        alice = self.account("alice")
+        for number in range(BURST):
+            who = {"name": "alice"} if number % 2 else {"id": alice.id}
+            self.problem("POST", "/v1/sessions", {**who, "password": "wrong one"}, status=401, code="unauthorized")
+        self.problem("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=429, code="rate-limited")
+
+
+class PolicyTests(APICase):
+    """A second login on another device."""
+
+    def second(self):
+        self.account("alice")
+        first = self.online("alice", "phone")
+        status, _, said = self.call("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD, "device": "desk"})
+        self.cluster.turn()
+        return first, status, said
+
+    def test_reject(self):
+        first, status, said = self.second()
+        self.assertEqual((status, said["code"]), (409, "second-login"))
+        self.assertFalse(first.closed)
+
+    def test_reject_the_same_device_replaces_itself(self):
+        self.account("alice")
+        first = self.online("alice", "phone")
+        second = self.online("alice", "phone")
+        self.assertEqual([body.code for body in first.bodies()], ["replaced"])
+        self.assertTrue(first.closed)
+        self.assertFalse(second.closed)
+
+
+class ReplaceTests(PolicyTests):
+    """--login-policy replace."""
+
+    policy = LoginPolicy.REPLACE
+
+    def test_reject(self):
+        first, status, said = self.second()
+        self.assertEqual(status, 201)
+        self.assertTrue(first.closed)
+        self.assertFalse(self.connect_to(said).closed)
+
+
+class ManyTests(PolicyTests):
+    """--login-policy many."""
+
+    policy = LoginPolicy.MANY
+
+    def test_reject(self):
+        first, status, said = self.second()
+        self.assertEqual(status, 201)
+        second = self.connect_to(said)
+        self.assertFalse(first.closed or second.closed)
+        shown = self.ok("GET", "/v1/sessions", token=said["token"])["sessions"]
+        self.assertEqual([(one["device"], one["live"]) for one in shown], [("phone", True), ("desk", True)])
+        self.ok("DELETE", "/v1/sessions/desk", token=said["token"], status=204)
+        self.cluster.turn()
+        self.assertTrue(second.closed)
+        self.assertFalse(first.closed)
+
+
+class SessionTests(APICase):
+    """One's own sessions."""
+
+    def test_a_reservation_and_then_a_session(self):
+        self.account("alice")
+        login = self.log_in("alice", device="phone")
+        token = login["token"]
+        (shown,) = self.ok("GET", "/v1/sessions", token=token)["sessions"]
+        self.assertEqual((shown["device"], shown["live"]), ("phone", False))
+        self.connect_to(login)
+        (shown,) = self.ok("GET", "/v1/sessions", token=token)["sessions"]
+        self.assertEqual((shown["live"], shown["server"]), (True, self.cluster.servers[0].own.name))
+
+    def test_logging_a_device_out(self):
+        self.account("alice")
+        login = self.log_in("alice", device="a b/c%")
+        client = self.connect_to(login)
+        client.packets()
+        self.problem("DELETE", "/v1/sessions/other", token=login["token"], status=404, code="not-found")
+        self.ok("DELETE", f"/v1/sessions/{segment('a b/c%')}", token=login["token"], status=204)
+        self.assertEqual([body.code for body in client.bodies()], ["logged-out"])
+        self.assertTrue(client.closed)
+        self.assertEqual(self.ok("GET", "/v1/sessions", token=login["token"]), {"sessions": []})
+        self.log_in("alice", device="desk")
+
+    def test_of_oneself_alone(self):
+        alice, bob = self.user("alice"), self.user("bob")
+        self.problem("DELETE", "/v1/sessions/desk", **self.by(bob), status=404, code="not-found")
+        self.assertEqual(len(self.ok("GET", "/v1/sessions", **self.by(alice))["sessions"]), 1)
+
+
+class TokenTests(APICase):
+    """What a token proves, and until when."""
+
+    routes = 2
+
+    def setUp(self):
+        super().setUp()
+        self.alice = self.user("alice")
+        self.token = self.tokens[self.alice.id]
+
+    def void(self, token, route=0):
+        return self.problem("GET", "/v1/sessions", token=token, route=route, status=401, code="unauthorized")
+
+    def test_every_route_takes_it(self):
+        for route in (0, 1):
+            self.ok("GET", "/v1/sessions", token=self.token, route=route)
+
+    def test_logging_in_again_with_it(self):
+        login = self.ok("POST", "/v1/sessions", {"device": "desk"}, token=self.token, status=201)
+        self.assertEqual(login["user_id"], self.alice.id)
+        self.ok("GET", "/v1/sessions", token=login["token"])
+        self.ok("POST", "/v1/sessions", {}, token=self.token, status=201)
+        self.ok("POST", "/v1/sessions", {"name": "alice", "id": self.alice.id}, token=self.token, status=201)
+
+    def test_not_as_someone_else(self):
+        bob = self.account("bob")
+        for who in ({"name": "bob"}, {"id": bob.id}):
+            self.problem("POST", "/v1/sessions", who, token=self.token, status=403, code="forbidden")
+
+    def test_none_and_nonsense(self):
+        self.problem("GET", "/v1/sessions", status=401, code="unauthorized")
+        for token in ("", "x", "a.b.c", "\u00e9", "x" * 5000, self.token[:-2], self.token + "x", "null"):
+            self.void(token)
+        for header in ("Authorization: Basic YTpi", f"Authorization: {self.token}", "Authorization:"):
+            self.problem("GET", "/v1/sessions", headers=[header], status=401, code="unauthorized")
+
+    def test_altered(self):
+        head, claims, proof = self.token.split(".")
+        for at in (0, 10, len(claims) - 5):
+            other = "A" if claims[at] != "A" else "B"
+            self.void(".".join((head, claims[:at] + other + claims[at + 1 :], proof)))
+
+    def test_alg_none_and_other_keys(self):
+        import jwt
+
+        claims = jwt.decode(self.token, options={"verify_signature": False})
+        for forged in (
+            jwt.encode(claims, None, algorithm="none"),
+            jwt.encode(claims, b"another key of 32 bytes and more!", algorithm="HS256"),
+            jwt.encode(claims, b"k" * 64, algorithm="HS512"),
+            sign(self.cluster.ticket_key, claims),
+        ):
+            self.void(forged)
+        self.ok("GET", "/v1/sessions", token=sign(b"k" * 32, claims))
+        for claim, value in (("sub", 5), ("sub", "-1"), ("sub", str(1 << 53)), ("ims", "now"), ("name", None)):
+            self.void(sign(b"k" * 32, {**claims, claim: value}))
+
+    def test_a_ticket_is_no_token(self):
+        login = self.ok("POST", "/v1/sessions", {}, token=self.token, status=201)
+        self.void(login["ticket"])
+
+    def test_expired(self):
+        self.clock.advance(12 * 3600 - 2)
+        self.ok("GET", "/v1/sessions", token=self.token)
+        self.clock.advance(2)
+        self.void(self.token)
+
+    def test_revoking_voids_all_here_at_once_and_elsewhere_soon(self):
+        other = self.log_in("alice", device="api")["token"]
+        self.ok("GET", "/v1/sessions", token=other, route=1)
+        self.ok("DELETE", "/v1/token", token=self.token, status=204)
+        self.void(self.token)
+        self.void(other)
+        self.clock.advance(KEPT_SECONDS)
+        self.void(other, route=1)
+        self.ok("GET", "/v1/sessions", token=self.log_in("alice", device="api")["token"], route=1)
+
+    def test_another_password_voids_all(self):
+        change = {"password": PASSWORD, "new_password": "another password"}
+        self.ok("PUT", "/v1/password", change, token=self.token, status=204)
+        self.void(self.token)
+        self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=401, code="unauthorized")
+        self.ok("GET", "/v1/sessions", token=self.log_in("alice", "another password")["token"])
+
+    def test_another_password_voids_a_token_from_a_route_whose_clock_is_ahead(self):
+        import jwt
+
+        claims = jwt.decode(self.token, options={"verify_signature": False})
+        ahead = sign(b"k" * 32, {**claims, "ims": claims["ims"] + 60_000})
+        change = {"password": PASSWORD, "new_password": "another password"}
+        self.ok("PUT", "/v1/password", change, token=ahead, status=204)
+        self.void(ahead)
+
+    def test_the_present_password_must_be_right_and_attempts_are_few(self):
+        change = {"password": "not this one", "new_password": "another password"}
+        for _ in range(BURST):
+            self.problem("PUT", "/v1/password", change, token=self.token, status=403, code="forbidden")
+        self.problem("PUT", "/v1/password", change, token=self.token, status=429, code="rate-limited")
+        self.clock.advance(60)
+        self.log_in("alice")
+
+    def test_after_the_account_is_gone(self):
+        self.ok("GET", "/v1/sessions", token=self.token, route=1)
+        self.ok("DELETE", f"/v1/admin/users/{self.alice.id}", key=KEY, status=204)
+        self.void(self.token)
+        self.problem("POST", "/v1/sessions", {}, token=self.token, status=401, code="unauthorized")
+        self.clock.advance(KEPT_SECONDS)
+        self.void(self.token, route=1)
+
+    def test_an_account_that_goes_while_it_logs_in_leaves_no_session(self):
+        logins = self.cluster.routes[0].logins
+        admit = logins.login_native
+
+        async def meanwhile(account, device):
+            admission = await admit(account, device)
+            await self.store.credentials.delete(account.id)
+            return admission
+
+        logins.login_native = meanwhile
+        self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=401, code="unauthorized")
+        self.assertEqual(list(self.successResultOf(self.store.sessions.sessions(self.alice.id))), [])
+
+    def test_a_key_is_no_user(self):
+        self.problem("GET", "/v1/sessions", key=KEY, status=403, code="forbidden")
+        self.problem("GET", "/v1/sessions", token=KEY, status=403, code="forbidden")
