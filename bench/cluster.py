@@ -6,11 +6,13 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 
+from bench.proxy import Proxy
 from cim.keys import make_secret_file
 from cim.testing.daemons import Daemon, OnLine, loopback
 from cim.testing.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
@@ -53,6 +55,8 @@ class Cluster:
     :param on_line: called with every line of their output
     :param server_options: further options of all servers
     :param route_options: further options of all routes
+    :param proxied: connections between the processes go through `proxies`
+    :ivar proxies: name of a kind of connections -> where these pass: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
 
@@ -67,7 +71,11 @@ class Cluster:
         on_line: OnLine | None = None,
         server_options: tuple[str, ...] = (),
         route_options: tuple[str, ...] = (),
+        proxied: bool = False,
     ) -> None:
+        self.proxies: dict[str, list[Proxy]] = {}
+        self._proxied = proxied
+        self._reactor = reactor
         self.directory = Path(directory).absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.secret_file = self.directory / "secret"
@@ -78,22 +86,33 @@ class Cluster:
         self.zookeeper = ZooKeeperProcess(reactor, self._folder("zookeeper"), port=ports.get(12181), tick_ms=1000)
         for process in (self.redis, self.zookeeper):
             process.on_line = self._teller(process.name, on_line)
-        registry = f"--registry=zookeeper:{self.zookeeper.address}"
-        common = ["--advertise", HOST, "--secret-file", str(self.secret_file), registry]
+        store = self._reached("redis", self.redis.port)
+        registry = f"--registry=zookeeper:{HOST}:{self._reached('zookeeper', self.zookeeper.port)}"
+        common = ["--secret-file", str(self.secret_file), registry]
         self.servers: list[Daemon] = []
         for number in range(1, servers + 1):
-            tcp, http = ports.get(21210 + number), ports.get(28180 + number)
-            listening = ["--listen", loopback(tcp), "--http", loopback(http)]
+            tcp, http, websocket = (ports.get(first + number) for first in (21210, 28180, 21220))
+            listening = ["--listen", loopback(tcp), "--http", loopback(http), "--websocket", loopback(websocket)]
+            listening += ["--advertise", HOST]
             self.servers.append(
                 self._daemon(reactor, "server", number, http, [*listening, *common, *server_options], on_line)
             )
         self.routes: list[Daemon] = []
         for number in range(1, routes + 1):
             http, link = ports.get(28080 + number), ports.get(28090 + number)
-            listening = ["--http", loopback(http), "--link", loopback(link), "--store", f"redis:{self.redis.address}"]
+            listening = ["--http", loopback(http), "--link", loopback(link), "--store", f"redis:{HOST}:{store}"]
+            listening += ["--advertise", f"{HOST}:{http}:{self._reached('link', link)}"]
             self.routes.append(
                 self._daemon(reactor, "route", number, http, [*listening, *common, *route_options], on_line)
             )
+
+    def _reached(self, kind: str, port: int) -> int:
+        """Return the port at which the others reach what listens on `port`."""
+        if not self._proxied:
+            return port
+        proxy = Proxy(self._reactor, kind, free_port(), port)
+        self.proxies.setdefault(kind, []).append(proxy)
+        return proxy.port
 
     def _folder(self, name: str) -> str:
         return str(self.directory / name)
@@ -122,6 +141,8 @@ class Cluster:
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
+        for proxy in chain.from_iterable(self.proxies.values()):
+            proxy.start()
         await _all([self.redis.start(), self.zookeeper.start()])
         await _all([daemon.start() for daemon in (*self.routes, *self.servers)])
         await _all([route.linked(len(self.servers)) for route in self.routes])
@@ -133,6 +154,8 @@ class Cluster:
     async def _stop(self) -> None:
         for group in (self.servers, self.routes, [self.zookeeper, self.redis]):
             await DeferredList([process.stop() for process in group], consumeErrors=True)
+        for proxy in chain.from_iterable(self.proxies.values()):
+            await proxy.stop()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 
 from bench.cluster import Cluster
 from bench.phases import Load, Watched
-from cim.runtime import raise_file_limit
-from cim.testing.processes import MissingProgram, ProcessFailed
+from bench.running import run_bounded
 
 PHASES = ("idle", "p2p", "rate", "group")
 
@@ -71,6 +69,10 @@ class Run:
                 shutil.rmtree(directory, ignore_errors=True)
         return await self._measure(urls, watched)
 
+    def stop(self) -> Deferred[None] | None:
+        """End the own cluster."""
+        return None if self.cluster is None else self.cluster.stop()
+
     async def _measure(self, urls: list[str], watched: list[Watched]) -> int:
         arguments = self.arguments
         load = Load(
@@ -102,46 +104,4 @@ class Run:
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:
     """Run the load generator; return the exit status."""
-
-    def write(text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-    status = 1
-    raise_file_limit()
-    going = Run(reactor, arguments, write)
-
-    def start() -> Deferred[int]:
-        return Deferred.fromCoroutine(going.go())
-
-    def ended(result: Any) -> None:
-        nonlocal status
-        if isinstance(result, int):
-            status = result
-        elif result.check(MissingProgram, ProcessFailed):
-            write(result.getErrorMessage())
-        else:
-            write(f"the run failed: {result.value!r}\n{result.getTraceback()}")
-        if reactor.running:
-            reactor.callLater(0, _stop, reactor)
-
-    def stopping() -> Any:
-        return None if going.cluster is None else going.cluster.stop()
-
-    reactor.addSystemEventTrigger("before", "shutdown", stopping)
-    reactor.callWhenRunning(lambda: start().addTimeout(arguments.deadline, reactor, _too_long).addBoth(ended))
-    reactor.run()
-    return status
-
-
-def _too_long(_: Any, seconds: float) -> Any:
-    return fail(ProcessFailed(f"the run took longer than {seconds:g} s"))
-
-
-def _stop(reactor: Any) -> None:
-    from contextlib import suppress
-
-    from twisted.internet.error import ReactorNotRunning
-
-    with suppress(ReactorNotRunning):
-        reactor.stop()
+    return run_bounded(reactor, lambda write: Run(reactor, arguments, write), arguments.deadline)

@@ -1,0 +1,138 @@
+"""Clients talk while processes are killed, frozen and restarted and connections cut; what they got is judged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from bench.cluster import Cluster
+from bench.crowd import Crowd
+from bench.faults import Deck, Havoc
+from bench.figures import Percentiles
+from bench.history import verdict
+from bench.running import run_bounded
+from cim.testing.processes import DaemonProcess
+
+#: Violations that are shown one by one.
+SHOWN = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    option = parser.add_argument
+    option("--seconds", type=float, default=60.0, help="how long things go wrong (%(default)s)")
+    option("--seed", type=int, help="of what goes wrong and who says what (a new one, which is printed)")
+    option("--members", type=int, default=24, metavar="N", help="clients (%(default)s)")
+    option("--groups", type=int, default=4, metavar="N", help="groups (%(default)s)")
+    option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
+    option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages, all together (%(default)s)")
+    option("--servers", type=int, default=2, metavar="N", help="servers (%(default)s)")
+    option("--routes", type=int, default=2, metavar="N", help="routes (%(default)s)")
+    option("--pause", type=float, default=1.5, metavar="SECONDS", help="between two faults, on average (%(default)s)")
+    option("--at-once", type=int, default=2, metavar="N", help="faults at a time (%(default)s)")
+    option("--longest", type=float, default=12.0, metavar="SECONDS", help="that a fault lasts (%(default)s)")
+    option(
+        "--patience", type=float, default=60.0, metavar="SECONDS", help="for everyone to hold everything (%(default)s)"
+    )
+    option("--keep", metavar="DIR", help="where the output of all processes goes, and stays")
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
+        self.reactor = reactor
+        self.arguments = arguments
+        self.write = write
+        self.cluster: Cluster | None = None
+        self._mended: list[tuple[str, float, float]] = []
+
+    async def go(self) -> int:
+        """Do it; return the exit status: 1 when anything was lost, doubled, reordered or out of nowhere."""
+        arguments = self.arguments
+        seed = arguments.seed if arguments.seed is not None else random.SystemRandom().getrandbits(32)
+        self.write(f"seed {seed}")
+        directory = tempfile.mkdtemp(prefix="cim-chaos-")
+        self.cluster = Cluster(
+            self.reactor, directory, servers=arguments.servers, routes=arguments.routes, proxied=True
+        )
+        try:
+            await self.cluster.start()
+            return await self._torment(self.cluster, random.Random(seed))
+        finally:
+            if arguments.keep:
+                self._keep(self.cluster.processes)
+            await self.cluster.stop()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def stop(self) -> Deferred[None] | None:
+        """End the cluster."""
+        return None if self.cluster is None else self.cluster.stop()
+
+    async def _torment(self, cluster: Cluster, chooser: random.Random) -> int:
+        arguments = self.arguments
+        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls)
+        faults = random.Random(chooser.getrandbits(64))
+        try:
+            await crowd.gather(arguments.members, arguments.groups, arguments.size)
+            havoc = Havoc(self.reactor, cluster, crowd.afflict, self.write, self._note)
+            talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
+            deck = Deck(faults, arguments.longest)
+            await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
+            await talking
+            quiet = await crowd.quiet(arguments.patience)
+            violations = crowd.history.violations()
+            if not quiet:
+                self.write(f"after {arguments.patience:g} s not everyone holds everything:")
+                self.write(f"  not accepted: {sum(member.waiting for member in crowd.members)}")
+                for what, count in (await crowd.ask_everyone(10.0)).items():
+                    self.write(f"  missing, {what}: {count}")
+            for violation in violations[:SHOWN]:
+                self.write(str(violation))
+        finally:
+            await crowd.disperse()
+        self._report(crowd, havoc)
+        self.write(verdict(violations))
+        return 0 if quiet and not violations else 1
+
+    def _note(self, kind: str, began: float, mended: float) -> None:
+        self._mended.append((kind, began, mended))
+
+    def _report(self, crowd: Crowd, havoc: Havoc) -> None:
+        write = self.write
+        write(f"faults: {sum(havoc.counts.values())}")
+        for kind, count in sorted(havoc.counts.items()):
+            write(f"  {kind}: {count}")
+        outcomes = crowd.history.outcomes()
+        write("messages: " + ", ".join(f"{name} {outcomes[name]}" for name in ("accepted", "refused", "unknown")))
+        write(f"handed to members: {sum(map(len, crowd.history.handed.values()))}")
+        times = crowd.times
+        recoveries = times.recoveries([mended for _, _, mended in self._mended])
+        if recoveries:
+            longest = max(range(len(recoveries)), key=recoveries.__getitem__)
+            write(f"recovery after a fault was mended: {Percentiles.of(recoveries)}")
+            write(f"longest recovery: {recoveries[longest]:.2f} s, after {self._mended[longest][0]}")
+        write(f"longest wait until accepted: {times.longest(times.accepted):.2f} s")
+        write(f"longest wait until everyone had it: {times.longest(times.complete):.2f} s")
+        for name, count in sorted(crowd.counts().items()):
+            write(f"  {name}: {count}")
+
+    def _keep(self, processes: list[DaemonProcess]) -> None:
+        os.makedirs(self.arguments.keep, exist_ok=True)
+        for process in processes:
+            with open(os.path.join(self.arguments.keep, f"{process.name}.log"), "w") as file:
+                file.writelines(f"{line}\n" for line in process.lines)
+
+
+def run(reactor: Any, arguments: argparse.Namespace) -> int:
+    """Run it; return the exit status."""
+    # Accounts and the start of everything, faults that are being mended, the quiet, and the end.
+    deadline = 240.0 + arguments.seconds + arguments.patience
+    return run_bounded(reactor, lambda write: Chaos(reactor, arguments, write), deadline)

@@ -1,0 +1,227 @@
+"""The members of a chaos run: who talks to whom, what they say, and whether everyone holds everything."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from bench import native
+from bench.faults import Fault
+from bench.history import Handed, History
+from bench.http import HTTPError, HTTPPool
+from bench.member import Member
+from cim.wire import conversations
+
+PASSWORD = "a password for chaos"
+#: A member with so many messages that are not accepted says nothing more for now.
+MOST_WAITING = 100
+SAYINGS = (
+    "hello",
+    "你好，世界",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 e\u0301",
+    "שלום مرحبا",
+    "a\x00b\r\n\t\x1b[31m",
+    "'\"\\{}<>&%s",
+)
+TRIES = 10
+
+
+def saying(chooser: random.Random) -> tuple[str, bytes, str]:
+    """Return a text, data and a content type, of the kinds that people and programs send."""
+    kind = chooser.random()
+    if kind < 0.8:
+        return f"{chooser.choice(SAYINGS)} {chooser.getrandbits(32)}", b"", ""
+    if kind < 0.9:
+        return chooser.choice(SAYINGS) * chooser.randrange(1, 300), b"", ""
+    text = chooser.choice(("", "see this"))
+    return text, chooser.randbytes(chooser.randrange(1, 2000)), "application/octet-stream"
+
+
+class Times:
+    """When messages were sent, accepted, and handed to the last of those who got them."""
+
+    def __init__(self) -> None:
+        self.sent: dict[tuple[int, str, int], float] = {}
+        self.accepted: dict[tuple[int, str, int], float] = {}
+        self.complete: dict[tuple[int, str, int], float] = {}
+
+    def recoveries(self, mended: Sequence[float]) -> list[float]:
+        """Return for each fault how long after its mending all that was sent before had reached everyone."""
+        done = sorted((sent, self.complete.get(key, sent)) for key, sent in self.sent.items())
+        starts = [sent for sent, _ in done]
+        latest = list(accumulate((complete for _, complete in done), max))
+        found = []
+        for moment in mended:
+            before = bisect_right(starts, moment)
+            found.append(max(0.0, latest[before - 1] - moment) if before else 0.0)
+        return found
+
+    def longest(self, until: dict[tuple[int, str, int], float]) -> float:
+        """Return the longest time from sending to the other moment."""
+        return max((moment - self.sent[key] for key, moment in until.items() if key in self.sent), default=0.0)
+
+
+class Crowd:
+    """Members in pairs and groups who talk all the time.
+
+    :param urls: the routes
+    """
+
+    def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str]) -> None:
+        self._reactor = reactor
+        self._random = chooser
+        self._pools = [HTTPPool(reactor, url, 16) for url in urls]
+        self._names = f"chaos-{chooser.getrandbits(32):08x}"
+        self._places: dict[int, list[str]] = {}
+        self._lists: dict[str, list[int]] = {}
+        self.history = History(self._lists)
+        self.times = Times()
+        self.members: list[Member] = []
+        self.forgotten = 0
+
+    # Before
+
+    async def gather(self, count: int, groups: int, size: int) -> None:
+        """Make the accounts and the groups, and have everyone online."""
+        ids: list[int] = []
+        for number in range(count):
+            ids.append(await self._tried(partial(native.make_account, self._pools[0], self._name(number), PASSWORD)))
+        for number, user in enumerate(ids):
+            for other in (ids[(number + 1) % count], ids[(number + count // 2) % count]):
+                if other != user:
+                    self._meet(conversations.private(user, other), [user, other])
+        for number in range(groups):
+            chosen = self._random.sample(range(count), min(size, count))
+            owner = self._name(chosen[0])
+            place = await self._tried(partial(native.log_in, self._pools[0], owner, "bench", password=PASSWORD))
+            members = [ids[one] for one in chosen]
+            group = await native.make_group(self._pools[0], place.token, f"group {number}", members[1:])
+            self._meet(conversations.group(group), members)
+        for number, user in enumerate(ids):
+            self.members.append(self._member(number, user))
+        for member in self.members:
+            member.start()
+        await self.until(lambda: all(member.live for member in self.members), 60.0, "everyone is online")
+
+    def _name(self, number: int) -> str:
+        return f"{self._names}-{number}"
+
+    async def _tried(self, call: Callable[[], Any]) -> Any:
+        for left in reversed(range(TRIES)):
+            try:
+                return await call()
+            except HTTPError as error:
+                if not left or (400 <= error.status < 500 and error.status != 429):
+                    raise
+                await deferLater(self._reactor, 0.5, lambda: None)
+        return None
+
+    def _meet(self, conversation: str, members: list[int]) -> None:
+        if conversation not in self._lists:
+            self._lists[conversation] = members
+            for member in members:
+                self._places.setdefault(member, []).append(conversation)
+
+    def _member(self, number: int, user: int) -> Member:
+        def handed(conversation: str, message: Handed, now: float) -> None:
+            key = message.author, conversation, message.number
+            self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
+
+        def accepted(conversation: str, number: int, now: float) -> None:
+            self.times.accepted[user, conversation, number] = now
+
+        return Member(
+            self._reactor,
+            random.Random(self._random.getrandbits(64)),
+            self._name(number),
+            PASSWORD,
+            user,
+            self._pools,
+            self.history,
+            handed=handed,
+            accepted=accepted,
+        )
+
+    # Meanwhile
+
+    async def talk(self, seconds: float, rate: float) -> None:
+        """Have the members send for that long, one message or a few at a time, `rate` per second together."""
+        end = self._reactor.seconds() + seconds
+        while self._reactor.seconds() < end:
+            burst = self._random.choice((1, 1, 1, 1, 2, 5, 20))
+            await deferLater(self._reactor, self._random.expovariate(rate / burst), lambda: None)
+            member = self._random.choice(self.members)
+            conversation = self._random.choice(self._places[member.user])
+            for _ in range(burst):
+                if member.waiting < MOST_WAITING:
+                    # First the time: it may be accepted before the call returns.
+                    now = self._reactor.seconds()
+                    number = member.send(conversation, *saying(self._random))
+                    self.times.sent[member.user, conversation, number] = now
+
+    def afflict(self, fault: Fault) -> str:
+        """Do to some member what a fault says."""
+        member = self.members[int(fault.chance * len(self.members))]
+        if fault.action == "forget":
+            forgotten = member.forget()
+            self.forgotten += forgotten
+            return f"{member.user}, with {forgotten} messages that were not accepted"
+        member.drop()
+        return str(member.user)
+
+    # After
+
+    async def quiet(self, patience: float) -> bool:
+        """Wait until all that was sent is accepted and everyone holds everything; return whether that came about."""
+
+        def settled() -> bool:
+            return not any(member.waiting for member in self.members) and next(self.history.missing(), None) is None
+
+        try:
+            await self.until(settled, patience, "everyone holds everything")
+        except TimeoutError:
+            return False
+        return True
+
+    async def ask_everyone(self, seconds: float) -> Counter[str]:
+        """Have all members ask for what they lack; return in how many cases it was there, and in how many not.
+
+        What was there was stored, but its reader was not told.
+        """
+        lacking = {(member, key) for member, key in self.history.missing()}
+        for member in self.members:
+            member.ask()
+        await deferLater(self._reactor, seconds, lambda: None)
+        still = set(self.history.missing())
+        return Counter("stored, not told" if one not in still else "not stored" for one in lacking)
+
+    async def until(self, good: Callable[[], bool], patience: float, what: str) -> None:
+        """Wait until it is so.
+
+        :raises TimeoutError: it was not, for that many seconds
+        """
+        deadline = self._reactor.seconds() + patience
+        while not good():
+            if self._reactor.seconds() > deadline:
+                raise TimeoutError(f"in vain for {patience:g} s: {what}")
+            await deferLater(self._reactor, 0.2, lambda: None)
+
+    async def disperse(self) -> None:
+        """Have everyone go."""
+        ending = [Deferred.fromCoroutine(member.stop()) for member in self.members]
+        for one in ending:
+            await one
+        for pool in self._pools:
+            pool.close()
+
+    def counts(self) -> Counter[str]:
+        """Return what all members together heard and did."""
+        return sum((member.counts for member in self.members), Counter())

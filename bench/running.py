@@ -1,0 +1,65 @@
+"""How a measurement is run on the reactor: bounded in time, with an end to what it started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ReactorNotRunning
+
+from cim.runtime import raise_file_limit
+from cim.testing.processes import MissingProgram, ProcessFailed
+
+
+class Running(Protocol):
+    """What is run."""
+
+    async def go(self) -> int:
+        """Do all and return the exit status."""
+
+    def stop(self) -> Deferred[None] | None:
+        """End what was started; called in every case."""
+
+
+def run_bounded(reactor: Any, make: Callable[[Callable[[str], object]], Running], deadline: float) -> int:
+    """Run it until it ends or `deadline` seconds are over; return the exit status.
+
+    :param make: is called with what writes a line of the report
+    """
+
+    def write(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    status = 1
+    raise_file_limit()
+    going = make(write)
+
+    def too_long(_: Any, seconds: float) -> Any:
+        return fail(ProcessFailed(f"the run took longer than {seconds:g} s"))
+
+    def ended(result: Any) -> None:
+        nonlocal status
+        if isinstance(result, int):
+            status = result
+        elif result.check(MissingProgram, ProcessFailed):
+            write(result.getErrorMessage())
+        else:
+            write(f"the run failed: {result.value!r}\n{result.getTraceback()}")
+        if reactor.running:
+            reactor.callLater(0, stop)
+
+    def stop() -> None:
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
+    def start() -> None:
+        Deferred.fromCoroutine(going.go()).addTimeout(deadline, reactor, too_long).addBoth(ended)
+
+    reactor.addSystemEventTrigger("before", "shutdown", going.stop)
+    reactor.callWhenRunning(start)
+    reactor.run()
+    return status
