@@ -13,7 +13,7 @@ from zope.interface import implementer
 from cim.icim import ILink, ILinkUser
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
 from cim.model import LinkPeer
-from cim.wire.link_pb2 import Item
+from cim.wire.link_pb2 import Item, Missed
 
 #: Seconds until a lost pair is replaced.
 RETRY = 0.2
@@ -32,6 +32,7 @@ class MemoryLink:
         self.queue: list[Item] = []
         self.queued = 0
         self._pair = pair
+        self._missed = False
 
     def send(self, item: Item) -> bool:
         """Send an item after all sent before; False when it was dropped or the link is not up."""
@@ -46,6 +47,7 @@ class MemoryLink:
         if queued > QUEUE:
             if item.HasField("deliver"):
                 pair.note_dropped()
+                self._missed = True
                 return False
             if queued > CONTROL_QUEUE:
                 pair.note_dropped()
@@ -64,6 +66,9 @@ class MemoryLink:
         """Hand what was sent to the other end's user."""
         queue, self.queue = self.queue, []
         self.queued = 0
+        if self._missed:
+            self._missed = False
+            queue.append(Item(missed=Missed()))
         for item in queue:
             if self._pair.lost_by is self.other:
                 break

@@ -5,6 +5,8 @@ a running total, how many bytes of its batches it has handled; at most WINDOW by
 waits in a bounded queue. Batches without items are neither counted nor held back: they carry the totals, so credit
 cannot deadlock, and serve as heartbeats.
 
+A queue that is full drops what is pushed; when there is room again the peer is told that something was.
+
 Both ends count seconds by ticks and not by the clock: a process that was stopped for a while has not heard its
 peer either, but has no reason to call it dead.
 """
@@ -18,7 +20,7 @@ from google.protobuf.message import DecodeError
 
 from cim.ecim import BadFrame
 from cim.wire.framing import encode_varint
-from cim.wire.link_pb2 import Batch, Item
+from cim.wire.link_pb2 import Batch, Item, Missed
 
 #: A batch takes no further item beyond this many bytes; several smaller ones are handled more evenly than one large.
 BATCH = 256 * 1024
@@ -49,6 +51,7 @@ class Pipe:
         "_acknowledged",
         "_consumed",
         "_idle",
+        "_missed",
         "_queue",
         "_queued",
         "_sent",
@@ -68,6 +71,8 @@ class Pipe:
         self._told = 0  # how many of them the peer knows of
         self._idle = 0
         self._silence = 0
+        #: Ticks since an item was dropped of which the peer was not told yet; -1 for none.
+        self._missed = -1
 
     def send(self, item: Item) -> bool:
         """Queue an item; False when it was dropped because the queue is full or the item over MAX_ITEM."""
@@ -83,6 +88,7 @@ class Pipe:
         queued += len(entry)
         if queued > QUEUE:
             if item.HasField("deliver"):
+                self._missed = max(0, self._missed)
                 return False
             if queued > CONTROL_QUEUE:
                 self.overflowed = True
@@ -114,6 +120,9 @@ class Pipe:
     def take(self) -> list[tuple[int, bytes]]:
         """Return the batches to write now, as far as credit goes: each framed, with its number of items."""
         batches: list[tuple[int, bytes]] = []
+        if self._missed >= 0 and self._queued <= QUEUE // 2:
+            missed, self._missed = Missed(seconds=self._missed), -1
+            self.send(Item(missed=missed))
         while self._queued:
             count, items = self._take_items()
             if not count:
@@ -177,3 +186,5 @@ class Pipe:
         """Let a second pass."""
         self._idle += 1
         self._silence += 1
+        if self._missed >= 0:
+            self._missed += 1

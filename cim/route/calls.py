@@ -43,10 +43,10 @@ class LinkCalls:
         call = next(self._numbers)
         return self._ask(link, call, Item(end=End(call=call, user=user, owner=owner, code=code)))
 
-    def probe(self, link: ILink, user: int) -> Deferred[Outcome]:
-        """Ask how many live sessions the user has there."""
+    def probe(self, link: ILink, user: int, owner: str) -> Deferred[Outcome]:
+        """Ask whether the session of that login lives there."""
         call = next(self._numbers)
-        return self._ask(link, call, Item(probe=Probe(call=call, user=user)))
+        return self._ask(link, call, Item(probe=Probe(call=call, user=user, owner=owner)))
 
     def deliver(self, link: ILink, deliver: Deliver) -> Deferred[Outcome]:
         """Deliver, and ask to how many sessions it was written. Takes `deliver` over.

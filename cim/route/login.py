@@ -201,7 +201,7 @@ class Logins:
             if host.place != place:
                 return False
             try:
-                outcome = await self._calls.probe(host.link, record.user)
+                outcome = await self._calls.probe(host.link, record.user, record.owner)
             except Unavailable:
                 pass
             else:

@@ -143,6 +143,10 @@ class ClientConnection(Protocol):
 
     def finish(self) -> None:
         """Have the transport close; a framing that has words of its own for it says them first."""
+        if self._held and not self.slow:
+            # TLS waits for the other side's last word, and for the producer that it has.
+            self.transport.resumeProducing()
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

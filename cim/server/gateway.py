@@ -38,11 +38,15 @@ class TCPConnection(ClientConnection):
         if self.closing:
             return
         try:
-            for body in self._reader.feed(data):
+            bodies = self._reader.feed(data)
+            for body in bodies:
                 self._frame_received(body)
         except ProtocolViolation as violation:
             self.violated(violation)
             return
+        if bodies:
+            # What is incomplete now began after what was incomplete before.
+            self.heard(False)
         self.heard(self._reader.partial)
 
     def _frame_received(self, body: bytes) -> None:

@@ -80,6 +80,10 @@ class Rechecks:
         since = self._lost.pop(name, self._clock.seconds() - 2 * SILENCE_SECONDS)
         self.all(since)
 
+    def missed(self, seconds: float) -> None:
+        """A route could not send us everything, up to so many seconds before it said so."""
+        self.all(self._clock.seconds() - seconds - 2 * SILENCE_SECONDS)
+
     def _cancel(self, name: str) -> None:
         for call in self._rounds.pop(name, ()):
             if call.active():

@@ -188,6 +188,8 @@ class Uplink:
             self._group_change(link, item.group_change)
         elif kind == "fetch_offline":
             self._fetch_offline(link, item.fetch_offline)
+        elif kind == "missed":
+            self.rechecks.missed(item.missed.seconds)
         else:
             self._metrics.refused("unknown-link-item")
 
@@ -216,7 +218,8 @@ class Uplink:
         self._answer(link, end.call, sessions=ended)
 
     def _probe(self, link: ILink, probe: Probe) -> None:
-        self._answer(link, probe.call, sessions=len(self._sessions.of(probe.user)))
+        found = [session for session in self._sessions.of(probe.user) if probe.owner in ("", session.owner)]
+        self._answer(link, probe.call, sessions=len(found))
 
     def _deliver(self, link: ILink, deliver: Deliver) -> None:
         call = deliver.call

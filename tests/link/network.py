@@ -59,11 +59,11 @@ class Recorder:
 
     @property
     def calls(self):
-        return [item.deliver.call for item in self.items]
+        return [item.deliver.call for item in self.items if not item.HasField("missed")]
 
     @property
     def users(self):
-        return [item.opened.user for item in self.items]
+        return [item.opened.user for item in self.items if not item.HasField("missed")]
 
 
 class Counted:

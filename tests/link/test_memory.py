@@ -69,3 +69,14 @@ class MemoryLinksTests(SynchronousTestCase):
         while self.at_route.links[-1].send(deliver(1, 1_000_000)):
             pass
         self.assertEqual(drops, [1])
+
+    def test_the_other_end_is_told_that_something_was_dropped(self):
+        self.links.startService()
+        self.clock.advance(0)
+        while self.at_route.links[-1].send(deliver(1, 1_000_000)):
+            pass
+        self.clock.advance(0)
+        self.at_route.links[-1].send(deliver(2))
+        self.clock.advance(0)
+        kinds = [item.WhichOneof("item") for item in self.at_server.items]
+        self.assertEqual([kind for kind in kinds if kind != "deliver"], ["missed"])

@@ -101,6 +101,24 @@ class CreditTests(SynchronousTestCase):
         self.assertEqual(pipe.take(), [])
         self.assertGreater(pipe.queued, QUEUE - WINDOW - 2000)
 
+    def test_what_was_dropped_is_told_when_there_is_room_again(self):
+        one, other = Pipe(), Pipe()
+        sent = 0
+        while one.send(deliver(sent, 1000)):
+            sent += 1
+        one.tick()
+        one.tick()
+        arrived = []
+        for _ in range(10):
+            for body in bodies(one.take()):
+                arrived += other.receive(body)
+            for body in bodies(other.take()):
+                one.receive(body)
+        kinds = [item.WhichOneof("item") for item in arrived]
+        self.assertEqual((kinds.count("deliver"), kinds.count("missed")), (sent, 1))
+        self.assertEqual(arrived[kinds.index("missed")].missed.seconds, 2)
+        self.assertEqual(one.take(), [])
+
     def test_control_is_taken_beyond_what_deliveries_may_fill(self):
         pipe = Pipe()
         while pipe.send(deliver(1, 100_000)):

@@ -133,6 +133,17 @@ class GatewayTests(SynchronousTestCase):
         self.assertTrue(client.closed)
         self.assertEqual(self.refused("slow-frame"), 1)
 
+    def test_a_client_that_is_always_in_the_middle_of_a_frame_is_not_slow(self):
+        client = self.cluster.log_in(self.alice)
+        frame = encode_ping(Generation.W2, self.alice.id)
+        client.send(frame[:5])
+        for _ in range(15):
+            self.cluster.pass_seconds(1)
+            client.send(frame[5:] + frame[:5])
+        self.assertFalse(client.closed)
+        self.cluster.pass_seconds(10)
+        self.assertTrue(client.closed)
+
     def test_a_frame_in_pieces_that_ends_in_time(self):
         client = self.cluster.log_in(self.alice)
         frame = encode_ping(Generation.W2, self.alice.id)
@@ -182,6 +193,14 @@ class GatewayTests(SynchronousTestCase):
         client.connection.resumeProducing()
         self.assertEqual(client.transport.producerState, "producing")
         self.assertFalse(client.connection.slow)
+
+    def test_a_connection_that_ends_leaves_its_transport_free_to_close(self):
+        client = self.cluster.log_in(self.alice)
+        client.connection.hold(True)
+        client.connection.close("why not")
+        self.assertTrue(client.closed)
+        self.assertIsNone(client.transport.producer)
+        self.assertEqual(client.transport.producerState, "producing")
 
     def test_more_connections_than_the_limit_are_closed_as_they_come(self):
         self.server.gateway.max_connections = 1

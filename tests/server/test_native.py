@@ -311,6 +311,9 @@ class DeviceTests(NativeCase):
         self.assertFalse(first.closed or second.closed or third.closed)
         self.route.say(probe=Probe(call=99, user=ALICE))
         self.assertEqual(self.route.take("outcome")[-1].sessions, 3)
+        for owner, live in ((first.connection.session.owner, 1), ("another", 0)):
+            self.route.say(probe=Probe(call=99, user=ALICE, owner=owner))
+            self.assertEqual(self.route.take("outcome")[-1].sessions, live)
         self.route.say(deliver=deliver("hi", users=[ALICE]))
         self.assertEqual([client.texts() for client in (first, second, third)], [["hi"]] * 3)
         second.drop()
