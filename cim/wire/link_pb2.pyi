@@ -12,7 +12,6 @@ class Purpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PACKET: _ClassVar[Purpose]
     HEADS: _ClassVar[Purpose]
     BACKLOG: _ClassVar[Purpose]
-
 PACKET: Purpose
 HEADS: Purpose
 BACKLOG: Purpose
@@ -27,13 +26,7 @@ class Handshake(_message.Message):
     challenge: Challenge
     proof: Proof
     refused: Refused
-    def __init__(
-        self,
-        hello: _Optional[_Union[Hello, _Mapping]] = ...,
-        challenge: _Optional[_Union[Challenge, _Mapping]] = ...,
-        proof: _Optional[_Union[Proof, _Mapping]] = ...,
-        refused: _Optional[_Union[Refused, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., challenge: _Optional[_Union[Challenge, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "name", "incarnation", "nonce", "websocket")
@@ -47,14 +40,7 @@ class Hello(_message.Message):
     incarnation: str
     nonce: bytes
     websocket: str
-    def __init__(
-        self,
-        version: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        incarnation: _Optional[str] = ...,
-        nonce: _Optional[bytes] = ...,
-        websocket: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., nonce: _Optional[bytes] = ..., websocket: _Optional[str] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("version", "name", "incarnation", "nonce")
@@ -66,13 +52,7 @@ class Challenge(_message.Message):
     name: str
     incarnation: str
     nonce: bytes
-    def __init__(
-        self,
-        version: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        incarnation: _Optional[str] = ...,
-        nonce: _Optional[bytes] = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class Proof(_message.Message):
     __slots__ = ("proof",)
@@ -92,30 +72,10 @@ class Batch(_message.Message):
     CONSUMED_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     consumed: int
-    def __init__(
-        self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...
-    ) -> None: ...
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = (
-        "snapshot_begin",
-        "snapshot_end",
-        "opened",
-        "closed",
-        "outcome",
-        "reserve",
-        "end",
-        "probe",
-        "deliver",
-        "request",
-        "reply",
-        "open",
-        "open_outcome",
-        "group_change",
-        "groups_seen",
-        "fetch_offline",
-        "missed",
-    )
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "fetch_offline", "missed")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -150,26 +110,7 @@ class Item(_message.Message):
     groups_seen: GroupsSeen
     fetch_offline: FetchOffline
     missed: Missed
-    def __init__(
-        self,
-        snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ...,
-        snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ...,
-        opened: _Optional[_Union[Opened, _Mapping]] = ...,
-        closed: _Optional[_Union[Closed, _Mapping]] = ...,
-        outcome: _Optional[_Union[Outcome, _Mapping]] = ...,
-        reserve: _Optional[_Union[Reserve, _Mapping]] = ...,
-        end: _Optional[_Union[End, _Mapping]] = ...,
-        probe: _Optional[_Union[Probe, _Mapping]] = ...,
-        deliver: _Optional[_Union[Deliver, _Mapping]] = ...,
-        request: _Optional[_Union[Request, _Mapping]] = ...,
-        reply: _Optional[_Union[Reply, _Mapping]] = ...,
-        open: _Optional[_Union[Open, _Mapping]] = ...,
-        open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ...,
-        group_change: _Optional[_Union[GroupChange, _Mapping]] = ...,
-        groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ...,
-        fetch_offline: _Optional[_Union[FetchOffline, _Mapping]] = ...,
-        missed: _Optional[_Union[Missed, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., fetch_offline: _Optional[_Union[FetchOffline, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -195,16 +136,7 @@ class Opened(_message.Message):
     home: bool
     device: str
     call: int
-    def __init__(
-        self,
-        user: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        owner: _Optional[str] = ...,
-        home: _Optional[bool] = ...,
-        device: _Optional[str] = ...,
-        call: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ...) -> None: ...
 
 class Closed(_message.Message):
     __slots__ = ("user", "session", "owner", "home", "device")
@@ -218,14 +150,7 @@ class Closed(_message.Message):
     owner: str
     home: bool
     device: str
-    def __init__(
-        self,
-        user: _Optional[int] = ...,
-        session: _Optional[str] = ...,
-        owner: _Optional[str] = ...,
-        home: _Optional[bool] = ...,
-        device: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, user: _Optional[int] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("call", "code", "sessions")
@@ -235,9 +160,7 @@ class Outcome(_message.Message):
     call: int
     code: str
     sessions: int
-    def __init__(
-        self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
     __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native")
@@ -257,17 +180,7 @@ class Reserve(_message.Message):
     device: str
     beside: bool
     native: bool
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        user: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        owner: _Optional[str] = ...,
-        seconds: _Optional[int] = ...,
-        device: _Optional[str] = ...,
-        beside: _Optional[bool] = ...,
-        native: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("call", "user", "owner", "code")
@@ -279,13 +192,7 @@ class End(_message.Message):
     user: int
     owner: str
     code: str
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        user: _Optional[int] = ...,
-        owner: _Optional[str] = ...,
-        code: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
 
 class Probe(_message.Message):
     __slots__ = ("call", "user", "owner")
@@ -298,21 +205,7 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = (
-        "call",
-        "users",
-        "everyone",
-        "except_user",
-        "guest",
-        "sessions",
-        "group",
-        "except_session",
-        "conversation",
-        "position",
-        "previous",
-        "packet",
-        "except_device",
-    )
+    __slots__ = ("call", "users", "everyone", "except_user", "guest", "sessions", "group", "except_session", "conversation", "position", "previous", "packet", "except_device")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
@@ -339,22 +232,7 @@ class Deliver(_message.Message):
     previous: str
     packet: bytes
     except_device: str
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        users: _Optional[_Iterable[int]] = ...,
-        everyone: _Optional[bool] = ...,
-        except_user: _Optional[int] = ...,
-        guest: _Optional[_Union[Guest, _Mapping]] = ...,
-        sessions: _Optional[_Iterable[str]] = ...,
-        group: _Optional[int] = ...,
-        except_session: _Optional[str] = ...,
-        conversation: _Optional[str] = ...,
-        position: _Optional[str] = ...,
-        previous: _Optional[str] = ...,
-        packet: _Optional[bytes] = ...,
-        except_device: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., packet: _Optional[bytes] = ..., except_device: _Optional[str] = ...) -> None: ...
 
 class Guest(_message.Message):
     __slots__ = ("sender", "sender_name", "texts", "batch", "offline", "properties")
@@ -365,7 +243,6 @@ class Guest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     SENDER_FIELD_NUMBER: _ClassVar[int]
     SENDER_NAME_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
@@ -378,30 +255,10 @@ class Guest(_message.Message):
     batch: bool
     offline: bool
     properties: _containers.ScalarMap[str, str]
-    def __init__(
-        self,
-        sender: _Optional[int] = ...,
-        sender_name: _Optional[str] = ...,
-        texts: _Optional[_Iterable[str]] = ...,
-        batch: _Optional[bool] = ...,
-        offline: _Optional[bool] = ...,
-        properties: _Optional[_Mapping[str, str]] = ...,
-    ) -> None: ...
+    def __init__(self, sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., batch: _Optional[bool] = ..., offline: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = (
-        "call",
-        "user",
-        "name",
-        "session",
-        "device",
-        "purpose",
-        "conversation",
-        "packet",
-        "again",
-        "since",
-        "after",
-    )
+    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "again", "since", "after")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -424,20 +281,7 @@ class Request(_message.Message):
     again: bool
     since: str
     after: str
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        user: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        device: _Optional[str] = ...,
-        purpose: _Optional[_Union[Purpose, str]] = ...,
-        conversation: _Optional[str] = ...,
-        packet: _Optional[bytes] = ...,
-        again: _Optional[bool] = ...,
-        since: _Optional[str] = ...,
-        after: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., again: _Optional[bool] = ..., since: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("call", "code", "packets")
@@ -447,9 +291,7 @@ class Reply(_message.Message):
     call: int
     code: str
     packets: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(
-        self, call: _Optional[int] = ..., code: _Optional[str] = ..., packets: _Optional[_Iterable[bytes]] = ...
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("call", "user", "name", "session", "owner", "device")
@@ -465,15 +307,7 @@ class Open(_message.Message):
     session: str
     owner: str
     device: str
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        user: _Optional[int] = ...,
-        name: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        owner: _Optional[str] = ...,
-        device: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class OpenOutcome(_message.Message):
     __slots__ = ("call", "code", "groups", "version")
@@ -485,13 +319,7 @@ class OpenOutcome(_message.Message):
     code: str
     groups: _containers.RepeatedScalarFieldContainer[int]
     version: int
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        code: _Optional[str] = ...,
-        groups: _Optional[_Iterable[int]] = ...,
-        version: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GroupChange(_message.Message):
     __slots__ = ("call", "version", "group", "user", "added")
@@ -505,14 +333,7 @@ class GroupChange(_message.Message):
     group: int
     user: int
     added: bool
-    def __init__(
-        self,
-        call: _Optional[int] = ...,
-        version: _Optional[int] = ...,
-        group: _Optional[int] = ...,
-        user: _Optional[int] = ...,
-        added: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ...) -> None: ...
 
 class GroupsSeen(_message.Message):
     __slots__ = ("version",)
