@@ -1,0 +1,272 @@
+"""The parts of a route between its links and its store, under a Clock; the servers are played by the test."""
+
+from __future__ import annotations
+
+import itertools
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from cim.icim import ILink
+from cim.metrics import Metrics
+from cim.model import Account, Append, LinkPeer
+from cim.route.accounts import KnownAccounts
+from cim.route.appending import Appender
+from cim.route.calls import LinkCalls
+from cim.route.delivery import Delivery
+from cim.route.grouping import Grouping
+from cim.route.presence import Presence
+from cim.route.reading import Reading
+from cim.route.receipts import Receipts
+from cim.route.requests import Requests
+from cim.route.sending import Outgoing, Sending
+from cim.route.watching import Watching
+from cim.testing.store import MemoryStore
+from cim.wire import conversations, native
+from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet, Send
+from cim.wire.link_pb2 import Outcome, Request
+
+START = 1_700_000_000
+
+
+@implementer(ILink)
+class Link:
+    """A link to a server: what was sent over it."""
+
+    def __init__(self, name="127.0.0.1:11211:8081"):
+        self.peer = LinkPeer(name, "run")
+        self.queued = 0
+        self.items = []
+        self.full = False
+
+    def send(self, item):
+        if self.full:
+            return False
+        self.items.append(item)
+        return True
+
+    def lose(self, reason):
+        pass
+
+    def take(self, kind):
+        """Take what was sent of a kind."""
+        taken = [getattr(item, kind) for item in self.items if item.WhichOneof("item") == kind]
+        self.items = [item for item in self.items if item.WhichOneof("item") != kind]
+        return taken
+
+    def bodies(self, kind="deliver"):
+        """Take the packets for native sessions that came with Delivers."""
+        packets = [Packet.FromString(deliver.packet) for deliver in self.take("deliver") if deliver.packet]
+        return [getattr(packet, packet.WhichOneof("body")) for packet in packets]
+
+
+class Held:
+    """A store's part whose calls of one method wait until the test lets them go on."""
+
+    def __init__(self, real, method):
+        self._real = real
+        self._method = method
+        self.calls = []
+
+    def __getattr__(self, name):
+        if name == self._method:
+            return self._hold
+        return getattr(self._real, name)
+
+    def _hold(self, *args, **options):
+        held = Deferred()
+        self.calls.append((held, args, options))
+        return held
+
+    def go(self, at=0):
+        """Let a call that waits reach the store and be answered."""
+        held, args, options = self.calls.pop(at)
+        getattr(self._real, self._method)(*args, **options).chainDeferred(held)
+
+    def fail(self, error, at=0):
+        """Have a call fail without reaching the store."""
+        self.calls.pop(at)[0].errback(error)
+
+    def answer(self, result, at=0):
+        """Answer a call without reaching the store."""
+        self.calls.pop(at)[0].callback(result)
+
+
+class RouteCase(SynchronousTestCase):
+    """Everything but the services' timers is running."""
+
+    #: Which part of the store is held, and which of its methods.
+    held = None
+
+    def setUp(self):
+        self.clock = Clock()
+        self.clock.advance(START)
+        self.store = MemoryStore(self.clock)
+        self.conversations, self.groups = self.store.conversations, self.store.groups
+        if self.held is not None:
+            part, method = self.held
+            self.hold = Held(getattr(self, part), method)
+            setattr(self, part, self.hold)
+        self.metrics = Metrics("test")
+        self.presence = Presence()
+        self.calls = LinkCalls(self.clock)
+        self.accounts = KnownAccounts(self.store.accounts, self.clock)
+        self.appender = Appender(self.conversations, self.clock)
+        self.delivery = Delivery(self.presence, self.groups, self.calls)
+        self.reading = Reading(self.conversations, self.groups, self.clock)
+        self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.clock)
+        self.watching = Watching(self.presence)
+        self.grouping = Grouping(self.groups, self.presence, self.calls, self.delivery, self.reading, self.clock)
+        self.sending = Sending(
+            self.accounts, self.conversations, self.appender, self.delivery, self.presence, self.clock, self.metrics
+        )
+        self.requests = Requests(
+            self.sending,
+            self.reading,
+            self.receipts,
+            self.watching,
+            self.delivery,
+            self.presence,
+            self.store.sessions,
+            self.groups,
+            self.metrics,
+        )
+        self.numbers = itertools.count(1)
+        self.alice, self.bob, self.carol = (self.account(name) for name in ("alice", "bob", "carol"))
+        self.ab = conversations.private(self.alice.id, self.bob.id)
+        self.fates = []
+
+    def account(self, name):
+        return self.now(self.store.accounts.register(name))
+
+    def now(self, what):
+        """The result of a Deferred or coroutine that has one now."""
+        return self.successResultOf(what if isinstance(what, Deferred) else Deferred.fromCoroutine(what))
+
+    def refusal(self, what, *errors):
+        """The error of a Deferred or coroutine that failed."""
+        started = what if isinstance(what, Deferred) else Deferred.fromCoroutine(what)
+        return self.failureResultOf(started, *errors).value
+
+    def turn(self):
+        for _ in range(5):
+            self.clock.advance(0)
+
+    def link(self, number=0):
+        """Link a server."""
+        link = Link(f"127.0.0.1:{11211 + number}:{8081 + number}")
+        self.presence.link_up(link)
+        return link
+
+    def online(self, link, account, session="s1", device="phone", home=True):
+        """A session is there."""
+        self.presence.opened(
+            self.presence.host_of(link), account.id, account.name, session, f"o-{session}", home, device
+        )
+
+    def group(self, owner, *members, open=True, history=True):
+        """Make a group; the id."""
+        id = self.now(self.store.groups.create(owner.id, "group", open=open, history=history)).id
+        for member in members:
+            self.now(self.store.groups.add(id, member.id if open else owner.id, member.id))
+        return id
+
+    # Messages
+
+    def put(self, author, send, link=None, session=""):
+        """Submit a message; its fate is added to `fates` as (client_id, what became of it)."""
+        packet = Packet(send=send)
+        conversation = native.conversation_of(packet, author.id)
+        message = Outgoing(
+            author, send, conversation, lambda result: self.fates.append((send.client_id, result)), link, session
+        )
+        self.sending.submit(message)
+        return message
+
+    def say(self, author, to, text, client_id="", link=None, session="", **fields):
+        """Say something to an account or a group's id, and return what became of it."""
+        send = self.to(to, text=text, client_id=client_id or f"id-{next(self.numbers)}", **fields)
+        self.put(author, send, link, session)
+        self.turn()
+        return self.fates[-1][1]
+
+    @staticmethod
+    def to(receiver, **fields):
+        """A Send to an account or a group's id."""
+        if isinstance(receiver, Account):
+            return Send(user=receiver.id, **fields)
+        return Send(group=receiver, **fields)
+
+    def recall(self, author, to, ref, **more):
+        return self.say(author, to, "", kind=RECALL, ref=ref, **more)
+
+    def edit(self, author, to, ref, text, **more):
+        return self.say(author, to, text, kind=EDIT, ref=ref, **more)
+
+    def react(self, author, to, ref, text="+", **more):
+        return self.say(author, to, text, kind=REACTION, ref=ref, **more)
+
+    def stored(self, conversation):
+        """The texts of a conversation as the store has them."""
+        page = self.now(self.store.conversations.read(conversation, limit=10_000))
+        return [native.parse_body(entry.body).text for entry in page.entries]
+
+    def append_bytes(self, conversation, sender, body):
+        """Put something into a conversation that need not be a message."""
+        client_id = f"raw-{next(self.numbers)}"
+        item = Append(conversation, sender.id, client_id, b"d" * 16, body, int(self.clock.seconds() * 1000))
+        return self.now(self.store.conversations.append([item]))[0]
+
+    # Requests
+
+    def request(self, link, account, packet=None, session="s1", device="phone", call=None, **fields):
+        """A server passes something on."""
+        call = next(self.numbers) if call is None else call
+        body = packet if isinstance(packet, bytes) else packet.SerializeToString() if packet is not None else b""
+        conversation = ""
+        if packet is not None and not isinstance(packet, bytes):
+            try:
+                conversation = native.conversation_of(packet, account.id)
+            except Exception:
+                conversation = ""
+        self.requests.received(
+            link,
+            Request(
+                call=call,
+                user=account.id,
+                name=account.name,
+                session=session,
+                device=device,
+                conversation=conversation,
+                packet=body,
+                **fields,
+            ),
+        )
+        return call
+
+    def ask(self, link, account, packet=None, **fields):
+        """Pass something on, and return the code and the bodies of the answer."""
+        link.take("reply")
+        call = self.request(link, account, packet, **fields)
+        self.turn()
+        (reply,) = link.take("reply")
+        self.assertEqual(reply.call, call)
+        return reply.code, [body_of(packet) for packet in reply.packets]
+
+    def answer_all(self, link, sessions=1):
+        """Answer the questions that went over a link; how many there were."""
+        count = 0
+        for item in list(link.items):
+            call = getattr(getattr(item, item.WhichOneof("item")), "call", 0)
+            if call:
+                self.calls.answered(Outcome(call=call, sessions=sessions))
+                count += 1
+        return count
+
+
+def body_of(packet):
+    """The body of a packet's bytes."""
+    parsed = Packet.FromString(packet)
+    return getattr(parsed, parsed.WhichOneof("body"))
