@@ -19,7 +19,7 @@ from cim.metrics import Metrics
 from cim.model import Place
 from cim.server.receipts import Receipts
 from cim.server.sessions import Connection, Session, Sessions, SharedPacket
-from cim.server.submissions import Submissions
+from cim.server.submissions import Poison, Submissions
 from cim.tickets import read_ticket
 from cim.wire import native
 from cim.wire.cim_pb2 import Failure, Hello, Packet, Welcome
@@ -85,8 +85,9 @@ class NativeSession(Session):
     """One native client.
 
     :ivar unanswered: requests that went up and were not answered
-    :ivar poisoned: conversation -> the client_id of the Send that failed retryably there, and how; those behind it
-        fail the same way until it comes again (DESIGN.md section 5, Order)
+    :ivar poisoned: conversation -> the first Send that failed retryably there; those behind it fail the same way until
+        it comes again (DESIGN.md section 5, Order)
+    :ivar doomed: conversation -> what failed there last; those that were behind it then are not sent up a second time
     :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
     :ivar watch: the Packet with whose presence it watches
     """
@@ -100,6 +101,7 @@ class NativeSession(Session):
         "_side",
         "_state",
         "_typed",
+        "doomed",
         "poisoned",
         "receipts",
         "unanswered",
@@ -118,7 +120,8 @@ class NativeSession(Session):
         self._typed = 0.0
         self._held = False
         self.unanswered = 0
-        self.poisoned: dict[str, tuple[str, str]] | None = None
+        self.poisoned: dict[str, Poison] | None = None
+        self.doomed: dict[str, Poison] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch: bytes = b""
 
@@ -209,16 +212,16 @@ class NativeSession(Session):
         except InvalidField as error:
             self.refuse(error, client_id)
             return
-        again = False
+        order = 0
         if self.poisoned:
             first = self.poisoned.get(conversation)
             if first is not None:
-                if first[0] != client_id:
-                    self._fail(first[1], "a message before it failed", client_id, conversation)
+                if first.client_id != client_id:
+                    self._fail(first.code, "a message before it failed", client_id, conversation)
                     return
                 del self.poisoned[conversation]
-                again = True
-        self._side.submissions.packet(self, body, conversation, client_id, again)
+                order = first.order
+        self._side.submissions.packet(self, body, conversation, client_id, order)
 
     def _sync(self, packet: Packet, body: bytes) -> None:
         try:
@@ -280,14 +283,21 @@ class NativeSession(Session):
         if self._held and self.unanswered < GO_ON_READING and self._state == LIVE:
             self._hold(False)
 
-    def poison(self, conversation: str, client_id: str, code: str) -> None:
+    def poison(self, conversation: str, poison: Poison) -> None:
         """Keep its Sends into a conversation back: this one failed so that it may come again."""
-        if self.poisoned is None:
-            self.poisoned = {}
-        if conversation not in self.poisoned:
-            if len(self.poisoned) >= MAX_POISONED:
-                del self.poisoned[next(iter(self.poisoned))]
-            self.poisoned[conversation] = (client_id, code)
+        if self.poisoned is None or self.doomed is None:
+            self.poisoned, self.doomed = {}, {}
+        first = self.poisoned.get(conversation)
+        if first is None or poison.order < first.order:
+            for kept in (self.poisoned, self.doomed):
+                if len(kept) >= MAX_POISONED and conversation not in kept:
+                    del kept[next(iter(kept))]
+                kept[conversation] = poison
+
+    def dooms(self, conversation: str, call: int, order: int) -> bool:
+        """Return whether a Send was behind one that failed, when that failed."""
+        failed = self.doomed.get(conversation) if self.doomed else None
+        return failed is not None and order > failed.order and call < failed.upto
 
     def push(self, shared: SharedPacket) -> bool:
         """Write or keep a Packet that it did not ask for; False when it is too slow to take more."""

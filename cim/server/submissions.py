@@ -2,8 +2,9 @@
 
 Whatever names a conversation goes over the link that rendezvous hashing picks for it among the live ones, and stays
 with that link while anything of it is unanswered there, so that nothing overtakes anything. When a link is lost, what
-was unanswered on it is sent again over the others, in order and before anything new: all of it is idempotent. An answer
-that does not come within TIMEOUT is a failure of unknown outcome.
+was unanswered on it is sent again over the others, in order and before anything new: all of it is idempotent. But a
+Send behind one that failed fails as well: the lost route would have refused it. An answer that does not come within
+TIMEOUT is a failure of unknown outcome.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, frozen
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -52,6 +53,7 @@ class Pending:
     :ivar pinned: it keeps its conversation with its link
     :ivar session: who gets the packets of the answer
     :ivar client_id: of a Send
+    :ivar order: the call of its first attempt
     :ivar quiet: its session is not told when it fails at this server
     :ivar done: gets the answer instead of a session
     """
@@ -63,8 +65,23 @@ class Pending:
     deadline: float
     session: NativeSession | None = None
     client_id: str = ""
+    order: int = 0
     quiet: bool = False
     done: Callable[[Answer | CIMError], None] | None = None
+
+
+@frozen
+class Poison:
+    """A Send that failed so that it may come again.
+
+    :ivar order: the call of its first attempt: what is behind it has a greater one
+    :ivar upto: the next call, when it failed
+    """
+
+    client_id: str
+    code: str
+    order: int
+    upto: int
 
 
 class Pin:
@@ -101,16 +118,16 @@ class Submissions:
     # What sessions say.
 
     def packet(
-        self, session: NativeSession, packet: bytes, conversation: str, client_id: str = "", again: bool = False
+        self, session: NativeSession, packet: bytes, conversation: str, client_id: str = "", order: int = 0
     ) -> None:
         """Send a session's Packet up; the answer's packets are written to it, or a Failure is.
 
         :param client_id: of a Send: when it fails retryably, the session's next ones are kept back
-        :param again: the client repeats what failed
+        :param order: the call of its first attempt, when the client repeats what failed
         """
         call = next(self._numbers)
-        item = Item(request=self._request(call, session, conversation, packet, again))
-        self._submit(call, item, conversation, session, client_id)
+        item = Item(request=self._request(call, session, conversation, packet, order > 0))
+        self._submit(call, item, conversation, session, client_id, order or call)
 
     def receipt(self, session: NativeSession, packet: bytes, conversation: str) -> None:
         """Send a Received or Read up: it keeps no conversation at its link, and nobody hears of its failure here."""
@@ -194,6 +211,7 @@ class Submissions:
         key: str,
         session: NativeSession | None,
         client_id: str = "",
+        order: int = 0,
         quiet: bool = False,
         pinned: bool = True,
         done: Callable[[Answer | CIMError], None] | None = None,
@@ -209,13 +227,14 @@ class Submissions:
         if link is None or len(self._pending) >= MAX_PENDING or link.queued > MAX_QUEUED or not link.send(item):
             # Its place is nowhere: `link` is only for what was sent.
             self._metrics.refused("no-route" if link is None else "route-too-slow")
-            self._failed(Pending(item, None, key, pinned, deadline, session, client_id, quiet, done), Unavailable())  # type: ignore[arg-type]  # see above
+            nowhere = Pending(item, None, key, pinned, deadline, session, client_id, order, quiet, done)  # type: ignore[arg-type]  # see above
+            self._failed(nowhere, Unavailable())
             return
         if pinned:
             if pin is None:
                 pin = self._pins[key] = Pin(link)
             pin.count += 1
-        self._pending[call] = Pending(item, link, key, pinned, deadline, session, client_id, quiet, done)
+        self._pending[call] = Pending(item, link, key, pinned, deadline, session, client_id, order, quiet, done)
         if self._timer is None:
             self._timer = self._clock.callLater(TIMEOUT, self._expire)
 
@@ -235,14 +254,18 @@ class Submissions:
                 pending.done(answer)
             return True
         assert isinstance(answer, Reply)
-        if answer.code and pending.client_id and answer.code in RETRYABLE:
-            session.poison(pending.key, pending.client_id, answer.code)
+        if answer.code in RETRYABLE:
+            self._poison(session, pending, answer.code)
         if session.live:
             write = session.connection.write_packet
             for packet in answer.packets:
                 write(packet)
         session.answered()
         return True
+
+    def _poison(self, session: NativeSession, pending: Pending, code: str) -> None:
+        if pending.client_id:
+            session.poison(pending.key, Poison(pending.client_id, code, pending.order, next(self._numbers)))
 
     def _unpin(self, pending: Pending) -> None:
         pin = self._pins[pending.key]
@@ -256,9 +279,8 @@ class Submissions:
             if pending.done is not None:
                 pending.done(error)
             return
+        self._poison(session, pending, failure_code(error))
         if not pending.quiet and session.live:
-            if pending.client_id:
-                session.poison(pending.key, pending.client_id, failure_code(error))
             session.refuse(error, pending.client_id, pending.item.request.conversation)
         session.answered()
 
@@ -292,6 +314,11 @@ class Submissions:
         orphans = [(call, pending) for call, pending in self._pending.items() if pending.link is link]
         failed: list[Pending] = []
         for call, pending in orphans:
+            if pending.client_id and pending.session is not None:
+                if pending.session.dooms(pending.key, call, pending.order):
+                    del self._pending[call]
+                    failed.append(pending)
+                    continue
             pin = self._pins.get(pending.key) if pending.pinned else None
             other = pin.link if pin is not None else self._pick(pending.key)
             if other is None or not other.send(pending.item):

@@ -280,6 +280,52 @@ class LinkTests(SubmissionCase):
         self.accept(lost, *unanswered[0])
         self.assertEqual(self.alice.packets(), [])
 
+    def refuse(self, route, request, packet):
+        route.reply(request, failure_packet(Unavailable(), packet.send.client_id), code="unavailable")
+
+    def test_what_is_behind_a_failed_send_goes_over_no_other_link(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        said = lost.requests()
+        self.refuse(lost, *said[0])
+        self.alice.send(BOB, "x", "c0")
+        self.alice.packets()
+        self.unlink(lost)
+        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c0"])
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
+        self.alice.send(BOB, "x", "c2")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        for number in (1, 2):
+            self.alice.send(BOB, "x", f"c{number}")
+        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c1", "c2"])
+
+    def test_nor_when_its_session_has_ended(self):
+        for number in range(2):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        self.refuse(lost, *lost.requests()[0])
+        self.alice.drop()
+        self.unlink(lost)
+        self.assertEqual(kept.requests(), [])
+
+    def test_one_that_fails_again_keeps_those_back_that_failed_behind_it(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        route = max(self.routes, key=lambda route: len(route.items))
+        said = route.requests()
+        self.refuse(route, *said[0])
+        self.alice.send(BOB, "x", "c0")
+        self.refuse(route, *said[1])
+        self.refuse(route, *said[2])
+        [again] = route.requests()
+        self.refuse(route, *again)
+        self.alice.packets()
+        self.alice.send(BOB, "x", "c1")
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.alice.send(BOB, "x", "c0")
+        self.assertEqual([packet.send.client_id for _, packet in route.requests()], ["c0"])
+
     def test_what_is_unanswered_when_the_last_link_goes_has_failed(self):
         self.alice.send(BOB, "x", "c1")
         self.alice.send(BOB, "x", "c2")
@@ -288,7 +334,7 @@ class LinkTests(SubmissionCase):
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
         self.assertEqual(self.server.submissions._pins, {})
         session = next(iter(self.server.sessions))
-        self.assertEqual((session.unanswered, session.poisoned["p:7:9"][0]), (0, "c1"))
+        self.assertEqual((session.unanswered, session.poisoned["p:7:9"].client_id), (0, "c1"))
 
 
 class ReceiptTests(SubmissionCase):
