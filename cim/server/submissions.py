@@ -314,11 +314,11 @@ class Submissions:
         orphans = [(call, pending) for call, pending in self._pending.items() if pending.link is link]
         failed: list[Pending] = []
         for call, pending in orphans:
-            if pending.client_id and pending.session is not None:
-                if pending.session.dooms(pending.key, call, pending.order):
-                    del self._pending[call]
-                    failed.append(pending)
-                    continue
+            session = pending.session
+            if pending.client_id and session is not None and session.dooms(pending.key, call, pending.order):
+                del self._pending[call]
+                failed.append(pending)
+                continue
             pin = self._pins.get(pending.key) if pending.pinned else None
             other = pin.link if pin is not None else self._pick(pending.key)
             if other is None or not other.send(pending.item):
