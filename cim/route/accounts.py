@@ -11,7 +11,8 @@ from cim.icim import IAccounts
 from cim.model import Account
 
 MAX_KEPT = 100_000
-KEPT_SECONDS = 600.0
+#: How long an account that another route deleted may still be taken to be there.
+KEPT_SECONDS = 30.0
 
 
 class KnownAccounts:

@@ -88,7 +88,7 @@ def api_resource(
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence)),
         MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
         GroupsAPI(store.groups, route.grouping, route.accounts),
-        AdminAPI(route.accounts, store.credentials, store.sessions, route.logins, passwords, tokens),
+        AdminAPI(route.accounts, route.guests, store.credentials, store.sessions, route.logins, passwords, tokens),
     )
     return CallTable(
         apis,

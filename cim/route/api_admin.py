@@ -12,6 +12,7 @@ from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
 from cim.route.api_accounts import SESSIONS, sessions_shown
 from cim.route.api_shapes import PASSWORD
+from cim.route.guest_accounts import GuestAccounts
 from cim.route.login import Logins
 from cim.route.passwords import Passwords
 from cim.route.tokens import Tokens
@@ -27,6 +28,7 @@ class AdminAPI:
     def __init__(
         self,
         known: KnownAccounts,
+        guests: GuestAccounts,
         credentials: ICredentials,
         sessions: ISessions,
         logins: Logins,
@@ -34,6 +36,7 @@ class AdminAPI:
         tokens: Tokens,
     ) -> None:
         self._known = known
+        self._guests = guests
         self._credentials = credentials
         self._sessions = sessions
         self._logins = logins
@@ -98,6 +101,7 @@ class AdminAPI:
         if not await self._credentials.set_password(id, hashed, self._tokens.now()):
             raise NotFound("there is no such user")
         self._tokens.forget(id)
+        self._guests.forget(id)
         await self._logins.end_sessions(id)
 
     @api_call(

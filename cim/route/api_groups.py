@@ -156,11 +156,16 @@ class GroupsAPI:
             await self._must_be_in(actor, id)
         member = await self._groups.member(id, user)
         present = member.role if member is not None else Role.MEMBER
+        wanted = Role[role.upper()] if role is not None else present
+        if wanted != present:
+            # Looked at first, so that who may invite and not give roles does neither.
+            by = await self._groups.member(id, actor.id)
+            if by is None or by.role < Role.OWNER:
+                raise Forbidden("only owners give roles")
         added = member is None and await self._grouping.add(id, actor.id, user)
-        if role is not None and Role[role.upper()] != present:
-            present = Role[role.upper()]
-            await self._grouping.set_role(id, actor.id, user, present)
-        return Answer(201 if added else 200, {"user": user, "role": present.name.lower()})
+        if wanted != present:
+            await self._grouping.set_role(id, actor.id, user, wanted)
+        return Answer(201 if added else 200, {"user": user, "role": wanted.name.lower()})
 
     @api_call(
         app,

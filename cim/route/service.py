@@ -18,6 +18,7 @@ from cim.route.delivery import Delivery
 from cim.route.directory import Directory
 from cim.route.downlink import Downlink
 from cim.route.grouping import Grouping
+from cim.route.guest_accounts import GuestAccounts
 from cim.route.guest_messages import GuestMessages
 from cim.route.leases import Leases
 from cim.route.login import Logins
@@ -70,6 +71,7 @@ class Route:
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.accounts = KnownAccounts(store.accounts, reactor)
+        self.guests = GuestAccounts(store.credentials, reactor)
         self.sending = Sending(
             self.accounts, store.conversations, self.appender, self.delivery, self.presence, reactor, metrics
         )

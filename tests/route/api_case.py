@@ -74,6 +74,10 @@ class APICase(HTTPCase):
         self.hashed.append(function.__name__)
         return execute(function, *args)
 
+    def upstream(self, route):
+        """What serves all but `/v1`."""
+        return UpstreamResource(object())
+
     def site_of(self, route):
         """Serve a route's API."""
         # What `--login-policy` gives the route.
@@ -83,7 +87,7 @@ class APICase(HTTPCase):
         )
         passwords = Passwords(self.run_now, cheap_hasher())
         resource = api_resource(
-            route, passwords, settings, lambda: f"id-{next(self.ids)}", UpstreamResource(object()), self.metrics
+            route, passwords, settings, lambda: f"id-{next(self.ids)}", self.upstream(route), self.metrics
         )
         site = http_site(resource, self.clock, self.metrics)
         site.startFactory()
