@@ -47,6 +47,7 @@ class Outgoing:
 
     :param done: told once of its fate
     :param push: False when the caller pushes it itself
+    :ivar looked_at: its rights are being checked
     :ivar refused: why it is not sent any more, although it was not told yet
     """
 
@@ -58,6 +59,7 @@ class Outgoing:
     session: str = ""
     push: bool = True
     appended: Appended | None = None
+    looked_at: bool = False
     refused: CIMError | None = None
 
     def is_behind(self, other: Outgoing) -> bool:
@@ -116,6 +118,7 @@ class Sending:
         waiting = self._waiting[conversation]
         while waiting:
             message = waiting[0]
+            message.looked_at = True
             try:
                 if message.refused is None:
                     await self._check_rights(message)
@@ -144,12 +147,12 @@ class Sending:
         behind: list[Outgoing] = []
         waiting = self._waiting.get(message.conversation)
         if waiting and isinstance(error, RETRYABLE):
-            # The first is being looked at; it hears of it then.
-            if waiting[0].is_behind(message):
-                waiting[0].refused = error
-            others = [waiting.pop() for _ in range(len(waiting) - 1)][::-1]
+            others = list(waiting)
+            waiting.clear()
             for other in others:
-                (behind if other.is_behind(message) else waiting).append(other)
+                if other.looked_at and other.is_behind(message):
+                    other.refused = error  # it hears of it then
+                (behind if not other.looked_at and other.is_behind(message) else waiting).append(other)
         for one in (message, *behind):
             try:
                 one.done(error)

@@ -1,0 +1,387 @@
+"""Messages from their sender into a conversation, their rights and their order."""
+
+from __future__ import annotations
+
+from cim.ecim import (
+    AccountMismatch,
+    Conflict,
+    Forbidden,
+    InvalidField,
+    NotFound,
+    RateLimited,
+    StoreUnavailable,
+    Unavailable,
+)
+from cim.model import GUEST, Account, Appended
+from cim.route import sending
+from cim.route.sending import EVERYONE_BURST, EVERYONE_RATE, REVISION_SECONDS, Outgoing, Poison
+from cim.wire import conversations, native
+from cim.wire.cim_pb2 import EDIT, REACTION, RECALL
+from tests.route.route_case import Held, Link, RouteCase
+
+
+class SendingTests(RouteCase):
+    """Rights, and who is told."""
+
+    def refused(self, result, error):
+        self.assertIsInstance(result, error)
+
+    def test_stored_then_told_then_pushed(self):
+        link = self.link()
+        self.online(link, self.bob)
+        accepted = self.say(self.alice, self.bob, "hello", "c1")
+        (deliver,) = link.bodies()
+        self.assertEqual(
+            (deliver.conversation, deliver.position, deliver.previous, deliver.sender, deliver.sender_name),
+            (self.ab, accepted.position, "", self.alice.id, "alice"),
+        )
+        self.assertEqual((deliver.text, deliver.client_id, deliver.sent_at), ("hello", "c1", accepted.sent_at))
+        self.assertEqual(self.stored(self.ab), ["hello"])
+        self.assertEqual(self.metrics.messages_in, 1)
+
+    def test_nothing_is_pushed_that_was_not_stored(self):
+        link = self.link()
+        self.online(link, self.bob)
+        self.accounts.keep(self.bob)
+        self.store.available = False
+        self.refused(self.say(self.alice, self.bob, "hello"), StoreUnavailable)
+        self.assertEqual(link.items, [])
+
+    def test_someone_who_does_not_exist(self):
+        self.refused(self.say(self.alice, Account(4711, "?"), "hello"), AccountMismatch)
+        self.assertEqual(native.failure_code(self.fates[-1][1]), "not-found")
+        self.assertEqual(self.stored(conversations.private(self.alice.id, 4711)), [])
+
+    def test_a_group_that_does_not_exist_or_that_one_is_not_in(self):
+        group = self.group(self.bob)
+        self.refused(self.say(self.alice, 4711, "hello"), NotFound)
+        self.refused(self.say(self.alice, group, "hello"), Forbidden)
+        self.assertEqual(self.stored(f"g:{group}"), [])
+
+    def test_the_same_again_is_the_same_message_and_is_pushed_again(self):
+        link = self.link()
+        self.online(link, self.bob)
+        first = self.say(self.alice, self.bob, "hello", "c1")
+        self.say(self.alice, self.bob, "more", "c2")
+        again = self.say(self.alice, self.bob, "hello", "c1")
+        self.assertEqual((first.position, first.previous), (again.position, again.previous))
+        self.assertEqual(self.stored(self.ab), ["hello", "more"])
+        self.assertEqual(
+            [(deliver.text, deliver.position) for deliver in link.bodies()][::2],
+            [("hello", first.position), ("hello", first.position)],
+        )
+
+    def test_the_same_id_for_something_else_is_a_conflict(self):
+        self.say(self.alice, self.bob, "hello", "c1")
+        self.refused(self.say(self.alice, self.bob, "other", "c1"), Conflict)
+
+    def test_rights_come_before_repetitions(self):
+        group = self.group(self.bob, self.alice)
+        self.assertIsInstance(self.say(self.alice, group, "hello", "c1"), Appended)
+        self.now(self.store.groups.remove(group, self.alice.id, self.alice.id))
+        self.refused(self.say(self.alice, group, "hello", "c1"), Forbidden)
+
+    def test_a_message_to_a_group_goes_to_its_members(self):
+        group = self.group(self.bob, self.alice)
+        link = self.link()
+        for number, who in enumerate((self.alice, self.bob, self.carol)):
+            self.online(link, who, f"s{number}")
+        self.say(self.alice, group, "hello", link=link, session="s0")
+        (deliver,) = link.take("deliver")
+        self.assertEqual(sorted(deliver.users), [self.bob.id])
+
+    def test_the_senders_other_sessions_get_it(self):
+        link, other = self.link(0), self.link(1)
+        self.online(link, self.alice, "s1", "phone")
+        self.online(link, self.alice, "s2", "desk")
+        self.online(other, self.alice, "s1", "tablet")  # of another server
+        self.say(self.alice, self.bob, "hello", link=link, session="s1")
+        (here,), (there,) = link.take("deliver"), other.take("deliver")
+        self.assertEqual((list(here.users), here.except_session), ([self.alice.id], "s1"))
+        self.assertEqual((list(there.users), there.except_session), ([self.alice.id], ""))
+
+    def test_guests_get_their_form(self):
+        link = self.link()
+        self.online(link, self.bob, device=GUEST)
+        first = self.say(self.alice, self.bob, "hello")
+        self.react(self.alice, self.bob, first.position)
+        self.edit(self.alice, self.bob, first.position, "bye")
+        texts = [list(deliver.guest.texts) for deliver in link.take("deliver")]
+        # What shows nothing moves a guest's place on all the same.
+        self.assertEqual(texts, [["hello"], [], ["(edited) bye"]])
+
+    # RECALL, EDIT, REACTION
+
+    def test_only_the_author_recalls_and_edits(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.refused(self.recall(self.bob, self.alice, said.position), Forbidden)
+        self.refused(self.edit(self.bob, self.alice, said.position, "x"), Forbidden)
+        self.assertIsInstance(self.react(self.bob, self.alice, said.position), Appended)
+        self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position), Appended)
+
+    def test_what_refers_to_nothing(self):
+        said = self.say(self.alice, self.bob, "hello")
+        epoch = said.position.split("-")[0]
+        for kind in (RECALL, EDIT, REACTION):
+            text = "" if kind == RECALL else "x"
+            for ref in (f"{epoch}-99", "1-1"):
+                self.refused(self.say(self.alice, self.bob, text, kind=kind, ref=ref), NotFound)
+
+    def test_it_refers_to_a_text(self):
+        said = self.say(self.alice, self.bob, "hello")
+        for other in (
+            self.edit(self.alice, self.bob, said.position, "x"),
+            self.react(self.alice, self.bob, said.position),
+            self.recall(self.alice, self.bob, said.position),
+        ):
+            self.refused(self.edit(self.alice, self.bob, other.position, "y"), Forbidden)
+            self.refused(self.recall(self.alice, self.bob, other.position), Forbidden)
+            self.refused(self.react(self.alice, self.bob, other.position), Forbidden)
+
+    def test_what_was_recalled_is_gone(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
+        self.refused(self.edit(self.alice, self.bob, said.position, "x"), NotFound)
+        self.refused(self.react(self.bob, self.alice, said.position), NotFound)
+        # Saying so once more does no harm.
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
+        self.assertEqual(self.stored(self.ab), ["", ""])
+
+    def test_a_repeated_text_that_was_recalled_is_pushed_blank(self):
+        link = self.link()
+        said = self.say(self.alice, self.bob, "hello", "c1")
+        self.recall(self.alice, self.bob, said.position)
+        self.online(link, self.bob)
+        again = self.say(self.alice, self.bob, "hello", "c1")
+        (deliver,) = link.bodies()
+        self.assertEqual((again.position, deliver.text), (said.position, ""))
+
+    def test_it_is_too_late_after_a_day(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.clock.advance(REVISION_SECONDS - 1)
+        self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
+        self.clock.advance(2)
+        self.refused(self.edit(self.alice, self.bob, said.position, "y"), Forbidden)
+        self.refused(self.recall(self.alice, self.bob, said.position), Forbidden)
+        self.assertIsInstance(self.react(self.bob, self.alice, said.position), Appended)
+
+    # Everyone
+
+    def test_everyone_needs_no_membership(self):
+        link, other = self.link(0), self.link(1)
+        said = self.say(self.alice, 0, "hello", link=link, session="s1")
+        self.assertIsInstance(said, Appended)
+        (here,), (there,) = link.take("deliver"), other.take("deliver")
+        self.assertTrue(here.everyone and there.everyone)
+        self.assertEqual((here.except_session, there.except_session), ("s1", ""))
+        self.assertEqual((here.conversation, here.position), ("g:0", said.position))
+
+    def test_everyone_is_rate_limited_by_sender(self):
+        for _ in range(int(EVERYONE_BURST)):
+            self.put(self.alice, self.to(0, text="x", client_id=f"c{next(self.numbers)}"))
+        self.turn()
+        refused = self.say(self.alice, 0, "x")
+        self.refused(refused, RateLimited)
+        self.assertGreater(refused.retry_after, 0)
+        self.assertIsInstance(self.say(self.bob, 0, "x"), Appended)
+        self.clock.advance(1.0)
+        for _ in range(int(EVERYONE_RATE)):
+            self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
+        self.refused(self.say(self.alice, 0, "x"), RateLimited)
+
+    def test_rates_are_bounded(self):
+        self.patch(sending, "KEPT_RATES", 3)
+        for user in range(1, 10):
+            self.say(Account(user, "u"), 0, "x")
+            self.assertLessEqual(len(self.sending._everyone), 3)
+
+    def test_what_was_said_to_everyone_stays(self):
+        said = self.say(self.alice, 0, "hello")
+        for kind in (RECALL, EDIT, REACTION):
+            result = self.say(self.alice, 0, "" if kind == RECALL else "x", kind=kind, ref=said.position)
+            self.refused(result, Forbidden)
+
+    # For a caller that waits
+
+    def test_send(self):
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab, lambda result: None)
+        sent = self.sending.send(message)
+        self.turn()
+        self.assertIs(self.successResultOf(sent), message.appended)
+        group = self.group(self.bob)
+        message = Outgoing(self.alice, self.to(group, text="x", client_id="1"), f"g:{group}", lambda result: None)
+        sent = self.sending.send(message)
+        self.turn()
+        self.failureResultOf(sent, Forbidden)
+
+
+class OrderTests(RouteCase):
+    """What waits for something to be looked up keeps the order of its conversation."""
+
+    def setUp(self):
+        super().setUp()
+        self.here = self.link()
+
+    def hold_entries(self):
+        self.hold = self.sending._store = Held(self.store.conversations, "entry")
+
+    def names(self):
+        return [name for name, _ in self.fates]
+
+    def outcomes(self):
+        return [(name, type(result).__name__) for name, result in self.fates]
+
+    def test_nothing_overtakes_what_waits(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="+", kind=REACTION, ref=said.position, client_id="1"))
+        self.put(self.alice, self.to(self.bob, text="after", client_id="2"))
+        self.put(self.alice, self.to(self.carol, text="elsewhere", client_id="3"))
+        self.turn()
+        self.assertEqual(self.names(), ["0", "3"])
+        self.hold.go()
+        self.turn()
+        self.assertEqual(self.names(), ["0", "3", "1", "2"])
+        self.assertEqual(self.stored(self.ab), ["hello", "+", "after"])
+        self.assertEqual(self.sending._waiting, {})
+
+    def wait(self):
+        """Three messages of a session that wait, two others, and the conversation's first one."""
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        reaction = self.to(self.bob, text="+", kind=REACTION, ref=said.position, client_id="1")
+        self.put(self.alice, reaction, self.here, "s1")
+        for name in "23":
+            self.put(self.alice, self.to(self.bob, text=name, client_id=name), self.here, "s1")
+        self.put(self.alice, self.to(self.bob, text="other session", client_id="4"), self.here, "s2")
+        self.put(self.alice, self.to(self.bob, text="no session", client_id="5"))
+        self.fates.clear()
+
+    def test_those_behind_a_look_up_that_failed_fail_the_same_way(self):
+        self.wait()
+        self.hold.fail(StoreUnavailable())
+        self.turn()
+        self.assertEqual(
+            self.outcomes(),
+            [(name, "StoreUnavailable") for name in "123"] + [("4", "Appended"), ("5", "Appended")],
+        )
+        self.assertEqual(self.stored(self.ab), ["hello", "other session", "no session"])
+        self.assertEqual(self.sending._waiting, {})
+
+    def test_a_refusal_is_each_ones_own(self):
+        self.wait()
+        self.hold.answer(None)
+        self.turn()
+        self.assertEqual(self.outcomes(), [("1", "NotFound")] + [(name, "Appended") for name in "2345"])
+
+    def test_an_error_that_nobody_expected_ends_that_message_alone_and_stalls_nothing(self):
+        self.wait()
+        self.hold.fail(ValueError("?"))
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(
+            self.outcomes(), [(name, "Unavailable") for name in "123"] + [("4", "Appended"), ("5", "Appended")]
+        )
+        self.assertEqual(self.metrics.internal_errors, 1)
+        self.assertEqual(self.sending._waiting, {})
+        self.assertIsInstance(self.say(self.alice, self.bob, "on"), Appended)
+
+    def test_who_raises_when_told_stalls_nothing(self):
+        self.wait()
+        next(iter(self.sending._waiting[self.ab])).done = lambda result: 1 / 0
+        self.hold.answer(None)
+        self.turn()
+        self.assertEqual(self.outcomes(), [(name, "Appended") for name in "2345"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.sending._waiting, {})
+
+    def test_those_that_wait_here_fail_with_one_that_failed_in_the_store(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.accounts.keep(self.bob)
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="a", client_id="a"), self.here, "s1")
+        reaction = self.to(self.bob, text="+", kind=REACTION, ref=said.position, client_id="b")
+        self.put(self.alice, reaction, self.here, "s1")
+        self.put(self.alice, self.to(self.bob, text="c", client_id="c"), self.here, "s1")
+        self.fates.clear()
+        self.store.available = False
+        self.turn()
+        self.store.available = True
+        self.hold.go()
+        self.turn()
+        self.assertEqual(sorted(self.outcomes()), [(name, "StoreUnavailable") for name in "abc"])
+        self.assertEqual(self.stored(self.ab), ["hello"])
+
+    def test_what_waits_is_bounded(self):
+        self.patch(sending, "MAX_WAITING", 5)
+        self.wait()
+        self.put(self.alice, self.to(self.bob, text="x", client_id="6"))
+        self.assertEqual(self.outcomes(), [("6", "RateLimited")])
+        self.hold.go()
+        self.turn()
+
+
+class PoisonTests(RouteCase):
+    """What a route refuses until the message that failed comes again."""
+
+    def setUp(self):
+        super().setUp()
+        self.poison = Poison()
+        self.one, self.other = Link("one:1:1"), Link("other:1:1")
+
+    def check(self, client_id, link=None, session="s", conversation="p:1:2", again=False):
+        return self.poison.check(link or self.one, session, conversation, client_id, again)
+
+    def note(self, client_id, error=None, link=None, session="s", conversation="p:1:2"):
+        self.poison.note(link or self.one, session, conversation, client_id, error or Unavailable())
+
+    def test_those_behind_fail_until_it_comes_again(self):
+        self.note("1", RateLimited())
+        self.assertIsInstance(self.check("2"), RateLimited)
+        self.assertIsNone(self.check("1"))
+        self.assertIsNone(self.check("2"))
+        self.assertEqual(len(self.poison), 0)
+
+    def test_the_server_can_say_that_it_comes_again(self):
+        self.note("1")
+        self.assertIsNone(self.check("other", again=True))
+        self.assertIsNone(self.check("2"))
+
+    def test_the_first_one_counts(self):
+        self.note("1")
+        self.note("2")
+        self.assertIsNotNone(self.check("2"))
+        self.assertIsNone(self.check("1"))
+
+    def test_others_are_not_concerned(self):
+        self.note("1")
+        self.assertIsNone(self.check("2", session="t"))
+        self.assertIsNone(self.check("2", conversation="p:1:3"))
+        self.assertIsNone(self.check("2", link=self.other))
+
+    def test_what_cannot_come_again_is_not_waited_for(self):
+        for error in (Forbidden(), NotFound(), Conflict(), InvalidField("x", "y")):
+            self.note("1", error)
+        self.assertEqual(len(self.poison), 0)
+
+    def test_forgotten_with_the_session_and_the_link(self):
+        self.note("1")
+        self.note("1", link=self.other)
+        self.note("1", link=self.other, session="t")
+        self.poison.forget(self.one, "s")
+        self.poison.forget(self.one, "s")
+        self.assertIsNone(self.check("2"))
+        self.poison.forget_link(self.other)
+        self.assertEqual(len(self.poison), 0)
+
+    def test_bounded(self):
+        self.patch(sending, "MAX_FAILED", 3)
+        self.patch(sending, "KEPT_FAILED", 2)
+        for number in range(1, 5):
+            self.note("1", conversation=f"p:{number}:9")
+        self.assertIsNone(self.check("2", conversation="p:1:9"))
+        self.assertIsNotNone(self.check("2", conversation="p:4:9"))
+        for session in "abc":
+            self.note("1", session=session)
+        self.assertEqual(len(self.poison), 2)
