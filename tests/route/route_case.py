@@ -145,6 +145,10 @@ class RouteCase(SynchronousTestCase):
         """The result of a Deferred or coroutine that has one now."""
         return self.successResultOf(what if isinstance(what, Deferred) else Deferred.fromCoroutine(what))
 
+    @staticmethod
+    def begin(coroutine):
+        return Deferred.fromCoroutine(coroutine)
+
     def refusal(self, what, *errors):
         """The error of a Deferred or coroutine that failed."""
         started = what if isinstance(what, Deferred) else Deferred.fromCoroutine(what)
