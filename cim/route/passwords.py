@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -90,7 +90,7 @@ class Passwords:
             return self._hasher.verify(hashed, password)
         except VerificationError:
             return False
-        except InvalidHashError:
+        except ValueError:
             self._log.warn("a stored password hash cannot be read")
             return False
 

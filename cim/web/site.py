@@ -130,9 +130,9 @@ class BoundedRequest(server.Request):
             b"HTTP/1.1 %d %b" % (status, http.RESPONSES.get(status, b"Unknown")),
             b"Server: CIM",
             b"Date: " + channel.site.date(),
-            b"Content-Type: " + content_type,
-            b"Content-Length: %d" % len(body),
         ]
+        if status != 204:  # that one has neither (RFC 9110, section 8.6)
+            lines += (b"Content-Type: " + content_type, b"Content-Length: %d" % len(body))
         lines.extend(
             b"%b: %b" % (name, value) for name, values in self.responseHeaders.getAllRawHeaders() for value in values
         )

@@ -1,0 +1,59 @@
+"""How often a password may be wrong."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import RateLimited
+from cim.route.attempts import BURST, KEPT, SECONDS, Attempts
+
+
+class AttemptTests(SynchronousTestCase):
+    """Attempts under a clock."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.attempts = Attempts(self.clock)
+
+    def allowed(self, key="a"):
+        """How many attempts are left."""
+        for count in range(1000):
+            try:
+                self.attempts.take(key)
+            except RateLimited as error:
+                self.retry_after = error.retry_after
+                return count
+        return None
+
+    def test_some_at_once_and_one_in_a_while(self):
+        self.assertEqual(self.allowed(), BURST)
+        self.assertEqual(self.retry_after, SECONDS)
+        self.clock.advance(SECONDS - 0.5)
+        self.assertEqual((self.allowed(), self.retry_after), (0, 1))
+        self.clock.advance(0.5)
+        self.assertEqual(self.allowed(), 1)
+        self.clock.advance(3 * SECONDS)
+        self.assertEqual(self.allowed(), 3)
+        self.clock.advance(1000 * SECONDS)
+        self.assertEqual(self.allowed(), BURST)
+
+    def test_each_name_has_its_own(self):
+        self.assertEqual((self.allowed("a"), self.allowed("b")), (BURST, BURST))
+
+    def test_the_right_one_gives_all_back(self):
+        self.allowed()
+        self.clock.advance(SECONDS)
+        self.attempts.take("a")
+        self.attempts.succeeded("a")
+        self.assertEqual(len(self.attempts), 0)
+        self.assertEqual(self.allowed(), BURST)
+
+    def test_the_table_is_bounded_and_forgets_the_oldest(self):
+        self.allowed("old")
+        for number in range(KEPT - 1):
+            self.attempts.take(str(number))
+        self.assertEqual(self.allowed("old"), 0)
+        self.attempts.take("one more")
+        self.assertEqual(len(self.attempts), KEPT)
+        self.assertEqual(self.allowed("old"), BURST)

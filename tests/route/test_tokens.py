@@ -1,0 +1,110 @@
+"""What is remembered of a user's credential, and for how long."""
+
+from __future__ import annotations
+
+import itertools
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import StoreUnavailable, Unauthorized
+from cim.model import Account, Credential
+from cim.route import tokens
+from cim.route.tokens import KEPT_SECONDS, Tokens
+from cim.signed import verify
+
+ALICE = Account(5, "张三")
+
+
+class Credentials:
+    """Credentials that the test decides; counts looks."""
+
+    def __init__(self):
+        self.of = {}
+        self.looks = []
+        self.slow = False
+
+    def credential(self, user):
+        self.looks.append(Deferred() if self.slow else succeed(self.of.get(user)))
+        return self.looks[-1]
+
+    def revoke(self, user, now):
+        self.of[user] = Credential("x", now)
+        return succeed(None)
+
+
+class TokenTests(SynchronousTestCase):
+    """Tokens under a clock."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.credentials = Credentials()
+        self.credentials.of[5] = Credential("x", 0)
+        ids = itertools.count()
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1)
+
+    def check(self, text):
+        return Deferred.fromCoroutine(self.tokens.check(text))
+
+    def test_who_and_since_when(self):
+        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0)))
+        self.assertEqual((proven.account, proven.issued), (ALICE, 1_700_000_000_000))
+
+    def test_no_two_are_alike(self):
+        self.assertNotEqual(self.tokens.issue(ALICE, 0), self.tokens.issue(ALICE, 0))
+
+    def test_hours(self):
+        token = self.tokens.issue(ALICE, 0)
+        self.assertEqual(verify(b"k" * 32, token, 1_700_000_000)["exp"], 1_700_000_000 + 3600)
+
+    def test_one_look_serves_for_a_while(self):
+        token = self.tokens.issue(ALICE, 0)
+        for _ in range(5):
+            self.successResultOf(self.check(token))
+        self.assertEqual(len(self.credentials.looks), 1)
+        self.credentials.of.clear()
+        self.clock.advance(KEPT_SECONDS - 0.1)
+        self.successResultOf(self.check(token))
+        self.clock.advance(0.1)
+        self.failureResultOf(self.check(token), Unauthorized)
+
+    def test_one_that_is_made_in_the_moment_of_revoking_holds(self):
+        old = self.tokens.issue(ALICE, 0)
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
+        self.failureResultOf(self.check(old), Unauthorized)
+        self.successResultOf(self.check(self.tokens.issue(ALICE, self.credentials.of[5].valid_from)))
+
+    def test_revoking_reaches_one_from_a_clock_that_is_ahead(self):
+        ahead = self.tokens.issue(ALICE, 1_700_000_060_000)
+        issued = self.successResultOf(self.check(ahead)).issued
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, issued)))
+        self.failureResultOf(self.check(ahead), Unauthorized)
+
+    def test_what_was_read_before_a_change_is_not_kept(self):
+        token = self.tokens.issue(ALICE, 0)
+        self.credentials.slow = True
+        checking = self.check(token)
+        self.credentials.slow = False
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
+        self.credentials.looks[0].callback(Credential("x", 0))
+        self.successResultOf(checking)
+        self.failureResultOf(self.check(token), Unauthorized)
+
+    def test_a_store_that_is_away_proves_nothing_either_way(self):
+        self.credentials.slow = True
+        checking = self.check(self.tokens.issue(ALICE, 0))
+        self.credentials.looks[0].errback(StoreUnavailable())
+        self.failureResultOf(checking, StoreUnavailable)
+
+    def test_the_table_is_bounded(self):
+        self.patch(tokens, "KEPT_USERS", 10)
+        for user in range(1, 30):
+            self.credentials.of[user] = Credential("x", 0)
+            self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0)))
+        looks = len(self.credentials.looks)
+        self.successResultOf(self.check(self.tokens.issue(Account(29, "x"), 0)))
+        self.assertEqual(len(self.credentials.looks), looks)
+        self.successResultOf(self.check(self.tokens.issue(Account(1, "x"), 0)))
+        self.assertEqual(len(self.credentials.looks), looks + 1)
