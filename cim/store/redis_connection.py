@@ -82,6 +82,7 @@ class RedisConnection:
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._epoch = 0
+        self._ordered: list[Script] = []
         self.server = ServerFacts()
 
     # Lifecycle
@@ -169,6 +170,11 @@ class RedisConnection:
             # Never back, even when another Redis has taken over whose clock is behind.
             self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
         protocol.epoch = self._epoch
+        for script in self._ordered:
+            try:
+                await protocol.ask("SCRIPT", "LOAD", script.text)
+            except self._ResponseError:  # forbidden: the first call brings it
+                pass
         if server != self.server:
             self.server = server
             self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
@@ -229,6 +235,14 @@ class RedisConnection:
         return self._protocol
 
     # Calling
+
+    def load(self, script: Script) -> None:
+        """Load a script in the handshake, because its calls must run in the order in which they are made.
+
+        Without it the first call is repeated with the script's text, and another route may bring that while our next
+        call, which then runs before the repetition, is on its way.
+        """
+        self._ordered.append(script)
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script, by its hash when Redis knows it; bulk replies are bytes.

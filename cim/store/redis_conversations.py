@@ -61,6 +61,7 @@ class RedisConversations:
         self._clock = clock
         self._retention = retention
         self.skipped = 0
+        connection.load(APPEND)
 
     def _now(self) -> int:
         return int(self._clock.seconds() * 1000)

@@ -10,6 +10,7 @@ from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.ecim import StoreUnavailable
 from cim.model import GUEST
+from cim.store.conversation_scripts import APPEND
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE
 
@@ -104,6 +105,15 @@ class RestartTests(OutageCase):
         claimed = self.store.sessions.claim(1, GUEST, HERE, "a")
         await self.redis.start()
         self.assertTrue(await claimed)
+
+    async def test_appends_never_have_to_bring_their_script_however_often_redis_forgets_it(self):
+        for _ in range(2):
+            self.assertEqual(await self.command("SCRIPT", "EXISTS", APPEND.sha), [1])
+            await self.redis.kill()
+            await self.until(self.store.health)
+            await self.redis.start()
+            await self.well(self.store)
+            await self.until(lambda: not self.raw.health())
 
     async def test_it_is_said_once_that_it_is_away_and_once_that_it_is_back(self):
         for times in (1, 2):
