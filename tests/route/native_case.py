@@ -29,6 +29,15 @@ class NativeCase(SynchronousTestCase):
     def turn(self):
         self.cluster.turn()
 
+    def wait(self, seconds, *clients):
+        """Let time pass for clients that are alive."""
+        for second in range(seconds):
+            if second % 10 == 0:
+                for client in clients:
+                    client.ping()
+                    client._unread = [packet for packet in client.packets() if not packet.HasField("pong")]
+            self.cluster.pass_seconds(1)
+
     def refused(self, kind):
         return self.cluster.metrics._refused[kind]
 
