@@ -1,0 +1,311 @@
+"""What upstream's API says: stored, pushed, and answered by what became of it."""
+
+from __future__ import annotations
+
+import itertools
+
+from twisted.internet.defer import Deferred, succeed
+
+from cim.ecim import (
+    AccountMismatch,
+    CallTimeout,
+    InvalidField,
+    LinkLost,
+    RateLimited,
+    StoreUnavailable,
+    UserOffline,
+)
+from cim.model import GUEST, Account, Place
+from cim.registry.memory import MemoryRegistry
+from cim.route.calls import CALL_SECONDS
+from cim.route.directory import Directory
+from cim.route.guest_messages import GuestMessages
+from cim.route.sending import EVERYONE_BURST
+from cim.route.upstream_servers import UpstreamServers
+from cim.web.calling import Envelope
+from cim.wire.cim_pb2 import Packet
+from tests.route.route_case import RouteCase
+
+JAVA = "127.0.0.1:11299:8099"
+
+
+class GuestCase(RouteCase):
+    def setUp(self):
+        super().setUp()
+        self.posted = []
+        self.directory = Directory(self.presence)
+        ids = itertools.count(1)
+        self.messages = GuestMessages(
+            self.accounts,
+            self.store.sessions,
+            self.presence,
+            self.directory,
+            self.calls,
+            self.sending,
+            self.delivery,
+            UpstreamServers(None, self.post),
+            lambda: f"new-{next(ids)}",
+        )
+        self.here, self.there = self.link(0), self.link(1)
+
+    def post(self, url, obj):
+        self.posted.append((url, obj))
+        return succeed(Envelope("9000", "Success"))
+
+    def private(self, *texts, batch=False, sender=None, receiver=None):
+        sender, receiver = sender or self.alice, receiver or self.bob
+        started = self.begin(self.messages.private(sender.id, receiver.id, texts, batch=batch))
+        self.turn()
+        return started
+
+    def everyone(self, text="all", sender=None):
+        started = self.begin(self.messages.everyone((sender or self.alice).id, text))
+        self.turn()
+        return started
+
+    def guest(self, account, link=None, session="g1"):
+        self.online(link or self.here, account, session, GUEST)
+
+    @staticmethod
+    def shown(deliver):
+        """(texts, as a batch, for native sessions) of a Deliver."""
+        packet = Packet.FromString(deliver.packet).deliver.text if deliver.packet else None
+        return (list(deliver.guest.texts) if deliver.HasField("guest") else None, deliver.guest.batch, packet)
+
+
+class PrivateTests(GuestCase):
+    def test_answered_when_it_was_written(self):
+        self.guest(self.bob)
+        sent = self.private("hello")
+        self.assertNoResult(sent)
+        (deliver,) = [item.deliver for item in self.here.items]
+        self.assertEqual(self.shown(deliver), (["hello"], False, "hello"))
+        self.assertEqual((deliver.guest.sender, deliver.guest.sender_name), (self.alice.id, "alice"))
+        self.assertEqual((deliver.conversation, list(deliver.users)), (self.ab, [self.bob.id]))
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+        self.assertEqual(self.stored(self.ab), ["hello"])
+
+    def test_someone_who_is_offline_has_it_waiting(self):
+        self.failureResultOf(self.private("hello"), UserOffline)
+        self.assertEqual(self.stored(self.ab), ["hello"])
+
+    def test_written_to_nobody(self):
+        self.guest(self.bob)
+        sent = self.private("hello")
+        self.answer_all(self.here, sessions=0)
+        self.failureResultOf(sent, UserOffline)
+
+    def test_the_senders_own_sessions_see_it_and_are_not_asked(self):
+        self.guest(self.bob)
+        self.online(self.there, self.alice, "a1")
+        sent = self.private("hello")
+        (deliver,) = [item.deliver for item in self.there.items]
+        self.assertEqual((deliver.call, self.shown(deliver)[2]), (0, "hello"))
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+
+    def test_unknown_senders_and_receivers_store_nothing(self):
+        stranger = Account(4711, "stranger")
+        self.failureResultOf(self.private("x", sender=stranger), AccountMismatch)
+        self.failureResultOf(self.private("x", receiver=stranger), AccountMismatch)
+        self.assertEqual(self.now(self.store.conversations.latest([f"p:4711:{self.bob.id}"])), [""])
+        self.assertEqual(self.now(self.store.conversations.latest([f"p:4711:{self.alice.id}"])), [""])
+
+    def test_nobody_writes_to_oneself(self):
+        self.failureResultOf(self.private("x", receiver=self.alice), InvalidField)
+
+    def test_the_store_is_away(self):
+        self.guest(self.bob)
+        for account in (self.alice, self.bob):
+            self.accounts.keep(account)
+        self.store.available = False
+        self.failureResultOf(self.private("a", "b", batch=True), StoreUnavailable)
+        self.assertEqual(self.here.items, [])
+
+    def test_a_server_that_does_not_answer_means_unknown(self):
+        self.guest(self.bob)
+        self.guest(self.bob, self.there)
+        sent = self.private("a", "b", "c")
+        self.clock.advance(CALL_SECONDS)
+        self.failureResultOf(sent, CallTimeout)
+        self.assertEqual(len(self.calls), 0)
+        # Nothing of what else timed out is left without a listener.
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_link_that_is_lost_or_full_wrote_it_to_nobody(self):
+        self.guest(self.bob)
+        sent = self.private("x")
+        self.presence.link_down(self.here)
+        self.calls.link_down(self.here)
+        self.failureResultOf(sent, UserOffline)
+        self.guest(self.bob, self.there)
+        self.there.full = True
+        self.failureResultOf(self.private("x"), UserOffline)
+
+    def test_one_session_of_two_is_enough(self):
+        self.guest(self.bob)
+        self.online(self.there, self.bob, "n1")
+        sent = self.private("x")
+        self.there.full = True
+        self.calls.link_down(self.there)
+        self.assertNoResult(sent)
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+
+
+class BatchTests(GuestCase):
+    def test_a_batch_is_consecutive_messages_and_one_frame_for_guests(self):
+        self.guest(self.bob)
+        sent = self.private("a", "b", batch=True)
+        delivers = [item.deliver for item in self.here.items]
+        self.assertEqual(
+            [self.shown(deliver) for deliver in delivers],
+            [(None, False, "a"), (None, False, "b"), (["a", "b"], True, None)],
+        )
+        first, second, whole = delivers
+        # From the first to the last, as the gap rule wants it.
+        self.assertEqual((whole.previous, whole.position), (first.previous, second.position))
+        self.assertEqual(second.previous, first.position)
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+        self.assertEqual(self.stored(self.ab), ["a", "b"])
+
+    def test_a_batch_that_another_message_came_into_goes_one_by_one(self):
+        self.guest(self.bob)
+        for account in (self.alice, self.bob):
+            self.accounts.keep(account)
+        send = self.sending.send
+
+        def with_another(message):
+            if message.send.text == "b":
+                self.put(self.bob, self.to(self.alice, text="between", client_id="x"))
+            return send(message)
+
+        self.sending.send = with_another
+        sent = self.private("a", "b", batch=True)
+        self.assertEqual(self.stored(self.ab), ["a", "between", "b"])
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+        shown = [self.shown(deliver) for deliver in self.here.take("deliver")]
+        self.assertIn((["a"], False, "a"), shown)
+        self.assertIn((["b"], False, "b"), shown)
+
+    def test_what_was_stored_of_a_batch_is_pushed_although_the_rest_failed(self):
+        self.guest(self.bob)
+        for account in (self.alice, self.bob):
+            self.accounts.keep(account)
+        append = self.store.conversations.append
+
+        class Failing:
+            @staticmethod
+            def append(items):
+                return append(items[:1]).addCallback(lambda results: [*results, StoreUnavailable()])
+
+        self.appender._conversations = Failing
+        self.failureResultOf(self.private("a", "b", batch=True), StoreUnavailable)
+        self.assertEqual([self.shown(d) for d in self.here.take("deliver")], [(["a"], False, "a")])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class EveryoneTests(GuestCase):
+    def test_everyone_but_the_sender(self):
+        sent = self.everyone()
+        for link in (self.here, self.there):
+            (deliver,) = [item.deliver for item in link.items]
+            self.assertEqual(self.shown(deliver), (["all"], False, "all"))
+            self.assertEqual((deliver.everyone, deliver.except_user), (True, self.alice.id))
+            self.assertNoResult(sent)
+            self.answer_all(link)
+        self.successResultOf(sent)
+        self.assertEqual(self.stored("g:0"), ["all"])
+
+    def test_a_server_that_is_lost_or_does_not_answer_ends_nothing(self):
+        sent = self.everyone()
+        self.calls.link_down(self.here)
+        self.assertNoResult(sent)
+        self.clock.advance(CALL_SECONDS)
+        self.successResultOf(sent)
+
+    def test_nobody_is_there(self):
+        for link in (self.here, self.there):
+            self.presence.link_down(link)
+        self.successResultOf(self.everyone())
+
+    def test_refusals(self):
+        self.failureResultOf(self.everyone(sender=Account(4711, "?")), AccountMismatch)
+        for _ in range(int(EVERYONE_BURST)):
+            self.say(self.alice, 0, "x")
+        self.failureResultOf(self.everyone(), RateLimited)
+
+    def test_fetching_asks_the_servers_that_hold_the_guest(self):
+        self.guest(self.bob)
+        self.online(self.there, self.bob, "n1")
+        fetched = self.begin(self.messages.fetch_offline(self.bob.id))
+        self.assertEqual(self.there.items, [])
+        self.assertNoResult(fetched)
+        (fetch,) = [item.fetch_offline for item in self.here.items]
+        self.assertEqual(fetch.user, self.bob.id)
+        self.answer_all(self.here)
+        self.successResultOf(fetched)
+
+    def test_fetching_what_nobody_can_write(self):
+        self.successResultOf(self.begin(self.messages.fetch_offline(self.bob.id)))
+        self.guest(self.bob)
+        self.guest(self.bob, self.there)
+        fetched = self.begin(self.messages.fetch_offline(self.bob.id))
+        self.calls.link_down(self.here)
+        self.calls.link_down(self.there)
+        self.failureResultOf(fetched, LinkLost)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_who_is_online(self):
+        self.guest(self.carol)
+        self.online(self.there, self.alice, "a1")
+        self.assertEqual(self.now(self.messages.online()), [self.alice, self.carol])
+
+
+class UpstreamTests(GuestCase):
+    """One of upstream's servers is listed, and bob is there."""
+
+    def setUp(self):
+        super().setUp()
+        registry = MemoryRegistry(self.clock)
+        registry.watch("cim", self.directory.listed)
+        registry.announce("cim", JAVA, b"")
+        self.turn()
+        self.assertIn(JAVA, self.directory.upstream)
+        self.now(self.store.sessions.reserve(self.bob.id, Place(JAVA), "o", seconds=30, live=True))
+
+    def test_private(self):
+        self.successResultOf(self.private("hello"))
+        ((url, obj),) = self.posted
+        self.assertTrue(url.startswith("http://127.0.0.1:8099"))
+        self.assertEqual(obj["userId"], self.bob.id)
+
+    def test_a_session_of_ours_comes_first(self):
+        self.guest(self.bob)
+        sent = self.private("hello")
+        self.answer_all(self.here)
+        self.successResultOf(sent)
+        self.assertEqual(self.posted, [])
+
+    def test_everyone(self):
+        sent = self.everyone()
+        for link in (self.here, self.there):
+            self.answer_all(link)
+        self.successResultOf(sent)
+        self.assertEqual([obj["userId"] for _, obj in self.posted], [self.bob.id])
+
+    def test_who_is_online(self):
+        self.assertEqual(self.now(self.messages.online()), [self.bob])
+
+    def test_a_server_that_fails_harms_nobody(self):
+        self.post_result = Deferred()
+        self.messages._upstream = UpstreamServers(None, lambda url, obj: self.post_result)
+        sent = self.everyone()
+        for link in (self.here, self.there):
+            self.answer_all(link)
+        self.assertNoResult(sent)
+        self.post_result.errback(StoreUnavailable())
+        self.successResultOf(sent)
