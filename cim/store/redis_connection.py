@@ -83,6 +83,7 @@ class RedisConnection:
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._epoch = 0
         self._ordered: list[Script] = []
+        self._failures = 0  # of calls in the epoch
         self.server = ServerFacts()
 
     # Lifecycle
@@ -255,23 +256,40 @@ class RedisConnection:
         """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
 
         The epoch is the server's time, ms since 1970, when we first saw the run that answers (DESIGN.md section 5).
+        These calls run in the order in which they are made; those that were made before one failed fail with it, unless
+        they ran before.
         """
-        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, 0, *args), script, True))
+        return Deferred.fromCoroutine(self._call_in_epoch(script, ("EVALSHA", script.sha, 0, *args)))
+
+    async def _call_in_epoch(self, script: Script, args: tuple[str | bytes | int, ...]) -> Any:
+        failures = self._failures
+        try:
+            return await self._call(script.name, args, script, failures)
+        except StoreUnavailable:
+            self._failures += 1
+            raise
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command, counted as `name`; fails like `run`."""
         return Deferred.fromCoroutine(self._call(name, args, None))
 
     async def _call(
-        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, in_epoch: bool = False
+        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, failures: int | None = None
     ) -> Any:
+        """Call, and wait for a connection if need be.
+
+        :param failures: how many calls in the epoch had failed when this one was made; None: it is none of them
+        """
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
-            if in_epoch:
+            if failures is not None:
+                if failures != self._failures:
+                    # It has waited for the connection, and one before it has failed with the last one.
+                    raise StoreUnavailable()
                 args = (*args[:3], protocol.epoch, *args[3:])
             try:
                 reply = await protocol.ask(*args)

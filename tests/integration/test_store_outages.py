@@ -9,7 +9,7 @@ from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.ecim import StoreUnavailable
-from cim.model import GUEST
+from cim.model import GUEST, Append
 from cim.store.conversation_scripts import APPEND
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE
@@ -221,6 +221,29 @@ class FrozenTests(OutageCase):
         await self.until(lambda: "LOADING" in store.health())
         await store.accounts.register("alice")
         self.assertEqual((len(pings), len(proxy.connections)), (3, 1))
+
+
+class OrderTests(OutageCase):
+    async def test_an_append_made_before_another_failed_does_not_outlive_that(self):
+        """When a connection dies its calls fail one by one: who sends on after the first is not ahead of the second."""
+        proxy = self.cutting(b"the second one", 1)
+        store = self.started(port=proxy.listens)
+        await self.well(store)
+        fates = {}
+
+        def append(name):
+            item = Append("p:1:2", 1, name, b"digest", b"the %b one" % name.encode(), self.now())
+            fate = store.conversations.append([item])
+            fate.addCallbacks(lambda results: results[0].position, lambda failure: failure.type)
+            return fate.addCallback(lambda end: fates.__setitem__(name, end))
+
+        first, second = append("first"), append("second")
+        third = first.addCallback(lambda _: append("third"))
+        await gatherResults([first, second, third])
+        self.assertEqual(fates, dict.fromkeys(("first", "second", "third"), StoreUnavailable))
+        for name in ("first", "second", "third"):
+            await append(name)
+        self.assertEqual(sorted(fates, key=fates.get), ["first", "second", "third"])
 
 
 class PasswordTests(OutageCase):
