@@ -28,7 +28,10 @@ from cim.web.table import CallTable
 
 APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, AdminAPI)
 DOCUMENT = "/openapi.json"
-_ABOUT = "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document."
+_ABOUT = (
+    "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
+    "404 for a path that is none and 405 for a method that a path does not have too."
+)
 _NO_ORIGINS = Origins(())
 
 

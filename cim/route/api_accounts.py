@@ -113,6 +113,7 @@ class AccountsAPI:
         body={"name": Name(), "password": PASSWORD},
         answers={201: ACCOUNT},
         errors=(409,),
+        example={"name": "alice", "password": "correct horse"},
     )
     async def create_account(self, caller: Caller, name: str, password: str) -> dict[str, Any]:
         """Make an account.
@@ -137,6 +138,7 @@ class AccountsAPI:
         },
         answers={201: _LOGIN},
         errors=(409,),
+        example={"name": "alice", "password": "correct horse", "device": "phone"},
     )
     async def log_in(
         self, caller: Caller, name: str | None, id: int | None, password: str | None, device: str | None
@@ -245,6 +247,7 @@ class AccountsAPI:
         "PUT /v1/password",
         body={"password": PASSWORD, "new_password": PASSWORD},
         answers={204: None},
+        example={"password": "correct horse", "new_password": "battery staple"},
     )
     async def change_password(self, caller: Caller, password: str, new_password: str) -> None:
         """Change the user's password.

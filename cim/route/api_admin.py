@@ -91,6 +91,7 @@ class AdminAPI:
         body={"password": PASSWORD},
         answers={204: None},
         errors=(404,),
+        example={"password": "battery staple"},
     )
     async def reset_password(self, caller: Caller, id: int, password: str) -> None:
         """Give a user another password: all sessions end, all tokens are void.

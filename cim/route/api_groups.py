@@ -59,6 +59,7 @@ class GroupsAPI:
             "history": Optional(Boolean("Members may read what was said before they joined."), False),
         },
         answers={201: GROUP},
+        example={"name": "friends", "open": True},
     )
     async def create_group(self, caller: Caller, name: str, open: bool, history: bool) -> dict[str, Any]:
         """Make a group.
@@ -108,7 +109,13 @@ class GroupsAPI:
             raise Forbidden("you are not in this group")
 
     @api_call(
-        app, "PATCH /v1/groups/{id}", path={"id": Id()}, body={"name": Name()}, answers={200: GROUP}, errors=(404,)
+        app,
+        "PATCH /v1/groups/{id}",
+        path={"id": Id()},
+        body={"name": Name()},
+        answers={200: GROUP},
+        errors=(404,),
+        example={"name": "old friends"},
     )
     async def rename_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
         """Give a group another name.
@@ -143,6 +150,7 @@ class GroupsAPI:
         body={"role": Optional(ROLE)},
         answers={200: _MEMBER, 201: _MEMBER},
         errors=(404, 409),
+        example={"role": "admin"},
     )
     async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> Answer:
         """Join an open group, invite someone, or give a member a role.

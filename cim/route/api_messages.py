@@ -119,6 +119,7 @@ class MessagesAPI:
         },
         answers={201: _ACCEPTED, 200: _ACCEPTED},
         errors=(404, 409),
+        example={"to_user": 1795430398297, "client_id": "7f3a", "text": "hello"},
     )
     async def send(
         self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, **said: Any
@@ -238,6 +239,7 @@ class MessagesAPI:
         body={"position": Position()},
         answers={204: None},
         errors=(404,),
+        example={"position": "1795430398288-1"},
     )
     async def read(self, caller: Caller, conversation: str, position: str) -> None:
         """Say up to where the user has read.

@@ -56,7 +56,7 @@ class ConversationName(Schema):
         """See Schema."""
         pattern = "^(p:[1-9][0-9]{0,15}:[1-9][0-9]{0,15}|g:(0|[1-9][0-9]{0,15}))$"
         about = "`p:<lower id>:<higher id>` for two people, `g:<group id>` for a group, `g:0` for everyone."
-        return {"description": about, "type": "string", "pattern": pattern}
+        return {"description": about, "type": "string", "pattern": pattern, "examples": ["g:0"]}
 
 
 @frozen

@@ -44,6 +44,7 @@ class Declared:
 
     :param answers: the body of each status that means success, the usual one first; None for no body
     :param errors: the statuses of its problems beside those that follow from the rest
+    :param example: a body, for the document
     """
 
     method: str
@@ -57,6 +58,7 @@ class Declared:
     name: str
     summary: str
     about: str
+    example: Mapping[str, Any] | None = None
 
     @property
     def body_required(self) -> bool:
@@ -87,6 +89,7 @@ def api_call(
     body: Fields | None = None,
     answers: Mapping[int, Schema | None],
     errors: tuple[int, ...] = (),
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call; its values are those of path, query and body.
 
@@ -116,6 +119,7 @@ def api_call(
             handler.__name__,
             summary.rstrip("."),
             about.strip(),
+            example,
         )
         vars(handler)["api_call"] = declared
 

@@ -82,10 +82,10 @@ def _operation(declared: Declared) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if declared.body is not None:
-        operation["requestBody"] = {
-            "required": declared.body_required,
-            "content": {"application/json": {"schema": declared.body.document()}},
-        }
+        content: dict[str, Any] = {"schema": declared.body.document()}
+        if declared.example is not None:
+            content["example"] = declared.example
+        operation["requestBody"] = {"required": declared.body_required, "content": {"application/json": content}}
     responses: dict[str, Any] = {}
     for status, schema in declared.answers.items():
         responses[str(status)] = {"description": _SUCCESSES[status]}

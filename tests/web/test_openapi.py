@@ -1,0 +1,92 @@
+"""The OpenAPI document, against the OpenAPI initiative's schema and the declarations that it is made of."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema_rs
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.route.api import APIS, document
+from cim.web.declaring import Who, declarations
+
+CALLS = {f"{declared.method} {declared.path}": declared for api in APIS for declared in declarations(api).values()}
+
+
+class DocumentTests(SynchronousTestCase):
+    """/openapi.json"""
+
+    def setUp(self):
+        self.document = json.loads(document())
+
+    def operations(self):
+        return {
+            f"{method.upper()} {path}": operation
+            for path, operations in self.document["paths"].items()
+            for method, operation in operations.items()
+        }
+
+    def schemas(self, part):
+        """Every JSON schema in a part of the document."""
+        if isinstance(part, dict):
+            if "schema" in part:
+                yield part["schema"]
+            for inner in part.values():
+                yield from self.schemas(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                yield from self.schemas(inner)
+
+    def test_it_is_openapi_3_1(self):
+        validator = jsonschema_rs.Draft202012Validator(OPENAPI_31)
+        self.assertEqual([str(error) for error in validator.iter_errors(self.document)], [])
+        self.assertFalse(validator.is_valid({**self.document, "openapi": "3.0.0"}))
+
+    def test_its_schemas_are_json_schemas_whose_references_hold(self):
+        found = [*self.schemas(self.document), *self.document["components"]["schemas"].values()]
+        self.assertGreater(len(found), 50)
+        for schema in found:
+            jsonschema_rs.meta.validate(schema)
+            jsonschema_rs.Draft202012Validator({**schema, "components": self.document["components"]})
+
+    def test_every_call_is_there_under_a_name_of_its_own(self):
+        self.assertEqual(set(self.operations()), set(CALLS))
+        names = [operation["operationId"] for operation in self.operations().values()]
+        self.assertEqual(len(set(names)), len(names))
+        for call, operation in self.operations().items():
+            self.assertTrue(operation["summary"], call)
+
+    def test_who_may(self):
+        schemes = self.document["components"]["securitySchemes"]
+        self.assertEqual((schemes["token"]["scheme"], schemes["key"]["name"]), ("bearer", "X-API-Key"))
+        for call, operation in self.operations().items():
+            ways = {name for way in operation["security"] for name in way}
+            wanted = {
+                Who.ANYONE: set(),
+                Who.MAYBE_USER: {"token"},
+                Who.USER: {"token"},
+                Who.OPERATOR: {"key"},
+                Who.USER_OR_OPERATOR: {"token", "key"},
+            }[CALLS[call].who]
+            self.assertEqual(ways, wanted, call)
+            self.assertEqual("401" in operation["responses"], bool(ways), call)
+
+    def test_every_problem_is_described(self):
+        responses = self.document["components"]["responses"]
+        for call, operation in self.operations().items():
+            problems = {status for status in operation["responses"] if status >= "400"}
+            self.assertEqual(problems, {str(status) for status in CALLS[call].errors}, call)
+            self.assertLessEqual({"429", "503", "504"}, problems)
+            for status in problems:
+                self.assertEqual(operation["responses"][status], {"$ref": f"#/components/responses/{status}"})
+                self.assertIn("application/problem+json", responses[status]["content"])
+
+    def test_examples_are_taken(self):
+        for call, declared in CALLS.items():
+            if declared.body is not None:
+                self.assertIsNotNone(declared.example, call)
+                declared.body.read("the body", dict(declared.example))
+                content = self.operations()[call]["requestBody"]["content"]["application/json"]
+                self.assertEqual(content["example"], declared.example)
