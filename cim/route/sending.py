@@ -130,7 +130,11 @@ class Sending:
             waiting.popleft()
             try:
                 if error is None:
+                    # What comes behind a RECALL is to find the text blank.
+                    told = _when_told(message) if message.send.kind == RECALL else None
                     self._append(message)
+                    if told is not None:
+                        await told
             except Exception:
                 error = self._unexpected()
             if error is not None:
@@ -268,6 +272,21 @@ class Sending:
         message.done = done
         self.submit(message)
         return fate
+
+
+def _when_told(message: Outgoing) -> Deferred[None]:
+    """Fire when a message's fate was told."""
+    told: Deferred[None] = Deferred()
+    done = message.done
+
+    def both(result: Appended | CIMError) -> None:
+        try:
+            done(result)
+        finally:
+            told.callback(None)
+
+    message.done = both
+    return told
 
 
 class Poison:

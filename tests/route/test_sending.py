@@ -148,6 +148,31 @@ class SendingTests(RouteCase):
         self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
         self.assertEqual(self.stored(self.ab), ["", ""])
 
+    def test_an_edit_behind_a_recall_finds_it_recalled(self):
+        said = self.say(self.alice, self.bob, "hello")
+        link = self.link()
+        self.online(link, self.bob)
+        self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
+        self.put(self.alice, self.to(self.bob, text="x", kind=EDIT, ref=said.position, client_id="e"))
+        self.put(self.alice, self.to(self.bob, text="on", client_id="o"))
+        self.turn()
+        self.assertEqual(
+            [(name, type(result).__name__) for name, result in self.fates[1:]],
+            [("r", "Appended"), ("e", "NotFound"), ("o", "Appended")],
+        )
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["", "on"])
+
+    def test_a_recall_that_failed_holds_nobody(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
+        self.put(self.alice, self.to(self.bob, text="on", client_id="o"))
+        self.store.available = False
+        self.turn()
+        self.store.available = True
+        self.turn()
+        self.assertIsInstance(self.say(self.alice, self.bob, "later"), Appended)
+        self.assertEqual(self.sending._waiting, {})
+
     def test_a_repeated_text_that_was_recalled_is_pushed_blank(self):
         link = self.link()
         said = self.say(self.alice, self.bob, "hello", "c1")
