@@ -31,6 +31,7 @@ from bench.native import (
 )
 from bench.native import log_in as ask_to_log_in
 from bench.outgoing import Conversation, content_of
+from bench.websocket import connect_websocket
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Goodbye, Head, Packet, Send, Sync
 from cim.wire.gap import GapPolicy, GapRule
@@ -66,6 +67,7 @@ class Member:
     :param handed: called with conversation, message and time of everything that is handed over
     :param accepted: called with conversation, number and time of everything that is accepted
     :param reader: under which id the history knows what it is handed; its user id when 0
+    :param subprotocol: of its WebSocket; empty: it uses TCP
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Member:
         *,
         device: str = "bench",
         reader: int = 0,
+        subprotocol: str = "",
         handed: Callable[[str, Handed, float], object] = lambda conversation, message, now: None,
         accepted: Callable[[str, int, float], object] = lambda conversation, number, now: None,
     ) -> None:
@@ -92,6 +95,7 @@ class Member:
         self._pools = pools
         self._history = history
         self._device = device
+        self._subprotocol = subprotocol
         self._told_handed = handed
         self._told_accepted = accepted
         self._policy = GapPolicy(chooser.random)
@@ -198,11 +202,15 @@ class Member:
         """Log in and stay until the connection is lost."""
         place = await self._log_in()
         began = self._reactor.seconds()
-        connection = NativeConnection(
-            hello_frame(place.ticket, self._device, self._since), self._frames, lambda: self._lost(connection)
-        )
+        hello = hello_frame(place.ticket, self._device, self._since)
+        connection = NativeConnection(hello, self._frames, lambda: self._lost(connection))
         try:
-            await connect(self._reactor, place, connection, 5.0)
+            if self._subprotocol:
+                await connect_websocket(
+                    self._reactor, place.websocket, connection, subprotocol=self._subprotocol, timeout=5.0
+                )
+            else:
+                await connect(self._reactor, place, connection, 5.0)
         except Exception as error:
             raise Away(f"connect: {type(error).__name__}") from None
         self._connection = connection

@@ -151,8 +151,8 @@ class NativeConnection(Protocol):
     def __init__(
         self, hello: bytes, frames: Callable[[list[bytes]], object], lost: Callable[[], object] = lambda: None
     ) -> None:
-        self._hello = hello
-        self._frames = frames
+        self.hello = hello
+        self.frames = frames
         self._lost = lost
         self._reader = FrameReader()
         self.closed: Deferred[None] = Deferred()
@@ -160,7 +160,7 @@ class NativeConnection(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
-        transport.write(self._hello)
+        transport.write(self.hello)
 
     def write(self, data: bytes) -> None:
         """Write frames."""
@@ -175,7 +175,7 @@ class NativeConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         frames = self._reader.feed(data)
         if frames:
-            self._frames(frames)
+            self.frames(frames)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost()
