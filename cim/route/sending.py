@@ -120,8 +120,7 @@ class Sending:
             message = waiting[0]
             message.looked_at = True
             try:
-                if message.refused is None:
-                    await self._check_rights(message)
+                await self._check_rights(message)
                 error = message.refused
             except CIMError as refusal:
                 error = refusal

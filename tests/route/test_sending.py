@@ -312,6 +312,16 @@ class OrderTests(RouteCase):
         self.assertEqual(self.sending._waiting, {})
         self.assertIsInstance(self.say(self.alice, self.bob, "on"), Appended)
 
+    def test_without_a_session_each_fails_alone(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="+", kind=REACTION, ref=said.position, client_id="1"))
+        self.put(self.alice, self.to(self.bob, text="2", client_id="2"))
+        self.fates.clear()
+        self.hold.fail(StoreUnavailable())
+        self.turn()
+        self.assertEqual(self.outcomes(), [("1", "StoreUnavailable"), ("2", "Appended")])
+
     def test_who_raises_when_told_stalls_nothing(self):
         self.wait()
         next(iter(self.sending._waiting[self.ab])).done = lambda result: 1 / 0
