@@ -16,7 +16,15 @@ from twisted.python.usage import Options
 import cim
 from cim import logs
 from cim.lifecycle import OrderedService
-from cim.runtime import Exit, command, raise_file_limit, refuse_in_twistd, sd_notify, start_error
+from cim.runtime import (
+    Exit,
+    command,
+    raise_file_limit,
+    refuse_in_twistd,
+    sd_notify,
+    spare_collector,
+    start_error,
+)
 
 
 class DaemonRoot(OrderedService):
@@ -90,6 +98,7 @@ class DaemonRoot(OrderedService):
                 raise_file_limit()
             # Not earlier: the reactor installs its own signal handlers as it starts to run.
             self._reactor.callWhenRunning(self._exit.stop_on_signals)
+            self._reactor.callWhenRunning(spare_collector)
             self._reactor.callWhenRunning(sd_notify, "READY=1")
         self._guarded(super().startService)
 

@@ -94,10 +94,11 @@ class DaemonRootTests(SynchronousTestCase):
         self.patch(root, "raise_file_limit", lambda: 0)
         self.patch(Exit, "end_process_with_status", lambda self: None)
         self.patch(Exit, "stop_on_signals", lambda self: told.append("signals"))
+        self.patch(root, "spare_collector", lambda: told.append("collector"))
         service, reactor = self.make({"nodaemon": 1, "pidfile": "", "logfile": None})
         service.startService()
         self.assertEqual(told, [])
         for hook, arguments, keywords in reactor.whenRunningHooks:
             hook(*arguments, **keywords)
         self.successResultOf(service.stopService())
-        self.assertEqual(told, ["signals", "READY=1", "STOPPING=1"])
+        self.assertEqual(told, ["signals", "collector", "READY=1", "STOPPING=1"])

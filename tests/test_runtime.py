@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -27,6 +28,7 @@ from cim.runtime import (
     refuse,
     refuse_in_twistd,
     sd_notify,
+    spare_collector,
     start_error,
 )
 
@@ -224,6 +226,17 @@ class SystemdTests(SynchronousTestCase):
         events = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         sd_notify("READY=1", {"NOTIFY_SOCKET": "/nowhere/notify"})
         self.assertEqual([event["log_level"].name for event in events], ["warn"])
+
+
+class CollectorTests(SynchronousTestCase):
+    """What garbage collections look at."""
+
+    def test_what_is_there_is_passed_over(self):
+        self.addCleanup(gc.unfreeze)
+        marked = [[]]
+        spare_collector()
+        self.assertGreater(gc.get_freeze_count(), 0)
+        self.assertFalse(any(one is marked for one in gc.get_objects()))
 
 
 class FileLimitTests(SynchronousTestCase):
