@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from cim.ecim import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
@@ -20,6 +20,7 @@ from cim.model import GUEST, Account, Candidate, LoginPolicy, Place, ServerAddre
 from cim.route.accounts import KnownAccounts
 from cim.route.calls import LinkCalls
 from cim.route.directory import Directory
+from cim.route.grouping import Grouping
 from cim.route.presence import Host, Presence
 from cim.route.recorder import SessionRecorder
 from cim.route.upstream_servers import UpstreamServers
@@ -68,8 +69,10 @@ class Logins:
         upstream: UpstreamServers,
         selection: IServerSelection,
         new_owner: Callable[[], str],
+        grouping: Grouping,
         policy: LoginPolicy = LoginPolicy.REJECT,
     ) -> None:
+        self._grouping = grouping
         self._policy = policy
         self._accounts = accounts
         self._sessions = sessions
@@ -109,6 +112,8 @@ class Logins:
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
+            # Asked for together: guests have their groups in the turn in which they are live.
+            groups = self._grouping.groups_of(user) if host is not None and device == GUEST else succeed(None)
             reserved = await self._sessions.reserve(
                 user,
                 place,
@@ -128,7 +133,7 @@ class Logins:
             await self._end_replaced(user, device, {(record.place, record.owner) for record in reserved.replaced})
             if host is None:
                 return Admission(place, owner)
-            if await self._confirmed(host, account, owner, device):
+            if await self._confirmed(host, account, owner, device, await groups):
                 return Admission(place, owner, host.link.peer.websocket if host.link is not None else "")
             tried.add(server)
         raise NoServerAvailable()
@@ -167,7 +172,9 @@ class Logins:
             self._log.info("upstream's server {server} does not answer and is passed over", server=server)
             tried.add(server)
 
-    async def _confirmed(self, host: Host, account: Account, owner: str, device: str) -> bool:
+    async def _confirmed(
+        self, host: Host, account: Account, owner: str, device: str, groups: tuple[int, list[int]] | None
+    ) -> bool:
         """Reserve at the server; False when another server should be tried."""
         reserve = Reserve(
             user=account.id,
@@ -178,6 +185,10 @@ class Logins:
             beside=self._policy == LoginPolicy.MANY,
             native=device != GUEST,
         )
+        if groups is not None:
+            reserve.grouped = True
+            reserve.version, told = groups
+            reserve.groups.extend(told)
         try:
             if host.link is None:
                 raise LinkLost()

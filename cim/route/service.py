@@ -98,6 +98,7 @@ class Route:
             upstream,
             selection,
             new_owner,
+            self.grouping,
             policy,
         )
         self.messages = GuestMessages(

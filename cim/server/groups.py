@@ -70,8 +70,7 @@ class GroupIndex:
         if version < self._forgotten:
             return False
         if not self._joined and version > self._version:
-            self._version = version
-            self._advance()
+            self._skip(version)
         self._joined += 1
         session.groups = set()
         session.groups_version = version
@@ -150,6 +149,13 @@ class GroupIndex:
             self._waiting = None
             self._asked = False
 
+    def _skip(self, version: int) -> None:
+        """Do without the changes up to a version; whoever's groups are older has to be read anew."""
+        if version > self._version:
+            self._version = version
+            self._forgotten = max(self._forgotten, version)
+        self._advance()
+
     def _missing(self) -> None:
         self._waiting = None
         if not self._asked and self._joined:
@@ -160,7 +166,7 @@ class GroupIndex:
             self._read_all(max(self._ahead))
 
     def _read_all(self, version: int) -> None:
-        self._version = max(self._version, version)
         self._asked = False
-        self._advance()
+        self._sessions.forget_groups()
+        self._skip(version)
         self._read_again([session for session in self._sessions if session.groups is not None])

@@ -172,9 +172,11 @@ class Openings:
                 self._clock.callLater(TRY_SECONDS, self.read_groups, (session,))
 
     def opened(self, session: Session) -> None:
-        """A session is live: of a guest's the groups are still to be read."""
+        """A session is live: a guest's groups are still to be read, unless its reservation told them."""
         if isinstance(session, GuestSession):
-            self.read_groups((session,))
+            known, session.known_groups = session.known_groups, None
+            if known is None or not self._index.join(session, known[1], known[0]):
+                self.read_groups((session,))
 
     def closed(self, session: Session) -> None:
         """A session has ended."""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from cim.wire.guest_backlog import GuestBacklog
 
 
+#: A version of the log of changes, and groups.
+KnownGroups = tuple[int, tuple[int, ...]]
+
+
 class SharedPacket:
     """A packet that may go to many connections: each encoding of it is made once.
 
@@ -148,9 +152,10 @@ class GuestSession(Session):
     :param relieved: called when its connection was slow and is not any more
     :ivar backlog: its place in its conversations, while it has anything to be decided (see `server.guests`)
     :ivar fetched: its backlog was to be written, as far as this session goes
+    :ivar known_groups: what its reservation told of its groups, until they are taken
     """
 
-    __slots__ = ("_relieved", "backlog", "fetched", "recipient")
+    __slots__ = ("_relieved", "backlog", "fetched", "known_groups", "recipient")
 
     def __init__(
         self, login: Login, connection: Connection, relieved: Callable[[GuestSession], None] = lambda session: None
@@ -159,6 +164,7 @@ class GuestSession(Session):
         self._relieved = relieved
         self.backlog: GuestBacklog[Shown] | None = None
         self.fetched = False
+        self.known_groups: KnownGroups | None = None
         self.user = login.user
         self.name = login.name
         self.device = GUEST
@@ -196,6 +202,7 @@ class Reservation:
 
     :param beside: sessions of other devices stay
     :param native: for a ticket, not for a guest's login frame
+    :param groups: the version of the change log after which changes count, and the user's groups; None: not known
     """
 
     name: str
@@ -204,6 +211,7 @@ class Reservation:
     device: str = GUEST
     beside: bool = False
     native: bool = False
+    groups: KnownGroups | None = None
 
 
 class SessionObserver(Protocol):
@@ -264,6 +272,7 @@ class Sessions:
         device: str = GUEST,
         beside: bool = False,
         native: bool = False,
+        groups: KnownGroups | None = None,
     ) -> bool:
         """Let one connection claim `user` within `seconds`; False when a live session is in the way.
 
@@ -281,7 +290,7 @@ class Sessions:
         # Taken out first, so that the dict stays in the order of expiry.
         others = self._reservations.pop(user, [])
         kept = [other for other in others if other.device != device] if beside else []
-        kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native))
+        kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native, groups))
         self._reservations[user] = kept
         return True
 
@@ -295,6 +304,7 @@ class Sessions:
             return None
         session = GuestSession(login, connection, self.guest_relieved)
         session.owner = reservation.owner
+        session.known_groups = reservation.groups
         self._put(session, reservation)
         self.announce(session)
         return session
@@ -337,6 +347,12 @@ class Sessions:
         self._by_id[session.id] = session
         others = self.of(session.user)
         self._by_user[session.user] = (*others, session) if others else session
+
+    def forget_groups(self) -> None:
+        """Take no reservation's word on groups any more: changes of them may have been missed."""
+        for reservations in self._reservations.values():
+            for reservation in reservations:
+                reservation.groups = None
 
     def announce(self, session: Session) -> None:
         """Tell the observers that a session is live."""

@@ -105,6 +105,7 @@ class Uplink:
         self._names = sorted(self._links)
         self._submissions.link_up(link)
         self._log.info("linked to route {route}", route=name)
+        self._sessions.forget_groups()
         link.send(Item(groups_seen=GroupsSeen(version=self.index.version)))
         link.send(Item(snapshot_begin=SnapshotBegin()))
         self.rechecks.link_up(name)
@@ -207,6 +208,7 @@ class Uplink:
                 device=reserve.device or GUEST,
                 beside=reserve.beside,
                 native=reserve.native,
+                groups=(reserve.version, tuple(reserve.groups)) if reserve.grouped else None,
             )
         except CIMError:
             self._answer(link, reserve.call, "invalid")

@@ -163,7 +163,7 @@ class Outcome(_message.Message):
     def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native")
+    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native", "grouped", "groups", "version")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,9 @@ class Reserve(_message.Message):
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     BESIDE_FIELD_NUMBER: _ClassVar[int]
     NATIVE_FIELD_NUMBER: _ClassVar[int]
+    GROUPED_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
@@ -180,7 +183,10 @@ class Reserve(_message.Message):
     device: str
     beside: bool
     native: bool
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ...) -> None: ...
+    grouped: bool
+    groups: _containers.RepeatedScalarFieldContainer[int]
+    version: int
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("call", "user", "owner", "code")

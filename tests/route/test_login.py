@@ -49,6 +49,16 @@ class LoginTests(LoginCase):
         self.assertEqual((self.online(0), self.online(1)), ({"alice"}, {"alice"}))
         self.assertTrue(self.record(self.alice).live)
 
+    def test_a_guest_has_its_groups_and_is_not_asked_for_again(self):
+        group = self.successResultOf(self.cluster.store.groups.create(self.alice.id, "g", open=True, history=True)).id
+        self.cluster.pass_seconds(3)
+        opened = []
+        for route in self.cluster.routes:
+            self.patch(route.requests, "opened", lambda link, opening: opened.append(opening))
+        self.cluster.log_in(self.alice)
+        (session,) = self.server_of(self.alice).index.of(group)
+        self.assertEqual((session.user, opened), (self.alice.id, []))
+
     def test_only_the_account_with_that_name(self):
         for account in (Account(self.alice.id, "bob"), Account(5, "alice")):
             self.failureResultOf(self.login(account), AccountMismatch)
