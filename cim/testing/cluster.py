@@ -151,7 +151,7 @@ class Cluster:
         index = len(self.servers) if at is None else at
         name = str(ServerAddress("127.0.0.1", 11211 + index, 8081 + 100 * index))
         server = Server(
-            LinkPeer(name, f"run-{next(self.owners)}", f"127.0.0.1:{11212 + 100 * index}"),
+            LinkPeer(name, f"run-{next(self.owners)}", f"ws://127.0.0.1:{11212 + 100 * index}/v1/socket"),
             self.clock,
             self.registry,
             self.metrics,
