@@ -300,6 +300,8 @@ class Poison:
 
     def check(self, link: ILink, session: str, conversation: str, client_id: str, again: bool) -> CIMError | None:
         """Return the error that a Send meets here, or None when it may go on."""
+        if not self._failed:
+            return None
         failed = self._failed.get((link, session))
         if not failed or conversation not in failed:
             return None

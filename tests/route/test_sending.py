@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
+
 from cim.ecim import (
     AccountMismatch,
     Conflict,
@@ -239,6 +241,17 @@ class SendingTests(RouteCase):
         sent = self.sending.send(message)
         self.turn()
         self.failureResultOf(sent, Forbidden)
+
+    def test_a_caller_that_goes_away_ends_nothing(self):
+        link = self.link()
+        self.online(link, self.bob)
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab, lambda result: None)
+        sent = self.sending.send(message)
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.turn()
+        self.assertEqual(self.stored(self.ab), ["x"])
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["x"])
 
 
 class OrderTests(RouteCase):
