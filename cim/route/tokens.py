@@ -21,6 +21,8 @@ from cim.signed import sign, verify
 #: How long a look at a user's credential is believed.
 KEPT_SECONDS = 3.0
 KEPT_USERS = 100_000
+#: By so much the clocks of routes may differ: what voids tokens voids those that were issued so far ahead, too.
+SKEW_MS = 60_000
 
 
 @frozen
@@ -114,9 +116,11 @@ class Tokens:
     def now(self, issued: int = 0) -> int:
         """The time from which tokens are valid when all former ones become void now: ms since 1970.
 
+        It is in the future; what is issued from now on is issued as of then.
+
         :param issued: as of `revoke`
         """
-        return max(int(self._clock.seconds() * 1000), issued) + 1
+        return max(int(self._clock.seconds() * 1000) + SKEW_MS, issued) + 1
 
     def forget(self, user: int) -> None:
         """The user's credential has changed."""

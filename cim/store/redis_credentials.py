@@ -28,7 +28,9 @@ SET_PASSWORD = Script(
     "set_password",
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[2], 'password', ARGV[1], 'valid_from', ARGV[2])
+redis.call('HSET', KEYS[2], 'password', ARGV[1])
+local from = redis.call('HGET', KEYS[2], 'valid_from')
+if not from or tonumber(from) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[2], 'valid_from', ARGV[2]) end
 return 1
 """,
 )
@@ -36,7 +38,11 @@ return 1
 # KEYS: credential; ARGV: valid_from.
 REVOKE = Script(
     "revoke",
-    "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'valid_from', ARGV[1]) end",
+    """
+if redis.call('EXISTS', KEYS[1]) == 0 then return end
+local from = redis.call('HGET', KEYS[1], 'valid_from')
+if not from or tonumber(from) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'valid_from', ARGV[1]) end
+""",
 )
 
 

@@ -1,4 +1,4 @@
-"""Credentials in SQLite."""
+"""Credentials in SQLite. The time from which tokens are valid never goes back, whatever a route's clock says."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class SqliteCredentials:
         def work(connection: sqlite3.Connection) -> bool:
             done = connection.execute(
                 "INSERT INTO credential SELECT id, ?, ? FROM account WHERE id = ? "
-                "ON CONFLICT (user) DO UPDATE SET password = excluded.password, valid_from = excluded.valid_from",
+                "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
+                "valid_from = max(valid_from, excluded.valid_from)",
                 (password, now, user),
             )
             return done.rowcount > 0
@@ -70,7 +71,7 @@ class SqliteCredentials:
         """See ICredentials."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE credential SET valid_from = ? WHERE user = ?", (now, user))
+            connection.execute("UPDATE credential SET valid_from = max(valid_from, ?) WHERE user = ?", (now, user))
 
         return self._sqlite.write("revoke", work)
 

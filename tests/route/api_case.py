@@ -60,7 +60,7 @@ class APICase(HTTPCase):
     origins = (PAGE,)
 
     def setUp(self):
-        self.cluster = Cluster(servers=self.servers, routes=self.routes)
+        self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy)
         self.clock = self.cluster.clock
         self.metrics = self.cluster.metrics
         self.store = self.cluster.store
@@ -80,8 +80,6 @@ class APICase(HTTPCase):
 
     def site_of(self, route):
         """Serve a route's API."""
-        # What `--login-policy` gives the route.
-        route.logins._policy = self.policy
         settings = Settings(
             self.cluster.ticket_key, b"k" * 32, keys=self.keys, origins=Origins(self.origins), token_hours=12
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 
 from cim.model import Append
 from cim.wire import conversations, native
-from cim.wire.cim_pb2 import Send
 from tests.route.api_case import KEY, APICase
+from tests.web.http_case import Conversation, encode
 
 
 class MessagesCase(APICase):
@@ -159,6 +160,25 @@ class SendTests(MessagesCase):
         self.assertEqual(said["conversation"], conversations.EVERYONE)
         self.assertEqual(bob.texts(), ["hi all"])
         self.assertEqual(self.texts(self.page(self.carol, "g:0")), ["hi all"])
+
+
+class ManyRoutesTests(MessagesCase):
+    """The same message through two routes at once."""
+
+    routes = 2
+
+    def test_the_same_client_id_a_hundred_times_at_once_is_one_message(self):
+        body = {"client_id": "1", "to_user": self.bob.id, "text": "once"}
+        headers = [f"Authorization: Bearer {self.tokens[self.alice.id]}"]
+        connections = [Conversation(self.sites[number % 2]) for number in range(100)]
+        for connection in connections:
+            connection.send(encode("POST", "/v1/messages", body, headers))
+        self.cluster.turn()
+        answers = [connection.answer() for connection in connections]
+        self.assertEqual([status for status, _, _ in answers].count(201), 1)
+        self.assertEqual([status for status, _, _ in answers].count(200), 99)
+        self.assertEqual(len({json.loads(raw)["position"] for _, _, raw in answers}), 1)
+        self.assertEqual(self.texts(self.page(self.bob)), ["once"])
 
 
 class PageTests(MessagesCase):
@@ -362,6 +382,3 @@ class LimitTests(MessagesCase):
         self.assertEqual(len(page["messages"]) + len(rest["messages"]), 20)
         back = self.page(self.bob, limit=500, before="9000000000000000000-1")
         self.assertEqual(back["more"], back["messages"][0]["position"])
-
-    def test_send_is_checked_by_the_same_rules_as_a_packet(self):
-        native.check_send(Send(user=1, client_id="x", text="y"))

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.ecim import StoreUnavailable, Unauthorized
 from cim.model import Account, Credential
 from cim.route import tokens
-from cim.route.tokens import KEPT_SECONDS, Tokens
+from cim.route.tokens import KEPT_SECONDS, SKEW_MS, Tokens
 from cim.signed import verify
 
 ALICE = Account(5, "张三")
@@ -77,10 +77,21 @@ class TokenTests(SynchronousTestCase):
         self.successResultOf(self.check(self.tokens.issue(ALICE, self.credentials.of[5].valid_from)))
 
     def test_revoking_reaches_one_from_a_clock_that_is_ahead(self):
-        ahead = self.tokens.issue(ALICE, 1_700_000_060_000)
+        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + 10 * SKEW_MS)
         issued = self.successResultOf(self.check(ahead)).issued
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, issued)))
         self.failureResultOf(self.check(ahead), Unauthorized)
+
+    def test_revoking_reaches_all_that_clocks_may_be_ahead(self):
+        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + SKEW_MS)
+        self.successResultOf(self.check(ahead))
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
+        self.failureResultOf(self.check(ahead), Unauthorized)
+        for _ in range(3):
+            fresh = self.tokens.issue(ALICE, self.credentials.of[5].valid_from)
+            proven = self.successResultOf(self.check(fresh))
+            self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, proven.issued)))
+            self.failureResultOf(self.check(fresh), Unauthorized)
 
     def test_what_was_read_before_a_change_is_not_kept(self):
         token = self.tokens.issue(ALICE, 0)

@@ -71,6 +71,14 @@ class CredentialsContract:
         await self.credentials.revoke(alice.id, 1_700_000_000_000)
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_000))
 
+    async def test_what_was_revoked_stays_so_whatever_a_clock_says(self):
+        alice = await self.credentials.create("alice", "one")
+        await self.credentials.revoke(alice.id, 1_700_000_000_009)
+        await self.credentials.revoke(alice.id, 1_700_000_000_002)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_009))
+        self.assertTrue(await self.credentials.set_password(alice.id, "two", 999_999_999_999))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_009))
+
     async def test_deleting(self):
         alice = await self.credentials.create("alice", "one")
         bob = await self.store.accounts.register("bob")
