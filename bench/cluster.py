@@ -161,6 +161,35 @@ class Cluster:
             self._lock = -1
 
 
+class Suite:
+    """The suite, on the loopback interface alone.
+
+    :param directory: its data
+    :param options: further ones
+    """
+
+    def __init__(self, reactor: Any, directory: str | Path, *, options: tuple[str, ...] = ()) -> None:
+        tcp, http, websocket = free_port(), free_port(), free_port()
+        listening = ["--listen", loopback(tcp), "--http", loopback(http), "--websocket", loopback(websocket)]
+        data = ["--data", str(Path(directory) / "data")]
+        self._daemon = Daemon(reactor, "suite", http, ["cim", *listening, *data, *options], str(directory), None)
+        self.servers = [self._daemon]
+        self.processes: list[DaemonProcess] = [self._daemon]
+
+    @property
+    def route_urls(self) -> list[str]:
+        """Where clients log in."""
+        return [self._daemon.url]
+
+    def start(self) -> Deferred[None]:
+        """Start it; fires when it says that it is well."""
+        return self._daemon.start()
+
+    def stop(self) -> Deferred[None]:
+        """Stop it."""
+        return self._daemon.stop().addCallback(lambda _: None)
+
+
 def _lock(path: Path) -> int:
     """Return a descriptor that holds the lock for as long as this process lives."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

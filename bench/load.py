@@ -1,4 +1,4 @@
-"""Load CIM with guests that log in and send by the upstream API, and print rates, latencies and what went wrong."""
+"""Load CIM with guests, native clients or callers of /v1; print rates, latencies and what went wrong."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from bench.cluster import Cluster
+from bench.cluster import Cluster, Suite
+from bench.native_load import NativeLoad
 from bench.phases import Load, Watched
 from bench.running import run_bounded
 
-PHASES = ("idle", "p2p", "rate", "group")
+PHASES = ("idle", "websocket", "p2p", "rate", "group")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--route", action="append", metavar="URL", help="a route to call; several share the calls")
     where.add_argument("--own-cluster", action="store_true", help="start Redis, ZooKeeper, servers and a route")
+    where.add_argument("--suite", action="store_true", help="start the suite: one process, SQLite")
+    option("--speak", choices=("guest", "native", "http"), default="guest", help="how users send (%(default)s)")
     option("--servers", type=int, default=2, metavar="N", help="servers of the own cluster (%(default)s)")
     option("--routes", type=int, default=1, metavar="N", help="routes of the own cluster (%(default)s)")
     option("--server-pid", type=int, action="append", default=[], metavar="PID", help="a server whose memory to watch")
-    option("--phase", action="append", choices=PHASES, help="only these, in this order (all)")
+    option("--phase", action="append", choices=PHASES, help="only these, in this order (all of guests')")
     option("--users", type=int, default=1000, metavar="N", help="users that are online (%(default)s)")
     option("--concurrency", type=int, default=64, metavar="N", help="calls at a time (%(default)s)")
     option("--seconds", type=float, default=10.0, help="length of p2p and of each rate (%(default)s)")
@@ -47,17 +50,28 @@ class Run:
         self.reactor = reactor
         self.arguments = arguments
         self.write = write
-        self.cluster: Cluster | None = None
+        self.cluster: Cluster | Suite | None = None
 
     async def go(self) -> int:
         """Do all phases and return the exit status: 1 when a message was lost, doubled or reordered."""
         arguments = self.arguments
         urls = arguments.route
         watched = [Watched(f"server {pid}", pid, True) for pid in arguments.server_pid]
-        if arguments.own_cluster:
+        if arguments.own_cluster or arguments.suite:
             directory = tempfile.mkdtemp(prefix="cim-bench-")
             try:
-                self.cluster = Cluster(self.reactor, directory, servers=arguments.servers, routes=arguments.routes)
+                # Idle sessions are further devices of users.
+                policy = ("--login-policy", "many") if arguments.speak != "guest" else ()
+                if arguments.suite:
+                    self.cluster = Suite(self.reactor, directory, options=policy)
+                else:
+                    self.cluster = Cluster(
+                        self.reactor,
+                        directory,
+                        servers=arguments.servers,
+                        routes=arguments.routes,
+                        route_options=policy,
+                    )
                 await self.cluster.start()
                 urls = self.cluster.route_urls
                 servers = set(self.cluster.servers)
@@ -75,21 +89,26 @@ class Run:
 
     async def _measure(self, urls: list[str], watched: list[Watched]) -> int:
         arguments = self.arguments
-        load = Load(
-            self.reactor,
-            time.perf_counter,
-            random.Random(arguments.seed),
-            self.write,
-            urls,
-            concurrency=arguments.concurrency,
-            length=arguments.length,
-            watched=watched,
-        )
+        load: Load | NativeLoad
+        common = (self.reactor, time.perf_counter, random.Random(arguments.seed), self.write, urls)
+        if arguments.speak == "guest":
+            load = Load(*common, concurrency=arguments.concurrency, length=arguments.length, watched=watched)
+        else:
+            load = NativeLoad(
+                *common,
+                concurrency=arguments.concurrency,
+                length=arguments.length,
+                watched=watched,
+                http=arguments.speak == "http",
+            )
         try:
             await load.populate(arguments.users)
-            for phase in arguments.phase or PHASES:
+            for phase in arguments.phase or [phase for phase in PHASES if phase != "websocket"]:
                 if phase == "idle":
                     await load.idle(arguments.idle)
+                elif phase == "websocket":
+                    if isinstance(load, NativeLoad):
+                        await load.idle(arguments.idle, websocket=True)
                 elif phase == "p2p":
                     await load.p2p(arguments.seconds)
                 elif phase == "rate":

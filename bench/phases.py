@@ -41,7 +41,7 @@ class Watched:
         return cls(process.name, process.pid, server)
 
 
-class _Busy:
+class Busy:
     """Which share of a processor each process took since this was made."""
 
     def __init__(self, clock: Callable[[], float], watched: Sequence[Watched]) -> None:
@@ -129,7 +129,7 @@ class Load:
             await guest.log_in(self._reactor, self._next_pool(), self._arrived)
             latencies.append(self._clock() - began)
 
-        busy = _Busy(self._clock, self._watched)
+        busy = Busy(self._clock, self._watched)
         start = self._clock()
         await closed_loop(guests, self._concurrency, log_in)
         self._rate("logged in (HTTP, TCP, first ping answered)", len(guests), start)
@@ -234,7 +234,7 @@ class Load:
     async def _phase(self, title: str, answers: list[float], codes: Counter[str], work: Callable[[], Any]) -> None:
         self._write(f"{title}:")
         self._delivered = []
-        busy = _Busy(self._clock, self._watched)
+        busy = Busy(self._clock, self._watched)
         start = self._clock()
         await work()
         self._rate("answered", len(answers), start)
@@ -277,7 +277,7 @@ class Load:
         answers: list[float] = []
         complete: list[float] = []
         self._write(f"{count} group messages to {len(self.guests) - 1} users, one after the other:")
-        busy = _Busy(self._clock, self._watched)
+        busy = Busy(self._clock, self._watched)
         for sender in (self._random.choice(self.guests) for _ in range(count)):
             number = sender.next_number(0)
             self._delivered = []

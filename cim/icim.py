@@ -181,6 +181,12 @@ class ILink(Interface):
         :returns: False when the queue to a slow peer is full and the item was dropped
         """
 
+    def send_packed(item: bytes, droppable: bool) -> bool:
+        """Send an item that is serialized already (see cim.wire.packed).
+
+        :param droppable: whether it is a Deliver, which a full queue drops
+        """
+
     def lose(reason: str) -> None:
         """End the link; what was sent is still tried. `link_down` follows in a later turn."""
 

@@ -58,6 +58,10 @@ class MemoryLink:
         pair.schedule()
         return True
 
+    def send_packed(self, item: bytes, droppable: bool) -> bool:
+        """Send a serialized item, as `send` does."""
+        return self.send(Item.FromString(item))
+
     def lose(self, reason: str) -> None:
         """End the link; what this end sent is still delivered, and nothing more to this end."""
         self._pair.lose(self, reason)

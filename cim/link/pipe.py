@@ -76,7 +76,13 @@ class Pipe:
 
     def send(self, item: Item) -> bool:
         """Queue an item; False when it was dropped because the queue is full or the item over MAX_ITEM."""
-        body = item.SerializeToString()
+        return self.send_packed(item.SerializeToString(), item.HasField("deliver"))
+
+    def send_packed(self, body: bytes, droppable: bool) -> bool:
+        """Queue a serialized item.
+
+        :param droppable: whether a full queue drops it
+        """
         size = len(body)
         queued = self._queued
         if size > 1023:
@@ -87,7 +93,7 @@ class Pipe:
             entry = _HEADS[size] + body
         queued += len(entry)
         if queued > QUEUE:
-            if item.HasField("deliver"):
+            if droppable:
                 self._missed = max(0, self._missed)
                 return False
             if queued > CONTROL_QUEUE:

@@ -109,9 +109,13 @@ class LinkProtocol(Protocol):
 
     def send(self, item: Item) -> bool:
         """Send an item after all sent before; False when it was dropped or the link is not up."""
+        return self.send_packed(item.SerializeToString(), item.HasField("deliver"))
+
+    def send_packed(self, item: bytes, droppable: bool) -> bool:
+        """Send a serialized item, as `send` does."""
         if not self.up:
             return False
-        if not self._pipe.send(item):
+        if not self._pipe.send_packed(item, droppable):
             if self._parts.dropped is not None:
                 self._parts.dropped()
             if self._pipe.overflowed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -11,7 +12,7 @@ from cim.ecim import CallTimeout, LinkLost, RateLimited
 from cim.icim import ILink
 from cim.model import GroupChange
 from cim.wire import link_pb2
-from cim.wire.link_pb2 import Deliver, End, FetchOffline, Item, Outcome, Probe, Reserve
+from cim.wire.link_pb2 import End, FetchOffline, Item, Outcome, Probe, Reserve
 
 #: Upstream's terminal client gives a call 3 s.
 CALL_SECONDS = 2.0
@@ -48,14 +49,16 @@ class LinkCalls:
         call = next(self._numbers)
         return self._ask(link, call, Item(probe=Probe(call=call, user=user, owner=owner)))
 
-    def deliver(self, link: ILink, deliver: Deliver) -> Deferred[Outcome]:
-        """Deliver, and ask to how many sessions it was written. Takes `deliver` over.
+    def deliver(self, link: ILink, make: Callable[..., bytes]) -> Deferred[Outcome]:
+        """Deliver, and ask to how many sessions it was written.
+
+        :param make: called with the `call`, makes the serialized item
 
         Every call fails with LinkLost when the link goes before the answer, CallTimeout when none comes in time,
         RateLimited when the queue to a slow server is full.
         """
-        deliver.call = next(self._numbers)
-        return self._ask(link, deliver.call, Item(deliver=deliver))
+        call = next(self._numbers)
+        return self._asked(link, call, link.send_packed(make(call=call), True))
 
     def group_change(self, link: ILink, change: GroupChange) -> Deferred[Outcome]:
         """Tell a change of who is in a group; answered when the server's index has it."""
@@ -71,7 +74,10 @@ class LinkCalls:
         return self._ask(link, call, Item(fetch_offline=FetchOffline(call=call, user=user)))
 
     def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
-        if not link.send(item):
+        return self._asked(link, call, link.send(item))
+
+    def _asked(self, link: ILink, call: int, sent: bool) -> Deferred[Outcome]:
+        if not sent:
             return fail(RateLimited("the server does not keep up, please try again later"))
         answer: Deferred[Outcome] = Deferred()
         self._waiting[call] = (self._clock.seconds() + self._seconds, link, answer)

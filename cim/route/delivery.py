@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import cached_property, partial
 
 from attrs import frozen
 
@@ -14,7 +15,8 @@ from cim.ecim import Unavailable
 from cim.icim import IGroups, ILink
 from cim.route.calls import LinkCalls
 from cim.route.presence import Presence
-from cim.wire.link_pb2 import Deliver, Guest, Item, Outcome
+from cim.wire import packed
+from cim.wire.link_pb2 import Guest, Outcome
 
 #: Groups of up to so many members are addressed by user, larger ones by group.
 BY_USER = 100
@@ -23,7 +25,7 @@ KEPT_GROUPS = 10_000
 MAX_WAITING = 1000
 
 
-@frozen
+@frozen(slots=False)
 class Push:
     """Something to be pushed, with everything but for whom.
 
@@ -42,21 +44,30 @@ class Push:
     origin: ILink | None = None
     session: str = ""
 
+    @cached_property
+    def _common(self) -> bytes:
+        guest = self.guest.SerializeToString() if self.guest is not None else None
+        return packed.pushed(self.conversation, self.position, self.previous, self.packet, guest)
+
     def over(
-        self, link: ILink, users: Iterable[int] = (), group: int = 0, everyone: bool = False, except_user: int = 0
-    ) -> Deliver:
-        """Return what to send over a link; a session's name means something on its own link alone."""
-        return Deliver(
-            users=users,
+        self,
+        link: ILink,
+        users: Iterable[int] = (),
+        *,
+        call: int = 0,
+        group: int = 0,
+        everyone: bool = False,
+        except_user: int = 0,
+    ) -> bytes:
+        """Return the item to send over a link; a session's name means something on its own link alone."""
+        return packed.deliver(
+            self._common,
+            users,
+            call=call,
             group=group,
             everyone=everyone,
             except_user=except_user,
             except_session=self.session if link is self.origin else "",
-            conversation=self.conversation,
-            position=self.position,
-            previous=self.previous,
-            packet=self.packet,
-            guest=self.guest,
         )
 
 
@@ -88,23 +99,25 @@ class Delivery:
     def to_users(self, push: Push, users: Iterable[int]) -> None:
         """Push to the sessions of these users."""
         for link, at in self._by_link(push, users).items():
-            link.send(Item(deliver=push.over(link, at)))
+            link.send_packed(push.over(link, at), True)
 
     def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
         """Push to the sessions of these users; each link's Outcome says to how many it was written."""
-        return [self._calls.deliver(link, push.over(link, at)) for link, at in self._by_link(push, users).items()]
+        return [
+            self._calls.deliver(link, partial(push.over, link, at)) for link, at in self._by_link(push, users).items()
+        ]
 
     def ask_everyone(self, push: Push, except_user: int = 0) -> list[tuple[ILink, Deferred[Outcome]]]:
         """Push to everyone online."""
         return [
-            (link, self._calls.deliver(link, push.over(link, everyone=True, except_user=except_user)))
+            (link, self._calls.deliver(link, partial(push.over, link, everyone=True, except_user=except_user)))
             for link in self._presence.links()
         ]
 
     def to_everyone(self, push: Push) -> None:
         """Push to everyone online, without asking."""
         for link in self._presence.links():
-            link.send(Item(deliver=push.over(link, everyone=True)))
+            link.send_packed(push.over(link, everyone=True), True)
 
     def to_group(self, push: Push, group: int, version: int) -> None:
         """Push to the members of a group.
@@ -131,7 +144,7 @@ class Delivery:
             self.to_users(push, members)
             return
         for link in self._presence.links():
-            link.send(Item(deliver=push.over(link, group=group)))
+            link.send_packed(push.over(link, group=group), True)
 
     async def _read_members(self, group: int) -> None:
         version = max(version for _, version in self._asked[group])

@@ -19,9 +19,9 @@ from cim.route.reading import Reading
 from cim.route.receipts import Receipts
 from cim.route.sending import Outgoing, Poison, Sending
 from cim.route.watching import Watching
-from cim.wire import conversations, native
+from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
-from cim.wire.link_pb2 import BACKLOG, HEADS, Item, Open, OpenOutcome, Reply, Request
+from cim.wire.link_pb2 import BACKLOG, HEADS, Item, Open, OpenOutcome, Request
 
 
 class Requests:
@@ -81,7 +81,14 @@ class Requests:
     def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
         # A hint has no call, and nobody waits for its answer.
         if request.call:
-            link.send(Item(reply=Reply(call=request.call, code=code, packets=packets)))
+            # Filled in place, as in `Push.over`.
+            item = Item()
+            reply = item.reply
+            reply.call = request.call
+            if code:
+                reply.code = code
+            reply.packets.extend(packets)
+            link.send(item)
 
     def _refuse(self, link: ILink, request: Request, error: BaseException | None, client_id: str = "") -> None:
         error = error if error is not None else Unavailable()
@@ -114,14 +121,13 @@ class Requests:
 
         def done(result: Appended | CIMError) -> None:
             if isinstance(result, Appended):
-                accepted = native.accepted_packet(
-                    client_id, conversation, result.position, result.sent_at, result.previous
-                )
-                self._answer(link, request, (accepted,))
+                accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
+                link.send_packed(packed.reply(call, accepted), False)
             else:
                 self._poison.note(link, request.session, conversation, client_id, result)
                 self._refuse(link, request, result, client_id)
 
+        call = request.call
         author = Account(request.user, request.name)
         self._sending.submit(Outgoing(author, send, conversation, done, link, request.session))
 

@@ -105,14 +105,11 @@ class Deliveries:
 
         :raises CIMError: what came cannot be shown to guests; nothing was pushed
         """
-        message = self._message(deliver.guest) if deliver.HasField("guest") and deliver.guest.texts else None
-        packet = deliver.packet
+        shown = deliver.HasField("guest")
+        message = self._message(deliver.guest) if shown and deliver.guest.texts else None
+        packet, call = deliver.packet, deliver.call
         shared = SharedPacket(packet) if packet else None
-        place = None
-        if deliver.conversation and not deliver.everyone:
-            place = positions.parse(deliver.position), positions.parse(deliver.previous, "previous")
-        shown, sender, batch = deliver.HasField("guest"), deliver.guest.sender, deliver.guest.batch
-        asked = Asked(answer)
+        asked = Asked(answer) if call else None
         written = 0
         except_user, except_session = deliver.except_user, deliver.except_session
         for session in self._receivers(deliver):
@@ -121,25 +118,30 @@ class Deliveries:
             if isinstance(session, NativeSession):
                 if shared is not None:
                     written += session.push(shared)
-            elif shown:
-                assert isinstance(session, GuestSession)
-                if place is not None:
-                    own = session.user == sender
-                    self._guests.push(
-                        session,
-                        deliver.conversation,
-                        place,
-                        None if own else message,
-                        batch,
-                        asked.wait() if deliver.call else None,
-                    )
-                elif message is not None:
-                    written += session.push(message)
+                continue
+            assert isinstance(session, GuestSession)
+            if shown and deliver.conversation and not deliver.everyone:
+                self._keep_place(session, deliver, message, asked)
+            elif message is not None:
+                written += session.push(message)
         self._metrics.messages_out += written
-        asked.written += written
-        asked.settle(False)
-        if deliver.call and asked.open:
-            self._clock.callLater(ANSWER_SECONDS, asked.finish)
+        if asked is not None:
+            asked.written += written
+            asked.settle(False)
+            if asked.open:
+                self._clock.callLater(ANSWER_SECONDS, asked.finish)
+
+    def _keep_place(
+        self, session: GuestSession, deliver: Deliver, message: GuestMessage | None, asked: Asked | None
+    ) -> None:
+        self._guests.push(
+            session,
+            deliver.conversation,
+            (positions.parse(deliver.position), positions.parse(deliver.previous, "previous")),
+            None if session.user == deliver.guest.sender else message,
+            deliver.guest.batch,
+            asked.wait() if asked is not None else None,
+        )
 
     def _receivers(self, deliver: Deliver) -> Iterable[Session]:
         if deliver.everyone:

@@ -21,7 +21,7 @@ from cim.server.receipts import Receipts
 from cim.server.sessions import Connection, Session, Sessions, SharedPacket
 from cim.server.submissions import Poison, Submissions
 from cim.tickets import read_ticket
-from cim.wire import native
+from cim.wire import native, packed
 from cim.wire.cim_pb2 import Failure, Hello, Packet, Welcome
 from cim.wire.native import PONG, goodbye_packet
 
@@ -93,6 +93,7 @@ class NativeSession(Session):
     """
 
     __slots__ = (
+        "_asker",
         "_early",
         "_held",
         "_kept",
@@ -119,6 +120,7 @@ class NativeSession(Session):
         self._missed = False
         self._typed = 0.0
         self._held = False
+        self._asker = b""
         self.unanswered = 0
         self.poisoned: dict[str, Poison] | None = None
         self.doomed: dict[str, Poison] | None = None
@@ -139,6 +141,13 @@ class NativeSession(Session):
     def protocol(self) -> str:
         """What it speaks, as metrics name it."""
         return "native"
+
+    @property
+    def asker(self) -> bytes:
+        """Who it is, as all of its requests begin."""
+        if not self._asker:
+            self._asker = packed.asker(self.user, self.name, self.id, self.device)
+        return self._asker
 
     # What the client says.
 

@@ -22,9 +22,9 @@ from cim.ecim import CallTimeout, CIMError, Unavailable
 from cim.icim import ILink
 from cim.metrics import Metrics
 from cim.selection import rendezvous
-from cim.server.sessions import Session
+from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
-from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, Reply, Request
+from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, Reply
 from cim.wire.native import RETRYABLE, failure_code, packet
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Pending:
     :ivar done: gets the answer instead of a session
     """
 
-    item: Item
+    item: bytes
     link: ILink
     key: str
     pinned: bool
@@ -126,20 +126,20 @@ class Submissions:
         :param order: the call of its first attempt, when the client repeats what failed
         """
         call = next(self._numbers)
-        item = Item(request=self._request(call, session, conversation, packet, order > 0))
+        item = packed.request(call, session.asker, conversation, packet, order > 0)
         self._submit(call, item, conversation, session, client_id, order or call)
 
     def receipt(self, session: NativeSession, packet: bytes, conversation: str) -> None:
         """Send a Received or Read up: it keeps no conversation at its link, and nobody hears of its failure here."""
         call = next(self._numbers)
-        item = Item(request=self._request(call, session, conversation, packet, False))
+        item = packed.request(call, session.asker, conversation, packet)
         self._submit(call, item, conversation, session, quiet=True, pinned=False)
 
     def hint(self, session: NativeSession, packet: bytes, conversation: str) -> None:
         """Send something up that nobody waits for."""
         link = self._pick(conversation)
         if link is not None and link.queued <= MAX_QUEUED:
-            link.send(Item(request=self._request(0, session, conversation, packet, False)))
+            link.send_packed(packed.request(0, session.asker, conversation, packet), False)
 
     def watch_again(self, session: NativeSession, former: ILink | None) -> None:
         """Say whom a session watches at its home, which is another than before.
@@ -147,21 +147,8 @@ class Submissions:
         :param former: the link of its former home, which is told that it watches nobody
         """
         if former is not None:
-            former.send(Item(request=self._request(0, session, "", _WATCH_NOBODY, False)))
+            former.send_packed(packed.request(0, session.asker, "", _WATCH_NOBODY), False)
         self.packet(session, session.watch, "")
-
-    @staticmethod
-    def _request(call: int, session: Session, conversation: str, packet: bytes, again: bool) -> Request:
-        return Request(
-            call=call,
-            user=session.user,
-            name=session.name,
-            session=session.id,
-            device=session.device,
-            conversation=conversation,
-            packet=packet,
-            again=again,
-        )
 
     # What this server asks for itself.
 
@@ -180,7 +167,7 @@ class Submissions:
                 fate.callback(answer)
 
         call = next(self._numbers)
-        self._submit(call, make(call), key, None, pinned=False, done=done)
+        self._submit(call, make(call).SerializeToString(), key, None, pinned=False, done=done)
         return fate
 
     def next_call(self) -> int:
@@ -207,7 +194,7 @@ class Submissions:
     def _submit(
         self,
         call: int,
-        item: Item,
+        item: bytes,
         key: str,
         session: NativeSession | None,
         client_id: str = "",
@@ -224,7 +211,12 @@ class Submissions:
         if session is not None:
             session.asked()
         deadline = self._clock.seconds() + TIMEOUT
-        if link is None or len(self._pending) >= MAX_PENDING or link.queued > MAX_QUEUED or not link.send(item):
+        if (
+            link is None
+            or len(self._pending) >= MAX_PENDING
+            or link.queued > MAX_QUEUED
+            or not link.send_packed(item, False)
+        ):
             # Its place is nowhere: `link` is only for what was sent.
             self._metrics.refused("no-route" if link is None else "route-too-slow")
             nowhere = Pending(item, None, key, pinned, deadline, session, client_id, order, quiet, done)  # type: ignore[arg-type]  # see above
@@ -281,7 +273,7 @@ class Submissions:
             return
         self._poison(session, pending, failure_code(error))
         if not pending.quiet and session.live:
-            session.refuse(error, pending.client_id, pending.item.request.conversation)
+            session.refuse(error, pending.client_id, pending.key if pending.pinned else "")
         session.answered()
 
     def _expire(self) -> None:
@@ -321,7 +313,7 @@ class Submissions:
                 continue
             pin = self._pins.get(pending.key) if pending.pinned else None
             other = pin.link if pin is not None else self._pick(pending.key)
-            if other is None or not other.send(pending.item):
+            if other is None or not other.send_packed(pending.item, False):
                 del self._pending[call]
                 failed.append(pending)
                 continue

@@ -29,7 +29,7 @@ from cim.ecim import (
     Unauthorized,
 )
 from cim.model import check_id
-from cim.wire import conversations, positions
+from cim.wire import conversations, packed, positions
 from cim.wire.cim_pb2 import (
     EDIT,
     RECALL,
@@ -59,6 +59,7 @@ MAX_REACTION = 64
 #: What clients may send; the rest of the oneof is for servers to say.
 CLIENT_BODIES = frozenset(("hello", "send", "received", "sync", "read", "typing", "ping", "pong", "goodbye", "watch"))
 
+_KINDS = frozenset(Kind.values())
 _DELIVER_TAG = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
 _FIRST_NATIVE_TAG = 0x80
 
@@ -169,7 +170,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
     if not _is_content_type(send.content_type):
         raise InvalidField("content_type", f"must have at most {MAX_CONTENT_TYPE} printable ASCII characters")
     kind = send.kind
-    if kind not in Kind.values():
+    if kind not in _KINDS:
         raise InvalidField("kind", "must be TEXT, RECALL, EDIT or REACTION")
     if kind == TEXT:
         if send.ref:
@@ -203,6 +204,8 @@ def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
     :param sender: the user of the session that sent it
     :param sent_at: ms since 1970
     """
+    if send.kind == TEXT and not send.data and not send.content_type:
+        return packed.text_body(sender, sender_name, sent_at, send.client_id, send.text, send.group)
     return Deliver(
         sender=sender,
         sender_name=sender_name,

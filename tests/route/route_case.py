@@ -26,7 +26,7 @@ from cim.route.watching import Watching
 from cim.testing.store import MemoryStore
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet, Send
-from cim.wire.link_pb2 import Outcome, Request
+from cim.wire.link_pb2 import Item, Outcome, Request
 
 START = 1_700_000_000
 
@@ -46,6 +46,9 @@ class Link:
             return False
         self.items.append(item)
         return True
+
+    def send_packed(self, item, droppable):
+        return self.send(Item.FromString(item))
 
     def lose(self, reason):
         pass

@@ -51,6 +51,9 @@ class Route:
         self.items.append(item)
         return True
 
+    def send_packed(self, item, droppable):
+        return self.send(Item.FromString(item))
+
     def lose(self, reason):
         pass
 
