@@ -29,15 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--seconds", type=float, default=60.0, help="how long things go wrong (%(default)s)")
     option("--seed", type=int, help="of what goes wrong and who says what (a new one, which is printed)")
-    option("--members", type=int, default=24, metavar="N", help="clients (%(default)s)")
+    option("--members", type=int, default=24, metavar="N", help="native clients (%(default)s)")
+    option("--guests", type=int, default=6, metavar="N", help="clients of upstream's kind (%(default)s)")
     option("--groups", type=int, default=4, metavar="N", help="groups (%(default)s)")
     option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
     option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages, all together (%(default)s)")
     option("--servers", type=int, default=2, metavar="N", help="servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="routes (%(default)s)")
     option("--pause", type=float, default=1.5, metavar="SECONDS", help="between two faults, on average (%(default)s)")
-    option("--at-once", type=int, default=2, metavar="N", help="faults at a time (%(default)s)")
-    option("--longest", type=float, default=12.0, metavar="SECONDS", help="that a fault lasts (%(default)s)")
+    option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
+    option("--longest", type=float, default=14.0, metavar="SECONDS", help="that a fault lasts (%(default)s)")
     option(
         "--patience", type=float, default=60.0, metavar="SECONDS", help="for everyone to hold everything (%(default)s)"
     )
@@ -81,14 +82,14 @@ class Chaos:
         crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls)
         faults = random.Random(chooser.getrandbits(64))
         try:
-            await crowd.gather(arguments.members, arguments.groups, arguments.size)
+            await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)
             havoc = Havoc(self.reactor, cluster, crowd.afflict, self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
             deck = Deck(faults, arguments.longest)
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
             quiet = await crowd.quiet(arguments.patience)
-            violations = crowd.history.violations()
+            violations = crowd.violations()
             if not quiet:
                 self.write(f"after {arguments.patience:g} s not everyone holds everything:")
                 self.write(f"  not accepted: {sum(member.waiting for member in crowd.members)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -15,10 +15,14 @@ from twisted.internet.task import deferLater
 
 from bench import native
 from bench.faults import Fault
-from bench.history import Handed, History
+from bench.guest_member import GuestLog, GuestMember, mark_of, marked
+from bench.guests import Guest
+from bench.history import Handed, History, Key, Violation
 from bench.http import HTTPError, HTTPPool
 from bench.member import Member
+from bench.websocket import JSON, PROTOBUF
 from cim.wire import conversations
+from cim.wire.cim_pb2 import Deliver
 
 PASSWORD = "a password for chaos"
 #: A member with so many messages that are not accepted says nothing more for now.
@@ -32,6 +36,8 @@ SAYINGS = (
     "'\"\\{}<>&%s",
 )
 TRIES = 10
+#: What native members use in turn; empty: TCP.
+SUBPROTOCOLS = ("", PROTOBUF, JSON)
 
 
 def saying(chooser: random.Random) -> tuple[str, bytes, str]:
@@ -49,9 +55,9 @@ class Times:
     """When messages were sent, accepted, and handed to the last of those who got them."""
 
     def __init__(self) -> None:
-        self.sent: dict[tuple[int, str, int], float] = {}
-        self.accepted: dict[tuple[int, str, int], float] = {}
-        self.complete: dict[tuple[int, str, int], float] = {}
+        self.sent: dict[Key, float] = {}
+        self.accepted: dict[Key, float] = {}
+        self.complete: dict[Key, float] = {}
 
     def recoveries(self, mended: Sequence[float]) -> list[float]:
         """Return for each fault how long after its mending all that was sent before had reached everyone."""
@@ -64,15 +70,16 @@ class Times:
             found.append(max(0.0, latest[before - 1] - moment) if before else 0.0)
         return found
 
-    def longest(self, until: dict[tuple[int, str, int], float]) -> float:
+    def longest(self, until: dict[Key, float]) -> float:
         """Return the longest time from sending to the other moment."""
         return max((moment - self.sent[key] for key, moment in until.items() if key in self.sent), default=0.0)
 
 
 class Crowd:
-    """Members in pairs and groups who talk all the time.
+    """Members in pairs and groups who talk all the time: native ones over TCP and both kinds of WebSocket, and guests.
 
     :param urls: the routes
+    :ivar members: the native ones, then the guests
     """
 
     def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str]) -> None:
@@ -82,20 +89,32 @@ class Crowd:
         self._names = f"chaos-{chooser.getrandbits(32):08x}"
         self._places: dict[int, list[str]] = {}
         self._lists: dict[str, list[int]] = {}
+        self._guests: set[int] = set()
+        # Conversations in which guests are: texts say what they are.
+        self._marked: set[str] = set()
         self.history = History(self._lists)
         self.times = Times()
-        self.members: list[Member] = []
+        self.members: list[Member | GuestMember] = []
+        self.logs: list[GuestLog] = []
         self.forgotten = 0
 
     # Before
 
-    async def gather(self, count: int, groups: int, size: int) -> None:
-        """Make the accounts and the groups, and have everyone online."""
+    async def gather(self, count: int, groups: int, size: int, guests: int) -> None:
+        """Make the accounts and the groups, and have everyone online.
+
+        :param count: native members
+        :param groups: each of `size` native members
+        """
         ids: list[int] = []
         for number in range(count):
             ids.append(await self._tried(partial(native.make_account, self._pools[0], self._name(number), PASSWORD)))
+        for number in range(guests):
+            guest = await self._tried(partial(Guest.register, self._pools[0], self._name(count + number)))
+            ids.append(guest.id)
+            self._guests.add(guest.id)
         for number, user in enumerate(ids):
-            for other in (ids[(number + 1) % count], ids[(number + count // 2) % count]):
+            for other in (ids[(number + 1) % len(ids)], ids[(number + len(ids) // 2) % len(ids)]):
                 if other != user:
                     self._meet(conversations.private(user, other), [user, other])
         for number in range(groups):
@@ -106,7 +125,7 @@ class Crowd:
             group = await native.make_group(self._pools[0], place.token, f"group {number}", members[1:])
             self._meet(conversations.group(group), members)
         for number, user in enumerate(ids):
-            self.members.append(self._member(number, user))
+            self.members.append(self._guest(number, user) if user in self._guests else self._member(number, user))
         for member in self.members:
             member.start()
         await self.until(lambda: all(member.live for member in self.members), 60.0, "everyone is online")
@@ -126,17 +145,26 @@ class Crowd:
 
     def _meet(self, conversation: str, members: list[int]) -> None:
         if conversation not in self._lists:
-            self._lists[conversation] = members
+            # What guests are written is judged apart.
+            self._lists[conversation] = [member for member in members if member not in self._guests]
+            if len(self._lists[conversation]) < len(members):
+                self._marked.add(conversation)
             for member in members:
                 self._places.setdefault(member, []).append(conversation)
 
+    def _complete(self, key: Key, now: float) -> None:
+        self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
+
     def _member(self, number: int, user: int) -> Member:
         def handed(conversation: str, message: Handed, now: float) -> None:
-            key = message.author, conversation, message.number
-            self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
+            self._complete((message.author, conversation, message.number), now)
 
         def accepted(conversation: str, number: int, now: float) -> None:
             self.times.accepted[user, conversation, number] = now
+
+        def number_of(deliver: Deliver) -> int | None:
+            mark = mark_of(deliver.text) if deliver.sender in self._guests else None
+            return mark[2] if mark else None
 
         return Member(
             self._reactor,
@@ -146,8 +174,27 @@ class Crowd:
             user,
             self._pools,
             self.history,
+            subprotocol=SUBPROTOCOLS[number % len(SUBPROTOCOLS)],
+            number_of=number_of,
             handed=handed,
             accepted=accepted,
+        )
+
+    def _guest(self, number: int, user: int) -> GuestMember:
+        def stored(conversation: str, number: int, now: float) -> None:
+            self.times.accepted[user, conversation, number] = now
+
+        self.logs.append(GuestLog(user, self.times.sent))
+        return GuestMember(
+            self._reactor,
+            random.Random(self._random.getrandbits(64)),
+            self._name(number),
+            user,
+            self._pools,
+            self.history,
+            self.logs[-1],
+            stored=stored,
+            arrived=self._complete,
         )
 
     # Meanwhile
@@ -164,8 +211,17 @@ class Crowd:
                 if member.waiting < MOST_WAITING:
                     # First the time: it may be accepted before the call returns.
                     now = self._reactor.seconds()
-                    number = member.send(conversation, *saying(self._random))
+                    number = self._say(member, conversation)
                     self.times.sent[member.user, conversation, number] = now
+
+    def _say(self, member: Member | GuestMember, conversation: str) -> int:
+        text, data, content_type = saying(self._random)
+        if conversation in self._marked:
+            if isinstance(member, Member):
+                number = member.conversation(conversation).numbers
+                text = marked(member.user, conversation, number, text)
+            return member.send(conversation, text)
+        return member.send(conversation, text, data, content_type)
 
     def afflict(self, fault: Fault) -> str:
         """Do to some member what a fault says."""
@@ -179,14 +235,23 @@ class Crowd:
 
     # After
 
+    def missing(self) -> set[tuple[int, Key]]:
+        """Return each member and message that the member must have got and did not."""
+        guests = ((log.user, key) for log in self.logs for key in log.missing(self.history))
+        return {*self.history.missing(), *guests}
+
+    def violations(self) -> list[Violation]:
+        """Return everything that is wrong."""
+        return [*self.history.violations(), *(wrong for log in self.logs for wrong in log.violations(self.history))]
+
     async def quiet(self, patience: float) -> bool:
         """Wait until all that was sent is accepted and everyone holds everything; return whether that came about."""
-
-        def settled() -> bool:
-            return not any(member.waiting for member in self.members) and next(self.history.missing(), None) is None
-
         try:
-            await self.until(settled, patience, "everyone holds everything")
+            await self.until(
+                lambda: not any(member.waiting for member in self.members) and not self.missing(),
+                patience,
+                "everyone holds everything",
+            )
         except TimeoutError:
             return False
         return True
@@ -196,11 +261,11 @@ class Crowd:
 
         What was there was stored, but its reader was not told.
         """
-        lacking = {(member, key) for member, key in self.history.missing()}
+        lacking = self.missing()
         for member in self.members:
             member.ask()
         await deferLater(self._reactor, seconds, lambda: None)
-        still = set(self.history.missing())
+        still = self.missing()
         return Counter("stored, not told" if one not in still else "not stored" for one in lacking)
 
     async def until(self, good: Callable[[], bool], patience: float, what: str) -> None:
@@ -224,4 +289,5 @@ class Crowd:
 
     def counts(self) -> Counter[str]:
         """Return what all members together heard and did."""
-        return sum((member.counts for member in self.members), Counter())
+        told: Iterable[Counter[str]] = (log.counts(self.history) for log in self.logs)
+        return sum((*(member.counts for member in self.members), *told), Counter())

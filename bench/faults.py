@@ -24,6 +24,9 @@ CUTS = ("cut", "mute")
 #: What is done to clients.
 CLIENTS = ("drop", "forget")
 STARTED = 60.0
+#: A third of the faults lasts long enough for links and sessions to be declared dead, the others do not.
+LONG = 1 / 3
+DEAD_SECONDS = 10.5
 
 
 @frozen
@@ -77,7 +80,10 @@ class Deck:
             self._left = every_kind()
             self._random.shuffle(self._left)
         action, what = self._left.pop()
-        seconds = 0.1 + self._random.random() ** 2 * (self._longest - 0.1)
+        if self._random.random() < LONG:
+            seconds = self._random.uniform(min(DEAD_SECONDS, self._longest), self._longest)
+        else:
+            seconds = min(self._longest, 0.1 + self._random.random() ** 2 * 5)
         return Fault(action, what, self._random.random(), seconds, self._random.random() < 0.5)
 
 

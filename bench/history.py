@@ -60,16 +60,18 @@ class Violation:
 
 @define
 class Sent:
-    """A message as its author knows it; while it has neither a position nor a refusal its outcome is unknown.
+    """A message as its author knows it; while it is neither stored nor refused its outcome is unknown.
 
     :ivar content: what it says, or a hash of it
     :ivar position: where it was accepted
     :ivar refused: why it is certain that it was not stored
+    :ivar stored: it is certain that it was
     """
 
     content: bytes
     position: Position | None = None
     refused: str = ""
+    stored: bool = False
 
 
 @frozen
@@ -110,7 +112,12 @@ class History:
 
     def accept(self, author: int, conversation: str, number: int, position: Position) -> None:
         """The author was told that the message is stored."""
-        self.sent[author, conversation, number].position = position
+        sent = self.sent[author, conversation, number]
+        sent.position, sent.stored = position, True
+
+    def store(self, author: int, conversation: str, number: int) -> None:
+        """The author was told that the message is stored, and not where."""
+        self.sent[author, conversation, number].stored = True
 
     def refuse(self, author: int, conversation: str, number: int, reason: str) -> None:
         """The author was told that the message is not stored and will not be."""
@@ -131,7 +138,7 @@ class History:
                 name for name in names if (name[0], conversation, name[1]) in self.sent
             )
         for (author, conversation, number), sent in self.sent.items():
-            if sent.position is not None:
+            if sent.stored:
                 due.setdefault(conversation, set()).add((author, number))
         for conversation, names in due.items():
             for member in self.members.get(conversation, ()):
@@ -192,8 +199,8 @@ class History:
                 yield Violation(Fault.REORDERED, key, member, f"{message.position} came after {held}")
             else:
                 held = message.position
-            if known is not None and known.position is not None:
-                if known.position != message.position:
+            if known is not None and known.stored:
+                if known.position not in (None, message.position):
                     detail = f"accepted at {known.position}, handed at {message.position}"
                     yield Violation(Fault.REORDERED, key, member, detail)
                 last = newest.get(message.author, -1)
@@ -210,8 +217,7 @@ class History:
     def outcomes(self) -> Counter[str]:
         """Return how many messages were accepted, refused, or have an unknown outcome."""
         return Counter(
-            "accepted" if sent.position is not None else "refused" if sent.refused else "unknown"
-            for sent in self.sent.values()
+            "accepted" if sent.stored else "refused" if sent.refused else "unknown" for sent in self.sent.values()
         )
 
 

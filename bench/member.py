@@ -33,7 +33,7 @@ from bench.native import log_in as ask_to_log_in
 from bench.outgoing import Conversation, content_of
 from bench.websocket import connect_websocket
 from cim.wire import conversations, positions
-from cim.wire.cim_pb2 import Goodbye, Head, Packet, Send, Sync
+from cim.wire.cim_pb2 import Deliver, Goodbye, Head, Packet, Send, Sync
 from cim.wire.gap import GapPolicy, GapRule
 from cim.wire.native import RETRYABLE
 
@@ -67,6 +67,7 @@ class Member:
     :param handed: called with conversation, message and time of everything that is handed over
     :param accepted: called with conversation, number and time of everything that is accepted
     :param reader: under which id the history knows what it is handed; its user id when 0
+    :param number_of: returns the number of a message, when not the client id says that
     :param subprotocol: of its WebSocket; empty: it uses TCP
     """
 
@@ -83,6 +84,7 @@ class Member:
         device: str = "bench",
         reader: int = 0,
         subprotocol: str = "",
+        number_of: Callable[[Deliver], int | None] = lambda deliver: None,
         handed: Callable[[str, Handed, float], object] = lambda conversation, message, now: None,
         accepted: Callable[[str, int, float], object] = lambda conversation, number, now: None,
     ) -> None:
@@ -96,6 +98,7 @@ class Member:
         self._history = history
         self._device = device
         self._subprotocol = subprotocol
+        self._number_of = number_of
         self._told_handed = handed
         self._told_accepted = accepted
         self._policy = GapPolicy(chooser.random)
@@ -281,9 +284,10 @@ class Member:
 
     def _hear_deliver(self, deliver: Any, now: float) -> None:
         there = self.conversation(deliver.conversation)
-        item = Handed(
-            deliver.sender, _number(deliver.client_id), positions.parse(deliver.position), content_of(deliver)
-        )
+        number = self._number_of(deliver)
+        if number is None:
+            number = _number(deliver.client_id)
+        item = Handed(deliver.sender, number, positions.parse(deliver.position), content_of(deliver))
         self._hand(there, there.rule.pushed(item.position, positions.parse(deliver.previous), item, now), now)
 
     def _hear_accepted(self, accepted: Any, now: float) -> None:
