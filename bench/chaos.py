@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "--patience", type=float, default=60.0, metavar="SECONDS", help="for everyone to hold everything (%(default)s)"
     )
+    option("--forgetful", action="store_true", help="Redis writes nothing to disk: to see that loss is noticed")
     option("--keep", metavar="DIR", help="where the output of all processes goes, and stays")
 
 
@@ -62,7 +63,12 @@ class Chaos:
         self.write(f"seed {seed}")
         directory = tempfile.mkdtemp(prefix="cim-chaos-")
         self.cluster = Cluster(
-            self.reactor, directory, servers=arguments.servers, routes=arguments.routes, proxied=True
+            self.reactor,
+            directory,
+            servers=arguments.servers,
+            routes=arguments.routes,
+            proxied=True,
+            durable=not arguments.forgetful,
         )
         try:
             await self.cluster.start()

@@ -56,6 +56,7 @@ class Cluster:
     :param server_options: further options of all servers
     :param route_options: further options of all routes
     :param proxied: connections between the processes go through `proxies`
+    :param durable: Redis has on disk what it acknowledges
     :ivar proxies: name of a kind of connections -> where these pass: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
@@ -72,6 +73,7 @@ class Cluster:
         server_options: tuple[str, ...] = (),
         route_options: tuple[str, ...] = (),
         proxied: bool = False,
+        durable: bool = True,
     ) -> None:
         self.proxies: dict[str, list[Proxy]] = {}
         self._proxied = proxied
@@ -82,7 +84,7 @@ class Cluster:
         self._lock = _lock(self.directory / "lock")
         make_secret_file(self.secret_file, os.urandom)
         ports = Ports(fixed_ports)
-        self.redis = RedisProcess(reactor, self._folder("redis"), port=ports.get(16379))
+        self.redis = RedisProcess(reactor, self._folder("redis"), port=ports.get(16379), appendonly=durable)
         self.zookeeper = ZooKeeperProcess(reactor, self._folder("zookeeper"), port=ports.get(12181), tick_ms=1000)
         for process in (self.redis, self.zookeeper):
             process.on_line = self._teller(process.name, on_line)
