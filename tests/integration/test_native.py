@@ -1,0 +1,284 @@
+"""Native clients on real processes: over TCP and both kinds of WebSocket, on SQLite and on Redis with ZooKeeper."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Request, TextMessage
+
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from cim.testing.daemons import loopback
+from cim.testing.processes import free_port
+from cim.wire import conversations, positions
+from cim.wire.cim_pb2 import Hello, Packet, Received, Send, Sync
+from cim.wire.framing import FrameReader, encode_frame
+from cim.wire.json_frames import from_json, to_json
+from tests.integration.cluster_case import ClusterCase
+
+PROTOBUF, JSON = "cim.v1.protobuf", "cim.v1.json"
+FORMS = ("", PROTOBUF, JSON)
+
+
+class Peer(Protocol):
+    """A native client's connection.
+
+    :param subprotocol: of a WebSocket; empty for TCP
+    :ivar packets: all that came
+    """
+
+    def __init__(self, subprotocol):
+        self._reader = FrameReader(1 << 20)
+        self._websocket = WSConnection(ConnectionType.CLIENT) if subprotocol else None
+        self._subprotocol = subprotocol
+        self.packets = []
+        self.open = Deferred()
+        self.is_lost = False
+
+    def connectionMade(self):
+        self.transport.setTcpNoDelay(True)
+        if self._websocket is None:
+            self.open.callback(None)
+        else:
+            request = Request(host="localhost", target="/v1/socket", subprotocols=[self._subprotocol])
+            self.transport.write(self._websocket.send(request))
+
+    def dataReceived(self, data):
+        if self._websocket is None:
+            self.packets += map(Packet.FromString, self._reader.feed(data))
+            return
+        self._websocket.receive_data(data)
+        for event in self._websocket.events():
+            if isinstance(event, AcceptConnection):
+                self.open.callback(None)
+            elif isinstance(event, Message):
+                text = isinstance(event, TextMessage)
+                self.packets.append(from_json(event.data) if text else Packet.FromString(bytes(event.data)))
+            elif isinstance(event, CloseConnection):
+                self.transport.write(self._websocket.send(event.response()))
+
+    def connectionLost(self, reason=connectionDone):
+        self.is_lost = True
+
+    def say(self, *packets):
+        self.transport.write(b"".join(map(self._encode, packets)))
+
+    def _encode(self, packet):
+        if self._websocket is None:
+            return encode_frame(packet.SerializeToString())
+        if self._subprotocol == JSON:
+            return self._websocket.send(TextMessage(data=to_json(packet)))
+        return self._websocket.send(BytesMessage(data=packet.SerializeToString()))
+
+
+class Native:
+    """Someone with a password and one device.
+
+    :ivar peer: the present connection
+    """
+
+    def __init__(self, case, name, form):
+        self.case = case
+        self.name = name
+        self.form = form
+        self.id = 0
+        self.peer = None
+
+    async def register(self, url):
+        made = await self.case.v1(url, "/v1/accounts", name=self.name, password=f"password of {self.name}")
+        self.id = made["id"]
+
+    async def log_in(self, url):
+        """Log in and return the Welcome."""
+        said = await self.case.v1(
+            url, "/v1/sessions", name=self.name, password=f"password of {self.name}", device="phone"
+        )
+        self.token = said["token"]
+        server = said["server"]
+        host, port = server["host"], server["tcp_port"]
+        if self.form:
+            parts = urlsplit(server["websocket"])
+            host, port = parts.hostname, parts.port
+        self.server = f"{server['host']}:{server['tcp_port']}"
+        peer = self.peer = Peer(self.form)
+        await connectProtocol(HostnameEndpoint(self.case.reactor, host, port), peer)
+        self.case.addCleanup(peer.transport.abortConnection)
+        await peer.open
+        peer.say(Packet(hello=Hello(ticket=said["ticket"], agent="test")))
+        return (await self.first("welcome")).welcome
+
+    async def first(self, kind):
+        """Wait for the first packet of a kind."""
+        found = await self.case.until(
+            lambda: [packet for packet in self.peer.packets if packet.HasField(kind)], bool, f"{self.name}: {kind}"
+        )
+        return found[0]
+
+    def send(self, texts, **to):
+        self.peer.say(*(Packet(send=Send(client_id=text, text=text, **to)) for text in texts))
+
+    def accepted(self):
+        return {packet.accepted.client_id for packet in self.peer.packets if packet.HasField("accepted")}
+
+    def heard(self, conversation):
+        """The texts of a conversation by position, each once."""
+        found = {
+            positions.parse(packet.deliver.position): packet.deliver.text
+            for packet in self.peer.packets
+            if packet.HasField("deliver") and packet.deliver.conversation == conversation
+        }
+        return [text for _, text in sorted(found.items())]
+
+    async def page(self, conversation, after=""):
+        """Read one page."""
+        self.peer.packets.clear()
+        self.peer.say(Packet(sync=Sync(conversation=conversation, after=after, limit=500)))
+        synced = (await self.first("synced")).synced
+        return self.heard(conversation), synced
+
+
+class NativeCase(ClusterCase):
+    def setUp(self):
+        super().setUp()
+        self.pool = HTTPConnectionPool(self.reactor, persistent=False)
+        self.web = HTTPClient(Agent(self.reactor, pool=self.pool, connectTimeout=10))
+
+    async def v1(self, url, path, *, token="", method="POST", **fields):
+        """Make a call and return its answer."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response = await self.web.request(method, url + path, json=fields, headers=headers, timeout=30)
+        body = await response.content()
+        self.assertIn(response.code, (200, 201, 204), (path, body))
+        return json.loads(body) if body else None
+
+    def suite_of(self, *options):
+        tcp, http, websocket = free_port(), free_port(), free_port()
+        return self.daemon(
+            "suite",
+            http,
+            *("--data", self.folder("data"), "--listen", loopback(tcp), "--http", loopback(http)),
+            *("--websocket", loopback(websocket), "--login-policy", "many", *options),
+        )
+
+    async def people(self, *urls):
+        """Return three who are logged in, each in another way."""
+        people = [Native(self, name, form) for name, form in zip(("alice", "bob", "陈小明"), FORMS, strict=True)]
+        for at, person in enumerate(people):
+            await person.register(urls[at % len(urls)])
+            welcome = await person.log_in(urls[at % len(urls)])
+            self.assertEqual((welcome.user_id, list(welcome.heads)), (person.id, []))
+        return people
+
+    async def everyone_talks(self, people, mark, count=20):
+        """Each says something to each other; all of it arrives once and in order, and in pages too."""
+        for person in people:
+            for other in people:
+                if person is not other:
+                    person.send([f"{mark} {person.name} {n} 你好" for n in range(count)], user=other.id)
+        said = {person: {f"{mark} {person.name} {n} 你好" for n in range(count)} for person in people}
+        for person in people:
+            await self.until(lambda p=person: said[p] - p.accepted(), lambda left: not left, f"{person.name}: accepted")
+        for person in people:
+            for other in people:
+                if person is not other:
+                    name = conversations.private(person.id, other.id)
+                    due = [f"{mark} {other.name} {n} 你好" for n in range(count)]
+                    heard = await self.until(
+                        lambda p=person, c=name, o=other: [
+                            text for text in p.heard(c) if text.startswith(f"{mark} {o.name} ")
+                        ],
+                        lambda heard, due=due: len(heard) >= len(due),
+                        f"{person.name} hears {other.name}",
+                    )
+                    self.assertEqual(heard, due)
+
+
+class SuiteTests(NativeCase):
+    async def test_a_thread_that_goes_on_after_kill_9(self):
+        suite = self.suite_of()
+        await self.started(suite)
+        people = alice, bob, carol = await self.people(suite.url)
+        await self.everyone_talks(people, "one")
+        name = conversations.private(alice.id, bob.id)
+        texts, synced = await bob.page(name)
+        self.assertEqual(len(texts), 40)
+        bob.peer.say(Packet(received=Received(conversation=name, position=synced.upto)))
+        alice.send(["the last"], user=bob.id)
+        await self.until(alice.accepted, lambda accepted: "the last" in accepted, "accepted")
+        # What was acknowledged is on disk.
+        await suite.kill()
+        await self.until(lambda: [person.peer.is_lost for person in people], all, "all are cut off")
+        await suite.start()
+        welcome = await bob.log_in(suite.url)
+        (head,) = (head for head in welcome.heads if head.conversation == name)
+        texts, _ = await bob.page(name, after=head.received)
+        self.assertEqual(texts[-1], "the last")
+        for person in (alice, carol):
+            await person.log_in(suite.url)
+        await self.everyone_talks(people, "two")
+
+    async def test_a_group_and_a_guest_and_a_stop(self):
+        suite = self.suite_of()
+        await self.started(suite)
+        people = alice, bob, carol = await self.people(suite.url)
+        group = (await self.v1(suite.url, "/v1/groups", token=alice.token, name="friends"))["id"]
+        for person in (bob, carol):
+            await self.v1(suite.url, f"/v1/groups/{group}/members/{person.id}", token=alice.token, method="PUT")
+        alice.send(["to the group"], group=group)
+        for person in (bob, carol):
+            await self.until(lambda p=person: p.heard(f"g:{group}"), bool, f"{person.name} hears the group")
+        (guest,) = await self.users(suite.url, "guest")
+        alice.send(["to a guest"], user=guest.id)
+        await self.until(lambda: guest.texts, lambda texts: texts == ["to a guest"], "the guest hears it")
+        self.assertEqual(await guest.send(suite.url, bob, "from a guest"), "9000")
+        await self.until(lambda: bob.heard(conversations.private(guest.id, bob.id)), bool, "bob hears the guest")
+        await suite.stop()
+        for person in people:
+            goodbye = (await person.first("goodbye")).goodbye
+            self.assertEqual(goodbye.code, "draining")
+            self.assertGreater(goodbye.retry_after_seconds, 0)
+
+
+class ClusterTests(NativeCase):
+    def server(self, *options, **more):
+        return super().server("--websocket", loopback(free_port()), *options, **more)
+
+    def route(self, *options, **more):
+        return super().route("--login-policy", "many", *options, **more)
+
+    async def test_a_thread_through_the_death_of_a_route_and_of_a_server(self):
+        servers, routes = await self.cluster(2, 2)
+        people = alice, bob, _ = await self.people(*(route.url for route in routes))
+        self.assertEqual(len({person.server for person in people}), 2)
+        await self.everyone_talks(people, "one")
+        # A route dies while all talk: servers send what is unanswered through the other.
+        talking = Deferred.fromCoroutine(self.everyone_talks(people, "two", count=50))
+        routes[0].signal("KILL")
+        await talking
+        # A server dies: its users come back at the other, and find everything.
+        dead = next(server for server in servers if server.node.startswith(alice.server + ":"))
+        name = conversations.private(alice.id, bob.id)
+        await dead.kill()
+        await self.until(lambda: alice.peer.is_lost, bool, "alice is cut off")
+        lost = [person for person in people if person.server == alice.server]
+        await self.until(
+            lambda: self.fact(routes[1], "servers"),
+            lambda found: dead.node not in found,
+            "the server is not picked",
+            60,
+        )
+        await gatherResults([Deferred.fromCoroutine(person.log_in(routes[1].url)) for person in lost])
+        await self.everyone_talks(people, "three")
+        texts, synced = await alice.page(name)
+        self.assertEqual(len(texts), 2 * (20 + 50 + 20))
+        self.assertFalse(synced.more)
+        for person in (alice, bob):
+            for mark, count in (("one", 20), ("two", 50), ("three", 20)):
+                said = [text for text in texts if text.startswith(f"{mark} {person.name} ")]
+                self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])

@@ -1,0 +1,286 @@
+"""Clients that obey the gap rule, under faults at random: each gets everything once and in order."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import CIMError
+from cim.model import LoginPolicy
+from cim.server.websocket_upgrade import JSON, PROTOBUF
+from cim.testing.cluster import Cluster
+from cim.wire import conversations, native, positions
+from cim.wire.cim_pb2 import Packet, Send
+from cim.wire.gap import GapPolicy, GapRule
+
+
+class Member:
+    """A client with a memory: what it sent and is not sure of, and what it has of each conversation.
+
+    :ivar shown: conversation -> texts, as a user saw them
+    """
+
+    def __init__(self, storm, account, device, form):
+        self.storm = storm
+        self.account = account
+        self.device = device
+        self.form = form
+        self.client = None
+        self.unanswered = {}
+        self.again = []
+        self.rules = {}
+        self.shown = {}
+        self.count = 0
+        self.ping_at = 0
+        self.welcomed = False
+
+    @property
+    def online(self):
+        return self.client is not None and not self.client.connection.closing
+
+    def connect(self):
+        """Log in, if that can be had now."""
+        live = [at for at, route in enumerate(self.storm.cluster.routes) if list(route.presence.links())]
+        try:
+            admission, ticket = self.storm.cluster.admit(self.account, self.device, self.storm.random.choice(live))
+        except (CIMError, IndexError):
+            return
+        self.client = self.storm.cluster.open_native(admission.place.server, self.form)
+        self.client.hello(ticket, self.device)
+        self.welcomed = False
+        # What was not answered is unknown: it comes first.
+        self.again = [*self.unanswered]
+        for rule in self.rules.values():
+            rule.failed(self.storm.cluster.clock.seconds(), 0)
+
+    def drop(self):
+        """Lose the connection."""
+        if self.client is not None:
+            self.client.drop()
+            self.client = None
+
+    def say(self, receiver, group):
+        """Say the next message."""
+        text = f"{self.account.name}/{self.device} {self.count}"
+        self.count += 1
+        to = {"group": group} if group else {"user": receiver.id}
+        send = Send(client_id=text, text=text, **to)
+        name = conversations.group(group) if group else conversations.private(self.account.id, receiver.id)
+        self.unanswered[text] = (name, send)
+        if self.online and self.welcomed and not any(self.unanswered[other][0] == name for other in self.again):
+            self.client.say(Packet(send=send))
+        else:
+            self.again.append(text)
+
+    def rule(self, name):
+        if name not in self.rules:
+            self.rules[name] = GapRule(self.storm.policy, positions.ZERO)
+        return self.rules[name]
+
+    def show(self, name, items):
+        self.shown.setdefault(name, []).extend(items)
+
+    def act(self):
+        """Take what came, and say what is due."""
+        if self.client is None:
+            return
+        now = self.storm.cluster.clock.seconds()
+        if now >= self.ping_at and self.welcomed:
+            self.ping_at = now + 10
+            self.client.ping()
+        for packet in self.client.packets():
+            kind = packet.WhichOneof("body")
+            body = getattr(packet, kind)
+            if kind == "welcome":
+                self.welcomed = True
+            if kind in ("welcome", "news"):
+                for head in body.heads:
+                    self.rule(head.conversation).news(positions.parse(head.latest), now)
+                if body.more:
+                    self.client.sync(after=body.more)
+            elif kind in ("deliver", "accepted"):
+                place = positions.parse(body.position), positions.parse(body.previous)
+                if kind == "deliver":
+                    text = body.text
+                else:
+                    _, send = self.unanswered.pop(body.client_id, (None, None))
+                    if body.client_id in self.again:
+                        self.again.remove(body.client_id)
+                    text = body.client_id
+                self.show(body.conversation, self.rule(body.conversation).pushed(*place, text, now))
+            elif kind == "synced":
+                after, upto = positions.parse(body.after), positions.parse(body.upto)
+                self.show(
+                    body.conversation, self.rule(body.conversation).synced(after, upto, body.more, body.reset, now)
+                )
+            elif kind == "failure" and body.client_id:
+                assert body.code in ("unavailable", "timeout", "rate-limited"), body
+                if body.client_id in self.unanswered and body.client_id not in self.again:
+                    self.again.append(body.client_id)
+        if not self.online or not self.welcomed:
+            return
+        for name, rule in self.rules.items():
+            after = rule.sync_due(now)
+            if after is not None:
+                self.client.sync(name, positions.text(after), limit=self.storm.random.choice((0, 3, 50)))
+        if self.again:
+            # All that is unanswered of these conversations, in order.
+            names = {self.unanswered[text][0] for text in self.again}
+            self.again = []
+            for name, send in list(self.unanswered.values()):
+                if name in names:
+                    self.client.say(Packet(send=send))
+
+
+class Storm:
+    """A cluster, its members, and what goes wrong.
+
+    :param seed: of everything that is random
+    """
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.cluster = Cluster(servers=2, routes=2, policy=LoginPolicy.MANY)
+        self.policy = GapPolicy(self.random.random, capacity=60)
+        accounts = [self.cluster.account(name) for name in ("alice", "bob", "carol")]
+        grouping = self.cluster.routes[0].grouping
+        self.group = self.cluster.result(grouping.create(accounts[0].id, "all", open=True, history=True))
+        for account in accounts[1:]:
+            self.cluster.result(grouping.add(self.group, account.id, account.id))
+        self.accounts = accounts
+        self.members = [
+            Member(self, accounts[0], "phone", ""),
+            Member(self, accounts[0], "tablet", JSON),
+            Member(self, accounts[1], "phone", PROTOBUF),
+            Member(self, accounts[2], "phone", ""),
+        ]
+        self.links = [(server, route) for server in self.cluster.servers for route in self.cluster.routes]
+        self.faults = (
+            (30, self.talk),
+            (2, self.cut),
+            (3, self.mend),
+            (1, self.kill_route),
+            (2, self.drop),
+            (5, self.come_back),
+            (1, self.lose_store),
+            (3, self.find_store),
+            (2, self.slow),
+            (2, self.relieve),
+        )
+
+    def linked(self, server, route):
+        return (server.own.name, str(route.address)) in self.cluster._links
+
+    def talk(self):
+        member = self.random.choice(self.members)
+        receiver = self.random.choice([other for other in self.accounts if other is not member.account])
+        group = self.group if self.random.random() < 0.4 else 0
+        for _ in range(self.random.choice((1, 1, 2, 5))):
+            member.say(receiver, group)
+
+    def cut(self):
+        server, route = self.random.choice(self.links)
+        if self.linked(server, route):
+            at_server, at_route = self.cluster._links.pop((server.own.name, str(route.address)))
+            self.random.choice((at_server, at_route)).lose("cut")
+
+    def mend(self):
+        server, route = self.random.choice(self.links)
+        if not self.linked(server, route):
+            self.cluster.link(server, route)
+
+    def kill_route(self):
+        self.cluster.kill_route(self.random.choice(self.cluster.routes))
+
+    def drop(self):
+        self.random.choice(self.members).drop()
+
+    def come_back(self):
+        for member in self.members:
+            if not member.online:
+                member.connect()
+
+    def lose_store(self):
+        self.cluster.store.available = False
+
+    def find_store(self):
+        self.cluster.store.available = True
+
+    def slow(self):
+        member = self.random.choice(self.members)
+        if member.online and not member.client.connection.slow:
+            member.client.connection.pauseProducing()
+
+    def relieve(self):
+        for member in self.members:
+            if member.online and member.client.connection.slow:
+                member.client.connection.resumeProducing()
+
+    def pass_time(self, seconds):
+        self.cluster.clock.advance(seconds)
+        for _ in range(self.random.choice((0, 1, 5))):
+            self.cluster.clock.advance(0)
+        for member in self.members:
+            member.act()
+
+    def rage(self, steps):
+        """Let things go wrong."""
+        weights = [weight for weight, _ in self.faults]
+        for _ in range(steps):
+            self.random.choices([fault for _, fault in self.faults], weights)[0]()
+            self.pass_time(self.random.choice((0, 0, 0.01, 0.3, 1.0, 6.0)))
+
+    def calm(self):
+        """Mend everything, and wait until all have what they lack."""
+        self.find_store()
+        for server, route in self.links:
+            if not self.linked(server, route):
+                self.cluster.link(server, route)
+        self.cluster.turn()
+        for _ in range(120):
+            self.relieve()
+            self.come_back()
+            self.cluster.turn()
+            self.pass_time(1.0)
+            self.cluster.turn()
+
+    def log(self, name):
+        """The texts of a conversation as it is stored."""
+        found = []
+        self.cluster.store.conversations.read(name, limit=10_000).addCallback(found.append)
+        (page,) = found
+        assert not page.more
+        return [native.parse_body(entry.body).text for entry in page.entries]
+
+
+class StormTests(SynchronousTestCase):
+    def weather(self, seed, steps=250):
+        storm = Storm(seed)
+        storm.come_back()
+        storm.cluster.turn()
+        storm.rage(steps)
+        storm.calm()
+        said = {}
+        for member in storm.members:
+            self.assertEqual(
+                member.unanswered, {}, f"seed {seed}: {member.account.name}/{member.device} never heard of"
+            )
+            for name in member.rules:
+                said[name] = storm.log(name)
+        self.assertEqual(sum(map(len, said.values())), sum(member.count for member in storm.members), f"seed {seed}")
+        for name, log in said.items():
+            self.assertEqual(len(set(log)), len(log), f"seed {seed}: doubles in {name}")
+            for member in storm.members:
+                mine = [
+                    int(text.split()[1]) for text in log if text.startswith(f"{member.account.name}/{member.device} ")
+                ]
+                self.assertEqual(mine, sorted(mine), f"seed {seed}: out of order in {name}")
+                of = conversations.parse(name)
+                if isinstance(of, conversations.Group) or of.involves(member.account.id):
+                    shown = member.shown.get(name, [])
+                    self.assertEqual(shown, log, f"seed {seed}: {member.account.name}/{member.device} of {name}")
+
+    def test_everything_once_and_in_order(self):
+        for seed in range(15):
+            self.weather(seed)
