@@ -34,6 +34,7 @@ class Push:
     :param guest: for guests; None when they are shown nothing
     :param origin: the link of the session that sent it
     :param session: that session, which is not pushed to
+    :param repeated: of a message that was said before
     """
 
     conversation: str = ""
@@ -43,11 +44,12 @@ class Push:
     guest: Guest | None = None
     origin: ILink | None = None
     session: str = ""
+    repeated: bool = False
 
     @cached_property
     def _common(self) -> bytes:
         guest = self.guest.SerializeToString() if self.guest is not None else None
-        return packed.pushed(self.conversation, self.position, self.previous, self.packet, guest)
+        return packed.pushed(self.conversation, self.position, self.previous, self.packet, guest, self.repeated)
 
     def over(
         self,

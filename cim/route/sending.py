@@ -227,6 +227,7 @@ class Sending:
             self._guest(message, appended),
             message.origin,
             message.session,
+            appended.repeated,
         )
         if send.user:
             self._delivery.to_users(push, (send.user, message.author.id))

@@ -34,6 +34,7 @@ class Guests(Protocol):
         place: tuple[positions.Position, positions.Position],
         message: GuestMessage | None,
         batch: bool,
+        repeated: bool,
         done: Callable[[bool], None] | None,
     ) -> None:
         """Write a message when its turn has come; `done` is told once whether it was.
@@ -41,6 +42,7 @@ class Guests(Protocol):
         :param place: position and previous
         :param message: None for what the guest is not shown
         :param batch: it stands for all messages between the two positions
+        :param repeated: it was said before, and is pushed again
         """
 
 
@@ -140,6 +142,7 @@ class Deliveries:
             (positions.parse(deliver.position), positions.parse(deliver.previous, "previous")),
             None if session.user == deliver.guest.sender else message,
             deliver.guest.batch,
+            deliver.repeated,
             asked.wait() if asked is not None else None,
         )
 

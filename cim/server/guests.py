@@ -27,7 +27,7 @@ from cim.wire.guest_heads import HeadsWanted
 from cim.wire.guests import Generation, GuestMessage
 from cim.wire.link_pb2 import BACKLOG, PACKET, Item, Reply, Request
 from cim.wire.native import packet
-from cim.wire.positions import Position
+from cim.wire.positions import ZERO, Position
 
 PAGE = 100
 RETRY_SECONDS = 1.0
@@ -105,6 +105,7 @@ class Guests:
         place: tuple[Position, Position],
         message: GuestMessage | None,
         batch: bool,
+        repeated: bool,
         done: Callable[[bool], None] | None,
     ) -> None:
         """Write a message when its turn has come; `done` is told once whether it was.
@@ -112,6 +113,7 @@ class Guests:
         :param place: position and previous
         :param message: None for what the guest is not shown
         :param batch: it stands for all messages between the two positions
+        :param repeated: it was said before, and is pushed again
         """
         backlog = session.backlog
         if backlog is None:
@@ -123,7 +125,8 @@ class Guests:
             # Its backlog goes before its first live message.
             session.fetched = True
         backlog.paused = session.connection.slow
-        backlog.delivered(conversation, *place, message, self._clock.seconds(), batch=batch, done=done)
+        first = place[1] == ZERO and not repeated
+        backlog.delivered(conversation, *place, message, self._clock.seconds(), batch=batch, first=first, done=done)
         self._drive(session)
 
     def recheck(self, session: GuestSession, since: float) -> None:

@@ -6,7 +6,8 @@ before anything newer, once and in order. Marks come with *heads*, the list of c
 - All of it is asked for at login (W1), or when the guest fetches what it missed or gets its first live message (W2).
 - What was active lately is asked for after pushes may have been lost, and when a message comes in a conversation whose
   mark is not known here; the message waits for it. To begin at such a message's `previous` instead would be wrong: the
-  one before it may have been lost on its way here, or this one may repeat what the guest got in an earlier session.
+  one before it may have been lost on its way here, or this one may repeat what the guest got in an earlier session. Only
+  the very first message of a conversation, said just now, needs no mark.
 
 What is in the table is bounded, and so is what waits to get into it. A conversation leaves the table when it has
 nothing to do and its receipt went up long enough ago to be in the store, where its mark is found when it is needed.
@@ -131,16 +132,18 @@ class GuestBacklog(Generic[Item]):
         now: float,
         *,
         batch: bool = False,
+        first: bool = False,
         done: Done | None = None,
     ) -> None:
         """Take a message that was pushed.
 
         :param batch: it stands for all messages after `previous` up to `position`
+        :param first: it is the first that was ever said in its conversation, and was said just now
         :param done: told when that position is written, or that it will not be soon
         """
         place = self._table.get(conversation)
         if place is None and item is not None:
-            place = self._meet(conversation, now)
+            place = self._meet(conversation, first, now)
         if done is not None:
             if place is None or item is None or self.paused or len(place.waiting) == MAX_WAITING:
                 done(False)
@@ -328,9 +331,11 @@ class GuestBacklog(Generic[Item]):
         # The long list goes on when what it brought is through; the other keeps messages waiting.
         return not self.paused and not which.asked and (which is self._recent or not self._heads)
 
-    def _meet(self, conversation: str, now: float) -> _Place[Item] | None:
+    def _meet(self, conversation: str, first: bool, now: float) -> _Place[Item] | None:
         """Return a place for a conversation that is not in the table; None when there is no room."""
         if not self._begun:
+            # Other conversations' backlogs go before it.
+            first = False
             self.fetch(now)
         if not self._room(now):
             self._recent.want(now - RECENT_SECONDS, now)
@@ -338,6 +343,8 @@ class GuestBacklog(Generic[Item]):
         head = self._heads.pop(conversation, None)
         if head is not None:
             return self._enter(conversation, *head, now)
+        if first:
+            return self._enter(conversation, ZERO, ZERO, now)
         place = self._table[conversation] = _Place[Item](None)
         self._unknown[conversation] = None
         self._recent.want(now - RECENT_SECONDS, now)

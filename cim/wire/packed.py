@@ -94,7 +94,9 @@ def request(call: int, asker: bytes, conversation: str, packet: bytes, again: bo
     return _REQUEST + varint(len(body)) + body
 
 
-def pushed(conversation: str, position: str, previous: str, packet: bytes, guest: bytes | None) -> bytes:
+def pushed(
+    conversation: str, position: str, previous: str, packet: bytes, guest: bytes | None, repeated: bool = False
+) -> bytes:
     """Return what all Delivers of a push have in common.
 
     :param guest: a serialized Guest
@@ -104,6 +106,8 @@ def pushed(conversation: str, position: str, previous: str, packet: bytes, guest
         parts += (b"\x62", varint(len(packet)), packet)
     if guest is not None:
         parts += (b"\x2a", varint(len(guest)), guest)
+    if repeated:
+        parts.append(b"\x70\x01")
     return b"".join(parts)
 
 

@@ -171,6 +171,9 @@ class LazyTests(BacklogCase):
         self.backlog.missed(0.0, self.now)
         self.assertEqual(self.asked, [])
 
+    def test_a_conversation_s_first_message_waits_for_the_backlog_of_others(self):
+        self.assertEqual(self.push(1, conversation="p:1:9", first=True), [])
+
     def test_fetch(self):
         self.backlog.fetch(self.now)
         self.list(("p:1:2", 3, 4))
@@ -217,6 +220,11 @@ class LiveTests(BacklogCase):
         self.assertEqual(self.write(), ["p:1:2 4", "p:1:2 5"])
         self.assertEqual(self.done, [(4, True), (5, True)])
         self.assertTrue(self.backlog.caught_up)
+
+    def test_the_very_first_message_of_a_conversation_needs_no_mark(self):
+        self.assertEqual(self.push(1, conversation="p:1:9", first=True), ["p:1:9 1"])
+        self.assertEqual((self.done, self.backlog.heads_due(self.now)), ([(1, True)], []))
+        self.assertEqual(self.push(2, conversation="p:1:9"), ["p:1:9 2"])
 
     def test_the_one_before_it_was_lost(self):
         self.push(5)
@@ -476,13 +484,13 @@ class GuestWorld:
         self.active[name] = self.now
         return name
 
-    def deliver(self, name, n):
-        self.backlog.delivered(name, (1, n), (1, n - 1) if n > 1 else ZERO, (name, (1, n)), self.now)
+    def deliver(self, name, n, first=False):
+        self.backlog.delivered(name, (1, n), (1, n - 1) if n > 1 else ZERO, (name, (1, n)), self.now, first=first)
         self.pump()
 
     def append_and_push(self):
         name = self.append()
-        self.deliver(name, len(self.logs[name]))
+        self.deliver(name, len(self.logs[name]), len(self.logs[name]) == 1)
 
     def push_any(self):
         name = self.draw(st.sampled_from(self.NAMES))
@@ -496,7 +504,9 @@ class GuestWorld:
         self.logs[name] += [(1, before + n) for n in range(1, count + 1)]
         self.active[name] = self.now
         whole = (name, tuple((1, before + n) for n in range(1, count + 1)))
-        self.backlog.delivered(name, (1, before + count), (1, before) if before else ZERO, whole, self.now, batch=True)
+        self.backlog.delivered(
+            name, (1, before + count), (1, before) if before else ZERO, whole, self.now, batch=True, first=not before
+        )
         self.pump()
 
     def fetch(self):

@@ -58,12 +58,13 @@ class PackedTests(SynchronousTestCase):
         st.tuples(names, st.one_of(st.just(""), places), st.one_of(st.just(""), places), packets),
         st.one_of(st.none(), st.builds(Guest, sender=ids, sender_name=texts, texts=st.lists(texts, max_size=3))),
         st.tuples(calls, st.one_of(st.just(0), ids), st.booleans(), st.one_of(st.just(0), ids), names),
+        st.booleans(),
     )
-    def test_deliver(self, users, what, guest, to):
+    def test_deliver(self, users, what, guest, to, repeated):
         conversation, position, previous, packet = what
         call, group, everyone, except_user, except_session = to
         common = packed.pushed(
-            conversation, position, previous, packet, None if guest is None else guest.SerializeToString()
+            conversation, position, previous, packet, None if guest is None else guest.SerializeToString(), repeated
         )
         found = packed.deliver(
             common,
@@ -86,5 +87,6 @@ class PackedTests(SynchronousTestCase):
             previous=previous,
             packet=packet,
             guest=guest,
+            repeated=repeated,
         )
         self.assertEqual(Item.FromString(found), Item(deliver=expected))
