@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from bench.cluster import Cluster
 from bench.crowd import Crowd
-from bench.faults import Deck, Havoc
+from bench.faults import Deck, Havoc, every_kind, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
 from bench.running import run_bounded
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages, all together (%(default)s)")
     option("--servers", type=int, default=2, metavar="N", help="servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="routes (%(default)s)")
+    kinds = [kind_of(*pair) for pair in every_kind()]
+    option("--fault", action="append", choices=kinds, metavar="KIND", help="only these: " + ", ".join(kinds))
     option("--pause", type=float, default=1.5, metavar="SECONDS", help="between two faults, on average (%(default)s)")
     option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
     option("--longest", type=float, default=14.0, metavar="SECONDS", help="that a fault lasts (%(default)s)")
@@ -91,7 +93,7 @@ class Chaos:
             await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)
             havoc = Havoc(self.reactor, cluster, crowd.afflict, self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
-            deck = Deck(faults, arguments.longest)
+            deck = Deck(faults, arguments.longest, arguments.fault or ())
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
             quiet = await crowd.quiet(arguments.patience)
@@ -99,7 +101,7 @@ class Chaos:
             if not quiet:
                 self.write(f"after {arguments.patience:g} s not everyone holds everything:")
                 self.write(f"  not accepted: {sum(member.waiting for member in crowd.members)}")
-                for what, count in (await crowd.ask_everyone(10.0)).items():
+                for what, count in (await crowd.ask_everyone(min(10.0, arguments.patience))).items():
                     self.write(f"  missing, {what}: {count}")
             for violation in violations[:SHOWN]:
                 self.write(str(violation))

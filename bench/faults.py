@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -51,7 +51,12 @@ class Fault:
     @property
     def kind(self) -> str:
         """What it is counted as."""
-        return f"{self.action} {self.what}{' connection' if self.action in CUTS and self.what != 'link' else ''}"
+        return kind_of(self.action, self.what)
+
+
+def kind_of(action: str, what: str) -> str:
+    """Return what a fault is called."""
+    return f"{action} {what}{' connection' if action in CUTS and what != 'link' else ''}"
 
 
 def every_kind() -> list[tuple[str, str]]:
@@ -67,17 +72,19 @@ class Deck:
     """Deals faults: each kind once, in a random order, then each once more, and so on.
 
     :param longest: seconds that a fault lasts at most
+    :param only: the kinds that are dealt; all when empty
     """
 
-    def __init__(self, chooser: random.Random, longest: float) -> None:
+    def __init__(self, chooser: random.Random, longest: float, only: Collection[str] = ()) -> None:
         self._random = chooser
         self._longest = longest
+        self._kinds = [pair for pair in every_kind() if not only or kind_of(*pair) in only]
         self._left: list[tuple[str, str]] = []
 
     def deal(self) -> Fault:
         """Return the next fault."""
         if not self._left:
-            self._left = every_kind()
+            self._left = list(self._kinds)
             self._random.shuffle(self._left)
         action, what = self._left.pop()
         if self._random.random() < LONG:

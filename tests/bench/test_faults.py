@@ -25,6 +25,10 @@ class DeckTests(SynchronousTestCase):
         self.assertEqual(self.dealt(7, 50), self.dealt(7, 50))
         self.assertNotEqual(self.dealt(7, 50), self.dealt(8, 50))
 
+    def test_only_some(self):
+        deck = Deck(random.Random(1), 14.0, ("kill redis", "mute redis connection"))
+        self.assertEqual({deck.deal().kind for _ in range(4)}, {"kill redis", "mute redis connection"})
+
     def test_some_last_long_and_none_too_long(self):
         seconds = [fault.seconds for fault in self.dealt(1, 300)]
         long = sum(second >= DEAD_SECONDS for second in seconds)
