@@ -10,8 +10,13 @@ DEFAULT_MAX_FRAME = 65536
 
 def encode_varint(value: int) -> bytes:
     """Return `value` (0 or more) in base 128, least significant group first."""
+    # Written out for most lengths and numbers: it is done several times for every message.
     if value < 0x80:
         return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 0x200000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     groups = bytearray()
     while value >= 0x80:
         groups.append(value & 0x7F | 0x80)

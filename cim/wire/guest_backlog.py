@@ -6,8 +6,8 @@ before anything newer, once and in order. Marks come with *heads*, the list of c
 - All of it is asked for at login (W1), or when the guest fetches what it missed or gets its first live message (W2).
 - What was active lately is asked for after pushes may have been lost, and when a message comes in a conversation whose
   mark is not known here; the message waits for it. To begin at such a message's `previous` instead would be wrong: the
-  one before it may have been lost on its way here, or this one may repeat what the guest got in an earlier session. Only
-  the very first message of a conversation, said just now, needs no mark.
+  one before it may have been lost on its way here, or this one may repeat what the guest got in an earlier session.
+  Only the very first message of a conversation, said just now, needs no mark.
 
 What is in the table is bounded, and so is what waits to get into it. A conversation leaves the table when it has
 nothing to do and its receipt went up long enough ago to be in the store, where its mark is found when it is needed.

@@ -31,6 +31,12 @@ def _id(number: int) -> bytes:
     return encode_varint(number)
 
 
+@lru_cache(16)
+def _time(ms: int) -> bytes:
+    """Return a time, which many messages have in common."""
+    return encode_varint(ms)
+
+
 def _text(tag: bytes, text: str) -> bytes:
     data = text.encode()
     return tag + varint(len(data)) + data if data else b""
@@ -47,7 +53,7 @@ def accepted(client_id: str, conversation: str, position: str, sent_at: int, pre
         conversation.encode(),
         len(position),
         position.encode(),
-        encode_varint(sent_at),
+        _time(sent_at),
     )
     if previous:
         body += b"\x2a%c%b" % (len(previous), previous.encode())
@@ -61,7 +67,7 @@ def text_body(sender: int, sender_name: str, sent_at: int, client_id: str, text:
         _id(sender),
         varint(len(name)),
         name,
-        encode_varint(sent_at),
+        _time(sent_at),
         len(id),
         id,
         varint(len(said)),
