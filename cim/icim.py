@@ -244,6 +244,9 @@ class IConversations(Interface):
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """Append messages in their order; each has its own result, and one that fails harms no other.
 
+        Calls are carried out in the order in which they are made. When the store fails in one, those made before that
+        was heard are not carried out any more: they fail, too, or were carried out with all before them.
+
         In the same step: the participants' indexes of a `p:` conversation (time of last activity), a group's time of
         last activity, and the sender's membership of a `g:` one. The same client_id of the same sender within 24 hours
         and the last 10,000 messages is the same message. Errors: Conflict (other digest), Forbidden (no member),

@@ -1,7 +1,8 @@
 """A SQLite file served by two threads: one that writes, one that reads.
 
 Whatever waits for the writer goes into one transaction, and nobody hears of it before that is on disk. So a call costs
-one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone.
+one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone. But when the file
+fails, what was asked before that was heard fails too: nothing overtakes what will be asked again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
+
+from attrs import frozen
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
@@ -40,6 +43,15 @@ class Sqlite(Protocol):
         """Run `work`, which must not write."""
 
 
+@frozen
+class _Asked:
+    """A piece of work; `heard` failures of the file were known of when it was asked for."""
+
+    work: Work[Any]
+    result: Deferred[Any]
+    heard: int
+
+
 class _Worker:
     """One thread with one connection; what waits for it is run in groups, each in one transaction."""
 
@@ -49,12 +61,14 @@ class _Worker:
         self._connection = connection
         self._reactor = reactor
         self._begin = begin
-        self._queue: queue.SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._waiting = 0
         self._stopped = False
         self._finished: Deferred[None] = Deferred()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._heard = 0
         self._error = ""  # the thread's own
+        self._failures = 0  # the thread's own: how often the file failed
         self.complaint = ""
         self._thread.start()
 
@@ -65,7 +79,7 @@ class _Worker:
             return fail(StoreUnavailable())
         self._waiting += 1
         result: Deferred[T] = Deferred()
-        self._queue.put((work, result))
+        self._queue.put(_Asked(work, result, self._heard))
         return result
 
     def stop(self) -> Deferred[None]:
@@ -75,13 +89,16 @@ class _Worker:
             self._queue.put(None)
         return self._finished
 
-    def _deliver(self, group: Sequence[tuple[Work[Any], Deferred[Any]]], results: Sequence[Any], error: str) -> None:
+    def _deliver(self, group: Sequence[_Asked], results: Sequence[Any], error: str, failures: int) -> None:
         self._waiting -= len(group)
         if error and error != self.complaint:
             self._log.warn("The SQLite store failed: {error}", error=error)
         self.complaint = error
-        for (_, deferred), result in zip(group, results, strict=True):
-            deferred.callback(result)
+        for asked, result in zip(group, results, strict=True):
+            if isinstance(result, Failure) and result.check(StoreUnavailable):
+                self._heard = failures
+            asked.result.callback(result)
+        self._heard = failures
 
     def _finish(self) -> None:
         self._thread.join()
@@ -101,17 +118,17 @@ class _Worker:
             going = group[-1] is not None
             works = [item for item in group if item is not None]
             if works:
-                results, error = self._transaction([work for work, _ in works])
-                self._reactor.callFromThread(self._deliver, works, results, error)
+                results, error = self._transaction(works)
+                self._reactor.callFromThread(self._deliver, works, results, error, self._failures)
         self._connection.close()
         self._reactor.callFromThread(self._finish)
 
-    def _transaction(self, works: Sequence[Work[Any]]) -> tuple[list[Any], str]:
+    def _transaction(self, works: Sequence[_Asked]) -> tuple[list[Any], str]:
         """Run works in one transaction; return their results or Failures, and what is wrong with the file."""
         self._error = ""
         try:
             self._connection.execute(self._begin)
-            results = [self._protected(work) for work in works]
+            results = [self._protected(asked) for asked in works]
             self._connection.execute("COMMIT")
             return results, self._error
         except sqlite3.Error as error:  # the disk is full, the file is locked...
@@ -120,12 +137,15 @@ class _Worker:
                     self._connection.execute("ROLLBACK")
                 except sqlite3.Error:
                     pass
+            self._failures += 1
             return [Failure(StoreUnavailable()) for _ in works], str(error)
 
-    def _protected(self, work: Work[Any]) -> Any:
+    def _protected(self, asked: _Asked) -> Any:
+        if asked.heard < self._failures:
+            return Failure(StoreUnavailable())
         self._connection.execute("SAVEPOINT work")
         try:
-            result = work(self._connection)
+            result = asked.work(self._connection)
         except Exception as error:
             if not self._connection.in_transaction:  # SQLite itself rolled all of it back
                 raise sqlite3.OperationalError(str(error)) from error
@@ -135,6 +155,7 @@ class _Worker:
                 result = Failure(StoreUnavailable())
                 if not isinstance(error, _NOT_THE_FILE):
                     self._error = str(error)
+                    self._failures += 1
         self._connection.execute("RELEASE work")
         return result
 

@@ -8,7 +8,7 @@ import stat
 import threading
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from cim.ecim import CIMError, StoreUnavailable, UserOffline
@@ -298,3 +298,41 @@ class GroupCommitTests(TestCase):
         await self.keep(1)
         self.assertEqual(self.threads.health(), "")
         self.assertEqual(await self.kept(), [0, 1])
+
+    async def test_what_was_asked_before_a_failure_of_the_file_was_heard_fails_too(self):
+        def fill(connection):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        busy, held, go = self.hold()
+        await busy
+        before, failing, behind = self.keep(1), self.threads.write("fill", fill), self.keep(2)
+        # Asked by one who has heard of what went well before, and not yet of the failure.
+        late = before.addCallback(lambda _: self.keep(3))
+        again = failing.addErrback(lambda _: self.keep(4))
+        go.set()
+        await self.assertFailure(late, StoreUnavailable)
+        await self.assertFailure(behind, StoreUnavailable)
+        await gatherResults([held, again])
+        self.assertEqual(await self.kept(), [1, 4])
+
+    async def test_work_that_the_thread_takes_after_a_failure_that_was_not_heard_yet(self):
+        delivered = []
+        original = self.reactor.callFromThread
+        self.patch(self.reactor, "callFromThread", lambda *args: delivered.append(args))
+
+        def fill(connection):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        failing = self.threads.write("fill", fill)
+        while not delivered:
+            await deferLater(self.reactor, 0.01)
+        behind = self.keep(1)
+        while len(delivered) < 2:
+            await deferLater(self.reactor, 0.01)
+        self.patch(self.reactor, "callFromThread", original)
+        for call, *arguments in delivered:
+            call(*arguments)
+        await self.assertFailure(failing, StoreUnavailable)
+        await self.assertFailure(behind, StoreUnavailable)
+        await self.keep(2)
+        self.assertEqual(await self.kept(), [2])
