@@ -13,6 +13,7 @@ from cim.testing.cluster import Cluster
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Packet, Send
 from cim.wire.gap import GapPolicy, GapRule
+from cim.wire.guests import Generation, encode_login
 
 
 class Member:
@@ -133,6 +134,57 @@ class Member:
                     self.client.say(Packet(send=send))
 
 
+class Listener:
+    """A guest, who only listens.
+
+    :ivar shown: for each connection the texts that it was shown
+    """
+
+    def __init__(self, storm, account, generation):
+        self.storm = storm
+        self.account = account
+        self.generation = generation
+        self.client = None
+        self.shown = []
+        self.ping_at = 0
+
+    @property
+    def online(self):
+        return self.client is not None and not self.client.closed
+
+    def connect(self):
+        """Log in, if that can be had now."""
+        cluster = self.storm.cluster
+        route = self.storm.random.choice(cluster.routes)
+        try:
+            address = cluster.result(route.logins.login(self.account.id, self.account.name))
+        except (CIMError, IndexError):
+            return
+        login = encode_login(self.generation, self.account.id, self.account.name)
+        self.client = cluster.connect(str(address), login, self.generation)
+        self.shown.append([])
+        if self.generation is Generation.W2:
+            cluster.begin(route.messages.fetch_offline(self.account.id)).addErrback(lambda failure: None)
+
+    def drop(self):
+        """Lose the connection, with everything that came read."""
+        if self.client is not None:
+            self.act()
+            self.client.drop()
+            self.client = None
+
+    def act(self):
+        """Take what came, and say that it lives."""
+        if self.client is None:
+            return
+        now = self.storm.cluster.clock.seconds()
+        if now >= self.ping_at and self.online:
+            self.ping_at = now + 10
+            self.client.ping(self.account.id)
+        texts = self.client.texts()
+        self.shown[-1] += [text.partition(":")[2] if self.generation is Generation.W1 else text for text in texts]
+
+
 class Storm:
     """A cluster, its members, and what goes wrong.
 
@@ -155,12 +207,15 @@ class Storm:
             Member(self, accounts[1], "phone", PROTOBUF),
             Member(self, accounts[2], "phone", ""),
         ]
-        self.links = [(server, route) for server in self.cluster.servers for route in self.cluster.routes]
+        self.listeners = [
+            Listener(self, self.cluster.account(generation.value), generation) for generation in Generation
+        ]
         self.faults = (
             (30, self.talk),
             (2, self.cut),
             (3, self.mend),
             (1, self.kill_route),
+            (1, self.restart_server),
             (2, self.drop),
             (5, self.come_back),
             (1, self.lose_store),
@@ -169,12 +224,21 @@ class Storm:
             (2, self.relieve),
         )
 
+    @property
+    def everyone(self):
+        return [*self.members, *self.listeners]
+
+    @property
+    def links(self):
+        return [(server, route) for server in self.cluster.servers for route in self.cluster.routes]
+
     def linked(self, server, route):
         return (server.own.name, str(route.address)) in self.cluster._links
 
     def talk(self):
         member = self.random.choice(self.members)
-        receiver = self.random.choice([other for other in self.accounts if other is not member.account])
+        guests = [listener.account for listener in self.listeners]
+        receiver = self.random.choice([other for other in self.accounts + guests if other is not member.account])
         group = self.group if self.random.random() < 0.4 else 0
         for _ in range(self.random.choice((1, 1, 2, 5))):
             member.say(receiver, group)
@@ -193,11 +257,24 @@ class Storm:
     def kill_route(self):
         self.cluster.kill_route(self.random.choice(self.cluster.routes))
 
+    def restart_server(self):
+        """End a server without a word, and start it anew."""
+        at = self.random.randrange(len(self.cluster.servers))
+        old = self.cluster.servers[at]
+        self.cluster.kill(old)
+        old.rechecks.stop()
+        old.wheel.stopService()
+        for member in self.everyone:
+            if member.client is not None and member.client.connection.gateway is old.gateway:
+                member.act()
+                member.client = None
+        self.cluster.start_server(at)
+
     def drop(self):
-        self.random.choice(self.members).drop()
+        self.random.choice(self.everyone).drop()
 
     def come_back(self):
-        for member in self.members:
+        for member in self.everyone:
             if not member.online:
                 member.connect()
 
@@ -208,12 +285,12 @@ class Storm:
         self.cluster.store.available = True
 
     def slow(self):
-        member = self.random.choice(self.members)
+        member = self.random.choice(self.everyone)
         if member.online and not member.client.connection.slow:
             member.client.connection.pauseProducing()
 
     def relieve(self):
-        for member in self.members:
+        for member in self.everyone:
             if member.online and member.client.connection.slow:
                 member.client.connection.resumeProducing()
 
@@ -221,7 +298,7 @@ class Storm:
         self.cluster.clock.advance(seconds)
         for _ in range(self.random.choice((0, 1, 5))):
             self.cluster.clock.advance(0)
-        for member in self.members:
+        for member in self.everyone:
             member.act()
 
     def rage(self, steps):
@@ -262,6 +339,7 @@ class StormTests(SynchronousTestCase):
         storm.rage(steps)
         storm.calm()
         said = {}
+        self.assert_routes_know(storm, seed)
         for member in storm.members:
             self.assertEqual(
                 member.unanswered, {}, f"seed {seed}: {member.account.name}/{member.device} never heard of"
@@ -269,6 +347,7 @@ class StormTests(SynchronousTestCase):
             for name in member.rules:
                 said[name] = storm.log(name)
         self.assertEqual(sum(map(len, said.values())), sum(member.count for member in storm.members), f"seed {seed}")
+        self.assert_guests_got_all(storm, said, seed)
         for name, log in said.items():
             self.assertEqual(len(set(log)), len(log), f"seed {seed}: doubles in {name}")
             for member in storm.members:
@@ -280,6 +359,36 @@ class StormTests(SynchronousTestCase):
                 if isinstance(of, conversations.Group) or of.involves(member.account.id):
                     shown = member.shown.get(name, [])
                     self.assertEqual(shown, log, f"seed {seed}: {member.account.name}/{member.device} of {name}")
+
+    def assert_guests_got_all(self, storm, said, seed):
+        for listener in storm.listeners:
+            for shown in listener.shown:
+                self.assertEqual(len(set(shown)), len(shown), f"seed {seed}: doubles for {listener.account.name}")
+            # What was written and could not be acknowledged comes again at the next login.
+            ever = [*dict.fromkeys(text for shown in listener.shown for text in shown)]
+            for name, log in said.items():
+                if str(listener.account.id) in name.split(":"):
+                    of_this = [text for text in ever if text in set(log)]
+                    self.assertEqual(of_this, log, f"seed {seed}: {listener.account.name} of {name}")
+
+    def assert_routes_know(self, storm, seed):
+        """Presence and records are what is there."""
+        for member in storm.everyone:
+            user = member.account.id
+            there = sorted(
+                (server.own.name, session.owner)
+                for server in storm.cluster.servers
+                for session in server.sessions.of(user)
+            )
+            for route in storm.cluster.routes:
+                known = sorted((online.host.place.server, online.owner) for online in route.presence.of(user))
+                self.assertEqual(known, there, f"seed {seed}: presence of {member.account.name}")
+            records = self.successResultOf(storm.cluster.store.sessions.sessions(user))
+            self.assertEqual(
+                sorted((record.place.server, record.owner) for record in records if record.live),
+                there,
+                f"seed {seed}: records of {member.account.name}",
+            )
 
     def test_everything_once_and_in_order(self):
         for seed in range(15):
