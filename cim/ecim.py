@@ -193,3 +193,10 @@ class Unauthorized(CIMError):
     """No proof of who is asking, or none that holds."""
 
     text = "not authorized"
+
+
+class NotSupported(CIMError):
+    """The servers, or what the client was given, do not have this."""
+
+    code = "4000"
+    message = "this server does not support it"

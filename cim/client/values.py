@@ -1,0 +1,179 @@
+"""What the client library gives to applications (docs/client.md)."""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import field, frozen
+
+
+class State(enum.Enum):
+    """Where a client stands."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    RECONNECTING = "reconnecting"
+    CLOSED = "closed"
+
+
+class Kind(enum.Enum):
+    """What a message is."""
+
+    TEXT = "text"
+    RECALL = "recall"
+    EDIT = "edit"
+    REACTION = "reaction"
+
+
+@frozen
+class Password:
+    """An account with a password.
+
+    :param create: make the account when the name is new
+    """
+
+    name: str
+    password: str = field(repr=False)
+    create: bool = False
+
+
+@frozen
+class Guest:
+    """An account of the upstream API: whoever knows the name is let in, and there is no history to read."""
+
+    name: str
+
+
+Credentials = Password | Guest
+
+
+@frozen
+class User:
+    """Somebody.
+
+    :param id: 0 when it is unknown
+    """
+
+    id: int
+    name: str
+
+
+@frozen
+class Message:
+    """What somebody said, as the application sees it: once, and in the order of its conversation.
+
+    :param conversation: `p:<lower id>:<higher id>`, `g:<group id>`, or `g:0` for everyone
+    :param position: its place there; empty for messages of servers that have no places (upstream's)
+    :param sent_at: ms since 1970
+    :param group: the group's id; 0 for a private message
+    :param ref: the position of the message that this one recalls, edits or reacts to
+    :param mine: the client's own user said it, here or on another device
+    """
+
+    conversation: str
+    position: str
+    sender: User
+    sent_at: int
+    text: str
+    data: bytes = b""
+    content_type: str = ""
+    kind: Kind = Kind.TEXT
+    ref: str = ""
+    client_id: str = ""
+    group: int = 0
+    mine: bool = False
+
+
+@frozen
+class Sent:
+    """A message that was accepted: it is stored."""
+
+    client_id: str
+    conversation: str
+    position: str
+    sent_at: int
+
+
+@frozen
+class Receipt:
+    """Somebody has read a conversation up to a position; the own user on another device, too."""
+
+    conversation: str
+    reader: int
+    position: str
+
+
+@frozen
+class Typing:
+    """Somebody is typing."""
+
+    conversation: str
+    who: int
+
+
+@frozen
+class Presence:
+    """A watched user came or went."""
+
+    user: int
+    online: bool
+
+
+@frozen
+class Conversation:
+    """One line of a list of conversations.
+
+    :param title: the other user's name, or the group's
+    :param unread: others' messages after the read mark, up to 999
+    :param latest: the position of the last message that is known of
+    :param read: the own read mark
+    """
+
+    name: str
+    title: str
+    unread: int
+    latest: str
+    read: str
+
+
+@frozen
+class Group:
+    """A group.
+
+    :param open: anyone may join
+    :param history: members may read what was said before they joined
+    """
+
+    id: int
+    name: str
+    open: bool
+    history: bool
+    members: int
+
+
+@frozen
+class Member:
+    """Who is in a group.
+
+    :param role: owner, admin or member
+    """
+
+    user: User
+    role: str
+
+
+@frozen
+class Waiting:
+    """A message that is not accepted yet, as it is kept over reconnections.
+
+    :param user: its receiver; 0 when it is for a group
+    """
+
+    client_id: str
+    user: int
+    group: int
+    text: str
+    data: bytes = b""
+    content_type: str = ""
+    kind: Kind = Kind.TEXT
+    ref: str = ""
