@@ -199,4 +199,4 @@ class NotSupported(CIMError):
     """The servers, or what the client was given, do not have this."""
 
     code = "4000"
-    message = "this server does not support it"
+    text = "this server does not support it"
