@@ -1,8 +1,9 @@
 """News: after anything that may have lost pushes, sessions are looked at again (DESIGN.md section 5).
 
 A lost link may have taken pushes with it from the moment its other end fell silent, and until it is back its route
-cannot push here. So when a link is lost all sessions are looked at soon, again a few times while it is away, and once
-more when a link comes. Sessions that were too slow for what was pushed are looked at when they can take more.
+cannot push here. So when a link is lost all sessions are looked at soon, again now and then while it is away, and
+once more when it comes back: others may have been linked to that route all the time. Sessions that were too slow for
+what was pushed are looked at when they can take more.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ STEP_SECONDS = 0.1
 AT_ONCE = 64
 #: How much earlier than we noticed a push may have been lost: a silent link is dead after 10 s.
 SILENCE_SECONDS = 15.0
-#: When sessions are looked at after a link was lost, seconds; a route that comes back later comes as a new link.
-ROUNDS = (1.0, 5.0, 15.0, 30.0, 60.0)
+#: When sessions are looked at after a link was lost, seconds.
+ROUNDS = (1.0, 5.0, 15.0, 30.0, *(60.0 * minute for minute in range(1, 11)))
+#: Lost routes that are remembered, for when they come back.
+KEPT_LOST = 1000
 RETRY_SECONDS = 2.0
 
 
@@ -69,10 +72,12 @@ class Rechecks:
         """A link was lost."""
         since = self._clock.seconds() - SILENCE_SECONDS
         self._lost.setdefault(name, since)
+        if len(self._lost) > KEPT_LOST:
+            oldest = next(iter(self._lost))
+            self._cancel(oldest)
+            del self._lost[oldest]
         self._cancel(name)
-        self._rounds[name] = [
-            self._clock.callLater(delay, self._round, name, last=delay == ROUNDS[-1]) for delay in ROUNDS
-        ]
+        self._rounds[name] = [self._clock.callLater(delay, self._round, name) for delay in ROUNDS]
 
     def link_up(self, name: str) -> None:
         """A link is there, again or for the first time."""
@@ -89,11 +94,8 @@ class Rechecks:
             if call.active():
                 call.cancel()
 
-    def _round(self, name: str, last: bool) -> None:
+    def _round(self, name: str) -> None:
         self.all(self._lost[name])
-        if last:
-            # It is gone for good, or will come as one that never was here.
-            del self._lost[name], self._rounds[name]
 
     def stop(self) -> None:
         """Look no more."""

@@ -170,6 +170,24 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual([head.conversation for head in news.heads], [self.conversation])
 
+    def test_when_a_link_was_down_for_long(self):
+        """The route lives on, and stores what others send; it is only this server that does not hear of it."""
+        route, server = self.route_of(self.phone), self.server_of(self.desk)
+        self.cluster.cut(server, route)
+        self.wait(90, self.phone, self.desk)
+        self.say([0])
+        self.wait(70, self.phone, self.desk)
+        self.assertTrue(self.desk.take("news"))
+        self.wait(900, self.phone, self.desk)
+        self.desk.take("news")
+        self.say([1])
+        self.wait(300, self.phone, self.desk)
+        self.assertEqual(self.desk.packets(), [])
+        self.cluster.link(server, route)
+        self.cluster.pass_seconds(2)
+        (news,) = self.desk.take("news")
+        self.assertEqual(self.page(self.desk, after=news.heads[0].received)[0], ["0", "1"])
+
     def test_nothing_is_told_to_those_for_whom_nothing_is_new(self):
         self.say([0])
         self.turn()
