@@ -67,6 +67,12 @@ class IClient(Interface):
     def when_ready() -> Deferred[None]:
         """Fire at the first READY, or fail with why there will be none."""
 
+    def pause_receiving() -> None:
+        """Read nothing from the server until `resume_receiving`, over reconnections too."""
+
+    def resume_receiving() -> None:
+        """Read from the server again."""
+
     def close() -> Deferred[None]:
         """End the session and the client; what waits unsent stays on disk when there is one."""
 
