@@ -200,3 +200,9 @@ class NotSupported(CIMError):
 
     code = "4000"
     text = "this server does not support it"
+
+
+class HistoryUnavailable(CIMError):
+    """A client's local history cannot be read or written; names the file."""
+
+    text = "the local history is not available"
