@@ -1,0 +1,289 @@
+"""What a client knows of its conversations: on disk, in one SQLite file for each user, or in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cim.client import history_tables as tables
+from cim.client.iclient import IHistory
+from cim.client.values import Message, Waiting
+from cim.ecim import HistoryUnavailable
+
+T = TypeVar("T")
+
+#: Work on a connection; what it returns or raises is the result.
+Work = Callable[[sqlite3.Connection], T]
+MAX_GROUP = 1_000
+
+
+class _History:
+    """IHistory, for those who can run work on a connection, in order."""
+
+    def _run(self, work: Work[T]) -> Deferred[T]:
+        raise NotImplementedError
+
+    def places(self) -> Deferred[dict[str, str]]:
+        """See IHistory."""
+        return self._run(tables.places)
+
+    def add(self, messages: Sequence[Message], places: dict[str, str]) -> Deferred[None]:
+        """See IHistory."""
+        messages, places = tuple(messages), dict(places)
+        return self._run(lambda connection: tables.add(connection, messages, places))
+
+    def page(self, conversation: str, before: str = "", limit: int = 50) -> Deferred[Sequence[Message]]:
+        """See IHistory; fails with InvalidField when `before` is no position."""
+        return self._run(lambda connection: tables.page(connection, conversation, before, limit))
+
+    def search(self, text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
+        """See IHistory; the case of letters does not matter."""
+        return self._run(lambda connection: tables.search(connection, text, limit))
+
+    def waiting(self) -> Deferred[Sequence[Waiting]]:
+        """See IHistory."""
+        return self._run(tables.waiting)
+
+    def put_waiting(self, message: Waiting) -> Deferred[None]:
+        """See IHistory; one whose client_id is there stays as it is."""
+        return self._run(lambda connection: tables.put_waiting(connection, message))
+
+    def drop_waiting(self, client_id: str) -> Deferred[None]:
+        """See IHistory."""
+        return self._run(lambda connection: tables.drop_waiting(connection, client_id))
+
+    def facts(self) -> Deferred[dict[str, str]]:
+        """See IHistory."""
+        return self._run(tables.facts)
+
+    def set_fact(self, name: str, value: str) -> Deferred[None]:
+        """See IHistory."""
+        return self._run(lambda connection: tables.set_fact(connection, name, value))
+
+
+@implementer(IHistory)
+class MemoryHistory(_History):
+    """A history that ends with its object. Its Deferreds have fired when they are returned.
+
+    :param kept: how many messages are kept, the last ones that were added
+    """
+
+    def __init__(self, kept: int = 10_000) -> None:
+        self._kept = kept
+        self._added = 0
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> Deferred[None]:
+        """See IHistory."""
+        if self._connection is None:
+            self._connection = sqlite3.connect(":memory:", isolation_level=None)
+            tables.prepare(self._connection)
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """See IHistory."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        return succeed(None)
+
+    def add(self, messages: Sequence[Message], places: dict[str, str]) -> Deferred[None]:
+        """See IHistory."""
+        self._added += len(messages)
+        added = super().add(messages, places)
+        if self._added > max(100, self._kept // 10):
+            # Now and then: what is over is at most a tenth.
+            self._added = 0
+            self._run(lambda connection: tables.forget(connection, self._kept)).addErrback(lambda _: None)
+        return added
+
+    def _run(self, work: Work[T]) -> Deferred[T]:
+        connection = self._connection
+        if connection is None:
+            return fail(HistoryUnavailable("the history is not open"))
+
+        def run() -> T:
+            connection.execute("BEGIN")
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            return result
+
+        return execute(run)
+
+
+@implementer(IHistory)
+class SqliteHistory(_History):
+    """A history in a file that its user alone can read, served by one thread.
+
+    Whatever waits for the thread goes into one transaction, and nobody hears of it before that is on disk.
+
+    Every method fails with HistoryUnavailable, which names the file, when that is in use by another client, damaged,
+    or cannot be written.
+
+    :param path: the file; it and its folder are made when they are not there
+    :param reactor: results come in its thread
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reactor: Any) -> None:
+        self.path = Path(path)
+        self._reactor = reactor
+        self._queue: queue.SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._finished: Deferred[None] | None = None
+
+    # In the reactor's thread
+
+    def open(self) -> Deferred[None]:
+        """See IHistory; another client has the file to itself until it closes it or its process ends."""
+        opened: Deferred[None] = Deferred()
+        self._thread = threading.Thread(target=self._serve, args=(opened,), name="cim-history", daemon=True)
+        self._thread.start()
+        return opened
+
+    def close(self) -> Deferred[None]:
+        """See IHistory."""
+        if self._thread is None:
+            return succeed(None)
+        if self._finished is None:
+            self._finished = Deferred()
+            self._queue.put(None)
+        finished: Deferred[None] = Deferred()
+        self._finished.chainDeferred(finished)
+        return finished
+
+    def _run(self, work: Work[T]) -> Deferred[T]:
+        if self._thread is None or self._finished is not None:
+            return fail(HistoryUnavailable(f"the history {self.path} is not open"))
+        result: Deferred[T] = Deferred()
+        self._queue.put((work, result))
+        return result
+
+    def _deliver(self, results: Sequence[tuple[Deferred[Any], Any]]) -> None:
+        for result, value in results:
+            result.callback(value)
+
+    def _not_opened(self, opened: Deferred[None], failure: Failure) -> None:
+        self._finish()
+        opened.errback(failure)
+        while not self._queue.empty():
+            asked = self._queue.get()
+            if asked is not None:
+                asked[1].errback(failure)
+
+    def _finish(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._finished is not None:
+            self._finished.callback(None)
+
+    # In the thread
+
+    def _serve(self, opened: Deferred[None]) -> None:
+        try:
+            connection = self._connect()
+        except BaseException:
+            self._reactor.callFromThread(self._not_opened, opened, Failure())
+            return
+        self._reactor.callFromThread(opened.callback, None)
+        going = True
+        while going:
+            group = [self._queue.get()]
+            while len(group) < MAX_GROUP and group[-1] is not None:
+                try:
+                    group.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            going = group[-1] is not None
+            asked = [item for item in group if item is not None]
+            if asked:
+                results = self._transaction(connection, [work for work, _ in asked])
+                told = list(zip((result for _, result in asked), results, strict=True))
+                self._reactor.callFromThread(self._deliver, told)
+        connection.close()
+        self._reactor.callFromThread(self._finish)
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._named():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(file, 0o600)
+            finally:
+                os.close(file)
+            connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+            try:
+                # The lock is held from the first access until the file is closed, or the process is gone.
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA synchronous = FULL")
+                # What was recalled is overwritten.
+                connection.execute("PRAGMA secure_delete = ON")
+                connection.execute("BEGIN IMMEDIATE")
+                tables.prepare(connection)
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> Sequence[Any]:
+        """Run works in one transaction; return their results or Failures."""
+        try:
+            with self._named():
+                connection.execute("BEGIN IMMEDIATE")
+                results = [self._protected(connection, work) for work in works]
+                connection.execute("COMMIT")
+                return results
+        except HistoryUnavailable:
+            failure = Failure()
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            return [failure] * len(works)
+
+    def _protected(self, connection: sqlite3.Connection, work: Work[T]) -> T | Failure:
+        """Run one piece of work; what it raises undoes it alone, but for errors of the file, which undo all."""
+        connection.execute("SAVEPOINT work")
+        try:
+            result: T | Failure = work(connection)
+        except sqlite3.Error:
+            raise
+        except Exception:
+            result = Failure()
+            connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
+        return result
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Have errors name the file, and say what can be done."""
+        try:
+            yield
+        except tables.Foreign as error:
+            raise HistoryUnavailable(f"the history {self.path} cannot be used: it {error}") from error
+        except (sqlite3.Error, OSError) as error:
+            raise HistoryUnavailable(f"the history {self.path} {_trouble(error)}") from error
+
+
+def _trouble(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return "is in use by another client"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"is damaged ({error}); move it away, and a new one is made"
+    return f"cannot be used: {getattr(error, 'strerror', None) or error}"
