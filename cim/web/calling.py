@@ -1,4 +1,4 @@
-"""JSON calls over HTTP that answer with upstream's envelope: clients to routes, routes to upstream's servers.
+"""JSON calls over HTTP: clients to routes, routes to upstream's servers; and upstream's envelope as their answer.
 
 What a failed call means is the caller's to act on, so there are three kinds: Unreachable (nothing was sent),
 CallTimeout and any other Unavailable (it may or may not have been done), and an envelope whose code is not 9000
@@ -82,7 +82,16 @@ class Envelope:
         raise error
 
 
-class JSONCalls:
+@frozen
+class Answer:
+    """What a call was answered with."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class HTTPCalls:
     """Makes calls over connections of its own that are kept open for the next one.
 
     :param reactor: connects, and is the clock of the timeouts
@@ -106,40 +115,37 @@ class JSONCalls:
             agent = Agent(reactor, connectTimeout=CONNECT_SECONDS, pool=self._pool)
         self._http = HTTPClient(agent, data_to_body_producer=_Body)
 
-    def post(self, url: str, obj: Any) -> Deferred[Envelope]:
-        """Send `obj` as JSON and return what is answered, whatever its code.
-
-        :raises InvalidField: `obj` holds a lone surrogate
-        :raises Unreachable: no connection: nothing was sent
-        :raises CallTimeout: no answer in time: unknown whether it was done
-        :raises Unavailable: the connection was lost, or the answer is no envelope: unknown likewise
-        """
-        return self._call("POST", url, obj)
-
-    def get(self, url: str) -> Deferred[Envelope]:
-        """Ask with GET; as `post` otherwise."""
-        return self._call("GET", url, None)
-
     def close(self) -> Deferred[None]:
         """Close the idle connections; fires when they are gone."""
         if self._pool is None:
             return succeed(None)
         return self._pool.closeCachedConnections()
 
-    def _call(self, method: str, url: str, obj: Any) -> Deferred[Envelope]:
-        def timed_out(_: object, seconds: float) -> Envelope:
+    def ask(self, method: str, url: str, obj: Any = None, token: str = "") -> Deferred[Answer]:
+        """Send `obj` as JSON, or nothing when it is None, and return what is answered, whatever it is.
+
+        :param token: sent as proof of who asks
+        :raises InvalidField: `obj` holds a lone surrogate
+        :raises Unreachable: no connection: nothing was sent
+        :raises CallTimeout: no answer in time: unknown whether it was done
+        :raises Unavailable: the connection was lost: unknown likewise
+        """
+
+        def timed_out(_: object, seconds: float) -> Answer:
             raise CallTimeout(f"{_origin(url)} gave no answer within {seconds:g} s")
 
-        return Deferred.fromCoroutine(self._exchange(method, url, obj)).addTimeout(
+        return Deferred.fromCoroutine(self._exchange(method, url, obj, token)).addTimeout(
             self._timeout, self._clock, timed_out
         )
 
-    async def _exchange(self, method: str, url: str, obj: Any) -> Envelope:
+    async def _exchange(self, method: str, url: str, obj: Any, token: str) -> Answer:
         try:
             body = None if obj is None else json.dumps(obj, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise InvalidField("text", "must not contain lone surrogates")
         headers = Headers({} if body is None else {"Content-Type": ["application/json; charset=utf-8"]})
+        if token:
+            headers.setRawHeaders("Authorization", [f"Bearer {token}"])
         try:
             response: IResponse = await self._http.request(
                 method,
@@ -150,7 +156,7 @@ class JSONCalls:
                 unbuffered=True,
                 reactor=self._clock,
             )
-            answer = await _read(response, self._max_body)
+            return Answer(response.code, response.headers, await _read(response, self._max_body))
         except ConnectingCancelledError:
             raise CancelledError()
         except (ConnectError, DNSLookupError) as error:
@@ -160,7 +166,21 @@ class JSONCalls:
                 raise CancelledError()
             lost = reason(error.reasons[0].value)
             raise Unavailable(f"the connection to {_origin(url)} was lost before the answer: {lost}")
-        return _decode(url, response.code, answer)
+
+
+class JSONCalls(HTTPCalls):
+    """Calls that are answered with an envelope."""
+
+    def post(self, url: str, obj: Any) -> Deferred[Envelope]:
+        """Send `obj` as JSON and return what is answered, whatever its code.
+
+        Fails as `ask`, and with Unavailable when the answer is no envelope.
+        """
+        return self.ask("POST", url, obj).addCallback(_envelope, url)
+
+    def get(self, url: str) -> Deferred[Envelope]:
+        """Ask with GET; as `post` otherwise."""
+        return self.ask("GET", url).addCallback(_envelope, url)
 
 
 class _AsItIs(URL):
@@ -180,13 +200,13 @@ def _origin(url: str) -> str:
     return "/".join(url.split("/")[:3])
 
 
-def _decode(url: str, status: int, body: bytes) -> Envelope:
+def _envelope(answer: Answer, url: str) -> Envelope:
     try:
-        loaded = json.loads(body)
+        loaded = json.loads(answer.body)
     except (ValueError, RecursionError):
         loaded = None
-    if not isinstance(loaded, dict) or not ("code" in loaded or status == 200):
-        raise Unavailable(f"{url} answered HTTP {status} without an envelope")
+    if not isinstance(loaded, dict) or not ("code" in loaded or answer.status == 200):
+        raise Unavailable(f"{url} answered HTTP {answer.status} without an envelope")
     # Upstream sends no code with an error that was made from a text alone.
     code, message = loaded.get("code"), loaded.get("message")
     return Envelope(
@@ -218,7 +238,7 @@ class _Body:
         """Nothing is left to stop."""
 
 
-class _Answer(Protocol):
+class _Reading(Protocol):
     """Gathers an answer's body up to a bound; losing the connection is how the rest is refused."""
 
     def __init__(self, max_body: int) -> None:
@@ -250,6 +270,6 @@ class _Answer(Protocol):
 
 
 def _read(response: IResponse, max_body: int) -> Deferred[bytes]:
-    answer = _Answer(max_body)
+    answer = _Reading(max_body)
     response.deliverBody(answer)
     return answer.done
