@@ -84,6 +84,8 @@ class Downlink:
             self._requests.opened(link, item.open)
         elif kind == "groups_seen":
             self._grouping.seen(link, item.groups_seen.version)
+        elif kind == "fence":
+            link.send(Item(outcome=Outcome(call=item.fence.call)))
         elif kind == "snapshot_begin":
             self._presence.snapshot_begin(host)
         elif kind == "snapshot_end":

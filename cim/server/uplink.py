@@ -8,6 +8,7 @@ reservations, ends, probes, deliveries and changes of groups. Requests and their
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from attrs import define, field
 
@@ -22,11 +23,12 @@ from cim.metrics import Metrics
 from cim.model import GUEST
 from cim.selection import rendezvous
 from cim.server.deliveries import Deliveries
+from cim.server.fences import Fences
 from cim.server.groups import GroupIndex
 from cim.server.guests import Guests
 from cim.server.native import NativeSession
 from cim.server.rechecks import Rechecks
-from cim.server.sessions import Session, Sessions
+from cim.server.sessions import GuestSession, Session, Sessions
 from cim.server.submissions import Submissions
 from cim.wire.link_pb2 import (
     Closed,
@@ -55,9 +57,11 @@ CHUNK_WAIT = 0.02
 class Confirming:
     """A session that routes are being told of.
 
+    :ivar began: when it was opened
     :ivar calls: what was not confirmed, and on which link
     """
 
+    began: float
     calls: dict[int, ILink] = field(factory=dict)
     waiting: Deferred[bool] | None = None
 
@@ -92,6 +96,7 @@ class Uplink:
         self._names: list[str] = []
         self._confirming: dict[Session, Confirming] = {}
         self._calls: dict[int, Confirming] = {}
+        self._fences = Fences(submissions.next_call)
         sessions.observers.append(self)
 
     def __len__(self) -> int:
@@ -108,13 +113,13 @@ class Uplink:
         self._sessions.forget_groups()
         link.send(Item(groups_seen=GroupsSeen(version=self.index.version)))
         link.send(Item(snapshot_begin=SnapshotBegin()))
-        self.rechecks.link_up(name)
         self._watch_again(before)
         self._tell(link, iter(list(self._sessions)), self._finish_snapshot)
 
-    @staticmethod
-    def _finish_snapshot(link: ILink) -> None:
+    def _finish_snapshot(self, link: ILink) -> None:
         link.send(Item(snapshot_end=SnapshotEnd()))
+        # Until the route has heard of them it pushes nothing to them.
+        self._fences.after(link, partial(self.rechecks.link_up, link.peer.name))
 
     def _tell(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None = None) -> None:
         if self._links.get(link.peer.name) is not link:
@@ -144,6 +149,7 @@ class Uplink:
         del self._links[name]
         self._names = sorted(self._links)
         self._submissions.link_down(link)
+        self._fences.link_down(link)
         self.rechecks.link_down(name)
         for call, confirming in list(self._calls.items()):
             if confirming.calls.get(call) is link:
@@ -177,6 +183,7 @@ class Uplink:
             self._submissions.answered(link, item.reply.call, item.reply)
         elif kind == "outcome":
             self._confirmed(item.outcome.call)
+            self._fences.answered(item.outcome.call)
         elif kind == "open_outcome":
             self._submissions.answered(link, item.open_outcome.call, item.open_outcome)
         elif kind == "reserve":
@@ -246,7 +253,8 @@ class Uplink:
 
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""
-        confirming = Confirming() if session.native else None
+        now = self._clock.seconds()
+        confirming = Confirming(now) if session.native else None
         for link in self._links.values():
             item = self._opened(session, link)
             if confirming is not None:
@@ -254,8 +262,16 @@ class Uplink:
                 confirming.calls[call] = link
                 self._calls[call] = confirming
             link.send(item)
+            if confirming is None:
+                self._fences.after(link, partial(self._heard, session, now))
         if confirming is not None and confirming.calls:
             self._confirming[session] = confirming
+
+    def _heard(self, session: Session, since: float) -> None:
+        """A route has heard of a session: what it did not push to it before is looked for if that was not done yet."""
+        quiet = isinstance(session, GuestSession) and session.backlog is None and not session.fetched
+        if session in self._sessions and not quiet:
+            self.rechecks.recheck(session, since)
 
     def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
         """Fire when all routes have confirmed that they know of a session, with False when one did not in time."""
@@ -266,8 +282,9 @@ class Uplink:
         confirming.waiting = waiting
 
         def late() -> None:
-            for call in confirming.calls:
+            for call, link in confirming.calls.items():
                 self._calls.pop(call, None)
+                self._fences.after(link, partial(self._heard, session, confirming.began))
             confirming.finish(False)
 
         timer = self._clock.callLater(seconds, late)

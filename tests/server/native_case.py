@@ -95,6 +95,8 @@ class Route:
                     version=self.version,
                 )
                 reply = {"open_outcome": outcome}
+            elif kind == "fence":
+                reply = {"outcome": Outcome(call=item.fence.call)}
             elif kind == "opened" and item.opened.call:
                 reply = {"outcome": Outcome(call=item.opened.call)}
             elif kind == "request" and item.request.purpose == HEADS:
