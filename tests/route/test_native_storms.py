@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import CIMError
+from cim.ecim import CIMError, StoreUnavailable
 from cim.model import LoginPolicy
 from cim.server.websocket_upgrade import JSON, PROTOBUF
 from cim.testing.cluster import Cluster
@@ -194,6 +195,11 @@ class Storm:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.cluster = Cluster(servers=2, routes=2, policy=LoginPolicy.MANY)
+        self.store = self.cluster.store.conversations
+        self._append = self.store.append
+        self.store.append = self.append
+        self.latency = self.answered_at = 0.0
+        self.answers = self.unheard = 0
         self.policy = GapPolicy(self.random.random, capacity=60)
         accounts = [self.cluster.account(name) for name in ("alice", "bob", "carol")]
         grouping = self.cluster.routes[0].grouping
@@ -223,6 +229,39 @@ class Storm:
             (2, self.slow),
             (2, self.relieve),
         )
+
+    def append(self, items):
+        """Append as a store does that is far away: in order, later, and sometimes nobody knows whether.
+
+        As with a connection that breaks, what was asked before a failure is heard of fails too.
+        """
+        if not self.latency and not self.answers:
+            return self._append(items)
+        outcome = Deferred()
+        if self.cluster.store.available and not self.unheard and self.random.random() > 0.1:
+            self._append(items).addCallback(self._answer, outcome)
+        else:
+            self.unheard += 1
+            self._answer(None, outcome)
+        return outcome
+
+    def _answer(self, result, outcome):
+        """Answer after all answers before; None for what was not done."""
+
+        def give():
+            self.answers -= 1
+            if result is None:
+                self.unheard -= 1
+            if result is None or is_lost:
+                outcome.errback(StoreUnavailable())
+            else:
+                outcome.callback(result)
+
+        is_lost = self.random.random() < 0.1
+        self.answers += 1
+        now = self.cluster.clock.seconds()
+        self.answered_at = max(self.answered_at, now + self.random.random() * self.latency)
+        self.cluster.clock.callLater(self.answered_at - now, give)
 
     @property
     def everyone(self):
@@ -283,6 +322,7 @@ class Storm:
 
     def find_store(self):
         self.cluster.store.available = True
+        self.latency = self.random.choice((0, 0, 0.1, 3.0))
 
     def slow(self):
         member = self.random.choice(self.everyone)
@@ -311,6 +351,7 @@ class Storm:
     def calm(self):
         """Mend everything, and wait until all have what they lack."""
         self.find_store()
+        self.latency = 0
         for server, route in self.links:
             if not self.linked(server, route):
                 self.cluster.link(server, route)
