@@ -216,8 +216,8 @@ class IServerSelection(Interface):
 class IMessageListener(Interface):
     """What a client application does with what arrives. A listener that raises harms nobody else."""
 
-    def received(client: IClient, message: Any) -> None:
-        """A message came: a `cim.client.library.Message`."""
+    def received(client: Any, message: Any) -> None:
+        """A message came, a `cim.client.values.Message`, at a `cim.client.iclient.IClient`."""
 
 
 class IClient(Interface):
