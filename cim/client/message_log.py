@@ -1,0 +1,72 @@
+"""Upstream's log of messages: a text file for each user and day (UPSTREAM.md section 6.2)."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cim.client.data_directory import folder_name
+from cim.client.iclient import IClient
+from cim.client.values import Kind, Message
+from cim.icim import IMessageListener
+
+
+@implementer(IMessageListener)
+class MessageLog:
+    """A listener that appends each text to `<directory>/<user>/<year><month><day>.log`, and edits as new texts.
+
+    Months and days have no leading zero, as upstream's: 2024-9-3 is `202493.log`. A line is `name:text`, or `text`
+    alone for the user's own; line breaks in it are written as a backslash and an n, so that nobody writes a line in
+    another's name. Each line is in the file when `received` returns.
+
+    :param directory: the folder of all users' logs
+    :param clock: says which day it is, in local time
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], clock: IReactorTime) -> None:
+        self._directory = Path(directory)
+        self._clock = clock
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+
+    def received(self, client: IClient, message: Message) -> None:
+        """Write a line. A full disk raises: the client logs that, and goes on."""
+        if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
+            return
+        text = message.text if message.mine else f"{message.sender.name or 'nobody'}:{message.text}"
+        line = "\\n".join(text.splitlines()) + "\n"
+        self._opened(self.path(client.me.name)).write(line.encode("utf-8", "replace"))
+
+    def path(self, user: str) -> Path:
+        """Return the file of a user, today."""
+        today = datetime.datetime.fromtimestamp(self._clock.seconds(), datetime.UTC).astimezone()
+        return self._directory / _folder(user) / f"{today.year}{today.month}{today.day}.log"
+
+    def close(self) -> None:
+        """Let go of the file; another message opens it again."""
+        if self._file is not None:
+            self._file.close()
+        self._path = self._file = None
+
+    def _opened(self, path: Path) -> BinaryIO:
+        if self._file is None or path != self._path:
+            self.close()
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Unbuffered: nothing is left behind when the client ends.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115
+            self._path = path
+        return self._file
+
+
+def _folder(user: str) -> str:
+    """Return the name itself, as upstream does, wherever it can be a folder's."""
+    plain = "".join(c if c.isprintable() and c not in "/%" else quote(c, errors="surrogatepass") for c in user)
+    plain = plain.replace("/", "%2F")
+    return plain if not plain.startswith(".") and len(plain.encode()) <= 255 else folder_name(user)
