@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from OpenSSL import crypto
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Request, TextMessage
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, serverFromString, wrapClientTLS
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from cim.server.gateway import Gateway
+from cim.server.sessions import Sessions
+from cim.server.wheel import TimerWheel
 from cim.testing.daemons import loopback
-from cim.testing.processes import free_port
+from cim.testing.processes import HOST, free_port
 from cim.wire import conversations, positions
-from cim.wire.cim_pb2 import Hello, Packet, Received, Send, Sync
+from cim.wire.cim_pb2 import Hello, Packet, Ping, Received, Send, Sync
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
+from cim.wire.native import goodbye_packet
 from tests.integration.cluster_case import ClusterCase
+from tests.integration.test_link import self_signed
+from tests.server.test_websocket import StandIn
 
 PROTOBUF, JSON = "cim.v1.protobuf", "cim.v1.json"
 FORMS = ("", PROTOBUF, JSON)
@@ -282,3 +293,36 @@ class ClusterTests(NativeCase):
             for mark, count in (("one", 20), ("two", 50), ("three", 20)):
                 said = [text for text in texts if text.startswith(f"{mark} {person.name} ")]
                 self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])
+
+
+class TLSTests(TestCase):
+    """A port with TLS in this process."""
+
+    timeout = 60
+
+    async def test_a_connection_ends_without_running_into_a_time_out(self):
+        from twisted.internet import reactor
+
+        certificate = self_signed("localhost")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        pem = certificate.dumpPEM()
+        (folder / "localhost.pem").write_bytes(certificate.privateKey.dump(crypto.FILETYPE_PEM) + pem)
+        gateway = Gateway(Sessions(reactor), StandIn, TimerWheel(reactor), lambda kind: None)
+        port = await serverFromString(reactor, f"tls:{folder}:0:interface={HOST}").listen(gateway)
+        self.addCleanup(port.stopListening)
+        trust = trustRootFromCertificates([Certificate.loadPEM(pem)])
+        endpoint = HostnameEndpoint(reactor, HOST, port.getHost().port)
+        for held in (False, True):
+            peer = Peer("")
+            await connectProtocol(wrapClientTLS(optionsForClientTLS("localhost", trust), endpoint), peer)
+            peer.say(Packet(hello=Hello(ticket="t")), Packet(ping=Ping()))
+            while not peer.packets:
+                await deferLater(reactor, 0.01)
+            (connection,) = gateway.connections
+            connection.hold(held)
+            connection.end(goodbye_packet("replaced"))
+            # Nothing ticks here that could cut it.
+            while gateway.connections or not peer.is_lost:
+                await deferLater(reactor, 0.01)
+            self.assertEqual(peer.packets[-1].goodbye.code, "replaced")
