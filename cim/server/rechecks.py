@@ -147,7 +147,9 @@ class Rechecks:
             self._at_once -= 1
         self._store_clock.note(welcome)
         if welcome.heads and session in self._sessions:
-            session.push(SharedPacket(news_packet(welcome.heads, welcome.more)))
+            if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
+                # It is looked at again when it can take more, as far back as now.
+                session.behind_since = min(since, session.behind_since or since)
 
     def _again(self, session: Session, since: float) -> None:
         if session in self._sessions:

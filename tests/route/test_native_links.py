@@ -188,6 +188,20 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual(self.page(self.desk, after=news.heads[0].received)[0], ["0", "1"])
 
+    def test_a_session_that_was_too_slow_for_its_news(self):
+        route, server = self.route_of(self.phone), self.server_of(self.desk)
+        self.cluster.cut(server, route)
+        self.wait(20, self.phone, self.desk)
+        self.say([0])
+        self.wait(9, self.phone, self.desk)
+        self.desk.connection.pauseProducing()
+        self.cluster.link(server, route)
+        self.cluster.pass_seconds(3)
+        self.assertEqual(self.desk.packets(), [])
+        self.desk.connection.resumeProducing()
+        self.cluster.pass_seconds(2)
+        self.assertEqual([head.unread for news in self.desk.take("news") for head in news.heads], [1])
+
     def test_nothing_is_told_to_those_for_whom_nothing_is_new(self):
         self.say([0])
         self.turn()
