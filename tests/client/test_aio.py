@@ -1,0 +1,211 @@
+"""The asyncio client over a client that a test plays; tests.integration.test_aio has it in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.client.aio import PAUSE_AT, RESUME_AT, AsyncClient, Stands, running_reactor
+from cim.client.iclient import IClient
+from cim.client.values import Message, Receipt, Sent, State, User
+from cim.ecim import Forbidden
+
+
+def message(n):
+    return Message("g:7", f"1-{n}", User(2, "bob"), n, str(n))
+
+
+SENT = Sent("c", "g:7", "1-1", 1)
+
+
+class Played:
+    """As much of an IClient as is asked for; other methods answer with what they were called with."""
+
+    def __init__(self):
+        self.listeners = []
+        self.state = State.READY
+        self.me = User(1, "alice")
+        self.paused = 0
+        self.pauses = 0
+
+    def add_listener(self, listener):
+        self.listeners.append(listener)
+
+    def remove_listener(self, listener):
+        self.listeners.remove(listener)
+
+    def pause_receiving(self):
+        self.paused += 1
+        self.pauses += 1
+
+    def resume_receiving(self):
+        self.paused -= 1
+
+    def close(self):
+        self.state = State.CLOSED
+        self.say("state", State.CLOSED, "closed")
+        return succeed(None)
+
+    def say(self, what, *arguments):
+        for listener in list(self.listeners):
+            getattr(listener, what)(self, *arguments)
+
+    def come(self, *numbers):
+        for n in numbers:
+            self.say("received", message(n))
+
+    def __getattr__(self, name):
+        if name not in IClient:
+            raise AttributeError(name)
+        return lambda *args, **kwargs: succeed((name, args, kwargs))
+
+
+class AsyncClientTests(SynchronousTestCase):
+    def setUp(self):
+        self.played = Played()
+        self.client = AsyncClient(self.played)
+
+    def run_(self, main):
+        return asyncio.run(asyncio.wait_for(main(), 10))
+
+    def test_results_and_failures(self):
+        async def main():
+            self.played.send = lambda *args, **kwargs: succeed(SENT)
+            self.assertEqual(await self.client.send(7, "hi"), SENT)
+            self.played.send = lambda *args, **kwargs: fail(Forbidden())
+            with self.assertRaises(Forbidden):
+                await self.client.send(7, "hi")
+            waiting = Deferred()
+            self.played.send = lambda *args, **kwargs: waiting
+            sending = asyncio.create_task(self.client.send(7, "hi"))
+            await asyncio.sleep(0)
+            self.assertFalse(sending.done())
+            waiting.callback(SENT)
+            self.assertEqual(await sending, SENT)
+
+        self.run_(main)
+
+    def test_it_has_all_that_a_client_has(self):
+        missing = {name for name in IClient.names() if not hasattr(AsyncClient, name)}
+        # A full stream does these.
+        self.assertEqual(missing, {"pause_receiving", "resume_receiving"})
+
+    def test_calls_are_passed_on(self):
+        async def main():
+            c = self.client
+            for called, expected in (
+                (c.send("g:7", "x", client_id="a"), ("send", "g:7", "x", {"client_id": "a"})),
+                (c.recall("g:7", "1-1"), ("recall", "g:7", "1-1")),
+                (c.edit("g:7", "1-1", "x"), ("edit", "g:7", "1-1", "x")),
+                (c.react("g:7", "1-1", "x"), ("react", "g:7", "1-1", "x")),
+                (c.conversations(), ("conversations",)),
+                (c.history("g:7", "1-1", 5), ("history", "g:7", "1-1", 5)),
+                (c.search("x", 5), ("search", "x", 5)),
+                (c.user("x"), ("user", "x")),
+                (c.online("x", "a", 5), ("online", "x", "a", 5)),
+                (c.groups(), ("groups",)),
+                (c.create_group("x", open=True), ("create_group", "x", {"open": True, "history": False})),
+                (c.members(7), ("members", 7)),
+            ):
+                name, args, kwargs = await called
+                words = [word for word in expected if not isinstance(word, dict)]
+                self.assertEqual([name, *args], words)
+                for key, value in next((word for word in expected if isinstance(word, dict)), {}).items():
+                    self.assertEqual(kwargs[key], value)
+            for called in (c.join(7), c.leave(7), c.invite(7, 2), c.remove(7, 2), c.when_ready()):
+                self.assertIsNone(await called)
+            self.assertEqual((c.state, c.me), (State.READY, User(1, "alice")))
+
+        self.run_(main)
+
+    def test_messages_from_the_call_on_until_the_client_closes(self):
+        async def main():
+            self.played.come(1)
+            messages = self.client.messages()
+            self.played.come(2, 3)
+            self.played.say("receipt", Receipt("g:7", 2, "1-1"))
+            got = []
+            async for said in messages:
+                got.append(said.text)
+                if said.text == "3":
+                    asyncio.get_running_loop().call_soon(self.played.come, 4)
+                if said.text == "4":
+                    self.played.come(5)
+                    await self.client.close()
+            self.assertEqual(got, ["2", "3", "4", "5"])
+            self.assertEqual([said async for said in self.client.messages()], [])
+
+        self.run_(main)
+
+    def test_events_are_of_every_kind(self):
+        async def main():
+            events = self.client.events()
+            self.played.come(1)
+            self.played.say("receipt", Receipt("g:7", 2, "1-1"))
+            await self.client.close()
+            said = [event async for event in events]
+            expected = [message(1), Receipt("g:7", 2, "1-1"), Stands(State.CLOSED, "closed")]
+            self.assertEqual(said, expected)
+
+        self.run_(main)
+
+    def test_a_stream_that_nobody_has_is_dropped(self):
+        async def main():
+            self.played.come(1)
+            kept = self.client.messages()
+            for stream in (self.client.messages(), self.client.messages()):
+                self.played.come(1)
+                async for _ in stream:
+                    break
+            del stream
+            gc.collect()
+            self.assertEqual(len(self.played.listeners), 1)
+            await kept.aclose()
+            self.assertEqual(self.played.listeners, [])
+            self.assertEqual([said async for said in kept], [])
+
+        self.run_(main)
+
+    def test_nothing_is_read_while_a_stream_is_full(self):
+        async def main():
+            one, other = self.client.messages(), self.client.messages()
+            self.played.come(*range(PAUSE_AT - 1))
+            self.assertEqual(self.played.paused, 0)
+            self.played.come(*range(PAUSE_AT - 1, PAUSE_AT + 5))
+            self.assertEqual(self.played.paused, 1)
+            got = [(await anext(one)).sent_at for _ in range(PAUSE_AT + 5)]
+            self.assertEqual(got, list(range(PAUSE_AT + 5)))
+            self.assertEqual(self.played.paused, 1)
+            for _ in range(PAUSE_AT + 5 - RESUME_AT):
+                self.assertEqual(self.played.paused, 1)
+                await anext(other)
+            self.assertEqual(self.played.paused, 0)
+            self.assertEqual(self.played.pauses, 1)
+
+        self.run_(main)
+
+    def test_a_full_stream_that_is_dropped_holds_up_nothing(self):
+        async def main():
+            for drop in (True, False):
+                stream = self.client.messages()
+                self.played.come(*range(PAUSE_AT))
+                self.assertEqual(self.played.paused, 1)
+                if not drop:
+                    await stream.aclose()
+                del stream
+                gc.collect()
+                self.assertEqual(self.played.paused, 0)
+
+        self.run_(main)
+
+    def test_another_reactor_is_installed(self):
+        from twisted.internet import reactor  # noqa: F401
+
+        async def main():
+            running_reactor()
+
+        error = self.assertRaises(RuntimeError, self.run_, main)
+        self.assertIn("another is installed", str(error))
