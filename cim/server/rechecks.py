@@ -32,6 +32,8 @@ AT_ONCE = 64
 SILENCE_SECONDS = 15.0
 #: When sessions are looked at after a link was lost, seconds.
 ROUNDS = (1.0, 5.0, 15.0, 30.0, *(60.0 * minute for minute in range(1, 11)))
+#: For how long a route that was never linked here may have served other servers.
+UNLINKED_SECONDS = 600.0
 #: Lost routes that are remembered, for when they come back.
 KEPT_LOST = 1000
 RETRY_SECONDS = 2.0
@@ -82,7 +84,7 @@ class Rechecks:
     def link_up(self, name: str) -> None:
         """A link is there, again or for the first time."""
         self._cancel(name)
-        since = self._lost.pop(name, self._clock.seconds() - 2 * SILENCE_SECONDS)
+        since = self._lost.pop(name, self._clock.seconds() - UNLINKED_SECONDS)
         self.all(since)
 
     def missed(self, seconds: float) -> None:
@@ -146,10 +148,11 @@ class Rechecks:
         finally:
             self._at_once -= 1
         self._store_clock.note(welcome)
-        if welcome.heads and session in self._sessions:
-            if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
-                # It is looked at again when it can take more, as far back as now.
-                session.behind_since = min(since, session.behind_since or since)
+        if not welcome.heads or session not in self._sessions:
+            return
+        if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
+            # It is looked at again when it can take more, as far back as now.
+            session.behind_since = min(since, session.behind_since or since)
 
     def _again(self, session: Session, since: float) -> None:
         if session in self._sessions:

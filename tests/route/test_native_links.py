@@ -188,6 +188,25 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual(self.page(self.desk, after=news.heads[0].received)[0], ["0", "1"])
 
+    def test_a_new_route_that_could_not_be_reached_for_a_while(self):
+        there, here = self.server_of(self.phone), self.server_of(self.desk)
+        route = self.cluster.start_route()
+        self.cluster.cut(here, route)
+        # As if it had never been linked here.
+        here.rechecks._cancel(str(route.address))
+        here.rechecks._lost.clear()
+        for other in self.cluster.routes[:2]:
+            self.cluster.cut(there, other)
+        self.say([0])
+        self.turn()
+        self.assertEqual([client_id for client_id, _ in self.outcomes()], ["0"])
+        self.wait(300, self.desk)
+        self.assertEqual(self.desk.packets(), [])
+        self.cluster.link(here, route)
+        self.cluster.pass_seconds(2)
+        (news,) = self.desk.take("news")
+        self.assertEqual([head.conversation for head in news.heads], [self.conversation])
+
     def test_a_session_that_was_too_slow_for_its_news(self):
         route, server = self.route_of(self.phone), self.server_of(self.desk)
         self.cluster.cut(server, route)
