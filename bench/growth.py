@@ -175,7 +175,12 @@ class Growth:
 
         await closed_loop(range(len(accounts)), 64, come)
         users.sort(key=lambda user: user.number)
-        pings = LoopingCall(lambda: [user.ping() for user in users])
+
+        def ping() -> None:
+            for user in users:
+                user.ping()
+
+        pings = LoopingCall(ping)
         pings.clock = self._reactor
         pings.start(PING_SECONDS)
         for size in sizes:
