@@ -162,7 +162,7 @@ class RouteAPITests(SynchronousTestCase):
             self.clock.advance(REST_SECONDS)
             self.network.hosts.clear()
             self.network.trouble = {}
-            self.network.trouble[["a", "b"][self.api._next]] = "half"
+            self.network.trouble[["a", "b"][self.api._routes._next]] = "half"
             self.result(call())
             self.assertEqual(len(self.network.hosts), 2)
 

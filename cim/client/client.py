@@ -1,0 +1,510 @@
+"""The public client: one identity at one system, for bots, gateways and interfaces (docs/client.md).
+
+It hides the network: it logs in, again whenever a connection ends, reads every message once and in order, and sends
+what is to be sent until it is accepted or refused. What it speaks is found out at first contact: the native generation
+with our routes, the guests' with upstream's. Below it lie an engine for each, and a journal that writes the history.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from random import random as _random
+from typing import Any, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IAgent
+from zope.interface import implementer
+
+from cim.client.api import RouteAPI
+from cim.client.guest_engine import GuestEngine
+from cim.client.history import MemoryHistory
+from cim.client.iclient import IClient, IHistory
+from cim.client.journal import Journal
+from cim.client.names import Names
+from cim.client.native_engine import NativeEngine
+from cim.client.routes import Routes
+from cim.client.v1 import NotNative, V1Calls
+from cim.client.values import (
+    Conversation,
+    Credentials,
+    Group,
+    Guest,
+    Kind,
+    Member,
+    Message,
+    Sent,
+    State,
+    User,
+    Waiting,
+)
+from cim.ecim import CIMError, InvalidField, NotSupported, Unavailable, Unreachable
+from cim.model import check_id, check_name
+from cim.web.calling import HTTPCalls, JSONCalls
+from cim.wire import conversations, positions
+
+CONNECT_SECONDS = 5.0
+#: What a client calls its device when nobody says: the same one each time, so that it replaces itself.
+DEVICE = "default"
+MAX_WATCHED = 200
+
+T = TypeVar("T")
+
+
+@implementer(IClient)
+class Client(Service):
+    """One identity at one system.
+
+    :param reactor: connects, and is the clock
+    :param routes: the URL of a route, or of several
+    :param device: one of the user's devices; a new login of the same one ends the old
+    :param history: what is remembered over restarts; nothing when it is left out
+    :param random: jitter: returns a number from 0 up to 1
+    :param listeners: IListeners and IMessageListeners
+    :param agent: what the program calls itself, for operators
+    :param endpoint: from a host and a port to what connects there
+    :param http: makes the requests instead of an Agent of its own
+    :param new_id: makes a unique client id
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        routes: str | Sequence[str],
+        credentials: Credentials,
+        *,
+        device: str = "",
+        history: IHistory | None = None,
+        random: Callable[[], float] = _random,
+        listeners: Iterable[object] = (),
+        agent: str = "",
+        endpoint: Callable[[str, int], IStreamClientEndpoint] | None = None,
+        http: IAgent | None = None,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        check_name(credentials.name, "user name")
+        self.state = State.CLOSED
+        self.me: User | None = None
+        self._reactor = reactor
+        self._urls = [routes] if isinstance(routes, str) else list(routes)
+        self._credentials = credentials
+        self._device = device or DEVICE
+        self._history: IHistory = history if history is not None else MemoryHistory()
+        self._random = random
+        self._listeners = list(listeners)
+        self._agent = agent
+        self._endpoint = endpoint or self._by_host_name
+        self._new_id = new_id
+        self._calls = HTTPCalls(reactor, agent=http)
+        self._json_calls = JSONCalls(reactor, agent=http)
+        self._api = V1Calls(self._calls, Routes(reactor, self._urls))
+        self._names = Names(self._api, reactor)
+        self._journal = Journal(self._history, self._kept)
+        self._engine: NativeEngine | GuestEngine | None = None
+        self._running: Deferred[None] | None = None
+        self._closing: Deferred[None] | None = None
+        self._opened = False
+        self._decided = False
+        self._paused = False
+        self._watched: tuple[int, ...] = ()
+        self._was_ready = False
+        self._refusal: CIMError | None = None
+        self._over = False
+        self._whens_ready: list[Deferred[None]] = []
+        self._whens_decided: list[Deferred[None]] = []
+        self._whens_closed: list[Deferred[None]] = []
+
+    # Who is told
+
+    def add_listener(self, listener: object) -> None:
+        """See IClient."""
+        self._listeners.append(listener)
+
+    def remove_listener(self, listener: object) -> None:
+        """See IClient."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def tell(self, what: str, *values: Any) -> None:
+        """Call a method of all listeners that have it; what one raises is logged."""
+        for listener in tuple(self._listeners):
+            method = getattr(listener, what, None)
+            if method is not None:
+                with self._log.failuresHandled("A listener failed"):
+                    method(self, *values)
+
+    def hand(self, message: Message) -> bool:
+        """Give a message to the listeners."""
+        if self._over:
+            return False
+        self._names.learn(message.sender)
+        self.tell("received", message)
+        return True
+
+    # Its life
+
+    def when_ready(self) -> Deferred[None]:
+        """See IClient."""
+        return self._wait(self._whens_ready, self._was_ready)
+
+    def when_closed(self) -> Deferred[None]:
+        """Fire when the client is CLOSED after it was started, or fail with why it ended by itself."""
+        if self._over:
+            return fail(self._refusal) if self._refusal is not None else succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._whens_closed.append(waiting)
+        return waiting
+
+    def _wait(self, waiters: list[Deferred[None]], there: bool) -> Deferred[None]:
+        if self._over:
+            return fail(self._refusal or Unreachable("the client was closed"))
+        if there:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        waiters.append(waiting)
+        return waiting
+
+    def pause_receiving(self) -> None:
+        """See IClient."""
+        self._paused = True
+        if self._engine is not None:
+            self._engine.pause(True)
+
+    def resume_receiving(self) -> None:
+        """See IClient."""
+        self._paused = False
+        if self._engine is not None:
+            self._engine.pause(False)
+
+    def startService(self) -> None:
+        """Begin to be online."""
+        if self._closing is not None:
+            raise RuntimeError("a client that was closed cannot be started again")
+        super().startService()
+        self._running = Deferred.fromCoroutine(self._run()).addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """See IClient.close."""
+        if self.running:
+            super().stopService()
+        if self._closing is None:
+            self._closing = Deferred.fromCoroutine(self._close())
+        done: Deferred[None] = Deferred()
+        self._closing.addCallback(lambda _: done.callback(None))
+        return done
+
+    def close(self) -> Deferred[None]:
+        """See IClient."""
+        return self.stopService()
+
+    async def _run(self) -> None:
+        self.to_state(State.CONNECTING, "")
+        await self._history.open()
+        self._opened = True
+        facts = await self._history.facts()
+        if isinstance(self._credentials, Guest):
+            return await self._run_guest()
+        self._api.token = facts.get("token", "")
+        me = User(int(facts["id"]), facts.get("name", self._credentials.name)) if "id" in facts else None
+        engine = NativeEngine(
+            self,
+            self._api,
+            self._credentials,
+            self._device,
+            self._agent,
+            self._reactor,
+            self._random,
+            self._journal,
+            self._endpoint,
+            me,
+        )
+        engine.load(await self._history.places(), await self._history.waiting())
+        self._engine = engine
+        engine.pause(self._paused)
+        engine.watch(self._watched)
+        if me is not None:
+            self.identified(me)
+        try:
+            await engine.run()
+        except NotNative:
+            engine.close()
+            await self._run_guest()
+
+    async def _run_guest(self) -> None:
+        name = self._credentials.name
+        api = RouteAPI(self._json_calls, self._reactor, self._urls)
+        engine = self._engine = GuestEngine(self, api, name, self._reactor, self._random, self._endpoint)
+        engine.pause(self._paused)
+        await engine.run()
+
+    def _failed(self, failure: Failure) -> None:
+        if self._over or failure.check(CancelledError):
+            return
+        error = failure.value
+        if not isinstance(error, CIMError):
+            self._log.failure("The client failed", failure)
+            error = CIMError(f"unexpected error: {failure.getErrorMessage()}")
+        self._refusal = error
+        self._running = None
+        if isinstance(self._engine, NativeEngine):
+            self._engine.close()
+        self._end(error.message)
+
+    def _end(self, reason: str) -> None:
+        """Nothing happens any more: say so to all who wait."""
+        self._over = True
+        self.to_state(State.CLOSED, reason)
+        error = self._refusal or Unreachable("the client was closed")
+        for waiters in (self._whens_ready, self._whens_decided):
+            _fire(waiters, lambda waiting: waiting.errback(error))
+        refusal = self._refusal
+        _fire(self._whens_closed, lambda waiting: waiting.errback(refusal) if refusal else waiting.callback(None))
+
+    async def _close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+        if self._engine is not None and not self._over:
+            await self._engine.leave()
+        if not self._over:
+            self._end("")
+        if self._opened:
+            await self._journal.flush()
+            try:
+                await self._history.close()
+            except Exception:
+                self._log.failure("The history could not be closed")
+        await gatherResults([self._calls.close(), self._json_calls.close()])
+
+    # What its engine tells
+
+    def to_state(self, state: State, reason: str) -> None:
+        """See Owner."""
+        if state is State.READY:
+            self._was_ready = True
+        self.state = state
+        self.tell("state", state, reason)
+        if state is State.READY:
+            _fire(self._whens_ready, lambda waiting: waiting.callback(None))
+
+    def identified(self, user: User) -> None:
+        """See Owner."""
+        if user != self.me and isinstance(self._engine, NativeEngine):
+            self._journal.set_fact("id", str(user.id))
+            self._journal.set_fact("name", user.name)
+        self.me = user
+        self._names.learn(user)
+        self._decided = True
+        _fire(self._whens_decided, lambda waiting: waiting.callback(None))
+
+    def _kept(self, places: dict[str, str]) -> None:
+        if isinstance(self._engine, NativeEngine):
+            self._engine.kept(places)
+
+    # Sending
+
+    def send(
+        self, to: User | int | str, text: str, *, data: bytes = b"", content_type: str = "", client_id: str = ""
+    ) -> Deferred[Sent]:
+        """See IClient."""
+        waiting = Waiting(client_id or self._new_id(), 0, 0, text, data, content_type)
+        return self._send(to, waiting)
+
+    def recall(self, conversation: str, position: str) -> Deferred[Sent]:
+        """See IClient."""
+        return self._send(conversation, Waiting(self._new_id(), 0, 0, "", kind=Kind.RECALL, ref=position))
+
+    def edit(self, conversation: str, position: str, text: str) -> Deferred[Sent]:
+        """See IClient."""
+        return self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.EDIT, ref=position))
+
+    def react(self, conversation: str, position: str, text: str) -> Deferred[Sent]:
+        """See IClient."""
+        return self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.REACTION, ref=position))
+
+    def _send(self, to: User | int | str, waiting: Waiting) -> Deferred[Sent]:
+        return Deferred.fromCoroutine(self._send_when_known(to, waiting))
+
+    async def _send_when_known(self, to: User | int | str, waiting: Waiting) -> Sent:
+        engine = await self._any_engine()
+        user, group = self._target(to)
+        addressed = Waiting(
+            waiting.client_id,
+            user,
+            group,
+            waiting.text,
+            waiting.data,
+            waiting.content_type,
+            waiting.kind,
+            waiting.ref,
+        )
+        return await engine.send(addressed)
+
+    def _target(self, to: User | int | str) -> tuple[int, int]:
+        """Return the user, or 0, and the group that something is for."""
+        me = self.me.id if self.me is not None else 0
+        if isinstance(to, str):
+            parsed = conversations.parse(to)
+            if isinstance(parsed, conversations.Group):
+                return 0, parsed.id
+            if not parsed.involves(me):
+                raise InvalidField("conversation", "is of others")
+            return parsed.other(me), 0
+        user = to.id if isinstance(to, User) else to
+        if user == me:
+            raise InvalidField("user", "must be someone else")
+        return check_id(user, "user"), 0
+
+    def mark_read(self, conversation: str, position: str = "") -> None:
+        """See IClient."""
+        engine = self._engine
+        if isinstance(engine, NativeEngine) and conversation != conversations.EVERYONE:
+            position = position or engine.inbox.held(conversation)
+            positions.parse(position)
+            conversations.parse(conversation)
+            if position:
+                engine.mark_read(conversation, position)
+
+    def typing(self, to: User | int | str) -> None:
+        """See IClient."""
+        if isinstance(self._engine, NativeEngine) and self.state is State.READY:
+            self._engine.typing(*self._target(to))
+
+    def watch(self, users: Sequence[int]) -> None:
+        """See IClient."""
+        if len(users) > MAX_WATCHED:
+            raise InvalidField("users", f"must be at most {MAX_WATCHED}")
+        self._watched = tuple(check_id(user, "user") for user in users)
+        if isinstance(self._engine, NativeEngine):
+            self._engine.watch(self._watched)
+
+    # Asking
+
+    def conversations(self) -> Deferred[Sequence[Conversation]]:
+        """See IClient."""
+        return self._ask(self._conversations)
+
+    async def _conversations(self, api: V1Calls, me: User) -> Sequence[Conversation]:
+        found = []
+        for line in await api.conversations():
+            title = await self._names.title(line.conversation, me.id)
+            found.append(Conversation(line.conversation, title, line.unread, line.latest, line.read))
+        return found
+
+    def history(self, conversation: str, before: str = "", limit: int = 50) -> Deferred[Sequence[Message]]:
+        """See IClient; what the routes do not have any more, and all while they are away, comes from the history."""
+        return Deferred.fromCoroutine(self._page(conversation, before, limit))
+
+    async def _page(self, conversation: str, before: str, limit: int) -> Sequence[Message]:
+        conversations.parse(conversation)
+        positions.parse(before)
+        found: Sequence[Message] = ()
+        try:
+            api, me = await self._native()
+            found = await api.messages(conversation, before, limit, me.id)
+        except Unavailable:
+            if not self._opened:
+                raise
+        if len(found) < limit and self._opened:
+            await self._journal.flush()
+            first = found[0].position if found else before
+            found = [*await self._history.page(conversation, first, limit - len(found)), *found]
+        return found
+
+    def search(self, text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
+        """See IClient."""
+        return Deferred.fromCoroutine(self._search(text, limit))
+
+    async def _search(self, text: str, limit: int) -> Sequence[Message]:
+        if not self._opened:
+            raise Unavailable("the history is not open yet")
+        await self._journal.flush()
+        return await self._history.search(text, limit)
+
+    def user(self, who: str | int) -> Deferred[User]:
+        """See IClient."""
+
+        async def look_up(api: V1Calls, me: User) -> User:
+            found = await api.user(who)
+            self._names.learn(found)
+            return found
+
+        return self._ask(look_up)
+
+    def online(self, prefix: str = "", after: str = "", limit: int = 100) -> Deferred[tuple[Sequence[User], int]]:
+        """See IClient."""
+        return Deferred.fromCoroutine(self._online(prefix, after, limit))
+
+    async def _online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
+        engine = await self._any_engine()
+        if isinstance(engine, GuestEngine):
+            return await engine.online(prefix, after, limit)
+        return await self._api.online(prefix, after, limit)
+
+    def groups(self) -> Deferred[Sequence[Group]]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.groups())
+
+    def create_group(self, name: str, *, open: bool = False, history: bool = False) -> Deferred[Group]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.create_group(name, open, history))
+
+    def join(self, group: int) -> Deferred[None]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.put_member(check_id(group, "group"), me.id))
+
+    def leave(self, group: int) -> Deferred[None]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.remove_member(check_id(group, "group"), me.id))
+
+    def invite(self, group: int, user: int, role: str = "member") -> Deferred[None]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.put_member(check_id(group, "group"), check_id(user, "user"), role))
+
+    def remove(self, group: int, user: int) -> Deferred[None]:
+        """See IClient."""
+        return self._ask(lambda api, me: api.remove_member(check_id(group, "group"), check_id(user, "user")))
+
+    def members(self, group: int) -> Deferred[Sequence[Member]]:
+        """See IClient."""
+
+        async def members(api: V1Calls, me: User) -> Sequence[Member]:
+            found = await api.members(check_id(group, "group"))
+            return [Member(await self._names.user(user), role) for user, role in found]
+
+        return self._ask(members)
+
+    def _ask(self, call: Callable[[V1Calls, User], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        async def ask() -> T:
+            return await call(*await self._native())
+
+        return Deferred.fromCoroutine(ask())
+
+    async def _any_engine(self) -> NativeEngine | GuestEngine:
+        """Wait for first contact."""
+        await self._wait(self._whens_decided, self._decided)
+        assert self._engine is not None
+        return self._engine
+
+    async def _native(self) -> tuple[V1Calls, User]:
+        if isinstance(await self._any_engine(), GuestEngine):
+            raise NotSupported("servers of this kind do not have this")
+        assert self.me is not None
+        return self._api, self.me
+
+    def _by_host_name(self, host: str, port: int) -> IStreamClientEndpoint:
+        return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)
+
+
+def _fire(waiting: list[Any], how: Callable[[Any], object]) -> None:
+    """Fire all and forget them first, so that whoever is called may wait anew."""
+    fired, waiting[:] = tuple(waiting), ()
+    for one in fired:
+        how(one)

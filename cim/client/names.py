@@ -1,0 +1,66 @@
+"""Names of users and groups: remembered from what came, looked up when they are not known."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.client.v1 import V1Calls
+from cim.client.values import User
+from cim.ecim import Forbidden, NotFound
+from cim.wire import conversations
+
+#: How many names are remembered, and how long a group's, which may change, is believed (seconds).
+MAX_NAMES = 10_000
+GROUP_SECONDS = 60.0
+
+
+class Names:
+    """The names that a client has seen."""
+
+    def __init__(self, api: V1Calls, clock: IReactorTime) -> None:
+        self._api = api
+        self._clock = clock
+        self._users: OrderedDict[int, str] = OrderedDict()
+        self._groups: OrderedDict[int, tuple[float, str]] = OrderedDict()
+
+    def learn(self, user: User) -> None:
+        """A name was seen."""
+        if user.id and self._users.get(user.id) != user.name:
+            self._users[user.id] = user.name
+            if len(self._users) > MAX_NAMES:
+                self._users.popitem(last=False)
+
+    async def user(self, id: int) -> User:
+        """Return a user; one that is gone is called by its id."""
+        name = self._users.get(id)
+        if name is None:
+            try:
+                found = await self._api.user(id)
+            except NotFound:
+                found = User(id, str(id))
+            self.learn(found)
+            return found
+        return User(id, name)
+
+    async def group(self, id: int) -> str:
+        """Return the name of a group; one that cannot be asked for is called by its id."""
+        known = self._groups.get(id)
+        if known is not None and known[0] > self._clock.seconds():
+            return known[1]
+        try:
+            name = (await self._api.group(id)).name
+        except (NotFound, Forbidden):
+            name = f"group {id}"
+        self._groups[id] = self._clock.seconds() + GROUP_SECONDS, name
+        if len(self._groups) > MAX_NAMES:
+            self._groups.popitem(last=False)
+        return name
+
+    async def title(self, conversation: str, me: int) -> str:
+        """Return what a conversation is called for its reader."""
+        parsed = conversations.parse(conversation)
+        if isinstance(parsed, conversations.Private):
+            return (await self.user(parsed.other(me))).name
+        return "everyone" if parsed.name == conversations.EVERYONE else await self.group(parsed.id)

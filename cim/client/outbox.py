@@ -1,0 +1,293 @@
+"""What was sent and is not accepted yet: kept in order, and sent again until it is accepted or refused.
+
+The messages to one receiver are a lane. Of a lane only so many are under way at a time, and of all lanes together
+fewer than the server stops reading at. When one fails so that it may come again, the server fails all behind it in that
+lane (docs/protocol.md, Sending): the lane waits until nothing of it is under way, and the time that was told, and goes
+on from the first. When the connection ends, everything unanswered is unknown and goes again in the next session.
+Repetitions are harmless: the client id makes them the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from cim.client.reconnection import Backoff
+from cim.client.values import Sent, Waiting
+from cim.ecim import (
+    BadRequest,
+    CIMError,
+    Conflict,
+    Forbidden,
+    InvalidField,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+)
+from cim.wire.cim_pb2 import Failure, Packet, Send
+from cim.wire.framing import encode_frame
+from cim.wire.native import RETRYABLE, check_send
+
+#: Messages that may wait at a time.
+MAX_WAITING = 1000
+#: Of one lane, and of all, that may be unanswered at a time; servers stop reading at 64.
+LANE_WINDOW = 16
+WINDOW = 48
+#: A message without any answer for so long: the connection is of no use, seconds.
+ANSWER_SECONDS = 25.0
+FIRST_WAIT = 0.25
+LAST_WAIT = 10.0
+
+_ERRORS: dict[str, Callable[[str], CIMError]] = {
+    "invalid": lambda message: BadRequest(400, message),
+    "too-large": TooLarge,
+    "forbidden": Forbidden,
+    "not-found": NotFound,
+    "conflict": Conflict,
+}
+
+
+def send_of(waiting: Waiting) -> Send:
+    """Return the Send of a message.
+
+    :raises InvalidField, TooLarge: it cannot be sent at all
+    """
+    try:
+        send = Send(
+            client_id=waiting.client_id,
+            text=waiting.text,
+            data=waiting.data,
+            content_type=waiting.content_type,
+            kind=waiting.kind.name,
+            ref=waiting.ref,
+        )
+        if waiting.user:
+            send.user = waiting.user
+        else:
+            send.group = waiting.group
+    except UnicodeEncodeError:
+        raise InvalidField("text", "must not contain lone surrogates")
+    except ValueError as error:
+        raise InvalidField("message", str(error))
+    check_send(send)
+    return send
+
+
+@define(eq=False)
+class Outgoing:
+    """A message that is not accepted yet.
+
+    :ivar written: when it was written to the present connection; None: it was not, or it failed there
+    :ivar ever: it was written at some time
+    """
+
+    waiting: Waiting
+    frame: bytes
+    written: float | None = None
+    ever: bool = False
+    told: list[Deferred[Sent]] = field(factory=list)
+
+    def answered(self, how: Callable[[Deferred[Sent]], None]) -> None:
+        """Tell all who wait for it."""
+        told, self.told = self.told, []
+        for one in told:
+            how(one)
+
+
+@define(eq=False)
+class _Lane:
+    backoff: Backoff
+    pending: dict[str, Outgoing] = field(factory=dict)
+    under_way: int = 0
+    #: Nothing is written before, for something failed; 0: nothing did.
+    blocked: float = 0.0
+
+
+class Outbox:
+    """Keeps messages until they are answered.
+
+    :param random: jitter: returns a number from 0 up to 1
+    :param forget: called with the client id of each message that was answered
+    """
+
+    def __init__(
+        self, clock: IReactorTime, random: Callable[[], float], forget: Callable[[str], object] = lambda client_id: None
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._forget = forget
+        self._write: Callable[[bytes], object] | None = None
+        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._all: dict[str, Outgoing] = {}
+        self._under_way = 0
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, waiting: Waiting) -> Deferred[Sent]:
+        """Take a message; fires when it is accepted.
+
+        One with the client id of a message that waits already is the same message. Fails with RateLimited when too
+        many wait, and with InvalidField or TooLarge when it can never be sent.
+        """
+        known = self._all.get(waiting.client_id)
+        if known is not None and known.waiting != waiting:
+            raise Conflict("another message with this client id waits to be sent")
+        if known is None:
+            if len(self._all) >= MAX_WAITING:
+                raise RateLimited(f"{MAX_WAITING} messages wait to be sent already")
+            known = self._put(waiting)
+        told: Deferred[Sent] = Deferred()
+        known.told.append(told)
+        self._pump()
+        return told
+
+    def load(self, waiting: Sequence[Waiting]) -> None:
+        """Take what waited when the program ended."""
+        for one in waiting:
+            if one.client_id not in self._all:
+                try:
+                    self._put(one)
+                except CIMError:
+                    self._forget(one.client_id)
+
+    def knows(self, client_id: str) -> bool:
+        """Whether that message waits."""
+        return client_id in self._all
+
+    def _put(self, waiting: Waiting) -> Outgoing:
+        frame = encode_frame(Packet(send=send_of(waiting)).SerializeToString())
+        outgoing = self._all[waiting.client_id] = Outgoing(waiting, frame)
+        lane = self._lane(waiting)
+        lane.pending[waiting.client_id] = outgoing
+        return outgoing
+
+    def _lane(self, waiting: Waiting) -> _Lane:
+        key = waiting.user, waiting.group
+        if key not in self._lanes:
+            self._lanes[key] = _Lane(Backoff(self._random, first=FIRST_WAIT, cap=LAST_WAIT))
+        return self._lanes[key]
+
+    # The session
+
+    def begin(self, write: Callable[[bytes], object]) -> None:
+        """A session is there: everything goes, in order."""
+        self._write = write
+        self._pump()
+
+    def ended(self) -> None:
+        """The session is gone: what was written there is to be written again."""
+        self._write = None
+        self._under_way = 0
+        for lane in self._lanes.values():
+            lane.under_way, lane.blocked = 0, 0.0
+            for outgoing in lane.pending.values():
+                outgoing.written = None
+        self._set_timer()
+
+    def accepted(self, client_id: str) -> Outgoing | None:
+        """A message was accepted; return it, for its senders to be told, or None when it is not known (any more)."""
+        outgoing = self._take(client_id)
+        if outgoing is not None:
+            self._pump()
+        return outgoing
+
+    def failed(self, failure: Failure) -> None:
+        """A message was refused, or failed so that it goes again."""
+        outgoing = self._all.get(failure.client_id)
+        if outgoing is None:
+            return
+        if failure.code in RETRYABLE:
+            if outgoing.written is not None:
+                lane = self._lane(outgoing.waiting)
+                self._not_under_way(lane, outgoing)
+                if not lane.blocked:
+                    wait = float(failure.retry_after_seconds) + lane.backoff.next()
+                    lane.blocked = self._clock.seconds() + wait
+        else:
+            self._take(failure.client_id)
+            error = _ERRORS.get(failure.code, CIMError)(failure.message or "refused")
+            outgoing.answered(lambda told: told.errback(error))
+        self._pump()
+
+    def stuck(self) -> bool:
+        """Whether something has had no answer for so long that the connection is of no use."""
+        late = self._clock.seconds() - ANSWER_SECONDS
+        return any(
+            outgoing.written is not None and outgoing.written <= late
+            for lane in self._lanes.values()
+            for outgoing in lane.pending.values()
+        )
+
+    def close(self) -> None:
+        """Nothing is sent any more: those who wait are told so."""
+        self.ended()
+        self._lanes.clear()
+        everything, self._all = self._all, {}
+        for outgoing in everything.values():
+            error: CIMError = Unreachable("the client was closed before this was sent")
+            if outgoing.ever:
+                error = Unavailable("the client was closed before this was answered: it may or may not have been sent")
+            outgoing.answered(lambda told, error=error: told.errback(error))  # type: ignore[misc]  # mypy cannot infer
+
+    def _take(self, client_id: str) -> Outgoing | None:
+        outgoing = self._all.pop(client_id, None)
+        if outgoing is None:
+            return None
+        lane = self._lane(outgoing.waiting)
+        del lane.pending[client_id]
+        self._not_under_way(lane, outgoing)
+        lane.backoff.reset()
+        if not lane.pending:
+            del self._lanes[outgoing.waiting.user, outgoing.waiting.group]
+        self._forget(client_id)
+        return outgoing
+
+    def _not_under_way(self, lane: _Lane, outgoing: Outgoing) -> None:
+        if outgoing.written is not None:
+            outgoing.written = None
+            lane.under_way -= 1
+            self._under_way -= 1
+
+    def _pump(self) -> None:
+        """Write what may be written."""
+        if self._write is None:
+            return
+        now = self._clock.seconds()
+        frames = []
+        for lane in self._lanes.values():
+            if lane.blocked:
+                # What is under way behind the one that failed fails, too; then all goes again from the first on.
+                if lane.under_way or now < lane.blocked:
+                    continue
+                lane.blocked = 0.0
+            if lane.under_way >= len(lane.pending):
+                continue
+            for outgoing in lane.pending.values():
+                if lane.under_way >= LANE_WINDOW or self._under_way >= WINDOW:
+                    break
+                if outgoing.written is None:
+                    outgoing.written, outgoing.ever = now, True
+                    lane.under_way += 1
+                    self._under_way += 1
+                    frames.append(outgoing.frame)
+        if frames:
+            self._write(b"".join(frames))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Come back when the first lane that waits may go on."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if self._write is not None:
+            waits = [lane.blocked for lane in self._lanes.values() if lane.blocked and not lane.under_way]
+            if waits:
+                self._timer = self._clock.callLater(max(0.0, min(waits) - self._clock.seconds()), self._pump)

@@ -1,0 +1,74 @@
+"""The routes of a system: their URLs, and which one is asked next."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from hyperlink import URL, URLParseError
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.ecim import InvalidField, Misdirected
+
+#: How long a route that failed is asked last, seconds.
+REST_SECONDS = 5.0
+
+
+def parse_route(text: str) -> str:
+    """Return a route's base URL without a slash at its end; a missing scheme is http.
+
+    :raises InvalidField: when it is no http or https URL with a host
+    """
+    try:
+        url = URL.from_text(text if "://" in text else f"http://{text}").replace(query=(), fragment="")
+        if url.scheme in ("http", "https") and url.host and url.port and url.port < 65536:
+            # hyperlink cannot encode IPv6 addresses, which are ASCII anyway.
+            return (url if url.host.isascii() and ":" in url.host else url.to_uri()).to_text().rstrip("/")
+    except (URLParseError, ValueError):
+        pass
+    raise InvalidField("route", f"{text[:200]!r} is not a URL such as http://127.0.0.1:8083")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` can only mean the machine that reads it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def check_place(route: str, host: str) -> None:
+    """Check that a server's host, as a route names it, can be right.
+
+    :raises Misdirected: a route elsewhere names a server on this machine
+    """
+    if is_loopback(host) and not is_loopback(URL.from_text(route).host):
+        raise Misdirected(
+            f"the route {route} names a server at {host}, which others cannot reach:"
+            " start that server with --advertise and an address of its machine"
+        )
+
+
+class Routes:
+    """Routes that take turns; one that failed is asked last for a while.
+
+    :param urls: base URLs, at least one
+    """
+
+    def __init__(self, clock: IReactorTime, urls: Sequence[str]) -> None:
+        self._clock = clock
+        self._urls = [parse_route(url) for url in urls]
+        self._resting = dict.fromkeys(self._urls, 0.0)
+        self._next = 0
+
+    def in_turn(self) -> list[str]:
+        """Return all in the order in which they are to be asked now."""
+        start, self._next = self._next, (self._next + 1) % len(self._urls)
+        now = self._clock.seconds()
+        return sorted(self._urls[start:] + self._urls[:start], key=lambda url: self._resting[url] > now)
+
+    def failed(self, url: str) -> None:
+        """It could not be reached, or gave no answer."""
+        self._resting[url] = self._clock.seconds() + REST_SECONDS

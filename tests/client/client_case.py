@@ -1,0 +1,150 @@
+"""Clients of the library at a whole cluster, under one clock and over a network in memory."""
+
+from __future__ import annotations
+
+import itertools
+
+from argon2 import PasswordHasher
+
+from twisted.internet.defer import execute
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from cim.client.client import Client
+from cim.client.iclient import IListener
+from cim.client.values import Password, State
+from cim.model import LoginPolicy
+from cim.route.api import Settings, api_resource
+from cim.route.passwords import Passwords
+from cim.testing.cluster import Cluster
+from cim.web.serving import UpstreamResource
+from cim.web.site import http_site
+from tests.client.network import Network
+
+SECRET = "correct horse battery"
+
+
+@implementer(IListener)
+class Listener:
+    """Remembers what it is told.
+
+    :ivar messages: all, in order
+    """
+
+    def __init__(self):
+        self.messages = []
+        self.states = []
+        self.receipts = []
+        self.typings = []
+        self.presences = []
+
+    def received(self, client, message):
+        self.messages.append(message)
+
+    def receipt(self, client, receipt):
+        self.receipts.append(receipt)
+
+    def typing(self, client, typing):
+        self.typings.append(typing)
+
+    def presence(self, client, presence):
+        self.presences.append(presence)
+
+    def state(self, client, state, reason):
+        self.states.append((state, reason))
+
+    @property
+    def texts(self):
+        return [message.text for message in self.messages]
+
+    @property
+    def others(self):
+        """What others said."""
+        return [message.text for message in self.messages if not message.mine]
+
+
+class ClientCase(SynchronousTestCase):
+    """A cluster whose routes listen at 8083 and up; `turn` and `wait` let things happen."""
+
+    servers = 1
+    routes = 1
+    policy = LoginPolicy.MANY
+
+    def setUp(self):
+        self.cluster = Cluster(self.servers, self.routes, policy=self.policy)
+        self.clock = self.cluster.clock
+        self.network = Network(self.clock)
+        self.ids = itertools.count(1)
+        self.urls = []
+        self.clients = []
+        for route in self.cluster.routes:
+            self.network.listen(route.address.http_port, self.site_of(route))
+            self.urls.append(f"http://127.0.0.1:{route.address.http_port}")
+        for server in self.cluster.servers:
+            self.listen(server)
+        self.addCleanup(self.finish)
+
+    def listen(self, server):
+        self.network.listen(int(server.own.name.split(":")[1]), server.gateway)
+
+    def site_of(self, route):
+        settings = Settings(self.cluster.ticket_key, b"k" * 32)
+        passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        resource = api_resource(
+            route, passwords, settings, lambda: f"id-{next(self.ids)}", UpstreamResource(object()), self.cluster.metrics
+        )
+        site = http_site(resource, self.clock, self.cluster.metrics)
+        site.startFactory()
+        return site
+
+    def finish(self):
+        for client in self.clients:
+            closing = client.close()
+            self.wait(3)
+            self.successResultOf(closing)
+
+    def turn(self):
+        for _ in range(10):
+            self.cluster.turn()
+
+    def wait(self, seconds):
+        for _ in range(int(seconds * 10)):
+            self.clock.advance(0.1)
+            self.cluster.turn()
+
+    def make(self, name, credentials=None, **options):
+        """Return a client that is not started, with `heard`."""
+        options.setdefault("random", lambda: 0.5)
+        options.setdefault("new_id", lambda: f"{name}-{next(self.ids)}")
+        client = Client(
+            self.clock,
+            options.pop("urls", self.urls),
+            credentials or Password(name, SECRET, create=True),
+            endpoint=self.network.endpoint,
+            http=self.network.agent(),
+            **options,
+        )
+        client.heard = Listener()
+        client.add_listener(client.heard)
+        self.clients.append(client)
+        return client
+
+    def online(self, name, *args, **options):
+        """Return a client that is READY."""
+        client = self.make(name, *args, **options)
+        client.startService()
+        self.turn()
+        self.assertIs(client.state, State.READY, client.heard.states)
+        return client
+
+    def result(self, deferred):
+        self.turn()
+        return self.successResultOf(deferred)
+
+    def error(self, deferred, kind):
+        self.turn()
+        return self.failureResultOf(deferred, kind).value
+
+    def wires_of(self, client):
+        """The open connections to servers; the newest last."""
+        return [wire for server in self.cluster.servers for wire in self.network.to(int(server.own.name.split(":")[1]))]
