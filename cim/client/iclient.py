@@ -67,6 +67,9 @@ class IClient(Interface):
     def when_ready() -> Deferred[None]:
         """Fire at the first READY, or fail with why there will be none."""
 
+    def when_closed() -> Deferred[None]:
+        """Fire when the client is CLOSED after it was started, or fail with why it ended by itself."""
+
     def pause_receiving() -> None:
         """Read nothing from the server until `resume_receiving`, over reconnections too."""
 
