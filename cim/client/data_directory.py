@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from cim.client.values import Password
 from cim.ecim import CIMError, InvalidField
 
 _PORTS = {"http": 80, "https": 443}
@@ -135,6 +136,13 @@ class DataDirectory:
         made = self.password()
         assert made is not None
         return made
+
+    def credentials(self, name: str) -> Password:
+        """Return what a user with that name logs in with; the account is made, with a new password, when there is none.
+
+        :raises CIMError: as `make_password`
+        """
+        return Password(name, self.make_password(), create=True)
 
     def drop_password(self) -> None:
         """Forget a password that `make_password` made, when no account came of it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.data_directory import DataDirectory, data_home, folder_name, system_name
+from cim.client.values import Password
 from cim.ecim import CIMError, InvalidField
 from tests.store.contract import NASTY_NAMES
 
@@ -65,6 +66,10 @@ class PasswordTests(SynchronousTestCase):
         again = DataDirectory(self.directory.path)
         self.assertEqual((again.password(), again.make_password()), (made, made))
         self.assertEqual(os.listdir(self.directory.path), ["password"])
+
+    def test_credentials(self):
+        credentials = self.directory.credentials("张三")
+        self.assertEqual(credentials, Password("张三", self.directory.password(), create=True))
 
     def test_others_have_others(self):
         other = DataDirectory.of(self.directory.path.parent.parent, ROUTE, "李四")
