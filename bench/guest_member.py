@@ -278,18 +278,20 @@ class GuestMember:
         connection = self._connection = _Connection(self.user, self._name, self._arrived)
         connection.heard = self._hear
         self._hear()
-        connection.live.addErrback(lambda _: None)
+        welcomed = connection.live.addErrback(lambda _: None)
         endpoint = TCP4ClientEndpoint(self._reactor, place["ip"], int(place["cimServerPort"]), timeout=5)
         try:
             await connectProtocol(endpoint, connection)
         except Exception:
             self._connection = None
             raise
-        self.live = True
         if self._ended:
             self.drop()
         self._working = [working for working in self._working if not working.called]
-        self.ask()
+        await welcomed
+        if not connection.lost.called:
+            self.live = True
+            self.ask()
         await connection.lost
         self.log.broken.append(self._reactor.seconds())
         self._connection, self.live = None, False
@@ -312,7 +314,7 @@ class GuestMember:
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        if self._connection is None or not self.live:
+        if self._connection is None or self._connection.transport is None:
             return
         if now - self._heard > SILENT_SECONDS:
             self.counts["guests: silent"] += 1

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.ecim import CIMError, InvalidField, LinkLost, RateLimited, UserOffline
+from cim.ecim import CIMError, InvalidField, LinkLost, RateLimited, Unavailable, UserOffline
 from cim.icim import ILink, ISessions
 from cim.model import GUEST, Account, Appended
 from cim.route.accounts import KnownAccounts
@@ -195,12 +195,17 @@ class GuestMessages:
             await pushed
 
     async def fetch_offline(self, user: int) -> None:
-        """Have a guest's backlog written to its connection; returns when it was, or when there is none to write to."""
+        """Have a guest's backlog written to its connection; returns when it was, or when there is none to write to.
+
+        :raises Unavailable: it has logged in, and no server that is linked here has it (yet)
+        """
         links = {
             online.host.link
             for online in self._presence.of(user)
             if online.device == GUEST and online.host.link is not None
         }
+        if not links and any(record.device == GUEST for record in await self._sessions.sessions(user)):
+            raise Unavailable()
         await together([self._calls.fetch_offline(link, user) for link in links])
 
     async def online(self) -> list[Account]:

@@ -13,6 +13,7 @@ from cim.ecim import (
     LinkLost,
     RateLimited,
     StoreUnavailable,
+    Unavailable,
     UserOffline,
 )
 from cim.model import GUEST, Account, Place
@@ -258,6 +259,14 @@ class EveryoneTests(GuestCase):
         self.calls.link_down(self.there)
         self.failureResultOf(fetched, LinkLost)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_fetching_when_the_guest_s_server_is_not_linked_or_does_not_know_it_yet(self):
+        self.successResultOf(self.store.sessions.reserve(self.bob.id, self.here.peer.place, "owner", seconds=30))
+        fetched = self.begin(self.messages.fetch_offline(self.bob.id))
+        self.failureResultOf(fetched, Unavailable)
+        self.guest(self.bob)
+        self.presence.link_down(self.here)
+        self.failureResultOf(self.begin(self.messages.fetch_offline(self.bob.id)), Unavailable)
 
     def test_who_is_online(self):
         self.guest(self.carol)
