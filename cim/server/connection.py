@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.ecim import ProtocolViolation
-from cim.server.sessions import GuestSession, Session, SharedPacket
+from cim.server.sessions import GuestSession, Session
+from cim.server.shared_packet import SharedPacket
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
 from cim.wire.native import goodbye_packet

@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from cim.metrics import Metrics
 from cim.server.groups import GroupIndex
 from cim.server.native import NativeSession
-from cim.server.sessions import GuestSession, Session, Sessions, SharedPacket
+from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.shared_packet import SharedPacket
 from cim.wire import positions
 from cim.wire.guests import GuestMessage
 from cim.wire.link_pb2 import Deliver, Guest

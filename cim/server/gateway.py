@@ -14,7 +14,8 @@ from twisted.internet.protocol import Factory
 
 from cim.ecim import BadLogin, ProtocolViolation
 from cim.server.connection import ClientConnection, Limits
-from cim.server.sessions import GuestSession, Session, Sessions, SharedPacket
+from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.shared_packet import SharedPacket
 from cim.server.wheel import TimerWheel
 from cim.wire.framing import FrameReader, encode_varint
 from cim.wire.guests import LOGIN_COMMANDS, PING_COMMANDS, PONGS, parse_login, parse_packet

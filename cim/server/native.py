@@ -18,7 +18,8 @@ from cim.ecim import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauth
 from cim.metrics import Metrics
 from cim.model import Place
 from cim.server.receipts import Receipts
-from cim.server.sessions import Connection, Session, Sessions, SharedPacket
+from cim.server.sessions import Connection, Session, Sessions
+from cim.server.shared_packet import SharedPacket
 from cim.server.submissions import Poison, Submissions
 from cim.tickets import read_ticket
 from cim.wire import native, packed

@@ -16,7 +16,8 @@ from twisted.logger import Logger
 
 from cim.ecim import CIMError, Unavailable
 from cim.server.native import NativeSession
-from cim.server.sessions import GuestSession, Session, Sessions, SharedPacket
+from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.shared_packet import SharedPacket
 from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.wire.cim_pb2 import Packet, Welcome

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.ecim import ProtocolViolation
 from cim.model import GUEST, check_id
-from cim.wire.framing import encode_frame
+from cim.server.shared_packet import SharedPacket
 from cim.wire.guests import Generation, GuestMessage, Login, Recipient
 
 if TYPE_CHECKING:
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
 
 #: A version of the log of changes, and groups.
 KnownGroups = tuple[int, tuple[int, ...]]
-
-
-class SharedPacket:
-    """A packet that may go to many connections: each encoding of it is made once.
-
-    :ivar packet: the Packet's bytes
-    :ivar binary: for WebSockets: what one of them made of it for all of them
-    :ivar text: likewise, as JSON
-    """
-
-    __slots__ = ("_framed", "binary", "packet", "text")
-
-    def __init__(self, packet: bytes) -> None:
-        self.packet = packet
-        self.binary = b""
-        self.text = b""
-        self._framed = b""
-
-    @property
-    def framed(self) -> bytes:
-        """The frame on TCP."""
-        if not self._framed:
-            self._framed = encode_frame(self.packet)
-        return self._framed
 
 
 class Connection(Protocol):

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from cim.ecim import ProtocolViolation
 from cim.server.connection import ClientConnection
 from cim.server.gateway import Gateway
-from cim.server.sessions import SharedPacket
+from cim.server.shared_packet import SharedPacket
 from cim.server.websocket_frames import BadWebSocketFrame, MessageReader, close_code, close_frame, frame
 from cim.server.websocket_upgrade import JSON, Refused, Upgrade
 from cim.web.origins import Origins

@@ -28,7 +28,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.ecim import BadLogin
 from cim.server.connection import Limits
 from cim.server.gateway import Gateway
-from cim.server.sessions import Session, Sessions, SharedPacket
+from cim.server.sessions import Session, Sessions
+from cim.server.shared_packet import SharedPacket
 from cim.server.websocket import WebSocketPort
 from cim.server.websocket_upgrade import JSON, PROTOBUF
 from cim.server.wheel import TimerWheel
