@@ -9,11 +9,13 @@ an asyncioreactor already keeps that.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 
 from attrs import frozen
@@ -23,9 +25,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.main import installReactor
 from zope.interface import implementer
 
-from cim.client.iclient import IClient, IListener
+from cim.client.client import Client
+from cim.client.history import SqliteHistory
+from cim.client.iclient import IClient, IHistory, IListener
 from cim.client.values import (
     Conversation,
+    Credentials,
     Group,
     Member,
     Message,
@@ -58,6 +63,35 @@ class Stands:
 Event = Message | Receipt | Typing | Presence | Stands
 
 
+@asynccontextmanager
+async def connect(
+    routes: str | Sequence[str],
+    credentials: Credentials,
+    *,
+    history: str | os.PathLike[str] | IHistory | None = None,
+    device: str = "",
+    agent: str = "",
+    listeners: Sequence[object] = (),
+) -> AsyncIterator[AsyncClient]:
+    """Be online while the `async with` runs; see `cim.client.client.Client`.
+
+    It does not wait to be online: messages that are sent before do, and `when_ready` tells.
+
+    :param history: what is remembered over restarts, or the file for it; nothing when it is left out
+    :raises RuntimeError: as `running_reactor`
+    """
+    reactor = running_reactor()
+    if isinstance(history, (str, os.PathLike)):
+        history = SqliteHistory(history, reactor)
+    client = Client(reactor, routes, credentials, history=history, device=device, agent=agent, listeners=listeners)
+    online = AsyncClient(client)
+    client.startService()
+    try:
+        yield online
+    finally:
+        await online.close()
+
+
 def running_reactor() -> Any:
     """Return the reactor that runs on the running event loop, installed and started now if there is none.
 
@@ -86,15 +120,10 @@ def _daemon_thread(*args: Any, **kwargs: Any) -> threading.Thread:
 
 @implementer(IListener)
 class _Listener:
-    """Hands what comes to a stream, for as long as somebody has it: one that is no longer iterated over is dropped."""
+    """Calls a function with whatever comes."""
 
-    def __init__(self, stream: Stream[Any]) -> None:
-        self._stream = weakref.ref(stream)
-
-    def _put(self, event: Event) -> None:
-        stream = self._stream()
-        if stream is not None:
-            stream.put(event)
+    def __init__(self, put: Callable[[Event], object]) -> None:
+        self._put = put
 
     def received(self, client: IClient, message: Message) -> None:
         self._put(message)
@@ -110,9 +139,6 @@ class _Listener:
 
     def state(self, client: IClient, state: State, reason: str) -> None:
         self._put(Stands(state, reason))
-        stream = self._stream()
-        if stream is not None and state is State.CLOSED:
-            stream.finish()
 
 
 class _Flow:
@@ -135,18 +161,24 @@ class _Flow:
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """What comes from now on, in order, until the client is closed or the last reference to it is gone.
+    """What comes, in order, until the client is closed or the last reference to it is gone.
 
-    When nobody takes what comes, the client soon reads nothing more from the server, and nothing is lost.
+    When the client ends by itself, iterating raises the CIMError that says why. When nobody takes what comes, the
+    client soon reads nothing more from the server, and nothing is lost.
     """
 
-    def __init__(self, client: IClient, flow: _Flow, kinds: tuple[type, ...]) -> None:
+    def __init__(self, client: IClient, flow: _Flow, kinds: tuple[type, ...], early: Iterable[Event] = ()) -> None:
         self._kinds = kinds
         self._flow = flow
+        self._client: IClient | None = client
         self._waiting: deque[T] = deque()
-        self._finished = client.state is State.CLOSED
+        self._finished = False
         self._something = asyncio.Event()
-        listener = _Listener(self)
+        for event in early:
+            self.put(event)
+        # One that nobody iterates over any more is not kept by its listener.
+        this = weakref.ref(self)
+        listener = _Listener(lambda event: stream.put(event) if (stream := this()) is not None else None)
         client.add_listener(listener)
         self._ended = weakref.finalize(self, _end, client, flow, listener, id(self))
 
@@ -157,6 +189,8 @@ class Stream(AsyncIterator[T], Generic[T]):
             self._something.set()
             if len(self._waiting) >= PAUSE_AT:
                 self._flow.full(id(self))
+        if isinstance(event, Stands) and event.state is State.CLOSED:
+            self.finish()
 
     def finish(self) -> None:
         """End it, after what waits."""
@@ -164,7 +198,8 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._something.set()
 
     async def aclose(self) -> None:
-        """End it now."""
+        """End it now, without a word about why the client ends."""
+        self._client = None
         self._waiting.clear()
         self.finish()
         self._ended()
@@ -175,6 +210,8 @@ class Stream(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         while not self._waiting:
             if self._finished:
+                if self._client is not None:
+                    await _result(self._client.when_closed())
                 raise StopAsyncIteration
             self._something.clear()
             await self._something.wait()
@@ -198,6 +235,10 @@ class AsyncClient:
     def __init__(self, client: IClient) -> None:
         self._client = client
         self._flow = _Flow(client)
+        # What comes before somebody asks for it; of too much, the last.
+        self._early: deque[Event] | None = deque(maxlen=PAUSE_AT - 1)
+        self._closed = False
+        client.add_listener(_Listener(self._heard))
 
     @property
     def state(self) -> State:
@@ -210,12 +251,27 @@ class AsyncClient:
         return self._client.me
 
     def messages(self) -> Stream[Message]:
-        """Return the messages that come from now on, one's own too: each once, in order."""
-        return Stream(self._client, self._flow, (Message,))
+        """Return the messages that come, one's own too: each once, in order.
+
+        The first call of this or of `events` gives also what came before it, as far as it was the last 999 things.
+        """
+        return self._stream((Message,))
 
     def events(self) -> Stream[Event]:
-        """Return all that comes from now on: messages, receipts, typing, presence, and where the client stands."""
-        return Stream(self._client, self._flow, (Message, Receipt, Typing, Presence, Stands))
+        """Return all that comes: messages, receipts, typing, presence, and where the client stands; see `messages`."""
+        return self._stream((Message, Receipt, Typing, Presence, Stands))
+
+    def _stream(self, kinds: tuple[type, ...]) -> Stream[Any]:
+        stream: Stream[Any] = Stream(self._client, self._flow, kinds, self._early or ())
+        self._early = None
+        if self._closed:
+            stream.finish()
+        return stream
+
+    def _heard(self, event: Event) -> None:
+        self._closed = self._closed or (isinstance(event, Stands) and event.state is State.CLOSED)
+        if self._early is not None:
+            self._early.append(event)
 
     def add_listener(self, listener: object) -> None:
         """See IClient."""
@@ -228,6 +284,10 @@ class AsyncClient:
     async def when_ready(self) -> None:
         """See IClient."""
         await _result(self._client.when_ready())
+
+    async def when_closed(self) -> None:
+        """See IClient."""
+        await _result(self._client.when_closed())
 
     async def close(self) -> None:
         """See IClient; streams end."""

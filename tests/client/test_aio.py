@@ -30,6 +30,7 @@ class Played:
         self.me = User(1, "alice")
         self.paused = 0
         self.pauses = 0
+        self.refusal = None
 
     def add_listener(self, listener):
         self.listeners.append(listener)
@@ -48,6 +49,13 @@ class Played:
         self.state = State.CLOSED
         self.say("state", State.CLOSED, "closed")
         return succeed(None)
+
+    def refuse(self, error):
+        self.refusal = error
+        self.close()
+
+    def when_closed(self):
+        return succeed(None) if self.refusal is None else fail(self.refusal)
 
     def say(self, what, *arguments):
         for listener in list(self.listeners):
@@ -115,14 +123,47 @@ class AsyncClientTests(SynchronousTestCase):
                 self.assertEqual([name, *args], words)
                 for key, value in next((word for word in expected if isinstance(word, dict)), {}).items():
                     self.assertEqual(kwargs[key], value)
-            for called in (c.join(7), c.leave(7), c.invite(7, 2), c.remove(7, 2), c.when_ready()):
+            for called in (c.join(7), c.leave(7), c.invite(7, 2), c.remove(7, 2), c.when_ready(), c.when_closed()):
                 self.assertIsNone(await called)
             self.assertEqual((c.state, c.me), (State.READY, User(1, "alice")))
 
         self.run_(main)
 
+    def test_the_first_stream_has_what_came_before_it(self):
+        async def main():
+            self.played.come(*range(PAUSE_AT + 5))
+            self.played.say("receipt", Receipt("g:7", 2, "1-1"))
+            messages, others = self.client.messages(), self.client.messages()
+            self.assertEqual(self.played.paused, 0)
+            self.played.come(9999)
+            await self.client.close()
+            got = [said.sent_at async for said in messages]
+            self.assertEqual(got, [*range(7, PAUSE_AT + 5), 9999])
+            self.assertEqual([said.sent_at async for said in others], [9999])
+
+        self.run_(main)
+
+    def test_why_the_client_ended_by_itself_is_raised(self):
+        async def main():
+            messages, left = self.client.messages(), self.client.messages()
+            self.played.come(1)
+            self.played.refuse(Forbidden("replaced"))
+            for stream in (messages, self.client.messages()):
+                with self.assertRaisesRegex(Forbidden, "replaced"):
+                    async for said in stream:
+                        self.assertEqual(said, message(1))
+            await left.aclose()
+            self.assertEqual([said async for said in left], [])
+            early = AsyncClient(self.played)
+            self.played.say("state", State.CLOSED, "")
+            with self.assertRaises(Forbidden):
+                await anext(early.messages())
+
+        self.run_(main)
+
     def test_messages_from_the_call_on_until_the_client_closes(self):
         async def main():
+            self.client.events()
             self.played.come(1)
             messages = self.client.messages()
             self.played.come(2, 3)
@@ -162,9 +203,9 @@ class AsyncClientTests(SynchronousTestCase):
                     break
             del stream
             gc.collect()
-            self.assertEqual(len(self.played.listeners), 1)
+            self.assertEqual(len(self.played.listeners), 2)
             await kept.aclose()
-            self.assertEqual(self.played.listeners, [])
+            self.assertEqual(len(self.played.listeners), 1)
             self.assertEqual([said async for said in kept], [])
 
         self.run_(main)
