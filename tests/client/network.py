@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
@@ -28,7 +29,7 @@ class End:
         self.bufferSize = 0
 
     def write(self, data):
-        if self.open and not self.leaving and self.peer.open:
+        if self.open and not self.leaving and self.peer.open and not (self.wire.lossy and self is self.wire.server):
             self.peer.arriving += data
             self.wire.stir()
 
@@ -80,16 +81,17 @@ class Wire:
     """A connection.
 
     :ivar held: nothing arrives at either end, as on a cable that was pulled
+    :ivar lossy: what the server writes is lost, whole writes of it, as a push is when a link overflows
     """
 
-    def __init__(self, clock, address, client, server):
-        from twisted.internet.address import IPv4Address
-
+    def __init__(self, clock, port, client, server):
         self.clock = clock
-        self.address = IPv4Address("TCP", "127.0.0.1", address[1])
+        self.port = port
+        self.address = IPv4Address("TCP", "127.0.0.1", port)
         self.client, self.server = End(self, client), End(self, server)
         self.client.peer, self.server.peer = self.server, self.client
         self.held = False
+        self.lossy = False
         self._stirred = False
 
     @property
@@ -128,6 +130,8 @@ class Network:
     """Who listens where, and every connection.
 
     :ivar down: ports at which nothing listens for now
+    :ivar silent: ports that do not even refuse
+    :ivar mute: ports that take connections, on which nothing arrives then
     """
 
     def __init__(self, clock):
@@ -136,6 +140,7 @@ class Network:
         self.wires = []
         self.down = set()
         self.silent = set()
+        self.mute = set()
 
     def listen(self, port, factory):
         self.factories[port] = factory
@@ -166,8 +171,8 @@ class _Endpoint:
             return fail(ConnectionRefusedError())
         client = factory.buildProtocol(None)
         server = network.factories[self._port].buildProtocol(None)
-        wire = Wire(network.clock, ("127.0.0.1", self._port), client, server)
-        wire.port = self._port
+        wire = Wire(network.clock, self._port, client, server)
+        wire.held = self._port in network.mute
         network.wires.append(wire)
         server.makeConnection(wire.server)
         client.makeConnection(wire.client)

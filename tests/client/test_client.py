@@ -1,15 +1,35 @@
-"""Clients of the library at a whole cluster: what they say and hear, whatever happens to their connections."""
+"""The life of a client at a whole cluster: in, out, in again, and the end."""
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from cim.client.client import Client
 from cim.client.iclient import IClient
-from cim.client.values import State, User
-from tests.client.client_case import ClientCase
+from cim.client.values import Guest, Password, State, User
+from cim.ecim import (
+    Forbidden,
+    InvalidField,
+    Misdirected,
+    NotSupported,
+    RepeatLogin,
+    Unauthorized,
+    Unreachable,
+    UserOffline,
+)
+from cim.icim import IMessageListener
+from cim.model import LoginPolicy
+from cim.wire.cim_pb2 import Packet
+from cim.wire.framing import encode_frame
+from cim.wire.native import goodbye_packet
+from tests.client.client_case import SECRET, ClientCase, Listener
+from tests.client.fakes import FakeRoute, FakeServers, envelope
+from tests.client.fakes import Network as FakeNetwork
 
 
-class TalkingTests(ClientCase):
+class LoginTests(ClientCase):
     def test_a_name_that_is_new_is_made_and_is_ready(self):
         alice = self.make("alice")
         verifyObject(IClient, alice)
@@ -18,12 +38,368 @@ class TalkingTests(ClientCase):
         self.result(ready)
         self.assertEqual(alice.me, User(alice.me.id, "alice"))
         self.assertEqual([state for state, _ in alice.heard.states], [State.CONNECTING, State.READY])
+        self.result(alice.when_ready())
 
-    def test_a_message_is_heard_by_both(self):
+    def refused(self, credentials, kind):
+        client = self.make("x", credentials)
+        client.startService()
+        error = self.error(client.when_ready(), kind)
+        self.assertEqual(client.heard.states[-1], (State.CLOSED, error.message))
+        # It is over: later questions are answered at once, and nothing is tried again.
+        self.error(client.send(1, "x"), kind)
+        self.error(client.when_closed(), kind)
+        self.network.wires.clear()
+        self.wait(40)
+        self.assertEqual((self.network.wires, client.state), ([], State.CLOSED))
+        return error
+
+    def test_a_name_without_an_account(self):
+        self.refused(Password("alice", SECRET), Unauthorized)
+
+    def test_a_wrong_password(self):
+        self.online("alice")
+        self.refused(Password("alice", "wrong and long"), Unauthorized)
+
+    def test_a_name_of_somebody_else_is_not_made_again(self):
+        self.online("alice")
+        self.refused(Password("alice", "wrong and long", create=True), Unauthorized)
+
+    def test_an_account_of_a_guest(self):
+        self.cluster.account("guest")
+        error = self.refused(Password("guest", SECRET, create=True), Forbidden)
+        self.assertIn("guest", error.message)
+
+    def test_a_name_that_cannot_be(self):
+        self.assertRaises(InvalidField, self.make, "a\nb")
+
+    def test_a_route_that_is_away_is_waited_for(self):
+        self.network.down.add(8083)
+        alice = self.make("alice")
+        alice.startService()
+        self.wait(20)
+        self.assertIs(alice.state, State.CONNECTING)
+        self.network.down.clear()
+        self.wait(31)
+        self.assertIs(alice.state, State.READY)
+
+    def test_a_server_elsewhere_that_says_it_is_here(self):
+        alice = self.make("alice", urls=["http://10.0.0.9:8083"])
+        alice.startService()
+        self.error(alice.when_ready(), Misdirected)
+
+    def test_two_clients_share_nothing(self):
         alice, bob = self.online("alice"), self.online("bob")
-        sent = self.result(alice.send(bob.me, "hello"))
-        for client in (alice, bob):
-            (message,) = client.heard.messages
-            self.assertEqual((message.text, message.sender, message.position), ("hello", alice.me, sent.position))
-            self.assertEqual(message.mine, client is alice)
-            self.assertEqual((message.conversation, message.client_id), (sent.conversation, sent.client_id))
+        self.assertIsNot(alice._history, bob._history)
+        self.result(alice.close())
+        self.assertIs(bob.state, State.READY)
+
+
+class RejectTests(ClientCase):
+    policy = LoginPolicy.REJECT
+
+    def test_a_second_device(self):
+        self.online("alice")
+        other = self.make("alice", device="other")
+        other.startService()
+        self.error(other.when_ready(), RepeatLogin)
+
+    def test_the_same_device_takes_its_own_place(self):
+        first = self.online("alice")
+        self.online("alice")
+        self.assertIs(first.state, State.CLOSED)
+
+
+class ReconnectionTests(ClientCase):
+    servers = 2
+    routes = 2
+
+    def test_a_connection_that_is_lost_is_made_again(self):
+        alice = self.online("alice")
+        for wire in self.wires_of(alice):
+            wire.cut()
+        self.assertIs(alice.state, State.RECONNECTING)
+        self.assertIn("trying again in 0.2 s", alice.heard.states[-1][1])
+        self.wait(1)
+        self.assertIs(alice.state, State.READY)
+
+    def test_waits_grow_up_to_half_a_minute(self):
+        alice = self.online("alice")
+        for port in (8083, 8084):
+            self.network.down.add(port)
+            for wire in self.network.to(port):
+                wire.cut()
+        for wire in self.wires_of(alice):
+            wire.cut()
+        alice.heard.states.clear()
+        self.wait(120)
+        waits = [reason.rpartition("again in ")[2] for _, reason in alice.heard.states]
+        self.assertEqual(waits[:8], ["0.5 s", "1.0 s", "2.0 s", "4.0 s", "8.0 s", "15.0 s", "15.0 s", "15.0 s"])
+        self.network.down.clear()
+        self.wait(16)
+        self.assertIs(alice.state, State.READY)
+
+    def test_a_silent_server_is_left(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        self.wait(60)
+        self.assertEqual(self.wires_of(alice), [wire])
+        wire.held = True
+        self.wait(40)
+        self.assertIs(alice.state, State.READY)
+        self.assertNotIn(wire, self.wires_of(alice))
+
+    def test_a_server_that_never_welcomes(self):
+        self.network.mute.update((11211, 11212))
+        alice = self.make("alice")
+        alice.startService()
+        self.wait(10)
+        self.assertIs(alice.state, State.CONNECTING)
+        self.network.mute.clear()
+        self.wait(10)
+        self.assertIs(alice.state, State.READY)
+
+    def test_a_server_that_dies_is_left_for_another(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        server = next(one for one in self.cluster.servers if f":{wire.port}:" in one.own.name)
+        self.network.down.add(wire.port)
+        self.cluster.kill(server)
+        wire.cut()
+        self.wait(40)
+        self.assertIs(alice.state, State.READY)
+
+    def test_it_stays_away_as_long_as_it_is_told(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        wire.server.write(encode_frame(goodbye_packet("draining", retry_after=7)))
+        self.wait(0.3)
+        self.assertIs(alice.state, State.RECONNECTING)
+        self.wait(6.7)
+        self.assertIs(alice.state, State.RECONNECTING)
+        self.wait(1)
+        self.assertIs(alice.state, State.READY)
+
+    def test_replaced_is_the_end(self):
+        first = self.online("alice")
+        second = self.online("alice")
+        self.assertEqual(first.heard.states[-1], (State.CLOSED, "this user logged in on the same device elsewhere"))
+        self.wait(60)
+        self.assertEqual((first.state, second.state), (State.CLOSED, State.READY))
+
+    def test_logged_out_is_the_end(self):
+        alice = self.online("alice")
+        self.cluster.result(self.cluster.routes[0].logins.end_sessions(alice.me.id))
+        self.wait(60)
+        self.assertEqual(alice.heard.states[-1], (State.CLOSED, "this user was logged out"))
+
+    def test_the_token_spares_the_password_and_when_it_is_void_the_password_is_used(self):
+        alice = self.online("alice")
+        asked = []
+        ask = alice._calls.ask
+        alice._calls.ask = lambda method, url, body=None, token="": (
+            (asked.append(("password" in (body or ()), bool(token))) if url.endswith("/sessions") else None)
+            or ask(method, url, body, token)
+        )
+        self.wires_of(alice)[0].cut()
+        self.wait(1)
+        self.assertEqual(asked, [(False, True)])
+        del asked[:]
+        self.result(alice._ask(lambda api, me: api.call("DELETE", "token")))
+        self.wait(5)
+        self.wires_of(alice)[0].cut()
+        self.wait(1)
+        self.assertEqual((asked, alice.state), ([(False, True), (True, False)], State.READY))
+
+    def test_garbage_from_the_server(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        wire.server.write(b"\x05\xff\xff\xff\xff\xff")
+        self.wait(1)
+        self.assertIs(alice.state, State.READY)
+        self.assertNotIn(wire, self.wires_of(alice))
+
+    def test_what_it_does_not_know_is_passed_over(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        wire.server.write(encode_frame(b"\xfa\x07\x00") + encode_frame(Packet().SerializeToString()))
+        self.wait(1)
+        self.assertEqual(self.wires_of(alice), [wire])
+
+
+class CloseTests(ClientCase):
+    def test_before_it_began(self):
+        alice = self.make("alice")
+        self.result(alice.close())
+        self.result(alice.close())
+
+    def test_in_good_order(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        self.result(alice.close())
+        self.assertFalse(wire.open)
+        self.assertEqual(alice.heard.states[-1], (State.CLOSED, ""))
+        self.result(alice.when_closed())
+        self.assertEqual(self.cluster.routes[0].presence.of(alice.me.id), ())
+
+    def test_while_nobody_answers(self):
+        alice = self.online("alice")
+        (wire,) = self.wires_of(alice)
+        sending = alice.send(alice.me.id + 1, "x")
+        wire.held = True
+        closing = alice.close()
+        self.wait(1)
+        self.assertNoResult(closing)
+        self.wait(1.5)
+        self.successResultOf(closing)
+        self.failureResultOf(sending)
+
+    def test_while_it_connects(self):
+        for port in (8083, 11211):
+            self.network.silent.add(port)
+            alice = self.make("alice")
+            ready = alice.when_ready()
+            alice.startService()
+            self.turn()
+            sending = alice.send(5, "x")
+            self.result(alice.close())
+            self.error(ready, Unreachable)
+            self.error(sending, Unreachable)
+            self.network.silent.clear()
+
+    def test_while_it_waits(self):
+        self.network.down.add(8083)
+        alice = self.make("alice")
+        alice.startService()
+        self.turn()
+        self.result(alice.close())
+        self.assertRaises(RuntimeError, alice.startService)
+
+    def test_nothing_is_left_behind(self):
+        alice = self.online("alice")
+        left = set(map(id, self.clock.getDelayedCalls()))
+        self.result(alice.close())
+        mine = [call for call in self.clock.getDelayedCalls() if "cim.client" in repr(call.func)]
+        self.assertEqual(mine, [], left)
+
+    def test_by_a_listener_that_is_told_of_a_message(self):
+        alice, bob = self.online("alice"), self.online("bob")
+
+        @implementer(IMessageListener)
+        class Leaving:
+            def received(self, client, message):
+                client.close()
+
+        bob.add_listener(Leaving())
+        for text in ("one", "two"):
+            self.result(alice.send(bob.me, text))
+        self.assertEqual((bob.heard.others, bob.state), (["one"], State.CLOSED))
+
+
+class UpstreamTests(ClientCase):
+    """Routes and servers that are upstream's."""
+
+    def setUp(self):
+        super().setUp()
+        self.clock = Clock()
+        self.route = FakeRoute()
+        self.servers_there = FakeServers()
+
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+
+    def turn(self):
+        self.clock.advance(0)
+
+    def online(self, credentials=None):
+        client = Client(
+            self.clock,
+            "http://a",
+            credentials or Password("alice", SECRET, create=True),
+            random=lambda: 0.5,
+            endpoint=self.servers_there.endpoint,
+            http=FakeNetwork(self.route),
+            new_id=lambda: "1",
+        )
+        client.heard = Listener()
+        client.add_listener(client.heard)
+        self.clients.append(client)
+        client.startService()
+        self.turn()
+        self.servers_there.connections[-1].pong()
+        self.assertIs(client.state, State.READY, client.heard.states)
+        return client
+
+    def test_found_out_at_first_contact(self):
+        alice = self.online()
+        self.assertEqual(alice.me, User(1000, "alice"))
+        self.assertEqual([state for state, _ in alice.heard.states if state is not State.CONNECTING], [State.READY])
+
+    def test_a_guest_does_not_even_ask(self):
+        alice = self.online(Guest("alice"))
+        self.assertEqual(self.route.paths()[:2], ["registerAccount", "login"])
+        self.assertEqual(alice.me, User(1000, "alice"))
+
+    def test_says_and_hears(self):
+        alice = self.online()
+        sent = self.result(alice.send("g:0", "to all"))
+        self.assertEqual((sent.client_id, sent.conversation, sent.position), ("1", "g:0", ""))
+        self.result(alice.send(2000, "to bob"))
+        self.assertEqual(
+            self.route.calls[-2:],
+            [
+                ("groupRoute", {"userId": 1000, "msg": "to all"}),
+                ("p2pRoute", {"userId": 1000, "receiveUserId": 2000, "msg": "to bob"}),
+            ],
+        )
+        self.servers_there.connections[-1].push(2000, "bob", "hi")
+        mine, private, heard = alice.heard.messages
+        self.assertEqual((mine.text, mine.mine, mine.conversation), ("to all", True, "g:0"))
+        self.assertEqual((private.text, private.mine, private.conversation), ("to bob", True, "p:1000:2000"))
+        self.assertEqual((heard.sender, heard.text, heard.mine), (User(2000, "bob"), "hi", False))
+
+    def test_why_it_was_not_delivered(self):
+        alice = self.online()
+        self.route.answers["p2pRoute"] = [envelope("7000", "offline")]
+        self.error(alice.send(2000, "x"), UserOffline)
+        self.assertEqual(alice.heard.messages, [])
+
+    def test_who_is_online(self):
+        alice = self.online()
+        self.route.online = [{"userId": id, "userName": name} for id, name in ((3, "bo"), (1, "al"), (2, "bob"))]
+        users, total = self.result(alice.online("bo"))
+        self.assertEqual((users, total), ([User(3, "bo"), User(2, "bob")], 2))
+        self.assertEqual(self.result(alice.online("bo", after="bo"))[0], [User(2, "bob")])
+
+    def test_what_they_do_not_have(self):
+        alice = self.online()
+        for asked in (
+            alice.conversations(),
+            alice.groups(),
+            alice.user("bob"),
+            alice.send("g:5", "x"),
+            alice.send(2000, "x", data=b"x"),
+            alice.recall("g:0", "1-1"),
+        ):
+            self.error(asked, NotSupported)
+
+    def test_reconnects(self):
+        alice = self.online()
+        self.servers_there.connections[-1].close()
+        self.assertIs(alice.state, State.RECONNECTING)
+        self.wait(1)
+        self.servers_there.connections[-1].pong()
+        self.assertIs(alice.state, State.READY)
+
+    def test_a_second_login_is_refused(self):
+        self.route.answers["login"] = [envelope("5000", "Repeat login")]
+        client = Client(
+            self.clock,
+            "http://a",
+            Guest("alice"),
+            endpoint=self.servers_there.endpoint,
+            http=FakeNetwork(self.route),
+        )
+        self.clients.append(client)
+        client.startService()
+        self.error(client.when_ready(), RepeatLogin)
+        self.assertIs(client.state, State.CLOSED)

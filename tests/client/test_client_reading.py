@@ -1,0 +1,430 @@
+"""What a client hears: everything once and in order, whatever is lost on the way."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from cim.client.history import MemoryHistory
+from cim.client.inbox import MAX_SYNCS
+from cim.client.values import Kind, Presence, Receipt, State, Typing, User
+from cim.ecim import Forbidden, HistoryUnavailable, InvalidField
+from cim.icim import IMessageListener
+from cim.wire import conversations
+from cim.wire.framing import FrameReader
+from cim.wire.native import parse_client_packet
+from tests.client.client_case import ClientCase
+
+
+class KeptHistory(MemoryHistory):
+    """One that outlives its client, as a disk does."""
+
+    def close(self):
+        return succeed(None)
+
+
+class ReadingCase(ClientCase):
+    servers = 2
+    routes = 2
+
+    def setUp(self):
+        super().setUp()
+        self.alice = self.online("alice")
+        self.bob = self.online("bob")
+        self.name = conversations.private(self.alice.me.id, self.bob.me.id)
+
+    def say(self, *texts, to=None):
+        return [self.result(self.alice.send(to or self.bob.me, text)) for text in texts]
+
+    def wire_of(self, client):
+        """A client's connection to its server."""
+        return next(wire for wire in self.wires_of(client) if wire.client.protocol is client._engine._connection)
+
+    def said(self, client):
+        """Return what a client has written from now on, as (kind, body)."""
+        wire = self.wire_of(client)
+        found = []
+        reader = FrameReader()
+        write = wire.client.write
+
+        def spy(data):
+            for frame in reader.feed(data):
+                packet = parse_client_packet(frame)
+                kind = packet.WhichOneof("body")
+                found.append((kind, getattr(packet, kind)))
+            write(data)
+
+        wire.client.write = spy
+        return found
+
+
+class GapTests(ReadingCase):
+    def test_a_lost_push_is_fetched_before_what_follows_is_given(self):
+        self.say("one")
+        self.wire_of(self.bob).lossy = True
+        self.say("two", "three")
+        self.wire_of(self.bob).lossy = False
+        self.say("four")
+        self.assertEqual(self.bob.heard.texts, ["one"])
+        self.wait(1)
+        self.assertEqual(self.bob.heard.texts, ["one", "two", "three", "four"])
+
+    def test_a_sync_that_is_lost_is_repeated(self):
+        self.say("one")
+        self.wire_of(self.bob).lossy = True
+        self.say("two")
+        self.wire_of(self.bob).lossy = False
+        self.say("three")
+        self.wire_of(self.bob).lossy = True
+        self.wait(1)
+        self.wire_of(self.bob).lossy = False
+        self.wait(12)
+        self.assertEqual(self.bob.heard.texts, ["one", "two", "three"])
+
+    def test_what_was_said_while_it_was_away(self):
+        self.say("one")
+        self.network.down.update((8083, 8084))
+        self.wire_of(self.bob).cut()
+        self.turn()
+        self.say(*map(str, range(250)))
+        self.assertEqual(self.bob.heard.texts, ["one"])
+        self.network.down.clear()
+        self.wait(20)
+        self.assertEqual(self.bob.heard.texts, ["one", *map(str, range(250))])
+
+    def test_own_messages_of_another_device(self):
+        other = self.online("alice", device="other")
+        self.say("one")
+        self.assertEqual([(m.text, m.mine) for m in other.heard.messages], [("one", True)])
+
+    def test_everyone_is_heard_over_reconnections_from_when_one_came(self):
+        self.say("before", to=conversations.EVERYONE)
+        carol = self.online("carol")
+        self.say("one", to=conversations.EVERYONE)
+        self.network.down.update((8083, 8084))
+        self.wire_of(carol).cut()
+        self.turn()
+        self.say("two", "three", to=conversations.EVERYONE)
+        self.network.down.clear()
+        self.wait(5)
+        self.assertEqual(carol.heard.texts, ["one", "two", "three"])
+
+    def test_many_conversations_with_something_new(self):
+        bobs = self.bob.me
+        self.result(self.bob.close())
+        count = 3 * MAX_SYNCS
+        for number in range(count):
+            someone = self.online(f"u{number}")
+            self.result(someone.send(bobs, f"hello from {number}"))
+            self.result(someone.close())
+        again = self.online("bob")
+        self.wait(2)
+        self.assertEqual(sorted(again.heard.texts), sorted(f"hello from {number}" for number in range(count)))
+
+    def test_more_heads_than_a_welcome_has(self):
+        bobs = self.bob.me
+        self.result(self.bob.close())
+        for number in range(105):
+            someone = self.cluster.account(f"u{number}")
+            native = self.cluster.native(someone)
+            native.send(bobs.id, "one", "1")
+            native.send(bobs.id, "two", "2")
+            self.cluster.turn()
+            native.drop()
+        again = self.online("bob")
+        self.wait(2)
+        self.assertEqual(len(again.heard.texts), 210)
+        self.assertEqual(again.heard.texts.count("one"), 105)
+
+
+class BeginningTests(ReadingCase):
+    def test_a_device_goes_on_where_it_was(self):
+        self.say("one", "two")
+        self.wait(2)
+        self.result(self.bob.close())
+        self.say("three")
+        again = self.online("bob")
+        self.wait(1)
+        self.assertEqual(again.heard.texts, ["three"])
+
+    def test_also_when_nothing_new_was_there_at_first(self):
+        self.say("one", "two")
+        self.bob.mark_read(self.name)
+        self.wait(2)
+        self.result(self.bob.close())
+        self.wait(2)
+        again = self.online("bob")
+        self.assertEqual(again.heard.texts, [])
+        self.say("three")
+        self.wait(1)
+        self.assertEqual(again.heard.texts, ["three"])
+
+    def test_a_new_device_begins_with_what_is_unread(self):
+        self.say("one", "two")
+        self.bob.mark_read(self.name)
+        self.wait(2)
+        self.say("three")
+        other = self.online("bob", device="other")
+        self.wait(1)
+        self.assertEqual(other.heard.texts, ["three"])
+
+    def test_a_history_knows_best(self):
+        history = KeptHistory()
+        carol = self.online("carol", history=history)
+        self.say("one", to=carol.me)
+        self.result(carol.close())
+        self.say("two", to=carol.me)
+        again = self.online("carol", history=history)
+        self.wait(1)
+        self.assertEqual(again.heard.texts, ["two"])
+        self.assertEqual([message.text for message in self.result(again.search("one"))], ["one"])
+
+    def test_a_group_that_one_joins(self):
+        group = self.result(self.alice.create_group("friends", open=True))
+        self.say("before", to=f"g:{group.id}")
+        self.result(self.bob.join(group.id))
+        self.say("after", to=f"g:{group.id}")
+        self.wait(1)
+        self.assertEqual(self.bob.heard.texts, ["after"])
+        self.assertEqual(self.bob.heard.messages[0].group, group.id)
+
+
+class ReceiptTests(ReadingCase):
+    def received(self, said):
+        return [body.position for kind, body in said if kind == "received"]
+
+    def test_at_most_once_a_second(self):
+        said = self.said(self.bob)
+        sent = self.say(*map(str, range(5)))
+        self.wait(3)
+        self.assertEqual(self.received(said)[-1], sent[-1].position)
+        self.assertLessEqual(len(self.received(said)), 2)
+
+    def test_for_every_hundred_messages(self):
+        self.say("first")
+        self.wait(2)
+        said = self.said(self.bob)
+        sending = [self.alice.send(self.bob.me, str(number)) for number in range(300)]
+        self.turn()
+        sent = [self.successResultOf(one) for one in sending]
+        self.assertGreaterEqual(len(self.received(said)), 2)
+        self.wait(2)
+        self.assertEqual(self.received(said)[-1], sent[-1].position)
+
+    def test_not_before_it_is_written_down(self):
+        history = KeptHistory()
+        writing = []
+        add = history.add
+        history.add = lambda *args: writing.append(Deferred().addCallback(lambda _: add(*args))) or writing[-1]
+        carol = self.online("carol", history=history)
+        said = self.said(carol)
+        self.say("one", to=carol.me)
+        self.wait(2)
+        self.assertEqual((carol.heard.texts, self.received(said)), (["one"], []))
+        for one in writing:
+            one.callback(None)
+        self.wait(2)
+        self.assertEqual(len(self.received(said)), 1)
+
+    def test_a_history_that_fails_is_not_acknowledged_and_harms_nothing_else(self):
+        history = KeptHistory()
+        carol = self.online("carol", history=history)
+        history.add = lambda *args: fail(HistoryUnavailable("the disk is full"))
+        said = self.said(carol)
+        self.say("one", "two", to=carol.me)
+        self.wait(2)
+        self.assertEqual((carol.heard.texts, self.received(said)), (["one", "two"], []))
+        self.assertEqual(len(self.flushLoggedErrors(HistoryUnavailable)), 2)
+
+    def test_those_that_wait_go_out_before_one_leaves(self):
+        self.say("one")
+        self.wait(2)
+        said = self.said(self.bob)
+        (sent,) = self.say("two")
+        self.result(self.bob.close())
+        self.assertEqual(self.received(said)[-1], sent.position)
+
+    def test_a_history_that_is_slow_stops_the_reading(self):
+        history = KeptHistory()
+        carol = self.online("carol", history=history)
+        add, held = history.add, []
+        history.add = lambda *args: held.append(Deferred().addCallback(lambda _: add(*args))) or held[-1]
+        carol._engine._journal._messages.extend([(None, "g:5", "1-1")] * 3000)
+        self.say("one", to=carol.me)
+        self.assertTrue(self.wire_of(carol).client.paused)
+        self.say("two", to=carol.me)
+        self.assertEqual(carol.heard.texts, ["one"])
+        history.add = add
+        while held:
+            held.pop(0).callback(None)
+        self.wait(1)
+        self.assertEqual(carol.heard.texts, ["one", "two"])
+
+
+class ListenerTests(ReadingCase):
+    def test_one_that_fails_harms_nobody(self):
+        @implementer(IMessageListener)
+        class Broken:
+            def received(self, client, message):
+                raise ValueError("broken")
+
+        self.bob._listeners.insert(0, Broken())
+        self.say("one", "two")
+        self.assertEqual(self.bob.heard.texts, ["one", "two"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_one_that_was_removed_is_told_no_more(self):
+        self.bob.remove_listener(self.bob.heard)
+        self.bob.remove_listener(self.bob.heard)
+        self.say("one")
+        self.assertEqual(self.bob.heard.texts, [])
+
+    def test_an_echo(self):
+        @implementer(IMessageListener)
+        class Echo:
+            def received(self, client, message):
+                if not message.mine:
+                    client.send(message.conversation, f"you said {message.text}")
+
+        self.bob.add_listener(Echo())
+        self.say("one", "two")
+        self.wait(1)
+        self.assertEqual(self.alice.heard.others, ["you said one", "you said two"])
+
+    def test_pausing_holds_over_reconnections(self):
+        self.bob.pause_receiving()
+        self.say("one")
+        self.wire_of(self.bob).cut()
+        self.wait(5)
+        self.assertEqual(self.bob.heard.texts, [])
+        self.bob.resume_receiving()
+        self.wait(5)
+        self.assertEqual(self.bob.heard.texts, ["one"])
+
+    def test_receipts_typing_and_presence(self):
+        self.alice.watch([self.bob.me.id])
+        self.turn()
+        (sent,) = self.say("one")
+        self.bob.typing(self.alice.me)
+        self.bob.typing(self.alice.me)
+        self.bob.mark_read(self.name)
+        self.wait(2)
+        heard = self.alice.heard
+        self.assertEqual(heard.receipts, [Receipt(self.name, self.bob.me.id, sent.position)])
+        self.assertEqual(heard.typings, [Typing(self.name, self.bob.me.id)])
+        self.assertEqual(heard.presences[-1], Presence(self.bob.me.id, True))
+        self.result(self.bob.close())
+        self.wait(5)
+        self.assertEqual(heard.presences[-1], Presence(self.bob.me.id, False))
+
+    def test_a_watch_and_a_read_mark_outlive_the_connection(self):
+        self.say("one")
+        self.network.down.update((8083, 8084))
+        self.wire_of(self.bob).cut()
+        self.bob.watch([self.alice.me.id])
+        self.bob.mark_read(self.name)
+        self.network.down.clear()
+        self.wait(5)
+        self.assertEqual(self.bob.heard.presences[-1], Presence(self.alice.me.id, True))
+        self.assertEqual(len(self.alice.heard.receipts), 1)
+
+    def test_typing_in_a_group(self):
+        group = self.result(self.alice.create_group("friends", open=True))
+        self.result(self.bob.join(group.id))
+        # Of groups a hint is for those whose members are at hand.
+        self.result(self.bob.send(f"g:{group.id}", "here I am"))
+        self.bob.typing(f"g:{group.id}")
+        self.wait(1)
+        self.assertEqual(self.alice.heard.typings, [Typing(f"g:{group.id}", self.bob.me.id)])
+
+
+class AskingTests(ReadingCase):
+    def test_conversations(self):
+        group = self.result(self.bob.create_group("friends"))
+        self.result(self.bob.invite(group.id, self.alice.me.id))
+        sent = self.say("one", "two")
+        self.clock.advance(1)
+        (last,) = self.say("three", to=f"g:{group.id}")
+        self.wait(2)
+        friends, alice = self.result(self.bob.conversations())
+        self.assertEqual(
+            (friends.name, friends.title, friends.unread, friends.latest),
+            (f"g:{group.id}", "friends", 1, last.position),
+        )
+        self.assertEqual(
+            (alice.name, alice.title, alice.unread, alice.latest), (self.name, "alice", 2, sent[-1].position)
+        )
+
+    def test_history_from_the_route_then_from_what_is_kept(self):
+        self.say(*map(str, range(30)))
+        texts = lambda found: [message.text for message in found]  # noqa: E731
+        last = self.result(self.bob.history(self.name, limit=10))
+        self.assertEqual(texts(last), [str(number) for number in range(20, 30)])
+        before = self.result(self.bob.history(self.name, last[0].position, 10))
+        self.assertEqual(texts(before), [str(number) for number in range(10, 20)])
+        self.assertEqual(before[0], self.bob.heard.messages[10])
+        self.assertEqual(texts(self.result(self.bob.history(self.name, limit=1000))), [str(n) for n in range(30)])
+        self.network.down.update((8083, 8084))
+        for port in (8083, 8084):
+            for wire in self.network.to(port):
+                wire.cut()
+        self.assertEqual(self.result(self.bob.history(self.name, limit=10)), last)
+
+    def test_search(self):
+        self.say("one fish", "two birds")
+        self.assertEqual([message.text for message in self.result(self.bob.search("fish"))], ["one fish"])
+
+    def test_users(self):
+        self.assertEqual(self.result(self.alice.user("bob")), self.bob.me)
+        self.assertEqual(self.result(self.alice.user(self.bob.me.id)), self.bob.me)
+        users, total = self.result(self.alice.online())
+        self.assertEqual((users, total), ([self.alice.me, self.bob.me], 2))
+        self.assertEqual(self.result(self.alice.online("b"))[0], [self.bob.me])
+        self.assertEqual(self.result(self.alice.online(after="alice", limit=1))[0], [self.bob.me])
+
+    def test_groups(self):
+        group = self.result(self.alice.create_group("friends", history=True))
+        self.assertEqual((group.name, group.open, group.history, group.members), ("friends", False, True, 1))
+        self.error(self.bob.join(group.id), Forbidden)
+        self.result(self.alice.invite(group.id, self.bob.me.id, "admin"))
+        members = self.result(self.alice.members(group.id))
+        self.assertEqual(
+            [(member.user, member.role) for member in members], [(self.alice.me, "owner"), (self.bob.me, "admin")]
+        )
+        self.assertEqual([one.name for one in self.result(self.bob.groups())], ["friends"])
+        self.result(self.bob.leave(group.id))
+        self.assertEqual(self.result(self.bob.groups()), [])
+        self.result(self.alice.invite(group.id, self.bob.me.id))
+        self.result(self.alice.remove(group.id, self.bob.me.id))
+        self.assertEqual(self.result(self.bob.groups()), [])
+
+    def test_what_cannot_be(self):
+        self.error(self.alice.history("nonsense"), InvalidField)
+        self.error(self.alice.join(0), InvalidField)
+        self.assertRaises(InvalidField, self.alice.watch, range(1, 300))
+
+    def test_a_route_that_is_away_is_passed_over(self):
+        self.network.down.add(8083)
+        for wire in self.network.to(8083):
+            wire.cut()
+        for _ in range(3):
+            self.assertEqual(self.result(self.alice.user("bob")), self.bob.me)
+
+    def test_kinds(self):
+        (sent,) = self.say("one")
+        self.result(self.alice.edit(self.name, sent.position, "uno"))
+        self.result(self.bob.react(self.name, sent.position, "👍"))
+        self.result(self.alice.recall(self.name, sent.position))
+        heard = [(message.kind, message.text, message.ref) for message in self.bob.heard.messages]
+        self.assertEqual(
+            heard,
+            [
+                (Kind.TEXT, "one", ""),
+                (Kind.EDIT, "uno", sent.position),
+                (Kind.REACTION, "👍", sent.position),
+                (Kind.RECALL, "", sent.position),
+            ],
+        )
+
+    def test_the_state_and_who_one_is(self):
+        self.assertEqual((self.alice.state, self.alice.me), (State.READY, User(self.alice.me.id, "alice")))
