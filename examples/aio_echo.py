@@ -1,0 +1,54 @@
+"""The echo bot as an asyncio program: no Twisted in sight.
+
+    python examples/aio_echo.py --route http://127.0.0.1:8083 --user echo
+
+It answers what is said to it in private, and goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from cim.client import aio
+from cim.client.data_directory import DataDirectory, data_home
+from cim.client.values import Kind
+from cim.ecim import CIMError
+
+
+async def answer(client: aio.AsyncClient) -> None:
+    """Say back what comes, until the client is closed."""
+    await client.when_ready()
+    sys.stderr.write(f"{client.me.name if client.me else ''} is online\n")
+    async for message in client.messages():
+        if message.kind is Kind.TEXT and not message.mine and message.conversation.startswith("p:"):
+            try:
+                await client.send(message.conversation, message.text, client_id=f"echo-{message.position}")
+            except CIMError as error:
+                sys.stderr.write(f"not answered: {error.message}\n")
+
+
+async def main(route: str, user: str) -> None:
+    """Be online until SIGINT or SIGTERM."""
+    directory = DataDirectory.of(data_home(os.environ), route, user)
+    async with aio.connect(route, directory.credentials(user), history=directory.history, agent="aio_echo") as client:
+        answering = asyncio.create_task(answer(client))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, answering.cancel)
+        await asyncio.wait([answering])
+    if not answering.cancelled():
+        await answering
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Say back what is said.")
+    parser.add_argument("--route", default="http://127.0.0.1:8083")
+    parser.add_argument("--user", default="echo")
+    options = parser.parse_args()
+    try:
+        asyncio.run(main(options.route, options.user))
+    except CIMError as error:
+        sys.exit(f"aio_echo: {error.message}")
