@@ -71,6 +71,7 @@ class Chaos:
             routes=arguments.routes,
             proxied=True,
             durable=not arguments.forgetful,
+            route_options=("--login-policy", "many"),
         )
         try:
             await self.cluster.start()

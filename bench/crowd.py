@@ -38,6 +38,8 @@ SAYINGS = (
 TRIES = 10
 #: What native members use in turn; empty: TCP.
 SUBPROTOCOLS = ("", PROTOBUF, JSON)
+#: One native member of so many has a second device.
+TABLET_EVERY = 4
 
 
 def saying(chooser: random.Random) -> tuple[str, bytes, str]:
@@ -79,7 +81,7 @@ class Crowd:
     """Members in pairs and groups who talk all the time: native ones over TCP and both kinds of WebSocket, and guests.
 
     :param urls: the routes
-    :ivar members: the native ones, then the guests
+    :ivar members: the native ones, then the guests, then the second devices of some native ones, which only read
     """
 
     def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str]) -> None:
@@ -92,9 +94,11 @@ class Crowd:
         self._guests: set[int] = set()
         # Conversations in which guests are: texts say what they are.
         self._marked: set[str] = set()
+        self._tablets: set[int] = set()
         self.history = History(self._lists)
         self.times = Times()
         self.members: list[Member | GuestMember] = []
+        self._speakers: list[Member | GuestMember] = []
         self.logs: list[GuestLog] = []
         self.forgotten = 0
 
@@ -113,6 +117,7 @@ class Crowd:
             guest = await self._tried(partial(Guest.register, self._pools[0], self._name(count + number)))
             ids.append(guest.id)
             self._guests.add(guest.id)
+        self._tablets.update(ids[:count:TABLET_EVERY])
         for number, user in enumerate(ids):
             for other in (ids[(number + 1) % len(ids)], ids[(number + len(ids) // 2) % len(ids)]):
                 if other != user:
@@ -126,6 +131,10 @@ class Crowd:
             self._meet(conversations.group(group), members)
         for number, user in enumerate(ids):
             self.members.append(self._guest(number, user) if user in self._guests else self._member(number, user))
+        self._speakers = list(self.members)
+        for number, user in enumerate(ids):
+            if user in self._tablets:
+                self.members.append(self._member(number, user, "tablet"))
         for member in self.members:
             member.start()
         await self.until(lambda: all(member.live for member in self.members), 60.0, "everyone is online")
@@ -146,16 +155,18 @@ class Crowd:
     def _meet(self, conversation: str, members: list[int]) -> None:
         if conversation not in self._lists:
             # What guests are written is judged apart.
-            self._lists[conversation] = [member for member in members if member not in self._guests]
-            if len(self._lists[conversation]) < len(members):
+            readers = [member for member in members if member not in self._guests]
+            if len(readers) < len(members):
                 self._marked.add(conversation)
+            # A second device is a reader of its own.
+            self._lists[conversation] = readers + [-member for member in readers if member in self._tablets]
             for member in members:
                 self._places.setdefault(member, []).append(conversation)
 
     def _complete(self, key: Key, now: float) -> None:
         self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
 
-    def _member(self, number: int, user: int) -> Member:
+    def _member(self, number: int, user: int, second: str = "") -> Member:
         def handed(conversation: str, message: Handed, now: float) -> None:
             self._complete((message.author, conversation, message.number), now)
 
@@ -174,7 +185,9 @@ class Crowd:
             user,
             self._pools,
             self.history,
-            subprotocol=SUBPROTOCOLS[number % len(SUBPROTOCOLS)],
+            device=second or "bench",
+            reader=-user if second else user,
+            subprotocol=SUBPROTOCOLS[(number + bool(second)) % len(SUBPROTOCOLS)],
             number_of=number_of,
             handed=handed,
             accepted=accepted,
@@ -205,7 +218,7 @@ class Crowd:
         while self._reactor.seconds() < end:
             burst = self._random.choice((1, 1, 1, 1, 2, 5, 20))
             await deferLater(self._reactor, self._random.expovariate(rate / burst), lambda: None)
-            member = self._random.choice(self.members)
+            member = self._random.choice(self._speakers)
             conversation = self._random.choice(self._places[member.user])
             for _ in range(burst):
                 if member.waiting < MOST_WAITING:
@@ -225,7 +238,8 @@ class Crowd:
 
     def afflict(self, fault: Fault) -> str:
         """Do to some member what a fault says."""
-        member = self.members[int(fault.chance * len(self.members))]
+        among = self._speakers if fault.action == "forget" else self.members
+        member = among[int(fault.chance * len(among))]
         if fault.action == "forget":
             forgotten = member.forget()
             self.forgotten += forgotten
