@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from attrs import frozen
 
 from twisted.application.service import Service
 from twisted.internet import fdesc
@@ -17,9 +19,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.library import Client
-from cim.client.terminal import Terminal
-from cim.web.calling import JSONCalls
+from cim.client.client import Client
+from cim.client.console.chat import Chat
+from cim.client.console.plain import PlainTerminal
+from cim.ecim import Unauthorized
 
 
 @implementer(IPushProducer)
@@ -84,44 +87,118 @@ def _descriptor(number: int, stream: object) -> int:
     return number if stream is not None else os.open(os.devnull, os.O_RDWR)
 
 
-class TerminalService(Service):
-    """Runs a client at the terminal: joins standard input and output while it runs, and closes the calls last.
+@frozen
+class Identity:
+    """Who is at the terminal.
 
-    :param leave: ends the process with an exit status
+    :param facts: what `:info` tells of it
+    :param banner: what is told when it is logged in for the first time
+    :param refused: called when the login was refused; returns what the user may do about it, or nothing
+    """
+
+    client: Client
+    facts: Sequence[tuple[str, str]] = ()
+    banner: Sequence[str] = ()
+    refused: Callable[[], str] = str
+
+
+@frozen
+class Look:
+    """How the terminal is used.
+
+    :param editing: with a line editor; else lines are read as they come
     :param interactive: somebody types
+    :param colour: whether the editor uses colours
+    :param where: what the editor calls the system
+    :param typed: the file that keeps the lines that were typed; empty for none
+    """
+
+    editing: bool = False
+    interactive: bool = False
+    colour: bool = True
+    where: str = ""
+    typed: str = ""
+    term: str = ""
+
+
+class TerminalService(Service):
+    """Runs a client at the terminal: joins standard input and output while it runs.
+
+    :param identity: makes the client as the service starts; a CIMError ends the process
+    :param chat: makes the chat of a client on a screen
+    :param leave: ends the process with an exit status
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        client: Client,
-        calls: JSONCalls,
+        identity: Callable[[], Identity],
+        chat: Callable[[Identity, Any], Chat],
+        commands: Sequence[Any],
         reactor: Any,
         leave: Callable[[int], None],
         *,
         stay: bool,
-        interactive: bool,
+        look: Look,
     ) -> None:
-        self._client = client
-        self._calls = calls
+        self._identity = identity
+        self._chat = chat
+        self._commands = commands
         self._reactor = reactor
         self._leave = leave
         self._stay = stay
-        self._interactive = interactive
-        self._terminal: Terminal | None = None
+        self._look = look
+        self._client: Client | None = None
+        self._terminal: Any = None
         self._errors: ErrorStream | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._errors = ErrorStream(self._reactor, _descriptor(2, sys.__stderr__))
-        self._terminal = Terminal(
-            self._client, self._errors, self._leave, stay=self._stay, interactive=self._interactive
-        )
-        stdin, stdout = _descriptor(0, sys.__stdin__), _descriptor(1, sys.__stdout__)
-        # mypy reads the signature that it has on Windows.
-        StandardIO(self._terminal, stdin, stdout, self._reactor)  # type: ignore[call-arg]
+        identity = self._identity()
+        self._client = identity.client
+        if self._look.editing:
+            self._terminal = self._editor(identity)
+        else:
+            self._errors = ErrorStream(self._reactor, _descriptor(2, sys.__stderr__))
+            self._terminal = PlainTerminal(
+                lambda screen: self._chat(identity, screen),
+                self._commands,
+                self._errors,
+                self._leave,
+                stay=self._stay,
+                interactive=self._look.interactive,
+                banner=identity.banner,
+            )
+            stdin, stdout = _descriptor(0, sys.__stdin__), _descriptor(1, sys.__stdout__)
+            # mypy reads the signature that it has on Windows.
+            StandardIO(self._terminal, stdin, stdout, self._reactor)  # type: ignore[call-arg]
+        self._client.when_ready().addErrback(self._refused, identity)
         self._client.startService()
+
+    def _editor(self, identity: Identity) -> Any:
+        # Only here: it imports asyncio, and a pipe needs none of it.
+        from cim.client.console.editing import editor
+
+        made = editor(
+            lambda screen: self._chat(identity, screen),
+            self._commands,
+            self._reactor,
+            self._leave,
+            colour=self._look.colour,
+            where=self._look.where,
+            typed=self._look.typed,
+            term=self._look.term,
+            banner=identity.banner,
+        )
+        made.run()
+        return made
+
+    def _refused(self, failure: Failure, identity: Identity) -> None:
+        if failure.check(Unauthorized):
+            advice = identity.refused()
+            if advice and self._terminal is not None:
+                self._terminal.notice(advice)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -130,8 +207,8 @@ class TerminalService(Service):
     async def _stop(self) -> None:
         if self._terminal is not None:
             self._terminal.stop()
-        await self._client.stopService()
-        await self._calls.close()
+        if self._client is not None:
+            await self._client.stopService()
         if self._terminal is not None:
             await self._terminal.flush()
         if self._errors is not None:

@@ -1,26 +1,40 @@
-"""`twistd cim-client`: the terminal client."""
+"""`twistd cim-client`, and `cim`: the terminal client."""
 
 from __future__ import annotations
 
+import getopt
 import os
 import random
+import socket
 import sys
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+from attrs import evolve
 
 from twisted.application.service import IService
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 
-from cim.client.api import RouteAPI, parse_route
-from cim.client.library import Client
-from cim.client.service import TerminalService
-from cim.config import DaemonOptions
+from cim.client.api import parse_route
+from cim.client.client import Client
+from cim.client.console.chat import Chat
+from cim.client.console.commands import all_commands
+from cim.client.data_directory import DataDirectory, data_home
+from cim.client.history import MemoryHistory, SqliteHistory
+from cim.client.iclient import IHistory, IListener
+from cim.client.iconsole import IAnswerer
+from cim.client.message_log import MessageLog
+from cim.client.service import Identity, Look, TerminalService
+from cim.client.values import Credentials, Guest, Password
+from cim.config import DaemonOptions, read_secret_file
 from cim.ecim import InvalidField
 from cim.icim import IMessageListener
 from cim.model import check_name
 from cim.root import DaemonRoot
 from cim.runtime import Exit
-from cim.web.calling import JSONCalls
 
 DEFAULT_ROUTE = "http://127.0.0.1:8083"
 
@@ -32,15 +46,26 @@ class Options(DaemonOptions):
     # The log shares standard error with what the terminal has to say.
     default_log_level = "error"
     repeated = ("route", "listener")
-    synopsis = "[options] --user NAME"
+    synopsis = "[options] NAME"
     longdesc = (
-        "Chat at the terminal. A typed line goes to everyone, id;;text to one user; :olu lists who is online, :all the"
+        "Chat at the terminal. A typed line goes to everyone, @name text and id;;text to one user; :all lists the"
         " commands, :q! leaves. Input may be piped: lines are sent one at a time, and at its end the client leaves."
-        " Standard output holds the chat alone, one message a line. The exit status is 1 when the login is refused."
+        " Standard output then holds the chat alone, one message a line. The exit status is 1 when the login is"
+        " refused. A new name is registered, with a password that is made and kept."
     )
 
-    optParameters = [["user", None, None, "Log in as this user; the name is registered when it is new."]]
-    optFlags = [["stay", None, "Stay after the end of the input, until a signal."]]
+    optParameters = [
+        ["user", None, None, "Log in as this user; the name is registered when it is new."],
+        ["password-file", None, None, "File with the user's password; else one is made and kept in the data folder."],
+        ["device", None, None, "What this device is called; a new login of the same one ends the old."],
+        ["data", None, None, "Folder of history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
+        ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, as upstream's client."],
+        ["ai", None, "cim.client.console.robot.Robot", "What answers after :ai: the dotted name of what makes it."],
+    ]
+    optFlags = [
+        ["guest", None, "Log in without a password, by the upstream API: no history, and no groups of its own."],
+        ["stay", None, "Stay after the end of the input, until a signal."],
+    ]
 
     def opt_route(self, text: str) -> None:
         """A route's URL; may be given several times: calls are spread over all. [default: http://127.0.0.1:8083]"""
@@ -53,28 +78,131 @@ class Options(DaemonOptions):
         """Also give messages to what this class or function (a dotted name) makes; may be given several times."""
         self.add("listener", name)
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """See DaemonOptions; the name may stand before options, too."""
+        given = sys.argv[1:] if options is None else list(options)
+        try:
+            known, names = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
+        except getopt.error:
+            return super().parseOptions(given)  # which says what is wrong
+        named = [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name for name, value in known]
+        super().parseOptions([*named, "--", *names] if names else given)
+
+    def parseArgs(self, *names: str) -> None:
+        """Take the user's name without `--user`, too."""
+        if len(names) > 1 or (names and self["user"]):
+            raise UsageError("one name of a user is enough")
+        if names:
+            self["user"] = names[0]
+
     def postOptions(self) -> None:
-        """Check what belongs together."""
+        """Check what belongs together, and choose the reactor that the line editor needs."""
         if not self["user"]:
             raise UsageError("--user NAME is missing")
         try:
             check_name(self["user"], "--user")
         except InvalidField as error:
             raise UsageError(f"{error.field} {error.reason}")
-        self["listeners"] = [_listener(name) for name in self.get("listener") or ()]
+        if self["data"] == "" and not self["guest"] and not self["password-file"]:
+            raise UsageError("--data '' keeps no password: name one by --password-file, or be a --guest")
+        self["listeners"] = [
+            _made("listener", name, IMessageListener, IListener) for name in self.get("listener") or ()
+        ]
+        self["answerer"] = _made("ai", self["ai"], IAnswerer)
+        self["look"] = self._look()
+        chosen = self.parent is None or self.parent.get("reactor") or "twisted.internet.reactor" in sys.modules
+        if self["look"].editing and not chosen:
+            # twistd imports the reactor later, and so takes this one. Pipes keep the usual one, which is faster.
+            from twisted.internet import asyncioreactor
+
+            asyncioreactor.install()
+
+    def _look(self) -> Look:
+        interactive = sys.stdin is not None and sys.stdin.isatty()
+        term = self._environ.get("TERM", "")
+        shown = interactive and sys.stdout is not None and sys.stdout.isatty()
+        return Look(
+            editing=shown and term not in ("", "dumb") and self.parent is not None,
+            interactive=interactive,
+            colour=not self._environ.get("NO_COLOR"),
+            where=self.routes[0].partition("://")[2],
+            typed=str(self.folder.path / "typed") if self.folder is not None else "",
+            term=term,
+        )
+
+    @property
+    def routes(self) -> list[str]:
+        """The routes."""
+        return self.get("route") or [DEFAULT_ROUTE]
+
+    @property
+    def folder(self) -> DataDirectory | None:
+        """The user's data folder, if anything is to be kept."""
+        if self["guest"] or self["data"] == "":
+            return None
+        base = data_home(self._environ) if self["data"] is None else os.path.abspath(self["data"])
+        return DataDirectory.of(base, self.routes[0], self["user"])
+
+    def device(self) -> str:
+        """What this device is called: one for each user of each machine, so that two machines do not end each other."""
+        return self["device"] or f"terminal-{socket.gethostname()}"[:64]
 
 
-def _listener(name: str) -> Any:
+def _made(option: str, name: str, *interfaces: Any) -> Any:
     """Return what the dotted name makes; its module may lie in the working directory."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        listener = namedAny(name)()
+        made = namedAny(name)()
     except Exception as error:
-        raise UsageError(f"--listener {name}: {type(error).__name__}: {error}")
-    if not IMessageListener.providedBy(listener):
-        raise UsageError(f"--listener {name}: what it makes does not provide cim.icim.IMessageListener")
-    return listener
+        raise UsageError(f"--{option} {name}: {type(error).__name__}: {error}")
+    if not any(interface.providedBy(made) for interface in interfaces):
+        raise UsageError(f"--{option} {name}: what it makes does not provide {interfaces[0].__identifier__}")
+    return made
+
+
+def _identity(options: Options, reactor: Any) -> Identity:
+    """Make the client; the password is read, or made, now.
+
+    :raises UsageError, CIMError: the password cannot be had
+    """
+    name, folder = options["user"], options.folder
+    banner: list[str] = []
+    facts = [("route", ", ".join(options.routes)), ("device", options.device())]
+    history: IHistory = MemoryHistory()
+    credentials: Credentials = Guest(name)
+    made = False
+    if folder is not None:
+        history = SqliteHistory(folder.history, reactor)
+        facts.append(("data", str(folder.path)))
+    if options["password-file"]:
+        credentials = Password(name, read_secret_file(options["password-file"], "password-file"), create=True)
+    elif folder is not None:
+        made = folder.password() is None
+        credentials = folder.credentials(name)
+        if made:
+            banner.append(f"the password of {name} was made and is kept in {folder.password_file}")
+    listeners = list(options["listeners"])
+    if options["message-log"]:
+        listeners.append(MessageLog(options["message-log"], reactor))
+    client = Client(
+        reactor,
+        options.routes,
+        credentials,
+        device=options.device(),
+        history=history,
+        random=random.random,
+        listeners=listeners,
+        agent="cim-client",
+    )
+
+    def refused() -> str:
+        if folder is None or not made:
+            return ""
+        folder.drop_password()
+        return f"somebody has the name {name}: choose another, or give its password by --password-file FILE"
+
+    return Identity(client, facts, banner, refused)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -83,12 +211,32 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     exit = Exit(reactor)
     root = DaemonRoot(options, "client", reactor, exit)
-    calls = JSONCalls(reactor)
-    client = Client(
-        RouteAPI(calls, reactor, options.get("route") or [DEFAULT_ROUTE]), options["user"], reactor, random.random
+    look = options["look"]
+    if look.editing and not hasattr(reactor, "_asyncioEventloop"):
+        # Somebody chose another reactor: lines are read as the terminal gives them.
+        look = evolve(look, editing=False)
+
+    def chat(identity: Identity, screen: Any) -> Chat:
+        return Chat(
+            identity.client,
+            screen,
+            reactor,
+            lambda: datetime.now(UTC).timestamp(),
+            lambda: uuid.uuid4().hex,
+            answerer=options["answerer"],
+            facts=identity.facts,
+            keeps=options.folder is not None,
+        )
+
+    root.add(
+        TerminalService(
+            lambda: _identity(options, reactor),
+            chat,
+            all_commands(),
+            reactor,
+            exit.leave,
+            stay=bool(options["stay"]),
+            look=look,
+        )
     )
-    for listener in options["listeners"]:
-        client.add_listener(listener)
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    root.add(TerminalService(client, calls, reactor, exit.leave, stay=bool(options["stay"]), interactive=interactive))
     return root

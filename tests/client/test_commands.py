@@ -1,84 +1,102 @@
-"""What lines mean."""
+"""What lines mean, and what commands do."""
 
 from __future__ import annotations
 
+from itertools import count
+
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cim.client.commands import COMMANDS, Command, Interpreter
-from cim.ecim import CIMError, Unavailable, Unreachable, UserOffline
-from cim.icim import IClient
-from cim.model import Account
+from cim.client.console import look
+from cim.client.console.chat import Chat
+from cim.client.console.commands import Command, Misuse, all_commands
+from cim.client.console.interpreter import Interpreter
+from cim.client.iconsole import IAnswerer, ICommand
+from cim.client.values import Conversation, Group, Kind, Member, Presence, Receipt, State, Typing, User
+from cim.ecim import CIMError, Forbidden, NotFound, NotSupported, Unavailable, Unreachable, UserOffline
+from tests.client.fake_client import FakeClient
 
-
-@implementer(IClient)
-class RecordingClient:
-    """Keeps what is sent; answers at once, with `error` when there is one."""
-
-    def __init__(self):
-        self.sent = []
-        self.error = None
-        self.users = []
-
-    def _answer(self, result=None):
-        return fail(self.error) if self.error is not None else succeed(result)
-
-    def send_group(self, text):
-        self.sent.append(text)
-        return self._answer()
-
-    def send_private(self, receiver, text):
-        self.sent.append((receiver, text))
-        return self._answer()
-
-    def online_users(self):
-        return self._answer(self.users)
+NOW = 1_700_000_000.0
 
 
 class RecordingScreen:
     """Keeps what is shown."""
 
     def __init__(self):
-        self.shown = []
+        self.lines = []
         self.notices = []
+        self.messages = []
         self.left = 0
 
+    @property
+    def shown(self):
+        return [look.plain(line) for line in self.lines]
+
     def show(self, lines):
-        self.shown.extend(lines)
+        self.lines.extend(lines)
         return succeed(None)
 
     def notice(self, text):
         self.notices.append(text)
 
+    def message(self, message, *, own):
+        self.messages.append((message, own))
+
+    def refresh(self):
+        """Not looked at."""
+
     def leave(self):
         self.left += 1
 
 
-class InterpreterTests(SynchronousTestCase):
+class CommandTestCase(SynchronousTestCase):
     def setUp(self):
-        self.client = RecordingClient()
-        verifyObject(IClient, self.client)
+        self.clock = Clock()
+        self.client = FakeClient()
         self.screen = RecordingScreen()
-        self.interpreter = Interpreter(self.client, self.screen)
+        ids = map(str, count())
+        self.chat = Chat(self.client, self.screen, self.clock, lambda: NOW, lambda: next(ids))
+        self.interpreter = Interpreter(self.chat, all_commands())
+        self.client.people = {"bob": 1001, "🦊 fox": 1002, "bobby": 1003}
+        self.client.ready()
+        self.clock.advance(1)
+        self.client.calls.clear()
+        self.addCleanup(self.finish)
+
+    def finish(self):
+        self.chat.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def line(self, line):
         return self.successResultOf(Deferred.fromCoroutine(self.interpreter.line(line)))
 
+    def sends(self):
+        found = [call[1:] for call in self.client.calls if call[0] == "send"]
+        self.client.calls = [call for call in self.client.calls if call[0] != "send"]
+        return found
+
+    def did(self, name):
+        return [call[1:] for call in self.client.calls if call[0] == name]
+
     def notice(self, line):
         """Give a line that has one notice for its only effect, and return the notice."""
-        before = list(self.client.sent)
+        before = list(self.client.calls)
         self.line(line)
         [notice] = self.screen.notices
         self.screen.notices.clear()
-        self.assertEqual((self.client.sent, self.screen.shown, self.screen.left), (before, [], 0))
+        self.assertEqual((self.client.calls, self.screen.shown, self.screen.left), (before, [], 0))
         return notice
 
+
+class InterpreterTests(CommandTestCase):
     def test_a_line_is_said_to_everyone_as_it_is(self):
-        for line in ("hello", "你好 👋", "  spaces stay  ", "a; b", "1000;x"):
+        for line in ("hello", "你好 👋", "  spaces stay  ", "a; b", "1000;x", ":smile: hi", "mail me @ home"):
             self.line(line)
-            self.assertEqual(self.client.sent.pop(), line)
+            self.assertEqual(self.sends(), [("g:0", line)])
         self.assertEqual(self.screen.notices, [])
 
     def test_private(self):
@@ -87,47 +105,32 @@ class InterpreterTests(SynchronousTestCase):
             (" 1000 ;; hi ", (1000, " hi ")),
             ("1000;;a;;b;;;c", (1000, "a;;b;;;c")),
             ("1000;;:q!", (1000, ":q!")),
+            ("@bob hi", (1001, "hi")),
+            ("@bobby  hi", (1003, "hi")),
+            ("@everyone hi", ("g:0", "hi")),
         ):
             self.line(line)
-            self.assertEqual(self.client.sent.pop(), sent)
+            self.assertEqual(self.sends(), [sent])
+
+    def test_a_name_with_a_space(self):
+        self.chat.learn([User(1002, "🦊 fox")])
+        self.line("@🦊 fox hi there")
+        self.assertEqual(self.sends(), [(1002, "hi there")])
 
     def test_private_to_what_is_no_id(self):
         for head in ("bob", "", "-1", "1.5", "²", "9" * 30, "0", str(1 << 53)):
             self.assertIn("id", self.notice(f"{head};;hi"))
 
+    def test_private_to_a_name_of_nobody(self):
+        self.assertIn('no user "nobody", and nothing was sent', self.notice("@nobody hi"))
+
     def test_blank_lines_warn(self):
-        for line in ("", "   ", "\t", "1000;;", "1000;;  "):
+        for line in ("", "   ", "\t", "1000;;", "1000;;  ", "@", "@bob", "@bob  "):
             self.assertIn("blank", self.notice(line))
 
     def test_an_unknown_command_explains_itself(self):
         for line in (":x", ":)", ":", ":ollu", ":Q!"):
             self.assertIn(":all", self.notice(line))
-
-    def test_leave(self):
-        for line in (":q!", ":q", " :q".strip(), ":q  "):
-            self.line(line)
-        self.assertEqual(self.screen.left, 4)
-        self.assertEqual((self.screen.notices, self.client.sent), ([], []))
-
-    def test_leave_takes_nothing_more(self):
-        self.assertIn(":q", self.notice(":q keyword"))
-
-    def test_who_is_online_and_how_many(self):
-        self.client.users = [Account(1001, "bob"), Account(1000, "alice")]
-        self.line(":olu")
-        self.assertEqual(self.screen.shown, ["1000 alice", "1001 bob", "2 online"])
-
-    def test_nobody_online(self):
-        self.line(":olu")
-        self.assertEqual(self.screen.shown, ["0 online"])
-
-    def test_all_lists_every_command(self):
-        self.line(":all")
-        text = "\n".join(self.screen.notices)
-        for command in COMMANDS:
-            for word in command.words:
-                self.assertIn(word, text)
-            self.assertIn(command.summary, text)
 
     def test_failures_say_what_became_of_the_line(self):
         for error, fate in (
@@ -136,39 +139,407 @@ class InterpreterTests(SynchronousTestCase):
             (UserOffline("gone"), "was not delivered: gone"),
             (CIMError("no"), "was not delivered: no"),
         ):
-            self.client.error = error
+            self.client.errors["send"] = error
             self.line("hello")
             self.assertEqual(self.screen.notices.pop(), f'"hello" {fate}')
+        self.client.errors["online"] = Unavailable("away")
         self.line(":olu")
         self.assertIn("cannot be told", self.screen.notices.pop())
+        self.client.errors["groups"] = NotSupported("not here")
+        self.line(":groups")
+        self.assertEqual(self.screen.notices.pop(), ":groups: not here")
 
     def test_long_lines_are_quoted_in_part(self):
-        self.client.error = UserOffline("gone")
+        self.client.errors["send"] = UserOffline("gone")
         self.line("x" * 1000)
         self.assertLess(len(self.screen.notices.pop()), 100)
 
     def test_a_command_that_breaks_ends_nothing(self):
-        async def broken(interpreter, rest):
-            raise ZeroDivisionError
+        class Broken(Command):
+            words = (":b",)
 
-        interpreter = Interpreter(self.client, self.screen, [Command((":b",), "breaks", broken)])
+            async def run(self, chat, rest):
+                raise ZeroDivisionError
+
+        interpreter = Interpreter(self.chat, [Broken()])
         self.successResultOf(Deferred.fromCoroutine(interpreter.line(":b now")))
+        self.assertEqual(self.screen.notices, ['":b now" failed: ZeroDivisionError'])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertIn("failed", self.screen.notices.pop())
 
-    def test_a_later_command_takes_a_word_over(self):
-        seen = []
+    def test_giving_up_says_that_the_fate_is_unknown(self):
+        self.client.held = []
+        going = Deferred.fromCoroutine(self.interpreter.line("hello"))
+        going.cancel()
+        self.failureResultOf(going, CancelledError)
+        self.assertIn("may or may not", self.screen.notices[0])
 
-        async def mine(interpreter, rest):
-            seen.append(rest)
+    def test_a_command_of_an_application(self):
+        @implementer(ICommand, IPlugin)
+        class Weather:
+            words = (":weather", ":all")
+            usage = "<city>"
+            summary = "tell the weather"
+            help = completes = ""
 
-        interpreter = Interpreter(self.client, self.screen, [*COMMANDS, Command((":olu",), "mine", mine)])
-        self.successResultOf(Deferred.fromCoroutine(interpreter.line(":olu  a b ")))
-        self.assertEqual(seen, ["a b"])
+            def run(self, chat, rest):
+                if not rest:
+                    raise Misuse("which city?")
+                return chat.screen.show([f"it rains in {rest}"])
 
-    def test_leaving_meanwhile_is_told_and_goes_on(self):
-        self.client.send_group = lambda text: Deferred()
-        saying = Deferred.fromCoroutine(self.interpreter.line("hello"))
-        saying.cancel()
-        self.failureResultOf(saying, CancelledError)
-        self.assertIn("may or may not", self.screen.notices.pop())
+        interpreter = Interpreter(self.chat, [*all_commands(), Weather()])
+        for line in (":weather Rome", ":all", ":weather"):
+            self.successResultOf(Deferred.fromCoroutine(interpreter.line(line)))
+        self.assertEqual(self.screen.shown, ["it rains in Rome"])
+        self.assertEqual(self.screen.notices, ["which city?; it is :weather <city>"] * 2)
+
+    def test_each_command_is_one(self):
+        words = []
+        for command in all_commands():
+            verifyObject(ICommand, command)
+            verifyObject(IPlugin, command)
+            words += command.words
+            self.assertTrue(command.summary)
+            self.assertIn(command.completes, ("", "users", "groups", "talks", "commands", "files"))
+        self.assertEqual(len(set(words)), len(words))
+
+
+class UpstreamCommandTests(CommandTestCase):
+    def test_leave(self):
+        for line in (":q!", ":q", "  :q".strip(), ":q  "):
+            self.line(line)
+        self.assertEqual(self.screen.left, 4)
+        self.assertEqual((self.screen.notices, self.sends()), ([], []))
+        self.line(":q! now")
+        self.assertEqual(self.screen.left, 4)
+
+    def test_who_is_online_and_how_many(self):
+        self.client.online_now = [User(1001, "bob"), User(1000, "alice")]
+        self.line(":olu")
+        self.assertEqual(self.screen.shown, ["1000 alice", "1001 bob", "2 online"])
+
+    def test_nobody_online(self):
+        self.line(":olu")
+        self.assertEqual(self.screen.shown, ["0 online"])
+
+    def test_more_online_than_can_be_shown(self):
+        self.client.online_now = [User(n, f"u{n:04}") for n in range(1, 1201)]
+        self.line(":olu")
+        self.assertEqual(len(self.screen.shown), 502)
+        self.assertIn("and 700 more", self.screen.shown[-2])
+        self.assertEqual(self.screen.shown[-1], "1200 online")
+
+    def test_by_prefix(self):
+        self.client.online_now = [User(1001, "bob"), User(1003, "bobby"), User(1000, "alice")]
+        self.line(":pu bob")
+        self.assertEqual(self.screen.shown, ["1001 bob", "1003 bobby", "2 online whose names begin with bob"])
+        self.assertEqual(self.screen.lines[1], [("", "1003 "), ("hit", "bob"), ("", "by")])
+
+    def test_all_lists_every_command_within_80_columns(self):
+        self.line(":all")
+        self.assertLessEqual(max(map(len, self.screen.notices)), 78)
+        text = "\n".join(self.screen.notices)
+        for command in all_commands():
+            for word in command.words:
+                self.assertIn(word, text)
+            self.assertIn(command.summary, text)
+
+    def test_help(self):
+        self.line(":help")
+        for command in all_commands():
+            self.line(f":help {command.words[0]}")
+            self.assertIn(command.summary, self.screen.notices[-1])
+        self.line(":help delay")
+        self.assertIn(":delay <text> <seconds>", self.screen.notices[-1])
+        self.line(":help nothing")
+        self.assertIn("no command :nothing", self.screen.notices[-1])
+
+    def test_search_marks_hits(self):
+        self.client.push(1001, "bob", "Hello World, hello")
+        self.client.push(1001, "bob", "other")
+        self.line(":q hello")
+        [line] = self.screen.lines
+        self.assertEqual([text for style, text in line if style == "hit"], ["Hello", "hello"])
+
+    def test_search_without_hits(self):
+        self.line(":q nothing of it")
+        self.assertEqual(self.screen.shown, ["nothing was found"])
+        self.assertEqual(self.did("search"), [("nothing of it",)])
+
+    def test_info(self):
+        self.line(":info")
+        text = "\n".join(self.screen.shown)
+        for what in ("alice (id 1000)", "ready", "everyone"):
+            self.assertIn(what, text)
+
+    def test_emoji(self):
+        self.line(":emoji 0")
+        self.assertEqual(len(self.screen.shown), 5)
+        self.screen.lines.clear()
+        self.line(":emoji smile")
+        self.assertIn("😄 :smile:", self.screen.shown)
+        self.screen.lines.clear()
+        for line in (":emoji", ":emoji 99999", ":emoji nosuchthing", ":emoji ²"):
+            self.assertIn(":emoji <page or word>", self.notice(line))
+
+    def test_delay(self):
+        self.line(":delay two words 5")
+        self.clock.advance(4.9)
+        self.assertEqual(self.sends(), [])
+        self.chat.go_to(self.chat.private(User(1001, "bob")))
+        self.clock.advance(0.2)
+        self.assertEqual(self.sends(), [("g:0", "two words")])
+
+    def test_a_delayed_message_that_fails_says_so(self):
+        self.line(":delay hi 1")
+        self.client.errors["send"] = Forbidden("no")
+        self.clock.advance(1)
+        self.assertIn("'hi' was not sent: no", self.screen.notices[-1])
+
+    def test_delay_malformed(self):
+        for line in (":delay", ":delay 5", ":delay text", ":delay two words", ":delay x -1", ":delay x 1e9"):
+            self.assertIn(":delay <text> <seconds>", self.notice(line))
+
+    def test_the_robot(self):
+        self.line(":ai")
+        self.line("你好吗？")
+        self.assertEqual(self.screen.shown[-1], "AI: 我好!")
+        self.line(":qai")
+        self.assertEqual(self.sends(), [])
+        self.line("hi")
+        self.assertEqual(self.sends(), [("g:0", "hi")])
+        self.assertIn("not on", self.screen.notices[-1] if self.line(":qai") is None else "")
+
+    def test_a_real_answerer(self):
+        @implementer(IAnswerer)
+        class Later:
+            greeting, farewell = "hello", "bye"
+
+            def __init__(self):
+                self.answers = Deferred()
+
+            def answer(self, text):
+                return self.answers
+
+        self.chat.answerer = verified = Later()
+        verifyObject(IAnswerer, verified)
+        self.line(":ai")
+        asking = Deferred.fromCoroutine(self.interpreter.line("how?"))
+        self.assertNoResult(asking)
+        verified.answers.callback("so")
+        self.successResultOf(asking)
+        self.assertEqual(self.screen.shown, ["hello", "AI: so"])
+        verified.answers = fail(ValueError("broken"))
+        self.line("how?")
+        self.assertIn("ValueError", self.screen.notices[-1])
+        self.flushLoggedErrors(ValueError)
+
+
+class TalkCommandTests(CommandTestCase):
+    def test_staying_in_a_talk(self):
+        self.line(":to bob")
+        self.line("hi")
+        self.line(":to")
+        self.line("all")
+        self.assertEqual(self.sends(), [(1001, "hi"), ("g:0", "all")])
+        self.line(":to nobody")
+        self.assertIn('no user "nobody"', self.screen.notices[-1])
+        self.assertEqual(self.chat.current.title, "everyone")
+
+    def test_unread(self):
+        self.client.push(1001, "bob", "one")
+        self.client.push(1001, "bob", "two")
+        self.client.push(1001, "bob", "for all", group=0)
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 2})
+        self.line(":read")
+        self.assertEqual(self.screen.shown, ["   2 bob"])
+        self.line(":read bob")
+        self.assertEqual([line.rpartition(": ")[2] for line in self.screen.shown[1:]], ["one", "two"])
+        self.assertEqual(self.did("mark_read"), [("p:1000:1001", "")])
+        self.assertEqual(self.chat.unread, {})
+
+    def test_what_is_shown_where_one_is_counts_as_read_when_one_types(self):
+        self.line(":to bob")
+        self.client.push(1001, "bob", "one")
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 1})
+        self.chat.attend()
+        self.assertEqual((self.chat.unread, self.did("mark_read")), ({}, [("p:1000:1001", "")]))
+
+    def test_counts_come_from_the_server_and_are_not_counted_twice(self):
+        self.client.talks = [Conversation("p:1000:1001", "bob", 3, "1-7", "")]
+        self.client.tell("state", State.READY, "")
+        self.clock.advance(1)
+        self.client.push(1001, "bob", "counted", position="1-7")
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 3})
+        self.client.push(1001, "bob", "new", position="1-8")
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 4})
+        self.client.tell("receipt", Receipt("p:1000:1001", 1000, "1-8"))
+        self.assertEqual(self.chat.unread, {}, "read on another device")
+
+    def test_history_numbers_messages_and_edits_take_the_numbers(self):
+        self.line("first")
+        self.line("second")
+        self.line(":history")
+        self.assertEqual([line[:3] for line in self.screen.shown], ["#2 ", "#1 "])
+        self.line(":edit #2 better")
+        self.line(":recall #1")
+        self.line(":edit newest")
+        self.assertEqual(self.did("edit"), [("g:0", "1-1", "better"), ("g:0", "1-2", "newest")])
+        self.assertEqual(self.did("recall"), [("g:0", "1-2")])
+        self.line(":recall #3")
+        self.assertIn("no message #3", self.screen.notices[-1])
+        self.line(":edit #1")
+        self.assertIn(":edit [#n] <text>", self.screen.notices[-1])
+
+    def test_history_of_another(self):
+        self.client.push(1001, "bob", "hi")
+        self.line(":history bob 5")
+        self.assertEqual(self.did("history"), [("p:1000:1001", 5)])
+        self.assertTrue(self.screen.shown[0].endswith("bob → me: hi"), self.screen.shown)
+
+    def test_react(self):
+        self.line(":react 👍")
+        self.assertIn("no message", self.screen.notices[-1])
+        self.client.push(1001, "bob", "hi", group=0)
+        self.line(":react :thumbsup:")
+        self.line(":react")
+        self.assertEqual(self.did("react"), [("g:0", "1-1", "👍"), ("g:0", "1-1", "")])
+
+    def test_a_read_mark_of_others(self):
+        self.chat.learn([User(1001, "bob")])
+        self.line("@bob one")
+        self.client.tell("receipt", Receipt("p:1000:1001", 1001, "1-1"))
+        self.client.tell("receipt", Receipt("p:1000:1001", 1001, "1-1"))
+        self.assertEqual(self.screen.shown, ["      ✓✓ bob has read"])
+        self.line(":history bob")
+        self.assertIn("✓✓ me → bob: one", self.screen.shown[-1])
+
+    def test_an_own_message_is_shown_once_whichever_comes_first(self):
+        self.line("echoed")
+        self.client.echoes = False
+        self.line("not echoed")
+        self.assertEqual(
+            [(message.text, own) for message, own in self.screen.messages], [("echoed", True), ("not echoed", True)]
+        )
+        self.assertEqual(self.chat.unsent, {})
+
+    def test_on_their_way(self):
+        self.client.held = []
+        going = Deferred.fromCoroutine(self.interpreter.line("hello"))
+        self.assertEqual([one.text for one in self.chat.unsent.values()], ["hello"])
+        self.client.release()
+        self.successResultOf(going)
+        self.assertEqual(self.chat.unsent, {})
+
+    def test_typing_and_presence(self):
+        self.line(":to bob")
+        self.assertIn(("watch", [1001]), self.client.calls)
+        self.client.tell("typing", Typing("p:1000:1001", 1001))
+        self.client.tell("typing", Typing("p:1000:1001", 1001))
+        self.assertEqual(self.chat.typists(), ["bob"])
+        self.clock.advance(6)
+        self.assertEqual(self.chat.typists(), [])
+        for online in (True, True, False):
+            self.client.tell("presence", Presence(1001, online))
+        self.assertEqual(self.screen.shown, ["      bob has gone"])
+
+    def test_who(self):
+        self.client.online_now = [User(1001, "bob"), User(1003, "bobby")]
+        self.line(":who bob")
+        self.line(":who 1002")
+        self.assertEqual(self.screen.shown, ["1001 bob is online", "1002 🦊 fox is not online"])
+        self.line(":who")
+        self.line(":who nobody")
+        self.assertIn(":who <name or id>", self.screen.notices[0])
+        self.assertIn('no user "nobody"', self.screen.notices[1])
+
+
+class FileTests(CommandTestCase):
+    def send(self, data):
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(data)
+        self.line(f":send {path}")
+        return [text for _, text in self.sends()]
+
+    def test_a_small_file_is_one_message(self):
+        self.assertEqual(self.send("一\ntwo\n".encode()), ["一\ntwo"])
+        self.assertEqual(self.screen.notices, [])
+
+    def test_a_long_one_comes_in_parts_with_progress(self):
+        text = "".join(f"{n} {'文' * 40}\n" for n in range(2000))
+        parts = self.send(text.encode())
+        self.assertGreater(len(parts), 10)
+        self.assertEqual("\n".join(parts) + "\n", text)
+        self.assertLessEqual(max(len(part.encode()) for part in parts), 16 << 10)
+        self.assertIn("100 %", self.screen.notices[-1])
+        self.assertLess(len(self.screen.notices), 12)
+
+    def test_one_endless_line(self):
+        parts = self.send(b"x" * 100_000)
+        self.assertEqual("".join(parts), "x" * 100_000)
+
+    def test_what_cannot_be_sent(self):
+        for data, why in ((b"", "nothing in"), (b"\xff\xfe", "no UTF-8"), (b"x" * (4 << 20) + b"x", "more than")):
+            self.assertEqual(self.send(data), [])
+            self.assertIn(why, self.screen.notices.pop())
+        for path, why in ((self.mktemp(), "No such file"), ("/", "cannot read"), ("/dev/zero", "is no file")):
+            self.assertIn(why, self.notice(f":send {path}"))
+        self.assertIn(":send <file>", self.notice(":send"))
+
+
+class GroupCommandTests(CommandTestCase):
+    def test_create_and_talk(self):
+        self.line(":create open Our Team")
+        self.assertEqual(self.did("create_group"), [("Our Team", True, False)])
+        self.line("hi")
+        self.assertEqual(self.sends(), [("g:1", "hi")])
+        self.assertIn(":join 1", self.screen.notices[-1])
+        self.line(":to Our Team")
+        self.line(":groups")
+        self.assertEqual(self.screen.shown, ["1 Our Team: 1 member (open)"])
+
+    def test_invite_and_members(self):
+        self.line(":create Team")
+        self.line(":invite bob")
+        self.line(":invite 🦊 fox Team")
+        self.assertIn("no user", self.screen.notices[-1], "a name with a space that was never seen")
+        self.chat.learn([User(1002, "🦊 fox")])
+        self.line(":invite 🦊 fox Team")
+        self.assertEqual(self.did("invite"), [(1, 1001, "member"), (1, 1002, "member")])
+        self.client.in_groups[1].append(Member(User(1001, "bob"), "member"))
+        self.line(":members")
+        self.assertEqual(self.screen.shown, ["1000 alice (owner)", "1001 bob", "2 in Team"])
+
+    def test_join_and_leave(self):
+        self.line(":join 7")
+        self.assertEqual(self.did("join"), [(7,)])
+        self.assertEqual(self.chat.current.name, "g:7")
+        self.line(":leave")
+        self.assertEqual((self.did("leave"), self.chat.current.name), ([(7,)], "g:0"))
+
+    def test_malformed(self):
+        for line, why in (
+            (":create", ":create"),
+            (":join", ":join"),
+            (":invite", ":invite"),
+            (":members", "say which"),
+        ):
+            self.line(line)
+            self.assertIn(why, self.screen.notices[-1])
+        self.line(":leave nowhere")
+        self.assertIn('in no group "nowhere"', self.screen.notices[-1])
+
+    def test_a_name_that_a_user_and_a_group_share(self):
+        self.client.my_groups[5] = Group(5, "bob", False, False, 1)
+        self.client.tell("state", State.READY, "")
+        self.clock.advance(1)
+        for what, name in (("bob", "g:5"), ("@bob", "p:1000:1001"), ("g:5", "g:5"), ("1001", "p:1000:1001")):
+            self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.chat.talk(what))).name, name)
+        self.failureResultOf(Deferred.fromCoroutine(self.chat.talk("@nobody")), NotFound)
+
+    def test_messages_of_kinds_are_kept_apart(self):
+        first = self.client.push(1001, "bob", "one", group=0)
+        self.client.push(1001, "bob", "👍", group=0, kind=Kind.REACTION, ref=first.position)
+        self.line(":react 🎉")
+        self.assertEqual(self.did("react"), [("g:0", first.position, "🎉")])
+        self.assertEqual(self.chat.referred(self.screen.messages[-1][0]), first)

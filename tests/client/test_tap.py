@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from cim.client.console.robot import Robot
 from cim.client.service import TerminalService
 from cim.client.tap import Options, makeService
 from cim.icim import IMessageListener
@@ -39,7 +43,28 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["user"], "爱丽丝")
         self.assertEqual(options["log-level"], "error")
         self.assertEqual(options["listeners"], [])
-        self.assertFalse(options["stay"])
+        self.assertFalse(options["stay"] or options["guest"])
+        self.assertIsInstance(options["answerer"], Robot)
+        self.assertEqual(options.routes, ["http://127.0.0.1:8083"])
+        self.assertFalse(options["look"].editing)
+
+    def test_a_name_alone(self):
+        self.assertEqual(self.parse("--stay", "alice")["user"], "alice")
+        self.assertIn("one name", self.refused("--user", "a", "b"))
+        self.assertIn("one name", self.refused("a", "b"))
+
+    def test_where_things_are_kept(self):
+        at = "cim/127.0.0.1-8083/alice"
+        self.assertEqual(str(self.parse("alice", XDG_DATA_HOME="/data").folder.path), f"/data/{at}")
+        self.assertTrue(str(self.parse("alice").folder.path).endswith(f"/.local/share/{at}"))
+        self.assertEqual(str(self.parse("alice", "--data", "/x").folder.path), "/x/127.0.0.1-8083/alice")
+        self.assertIsNone(self.parse("alice", "--guest").folder)
+        self.assertIsNone(self.parse("alice", "--data", "", "--password-file", "p").folder)
+        self.assertIn("--password-file", self.refused("alice", "--data", ""))
+
+    def test_devices_of_two_machines_differ(self):
+        self.assertIn(socket.gethostname()[:40], self.parse("alice").device())
+        self.assertEqual(self.parse("alice", "--device", "tablet").device(), "tablet")
 
     def test_several_routes(self):
         options = self.parse("--user", "a", "--route", "http://x:1/", "--route", "y:2", "--stay")
@@ -58,6 +83,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("http://127.0.0.1:8083", self.refused("--user", "a", "--route", "ftp://x"))
         for name in ("nowhere.Listener", "os.nothing", "os.getcwd", "os.path", "x"):
             self.assertIn(f"--listener {name}", self.refused("--user", "a", "--listener", name))
+            self.assertIn(f"--ai {name}", self.refused("--user", "a", "--ai", name))
 
     def test_a_listener_by_name(self):
         made.clear()
@@ -67,6 +93,9 @@ class OptionsTests(SynchronousTestCase):
 
     def test_the_service_touches_nothing_before_it_is_started(self):
         reactor = MemoryReactorClock()
-        root = makeService(self.parse("--user", "a", "--listener", "tests.client.test_tap.MadeListener"), reactor)
+        data = self.mktemp()
+        options = self.parse("a", "--data", data, "--listener", "tests.client.test_tap.MadeListener")
+        root = makeService(options, reactor)
         self.assertEqual([type(child) for child in root], [TerminalService])
         self.assertEqual((reactor.tcpClients, reactor.getReaders(), reactor.getDelayedCalls()), ([], [], []))
+        self.assertFalse(os.path.exists(data))

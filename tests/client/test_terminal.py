@@ -1,17 +1,24 @@
-"""The terminal over a client that is real, routes and servers that are in memory, and standard streams that are not."""
+"""The plain terminal over a client that is a fake, and standard streams that are in memory."""
 
 from __future__ import annotations
 
+from itertools import count
+
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.client.terminal import FEW_LINES, MANY_LINES, Terminal
-from cim.icim import IMessageListener
-from tests.client.fakes import envelope
-from tests.client.test_library import ClientTestCase
+from cim.client.console.chat import Chat
+from cim.client.console.commands import all_commands
+from cim.client.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
+from cim.client.iclient import IClient, IListener
+from cim.client.values import Kind, State, User
+from cim.ecim import RepeatLogin, Unavailable
+from tests.client.fake_client import FakeClient
 
 
 class Errors:
@@ -26,23 +33,34 @@ class Errors:
         return self.data.decode().splitlines()
 
 
-class TerminalTestCase(ClientTestCase):
+class TerminalTestCase(SynchronousTestCase):
     kwargs = {}
 
     def setUp(self):
-        super().setUp()
+        self.clock = Clock()
+        self.client = FakeClient()
         self.errors = Errors()
         self.statuses = []
-        self.terminal = Terminal(self.client, self.errors, self.statuses.append, **self.kwargs)
+        ids = map(str, count())
+        self.terminal = PlainTerminal(
+            lambda screen: Chat(self.client, screen, self.clock, lambda: 1_700_000_000.0, lambda: next(ids)),
+            all_commands(),
+            self.errors,
+            self.statuses.append,
+            **self.kwargs,
+        )
         self.screen = StringTransport()
         self.terminal.makeConnection(self.screen)
+        self.addCleanup(self.finish)
 
     def finish(self):
         self.terminal.stop()
-        super().finish()
+        self.terminal.flush()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.client.listeners, [self.terminal])
 
     def ready(self):
-        super().ready()
+        self.client.ready()
         self.errors.data = b""
 
     def type(self, text):
@@ -52,11 +70,11 @@ class TerminalTestCase(ClientTestCase):
         return self.screen.value().decode().splitlines()
 
     def sent(self):
-        return [obj["msg"] for path, obj in self.route.calls if path in ("groupRoute", "p2pRoute")]
+        return [call[2] for call in self.client.calls if call[0] == "send"]
 
     def hold(self):
-        """Have the route leave calls unanswered."""
-        self.network.trouble["a"] = "silent"
+        """Have sends not be answered."""
+        self.client.held = []
 
 
 class ChatTests(TerminalTestCase):
@@ -66,27 +84,52 @@ class ChatTests(TerminalTestCase):
 
     def test_interfaces(self):
         verifyObject(IHalfCloseableProtocol, self.terminal)
-        verifyObject(IMessageListener, self.terminal)
+        verifyObject(IListener, self.terminal)
+        verifyObject(IListener, self.terminal.chat)
         verifyObject(IPushProducer, self.terminal)
+        verifyObject(IClient, self.client)
 
     def test_lines_are_sent_and_messages_shown(self):
         self.type("你好\n")
         self.type("1001;;psst\n")
-        self.assertEqual(self.sent(), ["你好", "psst"])
-        self.server.push(1001, "bob", "hello 👋")
-        self.server.push(1002, "卡罗", "a", "b", batch=True)
+        self.assertEqual(
+            [call for call in self.client.calls if call[0] == "send"], [("send", "g:0", "你好"), ("send", 1001, "psst")]
+        )
+        self.client.push(1001, "bob", "hello 👋")
+        self.client.push(1002, "卡罗", "a", group=0)
+        self.client.push(1002, "卡罗", "b", group=0)
         self.assertEqual(self.shown(), ["bob: hello 👋", "卡罗: a", "卡罗: b"])
         self.assertEqual(self.errors.data, b"")
 
+    def test_the_group_in_which_something_was_said(self):
+        self.client.create_group("Team")
+        self.clock.advance(0)
+        self.client.tell("state", State.READY, "")
+        self.clock.advance(1)
+        self.client.push(1001, "bob", "hi", group=1)
+        self.assertEqual(self.shown(), ["[Team] bob: hi"])
+
+    def test_what_is_no_text(self):
+        message = self.client.push(1001, "bob", "wrong")
+        self.client.push(1001, "bob", "right", kind=Kind.EDIT, ref=message.position)
+        self.client.push(1001, "bob", "👍", kind=Kind.REACTION, ref=message.position)
+        self.client.push(1001, "bob", "", kind=Kind.RECALL, ref=message.position)
+        self.assertEqual(self.shown(), ["bob: wrong", "bob (edited): right"])
+        self.assertEqual(self.errors.lines, ["* bob: 👍", "* bob took back a message"])
+
+    def test_own_messages_of_other_devices_are_shown(self):
+        self.client.push(1000, "alice", "from elsewhere", mine=True, client_id="other")
+        self.assertEqual(self.shown(), ["alice: from elsewhere"])
+
     def test_what_is_received_never_steers_the_terminal(self):
-        self.server.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
+        self.client.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
         self.assertEqual(self.shown(), ["b␛o␤b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
 
     def test_what_a_route_answers_never_steers_the_terminal(self):
-        self.route.online = [{"userId": 1, "userName": "\x1b[2Jx\n2 forged"}]
+        self.client.online_now = [User(1, "\x1b[2Jx\n2 forged")]
         self.type(":olu\n")
         self.assertEqual(self.shown(), ["1 ␛[2Jx␤2 forged", "1 online"])
-        self.route.answers["groupRoute"] = [envelope("4000", "\x1b[2Jno\rx")]
+        self.client.errors["send"] = Unavailable("\x1b[2Jno\rx")
         self.type("hello\n")
         self.assertEqual(self.errors.lines, ['* "hello" may or may not have been sent: ␛[2Jno␍x'])
 
@@ -100,11 +143,9 @@ class ChatTests(TerminalTestCase):
     def test_one_line_at_a_time_in_order(self):
         self.hold()
         self.type("one\ntwo\nthree\n")
-        self.assertEqual(len(self.network.silent), 1)
-        self.network.trouble.clear()
-        self.network.silent.pop().errback(Failure(ConnectionDone()))
-        self.flushLoggedErrors()
-        self.assertEqual(self.sent(), ["two", "three"])
+        self.assertEqual(self.sent(), ["one"])
+        self.client.release()
+        self.assertEqual(self.sent(), ["one", "two", "three"])
 
     def test_leaving_by_command(self):
         self.type("last words\n:q!\nnever said\n")
@@ -118,10 +159,8 @@ class ChatTests(TerminalTestCase):
         self.type("one\nlast, without an end")
         self.terminal.readConnectionLost()
         self.assertEqual(self.statuses, [])
-        self.network.trouble.clear()
-        self.network.silent.pop().errback(Failure(ConnectionDone()))
-        self.flushLoggedErrors()
-        self.assertEqual(self.sent(), ["last, without an end"])
+        self.client.release()
+        self.assertEqual(self.sent(), ["one", "last, without an end"])
         self.assertEqual(self.statuses, [0])
 
     def test_a_line_too_long_is_refused_in_its_turn(self):
@@ -134,23 +173,22 @@ class ChatTests(TerminalTestCase):
         self.hold()
         self.type("".join(f"{n}\n" for n in range(MANY_LINES + 2)))
         self.assertEqual(self.screen.producerState, "paused")
-        self.network.trouble.clear()
-        self.route.groupRoute = lambda obj: self.pausing_seen.append(self.screen.producerState) or envelope()
-        self.pausing_seen = []
-        self.network.silent.pop().errback(Failure(ConnectionDone()))
-        self.flushLoggedErrors()
+        seen = []
+        send = self.client.send
+        self.client.send = lambda *args, **kwargs: seen.append(self.screen.producerState) or send(*args, **kwargs)
+        self.client.release()
         self.assertEqual(self.screen.producerState, "producing")
-        self.assertEqual(self.pausing_seen.count("producing"), FEW_LINES + 1)
+        self.assertEqual(seen.count("producing"), FEW_LINES + 1)
 
     def test_while_the_output_is_not_taken_the_server_is_not_read(self):
         self.assertIs(self.screen.producer, self.terminal)
         self.terminal.pauseProducing()
-        self.assertEqual(self.server.producerState, "paused")
+        self.assertTrue(self.client.paused)
         self.type(":olu\nhello\n")
         self.assertEqual(self.sent(), [])
         self.terminal.resumeProducing()
         self.assertEqual(self.sent(), ["hello"])
-        self.assertEqual(self.server.producerState, "producing")
+        self.assertFalse(self.client.paused)
 
     def test_when_nobody_reads_the_output_it_leaves(self):
         self.terminal.stopProducing()
@@ -160,13 +198,12 @@ class ChatTests(TerminalTestCase):
     def test_both_ends_gone(self):
         self.terminal.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.statuses, [0])
-        self.server.push(1001, "bob", "into the void")
+        self.client.push(1001, "bob", "into the void")
         self.successResultOf(self.terminal.flush())
 
     def test_losing_the_server_is_told_beside_the_chat(self):
-        self.server.close()
-        self.clock.advance(0.5)
-        self.server.pong()
+        self.client.become(State.RECONNECTING, "lost the connection to 10.0.0.7:11211; trying again in 0.5 s")
+        self.client.ready()
         self.assertEqual(self.shown(), [])
         self.assertIn("lost the connection to 10.0.0.7:11211", self.errors.lines[0])
         self.assertIn("logged in as alice (id 1000)", self.errors.lines[1])
@@ -175,7 +212,6 @@ class ChatTests(TerminalTestCase):
         self.hold()
         self.type("one\ntwo\nthree\n")
         self.terminal.stop()
-        self.network.trouble.clear()
         self.assertIn('"one"', self.errors.lines[0])
         self.assertIn("2 more lines", self.errors.lines[1])
 
@@ -194,36 +230,29 @@ class StartTests(TerminalTestCase):
     def test_lines_wait_for_the_login(self):
         self.type("one\ntwo\n")
         self.terminal.readConnectionLost()
-        self.start()
-        self.assertEqual((self.sent(), self.statuses), ([], []))
-        self.server.pong()
+        self.assertEqual((self.sent(), self.statuses), (["one"], []))
+        self.client.ready()
         self.assertEqual((self.sent(), self.statuses), (["one", "two"], [0]))
 
     def test_an_empty_input_still_logs_in(self):
         self.terminal.readConnectionLost()
-        self.start()
         self.assertEqual(self.statuses, [])
-        self.server.pong()
+        self.client.ready()
         self.assertEqual(self.statuses, [0])
 
     def test_a_refused_login_ends_with_the_reason_and_status_1(self):
-        self.route.answers["login"] = [envelope("5000", "Repeat login, log out an account please!")]
         self.type("hello\n")
         self.terminal.readConnectionLost()
-        self.start()
+        self.client.refuse(RepeatLogin())
         self.assertEqual(self.statuses, [1])
         self.assertIn("Repeat login, log out an account please!", self.errors.lines[0])
-        self.assertEqual(self.sent(), [])
 
     def test_leaving_works_before_the_login(self):
-        self.network.trouble["a"] = "refused"
-        self.start()
         self.type(":q!\n")
         self.assertEqual(self.statuses, [0])
 
     def test_no_banner_for_a_pipe(self):
-        self.start()
-        self.server.pong()
+        self.client.ready()
         self.assertEqual(self.errors.lines, ["* logged in as alice (id 1000)"])
 
 
@@ -235,7 +264,7 @@ class StayTests(TerminalTestCase):
         self.type("one\n")
         self.terminal.readConnectionLost()
         self.assertEqual((self.sent(), self.statuses), (["one"], []))
-        self.server.push(1001, "bob", "still here?")
+        self.client.push(1001, "bob", "still here?")
         self.assertEqual(self.shown(), ["bob: still here?"])
 
 
@@ -243,13 +272,11 @@ class TypedTests(TerminalTestCase):
     kwargs = {"interactive": True}
 
     def test_a_banner_once_says_what_can_be_typed(self):
-        self.start()
-        self.server.pong()
+        self.client.ready()
         text = "\n".join(self.errors.lines)
         for what in (";;", ":olu", ":all", ":q!"):
             self.assertIn(what, text)
         self.errors.data = b""
-        self.server.close()
-        self.clock.advance(0.5)
-        self.server.pong()
+        self.client.become(State.RECONNECTING, "lost")
+        self.client.ready()
         self.assertNotIn(":olu", "\n".join(self.errors.lines))

@@ -23,7 +23,7 @@ EXAMPLES = {
     "server": {"registry-auth-file", "secret-file", "advertise-websocket", "origins"},
     "route": {"registry-auth-file", "secret-file", "store-password-file", "api-key-file", "origins"},
     "suite": {"api-key-file", "listen", "http", "websocket", "advertise-websocket", "origins"},
-    "client": {"user", "listener", "route"},
+    "client": {"user", "listener", "route", "password-file", "device", "data", "message-log"},
 }
 
 

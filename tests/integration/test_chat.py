@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 
@@ -40,7 +41,7 @@ class TerminalClient(DaemonProcess):
         super().__init__(
             reactor,
             twistd("cim-client", "--user", name, *options),
-            environment(),
+            environment({"XDG_DATA_HOME": os.path.abspath(directory)}),
             directory,
             lambda line: LOGGED_IN.match(line) is not None,
             name=f"client {name}",

@@ -1,4 +1,4 @@
-"""The terminal: typed or piped lines in, the chat on standard output, everything else on standard error."""
+"""Piped, or at a terminal that can only print: lines in, the chat on standard output, the rest on standard error."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.commands import Interpreter
-from cim.client.library import Client, Message, State
+from cim.client.console.chat import Chat
+from cim.client.console.interpreter import Interpreter
+from cim.client.console.look import plain
+from cim.client.iclient import IClient, IListener
+from cim.client.iconsole import Line
 from cim.client.lines import MAX_LINE, LineReader, printable
+from cim.client.values import Kind, Message, Presence, Receipt, State, Typing
 from cim.ecim import CIMError
-from cim.icim import IClient, IMessageListener
 
 #: Reading stops when so many lines wait to be sent, and goes on when so few do.
 MANY_LINES, FEW_LINES = 64, 16
 
 BANNER = (
-    "type a line to say it to everyone, id;;text to say it to one user",
+    "type a line to say it to everyone, id;;text or @name text to say it to one user",
     ":olu lists who is online with their ids, :all lists the commands, :q! leaves",
 )
 
@@ -36,14 +39,16 @@ class ErrorOutput(Protocol):
         """Take bytes, or drop them when too many wait."""
 
 
-@implementer(IHalfCloseableProtocol, IMessageListener, IPushProducer)
-class Terminal(TwistedProtocol):
+@implementer(IHalfCloseableProtocol, IPushProducer, IListener)
+class PlainTerminal(TwistedProtocol):
     """Says the lines of its input one by one, the next when the last was answered, and shows what is received.
 
-    One received message is one line, `name: text`. While standard output is not taken the server is not read.
-    It is over when the input has ended and all of it was answered, unless it shall stay; when standard output is
-    closed; or when the login is refused (status 1).
+    One received message is one line, `name: text`, and `[group] name: text` when it was said in a group. While
+    standard output is not taken the server is not read. It is over when the input has ended and all of it was
+    answered, unless it shall stay; when standard output is closed; or when the login is refused (status 1).
 
+    :param chat: from a screen, makes the chat that is shown there
+    :param commands: what lines with a colon may ask for
     :param leave: called with an exit status when it is over
     :param interactive: somebody types: say what can be typed
     """
@@ -53,22 +58,26 @@ class Terminal(TwistedProtocol):
 
     def __init__(
         self,
-        client: Client,
+        chat: Callable[[Any], Chat],
+        commands: Sequence[Any],
         errors: ErrorOutput,
         leave: Callable[[int], None],
         *,
         stay: bool = False,
         interactive: bool = False,
+        banner: Sequence[str] = (),
         max_line: int = MAX_LINE,
     ) -> None:
-        self._client = client
+        self.chat = chat(self)
+        self._client = self.chat.client
         self._errors = errors
         self._leave = leave
         self._stay = stay
         self._interactive = interactive
+        self._banner = banner
         self._max_line = max_line
         self._reader = LineReader(max_line)
-        self._interpreter = Interpreter(client, self)
+        self._interpreter = Interpreter(self.chat, commands)
         self._lines: deque[str | None] = deque()
         self._busy = False
         self._working: Deferred[None] | None = None
@@ -77,9 +86,8 @@ class Terminal(TwistedProtocol):
         self._full = False
         self._whens_room: list[Deferred[None]] = []
         self._flushing: Deferred[None] | None = None
-        client.add_listener(self)
-        client.on_state(self._state_changed)
-        client.when_refused().addCallback(lambda _: self._end(1))
+        self._client.add_listener(self)
+        self._client.when_ready().addErrback(self._refused)
 
     # What the service calls
 
@@ -94,6 +102,7 @@ class Terminal(TwistedProtocol):
 
     def flush(self) -> Deferred[None]:
         """Let go of standard input and output; fires when all that was shown is written."""
+        self.chat.close()
         if self.transport is None:
             return succeed(None)
         self._flushing = Deferred()
@@ -101,11 +110,11 @@ class Terminal(TwistedProtocol):
         self.transport.loseConnection()
         return self._flushing
 
-    # What the interpreter calls
+    # What the interpreter and the chat call
 
-    def show(self, lines: Sequence[str]) -> Deferred[None]:
-        """Put lines into the chat; fires when there is room for more."""
-        self._write("".join(f"{printable(line)}\n" for line in lines))
+    def show(self, lines: Sequence[Line]) -> Deferred[None]:
+        """See Screen."""
+        self._write("".join(f"{plain(line)}\n" for line in lines))
         if not self._full:
             return succeed(None)
         room: Deferred[None] = Deferred()
@@ -117,23 +126,53 @@ class Terminal(TwistedProtocol):
         for line in text.split("\n"):
             self._errors.write(f"* {printable(line)}\n".encode())
 
+    def message(self, message: Message, *, own: bool) -> None:
+        """Show a message of others, or one's own from another device."""
+        if own:
+            return
+        where = f"[{self.chat.title_of(message.conversation)}] " if message.group else ""
+        said = f"{where}{message.sender.name}"
+        if message.kind is Kind.TEXT:
+            self._write(f"{printable(f'{said}: {message.text}')}\n")
+        elif message.kind is Kind.EDIT:
+            self._write(f"{printable(f'{said} (edited): {message.text}')}\n")
+        else:
+            self.notice(f"{said} took back a message" if message.kind is Kind.RECALL else f"{said}: {message.text}")
+
+    def refresh(self) -> None:
+        """Nothing stands below the chat."""
+
     def leave(self) -> None:
         """End the program in good order."""
         self._end(0)
 
     # What the client calls
 
-    def received(self, client: IClient, message: Message) -> None:
-        """Show a message."""
-        self._write(f"{printable(message.sender_name)}: {printable(message.text)}\n")
-
-    def _state_changed(self, state: State, reason: str) -> None:
-        if reason:
-            self.notice(f"cannot log in as {self._client.user_name}: {reason}" if state is State.CLOSED else reason)
+    def state(self, client: IClient, state: State, reason: str) -> None:
+        """Tell what becomes of the login."""
+        if reason and state is not State.CLOSED:
+            self.notice(reason)
         if state is State.READY and self._interactive:
             self._interactive = False
-            for line in BANNER:
+            for line in (*self._banner, *BANNER):
                 self.notice(line)
+
+    def received(self, client: IClient, message: Message) -> None:
+        """The chat is told, too."""
+
+    def receipt(self, client: IClient, receipt: Receipt) -> None:
+        """The chat is told, too."""
+
+    def typing(self, client: IClient, typing: Typing) -> None:
+        """The chat is told, too."""
+
+    def presence(self, client: IClient, presence: Presence) -> None:
+        """The chat is told, too."""
+
+    def _refused(self, failure: Failure) -> None:
+        if not self._over:
+            self.notice(f"cannot log in: {failure.getErrorMessage()}")
+        self._end(1)
 
     # What standard input and output call
 

@@ -1,0 +1,13 @@
+"""`cim`: the terminal client as a plain command; the same as `twistd cim-client` with the same options."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run twistd with the options that were given."""
+    from twisted.scripts.twistd import run
+
+    sys.argv = ["cim", "cim-client", *sys.argv[1:]]
+    run()

@@ -1,0 +1,1 @@
+"""The terminal: what is typed or piped means, what is shown, and how it looks (docs/terminal.md)."""

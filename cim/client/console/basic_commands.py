@@ -1,0 +1,195 @@
+"""The commands of upstream's terminal, by the same names and with the same meaning (UPSTREAM.md section 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cim.client.console import emoji
+from cim.client.console.chat import EVERYONE, MANY_USERS, Chat
+from cim.client.console.commands import Command, Misuse, number
+from cim.client.console.listing import online_users, show_found
+from cim.client.console.look import highlighted
+from cim.client.iconsole import Line
+
+#: Longest delay of a message, seconds: a day.
+MAX_DELAY = 86400
+
+
+class Leave(Command):
+    words = (":q!",)
+    summary = "leave"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if rest:
+            raise Misuse("to leave, type :q! or :q alone")
+        chat.screen.leave()
+
+
+class Search(Command):
+    words = (":q",)
+    usage = "<words>"
+    summary = "search what was said; :q alone leaves"
+    help = "Finds the messages that contain the words as they are typed, the latest last."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            chat.screen.leave()
+            return
+        found = list(reversed(await chat.client.search(rest, 50)))
+        await show_found(chat, found, rest)
+
+
+class Online(Command):
+    words = (":olu",)
+    summary = "list who is online, and how many"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        users, total = await online_users(chat, "", MANY_USERS)
+        lines: list[Line] = [f"{user.id} {user.name}" for user in users]
+        if len(users) < total:
+            lines.append(f"… and {total - len(users)} more; :pu <prefix> finds them by name")
+        await chat.screen.show([*lines, f"{total} online"])
+
+
+class Prefix(Command):
+    words = (":pu",)
+    usage = "<prefix>"
+    summary = "list who is online, by prefix"
+    completes = "users"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        users, total = await online_users(chat, rest, MANY_USERS)
+        lines: list[Line] = [
+            [("", f"{user.id} "), *highlighted(user.name[: len(rest)], rest), ("", user.name[len(rest) :])]
+            for user in users
+        ]
+        await chat.screen.show([*lines, f"{total} online whose names begin with {rest}"])
+
+
+class All(Command):
+    words = (":all",)
+    summary = "list the commands"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        heads = [f"{' '.join(command.words)} {command.usage}".rstrip() for command in chat.commands]
+        width = max(map(len, heads))
+        for head, command in zip(heads, chat.commands, strict=True):
+            chat.screen.notice(f"{head:{width}}  {command.summary}")
+
+
+class Help(Command):
+    words = (":help",)
+    usage = "[command]"
+    summary = "tell more of a command"
+    completes = "commands"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            chat.screen.notice(
+                "a line is said where the prompt says; @name text and id;;text go to one user; :to <name> stays there\n"
+                "Tab completes commands, names and emoji; Up finds earlier lines; :all lists the commands"
+            )
+            return
+        wanted = ":" + rest.removeprefix(":")
+        for command in chat.commands:
+            if wanted in command.words:
+                text = f"{' or '.join(command.words)} {command.usage}".rstrip() + f": {command.summary}"
+                chat.screen.notice(f"{text}\n{command.help}" if command.help else text)
+                return
+        raise Misuse(f"there is no command {wanted[:20]}; :all lists them")
+
+
+class Info(Command):
+    words = (":info",)
+    summary = "tell who and where you are"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        me = chat.client.me
+        facts = [
+            ("user", f"{me.name} (id {me.id})" if me is not None else "not logged in yet"),
+            ("state", chat.standing.value + (f": {chat.reason}" if chat.reason else "")),
+            ("talking to", chat.current.title),
+            ("not accepted yet", str(len(chat.unsent))),
+            *chat.facts,
+        ]
+        width = max(len(name) for name, _ in facts)
+        await chat.screen.show([[("dim", f"{name:{width}}  "), ("", value)] for name, value in facts])
+
+
+class Emoji(Command):
+    words = (":emoji",)
+    usage = "<page or word>"
+    summary = "list emoji and their aliases"
+    help = "In a text an alias such as :smile: becomes its emoji. A word lists the aliases that contain it."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        table = emoji.table()
+        pages = -(-len(table) // emoji.PAGE)
+        if rest.isdigit():
+            first = number(rest, "a page", pages - 1) * emoji.PAGE
+            rows = table[first : first + emoji.PAGE]
+        else:
+            word = rest.strip(":").lower()
+            rows = tuple(row for row in table if any(word in alias for alias in row[1]))[:30]
+        if not rows:
+            raise Misuse(f"no alias has {rest[:20]!r} in it")
+        await chat.screen.show([f"{shown} {' '.join(f':{alias}:' for alias in names)}" for shown, names in rows])
+
+
+class Delay(Command):
+    words = (":delay",)
+    usage = "<text> <seconds>"
+    summary = "say something later"
+    help = "It is said where you are now, if the program runs until then."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        text, _, seconds = rest.rpartition(" ")
+        text = text.strip()
+        if not text:
+            raise Misuse
+        wait = number(seconds, "the delay", MAX_DELAY)
+        talk = chat.current
+        line = text if talk == EVERYONE else f"{text} (to {talk.title})"
+        chat.later(wait, lambda: chat.say_later(talk, text))
+        chat.screen.notice(f"in {wait} s: {line}")
+
+
+class AnswererOn(Command):
+    words = (":ai",)
+    summary = "talk to the robot; nothing is sent"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        chat.answering = True
+        await chat.screen.show([[("hit", chat.answerer.greeting)]])
+        chat.screen.refresh()
+
+
+class AnswererOff(Command):
+    words = (":qai",)
+    summary = "leave the robot"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not chat.answering:
+            raise Misuse("the robot is not on")
+        chat.answering = False
+        await chat.screen.show([[("hit", chat.answerer.farewell)]])
+        chat.screen.refresh()
+
+
+COMMANDS: Sequence[Command] = (
+    All(),
+    Help(),
+    Online(),
+    Prefix(),
+    Search(),
+    Leave(),
+    Info(),
+    Emoji(),
+    Delay(),
+    AnswererOn(),
+    AnswererOff(),
+)

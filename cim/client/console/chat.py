@@ -1,0 +1,415 @@
+"""What the terminal knows of the chat: whom it talks to, who is who, what is unread, what was said last."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cim.client.console.robot import Robot
+from cim.client.iclient import IClient, IListener
+from cim.client.iconsole import IAnswerer, Screen
+from cim.client.values import Group, Kind, Message, Presence, Receipt, Sent, State, Typing, User
+from cim.ecim import CIMError, NotFound
+from cim.wire import positions
+
+#: How long somebody counts as typing, seconds.
+TYPING_SECONDS = 6.0
+#: After coming online the lists are asked for when what was missed has had this long to come, seconds.
+SETTLE_SECONDS = 1.0
+#: Messages and own client ids that are remembered.
+REMEMBERED = 2000
+#: How many users are asked for at most, to complete and list them.
+MANY_USERS = 500
+
+
+@frozen
+class Talk:
+    """Whom one talks to.
+
+    :param name: the conversation's
+    :param to: what `IClient.send` takes
+    """
+
+    name: str
+    title: str
+    to: int | str
+
+
+EVERYONE = Talk("g:0", "everyone", "g:0")
+
+
+@frozen
+class Unsent:
+    """A message that is on its way."""
+
+    talk: Talk
+    text: str
+    since: float
+
+
+@implementer(IListener)
+class Chat:
+    """The state that commands, completion and screens share; it follows the client.
+
+    :param clock: an IReactorTime, for delays
+    :param now: returns seconds since 1970
+    :param new_id: returns a new client id
+    :ivar current: where lines go
+    :ivar standing: the client's state, and `reason` why
+    :ivar unread: of each conversation with any, how many
+    :ivar numbered: what the numbers of the last list of messages mean
+    :ivar facts: what `:info` tells beyond
+    :ivar keeps: messages that are not accepted yet outlast the program
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: IClient,
+        screen: Screen,
+        clock: Any,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        *,
+        answerer: IAnswerer | None = None,
+        facts: Sequence[tuple[str, str]] = (),
+        keeps: bool = False,
+    ) -> None:
+        self.client = client
+        self.screen = screen
+        self.clock = clock
+        self.now = now
+        self.answerer: Any = answerer or Robot()
+        self.answering = False
+        self.facts = facts
+        self.keeps = keeps
+        self.current = EVERYONE
+        self.commands: Sequence[Any] = ()
+        self.users: dict[str, int] = {}
+        self.titles: dict[str, str] = {EVERYONE.name: EVERYONE.title}
+        self.unread: dict[str, int] = {}
+        self.unsent: dict[str, Unsent] = {}
+        self.numbered: list[Message] = []
+        self.standing, self.reason = client.state, ""
+        self.present: dict[int, bool] = {}
+        self._names: dict[int, str] = {}
+        self._typing: dict[tuple[str, int], IDelayedCall] = {}
+        self._latest: dict[str, str] = {}
+        self._reads: dict[str, dict[int, str]] = {}
+        self._said: deque[Message] = deque(maxlen=REMEMBERED)
+        self._own: deque[str] = deque(maxlen=REMEMBERED)
+        self._new_id = new_id
+        self._settling: IDelayedCall | None = None
+        self._later: set[IDelayedCall] = set()
+        self._learning: Deferred[None] | None = None
+        client.add_listener(self)
+
+    def close(self) -> None:
+        """Forget what waits for its time."""
+        self.client.remove_listener(self)
+        for call in (self._settling, *self._typing.values(), *self._later):
+            if call is not None and call.active():
+                call.cancel()
+        if self._learning is not None:
+            self._learning.cancel()
+
+    def later(self, seconds: float, do: Callable[[], Any]) -> None:
+        """Call `do` then, unless the program ends before."""
+
+        def due() -> None:
+            self._later.discard(call)
+            do()
+
+        call: IDelayedCall = self.clock.callLater(seconds, due)
+        self._later.add(call)
+
+    # Saying things
+
+    async def say(self, talk: Talk, text: str) -> None:
+        """Send a text and show it when it was accepted; fails as IClient.send."""
+        client_id = self._new_id()
+        self._own.append(client_id)
+        self.unsent[client_id] = Unsent(talk, text, self.now())
+        self.screen.refresh()
+        try:
+            sent = await self.client.send(talk.to, text, client_id=client_id)
+            self._accepted(client_id, sent)
+        finally:
+            self.unsent.pop(client_id, None)
+            self.screen.refresh()
+
+    def say_later(self, talk: Talk, text: str) -> None:
+        """Send a text for which nobody waits; a failure is shown."""
+        saying = Deferred.fromCoroutine(self.say(talk, text))
+        saying.addErrback(lambda failure: self.screen.notice(f"{text[:40]!r} was not sent: {failure.value}"))
+
+    def _accepted(self, client_id: str, sent: Sent) -> None:
+        unsent = self.unsent.pop(client_id, None)
+        if unsent is None or self.client.me is None:
+            return  # `received` was there first
+        group = int(sent.conversation[2:]) if sent.conversation.startswith("g:") else 0
+        at = sent.sent_at or int(self.now() * 1000)
+        message = Message(
+            sent.conversation or unsent.talk.name,
+            sent.position,
+            self.client.me,
+            at,
+            unsent.text,
+            client_id=client_id,
+            group=group,
+            mine=True,
+        )
+        if sent.conversation and unsent.talk.title:
+            self.titles.setdefault(sent.conversation, unsent.talk.title)
+        self._said.append(message)
+        self.screen.message(message, own=True)
+
+    def go_to(self, talk: Talk) -> None:
+        """Have further lines go there."""
+        self.current = talk
+        self.titles.setdefault(talk.name, talk.title)
+        self.attend()
+        self._watch()
+        self.screen.refresh()
+
+    def attend(self) -> None:
+        """The user is there: what was shown of the present conversation is read."""
+        if self.unread.pop(self.current.name, 0):
+            self.client.mark_read(self.current.name)
+            self.screen.refresh()
+
+    def read(self, conversation: str) -> None:
+        """All of a conversation is read."""
+        self.unread.pop(conversation, None)
+        if conversation != EVERYONE.name:
+            self.client.mark_read(conversation)
+        self.screen.refresh()
+
+    # Who is who
+
+    def name_of(self, user: int) -> str:
+        """Return a user's name, or its id when the name is not known."""
+        if self.client.me is not None and user == self.client.me.id:
+            return "me"
+        return self._names.get(user, str(user))
+
+    def title_of(self, conversation: str) -> str:
+        """Return what a conversation is called."""
+        other = self._other(conversation)
+        return self.titles.get(conversation) or (self.name_of(other) if other else conversation)
+
+    def _other(self, conversation: str) -> int:
+        """Return the other user of a private conversation, or 0."""
+        kind, _, ids = conversation.partition(":")
+        if kind != "p" or self.client.me is None:
+            return 0
+        pair = [int(id) for id in ids.split(":") if id.isdigit()]
+        return next((id for id in pair if id != self.client.me.id), pair[0] if pair else 0)
+
+    def learn(self, users: Sequence[User]) -> None:
+        """Remember users, for completion and names."""
+        for user in users:
+            if user.id and user.name:
+                self.users[user.name] = user.id
+                self._names[user.id] = user.name
+
+    def learn_groups(self, groups: Sequence[Group]) -> None:
+        """Remember groups."""
+        self.titles.update({f"g:{group.id}": group.name for group in groups})
+
+    def private(self, user: User) -> Talk:
+        """Return the talk with a user."""
+        self.learn([user])
+        mine = self.client.me.id if self.client.me is not None else 0
+        low, high = sorted((mine, user.id))
+        return Talk(f"p:{low}:{high}", user.name, user.id)
+
+    async def user(self, who: str) -> User:
+        """Return a user by its name or id; NotFound says so in words."""
+        who = who.removeprefix("@")
+        if who in self.users:
+            return User(self.users[who], who)
+        try:
+            user = await self.client.user(int(who) if who.isascii() and who.isdigit() and len(who) < 19 else who)
+        except NotFound:
+            raise NotFound(f'there is no user "{who[:64]}"')
+        self.learn([user])
+        return user
+
+    async def group(self, what: str) -> int:
+        """Return a group's id by its id (`5` or `g:5`) or by the name of a group that the user is in."""
+        number = what.removeprefix("g:")
+        if number.isascii() and number.isdigit() and len(number) < 19:
+            return int(number)
+        if not what and self.current.name.startswith("g:") and self.current != EVERYONE:
+            return int(self.current.name[2:])
+        groups = await self.client.groups()
+        self.learn_groups(groups)
+        for group in groups:
+            if group.name == what:
+                return group.id
+        raise NotFound(f'you are in no group "{what[:64]}"; :groups lists yours' if what else "say which group")
+
+    async def talk(self, what: str) -> Talk:
+        """Return the talk that a name, `@name`, an id, a group's name or `g:<id>` means."""
+        if not what:
+            return self.current
+        if what in ("everyone", "g:0"):
+            return EVERYONE
+        if what.startswith("g:") and what[2:].isdigit():
+            return Talk(what, self.titles.get(what, what), what)
+        for name, title in self.titles.items():
+            if title == what and name.startswith("g:"):
+                return Talk(name, title, name)
+        try:
+            return self.private(await self.user(what))
+        except NotFound as error:
+            if what.startswith("@"):
+                raise
+            try:
+                return Talk(f"g:{await self.group(what)}", what, f"g:{await self.group(what)}")
+            except CIMError:
+                raise NotFound(f"{error.message}, and no group of yours") from None
+
+    # What was said
+
+    def said(self, number: str, *, mine: bool) -> Message:
+        """Return the message that `#n` of the last list means, or with no number the last one of the talk.
+
+        :param mine: of the user's own; else of the others'
+        """
+        if number:
+            index = int(number.removeprefix("#")) if number.removeprefix("#").isdigit() else 0
+            if not 0 < index <= len(self.numbered):
+                raise NotFound(f"there is no message {number}: :history numbers them")
+            return self.numbered[index - 1]
+        for message in reversed(self._said):
+            if message.conversation == self.current.name and message.mine == mine and message.kind is Kind.TEXT:
+                return message
+        raise NotFound(f"no message of {'yours' if mine else 'others'} was seen here: :history numbers them")
+
+    def referred(self, message: Message) -> Message | None:
+        """Return the message that one recalls, edits or reacts to, if it was seen."""
+        for one in reversed(self._said):
+            if one.position == message.ref and one.conversation == message.conversation:
+                return one
+        return None
+
+    def is_read(self, message: Message) -> bool:
+        """Whether somebody else has read an own message."""
+        me = self.client.me.id if self.client.me is not None else 0
+        reads = self._reads.get(message.conversation, {})
+        return any(reader != me and _reaches(mark, message.position) for reader, mark in reads.items())
+
+    def typists(self) -> list[str]:
+        """Return the names of those who type where the user is."""
+        return [self.name_of(who) for conversation, who in self._typing if conversation == self.current.name]
+
+    # What the client tells
+
+    def received(self, client: IClient, message: Message) -> None:
+        """See IListener."""
+        own = message.mine and message.client_id in self._own
+        if own and message.kind is Kind.TEXT and message.client_id not in self.unsent:
+            return  # it was shown when its send was answered
+        self.unsent.pop(message.client_id, None)
+        if not message.mine:
+            self.learn([message.sender])
+            self._stop_typing((message.conversation, message.sender.id))
+            if message.kind is Kind.TEXT and message.group == 0:
+                self.titles.setdefault(message.conversation, message.sender.name)
+            self._count(message)
+        self._said.append(message)
+        self.screen.message(message, own=own)
+
+    def _count(self, message: Message) -> None:
+        counts = message.kind is Kind.TEXT and message.conversation not in ("", EVERYONE.name)
+        if counts and not (message.position and _reaches(self._latest.get(message.conversation, ""), message.position)):
+            self.unread[message.conversation] = self.unread.get(message.conversation, 0) + 1
+            self.screen.refresh()
+
+    def receipt(self, client: IClient, receipt: Receipt) -> None:
+        """See IListener."""
+        if client.me is not None and receipt.reader == client.me.id:
+            self.unread.pop(receipt.conversation, None)
+            return self.screen.refresh()
+        marks = self._reads.setdefault(receipt.conversation, {})
+        before = marks.get(receipt.reader, "")
+        if _reaches(before, receipt.position):
+            return
+        marks[receipt.reader] = receipt.position
+        for message in reversed(self._said):
+            if message.mine and message.conversation == receipt.conversation and message.kind is Kind.TEXT:
+                if _reaches(receipt.position, message.position) and not _reaches(before, message.position):
+                    where = "" if message.group == 0 else f" in {self.title_of(message.conversation)}"
+                    self.screen.show([[("dim", f"      ✓✓ {self.name_of(receipt.reader)} has read{where}")]])
+                break
+
+    def typing(self, client: IClient, typing: Typing) -> None:
+        """See IListener."""
+        key = (typing.conversation, typing.who)
+        self._stop_typing(key)
+        self._typing[key] = self.clock.callLater(TYPING_SECONDS, self._stop_typing, key)
+        self.screen.refresh()
+
+    def _stop_typing(self, key: tuple[str, int]) -> None:
+        call = self._typing.pop(key, None)
+        if call is not None:
+            if call.active():
+                call.cancel()
+            self.screen.refresh()
+
+    def presence(self, client: IClient, presence: Presence) -> None:
+        """See IListener."""
+        before = self.present.get(presence.user)
+        self.present[presence.user] = presence.online
+        if before is not None and before != presence.online:
+            what = "has come online" if presence.online else "has gone"
+            self.screen.show([[("dim", f"      {self.name_of(presence.user)} {what}")]])
+        self.screen.refresh()
+
+    def state(self, client: IClient, state: State, reason: str) -> None:
+        """See IListener."""
+        self.standing, self.reason = state, reason
+        if state is State.READY and self._settling is None and (self._learning is None or self._learning.called):
+            self._settling = self.clock.callLater(SETTLE_SECONDS, self._settle)
+        self.screen.refresh()
+
+    def _settle(self) -> None:
+        self._settling = None
+        self._learning = Deferred.fromCoroutine(self._learn()).addErrback(self._not_learned)
+
+    def _not_learned(self, failure: Any) -> None:
+        # Completion and counts are less than they could be, no more.
+        if not failure.check(CIMError, CancelledError):
+            self._log.failure("The lists could not be learned", failure)
+
+    async def _learn(self) -> None:
+        try:
+            conversations = await self.client.conversations()
+            self.titles.update({one.name: one.title for one in conversations if one.title})
+            self._latest.update({one.name: one.latest for one in conversations})
+            self.unread = {one.name: one.unread for one in conversations if one.unread}
+            self.learn_groups(await self.client.groups())
+        finally:
+            self.screen.refresh()
+            self._watch()
+            users, _ = await self.client.online(limit=100)
+            self.learn(users)
+
+    def _watch(self) -> None:
+        others = [self._other(name) for name in [self.current.name, *self.titles]]
+        self.client.watch([*dict.fromkeys(filter(None, others))][:200])
+
+
+def _reaches(mark: str, position: str) -> bool:
+    return positions.parse(mark) >= positions.parse(position)

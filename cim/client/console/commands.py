@@ -1,0 +1,58 @@
+"""What commands are made of, and where those of applications are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.plugin import IPlugin, getPlugins
+from zope.interface import implementer
+
+from cim.client.iconsole import ICommand
+from cim.ecim import CIMError
+
+if TYPE_CHECKING:
+    from cim.client.console.chat import Chat
+
+
+class Misuse(CIMError):
+    """A command was called as it cannot be; its usage is told behind the message, which may be empty."""
+
+    text = ""
+
+
+@implementer(ICommand, IPlugin)
+class Command:
+    """A command; subclasses say what it is called, and do it."""
+
+    words: Sequence[str] = ()
+    usage = ""
+    summary = ""
+    help = ""
+    completes = ""
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        """See ICommand."""
+        raise NotImplementedError
+
+
+def number(text: str, what: str, most: int) -> int:
+    """Read a whole number.
+
+    :raises Misuse: it is none, or above `most`
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= most):
+        raise Misuse(f"{what} is a number up to {most}, not {text[:20]!r}")
+    return int(text)
+
+
+def all_commands() -> list[Any]:
+    """Return the commands that are built in, and behind them those that are found as Twisted plugins."""
+    from cim.client.console import basic_commands, group_commands, message_commands
+
+    return [
+        *basic_commands.COMMANDS,
+        *message_commands.COMMANDS,
+        *group_commands.COMMANDS,
+        *getPlugins(ICommand),
+    ]

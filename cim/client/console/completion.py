@@ -1,0 +1,79 @@
+"""What Tab offers: commands, users, groups, talks, files, emoji. Pure but for the names of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from cim.client.console import emoji
+from cim.client.console.chat import Chat
+
+#: Offers at most.
+MANY = 100
+
+
+def offers(chat: Chat, text: str) -> list[tuple[str, int, str]]:
+    """Return what could stand at the end of what was typed so far.
+
+    :returns: what would stand there, how many characters it takes the place of, and what is said of it
+    """
+    if text.startswith(":") and " " not in text:
+        found = [
+            (f"{word} ", len(text), command.summary)
+            for command in chat.commands
+            for word in command.words
+            if word.startswith(text)
+        ]
+        return found or _emoji(text)
+    if text.startswith(":"):
+        word, _, rest = text.partition(" ")
+        command = next((command for command in chat.commands if word in command.words), None)
+        if command is not None and command.completes:
+            return [(one, len(rest), about) for one, about in _arguments(chat, command.completes, rest)][:MANY]
+    if text.startswith("@"):
+        names = sorted(name for name in chat.users if name.lower().startswith(text[1:].lower()))
+        return [(f"@{name} ", len(text), "") for name in names[:MANY]]
+    return _emoji(text)
+
+
+def _emoji(text: str) -> list[tuple[str, int, str]]:
+    at = text.rfind(":")
+    begun = text[at + 1 :]
+    if at < 0 or len(begun) < 2 or " " in begun or (at > 0 and text[at - 1].isalnum()):
+        return []
+    found = sorted(alias for alias in emoji.aliases() if alias.startswith(begun))
+    return [(emoji.aliases()[alias], len(begun) + 1, f":{alias}:") for alias in found[:MANY]]
+
+
+def _arguments(chat: Chat, kind: str, begun: str) -> Iterable[tuple[str, str]]:
+    def fits(name: str) -> bool:
+        return name.lower().startswith(begun.lower())
+
+    if kind == "commands":
+        wanted = ":" + begun.removeprefix(":")
+        return [
+            (word, command.summary)
+            for command in chat.commands
+            for word in command.words
+            if word[: len(wanted)] == wanted
+        ]
+    if kind == "files":
+        return _files(begun)
+    groups = [title for name, title in chat.titles.items() if name.startswith("g:") and fits(title)]
+    users = [name for name in chat.users if fits(name)]
+    found = {"users": users, "groups": groups, "talks": users + groups}.get(kind, [])
+    return [(name, "") for name in sorted(set(found))]
+
+
+def _files(begun: str) -> list[tuple[str, str]]:
+    folder, name = os.path.split(begun)
+    try:
+        with os.scandir(os.path.expanduser(folder) or ".") as entries:
+            found = [
+                os.path.join(folder, entry.name) + ("/" if entry.is_dir() else "")
+                for entry in entries
+                if entry.name.startswith(name) and (name or not entry.name.startswith("."))
+            ]
+    except OSError:
+        return []
+    return [(path, "") for path in sorted(found)]

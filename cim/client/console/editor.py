@@ -1,0 +1,433 @@
+"""The terminal at which somebody types: a line editor below, the chat scrolling above it.
+
+prompt_toolkit does the editing: it is what IPython and the database shells use, knows wide characters, bracketed
+paste and completion menus, which Twisted's own terminal support does not, and lives on an asyncio loop, which is that
+of Twisted's asyncio reactor. What is said goes into the terminal's own scrollback, so that scrolling, searching and
+copying are the terminal's; only what may still change (messages on their way, the line that is typed, the state)
+stands below and is drawn anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.filters import Condition, completion_is_selected, has_focus
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import History
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    Window,
+)
+from prompt_toolkit.layout.menus import CompletionsMenu
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.styles import Style
+from prompt_toolkit.widgets import SearchToolbar
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cim.client.console import look
+from cim.client.console.chat import EVERYONE, Chat
+from cim.client.console.completion import offers
+from cim.client.console.emoji import emojize
+from cim.client.console.interpreter import Interpreter
+from cim.client.console.listing import message_spans
+from cim.client.iconsole import Line
+from cim.client.lines import printable
+from cim.client.values import Message, State
+from cim.ecim import CIMError
+
+#: What is shown is gathered for so long, seconds: a flood is drawn some twenty times a second.
+GATHER = 0.05
+#: The server is not read while so many lines wait to be shown.
+MANY_LINES = 5000
+#: The text of a message, bytes; the protocol takes 48 KiB with all that belongs to it.
+MAX_TEXT = 48_000
+#: Rows for the line that is typed, for messages on their way, and for offers.
+INPUT_ROWS, UNSENT_ROWS, MENU_ROWS = 8, 3, 8
+BANNER = (
+    "a line goes to everyone, @name text to one user, :to <name> stays with one",
+    "Tab completes, Up finds earlier lines, :all lists the commands, :q! leaves",
+)
+_STATES = {State.CONNECTING: "◌", State.READY: "●", State.RECONNECTING: "◌", State.CLOSED: "○"}
+_STYLE = Style.from_dict(
+    {
+        "prompt": "bold",
+        "dim": "ansibrightblack",
+        "good": "ansigreen",
+        "warn": "ansiyellow",
+        "bad": "ansired",
+        "bar": "reverse",
+        "completion-menu": "bg:ansibrightblack fg:ansiwhite",
+        "completion-menu.completion.current": "bg:ansicyan fg:ansiblack",
+    }
+)
+
+
+class _Offers(Completer):
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        if "\n" not in document.text:
+            for text, length, about in offers(self._chat, document.text_before_cursor):
+                yield Completion(text, -length, display=printable(text).strip() or text, display_meta=about)
+
+
+class Editor:
+    """A Screen on a terminal.
+
+    :param chat: from a screen, makes the chat that is shown there
+    :param leave: called with an exit status when it is over
+    :param output: where it draws; must not ask the terminal for the position of its cursor
+    :param colour: whether colours are wanted
+    :param where: how the route is called in the line of state
+    :param banner: lines to begin with
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        chat: Callable[[Any], Chat],
+        commands: Sequence[Any],
+        clock: Any,
+        leave: Callable[[int], None],
+        *,
+        input: Input,
+        output: Output,
+        history: History,
+        colour: bool,
+        where: str,
+        banner: Sequence[str] = (),
+    ) -> None:
+        self.chat = chat(self)
+        self._client = self.chat.client
+        self._interpreter = Interpreter(self.chat, commands)
+        self._clock = clock
+        self._leave = leave
+        self._colour = colour
+        self._where = where
+        self._banner = banner
+        self._queue: list[str] = []
+        self._queued: IDelayedCall | None = None
+        self._rooms: list[Deferred[None]] = []
+        self._paused = False
+        self._over = False
+        self._day: date | None = None
+        self._stopped = False
+        self._running: Deferred[None] | None = None
+        self._buffer = Buffer(
+            completer=_Offers(self.chat),
+            complete_while_typing=Condition(self._offers_by_itself),
+            history=history,
+            enable_history_search=True,
+            multiline=True,
+            accept_handler=self._accept,
+            on_text_changed=lambda _: self._typed(),
+        )
+        self.app: Application[None] = self._application(input, output)
+        self._client.when_ready().addCallbacks(lambda _: self._ready(), self._refused)
+
+    def _application(self, input: Input, output: Output) -> Application[None]:
+        search = SearchToolbar(ignore_case=True)
+        typed = Window(
+            BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
+            height=Dimension(min=1, max=INPUT_ROWS),
+            dont_extend_height=True,
+            wrap_lines=True,
+            get_line_prefix=self._prefix,
+        )
+        unsent = Window(
+            FormattedTextControl(self._unsent), dont_extend_height=True, height=Dimension(max=UNSENT_ROWS + 1)
+        )
+        state = Window(FormattedTextControl(self._state), height=1, style="class:bar", wrap_lines=False)
+        menu = Float(CompletionsMenu(max_height=MENU_ROWS, scroll_offset=1), xcursor=True, ycursor=True)
+        # Room for the menu, which is drawn over other rows.
+        room = ConditionalContainer(
+            Window(height=MENU_ROWS), Condition(lambda: self._buffer.complete_state is not None)
+        )
+        below = HSplit(
+            [
+                ConditionalContainer(unsent, Condition(lambda: bool(self.chat.unsent))),
+                typed,
+                search,
+                room,
+                state,
+            ]
+        )
+        return Application(
+            Layout(FloatContainer(below, [menu]), focused_element=typed),
+            style=_STYLE,
+            key_bindings=self._keys(),
+            editing_mode=EditingMode.EMACS,
+            color_depth=None if self._colour else ColorDepth.DEPTH_1_BIT,
+            input=input,
+            output=output,
+            min_redraw_interval=0.02,
+            erase_when_done=True,
+        )
+
+    # What the service calls
+
+    def run(self) -> None:
+        """Take the terminal."""
+        running = asyncio.ensure_future(self.app.run_async(handle_sigint=False, set_exception_handler=False))
+        self._running = Deferred.fromFuture(running).addBoth(self._ended)
+
+    def _ended(self, result: Any) -> None:
+        if isinstance(result, Failure) and not result.check(EOFError, CancelledError, asyncio.CancelledError):
+            self._log.failure("The line editor failed", result)
+            self._end(1)
+        self._end(0)
+
+    def stop(self) -> None:
+        """Take no more lines; what is received is still shown."""
+        self._over = True
+        if self.chat.unsent:
+            kept = "; they are kept and sent next time" if self.chat.keeps else ""
+            self.notice(f"leaving: not accepted yet: {len(self.chat.unsent)}{kept}")
+        self._stopped = True
+
+    def flush(self) -> Deferred[None]:
+        """Show the rest and leave the terminal as it was; fires when it is."""
+        self.chat.close()
+        if self._queued is not None:
+            self._queued.cancel()
+        self._draw()
+        if self._running is None or not self.app.is_running:
+            return succeed(None)
+        self.app.exit()
+        return self._running
+
+    # What the interpreter and the chat call
+
+    def show(self, lines: Sequence[Line]) -> Deferred[None]:
+        """See Screen."""
+        for line in lines:
+            self._put(look.styled(line, colour=self._colour, indent="      "))
+        room: Deferred[None] = Deferred()
+        self._rooms.append(room)
+        if not lines:
+            self._put_rooms()
+        return room
+
+    def notice(self, text: str) -> None:
+        """See Screen."""
+        if self._stopped:
+            return  # what becomes of messages on their way was told
+        for line in text.split("\n"):
+            self._put(look.styled([("warn", f"* {line}")], colour=self._colour))
+
+    def message(self, message: Message, *, own: bool) -> None:
+        """See Screen."""
+        day = datetime.fromtimestamp(message.sent_at / 1000 if message.sent_at else self.chat.now()).astimezone().date()
+        if day != self._day:
+            today = datetime.fromtimestamp(self.chat.now()).astimezone().date()
+            if self._day is not None or day != today:
+                self._put(look.styled([("dim", f"── {day:%A %d %B %Y} ──")], colour=self._colour))
+            self._day = day
+        self._put(look.styled(message_spans(self.chat, message), colour=self._colour, indent="      "))
+
+    def refresh(self) -> None:
+        """See Screen."""
+        self.app.invalidate()
+
+    def leave(self) -> None:
+        """See Screen."""
+        self._end(0)
+
+    def _put(self, line: str) -> None:
+        self._queue.append(line)
+        if self._queued is None:
+            self._queued = self._clock.callLater(GATHER, self._draw)
+        if len(self._queue) > MANY_LINES and not self._paused:
+            self._paused = True
+            self._client.pause_receiving()
+
+    def _draw(self) -> None:
+        """Write what was gathered above the line that is typed."""
+        self._queued = None
+        lines, self._queue = self._queue, []
+        if lines:
+            output = self.app.output
+            if self.app.is_running:
+                self.app.renderer.erase()
+            output.write_raw("".join(f"{line}\r\n" for line in lines))
+            if not self.app.is_running:
+                output.flush()
+            self.app.invalidate()
+        if self._paused:
+            self._paused = False
+            self._client.resume_receiving()
+        self._put_rooms()
+
+    def _put_rooms(self) -> None:
+        rooms, self._rooms = self._rooms, []
+        for room in rooms:
+            room.callback(None)
+
+    # What stands below the chat
+
+    def _prefix(self, line: int, wrap: int) -> StyleAndTextTuples:
+        prompt = "AI> " if self.chat.answering else f"{printable(self.chat.current.title)[:30]}> "
+        if line or wrap:
+            return [("", "  ")]
+        return [("class:prompt", prompt)]
+
+    def _unsent(self) -> StyleAndTextTuples:
+        unsent = list(self.chat.unsent.values())
+        shown: StyleAndTextTuples = []
+        for one in unsent[-UNSENT_ROWS:]:
+            to = "" if one.talk == EVERYONE else f" → {one.talk.title}"
+            line = one.text.split("\n")[0]
+            line = line if len(line) <= 60 else line[:59] + "…"
+            shown.append(
+                (
+                    "class:dim",
+                    f"{datetime.fromtimestamp(one.since).astimezone():%H:%M} … me{printable(to)}: {printable(line)}\n",
+                )
+            )
+        if len(unsent) > UNSENT_ROWS:
+            shown.insert(0, ("class:dim", f"      … {len(unsent)} messages are on their way\n"))
+        if shown:
+            style, text = shown[-1][0], shown[-1][1].rstrip("\n")
+            shown[-1] = (style, text)
+        return shown
+
+    def _state(self) -> StyleAndTextTuples:
+        chat = self.chat
+        me = chat.client.me
+        parts = [f" {_STATES[chat.standing]} {me.name if me is not None else ''}@{self._where}".replace(" @", " ")]
+        if chat.standing is not State.READY:
+            parts.append(chat.standing.value)
+        if chat.typists():
+            parts.append(f"{', '.join(chat.typists()[:3])} typing…")
+        if chat.unread:
+            titles = [f"{chat.title_of(name)} {count}" for name, count in list(chat.unread.items())[:4]]
+            more = len(chat.unread) - len(titles)
+            parts.append(f"unread: {', '.join(titles)}" + (f" and {more} more" if more else ""))
+        count = self._buffer.document.line_count
+        if count > 1:
+            parts = [f" {count} lines: Enter sends one message, Alt-Enter each line, Ctrl-C none"]
+        elif len(self._buffer.text) > 500:
+            parts.append(f"{len(self._buffer.text)} characters")
+        return [("", printable(" · ".join(parts)))]
+
+    # What is typed
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        typing = has_focus(self._buffer)
+
+        @keys.add("enter", filter=typing & ~completion_is_selected)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.validate_and_handle()
+
+        @keys.add("enter", filter=typing & completion_is_selected)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.complete_state = None
+
+        @keys.add("escape", "enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            lines = [line for line in self._buffer.text.split("\n") if line.strip()]
+            self._buffer.reset(append_to_history=True)
+            self._do(lines)
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            if self._buffer.text:
+                self._buffer.reset()
+            else:
+                self.notice("to leave, type :q! or press Ctrl-D")
+
+        @keys.add("c-d", filter=Condition(lambda: not self._buffer.text))
+        def _(event: KeyPressEvent) -> None:
+            self._end(0)
+
+        @keys.add("c-z")
+        def _(event: KeyPressEvent) -> None:
+            event.app.suspend_to_background()
+
+        @keys.add(Keys.BracketedPaste, filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.insert_text(event.data.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n"))
+
+        return keys
+
+    def _offers_by_itself(self) -> bool:
+        text = self._buffer.text
+        return (text.startswith(":") and " " not in text and len(text) > 1) or (
+            text.startswith("@") and " " not in text
+        )
+
+    def _typed(self) -> None:
+        self.chat.attend()
+        text = self._buffer.text
+        if text and text[0] not in ":@" and self.chat.current != EVERYONE and not self.chat.answering:
+            self._client.typing(self.chat.current.to)
+
+    def _accept(self, buffer: Buffer) -> bool:
+        text = buffer.text.rstrip("\n")
+        if len(text.encode("utf-8", "replace")) > MAX_TEXT:
+            self.notice(f"a message has at most {MAX_TEXT} bytes: Alt-Enter sends each line, :send sends a file")
+            return True
+        self._do([text])
+        return False
+
+    def _do(self, lines: Sequence[str]) -> None:
+        """Do one line after the other, beside what is being done already."""
+        if self._over:
+            return
+        Deferred.fromCoroutine(self._work(lines)).addErrback(self._failed)
+
+    async def _work(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            line = line.encode("utf-8", "replace").decode()
+            if line.startswith(":"):
+                self._put(look.styled([("dim", line.split("\n")[0])], colour=self._colour))
+                await self._interpreter.line(line)
+            else:
+                await self._interpreter.line(emojize(line))
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError, CIMError):
+            self._log.failure("The terminal failed", failure)
+
+    # How it begins and ends
+
+    def _ready(self) -> None:
+        me = self._client.me
+        who = f"you are {me.name} (id {me.id}) at {self._where}" if me is not None else f"you are at {self._where}"
+        for line in (who, *self._banner, *BANNER):
+            self.notice(line)
+
+    def _refused(self, failure: Failure) -> None:
+        if not self._over:
+            self.notice(f"cannot log in: {failure.getErrorMessage()}")
+        self._end(1)
+
+    def _end(self, status: int) -> None:
+        if not self._over:
+            self._over = True
+            self._leave(status)

@@ -1,0 +1,33 @@
+"""Emoji by their aliases: `:smile:` in a text, and the pages of `:emoji`. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+#: Emoji on a page of `:emoji`, as upstream's.
+PAGE = 5
+
+_ALIAS = re.compile(r":([a-z0-9_+\-]{1,60}):")
+
+
+@cache
+def table() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return all emoji with their aliases, in upstream's order; read when it is first asked for."""
+    text = files(__package__).joinpath("emoji.txt").read_text(encoding="utf-8")
+    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return tuple((emoji, tuple(aliases)) for emoji, *aliases in rows)
+
+
+@cache
+def aliases() -> dict[str, str]:
+    """Return the emoji of each alias."""
+    return {alias: emoji for emoji, names in table() for alias in names}
+
+
+def emojize(text: str) -> str:
+    """Replace `:alias:` by its emoji; what is no alias stays as it is."""
+    if ":" not in text:
+        return text
+    return _ALIAS.sub(lambda match: aliases().get(match[1], match[0]), text)

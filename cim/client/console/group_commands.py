@@ -1,0 +1,121 @@
+"""Commands about groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cim.client.console.chat import EVERYONE, Chat, Talk
+from cim.client.console.commands import Command, Misuse
+from cim.client.iconsole import Line
+from cim.client.values import Group
+
+
+class Groups(Command):
+    words = (":groups",)
+    summary = "list the groups that you are in"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        groups = await chat.client.groups()
+        chat.learn_groups(groups)
+        lines: list[Line] = [
+            f"{group.id} {group.name}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
+            for group in sorted(groups, key=lambda group: group.name)
+        ]
+        await chat.screen.show(lines or ["you are in no group; :create <name> makes one"])
+
+
+def _kind(group: Group) -> str:
+    words = [word for word, said in (("open", group.open), ("its history can be read", group.history)) if said]
+    return f" ({', '.join(words)})" if words else ""
+
+
+class Create(Command):
+    words = (":create",)
+    usage = "[open] [history] <name>"
+    summary = "make a group, and stay in it"
+    help = "open: anyone may join; history: members may read what was said before they joined."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        words = rest.split()
+        flags = {"open": False, "history": False}
+        while len(words) > 1 and words[0] in flags:
+            flags[words.pop(0)] = True
+        if not words:
+            raise Misuse
+        group = await chat.client.create_group(" ".join(words), open=flags["open"], history=flags["history"])
+        chat.learn_groups([group])
+        chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
+        how = f"others come in by :join {group.id}" if group.open else "you bring others in by :invite <name>"
+        chat.screen.notice(f"you talk to the group {group.name} (id {group.id}) now; {how}")
+
+
+class Join(Command):
+    words = (":join",)
+    usage = "<group id>"
+    summary = "join an open group, and stay in it"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        id = await chat.group(rest)
+        await chat.client.join(id)
+        chat.learn_groups(await chat.client.groups())
+        chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
+        chat.screen.notice(f"you talk to the group {chat.current.title} now")
+
+
+class LeaveGroup(Command):
+    words = (":leave",)
+    usage = "[group]"
+    summary = "leave a group"
+    help = "Without a group it is the one that you talk to."
+    completes = "groups"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        id = await chat.group(rest)
+        await chat.client.leave(id)
+        title = chat.title_of(f"g:{id}")
+        chat.titles.pop(f"g:{id}", None)
+        chat.unread.pop(f"g:{id}", None)
+        if chat.current.name == f"g:{id}":
+            chat.go_to(EVERYONE)
+        chat.screen.notice(f"you left {title}; you talk to {chat.current.title} now")
+
+
+class Invite(Command):
+    words = (":invite",)
+    usage = "<user> [group]"
+    summary = "bring a user into a group"
+    help = "Without a group it is the one that you talk to."
+    completes = "users"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        known = [name for name in chat.users if rest == name or rest.startswith(f"{name} ")]
+        name = max(known, key=len) if known else rest.split()[0]
+        user = await chat.user(name)
+        id = await chat.group(rest[len(name) :].strip())
+        await chat.client.invite(id, user.id)
+        chat.screen.notice(f"{user.name} is in {chat.title_of(f'g:{id}')}")
+
+
+class Members(Command):
+    words = (":members",)
+    usage = "[group]"
+    summary = "list who is in a group"
+    help = "Without a group it is the one that you talk to."
+    completes = "groups"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        id = await chat.group(rest)
+        members = await chat.client.members(id)
+        chat.learn([member.user for member in members])
+        lines: list[Line] = [
+            f"{member.user.id} {member.user.name}" + (f" ({member.role})" if member.role != "member" else "")
+            for member in members
+        ]
+        await chat.screen.show([*lines, f"{len(members)} in {chat.title_of(f'g:{id}')}"])
+
+
+COMMANDS: Sequence[Command] = (Groups(), Create(), Join(), LeaveGroup(), Invite(), Members())

@@ -1,0 +1,131 @@
+"""What a typed line means (UPSTREAM.md section 6.2): a command, a private message, or a message to the present talk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.logger import Logger
+
+from cim.client.console.chat import EVERYONE, Chat, Talk
+from cim.client.console.commands import Misuse
+from cim.ecim import CIMError, InvalidField, NotFound, Unavailable, Unreachable
+from cim.model import check_id
+
+#: Between a receiver's id and the text of a private message.
+PRIVATE = ";;"
+
+
+class Interpreter:
+    """Does what lines say, for any screen.
+
+    :param commands: all that there are; of two with the same word the later one has it
+    """
+
+    _log = Logger()
+
+    def __init__(self, chat: Chat, commands: Sequence[Any]) -> None:
+        self._chat = chat
+        self._by_word = {word: command for command in commands for word in command.words}
+        chat.commands = tuple(dict.fromkeys(self._by_word.values()))
+
+    async def line(self, line: str) -> None:
+        """Do what a line says and wait for the answer; whatever fails is told on the screen."""
+        notice = self._chat.screen.notice
+        try:
+            if not line.strip():
+                notice("a blank line is not sent")
+            elif line.startswith(":"):
+                await self._command(line)
+            elif self._chat.answering:
+                await self._answer(line)
+            elif PRIVATE in line:
+                await self._private(line)
+            elif line.startswith("@"):
+                await self._named(line)
+            else:
+                await self._chat.say(self._chat.current, line)
+        except CancelledError:
+            notice(f"leaving before {quoted(line)} was answered: it may or may not have been sent")
+            raise
+        except InvalidField as error:
+            notice(f"{quoted(line)} was not sent: {error.message}")
+        except Unavailable as error:
+            fate = "was not sent" if isinstance(error, Unreachable) else "may or may not have been sent"
+            notice(f"{quoted(line)} {fate}: {error.message}")
+        except CIMError as error:
+            notice(f"{quoted(line)} was not delivered: {error.message}")
+        except Exception as error:
+            self._log.failure("A line could not be done")
+            notice(f"{quoted(line)} failed: {type(error).__name__}")
+
+    async def _command(self, line: str) -> None:
+        notice = self._chat.screen.notice
+        word, _, rest = line.strip().partition(" ")
+        command = self._by_word.get(word)
+        if command is None:
+            # Whoever writes `:smile: hello` means a text.
+            if word.endswith(":") and len(word) > 2 and " " not in word:
+                await self._chat.say(self._chat.current, line)
+                return
+            notice(f"{quoted(word)} is no command, and nothing was sent; :all lists the commands")
+            return
+        try:
+            await maybeDeferred(_awaited, command, self._chat, rest.strip())
+        except Misuse as error:
+            usage = f"{command.words[0]} {command.usage}".rstrip()
+            notice(f"{error.message}; it is {usage}" if error.args[0] else f"it is {usage}: {command.summary}")
+        except Unavailable as error:
+            notice(f"{word}: that cannot be told or done at the moment: {error.message}")
+        except CIMError as error:
+            notice(f"{word}: {error.message}")
+
+    async def _answer(self, line: str) -> None:
+        answer = await maybeDeferred(self._chat.answerer.answer, line)
+        if not isinstance(answer, str):
+            answer = await answer
+        self._chat.screen.show([[("bold", "AI: "), ("hit", answer)]])
+
+    async def _private(self, line: str) -> None:
+        head, _, text = line.partition(PRIVATE)
+        number = head.strip()
+        if not (number.isascii() and number.isdigit() and len(number) < 20):
+            self._chat.screen.notice(
+                f"{quoted(head)} is no user id, and nothing was sent: a private message is id{PRIVATE}text,"
+                " and :olu lists the ids"
+            )
+            return
+        receiver = check_id(int(number), "user id")
+        if not text.strip():
+            self._chat.screen.notice("a blank message is not sent")
+            return
+        me = self._chat.client.me
+        name = f"p:{min(me.id, receiver)}:{max(me.id, receiver)}" if me is not None else ""
+        await self._chat.say(Talk(name, self._chat.name_of(receiver), receiver), text)
+
+    async def _named(self, line: str) -> None:
+        # Names may have spaces: the longest one that is known counts, else all up to the first space.
+        known = [name for name in self._chat.users if line[1:].startswith((f"{name} ", f"{name}\n"))]
+        name = max(known, key=len) if known else line[1:].split(None, 1)[0] if line[1:].strip() else ""
+        text = line[1 + len(name) :].strip()
+        if not name or not text:
+            self._chat.screen.notice("a blank message is not sent: to one user it is @name text")
+            return
+        try:
+            talk = EVERYONE if name == EVERYONE.title else self._chat.private(await self._chat.user(name))
+        except NotFound as error:
+            self._chat.screen.notice(
+                f"{error.message}, and nothing was sent; with a space before it, {quoted('@' + name)} is said as it is"
+            )
+            return
+        await self._chat.say(talk, text)
+
+
+async def _awaited(command: Any, chat: Chat, rest: str) -> None:
+    await command.run(chat, rest)
+
+
+def quoted(line: str) -> str:
+    """Return the beginning of a line, in quotation marks."""
+    return f'"{line if len(line) <= 40 else line[:39] + "…"}"'

@@ -1,0 +1,74 @@
+"""How messages and users are listed by commands, and how a message looks in the chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cim.client.console import emoji, look
+from cim.client.console.chat import EVERYONE, Chat
+from cim.client.iconsole import Line, Span
+from cim.client.values import Kind, Message, User
+
+#: Users that one call gives.
+PAGE = 100
+
+
+async def online_users(chat: Chat, prefix: str, most: int) -> tuple[list[User], int]:
+    """Return who is online by name, at most so many, and how many there are in all."""
+    users: list[User] = []
+    while True:
+        page, total = await chat.client.online(prefix, users[-1].name if users else "", PAGE)
+        users += page
+        if len(page) < PAGE or len(users) >= most:
+            chat.learn(users)
+            return sorted(users, key=lambda user: (user.name, user.id))[:most], max(total, len(users))
+
+
+async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") -> None:
+    """List messages, the latest last, each with a number that `:recall`, `:edit` and `:react` take.
+
+    :param wanted: what is highlighted
+    """
+    chat.numbered = list(reversed(messages))
+    width = len(str(len(messages)))
+    lines: list[Line] = []
+    for index, message in zip(range(len(messages), 0, -1), messages, strict=True):
+        lines.append([("dim", f"#{index:<{width}} "), *message_spans(chat, message, dated=True, wanted=wanted)])
+    await chat.screen.show(lines or ["nothing was found" if wanted else "nothing was said yet"])
+
+
+def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: str = "") -> list[Span]:
+    """Return the line of a message: time, mark, who said it where, and what."""
+    when = datetime.fromtimestamp(message.sent_at / 1000 if message.sent_at else chat.now()).astimezone()
+    now = datetime.fromtimestamp(chat.now()).astimezone()
+    day = f"{when:%Y-%m-%d} " if dated and when.date() != now.date() else ""
+    read = message.mine and bool(message.position) and chat.is_read(message)
+    mark = "✓✓" if read else "✓" if message.mine else ""
+    spans = [("dim", f"{day}{when:%H:%M} "), ("good", f"{mark:{2 if dated else 1}} ")]
+    spans.append(("me", "me") if message.mine else (look.of_name(message.sender.name), message.sender.name))
+    if message.group:
+        spans.append(("bold", f" [{chat.title_of(message.conversation)}]"))
+    elif message.conversation not in ("", EVERYONE.name):
+        spans.append(("bold", f" → {chat.title_of(message.conversation)}" if message.mine else " → me"))
+    text = emoji.emojize(message.text)
+    if message.kind is Kind.RECALL:
+        return [*spans, ("dim", " took back what was said" + _about(chat, message))]
+    if message.kind is Kind.REACTION:
+        said = f" reacts {text}" if text else " takes a reaction back"
+        return [*spans, ("dim", said + _about(chat, message))]
+    if message.kind is Kind.EDIT:
+        spans.append(("dim", " (edited)"))
+    elif not text and message.data:
+        text = f"[{len(message.data)} bytes of {message.content_type or 'data'}]"
+    elif not text:
+        return [*spans, ("", ": "), ("dim", "(taken back)")]
+    return [*spans, ("", ": "), *(look.highlighted(text, wanted) if wanted else [("", text)])]
+
+
+def _about(chat: Chat, message: Message) -> str:
+    about = chat.referred(message)
+    if about is None or not about.text:
+        return ""
+    line = about.text.split("\n")[0]
+    return f": {line if len(line) <= 40 else line[:39] + '…'}"

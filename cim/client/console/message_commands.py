@@ -1,0 +1,195 @@
+"""Commands about talks and messages that upstream does not have."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from cim.client.console.chat import EVERYONE, Chat
+from cim.client.console.commands import Command, Misuse, number
+from cim.client.console.listing import online_users, show_found
+from cim.client.iconsole import Line
+from cim.client.values import Kind, Message
+from cim.model import check_id
+
+#: The longest file that is sent, and the size of its parts, bytes.
+MAX_FILE, PART = 4 << 20, 16 << 10
+
+
+class To(Command):
+    words = (":to",)
+    usage = "[name]"
+    summary = "talk to a user or a group, or to everyone"
+    completes = "talks"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        chat.go_to(await chat.talk(rest) if rest else EVERYONE)
+        chat.screen.notice(f"you talk to {chat.current.title} now")
+
+
+class History(Command):
+    words = (":history",)
+    usage = "[name] [number]"
+    summary = "show the last messages of a talk"
+    help = "Without a name it is the present talk. The numbers before the messages are for :recall, :edit and :react."
+    completes = "talks"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        name, _, last = rest.rpartition(" ")
+        if not (last.isascii() and last.isdigit() and int(last) <= 500):
+            name, last = rest, "20"
+        talk = await chat.talk(name.strip())
+        await show_found(chat, await chat.client.history(talk.name, "", number(last, "the number", 500)))
+        if chat.unread.get(talk.name):
+            chat.read(talk.name)
+
+
+class Read(Command):
+    words = (":read",)
+    usage = "[name]"
+    summary = "list unread talks, or read one"
+    completes = "talks"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            lines: list[Line] = [
+                [("warn", f"{count:4} "), ("", chat.title_of(name))] for name, count in chat.unread.items()
+            ]
+            await chat.screen.show(lines or ["nothing is unread"])
+            return
+        talk = await chat.talk(rest)
+        count = chat.unread.get(talk.name, 0)
+        await show_found(chat, await chat.client.history(talk.name, "", min(max(count, 1), 200)))
+        chat.read(talk.name)
+
+
+class Recall(Command):
+    words = (":recall",)
+    usage = "[#n]"
+    summary = "take back your last message, or #n"
+    help = "#n is the number of a message in the last list that was shown."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        message = chat.said(rest, mine=True)
+        await chat.client.recall(message.conversation, _position(message))
+
+
+class Edit(Command):
+    words = (":edit",)
+    usage = "[#n] <text>"
+    summary = "replace your last message, or #n"
+    help = "#n is the number of a message in the last list that was shown."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        which, text = _which(rest)
+        if not text:
+            raise Misuse
+        message = chat.said(which, mine=True)
+        await chat.client.edit(message.conversation, _position(message), text)
+
+
+class React(Command):
+    words = (":react",)
+    usage = "[#n] [emoji]"
+    summary = "react to the last message here, or to #n"
+    help = "#n is the number of a message in the last list that was shown. Without an emoji it is taken back."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        from cim.client.console.emoji import emojize
+
+        which, text = _which(rest)
+        message = chat.said(which, mine=False)
+        await chat.client.react(message.conversation, _position(message), emojize(text))
+
+
+class Who(Command):
+    words = (":who",)
+    usage = "<name or id>"
+    summary = "tell who somebody is"
+    completes = "users"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        name = rest.removeprefix("@")
+        if name.isascii() and name.isdigit():
+            check_id(int(name), "user id")
+        user = await chat.user(name)
+        users, _ = await online_users(chat, user.name, 100)
+        online = any(one.id == user.id for one in users)
+        await chat.screen.show([f"{user.id} {user.name} is {'online' if online else 'not online'}"])
+
+
+class SendFile(Command):
+    words = (":send",)
+    usage = "<file>"
+    summary = "say a text file, in parts"
+    help = f"It is said where you are: UTF-8, at most {MAX_FILE >> 20} MiB; a part is whole lines, {PART >> 10} KiB."
+    completes = "files"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        path = os.path.expanduser(rest)
+        parts = _parts(_text_of(path))
+        talk = chat.current
+        told = -1
+        for index, part in enumerate(parts):
+            await chat.say(talk, part)
+            percent = 100 * (index + 1) // len(parts)
+            if len(parts) > 1 and (percent // 10 > told or percent == 100):
+                told = percent // 10
+                chat.screen.notice(f"{os.path.basename(path)}: {percent} %, {index + 1} of {len(parts)} parts")
+
+
+def _text_of(path: str) -> str:
+    try:
+        # Not blocking: what is no regular file might never give anything.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Misuse(f"{path} is no file")
+            raw = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise Misuse(f"cannot read {path}: {error.strerror}")
+    if len(raw) > MAX_FILE:
+        raise Misuse(f"{path} has more than {MAX_FILE >> 20} MiB")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Misuse(f"{path} is no UTF-8 text")
+    if not text.strip():
+        raise Misuse(f"there is nothing in {path}")
+    return text
+
+
+def _parts(text: str) -> list[str]:
+    """Cut a text into parts of whole lines, as long as these are no longer than a part."""
+    parts, held, size = [], "", 0
+    for line in text.splitlines(keepends=True):
+        while line:
+            piece, line = line[: PART // 4], line[PART // 4 :]
+            length = len(piece.encode())
+            if held and size + length > PART:
+                parts.append(held)
+                held, size = "", 0
+            held, size = held + piece, size + length
+    return [part.rstrip("\n") for part in [*parts, held] if part.strip()]
+
+
+def _which(rest: str) -> tuple[str, str]:
+    """Cut `#n` from before a text."""
+    first, _, text = rest.partition(" ")
+    return (first, text.strip()) if first.startswith("#") and first[1:].isdigit() else ("", rest)
+
+
+def _position(message: Message) -> str:
+    if message.kind is not Kind.TEXT:
+        return message.ref
+    if not message.position:
+        raise Misuse("this server has no places of messages")
+    return message.position
+
+
+COMMANDS: Sequence[Command] = (To(), History(), Read(), Recall(), Edit(), React(), Who(), SendFile())

@@ -1,0 +1,21 @@
+"""Who answers while `:ai` is on: upstream's joke (UPSTREAM.md section 6.2)."""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from cim.client.iconsole import IAnswerer
+
+_TURNED = str.maketrans({"?": "!", "？": "!", "你": "我", "吗": None, "嘛": None})
+
+
+@implementer(IAnswerer)
+class Robot:
+    """Gives a question back as its answer."""
+
+    greeting = "Hello,我是估值两亿的 AI 机器人！"
+    farewell = "｡ﾟ(ﾟ´ω`ﾟ)ﾟ｡  AI 下线了！"
+
+    def answer(self, text: str) -> str:
+        """See IAnswerer."""
+        return text.translate(_TURNED)

@@ -1,0 +1,213 @@
+"""A client without a network: an IClient whose test says what comes."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from cim.client.iclient import IClient
+from cim.client.values import Group, Kind, Member, Message, Sent, State, User
+from cim.ecim import NotFound
+
+
+@implementer(IClient)
+class FakeClient(Service):
+    """Answers at once; what is said comes back as the own message, as with a real one.
+
+    :ivar calls: (name, arguments) of each call that changes something, in order
+    :ivar errors: name of a method -> the error with which its calls fail
+    :ivar held: while it is a list, as it is before the login, sends wait there as (Deferred, result)
+    """
+
+    def __init__(self, name="alice", id=1000):
+        self.me = User(id, name)
+        self.state = State.CONNECTING
+        self.listeners = []
+        self.calls = []
+        self.errors = {}
+        self.held = []
+        self.people = {}
+        self.online_now = []
+        self.talks = []
+        self.said = []
+        self.my_groups = {}
+        self.in_groups = {}
+        self.paused = False
+        self.echoes = True
+        self._whens = []
+        self._n = 0
+
+    # What a test does
+
+    def become(self, state, reason=""):
+        self.state = state
+        if state is State.READY:
+            whens, self._whens = self._whens, []
+            for when in whens:
+                when.callback(None)
+        self.tell("state", state, reason)
+
+    def refuse(self, error):
+        self.state = State.CLOSED
+        self.tell("state", State.CLOSED, error.message)
+        whens, self._whens = self._whens, []
+        for when in whens:
+            when.errback(error)
+
+    def ready(self):
+        self.become(State.READY, f"logged in as {self.me.name} (id {self.me.id})")
+        self.release()
+
+    def tell(self, what, *arguments):
+        for listener in tuple(self.listeners):
+            if what == "received" or hasattr(listener, what):
+                getattr(listener, what)(self, *arguments)
+
+    def position(self):
+        self._n += 1
+        return f"1-{self._n}"
+
+    def private(self, user):
+        return f"p:{min(user, self.me.id)}:{max(user, self.me.id)}"
+
+    def push(self, sender, name, text, *, group=None, **kwargs):
+        conversation = self.private(sender) if group is None else f"g:{group}"
+        self.people.setdefault(name, sender)
+        kwargs.setdefault("sent_at", 1_700_000_000_000)
+        kwargs.setdefault("position", self.position())
+        message = Message(conversation, sender=User(sender, name), text=text, group=group or 0, **kwargs)
+        self.said.append(message)
+        self.tell("received", message)
+        return message
+
+    def _answer(self, name, *arguments, result=None):
+        self.calls.append((name, *arguments))
+        if name in self.errors:
+            return fail(self.errors[name])
+        return succeed(result)
+
+    # IClient
+
+    def add_listener(self, listener):
+        self.listeners.append(listener)
+
+    def remove_listener(self, listener):
+        if listener in self.listeners:
+            self.listeners.remove(listener)
+
+    def when_ready(self):
+        if self.state is State.READY:
+            return succeed(None)
+        self._whens.append(Deferred())
+        return self._whens[-1]
+
+    def when_closed(self):
+        return Deferred()
+
+    def pause_receiving(self):
+        self.paused = True
+
+    def resume_receiving(self):
+        self.paused = False
+
+    def close(self):
+        return self._answer("close")
+
+    def send(self, to, text, *, data=b"", content_type="", client_id=""):
+        self.calls.append(("send", to, text))
+        if "send" in self.errors:
+            return fail(self.errors["send"])
+        conversation = to if isinstance(to, str) else self.private(to)
+        message = Message(
+            conversation,
+            self.position(),
+            self.me,
+            1_700_000_000_000,
+            text,
+            client_id=client_id,
+            group=int(conversation[2:]) if conversation[0] == "g" else 0,
+            mine=True,
+        )
+        sent = Sent(client_id, conversation, message.position, message.sent_at)
+        if self.held is not None:
+            self.held.append((Deferred(), message, sent))
+            return self.held[-1][0]
+        return succeed(self._accept(message, sent))
+
+    def release(self):
+        held, self.held = self.held or (), None
+        for waiting, message, sent in held:
+            waiting.callback(self._accept(message, sent))
+
+    def _accept(self, message, sent):
+        self.said.append(message)
+        if self.echoes:
+            self.tell("received", message)
+        return sent
+
+    def recall(self, conversation, position):
+        return self._answer("recall", conversation, position)
+
+    def edit(self, conversation, position, text):
+        return self._answer("edit", conversation, position, text)
+
+    def react(self, conversation, position, text):
+        return self._answer("react", conversation, position, text)
+
+    def mark_read(self, conversation, position=""):
+        self.calls.append(("mark_read", conversation, position))
+
+    def typing(self, to):
+        self.calls.append(("typing", to))
+
+    def watch(self, users):
+        self.calls.append(("watch", list(users)))
+
+    def conversations(self):
+        return self._answer("conversations", result=self.talks)
+
+    def history(self, conversation, before="", limit=50):
+        found = [one for one in self.said if one.conversation == conversation and one.kind is Kind.TEXT]
+        return self._answer("history", conversation, limit, result=found[-limit:])
+
+    def search(self, text, limit=50):
+        found = [one for one in reversed(self.said) if text in one.text]
+        return self._answer("search", text, result=found[:limit])
+
+    def user(self, who):
+        for name, id in {**self.people, self.me.name: self.me.id}.items():
+            if who in (name, id):
+                return succeed(User(id, name))
+        return fail(NotFound("there is no such user"))
+
+    def online(self, prefix="", after="", limit=100):
+        found = sorted((user for user in self.online_now if user.name.startswith(prefix)), key=lambda user: user.name)
+        page = [user for user in found if user.name > after][:limit]
+        return self._answer("online", prefix, result=(page, len(found)))
+
+    def groups(self):
+        return self._answer("groups", result=list(self.my_groups.values()))
+
+    def create_group(self, name, *, open=False, history=False):
+        group = Group(len(self.my_groups) + 1, name, open, history, 1)
+        self.my_groups[group.id] = group
+        self.in_groups[group.id] = [Member(self.me, "owner")]
+        return self._answer("create_group", name, open, history, result=group)
+
+    def join(self, group):
+        self.my_groups.setdefault(group, Group(group, f"group {group}", True, False, 2))
+        return self._answer("join", group)
+
+    def leave(self, group):
+        self.my_groups.pop(group, None)
+        return self._answer("leave", group)
+
+    def invite(self, group, user, role="member"):
+        return self._answer("invite", group, user, role)
+
+    def remove(self, group, user):
+        return self._answer("remove", group, user)
+
+    def members(self, group):
+        return self._answer("members", group, result=self.in_groups.get(group, []))
