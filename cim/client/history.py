@@ -220,11 +220,11 @@ class SqliteHistory(_History):
     def _connect(self) -> sqlite3.Connection:
         with self._named():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.fchmod(file, 0o600)
-            finally:
-                os.close(file)
+                # Never opened when it is there: to close it would let go of the locks that this process has on it.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            except FileExistsError:
+                pass
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
             try:
                 # The lock is held from the first access until the file is closed, or the process is gone.
@@ -235,6 +235,9 @@ class SqliteHistory(_History):
                 connection.execute("BEGIN IMMEDIATE")
                 tables.prepare(connection)
                 connection.execute("COMMIT")
+                for path in self.path, Path(f"{self.path}-wal"):
+                    if path.exists() and path.stat().st_mode & 0o077:
+                        path.chmod(0o600)
                 connection.execute("PRAGMA journal_mode = WAL")
             except BaseException:
                 connection.close()

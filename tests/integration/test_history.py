@@ -40,7 +40,11 @@ async def main():
         sys.stdout.write(f"{n}\\n")
         sys.stdout.flush()
 
-Deferred.fromCoroutine(main()).addErrback(lambda failure: failure.printTraceback())
+def failed(failure):
+    sys.stderr.write(failure.getTraceback())
+    reactor.stop()
+
+Deferred.fromCoroutine(main()).addErrback(failed)
 reactor.run()
 """
 
@@ -54,6 +58,14 @@ class Writer(ProcessProtocol):
         self.errors = b""
         self.written = Deferred()
         self.gone = Deferred()
+
+    def start(self, reactor, path):
+        reactor.spawnProcess(
+            self,
+            sys.executable,
+            [sys.executable, "-c", WRITER, os.path.abspath(path)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
 
     def outReceived(self, data):
         self.seen += data
@@ -158,9 +170,8 @@ class FileTests(OnDisk):
             await history.page(TALK)
 
     async def test_its_user_alone_can_read_it(self):
-        os.makedirs(os.path.dirname(self.path))
-        with open(self.path, "w"):
-            os.chmod(self.path, 0o644)
+        await (await self.opened()).close()
+        os.chmod(self.path, 0o644)
         history = await self.opened()
         await history.add([said("word", 1)], {})
         folder = os.path.dirname(self.path)
@@ -183,6 +194,33 @@ class FileTests(OnDisk):
         await history.add([said("word", 1)], {})
         await history.close()
         self.assertEqual([m.text for m in await (await self.opened()).page(TALK)], ["word"])
+
+    async def test_another_process_is_kept_out_whatever_else_this_one_tries(self):
+        await self.opened()
+        await self.assertFailure(SqliteHistory(self.path, self.reactor).open(), HistoryUnavailable)
+        writer = Writer(1)
+        writer.start(self.reactor, self.path)
+        await self.assertFailure(writer.written, AssertionError)
+        self.assertIn(b"is in use by another client", writer.errors)
+
+    async def test_a_full_disk_fails_what_was_asked_and_no_more(self):
+        import resource
+
+        history = await self.opened()
+        await history.add([said("before", 1)], {TALK: at(1)})
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        try:
+            adding = history.add([said("x" * 400_000, 2)], {TALK: at(2)})
+            error = await self.assertFailure(adding, HistoryUnavailable)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, ignored)
+        self.assertIn(f"the history {self.path} cannot be used", error.message)
+        self.assertEqual(await history.places(), {TALK: at(1)})
+        await history.add([said("after", 3)], {TALK: at(3)})
+        self.assertEqual([m.text for m in await history.page(TALK)], ["before", "after"])
 
     async def test_a_failure_to_open_is_that_of_what_was_asked_behind_it(self):
         await self.opened()
@@ -267,13 +305,11 @@ class KilledTests(OnDisk):
     def test_what_was_said_to_be_kept_is_there_after_a_kill(self):
         for lines in (3, 40, 90):
             writer = Writer(lines)
-            self.reactor.spawnProcess(
-                writer,
-                sys.executable,
-                [sys.executable, "-c", WRITER, os.path.abspath(self.path)],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+            writer.start(self.reactor, self.path)
             yield writer.written
+            for _ in range(2):
+                error = yield self.assertFailure(SqliteHistory(self.path, self.reactor).open(), HistoryUnavailable)
+                self.assertIn("is in use by another client", error.message)
             writer.transport.signalProcess("KILL")
             ended = yield writer.gone
             self.assertIsInstance(ended, ProcessTerminated)
