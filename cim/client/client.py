@@ -13,7 +13,7 @@ from random import random as _random
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
@@ -110,6 +110,7 @@ class Client(Service):
         self._engine: NativeEngine | GuestEngine | None = None
         self._running: Deferred[None] | None = None
         self._closing: Deferred[None] | None = None
+        self._stopping = False
         self._opened = False
         self._decided = False
         self._paused = False
@@ -185,7 +186,7 @@ class Client(Service):
 
     def startService(self) -> None:
         """Begin to be online."""
-        if self._closing is not None:
+        if self._stopping:
             raise RuntimeError("a client that was closed cannot be started again")
         super().startService()
         self._running = Deferred.fromCoroutine(self._run()).addErrback(self._failed)
@@ -194,6 +195,7 @@ class Client(Service):
         """See IClient.close."""
         if self.running:
             super().stopService()
+        self._stopping = True
         if self._closing is None:
             self._closing = Deferred.fromCoroutine(self._close())
         done: Deferred[None] = Deferred()
@@ -245,8 +247,8 @@ class Client(Service):
         await engine.run()
 
     def _failed(self, failure: Failure) -> None:
-        if self._over or failure.check(CancelledError):
-            return
+        if self._stopping:
+            return  # whatever it was doing was cancelled
         error = failure.value
         if not isinstance(error, CIMError):
             self._log.failure("The client failed", failure)

@@ -181,13 +181,21 @@ class NativeEngine:
                 trouble = await self._live_through_a_session()
                 wait = self._retry_after
             except CIMError as error:
-                if isinstance(error, (Over, Unauthorized, NotNative)) or not (self._was_ready or passing(error)):
+                if not self._goes_on(error):
                     raise
                 trouble, wait = error.message, max(self._retry_after, retry_after(error))
             wait += self._backoff.next()
             state = State.RECONNECTING if self._was_ready else State.CONNECTING
             self._owner.to_state(state, f"{trouble}; trying again in {wait:.1f} s")
             await deferLater(self._reactor, wait)
+
+    def _goes_on(self, error: CIMError) -> bool:
+        """Whether the next login may succeed; of a system that let us in before, most of what is wrong passes."""
+        if isinstance(error, (Over, Unauthorized)):
+            return False
+        if isinstance(error, NotNative):
+            return self._me is not None
+        return self._was_ready or passing(error)
 
     async def leave(self) -> None:
         """Leave in good order, within bounds; `run` was cancelled."""
@@ -217,6 +225,7 @@ class NativeEngine:
         login = await self._log_in()
         self._me = login.user
         self._owner.identified(login.user)
+        self._journal.set_fact("token", login.token)
         if self._baseline is None:
             # Before the session begins, so that what is said from now on lies behind it.
             self._baseline = {line.conversation: line.latest for line in await self.api.conversations()}
@@ -262,10 +271,7 @@ class NativeEngine:
                 return await self.api.log_in(name, device)
             except (Unauthorized, Forbidden):
                 self.api.token = ""
-        try:
-            return await self._by_password(name, device)
-        finally:
-            self._journal.set_fact("token", self.api.token)
+        return await self._by_password(name, device)
 
     async def _by_password(self, name: str, device: str) -> Login:
         password = self._credentials.password

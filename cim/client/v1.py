@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from attrs import frozen
 
 from cim.client.routes import Routes, check_place
-from cim.client.values import Group, Kind, Member, Message, User
+from cim.client.values import Group, Kind, Message, User
 from cim.ecim import (
     BadRequest,
     CallTimeout,
@@ -29,6 +30,9 @@ from cim.ecim import (
 )
 from cim.web.calling import Answer, HTTPCalls
 from cim.wire import conversations
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROBLEM = "application/problem+json"
 #: The longest time that an answer may tell to stay away, seconds.
@@ -87,6 +91,19 @@ class Line:
     unread: int
 
 
+def understood(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Have what a method cannot find in an answer be Unavailable: some other program answered."""
+
+    @wraps(method)
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable("a route answered something else than this version expects") from error
+
+    return asked
+
+
 class V1Calls:
     """Calls the routes, each call the next one in turn; passes over those that cannot be reached.
 
@@ -99,6 +116,7 @@ class V1Calls:
         self._routes = routes
         self.token = ""
 
+    @understood
     async def log_in(self, name: str, device: str, password: str = "") -> Login:
         """Log in by the password, or by the token when there is none.
 
@@ -108,18 +126,15 @@ class V1Calls:
         if password:
             body["password"] = password
         route, said = await self._ask("POST", "sessions", body, token="" if password else self.token)
-        try:
-            server = said["server"]
-            login = Login(
-                User(int(said["user_id"]), str(said["name"])),
-                str(said["device"]),
-                str(server["host"]),
-                int(server["tcp_port"]),
-                str(said["ticket"]),
-                str(said["token"]),
-            )
-        except (TypeError, KeyError, ValueError):
-            raise Unavailable(f"{route} answered a login with something else than this version expects")
+        server = said["server"]
+        login = Login(
+            User(int(said["user_id"]), str(said["name"])),
+            str(said["device"]),
+            str(server["host"]),
+            int(server["tcp_port"]),
+            str(said["ticket"]),
+            str(said["token"]),
+        )
         check_place(route, login.host)
         self.token = login.token
         return login
@@ -128,11 +143,13 @@ class V1Calls:
         """Make an account."""
         await self._ask("POST", "accounts", {"name": name, "password": password}, token="")
 
+    @understood
     async def conversations(self) -> list[Line]:
         """List the user's conversations, the latest first."""
         lines = await self._pages("conversations", "conversations", 100)
         return [Line(one["conversation"], one["latest"], one["read"], one["unread"]) for one in lines]
 
+    @understood
     async def messages(self, conversation: str, before: str, limit: int, me: int) -> list[Message]:
         """Return the last messages before a position, or of all, oldest first."""
         found: list[Message] = []
@@ -146,6 +163,7 @@ class V1Calls:
             before = page["more"]
         return found
 
+    @understood
     async def user(self, who: str | int) -> User:
         """Look a user up."""
         if isinstance(who, int):
@@ -154,31 +172,38 @@ class V1Calls:
             said = await self.call("GET", "users", query={"name": who})
         return User(said["id"], said["name"])
 
+    @understood
     async def online(self, prefix: str, after: str, limit: int) -> tuple[list[User], int]:
         """Return who is online, by name, and how many there are."""
         said = await self.call("GET", "online", query={"prefix": prefix, "after": after, "limit": limit})
         return [User(one["id"], one["name"]) for one in said["users"]], said["total"]
 
+    @understood
     async def groups(self) -> list[Group]:
         """List the groups that the user is in."""
         return [_group(one["group"]) for one in await self._pages("groups", "groups", 100)]
 
+    @understood
     async def group(self, id: int) -> Group:
         """Return a group."""
         return _group(await self.call("GET", f"groups/{id}"))
 
+    @understood
     async def create_group(self, name: str, open: bool, history: bool) -> Group:
         """Make a group."""
         return _group(await self.call("POST", "groups", {"name": name, "open": open, "history": history}))
 
+    @understood
     async def put_member(self, group: int, user: int, role: str = "") -> None:
         """Join, invite, or give a role."""
         await self.call("PUT", f"groups/{group}/members/{user}", {"role": role} if role else {})
 
+    @understood
     async def remove_member(self, group: int, user: int) -> None:
         """Leave, or remove someone."""
         await self.call("DELETE", f"groups/{group}/members/{user}")
 
+    @understood
     async def members(self, group: int) -> list[tuple[int, str]]:
         """List the members of a group: ids and roles."""
         return [(one["user"], one["role"]) for one in await self._pages(f"groups/{group}/members", "members", 1000)]
@@ -253,11 +278,6 @@ def _group(said: Any) -> Group:
     return Group(said["id"], said["name"], said["open"], said["history"], said["members"])
 
 
-def member(user: User, role: str) -> Member:
-    """Return a member with a name."""
-    return Member(user, role)
-
-
 def _message(conversation: str, said: Any, me: int) -> Message:
     parsed = conversations.parse(conversation)
     return Message(
@@ -274,8 +294,3 @@ def _message(conversation: str, said: Any, me: int) -> Message:
         parsed.id if isinstance(parsed, conversations.Group) else 0,
         said["sender"] == me,
     )
-
-
-def named(found: Sequence[User]) -> dict[int, str]:
-    """Return the names of users."""
-    return {user.id: user.name for user in found}
