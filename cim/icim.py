@@ -220,22 +220,6 @@ class IMessageListener(Interface):
         """A message came, a `cim.client.values.Message`, at a `cim.client.iclient.IClient`."""
 
 
-class IClient(Interface):
-    """What front ends call (the terminal is one); a Service.
-
-    Its Deferreds fail with a CIMError whose message can be shown.
-    """
-
-    def send_group(text: str) -> Deferred[None]:
-        """Say something to everyone online; fires when the route has answered."""
-
-    def send_private(receiver: int, text: str) -> Deferred[None]:
-        """Say something to one user."""
-
-    def online_users() -> Deferred[Sequence[Account]]:
-        """Return who is online."""
-
-
 class IConversations(Interface):
     """The logs of messages (DESIGN.md section 5). Every method fails with StoreUnavailable when the store is away."""
 

@@ -7,13 +7,11 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from zope.interface import implementer
 
-from cim.client import library
 from cim.client.api import RouteAPI
+from cim.client.guest_session import GuestSession
 from cim.client.values import Message, Sent, State, User, Waiting
 from cim.ecim import NotSupported
-from cim.icim import IMessageListener
 from cim.wire import conversations
 
 
@@ -30,7 +28,6 @@ class Owner(Protocol):
         """Give a message to the listeners; False when nothing more is wanted."""
 
 
-@implementer(IMessageListener)
 class GuestEngine:
     """One guest.
 
@@ -49,9 +46,7 @@ class GuestEngine:
     ) -> None:
         self._owner = owner
         self._reactor = reactor
-        self._guest = library.Client(api, name, reactor, random, endpoint=endpoint)
-        self._guest.add_listener(self)
-        self._guest.on_state(self._state)
+        self._guest = GuestSession(api, name, reactor, random, self._received, self._state, endpoint=endpoint)
 
     @property
     def _me(self) -> User:
@@ -104,19 +99,17 @@ class GuestEngine:
 
     # What the guest tells
 
-    def received(self, client: Any, message: library.Message) -> None:
-        """See IMessageListener."""
-        sender = User(message.sender, message.sender_name)
-        known = message.sender and message.sender != self._me.id
-        name = conversations.private(self._me.id, message.sender) if known else conversations.EVERYONE
-        self._owner.hand(Message(name, "", sender, self._now(), message.text))
+    def _received(self, sender: int, sender_name: str, text: str) -> None:
+        known = sender and sender != self._me.id
+        name = conversations.private(self._me.id, sender) if known else conversations.EVERYONE
+        self._owner.hand(Message(name, "", User(sender, sender_name), self._now(), text))
 
-    def _state(self, state: library.State, reason: str) -> None:
-        if state is library.State.CLOSED:
+    def _state(self, state: State, reason: str) -> None:
+        if state is State.CLOSED:
             return  # the client says so itself, once
-        if state is library.State.READY:
+        if state is State.READY:
             self._owner.identified(self._me)
-        self._owner.to_state(State[state.name], reason)
+        self._owner.to_state(state, reason)
 
     def _now(self) -> int:
         return int(self._reactor.seconds() * 1000)

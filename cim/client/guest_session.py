@@ -1,18 +1,15 @@
-"""The public client: logs a user in, keeps the connection to its server, sends, and tells listeners what comes.
+"""A guest's session of the second generation: logs in, keeps the connection to a server, sends, tells what comes.
 
 A life of it: register the name -> log in through a route -> connect to the server that it named, login frame, first
 pong -> READY. When the connection ends: RECONNECTING, a growing random wait, /offLine for the own session that may
 still count as live, and in again. Before the first READY only what may pass (no route, no server yet) is tried again;
-whatever else goes wrong ends the client. stopService closes the connection and logs out once.
+whatever else goes wrong ends the session. stopService closes the connection and logs out once.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
-
-from attrs import frozen
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -22,13 +19,12 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from cim.client.api import RouteAPI
 from cim.client.connection import GuestConnection, sender_of, texts_of
 from cim.client.reconnection import STEADY_SECONDS, Backoff
+from cim.client.values import State
 from cim.ecim import AccountMismatch, CIMError, Misdirected, NoServerAvailable, RateLimited, Unavailable, Unreachable
-from cim.icim import IClient, IMessageListener
 from cim.model import Account, ServerAddress, check_name
 from cim.web.calling import reason
 from cim.wire.cim_pb2 import Packet
@@ -40,27 +36,8 @@ LEAVE_SECONDS = 2.0
 SEND_SECONDS = 30.0
 
 
-@frozen
-class Message:
-    """What somebody said.
-
-    :param sender: the sender's id, 0 when it is unknown
-    """
-
-    sender: int
-    sender_name: str
-    text: str
-
-
-class State(enum.Enum):
-    """Where a client stands."""
-
-    CONNECTING = "connecting"
-    READY = "ready"
-    RECONNECTING = "reconnecting"
-    CLOSED = "closed"
-
-
+#: Told of each message: the sender's id, 0 when it is unknown, the sender's name, the text.
+MessageListener = Callable[[int, str, str], None]
 #: Told of each state and why: what is shown to a user beside it, possibly empty.
 StateListener = Callable[[State, str], None]
 
@@ -70,13 +47,14 @@ def _passing(error: CIMError) -> bool:
     return isinstance(error, (Unavailable, NoServerAvailable, RateLimited))
 
 
-@implementer(IClient)
-class Client(Service):
-    """One logged-in user (a guest of the second generation).
+class GuestSession(Service):
+    """One logged-in user.
 
     :param user_name: registered when it is new
     :param reactor: connects, and is the clock
     :param random: jitter: returns a number from 0 up to 1
+    :param received: called with each message
+    :param on_state: called at every change of state and whenever something has to be tried again
     :param endpoint: from a host and a port to what connects there
     """
 
@@ -88,6 +66,8 @@ class Client(Service):
         user_name: str,
         reactor: Any,
         random: Callable[[], float],
+        received: MessageListener,
+        on_state: StateListener,
         *,
         endpoint: Callable[[str, int], IStreamClientEndpoint] | None = None,
     ) -> None:
@@ -98,9 +78,9 @@ class Client(Service):
         self._reactor = reactor
         self._random = random
         self._backoff = Backoff(random)
+        self._received = received
+        self._on_state = on_state
         self._endpoint = endpoint or self._by_host_name
-        self._listeners: list[IMessageListener] = []
-        self._state_listeners: list[StateListener] = []
         self._keeping: Deferred[None] | None = None
         self._fetching: Deferred[None] | None = None
         self._connection: GuestConnection | None = None
@@ -113,15 +93,7 @@ class Client(Service):
         self._whens_refused: list[Deferred[CIMError]] = []
         self._whens_ended: list[Deferred[str]] = []
 
-    # What applications call
-
-    def add_listener(self, listener: IMessageListener) -> None:
-        """Have `listener` told of every message, after those added before it."""
-        self._listeners.append(listener)
-
-    def on_state(self, listener: StateListener) -> None:
-        """Have `listener` called at every change of state and whenever something has to be tried again."""
-        self._state_listeners.append(listener)
+    # What its owner calls
 
     def when_ready(self) -> Deferred[None]:
         """Return a Deferred that fires when the client is READY for the first time, or at once if it ever was.
@@ -145,18 +117,18 @@ class Client(Service):
         return waiting
 
     def send_group(self, text: str) -> Deferred[None]:
-        """See IClient; waits for the first login, and for a route that can be reached, within bounds.
+        """Say something to everyone; waits for the first login, and for a route that can be reached, within bounds.
 
         Fails with Unreachable when it was certainly not sent, with another Unavailable when that is unknown.
         """
         return Deferred.fromCoroutine(self._send(lambda user: self._api.send_group(user, text)))
 
     def send_private(self, receiver: int, text: str) -> Deferred[None]:
-        """See IClient; as `send_group`, and fails with UserOffline."""
+        """Say something to one user; as `send_group`, and fails with UserOffline."""
         return Deferred.fromCoroutine(self._send(lambda user: self._api.send_private(user, receiver, text)))
 
     def online_users(self) -> Deferred[Sequence[Account]]:
-        """See IClient."""
+        """Return who is online."""
         return Deferred.fromCoroutine(self._api.online_users())
 
     def pause_receiving(self) -> None:
@@ -200,10 +172,7 @@ class Client(Service):
     def connection_received(self, packet: Packet) -> None:
         sender, name = sender_of(packet)
         for text in texts_of(packet):
-            message = Message(sender, name, text)
-            for listener in tuple(self._listeners):
-                with self._log.failuresHandled("A message listener failed"):
-                    listener.received(self, message)
+            self._received(sender, name, text)
 
     def connection_ended(self, reason: str) -> None:
         self._connection = None
@@ -323,9 +292,7 @@ class Client(Service):
 
     def _to(self, state: State, reason: str) -> None:
         self.state = state
-        for listener in tuple(self._state_listeners):
-            with self._log.failuresHandled("A state listener failed"):
-                listener(state, reason)
+        self._on_state(state, reason)
 
     async def _send(self, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         """Make the call, again and again while it is certain that nothing was sent.
