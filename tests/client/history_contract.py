@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from attrs import evolve
 
 from twisted.internet.defer import gatherResults
@@ -137,12 +139,13 @@ class HistoryContract:
         text = said("secret", 1, data=b"secret", content_type="a/b")
         edit = said("secret too", 2, kind=Kind.EDIT, ref=at(1))
         recall = said("", 3, kind=Kind.RECALL, ref=at(1))
+        late = said("secret as well", 4, kind=Kind.EDIT, ref=at(1))
         other = said("secret elsewhere", 1, "g:7")
-        for order in ((text, edit, recall), (recall, edit, text), (edit, recall, text), (text, recall, edit)):
+        for order in itertools.permutations((text, edit, recall, late)):
             self.renew()
             message = self.revised(*order, other)
             self.assertEqual((message.text, message.data, message.content_type), ("", b"", ""), order)
-            self.assertEqual(self.texts(), ["", "", ""], order)
+            self.assertEqual(self.texts(), [""] * 4, order)
             self.assertEqual(self.found("secret"), ["secret elsewhere"], order)
             self.assertEqual(self.found("se"), ["secret elsewhere"], order)
 

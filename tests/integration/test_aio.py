@@ -11,7 +11,7 @@ from cim.testing.daemons import environment
 
 #: The reactor inside a running loop: timers, threads, names, files, and then the process ends by itself.
 REACTOR = """
-import asyncio, sys
+import asyncio, signal, sys
 from cim.client.aio import running_reactor
 from cim.client.history import SqliteHistory
 from tests.client.history_contract import TALK, said
@@ -19,8 +19,10 @@ from tests.client.history_contract import TALK, said
 assert "twisted.internet.reactor" not in sys.modules
 
 async def main():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     reactor = running_reactor()
     assert running_reactor() is reactor
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     loop = asyncio.get_running_loop()
     from twisted.internet.task import deferLater
     from twisted.internet.threads import deferToThread
