@@ -348,6 +348,19 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             self._buffer.complete_state = None
 
+        @keys.add("tab", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            buffer = self._buffer
+            found = [] if buffer.complete_state else offers(self.chat, buffer.document.text_before_cursor)
+            if buffer.complete_state:
+                buffer.complete_next()
+            elif len(found) == 1:
+                [(text, length, _)] = found
+                buffer.delete_before_cursor(length)
+                buffer.insert_text(text)
+            elif found:
+                buffer.start_completion(select_first=True)
+
         @keys.add("escape", "enter", filter=typing)
         def _(event: KeyPressEvent) -> None:
             lines = [line for line in self._buffer.text.split("\n") if line.strip()]
@@ -404,7 +417,7 @@ class Editor:
     async def _work(self, lines: Sequence[str]) -> None:
         for line in lines:
             line = line.encode("utf-8", "replace").decode()
-            if line.startswith(":"):
+            if line.startswith(":") or self.chat.answering:
                 self._put(look.styled([("dim", line.split("\n")[0])], colour=self._colour))
                 await self._interpreter.line(line)
             else:

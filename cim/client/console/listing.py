@@ -30,6 +30,8 @@ async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") 
 
     :param wanted: what is highlighted
     """
+    # An edited or recalled message stands there as it is now.
+    messages = [one for one in messages if one.kind in (Kind.TEXT, Kind.REACTION)]
     chat.numbered = list(reversed(messages))
     width = len(str(len(messages)))
     lines: list[Line] = []
@@ -47,16 +49,16 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     mark = "✓✓" if read else "✓" if message.mine else ""
     spans = [("dim", f"{day}{when:%H:%M} "), ("good", f"{mark:{2 if dated else 1}} ")]
     spans.append(("me", "me") if message.mine else (look.of_name(message.sender.name), message.sender.name))
-    if message.group:
-        spans.append(("bold", f" [{chat.title_of(message.conversation)}]"))
-    elif message.conversation not in ("", EVERYONE.name):
-        spans.append(("bold", f" → {chat.title_of(message.conversation)}" if message.mine else " → me"))
     text = emoji.emojize(message.text)
+    where = f" [{chat.title_of(message.conversation)}]" if message.group else ""
     if message.kind is Kind.RECALL:
-        return [*spans, ("dim", " took back what was said" + _about(chat, message))]
+        return [*spans, ("bold", where), ("dim", f" took back what was said{_about(chat, message)}")]
     if message.kind is Kind.REACTION:
         said = f" reacts {text}" if text else " takes a reaction back"
-        return [*spans, ("dim", said + _about(chat, message))]
+        return [*spans, ("bold", where), ("dim", said + _about(chat, message))]
+    if not where and message.conversation not in ("", EVERYONE.name):
+        where = f" → {chat.title_of(message.conversation)}" if message.mine else " → me"
+    spans.append(("bold", where))
     if message.kind is Kind.EDIT:
         spans.append(("dim", " (edited)"))
     elif not text and message.data:
