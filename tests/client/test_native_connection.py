@@ -1,0 +1,118 @@
+"""A native client's connection: Hello, signs of life, and its end."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.client.native_connection import DEAD_HEARTBEATS, HEARTBEAT_SECONDS, NativeConnection
+from cim.wire.cim_pb2 import Deliver, Hello, Packet, Ping, Pong
+from cim.wire.framing import FrameReader, encode_frame
+
+
+class Transport(StringTransport):
+    aborted = False
+
+    def setTcpNoDelay(self, enabled):
+        pass
+
+    setTcpKeepAlive = setTcpNoDelay
+
+    def abortConnection(self):
+        self.aborted = True
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class User:
+    def __init__(self):
+        self.told = []
+
+    def packet(self, kind, body):
+        self.told.append((kind, body))
+
+    def packets_done(self):
+        self.told.append("done")
+
+    def beat(self):
+        self.told.append("beat")
+
+    def ended(self, reason):
+        self.told.append(("ended", reason))
+
+
+class ConnectionTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.user = User()
+        self.connection = NativeConnection(self.user, Hello(ticket="t"), self.clock)
+        self.transport = self.connection.transport = Transport()
+        self.transport.protocol = self.connection
+        self.connection.makeConnection(self.transport)
+        self.reader = FrameReader()
+
+    def said(self):
+        data = self.transport.value()
+        self.transport.clear()
+        return [Packet.FromString(frame).WhichOneof("body") for frame in self.reader.feed(data)]
+
+    def hear(self, *packets):
+        self.connection.dataReceived(b"".join(encode_frame(packet.SerializeToString()) for packet in packets))
+
+    def told(self):
+        told, self.user.told = self.user.told, []
+        return told
+
+    def test_hello_comes_first(self):
+        self.assertEqual(self.said(), ["hello"])
+
+    def test_what_comes_is_told_and_a_ping_is_answered(self):
+        self.said()
+        self.hear(Packet(deliver=Deliver(text="a")), Packet(ping=Ping()), Packet(deliver=Deliver(text="b")))
+        self.assertEqual(self.told(), [("deliver", Deliver(text="a")), ("deliver", Deliver(text="b")), "done"])
+        self.assertEqual(self.said(), ["pong"])
+
+    def test_something_is_said_in_every_heartbeat(self):
+        self.connection.welcomed(4)
+        self.said()
+        for _ in range(10):
+            self.clock.advance(4)
+            self.hear(Packet(pong=Pong()))
+        self.assertEqual(self.said(), ["ping"] * 10)
+        self.assertFalse(self.transport.aborted)
+
+    def test_silence_is_the_end(self):
+        for _ in range(int(DEAD_HEARTBEATS + 1)):
+            self.assertFalse(self.transport.aborted)
+            self.clock.advance(HEARTBEAT_SECONDS)
+        self.assertTrue(self.transport.aborted)
+        self.assertIn("nothing heard", self.told()[-1][1])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_while_it_is_paused(self):
+        self.connection.pause(True)
+        for _ in range(10):
+            self.clock.advance(HEARTBEAT_SECONDS)
+        self.assertEqual((self.transport.aborted, self.transport.producerState), (False, "paused"))
+        self.connection.pause(False)
+        self.clock.advance(HEARTBEAT_SECONDS)
+        self.assertEqual((self.transport.aborted, self.transport.producerState), (False, "producing"))
+
+    def test_garbage_is_the_end_after_what_came_before_it(self):
+        self.hear(Packet(deliver=Deliver(text="a")))
+        self.connection.dataReceived(encode_frame(b"\xff\xff"))
+        told = self.told()
+        self.assertEqual(told[0], ("deliver", Deliver(text="a")))
+        self.assertIn(("ended", "the server sent what cannot be read"), told)
+
+    def test_nothing_is_told_or_said_after_leaving(self):
+        self.said()
+        self.connection.leave()
+        self.hear(Packet(deliver=Deliver(text="a")))
+        self.connection.say(ping=Ping())
+        self.assertEqual((self.said(), self.transport.disconnecting), (["goodbye"], True))
+        self.assertNotIn(("deliver", Deliver(text="a")), self.told())
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual((self.told(), self.clock.getDelayedCalls()), ([("ended", "left")], []))

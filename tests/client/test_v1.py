@@ -1,0 +1,164 @@
+"""What the answers of `/v1` are for a client: values, or errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from cim.client.routes import Routes, check_place
+from cim.client.v1 import Busy, Line, Login, NotNative, V1Calls, retry_after
+from cim.client.values import User
+from cim.ecim import (
+    BadRequest,
+    CallTimeout,
+    Conflict,
+    Forbidden,
+    Misdirected,
+    NotFound,
+    RateLimited,
+    RepeatLogin,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+from cim.web.calling import Answer
+
+PLACE = {"host": "127.0.0.1", "tcp_port": 11211, "websocket": None}
+LOGIN = {"user_id": 5, "name": "alice", "device": "d", "server": PLACE, "ticket": "t", "token": "k"}
+
+
+class Calls:
+    """Gives the answers that were put in, first to last, and the last one from then on."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def ask(self, method, url, body=None, token=""):
+        self.asked.append((method, url, body, token))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
+
+
+def answer(status, said, kind="application/json", **headers):
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    found = Headers({"Content-Type": [kind]})
+    for name, value in headers.items():
+        found.setRawHeaders(name.replace("_", "-"), [value])
+    return Answer(status, found, body)
+
+
+def problem(status, code, detail="why", **headers):
+    return answer(status, {"code": code, "detail": detail}, "application/problem+json", **headers)
+
+
+class V1Tests(SynchronousTestCase):
+    def api(self, *answers, urls=("http://127.0.0.1:1",)):
+        self.calls = Calls(*answers)
+        return V1Calls(self.calls, Routes(Clock(), urls))
+
+    def ok(self, coroutine):
+        return self.successResultOf(Deferred.fromCoroutine(coroutine))
+
+    def error(self, coroutine, kind):
+        return self.failureResultOf(Deferred.fromCoroutine(coroutine), kind).value
+
+    def test_a_login_by_password_then_by_token(self):
+        api = self.api(answer(201, LOGIN))
+        login = self.ok(api.log_in("alice", "d", "secret"))
+        self.assertEqual(login, Login(User(5, "alice"), "d", "127.0.0.1", 11211, "t", "k"))
+        self.ok(api.log_in("alice", "d"))
+        url = "http://127.0.0.1:1/v1/sessions"
+        self.assertEqual(
+            self.calls.asked,
+            [
+                ("POST", url, {"name": "alice", "device": "d", "password": "secret"}, ""),
+                ("POST", url, {"name": "alice", "device": "d"}, "k"),
+            ],
+        )
+
+    def test_errors(self):
+        for status, code, kind in (
+            (400, "invalid", BadRequest),
+            (401, "unauthorized", Unauthorized),
+            (403, "forbidden", Forbidden),
+            (404, "not-found", NotFound),
+            (409, "conflict", Conflict),
+            (409, "second-login", RepeatLogin),
+            (413, "too-large", TooLarge),
+            (429, "rate-limited", RateLimited),
+            (418, "novelty", BadRequest),
+            (500, "internal", Unavailable),
+            (503, "unavailable", Busy),
+            (504, "timeout", CallTimeout),
+        ):
+            error = self.error(self.api(problem(status, code)).user(5), kind)
+            self.assertEqual(error.message, "why")
+
+    def test_when_to_come_again(self):
+        for status, wait, seconds in (
+            (429, "7", 7),
+            (503, "7", 7),
+            (503, "99999", 3600),
+            (503, "Wed, 21 Oct 2026 07:28:00 GMT", 0),
+            (503, "-1", 0),
+        ):
+            error = self.error(self.api(problem(status, "x", Retry_After=wait)).user(5), Exception)
+            self.assertEqual(retry_after(error), seconds)
+        self.assertEqual(retry_after(NotFound()), 0)
+
+    def test_who_does_not_have_it(self):
+        for status, body, kind in (
+            (404, {"status": 404, "error": "Not Found"}, "application/json"),
+            (404, b"<html>", "text/html"),
+            (405, b"", "text/plain"),
+            (200, b"<html>welcome", "text/html"),
+        ):
+            self.error(self.api(answer(status, body, kind)).log_in("a", "d", "p"), NotNative)
+        for status in (302, 500, 502):
+            error = self.error(self.api(answer(status, b"<html>", "text/html")).log_in("a", "d", "p"), Unavailable)
+            self.assertNotIsInstance(error, NotNative)
+
+    def test_answers_that_are_none(self):
+        for said in ({}, {"user_id": "x", "server": 5}, {**LOGIN, "server": {}}):
+            self.error(self.api(answer(201, said)).log_in("a", "d", "p"), Unavailable)
+        self.error(self.api(answer(200, {"id": 5})).user(5), Unavailable)
+        self.error(self.api(answer(200, {"conversations": [{}], "more": None})).conversations(), Unavailable)
+
+    def test_pages(self):
+        lines = [{"conversation": f"g:{n}", "latest": "1-1", "read": "", "unread": n, "active": 0} for n in range(3)]
+        api = self.api(
+            answer(200, {"conversations": lines[:2], "more": "m&"}),
+            answer(200, {"conversations": lines[2:], "more": None}),
+        )
+        self.assertEqual(self.ok(api.conversations()), [Line(f"g:{n}", "1-1", "", n) for n in range(3)])
+        self.assertIn("after=m%26", self.calls.asked[1][1])
+
+    def test_a_route_that_cannot_be_reached_is_passed_over_and_asked_last(self):
+        urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+        user = answer(200, {"id": 5, "name": "alice"})
+        api = self.api(Unreachable(), user, urls=urls)
+        for _ in range(3):
+            self.ok(api.user(5))
+        self.assertEqual([url[17] for _, url, _, _ in self.calls.asked], ["1", "2", "2", "2"])
+
+    def test_what_may_have_been_done_is_not_done_again_elsewhere(self):
+        urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+        group = answer(201, {"id": 5, "name": "x", "open": False, "history": False, "members": 1})
+        api = self.api(CallTimeout(), group, urls=urls)
+        self.error(api.create_group("x", False, False), CallTimeout)
+        api = self.api(Unreachable(), group, urls=urls)
+        self.ok(api.create_group("x", False, False))
+        # A login that is done twice is none too many.
+        api = self.api(CallTimeout(), answer(201, LOGIN), urls=urls)
+        self.ok(api.log_in("alice", "d", "p"))
+
+    def test_a_server_that_only_its_own_machine_reaches(self):
+        check_place("http://localhost:1", "127.0.0.1")
+        check_place("http://10.0.0.1:1", "10.0.0.2")
+        self.assertRaises(Misdirected, check_place, "http://10.0.0.1:1", "127.0.0.1")
