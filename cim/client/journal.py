@@ -38,9 +38,12 @@ class Journal:
         return len(self._messages)
 
     def add(self, message: Message | None, conversation: str, place: str) -> None:
-        """Keep a message, or none, and move the place of its conversation."""
+        """Keep a message, or none, and move the place of its conversation, at the next `write`."""
         self._messages.append((message, conversation, place))
-        if not self._writing:
+
+    def write(self) -> None:
+        """Write what was added: what came together goes in one transaction."""
+        if self._messages and not self._writing:
             self._write()
 
     def put_waiting(self, waiting: Waiting) -> None:
@@ -56,7 +59,8 @@ class Journal:
         self._do(lambda: self.history.set_fact(name, value))
 
     def flush(self) -> Deferred[None]:
-        """Fire when nothing waits to be written."""
+        """Write, and fire when nothing waits to be written."""
+        self.write()
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
         self._settle()

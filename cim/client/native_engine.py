@@ -46,6 +46,7 @@ WELCOME_SECONDS = 15.0
 LEAVE_SECONDS = 2.0
 #: One typing note in so many seconds.
 TYPING_SECONDS = 0.5
+_KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items()}
 #: So many messages that are not written down yet stop the reading, and so few let it go on.
 STOP_READING = 2000
 GO_ON_READING = 500
@@ -300,6 +301,7 @@ class NativeEngine:
 
     def packets_done(self) -> None:
         """See SessionUser."""
+        self._journal.write()
         self._throttle()
 
     def beat(self) -> None:
@@ -430,7 +432,6 @@ class NativeEngine:
 
 def message_of(deliver: Deliver, mine: bool) -> Message:
     """Return a message as the application sees it."""
-    kind = cim_pb2.Kind.Name(deliver.kind) if deliver.kind in cim_pb2.Kind.values() else "TEXT"
     return Message(
         deliver.conversation,
         deliver.position,
@@ -439,7 +440,7 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
         deliver.text,
         deliver.data,
         deliver.content_type,
-        Kind[kind],
+        _KINDS.get(deliver.kind, Kind.TEXT),
         deliver.ref,
         deliver.client_id,
         deliver.group,
