@@ -26,7 +26,9 @@ async def answer(client: aio.AsyncClient) -> None:
     async for message in client.messages():
         if message.kind is Kind.TEXT and not message.mine and message.conversation.startswith("p:"):
             try:
-                await client.send(message.conversation, message.text, client_id=f"echo-{message.position}")
+                # Once, whatever is killed when: the same client id is the same message. Servers of upstream have none.
+                client_id = f"echo-{message.position}" if message.position else ""
+                await client.send(message.conversation, message.text, client_id=client_id)
             except CIMError as error:
                 sys.stderr.write(f"not answered: {error.message}\n")
 

@@ -41,7 +41,7 @@ class Echo:
                 answer,
                 data=message.data,
                 content_type=message.content_type,
-                client_id=f"echo-{message.position}",
+                client_id=f"echo-{message.position}" if message.position else "",
             ).addErrback(lambda failure: self._log.warn("Not answered: {why}", why=failure.getErrorMessage()))
 
     def answer(self, client: IClient, message: Message) -> str | None:

@@ -32,12 +32,19 @@ from cim.client.data_directory import DataDirectory, data_home
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IClient
 from cim.client.values import Group
-from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, TooLarge, Unavailable
+from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, RateLimited, TooLarge, Unavailable
 
 #: What a post may weigh, bytes, and how long it waits for the message to be stored, seconds.
 MAX_BODY = 64 * 1024
 PATIENCE = 10.0
-STATUSES = ((Unavailable, 503), (Forbidden, 403), (TooLarge, 413), (InvalidField, 400), (Conflict, 409))
+STATUSES = (
+    (Unavailable, 503),
+    (RateLimited, 429),
+    (Forbidden, 403),
+    (TooLarge, 413),
+    (InvalidField, 400),
+    (Conflict, 409),
+)
 
 
 class Gateway:
