@@ -305,17 +305,23 @@ class Submissions:
         self._pins = {key: pin for key, pin in self._pins.items() if pin.link is not link}
         orphans = [(call, pending) for call, pending in self._pending.items() if pending.link is link]
         failed: list[Pending] = []
+        # Whose Sends into which conversation went nowhere: those behind them go nowhere, either.
+        lost: set[tuple[NativeSession, str]] = set()
         for call, pending in orphans:
             session = pending.session
-            if pending.client_id and session is not None and session.dooms(pending.key, call, pending.order):
-                del self._pending[call]
-                failed.append(pending)
-                continue
+            if pending.client_id and session is not None:
+                line = session, pending.key
+                if line in lost or session.dooms(pending.key, call, pending.order):
+                    del self._pending[call]
+                    failed.append(pending)
+                    continue
             pin = self._pins.get(pending.key) if pending.pinned else None
             other = pin.link if pin is not None else self._pick(pending.key)
             if other is None or not other.send_packed(pending.item, False):
                 del self._pending[call]
                 failed.append(pending)
+                if session is not None:
+                    lost.add((session, pending.key))
                 continue
             pending.link = other
             if pending.pinned:

@@ -300,6 +300,15 @@ class LinkTests(SubmissionCase):
             self.alice.send(BOB, "x", f"c{number}")
         self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c1", "c2"])
 
+    def test_what_is_behind_a_send_for_which_another_link_had_no_room(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        room = iter((False, True, True))
+        self.patch(kept, "send_packed", lambda item, droppable: next(room))
+        self.unlink(lost)
+        self.assertEqual(self.failures(self.alice), [(f"c{number}", "unavailable") for number in range(3)])
+
     def test_nor_when_its_session_has_ended(self):
         for number in range(2):
             self.alice.send(BOB, "x", f"c{number}")
