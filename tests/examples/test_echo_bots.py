@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import stat
 
+from twisted.internet.defer import gatherResults
+
 from tests.examples.suite_case import SuiteCase
 
 
@@ -60,6 +62,24 @@ class EchoBotTests(SuiteCase):
 
 class AioEchoTests(EchoBotTests):
     example_name = "aio_echo"
+
+
+class KilledTests(SuiteCase):
+    async def test_it_answers_each_message_once_whatever_is_killed_when(self):
+        bot = self.example("echo_bot", "--user", "echo")
+        await bot.start()
+        alice, inbox = await self.user("alice")
+        echo = await alice.user("echo")
+        said = [f"line {n}" for n in range(400)]
+        sending = [alice.send(echo, text) for text in said]
+        for answered in (20, 150, 300):
+            await inbox.when(lambda messages, n=answered: sum(not m.mine for m in messages) >= n)
+            await bot.kill()
+            await bot.start()
+        await gatherResults(sending)
+        await alice.send(echo, "end")
+        await inbox.when(lambda messages: messages[-1].text == "end" and not messages[-1].mine)
+        self.assertEqual([m.text for m in inbox.messages if not m.mine], [*said, "end"])
 
 
 class GroupTests(SuiteCase):
