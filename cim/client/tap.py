@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -161,6 +162,11 @@ def _made(option: str, name: str, *interfaces: Any) -> Any:
     return made
 
 
+def _short(path: Path) -> str:
+    home = os.path.expanduser("~")
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
 def _identity(options: Options, reactor: Any) -> Identity:
     """Make the client; the password is read, or made, now.
 
@@ -174,14 +180,14 @@ def _identity(options: Options, reactor: Any) -> Identity:
     made = False
     if folder is not None:
         history = SqliteHistory(folder.history, reactor)
-        facts.append(("data", str(folder.path)))
+        facts.append(("data", _short(folder.path)))
     if options["password-file"]:
         credentials = Password(name, read_secret_file(options["password-file"], "password-file"), create=True)
     elif folder is not None:
         made = folder.password() is None
         credentials = folder.credentials(name)
         if made:
-            banner.append(f"the password of {name} was made and is kept in {folder.password_file}")
+            banner.append(f"the password of {name} was made and is kept in {_short(folder.password_file)}")
     listeners = list(options["listeners"])
     if options["message-log"]:
         listeners.append(MessageLog(options["message-log"], reactor))

@@ -380,6 +380,9 @@ class Chat:
     def state(self, client: IClient, state: State, reason: str) -> None:
         """See IListener."""
         self.standing, self.reason = state, reason
+        if state is not State.READY:
+            for key in tuple(self._typing):
+                self._stop_typing(key)
         if state is State.READY and self._settling is None and (self._learning is None or self._learning.called):
             self._settling = self.clock.callLater(SETTLE_SECONDS, self._settle)
         self.screen.refresh()

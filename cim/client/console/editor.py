@@ -165,7 +165,7 @@ class Editor:
         menu = Float(CompletionsMenu(max_height=MENU_ROWS, scroll_offset=1), xcursor=True, ycursor=True)
         # Room for the menu, which is drawn over other rows.
         room = ConditionalContainer(
-            Window(height=MENU_ROWS), Condition(lambda: self._buffer.complete_state is not None)
+            Window(height=self._menu_rows), Condition(lambda: self._buffer.complete_state is not None)
         )
         below = HSplit(
             [
@@ -333,6 +333,10 @@ class Editor:
         elif len(self._buffer.text) > 500:
             parts.append(f"{len(self._buffer.text)} characters")
         return [("", printable(" · ".join(parts)))]
+
+    def _menu_rows(self) -> Dimension:
+        state = self._buffer.complete_state
+        return Dimension.exact(min(MENU_ROWS, len(state.completions) if state is not None else 0))
 
     # What is typed
 

@@ -16,7 +16,7 @@ _ALIAS = re.compile(r":([a-z0-9_+\-]{1,60}):")
 def table() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return all emoji with their aliases, in upstream's order; read when it is first asked for."""
     text = files(__package__).joinpath("emoji.txt").read_text(encoding="utf-8")
-    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    rows = (line.split() for line in text.splitlines() if not line.startswith("# "))
     return tuple((emoji, tuple(aliases)) for emoji, *aliases in rows)
 
 

@@ -1,0 +1,267 @@
+"""The line editor without a terminal: what it draws, what it does with keys, what it keeps."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import unicodedata
+from itertools import count
+
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.client.console import emoji, look
+from cim.client.console.chat import Chat
+from cim.client.console.commands import all_commands
+from cim.client.console.completion import offers
+from cim.client.console.editing import KEPT, TypedLines
+from cim.client.console.editor import MANY_LINES, MAX_TEXT, Editor
+from cim.client.values import State, User
+from cim.ecim import RepeatLogin
+from tests.client.fake_client import FakeClient
+
+
+class EditorTestCase(SynchronousTestCase):
+    colour = False
+
+    def setUp(self):
+        self.clock = Clock()
+        self.client = FakeClient()
+        self.statuses = []
+        self.terminal = io.StringIO()
+        ids = map(str, count())
+        self.editor = Editor(
+            lambda screen: Chat(self.client, screen, self.clock, lambda: 1_700_000_000.0, lambda: next(ids)),
+            all_commands(),
+            self.clock,
+            self.statuses.append,
+            input=DummyInput(),
+            output=Vt100_Output(self.terminal, lambda: Size(24, 80), term="xterm", enable_cpr=False),
+            history=InMemoryHistory(),
+            colour=self.colour,
+            where="here:8083",
+        )
+        self.chat = self.editor.chat
+        self.client.ready()
+        self.clock.advance(1)
+        self.shown()
+        self.addCleanup(self.finish)
+
+    def finish(self):
+        self.editor.stop()
+        self.successResultOf(self.editor.flush())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def shown(self):
+        self.clock.advance(0.1)
+        text = self.terminal.getvalue()
+        self.terminal.seek(0)
+        self.terminal.truncate()
+        return text.split("\r\n")[:-1]
+
+    def enter(self, text):
+        self.editor._buffer.text = text
+        self.editor._buffer.validate_and_handle()
+
+    def state(self):
+        return self.editor._state()[0][1]
+
+    def sent(self):
+        return [call[1:] for call in self.client.calls if call[0] == "send"]
+
+
+class EditorTests(EditorTestCase):
+    def test_a_line_and_its_marks(self):
+        self.client.held = []
+        self.enter("hello :smile:")
+        self.assertEqual(self.sent(), [("g:0", "hello 😄")])
+        [(_, text)] = self.editor._unsent()
+        self.assertTrue(text.endswith("… me: hello 😄"), text)
+        self.client.release()
+        self.assertEqual(self.editor._unsent(), [])
+        [line] = [line for line in self.shown() if "hello" in line]
+        self.assertTrue(line.endswith("✓ me: hello 😄"), line)
+
+    def test_many_on_their_way_take_few_rows(self):
+        self.client.held = []
+        for n in range(100):
+            self.enter(f"{n} " + "x" * 1000)
+        rows = "".join(text for _, text in self.editor._unsent()).split("\n")
+        self.assertLessEqual(len(rows), 4)
+        self.assertIn("100", rows[0])
+        self.assertLess(max(map(len, rows)), 80)
+
+    def test_what_comes_is_gathered_and_drawn_in_one_piece(self):
+        for n in range(1000):
+            self.client.push(1001, "bob", str(n), group=0)
+        self.assertEqual(self.terminal.getvalue(), "")
+        self.assertEqual(len([line for line in self.shown() if "bob: " in line]), 1000)
+
+    def test_a_flood_stops_the_reading_until_it_is_drawn(self):
+        for n in range(MANY_LINES + 10):
+            self.client.push(1001, "bob", str(n), group=0)
+        self.assertTrue(self.client.paused)
+        self.shown()
+        self.assertFalse(self.client.paused)
+
+    def test_what_is_received_never_steers_the_terminal(self):
+        self.client.push(1001, "b\x1b[2Jb", "\x1b]0;title\x07\n\x9b31m\u202e\ttab", group=0)
+        text = "".join(self.shown())
+        self.assertFalse([one for one in text if unicodedata.category(one) == "Cc"], text)
+
+    def test_another_day_is_told(self):
+        self.client.push(1001, "bob", "old", group=0, sent_at=1_600_000_000_000)
+        self.client.push(1001, "bob", "new", group=0, sent_at=1_700_000_000_000)
+        lines = self.shown()
+        self.assertIn("September 2020", lines[0])
+        self.assertIn("November 2023", lines[2])
+
+    def test_the_line_of_state(self):
+        self.assertEqual(self.state(), " ● alice@here:8083")
+        self.client.push(1001, "bob", "hi")
+        self.assertIn("unread: bob 1", self.state())
+        self.client.become(State.RECONNECTING, "lost")
+        self.assertIn("◌ alice@here:8083 · reconnecting", self.state())
+        self.editor._buffer.text = "a\nb\nc"
+        self.assertIn("3 lines: Enter sends one message", self.state())
+        self.assertLessEqual(len(self.state()), 80)
+
+    def test_typing_attends_and_is_told(self):
+        self.chat.go_to(self.chat.private(User(1001, "bob")))
+        self.client.push(1001, "bob", "hi")
+        self.editor._buffer.insert_text("x")
+        self.assertIn(("mark_read", "p:1000:1001", ""), self.client.calls)
+        self.assertIn(("typing", 1001), self.client.calls)
+
+    def test_a_text_that_is_too_long_stays(self):
+        text = "x" * (MAX_TEXT + 1)
+        self.enter(text)
+        self.assertEqual((self.sent(), self.editor._buffer.text), ([], text))
+        self.assertIn("at most", self.shown()[-1])
+
+    def test_a_command_that_waits_holds_up_nothing(self):
+        self.client.held = []
+        self.enter("waits")
+        self.enter(":info")
+        self.assertTrue(any("alice (id 1000)" in line for line in self.shown()))
+
+    def test_the_robot_sees_what_was_asked(self):
+        self.enter(":ai")
+        self.enter("how are you?")
+        self.assertEqual(self.shown()[-2:], ["how are you?", "AI: \x1b[4mhow are you!\x1b[0m"])
+        self.assertEqual(self.editor._prefix(0, 0), [("class:prompt", "AI> ")])
+
+    def test_leaving_with_messages_on_their_way_says_so(self):
+        self.client.held = []
+        self.enter("hello")
+        self.editor.stop()
+        self.successResultOf(self.editor.flush())
+        self.assertIn("not accepted yet: 1", self.terminal.getvalue())
+
+    def test_leaving(self):
+        self.enter(":q!")
+        self.enter("never said")
+        self.assertEqual((self.statuses, self.sent()), ([0], []))
+
+
+class RefusedTests(SynchronousTestCase):
+    def test_a_refused_login_ends_with_the_reason_and_status_1(self):
+        case = EditorTestCase()
+        client = FakeClient()
+        case.statuses = []
+        editor = Editor(
+            lambda screen: Chat(client, screen, Clock(), lambda: 0.0, lambda: "1"),
+            [],
+            Clock(),
+            case.statuses.append,
+            input=DummyInput(),
+            output=Vt100_Output(io.StringIO(), lambda: Size(24, 80), term="xterm", enable_cpr=False),
+            history=InMemoryHistory(),
+            colour=True,
+            where="here",
+        )
+        client.refuse(RepeatLogin())
+        self.assertEqual(case.statuses, [1])
+        self.assertIn("Repeat login", editor._queue[-1])
+
+
+class CompletionTests(EditorTestCase):
+    def offered(self, text):
+        return [(text[: len(text) - length] + one) for one, length, _ in offers(self.chat, text)]
+
+    def test_commands(self):
+        self.assertEqual(self.offered(":to"), [":to "])
+        self.assertEqual(set(self.offered(":q")), {":q ", ":q! ", ":qai "})
+        self.assertIn(":help :recall", self.offered(":help rec"))
+
+    def test_names(self):
+        self.chat.learn([User(1001, "bob"), User(1002, "Bobby Tables"), User(1003, "陈小明")])
+        self.assertEqual(self.offered("@bo"), ["@Bobby Tables ", "@bob "])
+        self.assertEqual(self.offered("@陈"), ["@陈小明 "])
+        self.assertEqual(self.offered(":to bob"), [":to Bobby Tables", ":to bob"])
+        self.client.create_group("Bowling")
+        self.successResultOf(Deferred.fromCoroutine(self.chat.group("Bowling")))
+        self.assertIn(":to Bowling", self.offered(":to bo"))
+        self.assertEqual(self.offered(":members bo"), [":members Bowling"])
+
+    def test_emoji(self):
+        self.assertEqual(self.offered("well :thumbsu"), ["well 👍"])
+        for text in ("12:30", "a:b", "plain", "x :", ":nosuchthing here"):
+            self.assertEqual(self.offered(text), [], text)
+
+    def test_files(self):
+        folder = self.mktemp()
+        os.makedirs(f"{folder}/sub")
+        for name in ("notes.txt", ".hidden"):
+            open(f"{folder}/{name}", "w").close()
+        self.assertEqual(self.offered(f":send {folder}/"), [f":send {folder}/notes.txt", f":send {folder}/sub/"])
+        self.assertEqual(self.offered(":send /nowhere/x"), [])
+
+
+class LookTests(SynchronousTestCase):
+    def test_colours(self):
+        line = [("hit", "found"), ("", " it\nnext"), ("me", "\x1b[2J")]
+        self.assertEqual(look.plain(line), "found it␤next␛[2J")
+        self.assertEqual(
+            look.styled(line, colour=True, indent="  "),
+            "\x1b[1;4;31mfound\x1b[0m it\r\n  next\x1b[1;32m␛[2J\x1b[0m",
+        )
+        self.assertEqual(look.styled(line, colour=False), "\x1b[4mfound\x1b[0m it\r\nnext␛[2J")
+
+    def test_hits(self):
+        self.assertEqual(look.highlighted("aXbx", "x"), [("", "a"), ("hit", "X"), ("", "b"), ("hit", "x")])
+        self.assertEqual(look.highlighted("İİ i", "i")[-1], ("hit", "i"))
+        self.assertEqual(look.highlighted("abc", ""), [("", "abc")])
+
+    def test_emoji(self):
+        self.assertEqual(emoji.emojize(":smile: 12:30:45 :nosuch: :+1: :hash:"), "😄 12:30:45 :nosuch: 👍 #️⃣")
+        self.assertEqual(len(emoji.table()), 1603)
+
+
+class TypedLinesTests(SynchronousTestCase):
+    def test_they_outlast_the_program_and_are_private(self):
+        path = self.mktemp()
+        TypedLines(f"{path}/typed").append_string("two\nlines")
+        self.assertEqual(list(TypedLines(f"{path}/typed").load_history_strings()), ["two\nlines"])
+        self.assertEqual(stat.S_IMODE(os.stat(f"{path}/typed").st_mode), 0o600)
+
+    def test_they_are_bounded(self):
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.writelines(f"{n}\n" for n in range(10 * KEPT))
+        self.assertEqual(next(iter(TypedLines(path).load_history_strings())), str(10 * KEPT - 1))
+        with open(path) as file:
+            self.assertEqual(len(file.readlines()), KEPT)
+
+    def test_without_a_file_they_last_as_long_as_the_program(self):
+        lines = TypedLines("")
+        lines.append_string("one")
+        self.assertEqual(lines.get_strings(), ["one"])
+        TypedLines("/proc/nowhere/typed").append_string("one")
