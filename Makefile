@@ -39,7 +39,7 @@ run: $(READY)
 
 client: $(READY)
 	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }
-	@exec $(BIN)/twistd cim-client --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(OPTIONS)
+	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(OPTIONS)
 
 cluster: $(READY)
 	@.ci/packages cluster

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -201,6 +205,23 @@ class InterpreterTests(CommandTestCase):
             self.assertTrue(command.summary)
             self.assertIn(command.completes, ("", "users", "groups", "talks", "commands", "files"))
         self.assertEqual(len(set(words)), len(words))
+
+
+class PluginTests(SynchronousTestCase):
+    def test_a_command_in_a_folder_of_plugins_is_found(self):
+        folder = Path(self.mktemp()).absolute()
+        (folder / "twisted" / "plugins").mkdir(parents=True)
+        (folder / "twisted" / "plugins" / "shouting.py").write_text(
+            "from cim.client.console.commands import Command\n"
+            "class Shout(Command):\n    words = (':shout',)\n    summary = 'say something loudly'\n"
+            "shout = Shout()\n"
+        )
+        code = "from cim.client.console.commands import all_commands; print(all_commands()[-1].words)"
+        path = os.pathsep.join((str(folder), str(Path(__file__).parents[2])))
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, timeout=60
+        )
+        self.assertEqual(done.stdout, b"(':shout',)\n", done.stderr)
 
 
 class UpstreamCommandTests(CommandTestCase):
