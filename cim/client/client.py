@@ -8,9 +8,11 @@ with our routes, the guests' with upstream's. Below it lie an engine for each, a
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import random as _random
-from typing import Any, TypeVar
+from typing import Any
+
+from attrs import evolve
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
@@ -22,28 +24,18 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from cim.client.api import RouteAPI
+from cim.client.asking import Asking
 from cim.client.guest_engine import GuestEngine
 from cim.client.history import MemoryHistory
-from cim.client.iclient import IClient, IHistory
+from cim.client.iclient import IClient, IHistory, IListener
 from cim.client.journal import Journal
 from cim.client.names import Names
 from cim.client.native_engine import NativeEngine
 from cim.client.routes import Routes
 from cim.client.v1 import NotNative, V1Calls
-from cim.client.values import (
-    Conversation,
-    Credentials,
-    Group,
-    Guest,
-    Kind,
-    Member,
-    Message,
-    Sent,
-    State,
-    User,
-    Waiting,
-)
-from cim.ecim import CIMError, InvalidField, NotSupported, Unavailable, Unreachable
+from cim.client.values import Credentials, Guest, Kind, Message, Sent, State, User, Waiting
+from cim.ecim import CIMError, InvalidField, Unreachable
+from cim.icim import IMessageListener
 from cim.model import check_id, check_name
 from cim.web.calling import HTTPCalls, JSONCalls
 from cim.wire import conversations, positions
@@ -53,11 +45,9 @@ CONNECT_SECONDS = 5.0
 DEVICE = "default"
 MAX_WATCHED = 200
 
-T = TypeVar("T")
-
 
 @implementer(IClient)
-class Client(Service):
+class Client(Asking, Service):
     """One identity at one system.
 
     :param reactor: connects, and is the clock
@@ -136,8 +126,9 @@ class Client(Service):
     def tell(self, what: str, *values: Any) -> None:
         """Call a method of all listeners that have it; what one raises is logged."""
         for listener in tuple(self._listeners):
+            alone = IMessageListener.providedBy(listener) and not IListener.providedBy(listener)
             method = getattr(listener, what, None)
-            if method is not None:
+            if method is not None and (what == "received" or not alone):
                 with self._log.failuresHandled("A listener failed"):
                     method(self, *values)
 
@@ -337,17 +328,7 @@ class Client(Service):
     async def _send_when_known(self, to: User | int | str, waiting: Waiting) -> Sent:
         engine = await self._any_engine()
         user, group = self._target(to)
-        addressed = Waiting(
-            waiting.client_id,
-            user,
-            group,
-            waiting.text,
-            waiting.data,
-            waiting.content_type,
-            waiting.kind,
-            waiting.ref,
-        )
-        return await engine.send(addressed)
+        return await engine.send(evolve(waiting, user=user, group=group))
 
     def _target(self, to: User | int | str) -> tuple[int, int]:
         """Return the user, or 0, and the group that something is for."""
@@ -387,119 +368,11 @@ class Client(Service):
         if isinstance(self._engine, NativeEngine):
             self._engine.watch(self._watched)
 
-    # Asking
-
-    def conversations(self) -> Deferred[Sequence[Conversation]]:
-        """See IClient."""
-        return self._ask(self._conversations)
-
-    async def _conversations(self, api: V1Calls, me: User) -> Sequence[Conversation]:
-        found = []
-        for line in await api.conversations():
-            title = await self._names.title(line.conversation, me.id)
-            found.append(Conversation(line.conversation, title, line.unread, line.latest, line.read))
-        return found
-
-    def history(self, conversation: str, before: str = "", limit: int = 50) -> Deferred[Sequence[Message]]:
-        """See IClient; what the routes do not have any more, and all while they are away, comes from the history."""
-        return Deferred.fromCoroutine(self._page(conversation, before, limit))
-
-    async def _page(self, conversation: str, before: str, limit: int) -> Sequence[Message]:
-        conversations.parse(conversation)
-        positions.parse(before)
-        found: Sequence[Message] = ()
-        try:
-            api, me = await self._native()
-            found = await api.messages(conversation, before, limit, me.id)
-        except Unavailable:
-            if not self._opened:
-                raise
-        if len(found) < limit and self._opened:
-            await self._journal.flush()
-            first = found[0].position if found else before
-            found = [*await self._history.page(conversation, first, limit - len(found)), *found]
-        return found
-
-    def search(self, text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
-        """See IClient."""
-        return Deferred.fromCoroutine(self._search(text, limit))
-
-    async def _search(self, text: str, limit: int) -> Sequence[Message]:
-        if not self._opened:
-            raise Unavailable("the history is not open yet")
-        await self._journal.flush()
-        return await self._history.search(text, limit)
-
-    def user(self, who: str | int) -> Deferred[User]:
-        """See IClient."""
-
-        async def look_up(api: V1Calls, me: User) -> User:
-            found = await api.user(who)
-            self._names.learn(found)
-            return found
-
-        return self._ask(look_up)
-
-    def online(self, prefix: str = "", after: str = "", limit: int = 100) -> Deferred[tuple[Sequence[User], int]]:
-        """See IClient."""
-        return Deferred.fromCoroutine(self._online(prefix, after, limit))
-
-    async def _online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
-        engine = await self._any_engine()
-        if isinstance(engine, GuestEngine):
-            return await engine.online(prefix, after, limit)
-        return await self._api.online(prefix, after, limit)
-
-    def groups(self) -> Deferred[Sequence[Group]]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.groups())
-
-    def create_group(self, name: str, *, open: bool = False, history: bool = False) -> Deferred[Group]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.create_group(name, open, history))
-
-    def join(self, group: int) -> Deferred[None]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.put_member(check_id(group, "group"), me.id))
-
-    def leave(self, group: int) -> Deferred[None]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.remove_member(check_id(group, "group"), me.id))
-
-    def invite(self, group: int, user: int, role: str = "member") -> Deferred[None]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.put_member(check_id(group, "group"), check_id(user, "user"), role))
-
-    def remove(self, group: int, user: int) -> Deferred[None]:
-        """See IClient."""
-        return self._ask(lambda api, me: api.remove_member(check_id(group, "group"), check_id(user, "user")))
-
-    def members(self, group: int) -> Deferred[Sequence[Member]]:
-        """See IClient."""
-
-        async def members(api: V1Calls, me: User) -> Sequence[Member]:
-            found = await api.members(check_id(group, "group"))
-            return [Member(await self._names.user(user), role) for user, role in found]
-
-        return self._ask(members)
-
-    def _ask(self, call: Callable[[V1Calls, User], Coroutine[Any, Any, T]]) -> Deferred[T]:
-        async def ask() -> T:
-            return await call(*await self._native())
-
-        return Deferred.fromCoroutine(ask())
-
     async def _any_engine(self) -> NativeEngine | GuestEngine:
         """Wait for first contact."""
         await self._wait(self._whens_decided, self._decided)
         assert self._engine is not None
         return self._engine
-
-    async def _native(self) -> tuple[V1Calls, User]:
-        if isinstance(await self._any_engine(), GuestEngine):
-            raise NotSupported("servers of this kind do not have this")
-        assert self.me is not None
-        return self._api, self.me
 
     def _by_host_name(self, host: str, port: int) -> IStreamClientEndpoint:
         return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)

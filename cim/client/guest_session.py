@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.client.api import RouteAPI
-from cim.client.connection import GuestConnection, sender_of, texts_of
+from cim.client.guest_connection import GuestConnection, sender_of, texts_of
 from cim.client.reconnection import STEADY_SECONDS, Backoff
 from cim.client.values import State
 from cim.ecim import AccountMismatch, CIMError, Misdirected, NoServerAvailable, RateLimited, Unavailable, Unreachable

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from cim.client.v1 import V1Calls
@@ -11,9 +14,14 @@ from cim.client.values import User
 from cim.ecim import Forbidden, NotFound
 from cim.wire import conversations
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 #: How many names are remembered, and how long a group's, which may change, is believed (seconds).
 MAX_NAMES = 10_000
 GROUP_SECONDS = 60.0
+#: How many are asked for at a time.
+LOOK_UPS = 8
 
 
 class Names:
@@ -44,6 +52,14 @@ class Names:
             return found
         return User(id, name)
 
+    async def users(self, ids: Iterable[int]) -> list[User]:
+        """Return several users."""
+        return await _few_at_a_time(ids, self.user)
+
+    async def titles(self, names: Iterable[str], me: int) -> list[str]:
+        """Return what several conversations are called for their reader."""
+        return await _few_at_a_time(names, lambda name: self.title(name, me))
+
     async def group(self, id: int) -> str:
         """Return the name of a group; one that cannot be asked for is called by its id."""
         known = self._groups.get(id)
@@ -64,3 +80,16 @@ class Names:
         if isinstance(parsed, conversations.Private):
             return (await self.user(parsed.other(me))).name
         return "everyone" if parsed.name == conversations.EVERYONE else await self.group(parsed.id)
+
+
+async def _few_at_a_time(keys: Iterable[K], look_up: Callable[[K], Coroutine[Any, Any, V]]) -> list[V]:
+    """Look several up, in their order; the first failure is that of all."""
+    few = DeferredSemaphore(LOOK_UPS)
+
+    def begin(key: K) -> Deferred[V]:
+        return few.run(lambda: Deferred.fromCoroutine(look_up(key)))
+
+    try:
+        return await gatherResults([begin(key) for key in keys], consumeErrors=True)
+    except FirstError as error:
+        raise error.subFailure.value from None  # type: ignore[misc]  # Failure.value is an exception

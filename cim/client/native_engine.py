@@ -18,25 +18,16 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from cim.client.delivered import message_of, message_of_mine
 from cim.client.inbox import Inbox
 from cim.client.journal import Journal
 from cim.client.native_connection import NativeConnection
+from cim.client.native_login import log_in
 from cim.client.outbox import Outbox
 from cim.client.reconnection import STEADY_SECONDS, Backoff
-from cim.client.v1 import Login, NotNative, V1Calls, retry_after
-from cim.client.values import (
-    Kind,
-    Message,
-    Password,
-    Presence,
-    Receipt,
-    Sent,
-    State,
-    Typing,
-    User,
-    Waiting,
-)
-from cim.ecim import CIMError, Conflict, Forbidden, NoServerAvailable, RateLimited, Unauthorized, Unavailable
+from cim.client.v1 import NotNative, V1Calls, retry_after
+from cim.client.values import Message, Password, Presence, Receipt, Sent, State, Typing, User, Waiting
+from cim.ecim import CIMError, NoServerAvailable, RateLimited, Unauthorized, Unavailable
 from cim.web.calling import reason
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
@@ -46,7 +37,6 @@ WELCOME_SECONDS = 15.0
 LEAVE_SECONDS = 2.0
 #: One typing note in so many seconds.
 TYPING_SECONDS = 0.5
-_KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items()}
 #: So many messages that are not written down yet stop the reading, and so few let it go on.
 STOP_READING = 2000
 GO_ON_READING = 500
@@ -81,7 +71,7 @@ class NativeEngine:
     """One identity on one device.
 
     :param endpoint: from a host and a port to what connects there
-    :param places: the end of what was handed over of each conversation
+    :param me: who it was the last time, when that was stored
     """
 
     _log = Logger()
@@ -223,7 +213,7 @@ class NativeEngine:
 
     async def _live_through_a_session(self) -> str:
         """Log in, and return why the session ended when it has."""
-        login = await self._log_in()
+        login = await log_in(self.api, self._credentials, self._device, create=not self._was_ready)
         self._me = login.user
         self._owner.identified(login.user)
         self._journal.set_fact("token", login.token)
@@ -264,28 +254,6 @@ class NativeEngine:
         if self._reactor.seconds() - self._ready_since >= STEADY_SECONDS:
             self._backoff.reset()
         return f"lost the connection to {server}: {why}"
-
-    async def _log_in(self) -> Login:
-        name, device = self._credentials.name, self._device
-        if self.api.token:
-            try:
-                return await self.api.log_in(name, device)
-            except (Unauthorized, Forbidden):
-                self.api.token = ""
-        return await self._by_password(name, device)
-
-    async def _by_password(self, name: str, device: str) -> Login:
-        password = self._credentials.password
-        try:
-            return await self.api.log_in(name, device, password)
-        except Unauthorized as refused:
-            if not self._credentials.create or self._was_ready:
-                raise
-            try:
-                await self.api.create_account(name, password)
-            except Conflict:
-                raise refused
-        return await self.api.log_in(name, device, password)
 
     def _unwelcome(self) -> None:
         if not self._live and self._connection is not None:
@@ -352,21 +320,7 @@ class NativeEngine:
         outgoing = self.outbox.accepted(accepted.client_id)
         if outgoing is None or self._me is None:
             return
-        waiting = outgoing.waiting
-        message = Message(
-            accepted.conversation,
-            accepted.position,
-            self._me,
-            accepted.sent_at,
-            waiting.text,
-            waiting.data,
-            waiting.content_type,
-            waiting.kind,
-            waiting.ref,
-            waiting.client_id,
-            waiting.group,
-            True,
-        )
+        message = message_of_mine(accepted, outgoing.waiting, self._me)
         self.inbox.deliver(message, accepted.previous)
         sent = Sent(accepted.client_id, accepted.conversation, accepted.position, accepted.sent_at)
         outgoing.answered(lambda told: told.callback(sent))
@@ -428,21 +382,3 @@ class NativeEngine:
         self._full = backlog > (GO_ON_READING if self._full else STOP_READING)
         if self._connection is not None:
             self._connection.pause(self._paused or self._full)
-
-
-def message_of(deliver: Deliver, mine: bool) -> Message:
-    """Return a message as the application sees it."""
-    return Message(
-        deliver.conversation,
-        deliver.position,
-        User(deliver.sender, deliver.sender_name),
-        deliver.sent_at,
-        deliver.text,
-        deliver.data,
-        deliver.content_type,
-        _KINDS.get(deliver.kind, Kind.TEXT),
-        deliver.ref,
-        deliver.client_id,
-        deliver.group,
-        mine,
-    )

@@ -122,6 +122,29 @@ class GapTests(ReadingCase):
         self.assertEqual(sorted(again.heard.texts), sorted(f"hello from {number}" for number in range(count)))
 
     def test_more_heads_than_a_welcome_has(self):
+        self.many_heads()
+        again = self.online("bob")
+        self.wait(2)
+        self.assertEqual(len(again.heard.texts), 210)
+        self.assertEqual(again.heard.texts.count("one"), 105)
+
+    def test_heads_whose_page_was_lost_with_the_connection(self):
+        self.many_heads()
+        again = self.make("bob")
+        cut = []
+
+        class Cutting:
+            def state(_, client, state, reason):
+                if state is State.READY and not cut:
+                    cut.append(self.wire_of(client))
+                    cut[0].cut()
+
+        again.add_listener(Cutting())
+        again.startService()
+        self.wait(5)
+        self.assertEqual((len(cut), len(again.heard.texts)), (1, 210))
+
+    def many_heads(self):
         bobs = self.bob.me
         self.result(self.bob.close())
         for number in range(105):
@@ -131,10 +154,6 @@ class GapTests(ReadingCase):
             native.send(bobs.id, "two", "2")
             self.cluster.turn()
             native.drop()
-        again = self.online("bob")
-        self.wait(2)
-        self.assertEqual(len(again.heard.texts), 210)
-        self.assertEqual(again.heard.texts.count("one"), 105)
 
 
 class BeginningTests(ReadingCase):
@@ -278,6 +297,21 @@ class ListenerTests(ReadingCase):
         self.bob.remove_listener(self.bob.heard)
         self.say("one")
         self.assertEqual(self.bob.heard.texts, [])
+
+    def test_one_for_messages_alone_may_call_its_own_things_what_it_likes(self):
+        @implementer(IMessageListener)
+        class Plain:
+            state = "fine"
+
+            def received(self, client, message):
+                self.state = message.text
+
+        plain = Plain()
+        self.bob.add_listener(plain)
+        self.say("one")
+        self.wire_of(self.bob).cut()
+        self.wait(2)
+        self.assertEqual(plain.state, "one")
 
     def test_an_echo(self):
         @implementer(IMessageListener)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.connection import DEAD_SECONDS, PING_SECONDS, GuestConnection, sender_of, texts_of
+from cim.client.guest_connection import DEAD_SECONDS, PING_SECONDS, GuestConnection, sender_of, texts_of
 from cim.model import Account
 from cim.wire.cim_pb2 import MESSAGE, PING, Packet, Pong
 from cim.wire.framing import encode_frame

@@ -1,0 +1,45 @@
+"""What the server says of messages, as the application sees them."""
+
+from __future__ import annotations
+
+from cim.client.values import Kind, Message, User, Waiting
+from cim.wire import cim_pb2
+from cim.wire.cim_pb2 import Accepted, Deliver
+
+_KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items()}
+
+
+def message_of(deliver: Deliver, mine: bool) -> Message:
+    """Return a message as the application sees it."""
+    return Message(
+        deliver.conversation,
+        deliver.position,
+        User(deliver.sender, deliver.sender_name),
+        deliver.sent_at,
+        deliver.text,
+        deliver.data,
+        deliver.content_type,
+        _KINDS.get(deliver.kind, Kind.TEXT),
+        deliver.ref,
+        deliver.client_id,
+        deliver.group,
+        mine,
+    )
+
+
+def message_of_mine(accepted: Accepted, waiting: Waiting, me: User) -> Message:
+    """Return what one sent oneself, now that its place is known."""
+    return Message(
+        accepted.conversation,
+        accepted.position,
+        me,
+        accepted.sent_at,
+        waiting.text,
+        waiting.data,
+        waiting.content_type,
+        waiting.kind,
+        waiting.ref,
+        waiting.client_id,
+        waiting.group,
+        True,
+    )
