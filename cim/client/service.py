@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -82,6 +83,31 @@ class ErrorStream(FileDescriptor):
             self._closing.callback(None)
 
 
+class ErrorLines(io.TextIOBase):
+    """Stands for standard error while a line editor has the terminal: what is written becomes notices.
+
+    :ivar show: takes a line; while there is none, lines go to the stream
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._partial = ""
+        self.show: Callable[[str], object] | None = None
+
+    def write(self, text: str) -> int:
+        """Take text."""
+        if self.show is None:
+            return int(self._stream.write(text))
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            self.show(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what the stream has."""
+        self._stream.flush()
+
+
 def _descriptor(number: int, stream: object) -> int:
     """Return a standard stream's descriptor; when it was closed its number may mean anything: then the null device."""
     return number if stream is not None else os.open(os.devnull, os.O_RDWR)
@@ -110,6 +136,7 @@ class Look:
     :param interactive: somebody types
     :param colour: whether the editor uses colours
     :param where: what the editor calls the system
+    :param errors: stands for standard error, where the log goes
     :param typed: the file that keeps the lines that were typed; empty for none
     """
 
@@ -119,6 +146,7 @@ class Look:
     where: str = ""
     typed: str = ""
     term: str = ""
+    errors: ErrorLines | None = None
 
 
 class TerminalService(Service):
@@ -192,6 +220,8 @@ class TerminalService(Service):
             banner=identity.banner,
         )
         made.run()
+        if self._look.errors is not None:
+            self._look.errors.show = made.notice
         return made
 
     def _refused(self, failure: Failure, identity: Identity) -> None:
@@ -209,6 +239,8 @@ class TerminalService(Service):
             self._terminal.stop()
         if self._client is not None:
             await self._client.stopService()
+        if self._look.errors is not None:
+            self._look.errors.show = None
         if self._terminal is not None:
             await self._terminal.flush()
         if self._errors is not None:

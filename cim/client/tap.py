@@ -28,7 +28,7 @@ from cim.client.history import MemoryHistory, SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.iconsole import IAnswerer
 from cim.client.message_log import MessageLog
-from cim.client.service import Identity, Look, TerminalService
+from cim.client.service import ErrorLines, Identity, Look, TerminalService
 from cim.client.values import Credentials, Guest, Password
 from cim.config import DaemonOptions, read_secret_file
 from cim.ecim import InvalidField
@@ -221,6 +221,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if look.editing and not hasattr(reactor, "_asyncioEventloop"):
         # Somebody chose another reactor: lines are read as the terminal gives them.
         look = evolve(look, editing=False)
+    if look.editing:
+        # The log is to disturb the line that is typed as little as a message does.
+        look = evolve(look, errors=ErrorLines(sys.stderr))
+        sys.stderr = look.errors
 
     def chat(identity: Identity, screen: Any) -> Chat:
         return Chat(

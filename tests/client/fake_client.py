@@ -36,6 +36,7 @@ class FakeClient(Service):
         self.paused = False
         self.echoes = True
         self._whens = []
+        self._whens_closed = []
         self._n = 0
 
     # What a test does
@@ -51,7 +52,7 @@ class FakeClient(Service):
     def refuse(self, error):
         self.state = State.CLOSED
         self.tell("state", State.CLOSED, error.message)
-        whens, self._whens = self._whens, []
+        whens, self._whens, self._whens_closed = self._whens + self._whens_closed, [], []
         for when in whens:
             when.errback(error)
 
@@ -103,7 +104,8 @@ class FakeClient(Service):
         return self._whens[-1]
 
     def when_closed(self):
-        return Deferred()
+        self._whens_closed.append(Deferred())
+        return self._whens_closed[-1]
 
     def pause_receiving(self):
         self.paused = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from twisted.internet import fdesc
@@ -11,7 +12,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.service import ErrorStream
+from cim.client.service import ErrorLines, ErrorStream
 
 
 class ErrorStreamTests(SynchronousTestCase):
@@ -73,3 +74,18 @@ class ErrorStreamTests(SynchronousTestCase):
         os.close(self.open.pop())
         self.stream.write(b"x")
         self.assertIs(self.stream.doWrite(), CONNECTION_LOST)
+
+
+class ErrorLinesTests(SynchronousTestCase):
+    def test_lines_are_notices_while_there_is_an_editor(self):
+        stream, shown = io.StringIO(), []
+        lines = ErrorLines(stream)
+        lines.write("before\n")
+        lines.show = shown.append
+        lines.write("a trace")
+        lines.write("back\nin two lines\n")
+        lines.show = None
+        lines.write("after\n")
+        lines.flush()
+        self.assertEqual(stream.getvalue(), "before\nafter\n")
+        self.assertEqual(shown, ["a traceback", "in two lines"])

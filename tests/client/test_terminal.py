@@ -17,7 +17,7 @@ from cim.client.console.commands import all_commands
 from cim.client.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
 from cim.client.iclient import IClient, IListener
 from cim.client.values import Kind, State, User
-from cim.ecim import RepeatLogin, Unavailable
+from cim.ecim import CIMError, RepeatLogin, Unavailable
 from tests.client.fake_client import FakeClient
 
 
@@ -207,6 +207,11 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.shown(), [])
         self.assertIn("lost the connection to 10.0.0.7:11211", self.errors.lines[0])
         self.assertIn("logged in as alice (id 1000)", self.errors.lines[1])
+
+    def test_a_client_that_ends_by_itself_says_why(self):
+        self.client.refuse(CIMError("logged in elsewhere as the same device"))
+        self.assertEqual(self.errors.lines, ["* logged in elsewhere as the same device"])
+        self.assertEqual(self.statuses, [1])
 
     def test_stopping_gives_up_the_line_under_way_and_says_so(self):
         self.hold()

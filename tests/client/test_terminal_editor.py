@@ -24,7 +24,7 @@ from cim.client.console.completion import offers
 from cim.client.console.editing import KEPT, TypedLines
 from cim.client.console.editor import MANY_LINES, MAX_TEXT, Editor
 from cim.client.values import State, User
-from cim.ecim import RepeatLogin
+from cim.ecim import CIMError, RepeatLogin
 from tests.client.fake_client import FakeClient
 
 
@@ -157,6 +157,11 @@ class EditorTests(EditorTestCase):
         self.enter("how are you?")
         self.assertEqual(self.shown()[-2:], ["how are you?", "AI: \x1b[4mhow are you!\x1b[0m"])
         self.assertEqual(self.editor._prefix(0, 0), [("class:prompt", "AI> ")])
+
+    def test_a_client_that_ends_by_itself_says_why(self):
+        self.client.refuse(CIMError("logged in elsewhere as the same device"))
+        self.assertEqual(self.statuses, [1])
+        self.assertIn("* logged in elsewhere as the same device", self.shown()[-1])
 
     def test_leaving_with_messages_on_their_way_says_so(self):
         self.client.held = []

@@ -36,8 +36,8 @@ class TerminalClient(DaemonProcess):
     :ivar notices: its lines on standard error
     """
 
-    def __init__(self, reactor, name, routes, directory):
-        options = [word for url in routes for word in ("--route", url)]
+    def __init__(self, reactor, name, routes, directory, options=()):
+        options = [*options, *(word for url in routes for word in ("--route", url))]
         super().__init__(
             reactor,
             twistd("cim-client", "--user", name, *options),
@@ -105,10 +105,12 @@ class Round:
 
 
 class ChatCase(ClusterCase):
+    options = ()
+
     async def clients(self, *routes):
         """Start all terminals."""
         clients = [
-            self.added(TerminalClient(self.reactor, name, routes, self.folder(f"client-{index}")))
+            self.added(TerminalClient(self.reactor, name, routes, self.folder(f"client-{index}"), self.options))
             for index, name in enumerate(NAMES)
         ]
         await gatherResults([client.start(STARTED) for client in clients], consumeErrors=True)
@@ -213,3 +215,11 @@ class SuiteChatTests(ChatCase):
         chat = Round(1, clients)
         chat.say()
         self.assertEqual(await self.finished(chat), {})
+
+
+class GuestsChatTests(SuiteChatTests):
+    options = ("--guest",)
+
+
+class GuestsClusterChatTests(ClusterChatTests):
+    options = ("--guest",)

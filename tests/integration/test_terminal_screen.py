@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
+from cim.icim import IMessageListener
 from cim.testing.daemons import Daemon, environment, loopback, twistd
 from cim.testing.screens import ScreenProcess
 from cim.testing.spawning import free_port
+
+
+@implementer(IMessageListener)
+class BrokenListener:
+    """What --listener names here."""
+
+    def received(self, client, message):
+        raise ZeroDivisionError
 
 
 class ScreenTests(TestCase):
@@ -24,12 +34,12 @@ class ScreenTests(TestCase):
         self.addCleanup(self.suite.stop)
         await self.suite.start()
 
-    async def terminal(self, user, columns=80, rows=24, **environ):
+    async def terminal(self, user, columns=80, rows=24, options=(), **environ):
         screen = ScreenProcess(self.reactor, columns, rows)
         directory = self.mktemp()
         os.makedirs(directory)
         surroundings = {"XDG_DATA_HOME": os.path.abspath(directory), "TERM": "xterm-256color", **environ}
-        argv = [*twistd()[:2], "cim-client", "--route", self.suite.url, user]
+        argv = [*twistd()[:2], "cim-client", "--route", self.suite.url, *options, user]
         screen.start(argv, environment(surroundings), directory)
         self.addCleanup(screen.stop)
         await screen.wait_for(f"you are {user}", "everyone>", "●")
@@ -110,6 +120,24 @@ class ScreenTests(TestCase):
         alice = await self.terminal("alice")
         alice.signal("TERM")
         self.assertEqual(await alice.wait_for_exit(), 0)
+
+    async def test_a_listener_that_fails_is_told_above_the_line(self):
+        alice = await self.terminal(
+            "alice", 200, 50, ("--listener", "tests.integration.test_terminal_screen.BrokenListener")
+        )
+        alice.type("half a line")
+        bob = await self.terminal("bob")
+        bob.type("hello\r")
+        await alice.wait_for("bob: hello", "ZeroDivisionError", "everyone> half a line")
+
+    async def test_the_same_device_elsewhere_ends_it(self):
+        with open(self.mktemp(), "w") as file:
+            file.write("a password of alice")
+        options = ("--password-file", os.path.abspath(file.name))
+        first = await self.terminal("alice", options=options)
+        await self.terminal("alice", options=options)
+        self.assertEqual(await first.wait_for_exit(), 1)
+        self.assertIn("* ", first.lines[-1])
 
     async def test_on_their_way_while_the_suite_is_away(self):
         alice = await self.terminal("alice")

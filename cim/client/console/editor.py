@@ -136,6 +136,7 @@ class Editor:
         self._over = False
         self._day: date | None = None
         self._stopped = False
+        self._was_ready = False
         self._running: Deferred[None] | None = None
         self._buffer = Buffer(
             completer=_Offers(self.chat),
@@ -147,7 +148,8 @@ class Editor:
             on_text_changed=lambda _: self._typed(),
         )
         self.app: Application[None] = self._application(input, output)
-        self._client.when_ready().addCallbacks(lambda _: self._ready(), self._refused)
+        self._client.when_ready().addCallbacks(lambda _: self._ready(), lambda _: None)
+        self._client.when_closed().addErrback(self._closed)
 
     def _application(self, input: Input, output: Output) -> Application[None]:
         search = SearchToolbar(ignore_case=True)
@@ -434,14 +436,15 @@ class Editor:
     # How it begins and ends
 
     def _ready(self) -> None:
+        self._was_ready = True
         me = self._client.me
         who = f"you are {me.name} (id {me.id}) at {self._where}" if me is not None else f"you are at {self._where}"
         for line in (who, *self._banner, *BANNER):
             self.notice(line)
 
-    def _refused(self, failure: Failure) -> None:
+    def _closed(self, failure: Failure) -> None:
         if not self._over:
-            self.notice(f"cannot log in: {failure.getErrorMessage()}")
+            self.notice(f"{'' if self._was_ready else 'cannot log in: '}{failure.getErrorMessage()}")
         self._end(1)
 
     def _end(self, status: int) -> None:

@@ -83,11 +83,12 @@ class PlainTerminal(TwistedProtocol):
         self._working: Deferred[None] | None = None
         self._input_ended = False
         self._over = False
+        self._was_ready = False
         self._full = False
         self._whens_room: list[Deferred[None]] = []
         self._flushing: Deferred[None] | None = None
         self._client.add_listener(self)
-        self._client.when_ready().addErrback(self._refused)
+        self._client.when_closed().addErrback(self._closed)
 
     # What the service calls
 
@@ -152,6 +153,7 @@ class PlainTerminal(TwistedProtocol):
         """Tell what becomes of the login."""
         if reason and state is not State.CLOSED:
             self.notice(reason)
+        self._was_ready = self._was_ready or state is State.READY
         if state is State.READY and self._interactive:
             self._interactive = False
             for line in (*self._banner, *BANNER):
@@ -169,9 +171,9 @@ class PlainTerminal(TwistedProtocol):
     def presence(self, client: IClient, presence: Presence) -> None:
         """The chat is told, too."""
 
-    def _refused(self, failure: Failure) -> None:
+    def _closed(self, failure: Failure) -> None:
         if not self._over:
-            self.notice(f"cannot log in: {failure.getErrorMessage()}")
+            self.notice(f"{'' if self._was_ready else 'cannot log in: '}{failure.getErrorMessage()}")
         self._end(1)
 
     # What standard input and output call
