@@ -23,7 +23,7 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.console.chat import Chat
 from cim.client.console.plain import PlainTerminal
-from cim.ecim import Unauthorized
+from cim.ecim import Forbidden, Unauthorized
 
 
 @implementer(IPushProducer)
@@ -225,7 +225,7 @@ class TerminalService(Service):
         return made
 
     def _refused(self, failure: Failure, identity: Identity) -> None:
-        if failure.check(Unauthorized):
+        if failure.check(Unauthorized, Forbidden):
             advice = identity.refused()
             if advice and self._terminal is not None:
                 self._terminal.notice(advice)

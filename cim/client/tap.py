@@ -206,7 +206,9 @@ def _identity(options: Options, reactor: Any) -> Identity:
         if folder is None or not made:
             return ""
         folder.drop_password()
-        return f"somebody has the name {name}: choose another, or give its password by --password-file FILE"
+        return (
+            f"somebody has the name {name}: choose another, give its password by --password-file FILE, or try --guest"
+        )
 
     return Identity(client, facts, banner, refused)
 

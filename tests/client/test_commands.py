@@ -286,6 +286,14 @@ class UpstreamCommandTests(CommandTestCase):
         self.assertEqual(self.screen.shown, ["nothing was found"])
         self.assertEqual(self.did("search"), [("nothing of it",)])
 
+    def test_a_guest_finds_what_was_said_in_this_run(self):
+        self.client.push(1001, "bob", "Hello World", group=0)
+        self.client.search = lambda text, limit: succeed([])
+        self.client.errors["history"] = NotSupported("not here")
+        self.line(":q hello")
+        self.line(":history")
+        self.assertEqual([line[-16:] for line in self.screen.shown], ["bob: Hello World"] * 2)
+
     def test_info(self):
         self.line(":info")
         text = "\n".join(self.screen.shown)

@@ -35,7 +35,8 @@ class Search(Command):
         if not rest:
             chat.screen.leave()
             return
-        found = list(reversed(await chat.client.search(rest, 50)))
+        # A guest has no history but this run's.
+        found = list(reversed(await chat.client.search(rest, 50))) or chat.seen(text=rest)[-50:]
         await show_found(chat, found, rest)
 
 

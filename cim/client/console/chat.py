@@ -297,6 +297,14 @@ class Chat:
                 return message
         raise NotFound(f"no message of {'yours' if mine else 'others'} was seen here: :history numbers them")
 
+    def seen(self, *, conversation: str = "", text: str = "") -> list[Message]:
+        """Return what was said since the program began, of one conversation or with a text in it, oldest first."""
+        return [
+            one
+            for one in self._said
+            if one.kind is Kind.TEXT and conversation in ("", one.conversation) and text.lower() in one.text.lower()
+        ]
+
     def referred(self, message: Message) -> Message | None:
         """Return the message that one recalls, edits or reacts to, if it was seen."""
         for one in reversed(self._said):

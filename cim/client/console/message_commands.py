@@ -11,6 +11,7 @@ from cim.client.console.commands import Command, Misuse, number
 from cim.client.console.listing import online_users, show_found
 from cim.client.iconsole import Line
 from cim.client.values import Kind, Message
+from cim.ecim import NotSupported
 from cim.model import check_id
 
 #: The longest file that is sent, and the size of its parts, bytes.
@@ -40,7 +41,12 @@ class History(Command):
         if not (last.isascii() and last.isdigit() and int(last) <= 500):
             name, last = rest, "20"
         talk = await chat.talk(name.strip())
-        await show_found(chat, await chat.client.history(talk.name, "", number(last, "the number", 500)))
+        count = number(last, "the number", 500)
+        try:
+            messages = await chat.client.history(talk.name, "", count)
+        except NotSupported:
+            messages = chat.seen(conversation=talk.name)[-count:]
+        await show_found(chat, messages)
         if chat.unread.get(talk.name):
             chat.read(talk.name)
 
