@@ -130,6 +130,7 @@ class GapTests(ReadingCase):
 
     def test_heads_whose_page_was_lost_with_the_connection(self):
         self.many_heads()
+        self.wait(90)
         again = self.make("bob")
         cut = []
 

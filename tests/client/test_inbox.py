@@ -147,7 +147,7 @@ class InboxTests(SynchronousTestCase):
         self.begin(self.head("1-9", received="1-4"))
         self.said()
         self.inbox.ended()
-        self.clock.advance(100)
+        self.clock.advance(1)
         self.assertEqual(self.said(), [])
         self.begin()
         self.assertEqual(self.said(), [("sync", TALK, "1-4")])

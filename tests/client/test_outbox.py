@@ -37,7 +37,7 @@ class OutboxTests(SynchronousTestCase):
         for id in ids:
             self.outbox.accepted(str(id)).answered(lambda told: told.callback(SENT))
 
-    def fail(self, *ids, code="unavailable", retry=0):
+    def broken(self, *ids, code="unavailable", retry=0):
         for id in ids:
             self.outbox.failed(Failure(client_id=str(id), code=code, message="why", retry_after_seconds=retry))
 
@@ -83,17 +83,18 @@ class OutboxTests(SynchronousTestCase):
         self.add(1, 2, 3, 4)
         self.taken()
         self.accept(1)
-        self.fail(2)
+        self.broken(2)
         self.clock.advance(60)
+        self.add(5)
         self.assertEqual(self.taken(), [], "3 and 4 are under way: they would overtake")
-        self.fail(3, 4)
+        self.broken(3, 4)
         self.clock.advance(0)
-        self.assertEqual(self.taken(), ["2", "3", "4"])
+        self.assertEqual(self.taken(), ["2", "3", "4", "5"])
 
     def test_it_waits_as_long_as_it_is_told_and_a_little_more(self):
         self.outbox.begin(self.write)
         self.add(1)
-        self.fail(1, code="rate-limited", retry=3)
+        self.broken(1, code="rate-limited", retry=3)
         self.taken()
         self.clock.advance(3.2)
         self.assertEqual(self.taken(), [])
@@ -105,7 +106,7 @@ class OutboxTests(SynchronousTestCase):
         self.add(1, 2)
         waits = []
         for _ in range(8):
-            self.fail(1, 2, code="timeout")
+            self.broken(1, 2, code="timeout")
             self.taken()
             began = self.clock.seconds()
             while not self.written:
@@ -113,7 +114,7 @@ class OutboxTests(SynchronousTestCase):
             waits.append(self.clock.seconds() - began)
         self.assertEqual(waits, [0.25, 0.5, 1, 2, 4, 8, 10, 10])
         self.accept(1)
-        self.fail(2)
+        self.broken(2)
         self.taken()
         self.clock.advance(0.25)
         self.assertEqual(self.taken(), ["2"])
@@ -121,7 +122,7 @@ class OutboxTests(SynchronousTestCase):
     def test_a_lane_that_waits_lets_others_pass(self):
         self.outbox.begin(self.write)
         self.add(1)
-        self.fail(1)
+        self.broken(1)
         self.taken()
         self.add(2, user=2)
         self.add(3, user=0, group=2)
@@ -138,14 +139,14 @@ class OutboxTests(SynchronousTestCase):
             ("novelty", CIMError),
         ):
             (one,) = self.add(code)
-            self.fail(code, code=code)
+            self.broken(code, code=code)
             self.assertEqual(self.failureResultOf(one, kind).value.message, "why")
         self.assertEqual((len(self.outbox), len(self.forgotten)), (0, 6))
 
     def test_what_is_refused_lets_those_behind_it_go_on(self):
         self.outbox.begin(self.write)
         one, two = self.add(1, 2)
-        self.fail(1, code="forbidden")
+        self.broken(1, code="forbidden")
         self.failureResultOf(one, Forbidden)
         self.accept(2)
         self.successResultOf(two)
@@ -153,8 +154,8 @@ class OutboxTests(SynchronousTestCase):
     def test_answers_to_what_is_not_known(self):
         self.outbox.begin(self.write)
         self.assertIsNone(self.outbox.accepted("x"))
-        self.fail("x")
-        self.fail("x", code="forbidden")
+        self.broken("x")
+        self.broken("x", code="forbidden")
 
     def test_one_client_id_is_one_message(self):
         first, second = self.add(1, 1)

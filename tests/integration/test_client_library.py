@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -10,6 +11,7 @@ from twisted.internet.task import deferLater
 from cim.client.client import Client
 from cim.client.history import SqliteHistory
 from cim.client.values import Guest, Password, State
+from cim.ecim import Unreachable
 from cim.testing.daemons import loopback
 from cim.testing.processes import free_port
 from cim.wire import conversations
@@ -106,6 +108,35 @@ class LibraryTests(ClusterCase):
         await self.until(lambda: again.heard.texts, lambda texts: texts == ["two", "three"], "each once")
         found = await again.search("one")
         self.assertEqual([message.text for message in found], ["one"])
+
+    async def test_leaving_while_nobody_answers(self):
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        for credentials in (None, Guest("guest")):
+            client = self.client(f"http://127.0.0.1:{silent.getsockname()[1]}", "alice", credentials)
+            ready = client.when_ready()
+            await deferLater(self.reactor, 0.1)
+            await client.close().addTimeout(5, self.reactor)
+            await self.assertFailure(ready, Unreachable)
+
+    async def test_leaving_while_it_connects_to_what_is_not_there(self):
+        client = self.client("http://192.0.2.1:9", "alice")
+        ready = client.when_ready()
+        await deferLater(self.reactor, 0.1)
+        await client.close().addTimeout(5, self.reactor)
+        await self.assertFailure(ready, Unreachable)
+
+    async def test_a_suite_that_stops_and_comes_back(self):
+        suite = self.suite_of()
+        await self.started(suite)
+        alice, bob = self.client(suite.url, "alice"), self.client(suite.url, "bob")
+        await gatherResults([alice.when_ready(), bob.when_ready()])
+        await suite.stop()
+        await self.until(lambda: alice.state, lambda state: state is State.RECONNECTING, "alice noticed")
+        sending = alice.send(bob.me, "while it is down")
+        await suite.start()
+        await sending
+        await self.until(lambda: bob.heard.texts, lambda texts: texts == ["while it is down"], "bob heard")
 
     async def test_a_guest(self):
         suite = self.suite_of()
