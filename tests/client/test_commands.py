@@ -21,7 +21,7 @@ from cim.client.console.commands import Command, Misuse, all_commands
 from cim.client.console.interpreter import Interpreter
 from cim.client.iconsole import IAnswerer, ICommand
 from cim.client.values import Conversation, Group, Kind, Member, Presence, Receipt, State, Typing, User
-from cim.ecim import CIMError, Forbidden, NotFound, NotSupported, Unavailable, Unreachable, UserOffline
+from cim.ecim import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
 from tests.client.fake_client import FakeClient
 
 NOW = 1_700_000_000.0
@@ -450,6 +450,23 @@ class TalkCommandTests(CommandTestCase):
             [(message.text, own) for message, own in self.screen.messages], [("echoed", True), ("not echoed", True)]
         )
         self.assertEqual(self.chat.unsent, {})
+
+    def test_too_much_at_once_is_said_later(self):
+        self.client.errors["send"] = RateLimited("too many", 2)
+        going = Deferred.fromCoroutine(self.interpreter.line("hello"))
+        self.assertNoResult(going)
+        self.assertEqual(len(self.chat.unsent), 1)
+        del self.client.errors["send"]
+        self.clock.advance(2)
+        self.successResultOf(going)
+        self.assertEqual((len(self.sends()), self.screen.notices), (2, []))
+        self.client.errors["send"] = RateLimited("too many", 2)
+        going = Deferred.fromCoroutine(self.interpreter.line("hello"))
+        self.clock.pump([2] * 40)
+        self.successResultOf(going)
+        self.assertIn("was not delivered: too many", self.screen.notices[0])
+        self.chat.say_later(self.chat.current, "x")
+        self.chat.close()
 
     def test_on_their_way(self):
         self.client.held = []

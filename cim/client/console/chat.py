@@ -17,13 +17,15 @@ from cim.client.console.robot import Robot
 from cim.client.iclient import IClient, IListener
 from cim.client.iconsole import IAnswerer, Screen
 from cim.client.values import Group, Kind, Message, Presence, Receipt, Sent, State, Typing, User
-from cim.ecim import CIMError, NotFound
+from cim.ecim import CIMError, NotFound, RateLimited
 from cim.wire import positions
 
 #: How long somebody counts as typing, seconds.
 TYPING_SECONDS = 6.0
 #: After coming online the lists are asked for when what was missed has had this long to come, seconds.
 SETTLE_SECONDS = 1.0
+#: How long a message is tried again that came too soon after others, seconds.
+TOO_MUCH_SECONDS = 60.0
 #: Messages and own client ids that are remembered.
 REMEMBERED = 2000
 #: How many users are asked for at most, to complete and list them.
@@ -141,11 +143,24 @@ class Chat:
         self.unsent[client_id] = Unsent(talk, text, self.now())
         self.screen.refresh()
         try:
-            sent = await self.client.send(talk.to, text, client_id=client_id)
-            self._accepted(client_id, sent)
+            self._accepted(client_id, await self._send(talk, text, client_id))
         finally:
             self.unsent.pop(client_id, None)
             self.screen.refresh()
+
+    async def _send(self, talk: Talk, text: str, client_id: str) -> Sent:
+        """Send, again and again while the servers say that it is too much at once: nothing was sent then."""
+        until = self.clock.seconds() + TOO_MUCH_SECONDS
+        while True:
+            try:
+                return await self.client.send(talk.to, text, client_id=client_id)
+            except RateLimited as error:
+                wait = max(1, error.retry_after)
+                if self.clock.seconds() + wait > until:
+                    raise
+            rest: Deferred[None] = Deferred()
+            self.later(wait, lambda rest=rest: rest.called or rest.callback(None))  # type: ignore[misc]  # a default
+            await rest
 
     def say_later(self, talk: Talk, text: str) -> None:
         """Send a text for which nobody waits; a failure is shown."""
