@@ -85,7 +85,7 @@ class EditorTests(EditorTestCase):
         [(_, text)] = self.editor._unsent()
         self.assertTrue(text.endswith("… me: hello 😄"), text)
         self.client.release()
-        self.assertEqual(self.editor._unsent(), [])
+        self.assertEqual(self.editor._unsent()[0][1], "")
         [line] = [line for line in self.shown() if "hello" in line]
         self.assertTrue(line.endswith("✓ me: hello 😄"), line)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.client.console import emoji
-from cim.client.console.chat import EVERYONE, MANY_USERS, Chat
+from cim.client.console.chat import MANY_USERS, Chat
 from cim.client.console.commands import Command, Misuse, number
+from cim.client.console.directory import EVERYONE
 from cim.client.console.listing import online_users, show_found
 from cim.client.console.look import highlighted
 from cim.client.iconsole import Line

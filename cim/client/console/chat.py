@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cim.client.console.directory import EVERYONE, Directory, Talk
 from cim.client.console.robot import Robot
 from cim.client.iclient import IClient, IListener
 from cim.client.iconsole import IAnswerer, Screen
-from cim.client.values import Group, Kind, Message, Presence, Receipt, Sent, State, Typing, User
+from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.ecim import CIMError, NotFound, RateLimited
 from cim.wire import positions
 
@@ -33,22 +34,6 @@ MANY_USERS = 500
 
 
 @frozen
-class Talk:
-    """Whom one talks to.
-
-    :param name: the conversation's
-    :param to: what `IClient.send` takes
-    """
-
-    name: str
-    title: str
-    to: int | str
-
-
-EVERYONE = Talk("g:0", "everyone", "g:0")
-
-
-@frozen
 class Unsent:
     """A message that is on its way."""
 
@@ -58,13 +43,12 @@ class Unsent:
 
 
 @implementer(IListener)
-class Chat:
+class Chat(Directory):
     """The state that commands, completion and screens share; it follows the client.
 
     :param clock: an IReactorTime, for delays
     :param now: returns seconds since 1970
     :param new_id: returns a new client id
-    :ivar current: where lines go
     :ivar standing: the client's state, and `reason` why
     :ivar unread: of each conversation with any, how many
     :ivar numbered: what the numbers of the last list of messages mean
@@ -86,7 +70,7 @@ class Chat:
         facts: Sequence[tuple[str, str]] = (),
         keeps: bool = False,
     ) -> None:
-        self.client = client
+        super().__init__(client)
         self.screen = screen
         self.clock = clock
         self.now = now
@@ -94,16 +78,12 @@ class Chat:
         self.answering = False
         self.facts = facts
         self.keeps = keeps
-        self.current = EVERYONE
         self.commands: Sequence[Any] = ()
-        self.users: dict[str, int] = {}
-        self.titles: dict[str, str] = {EVERYONE.name: EVERYONE.title}
         self.unread: dict[str, int] = {}
         self.unsent: dict[str, Unsent] = {}
         self.numbered: list[Message] = []
         self.standing, self.reason = client.state, ""
         self.present: dict[int, bool] = {}
-        self._names: dict[int, str] = {}
         self._typing: dict[tuple[str, int], IDelayedCall] = {}
         self._latest: dict[str, str] = {}
         self._reads: dict[str, dict[int, str]] = {}
@@ -208,92 +188,6 @@ class Chat:
         if conversation != EVERYONE.name:
             self.client.mark_read(conversation)
         self.screen.refresh()
-
-    # Who is who
-
-    def name_of(self, user: int) -> str:
-        """Return a user's name, or its id when the name is not known."""
-        if self.client.me is not None and user == self.client.me.id:
-            return "me"
-        return self._names.get(user, str(user))
-
-    def title_of(self, conversation: str) -> str:
-        """Return what a conversation is called."""
-        other = self._other(conversation)
-        return self.titles.get(conversation) or (self.name_of(other) if other else conversation)
-
-    def _other(self, conversation: str) -> int:
-        """Return the other user of a private conversation, or 0."""
-        kind, _, ids = conversation.partition(":")
-        if kind != "p" or self.client.me is None:
-            return 0
-        pair = [int(id) for id in ids.split(":") if id.isdigit()]
-        return next((id for id in pair if id != self.client.me.id), pair[0] if pair else 0)
-
-    def learn(self, users: Sequence[User]) -> None:
-        """Remember users, for completion and names."""
-        for user in users:
-            if user.id and user.name:
-                self.users[user.name] = user.id
-                self._names[user.id] = user.name
-
-    def learn_groups(self, groups: Sequence[Group]) -> None:
-        """Remember groups."""
-        self.titles.update({f"g:{group.id}": group.name for group in groups})
-
-    def private(self, user: User) -> Talk:
-        """Return the talk with a user."""
-        self.learn([user])
-        mine = self.client.me.id if self.client.me is not None else 0
-        low, high = sorted((mine, user.id))
-        return Talk(f"p:{low}:{high}", user.name, user.id)
-
-    async def user(self, who: str) -> User:
-        """Return a user by its name or id; NotFound says so in words."""
-        who = who.removeprefix("@")
-        if who in self.users:
-            return User(self.users[who], who)
-        try:
-            user = await self.client.user(int(who) if who.isascii() and who.isdigit() and len(who) < 19 else who)
-        except NotFound:
-            raise NotFound(f'there is no user "{who[:64]}"')
-        self.learn([user])
-        return user
-
-    async def group(self, what: str) -> int:
-        """Return a group's id by its id (`5` or `g:5`) or by the name of a group that the user is in."""
-        number = what.removeprefix("g:")
-        if number.isascii() and number.isdigit() and len(number) < 19:
-            return int(number)
-        if not what and self.current.name.startswith("g:") and self.current != EVERYONE:
-            return int(self.current.name[2:])
-        groups = await self.client.groups()
-        self.learn_groups(groups)
-        for group in groups:
-            if group.name == what:
-                return group.id
-        raise NotFound(f'you are in no group "{what[:64]}"; :groups lists yours' if what else "say which group")
-
-    async def talk(self, what: str) -> Talk:
-        """Return the talk that a name, `@name`, an id, a group's name or `g:<id>` means."""
-        if not what:
-            return self.current
-        if what in ("everyone", "g:0"):
-            return EVERYONE
-        if what.startswith("g:") and what[2:].isdigit():
-            return Talk(what, self.titles.get(what, what), what)
-        for name, title in self.titles.items():
-            if title == what and name.startswith("g:"):
-                return Talk(name, title, name)
-        try:
-            return self.private(await self.user(what))
-        except NotFound as error:
-            if what.startswith("@"):
-                raise
-            try:
-                return Talk(f"g:{await self.group(what)}", what, f"g:{await self.group(what)}")
-            except CIMError:
-                raise NotFound(f"{error.message}, and no group of yours") from None
 
     # What was said
 
@@ -433,7 +327,7 @@ class Chat:
             self.learn(users)
 
     def _watch(self) -> None:
-        others = [self._other(name) for name in [self.current.name, *self.titles]]
+        others = [self.other_in(name) for name in [self.current.name, *self.titles]]
         self.client.watch([*dict.fromkeys(filter(None, others))][:200])
 
 

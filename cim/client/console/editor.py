@@ -10,14 +10,12 @@ stands below and is drawn anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition, completion_is_selected, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -38,7 +36,6 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -47,14 +44,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.client.console import look
-from cim.client.console.chat import EVERYONE, Chat
+from cim.client.console.below import UNSENT_ROWS, state_row, unsent_rows
+from cim.client.console.chat import Chat
 from cim.client.console.completion import offers
+from cim.client.console.directory import EVERYONE
 from cim.client.console.emoji import emojize
 from cim.client.console.interpreter import Interpreter
 from cim.client.console.listing import message_spans
+from cim.client.console.menus import STYLE, Offers
 from cim.client.iconsole import Line
 from cim.client.lines import printable
-from cim.client.values import Message, State
+from cim.client.values import Message
 from cim.ecim import CIMError
 
 #: What is shown is gathered for so long, seconds: a flood is drawn some twenty times a second.
@@ -63,35 +63,12 @@ GATHER = 0.05
 MANY_LINES = 5000
 #: The text of a message, bytes; the protocol takes 48 KiB with all that belongs to it.
 MAX_TEXT = 48_000
-#: Rows for the line that is typed, for messages on their way, and for offers.
-INPUT_ROWS, UNSENT_ROWS, MENU_ROWS = 8, 3, 8
+#: Rows for the line that is typed, and for offers.
+INPUT_ROWS, MENU_ROWS = 8, 8
 BANNER = (
     "a line goes to everyone, @name text to one user, :to <name> stays with one",
     "Tab completes, Up finds earlier lines, :all lists the commands, :q! leaves",
 )
-_STATES = {State.CONNECTING: "◌", State.READY: "●", State.RECONNECTING: "◌", State.CLOSED: "○"}
-_STYLE = Style.from_dict(
-    {
-        "prompt": "bold",
-        "dim": "ansibrightblack",
-        "good": "ansigreen",
-        "warn": "ansiyellow",
-        "bad": "ansired",
-        "bar": "reverse",
-        "completion-menu": "bg:ansibrightblack fg:ansiwhite",
-        "completion-menu.completion.current": "bg:ansicyan fg:ansiblack",
-    }
-)
-
-
-class _Offers(Completer):
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        if "\n" not in document.text:
-            for text, length, about in offers(self._chat, document.text_before_cursor):
-                yield Completion(text, -length, display=printable(text).strip() or text, display_meta=about)
 
 
 class Editor:
@@ -139,7 +116,7 @@ class Editor:
         self._was_ready = False
         self._running: Deferred[None] | None = None
         self._buffer = Buffer(
-            completer=_Offers(self.chat),
+            completer=Offers(self.chat),
             complete_while_typing=Condition(self._offers_by_itself),
             history=history,
             enable_history_search=True,
@@ -180,7 +157,7 @@ class Editor:
         )
         return Application(
             Layout(FloatContainer(below, [menu]), focused_element=typed),
-            style=_STYLE,
+            style=STYLE,
             key_bindings=self._keys(),
             editing_mode=EditingMode.EMACS,
             color_depth=None if self._colour else ColorDepth.DEPTH_1_BIT,
@@ -298,43 +275,10 @@ class Editor:
         return [("class:prompt", prompt)]
 
     def _unsent(self) -> StyleAndTextTuples:
-        unsent = list(self.chat.unsent.values())
-        shown: StyleAndTextTuples = []
-        for one in unsent[-UNSENT_ROWS:]:
-            to = "" if one.talk == EVERYONE else f" → {one.talk.title}"
-            line = one.text.split("\n")[0]
-            line = line if len(line) <= 60 else line[:59] + "…"
-            shown.append(
-                (
-                    "class:dim",
-                    f"{datetime.fromtimestamp(one.since).astimezone():%H:%M} … me{printable(to)}: {printable(line)}\n",
-                )
-            )
-        if len(unsent) > UNSENT_ROWS:
-            shown.insert(0, ("class:dim", f"      … {len(unsent)} messages are on their way\n"))
-        if shown:
-            style, text = shown[-1][0], shown[-1][1].rstrip("\n")
-            shown[-1] = (style, text)
-        return shown
+        return [("class:dim", "\n".join(unsent_rows(self.chat)))]
 
     def _state(self) -> StyleAndTextTuples:
-        chat = self.chat
-        me = chat.client.me
-        parts = [f" {_STATES[chat.standing]} {me.name if me is not None else ''}@{self._where}".replace(" @", " ")]
-        if chat.standing is not State.READY:
-            parts.append(chat.standing.value)
-        if chat.typists():
-            parts.append(f"{', '.join(chat.typists()[:3])} typing…")
-        if chat.unread:
-            titles = [f"{chat.title_of(name)} {count}" for name, count in list(chat.unread.items())[:4]]
-            more = len(chat.unread) - len(titles)
-            parts.append(f"unread: {', '.join(titles)}" + (f" and {more} more" if more else ""))
-        count = self._buffer.document.line_count
-        if count > 1:
-            parts = [f" {count} lines: Enter sends one message, Alt-Enter each line, Ctrl-C none"]
-        elif len(self._buffer.text) > 500:
-            parts.append(f"{len(self._buffer.text)} characters")
-        return [("", printable(" · ".join(parts)))]
+        return [("", state_row(self.chat, self._where, self._buffer.text))]
 
     def _menu_rows(self) -> Dimension:
         state = self._buffer.complete_state

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.client.console.chat import EVERYONE, Chat, Talk
+from cim.client.console.chat import Chat
 from cim.client.console.commands import Command, Misuse
+from cim.client.console.directory import EVERYONE, Talk
 from cim.client.iconsole import Line
 from cim.client.values import Group
 

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.logger import Logger
 
-from cim.client.console.chat import EVERYONE, Chat, Talk
+from cim.client.console.chat import Chat
 from cim.client.console.commands import Misuse
+from cim.client.console.directory import EVERYONE, Talk
 from cim.ecim import CIMError, InvalidField, NotFound, Unavailable, Unreachable
 from cim.model import check_id
 

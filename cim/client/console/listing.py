@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cim.client.console import emoji, look
-from cim.client.console.chat import EVERYONE, Chat
+from cim.client.console.chat import Chat
+from cim.client.console.directory import EVERYONE
 from cim.client.iconsole import Line, Span
 from cim.client.values import Kind, Message, User
 

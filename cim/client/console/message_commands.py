@@ -6,8 +6,9 @@ import os
 import stat
 from collections.abc import Sequence
 
-from cim.client.console.chat import EVERYONE, Chat
+from cim.client.console.chat import Chat
 from cim.client.console.commands import Command, Misuse, number
+from cim.client.console.directory import EVERYONE
 from cim.client.console.listing import online_users, show_found
 from cim.client.iconsole import Line
 from cim.client.values import Kind, Message

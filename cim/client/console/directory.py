@@ -1,0 +1,126 @@
+"""Who is who: what names, ids and titles at the terminal mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from cim.client.iclient import IClient
+from cim.client.values import Group, User
+from cim.ecim import CIMError, NotFound
+
+
+@frozen
+class Talk:
+    """Whom one talks to.
+
+    :param name: the conversation's
+    :param to: what `IClient.send` takes
+    """
+
+    name: str
+    title: str
+    to: int | str
+
+
+EVERYONE = Talk("g:0", "everyone", "g:0")
+
+
+class Directory:
+    """The users and talks that were heard of, and the way to ask for others.
+
+    :ivar current: where lines go
+    :ivar titles: of conversations, by their names
+    """
+
+    def __init__(self, client: IClient) -> None:
+        self.client = client
+        self.current = EVERYONE
+        self.users: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+        self.titles: dict[str, str] = {EVERYONE.name: EVERYONE.title}
+
+    def name_of(self, user: int) -> str:
+        """Return a user's name, or its id when the name is not known."""
+        if self.client.me is not None and user == self.client.me.id:
+            return "me"
+        return self.names.get(user, str(user))
+
+    def title_of(self, conversation: str) -> str:
+        """Return what a conversation is called."""
+        other = self.other_in(conversation)
+        return self.titles.get(conversation) or (self.name_of(other) if other else conversation)
+
+    def other_in(self, conversation: str) -> int:
+        """Return the other user of a private conversation, or 0."""
+        kind, _, ids = conversation.partition(":")
+        if kind != "p" or self.client.me is None:
+            return 0
+        pair = [int(id) for id in ids.split(":") if id.isdigit()]
+        return next((id for id in pair if id != self.client.me.id), pair[0] if pair else 0)
+
+    def learn(self, users: Sequence[User]) -> None:
+        """Remember users, for completion and names."""
+        for user in users:
+            if user.id and user.name:
+                self.users[user.name] = user.id
+                self.names[user.id] = user.name
+
+    def learn_groups(self, groups: Sequence[Group]) -> None:
+        """Remember groups."""
+        self.titles.update({f"g:{group.id}": group.name for group in groups})
+
+    def private(self, user: User) -> Talk:
+        """Return the talk with a user."""
+        self.learn([user])
+        mine = self.client.me.id if self.client.me is not None else 0
+        low, high = sorted((mine, user.id))
+        return Talk(f"p:{low}:{high}", user.name, user.id)
+
+    async def user(self, who: str) -> User:
+        """Return a user by its name or id; NotFound says so in words."""
+        who = who.removeprefix("@")
+        if who in self.users:
+            return User(self.users[who], who)
+        try:
+            user = await self.client.user(int(who) if who.isascii() and who.isdigit() and len(who) < 19 else who)
+        except NotFound:
+            raise NotFound(f'there is no user "{who[:64]}"')
+        self.learn([user])
+        return user
+
+    async def group(self, what: str) -> int:
+        """Return a group's id by its id (`5` or `g:5`) or by the name of a group that the user is in."""
+        number = what.removeprefix("g:")
+        if number.isascii() and number.isdigit() and len(number) < 19:
+            return int(number)
+        if not what and self.current.name.startswith("g:") and self.current != EVERYONE:
+            return int(self.current.name[2:])
+        groups = await self.client.groups()
+        self.learn_groups(groups)
+        for group in groups:
+            if group.name == what:
+                return group.id
+        raise NotFound(f'you are in no group "{what[:64]}"; :groups lists yours' if what else "say which group")
+
+    async def talk(self, what: str) -> Talk:
+        """Return the talk that a name, `@name`, an id, a group's name or `g:<id>` means."""
+        if not what:
+            return self.current
+        if what in ("everyone", "g:0"):
+            return EVERYONE
+        if what.startswith("g:") and what[2:].isdigit():
+            return Talk(what, self.titles.get(what, what), what)
+        for name, title in self.titles.items():
+            if title == what and name.startswith("g:"):
+                return Talk(name, title, name)
+        try:
+            return self.private(await self.user(what))
+        except NotFound as error:
+            if what.startswith("@"):
+                raise
+            try:
+                return Talk(f"g:{await self.group(what)}", what, f"g:{await self.group(what)}")
+            except CIMError:
+                raise NotFound(f"{error.message}, and no group of yours") from None
