@@ -59,6 +59,8 @@ class Appender:
         self._calls: list[list[_Waiting]] = []
         self._scheduled = False
         self._calling = False
+        # Something failed: what else is under way may fail with it, so nothing new begins before it has ended.
+        self._holding = False
         self._idle: list[Deferred[None]] = []
 
     def __len__(self) -> int:
@@ -81,6 +83,9 @@ class Appender:
         self._scheduled = False
         if self._calling:
             return  # the loop below goes on
+        self._holding = self._holding and bool(self._calls)
+        if self._holding:
+            return
         self._calling = True
         while self._queue and len(self._calls) < CALLS:
             batch = [self._queue.popleft()]
@@ -103,6 +108,7 @@ class Appender:
         if not isinstance(error, CIMError):
             self._log.failure("the store failed to append", failure)
             error = StoreUnavailable()
+        self._holding = True
         self._settle(batch, [error] * len(batch))
 
     def _settle(self, batch: list[_Waiting], results: list[Appended | CIMError]) -> None:
@@ -117,6 +123,7 @@ class Appender:
                 failed[waiting.line] = result
             self._tell(waiting, result)
         if failed:
+            self._holding = True
             self._fail_behind(failed, later)
         self._turn()
         self._note_idle()

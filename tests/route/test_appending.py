@@ -174,10 +174,28 @@ class AppenderTests(SynchronousTestCase):
         self.held.fail(StoreUnavailable())
         self.assertEqual(self.told(), [(name, "StoreUnavailable") for name in "abcd"])
         # Those that waited are not stored any more; the other line goes on.
-        self.assertEqual(self.batches(), [["c", "x"], ["y"]])
+        self.assertEqual(self.batches(), [["c", "x"]])
         self.held.go()
+        self.assertEqual(self.batches(), [["y"]])
         self.held.go()
         self.assertEqual(self.told(), [("x", "2"), ("y", "3")])
+
+    def test_nothing_new_begins_while_what_was_under_way_may_fail_too(self):
+        """A connection that is lost fails its calls one after the other, and the next may find a new one."""
+        self.put("a", "other")
+        self.turn()
+        self.put("b", "line")
+        self.turn()
+        self.put("c", "line")
+        self.held.fail(StoreUnavailable())
+        self.turn()
+        self.assertEqual(self.batches(), [["b"]])
+        self.held.fail(StoreUnavailable())
+        self.assertEqual(self.told(), [(name, "StoreUnavailable") for name in "abc"])
+        self.assertEqual(self.batches(), [])
+        self.put("d", "line")
+        self.turn()
+        self.assertEqual(self.batches(), [["d"]])
 
     def test_in_the_same_call_those_before_it_keep_their_result(self):
         self.put("a", line="A")
@@ -237,9 +255,11 @@ class AppenderTests(SynchronousTestCase):
         self.put("a", line="A")
         self.put("b", line="A")
         self.turn()
-        self.assertEqual(self.batches(), [["z"], ["a", "b"]])
-        self.held.go(1)
-        self.assertEqual(self.told(), [("a", "1"), ("b", "2")])
+        self.assertEqual(self.batches(), [["z"]])
+        self.held.go()
+        self.assertEqual(self.batches(), [["a", "b"]])
+        self.held.go()
+        self.assertEqual(self.told(), [("z", "1"), ("a", "1"), ("b", "2")])
 
     def test_what_was_told_is_not_told_again_nor_fails_those_that_came_after(self):
         self.put("a", line="A")
