@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 async def together(under_way: Iterable[Deferred[T]]) -> list[T]:
     """Return the results when all have ended; the first one's error, in their order, if any failed."""
-    ended: list[tuple[bool, Any]] = await DeferredList(list(under_way), consumeErrors=True)
+    awaited = list(under_way)
+    if len(awaited) == 1:  # as it mostly is
+        return [await awaited[0]]
+    ended: list[tuple[bool, Any]] = await DeferredList(awaited, consumeErrors=True)
     for well, result in ended:
         if not well:
             result.raiseException()
