@@ -102,7 +102,9 @@ class ScreenTests(TestCase):
 
     async def test_without_colours(self):
         alice = await self.terminal("alice", NO_COLOR="1")
-        alice.type("hello\r:q hello\r")
+        alice.type("hello\r")
+        await alice.wait_for("✓ me: hello")
+        alice.type(":q hello\r")
         await alice.wait_for("#1 ")
         for colour in range(30, 38):
             self.assertNotIn(b"\x1b[%dm" % colour, alice.output)
