@@ -254,6 +254,8 @@ class IConversations(Interface):
     ) -> Deferred[HeadsPage]:
         """Return the user's conversations in which something is new to the device or unread, newest first, a page.
 
+        For the device of guests only those in which others said something that is new to it.
+
         Activity is told to the second: of what happened within one, any may come first.
 
         A page may be empty with `more` set: each looks at no more than 100 conversations.

@@ -100,6 +100,7 @@ HEADS = Script(
     POSITIONS
     + """
 local user, limit, oldest = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local guest = ARGV[2] == 'guest'
 local cursor = ARGV[6] ~= '' and {active = tonumber(ARGV[5]), name = ARGV[6]}
 local index, marks = 'cim:a:{' .. user .. '}', 'cim:m:{' .. user .. '}:' .. ARGV[2]
 if not cursor then redis.call('PEXPIRE', marks, ARGV[7]) end
@@ -151,7 +152,10 @@ local function head(candidate)
   local last, _, counted = log_of(candidate.name, held[1])
   local received = redis.call('HGET', marks, candidate.name) or ''
   local read, others = string.match(held[3] or '', '^(%S+) (%d+)$')
-  local unread = counted - (string.match(held[2] or '', '^%d+') or 0) - (others or 0)
+  local of_others = counted - (string.match(held[2] or '', '^%d+') or 0)
+  -- Guests are shown what others say, and mark nothing as read.
+  if guest and (of_others <= 0 or not beyond(last, later(received, candidate.floor))) then return nil end
+  local unread = of_others - (others or 0)
   if unread > 0 then
     unread = math.min(unread, 999, redis.call('XLEN', 'cim:c:{' .. candidate.name .. '}'))
   end

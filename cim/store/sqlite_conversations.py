@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError
 from cim.icim import IConversations
-from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
+from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
 from cim.store.pages import (
     LATE_MS,
     MAX_LOOKED,
@@ -112,7 +112,7 @@ class SqliteConversations:
         def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:
             cursor = parse_cursor(after) if after else None
             id, seen = _device(connection, user, device, void)
-            page = _heads(connection, user, id, groups, cursor, oldest, min(max(1, limit), MAX_LOOKED))
+            page = _heads(connection, user, id, groups, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
             return page, 0 < seen < now - SEEN_WITHIN
 
         def read(result: tuple[HeadsPage, bool]) -> HeadsPage | Deferred[HeadsPage]:
@@ -319,6 +319,7 @@ def _heads(
     cursor: tuple[int, str] | None,
     oldest: int,
     limit: int,
+    guest: bool,
 ) -> HeadsPage:
     floors = {name_of_group(member.group): positions.parse(member.floor) for member in groups}
     candidates: list[Any] = []
@@ -342,10 +343,14 @@ def _heads(
             return HeadsPage(tuple(heads), f"{candidates[at - 1][0]} {candidates[at - 1][1]}")
         received = _received(connection, device, id)
         sent, read, others = _reader(connection, id, user)
+        new = (epoch, n) > max(received, floors.get(name, positions.ZERO))
+        # Guests are shown what others say, and mark nothing as read.
+        if guest and (counted <= sent or not new):
+            continue
         unread = min(MAX_UNREAD, max(0, counted - sent - others))
         if unread and _trimmed(connection, id, read):
             unread = min(unread, _others_after(connection, id, user, read))
-        if unread or (epoch, n) > max(received, floors.get(name, positions.ZERO)):
+        if unread or new:
             latest, received_text, read_text = map(positions.text, ((epoch, n), received, read))
             heads.append(ConversationHead(name, latest, received_text, read_text, unread, active))
     return HeadsPage(tuple(heads), "")

@@ -142,7 +142,7 @@ class GuestBacklog(Generic[Item]):
         :param done: told when that position is written, or that it will not be soon
         """
         place = self._table.get(conversation)
-        if place is None and item is not None:
+        if place is None and (item is not None or (first and self._begun)):
             place = self._meet(conversation, first, now)
         if done is not None:
             if place is None or item is None or self.paused or len(place.waiting) == MAX_WAITING:

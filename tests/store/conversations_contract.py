@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from cim.ecim import Conflict, Forbidden, InvalidField, NotFound
 from cim.icim import IConversations
-from cim.model import Append, Appended, Mark, Member, Retention, Role
+from cim.model import GUEST, Append, Appended, Mark, Member, Retention, Role
 from cim.store.pages import EVERYONE_KEPT, PAGE_BYTES
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send
@@ -517,6 +517,17 @@ class ConversationsContract:
         self.assertEqual([times[name] for name in seen], sorted(times.values(), reverse=True))
         pages = await self.pages(ALICE, limit=7)
         self.assertEqual((flat(pages), len(pages)), (seen, 36))
+
+    async def test_guests_are_told_only_of_what_others_said(self):
+        await self.say("to nobody yet", sender=ALICE)
+        self.assertIsNone(await self.head(device=GUEST))
+        self.assertIsNotNone(await self.head())
+        (said,) = await self.say("hi", sender=BOB)
+        self.assertEqual((await self.head(device=GUEST)).latest, said)
+        await self.received(said, device=GUEST)
+        # It is unread, and will ever be.
+        self.assertIsNone(await self.head(device=GUEST))
+        self.assertEqual((await self.head(device="another")).unread, 1)
 
     async def test_a_page_may_be_empty(self):
         names = [conversations.private(ALICE, 2000 + number) for number in range(230)]

@@ -287,6 +287,11 @@ class LiveTests(BacklogCase):
         self.push(5, item=None)
         self.assertTrue(self.backlog.caught_up)
 
+    def test_the_answer_to_what_one_said_first_needs_no_mark(self):
+        self.assertEqual(self.push(1, item=None, first=True), [])
+        self.assertEqual(self.push(2), ["p:1:2 2"])
+        self.assertEqual(self.backlog.heads_due(self.now), [])
+
     def test_a_gap(self):
         self.meet()
         self.assertEqual(self.push(6), [])
