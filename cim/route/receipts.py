@@ -19,7 +19,7 @@ from cim.wire.cim_pb2 import Read
 
 #: How long a receipt waits for others, seconds, and how many go at once.
 FLUSH_SECONDS = 0.2
-FLUSH_ITEMS = 500
+FLUSH_ITEMS = 200
 #: Receipts that may wait; beyond it the oldest are forgotten.
 WAITING = 100_000
 
@@ -132,7 +132,8 @@ class Receipts(Service):
         for over in write.waiters:
             over.callback(None)
         if self._waiting and self._timer is None and not self._writes and self.running:
-            self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
+            many = well and self._count >= FLUSH_ITEMS
+            self._timer = self._clock.callLater(0 if many else FLUSH_SECONDS, self._flush)
         return well
 
     async def _mark(self, batch: dict[int, dict[_Key, _Noted]]) -> None:

@@ -56,9 +56,10 @@ class _Place(Generic[Item]):
     :ivar beyond: the last position that was left out
     :ivar asked: heads were asked for since it came
     :ivar reported: the position of the last receipt, and when it went up
+    :ivar shown: something was written since: what a guest is not shown needs no receipt of its own
     """
 
-    __slots__ = ("asked", "beyond", "early", "reported", "reported_at", "rule", "waiting", "written")
+    __slots__ = ("asked", "beyond", "early", "reported", "reported_at", "rule", "shown", "waiting", "written")
 
     def __init__(self, rule: GapRule[Item | None] | None) -> None:
         self.rule = rule
@@ -68,6 +69,7 @@ class _Place(Generic[Item]):
         self.waiting: list[tuple[Position, Done]] = []
         self.written = self.reported = rule.held if rule is not None else ZERO
         self.reported_at = 0.0
+        self.shown = False
 
     @property
     def idle(self) -> bool:
@@ -161,7 +163,7 @@ class GuestBacklog(Generic[Item]):
         if self.paused:
             place.rule.news(position, now)
         else:
-            self._push(place.rule, (position, previous, item, batch), now)
+            self._push(place, (position, previous, item, batch), now)
         self._changed(conversation, place)
 
     def heads(self, wanted: HeadsWanted, new: Iterable[tuple[str, Position, Position]], more: str, now: float) -> None:
@@ -218,8 +220,8 @@ class GuestBacklog(Generic[Item]):
         if place is None or place.rule is None:
             return
         for position, previous, item in entries:
-            self._push(place.rule, (position, previous, item, False), now)
-        self._hand_over(place.rule.synced(after, upto, more, reset, now))
+            self._push(place, (position, previous, item, False), now)
+        self._hand_over(place, place.rule.synced(after, upto, more, reset, now))
         self._changed(conversation, place)
         self._admit(now)
 
@@ -253,8 +255,11 @@ class GuestBacklog(Generic[Item]):
             assert place.rule is not None
             held = place.rule.held
             if held != place.written:
+                if place.shown:
+                    self._unreported[conversation] = None
+                elif place.reported == place.written:
+                    place.reported = held
                 place.written = held
-                self._unreported[conversation] = None
             if place.waiting:
                 settled = place.rule.settled
                 told = [(at <= held, done) for at, done in place.waiting if at <= held or settled]
@@ -269,6 +274,7 @@ class GuestBacklog(Generic[Item]):
         for conversation in unreported:
             place = self._table[conversation]
             place.reported, place.reported_at = place.written, now
+            place.shown = False
             receipts.append((conversation, place.written))
         return receipts
 
@@ -365,18 +371,23 @@ class GuestBacklog(Generic[Item]):
         rule.news(max(latest, place.beyond), now)
         early, place.early = place.early, []
         for message in early:
-            self._push(rule, message, now)
+            self._push(place, message, now)
 
-    def _push(self, rule: GapRule[Item | None], message: _Message[Item], now: float) -> None:
+    def _push(self, place: _Place[Item], message: _Message[Item], now: float) -> None:
+        rule = place.rule
+        assert rule is not None
         position, previous, item, batch = message
         if batch and previous != rule.held:
             # A batch of which something is written already, or something before it is missing, comes one by one.
             rule.news(position, now)
         else:
-            self._hand_over(rule.pushed(position, previous, item, now))
+            self._hand_over(place, rule.pushed(position, previous, item, now))
 
-    def _hand_over(self, items: list[Item | None]) -> None:
-        self._out += [item for item in items if item is not None]
+    def _hand_over(self, place: _Place[Item], items: list[Item | None]) -> None:
+        for item in items:
+            if item is not None:
+                place.shown = True
+                self._out.append(item)
 
     def _changed(self, conversation: str, place: _Place[Item]) -> None:
         rule = place.rule
