@@ -68,6 +68,9 @@ class Downlink:
         if kind == "request":
             self._requests.received(link, item.request)
             return
+        if kind == "guest_receipts":
+            self._requests.guest_receipts(link, item.guest_receipts)
+            return
         host = self._presence.host_of(link)
         if host is None:
             return

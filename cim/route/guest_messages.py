@@ -6,8 +6,8 @@ is 7000 all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, pairwise
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
@@ -36,10 +36,17 @@ def _nobody(result: Appended | CIMError) -> None:
     """`Sending.send` tells its caller itself."""
 
 
+def _client_ids(new_id: Callable[[], str]) -> Iterator[str]:
+    """Yield what never was: guests' messages have no client_id of their own, and none comes a second time."""
+    own = new_id()
+    for number in count(1):
+        yield f"{own}-{number}"
+
+
 class GuestMessages:
     """Takes guests' messages, stores them, and has them pushed.
 
-    :param new_id: makes a client_id: guests' messages have none
+    :param new_id: makes something unguessable
     """
 
     _log = Logger()
@@ -64,7 +71,7 @@ class GuestMessages:
         self._sending = sending
         self._delivery = delivery
         self._upstream = upstream
-        self._new_id = new_id
+        self._client_ids = _client_ids(new_id)
 
     async def private(self, sender: int, receiver: int, texts: Sequence[str], *, batch: bool) -> None:
         """Store texts for one user and push them; returns when a server has written them to a live connection.
@@ -80,7 +87,7 @@ class GuestMessages:
         messages = [
             Outgoing(
                 author,
-                Send(user=receiver, client_id=self._new_id(), text=text),
+                Send(user=receiver, client_id=next(self._client_ids), text=text),
                 conversation,
                 _nobody,
                 push=False,
@@ -152,7 +159,7 @@ class GuestMessages:
         :raises RateLimited: the sender says too much
         """
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
-        send = Send(group=0, client_id=self._new_id(), text=text)
+        send = Send(group=0, client_id=next(self._client_ids), text=text)
         message = Outgoing(author, send, conversations.EVERYONE, _nobody, push=False)
         at = await self._sending.send(message)
         push = Push(

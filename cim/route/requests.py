@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, RateLimited, Unavailable
 from cim.icim import IGroups, ILink, ISessions
 from cim.metrics import Metrics
-from cim.model import Account, Appended
+from cim.model import GUEST, Account, Appended
 from cim.route.delivery import Delivery, Push
 from cim.route.presence import Presence
 from cim.route.reading import Reading
@@ -21,7 +21,7 @@ from cim.route.sending import Outgoing, Poison, Sending
 from cim.route.watching import Watching
 from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
-from cim.wire.link_pb2 import BACKLOG, HEADS, Item, Open, OpenOutcome, Request
+from cim.wire.link_pb2 import BACKLOG, HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
 
 
 class Requests:
@@ -154,6 +154,16 @@ class Requests:
         conversations.parse(said.conversation)
         self._receipts.note(request.user, request.device, said.conversation, said.position)
         self._answer(link, request)
+
+    def guest_receipts(self, link: ILink, told: GuestReceipts) -> None:
+        """Note how far guests have come."""
+        for receipt in told.receipts:
+            try:
+                conversations.parse(receipt.conversation)
+                self._receipts.note(receipt.user, GUEST, receipt.conversation, receipt.position)
+            except CIMError:
+                self._metrics.refused("guest-receipt")
+        link.send(Item(reply=Reply(call=told.call)))
 
     def _read(self, link: ILink, request: Request, packet: Packet) -> None:
         said = packet.read

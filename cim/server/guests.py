@@ -7,25 +7,26 @@ and dropped when the guest has been quiet for a while: its marks are in the stor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.ecim import BadFrame, CIMError, Unavailable
+from cim.icim import ILink
 from cim.metrics import Metrics
 from cim.server.guest_frames import Shown, messages, shown
 from cim.server.sessions import GuestSession, Session, Sessions
 from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.wire import positions
-from cim.wire.cim_pb2 import Packet, Received, Sync
+from cim.wire.cim_pb2 import Packet, Sync
 from cim.wire.gap import GapPolicy
 from cim.wire.guest_backlog import GuestBacklog
 from cim.wire.guest_heads import HeadsWanted
 from cim.wire.guests import Generation, GuestMessage
-from cim.wire.link_pb2 import BACKLOG, PACKET, Item, Reply, Request
+from cim.wire.link_pb2 import BACKLOG, PACKET, GuestReceipt, GuestReceipts, Item, Reply, Request
 from cim.wire.native import packet
 from cim.wire.positions import ZERO, Position
 
@@ -38,6 +39,10 @@ RECEIPT_SECONDS = 0.2
 ANSWER_SECONDS = 1.5
 #: When backlogs that have nothing to do are looked for, seconds.
 SWEEP_SECONDS = 30.0
+
+#: Receipts in one item.
+RECEIPTS = 500
+_Receipt = tuple[GuestSession, str, Position]
 
 #: Failures of a Sync that do not go away by themselves.
 _FOR_GOOD = frozenset(("invalid", "forbidden", "not-found"))
@@ -92,7 +97,7 @@ class Guests:
         """A session has ended."""
         if not isinstance(session, GuestSession) or session.backlog is None:
             return
-        self._send_receipts(session)
+        self._tell(self._receipts_of(session))
         self._receipts.pop(session, None)
         self._drop(session)
         for done in self._fetching.pop(session, ()):
@@ -357,28 +362,37 @@ class Guests:
 
     def _receipt_time(self) -> None:
         self._receipts_due = None
-        receipts, self._receipts = self._receipts, {}
-        for session in receipts:
-            self._send_receipts(session)
+        sessions, self._receipts = self._receipts, {}
+        self._tell([receipt for session in sessions for receipt in self._receipts_of(session)])
 
-    def _send_receipts(self, session: GuestSession) -> None:
+    def _receipts_of(self, session: GuestSession) -> list[_Receipt]:
         if session.backlog is None:
-            return
-        for conversation, position in session.backlog.receipts(self._clock.seconds()):
-            self._send_receipt(session, conversation, position)
+            return []
+        return [(session, *receipt) for receipt in session.backlog.receipts(self._clock.seconds())]
 
-    def _send_receipt(self, session: GuestSession, conversation: str, position: Position) -> None:
-        body = packet(received=Received(conversation=conversation, position=positions.text(position)))
-        # To the route that is asked for the user's heads, which counts what it has not written yet.
+    def _tell(self, receipts: Sequence[_Receipt]) -> None:
+        # To the routes that are asked for the users' heads, which count what they have not written yet.
+        homes: dict[ILink | None, list[_Receipt]] = {}
+        for receipt in receipts:
+            homes.setdefault(self._submissions.home(receipt[0].user), []).append(receipt)
+        for of_home in homes.values():
+            for at in range(0, len(of_home), RECEIPTS):
+                self._tell_home(of_home[at : at + RECEIPTS])
+
+    def _tell_home(self, receipts: Sequence[_Receipt]) -> None:
+        told = [
+            GuestReceipt(user=session.user, conversation=conversation, position=positions.text(position))
+            for session, conversation, position in receipts
+        ]
         asking = self._submissions.ask(
-            str(session.user),
-            lambda call: self._request(session, call, purpose=PACKET, conversation=conversation, packet=body),
+            str(receipts[0][0].user), lambda call: Item(guest_receipts=GuestReceipts(call=call, receipts=told))
         )
 
         def failed(error: object) -> None:
             # Guests know no positions, so what is told late is better than a repeat.
-            if session in self._sessions:
-                self._clock.callLater(RETRY_SECONDS, self._send_receipt, session, conversation, position)
+            again = [receipt for receipt in receipts if receipt[0] in self._sessions]
+            if again:
+                self._clock.callLater(RETRY_SECONDS, self._tell, again)
 
         asking.addErrback(failed)
 

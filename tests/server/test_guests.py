@@ -5,7 +5,7 @@ from __future__ import annotations
 from cim.wire import positions
 from cim.wire.cim_pb2 import MESSAGE, OFFLINE, Deliver, Packet, Welcome
 from cim.wire.guests import Generation
-from cim.wire.link_pb2 import BACKLOG, FetchOffline, Guest, OpenOutcome
+from cim.wire.link_pb2 import BACKLOG, FetchOffline, Guest, OpenOutcome, Reply
 from cim.wire.link_pb2 import Deliver as Push
 from cim.wire.native import deliver_packet, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, head
@@ -41,6 +41,12 @@ class Conversations:
                 route.items.remove(item)
                 route.say(open_outcome=OpenOutcome(call=item.open.call))
                 worked = True
+                continue
+            if item.WhichOneof("item") == "guest_receipts":
+                worked = True
+                route.items.remove(item)
+                self.receipts(item.guest_receipts)
+                route.say(reply=Reply(call=item.guest_receipts.call))
                 continue
             if item.WhichOneof("item") != "request" or not item.request.call:
                 continue
@@ -81,10 +87,10 @@ class Conversations:
             synced_packet(sync.conversation, sync.after, positions.text(upto), len(log) > len(page)),
         ]
 
-    def received(self, request):
-        said = Packet.FromString(request.packet).received
-        self.marks[said.conversation] = max(self.marks.get(said.conversation, (0, 0)), positions.parse(said.position))
-        return []
+    def receipts(self, told):
+        for said in told.receipts:
+            mark = self.marks.get(said.conversation, (0, 0))
+            self.marks[said.conversation] = max(mark, positions.parse(said.position))
 
 
 class GuestCase(ServerCase):
