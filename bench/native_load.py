@@ -245,7 +245,7 @@ class NativeLoad:
         number = user.sent.get(partner.number, 0)
         user.sent[partner.number] = number + 1
         text = f"#T{user.number:08x}{number:08x}{index:08x}".ljust(self._length, ".")
-        fields = {"user": partner.place.user, "client_id": f"{index}-{user.number}", "text": text}
+        fields = {"to_user": partner.place.user, "client_id": f"{index}-{user.number}", "text": text}
         self._sent += 1
         try:
             await self._next_pool().call(b"POST", b"/v1/messages", json.dumps(fields).encode(), user.place.token)
