@@ -79,8 +79,8 @@ class NativeLoad:
         self._answers: list[float] = []
         self._last = 0.0
         self._go_on: Callable[[NativeUser], object] = _wait
-        self._ended = False
-        self._each = 1
+        # Of each message so many deliveries: what is sent by HTTP comes to the sender's own session, too.
+        self._each = 2 if http else 1
         self._wrong: Counter[str] = Counter()
         self._total: Counter[str] = Counter()
 
@@ -285,7 +285,7 @@ class NativeLoad:
         for user in self._users:
             user.last.clear()
             user.sent.clear()
-        self._each = 1
+        self._each = 2 if self._http else 1
 
     async def _phase(self, title: str, work: Callable[[], Any]) -> None:
         self._write(f"{title}:")
