@@ -29,6 +29,8 @@ class Journal:
         self._kept = kept
         self._messages: list[tuple[Message | None, str, str]] = []
         self._writing = False
+        # Conversations in which something could not be written.
+        self._broken: set[str] = set()
         self._idle: list[Deferred[None]] = []
         self._waiting_writes = 0
 
@@ -84,11 +86,13 @@ class Journal:
         self._writing = True
         batch, self._messages = self._messages[:BATCH], self._messages[BATCH:]
         messages = [message for message, _, _ in batch if message is not None]
-        places = {conversation: place for _, conversation, place in batch}
+        places = {conversation: place for _, conversation, place in batch if conversation not in self._broken}
 
         def done(result: Any) -> None:
             if isinstance(result, Failure):
                 self._log.failure("The history could not be written", result)
+                # What is lost there comes again in the next run: no later place may stand for it.
+                self._broken.update(conversation for _, conversation, _ in batch)
             else:
                 self._kept(places)
             self._writing = False

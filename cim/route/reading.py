@@ -36,6 +36,8 @@ class Reading:
         self._groups = groups
         self._clock = clock
         self._members: OrderedDict[tuple[int, int], tuple[float, Member]] = OrderedDict()
+        # How many changes were told: what was read before the last one is not kept.
+        self._forgotten = 0
 
     async def floor(self, user: int, conversation: str) -> str:
         """Return the position after which `user` may read; "" for all.
@@ -60,8 +62,9 @@ class Reading:
         kept = self._members.get((group, user))
         if kept is not None and kept[0] > self._clock.seconds():
             return kept[1]
+        forgotten = self._forgotten
         member = await self._groups.member(group, user)
-        if member is not None:
+        if member is not None and forgotten == self._forgotten:
             self._members[group, user] = (self._clock.seconds() + MEMBER_SECONDS, member)
             self._members.move_to_end((group, user))
             if len(self._members) > KEPT_MEMBERS:
@@ -70,6 +73,7 @@ class Reading:
 
     def forget(self, group: int, user: int) -> None:
         """The membership has changed."""
+        self._forgotten += 1
         self._members.pop((group, user), None)
 
     async def page(self, user: int, conversation: str, after: str = "", before: str = "", limit: int = 0) -> Page:

@@ -7,7 +7,7 @@ Nothing here waits for one message while another of the same conversation overta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import define
 
@@ -36,6 +36,8 @@ EVERYONE_BURST = 500.0
 KEPT_RATES = 100_000
 #: Messages of one conversation that wait for something to be looked up.
 MAX_WAITING = 10_000
+#: Of one author in one conversation: messages that refer to another, each of which takes a look-up.
+MAX_LOOKED_UP = 16
 #: Sessions whose failed messages are remembered, and conversations of each.
 KEPT_FAILED = 100_000
 MAX_FAILED = 256
@@ -97,7 +99,7 @@ class Sending:
         """Send a message; its fields were checked by `native.check_send`."""
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
-            if len(waiting) >= MAX_WAITING:
+            if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
                 message.done(RateLimited("too many messages wait in this conversation, please try again later"))
             else:
                 waiting.append(message)
@@ -107,6 +109,14 @@ class Sending:
             self._waiting[message.conversation] = deque((message,))
             working = Deferred.fromCoroutine(self._work(message.conversation))
             working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
+
+    @staticmethod
+    def _too_many(message: Outgoing, waiting: Iterable[Outgoing]) -> bool:
+        """Whether an author, who need not be a member, keeps others waiting for look-ups."""
+        if message.send.kind == TEXT:
+            return False
+        author = message.author.id
+        return sum(other.author.id == author and other.send.kind != TEXT for other in waiting) >= MAX_LOOKED_UP
 
     def _ready(self, message: Outgoing) -> bool:
         send = message.send

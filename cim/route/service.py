@@ -71,7 +71,7 @@ class Route:
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.accounts = KnownAccounts(store.accounts, reactor)
-        self.guests = GuestAccounts(store.credentials, reactor)
+        self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         self.sending = Sending(
             self.accounts, store.conversations, self.appender, self.delivery, self.presence, reactor, metrics
         )

@@ -49,7 +49,7 @@ class UpstreamAPI:
         name = fields.name("userName")
         await self._caught_up()
         try:
-            await self._route.guests.check(user)
+            await self._route.guests.check(user, anew=True)
             address = await self._route.logins.login(user, name)
         except CIMError as error:
             self._metrics.login(type(error).__name__)

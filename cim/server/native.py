@@ -34,6 +34,8 @@ KEPT_BYTES = 1 << 20
 #: Unanswered requests of a session that stop the reading of its connection, and that let it go on.
 STOP_READING = 64
 GO_ON_READING = 32
+#: For how many of these a Sync counts: its answer is a page of up to 512 KiB.
+SYNC_WEIGHT = 8
 #: Conversations in which a session's failed Send keeps others back.
 MAX_POISONED = 256
 MAX_WATCHED = 200
@@ -96,6 +98,7 @@ class NativeSession(Session):
     __slots__ = (
         "_asker",
         "_early",
+        "_going_on",
         "_held",
         "_kept",
         "_kept_bytes",
@@ -121,6 +124,7 @@ class NativeSession(Session):
         self._missed = False
         self._typed = 0.0
         self._held = False
+        self._going_on = False
         self._asker = b""
         self.unanswered = 0
         self.poisoned: dict[str, Poison] | None = None
@@ -158,7 +162,13 @@ class NativeSession(Session):
         :raises ProtocolViolation: bytes that are no packet of a client, or a Hello at the wrong time
         """
         if self._state == LIVE:
-            self._received(packet)
+            # What was read together with what stopped the reading waits, too.
+            if self._held:
+                if self._early is None:
+                    self._early = deque()
+                self._early.append(packet)
+            else:
+                self._received(packet)
         elif self._state == NEW:
             self._hello(packet)
         elif self._state == OPENING:
@@ -218,9 +228,11 @@ class NativeSession(Session):
     def _send(self, packet: Packet, body: bytes) -> None:
         client_id = packet.send.client_id
         try:
+            # It is kept when the Send fails.
+            native.check_client_id(client_id)
             conversation = native.conversation_of(packet, self.user)
         except InvalidField as error:
-            self.refuse(error, client_id)
+            self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return
         order = 0
         if self.poisoned:
@@ -241,7 +253,7 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
-        self._side.submissions.packet(self, body, conversation)
+        self._side.submissions.packet(self, body, conversation, weight=SYNC_WEIGHT)
 
     def _receipt(self, kind: str, packet: Packet, body: bytes) -> None:
         said = getattr(packet, kind)
@@ -281,17 +293,34 @@ class NativeSession(Session):
         failure = Failure(code=code, message=message, client_id=client_id, conversation=conversation)
         self.connection.write_packet(native.packet(failure=failure))
 
-    def asked(self) -> None:
-        """A request of it went up."""
-        self.unanswered += 1
+    def asked(self, weight: int = 1) -> None:
+        """A request of it went up, which counts for so many."""
+        self.unanswered += weight
         if self.unanswered >= STOP_READING and not self._held:
             self._hold(True)
 
-    def answered(self) -> None:
+    def answered(self, weight: int = 1) -> None:
         """A request of it was answered or failed."""
-        self.unanswered -= 1
-        if self._held and self.unanswered < GO_ON_READING and self._state == LIVE:
-            self._hold(False)
+        self.unanswered -= weight
+        if self._held and not self._going_on and self._state == LIVE:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what waits, and read again, while not too much is unanswered."""
+        early = self._early
+        self._going_on = True
+        try:
+            while early and self.unanswered < GO_ON_READING and self._state == LIVE:
+                self._received(early.popleft())
+        except ProtocolViolation as violation:
+            self.connection.violated(violation)
+        finally:
+            self._going_on = False
+        if not early:
+            # Most sessions never need one again.
+            self._early = None
+            if self.unanswered < GO_ON_READING and self._state == LIVE:
+                self._hold(False)
 
     def poison(self, conversation: str, poison: Poison) -> None:
         """Keep its Sends into a conversation back: this one failed so that it may come again."""
@@ -338,14 +367,7 @@ class NativeSession(Session):
             self.push(shared)
         if self._missed:
             self._side.rechecks.recheck(self, self._side.clock.seconds())
-        early, self._early = self._early, None
-        if self.unanswered < GO_ON_READING:
-            self._hold(False)
-        try:
-            while early and self._state == LIVE:
-                self._received(early.popleft())
-        except ProtocolViolation as violation:
-            self.connection.violated(violation)
+        self._go_on()
 
     def unavailable(self, error: CIMError, retry_after: int) -> None:
         """End it before its Welcome: no route could open it. The client logs in again later."""

@@ -54,6 +54,7 @@ class Pending:
     :ivar session: who gets the packets of the answer
     :ivar client_id: of a Send
     :ivar order: the call of its first attempt
+    :ivar weight: for how many of its session's unanswered requests it counts
     :ivar quiet: its session is not told when it fails at this server
     :ivar done: gets the answer instead of a session
     """
@@ -67,6 +68,7 @@ class Pending:
     client_id: str = ""
     order: int = 0
     quiet: bool = False
+    weight: int = 1
     done: Callable[[Answer | CIMError], None] | None = None
 
 
@@ -118,7 +120,13 @@ class Submissions:
     # What sessions say.
 
     def packet(
-        self, session: NativeSession, packet: bytes, conversation: str, client_id: str = "", order: int = 0
+        self,
+        session: NativeSession,
+        packet: bytes,
+        conversation: str,
+        client_id: str = "",
+        order: int = 0,
+        weight: int = 1,
     ) -> None:
         """Send a session's Packet up; the answer's packets are written to it, or a Failure is.
 
@@ -127,7 +135,7 @@ class Submissions:
         """
         call = next(self._numbers)
         item = packed.request(call, session.asker, conversation, packet, order > 0)
-        self._submit(call, item, conversation, session, client_id, order or call)
+        self._submit(call, item, conversation, session, client_id, order or call, weight=weight)
 
     def receipt(self, session: NativeSession, packet: bytes, conversation: str) -> None:
         """Send a Received or Read up: it keeps no conversation at its link, and nobody hears of its failure here."""
@@ -201,6 +209,7 @@ class Submissions:
         order: int = 0,
         quiet: bool = False,
         pinned: bool = True,
+        weight: int = 1,
         done: Callable[[Answer | CIMError], None] | None = None,
     ) -> None:
         if not key:
@@ -209,7 +218,7 @@ class Submissions:
         pin = self._pins.get(key) if pinned else None
         link = pin.link if pin is not None else self._pick(key)
         if session is not None:
-            session.asked()
+            session.asked(weight)
         deadline = self._clock.seconds() + TIMEOUT
         if (
             link is None
@@ -219,14 +228,14 @@ class Submissions:
         ):
             # Its place is nowhere: `link` is only for what was sent.
             self._metrics.refused("no-route" if link is None else "route-too-slow")
-            nowhere = Pending(item, None, key, pinned, deadline, session, client_id, order, quiet, done)  # type: ignore[arg-type]  # see above
+            nowhere = Pending(item, None, key, pinned, deadline, session, client_id, order, quiet, weight, done)  # type: ignore[arg-type]  # see above
             self._failed(nowhere, Unavailable())
             return
         if pinned:
             if pin is None:
                 pin = self._pins[key] = Pin(link)
             pin.count += 1
-        self._pending[call] = Pending(item, link, key, pinned, deadline, session, client_id, order, quiet, done)
+        self._pending[call] = Pending(item, link, key, pinned, deadline, session, client_id, order, quiet, weight, done)
         if self._timer is None:
             self._timer = self._clock.callLater(TIMEOUT, self._expire)
 
@@ -252,7 +261,7 @@ class Submissions:
             write = session.connection.write_packet
             for packet in answer.packets:
                 write(packet)
-        session.answered()
+        session.answered(pending.weight)
         return True
 
     def _poison(self, session: NativeSession, pending: Pending, code: str) -> None:
@@ -274,7 +283,7 @@ class Submissions:
         self._poison(session, pending, failure_code(error))
         if not pending.quiet and session.live:
             session.refuse(error, pending.client_id, pending.key if pending.pinned else "")
-        session.answered()
+        session.answered(pending.weight)
 
     def _expire(self) -> None:
         self._timer = None

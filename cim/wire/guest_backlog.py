@@ -75,7 +75,7 @@ class _Place(Generic[Item]):
     def idle(self) -> bool:
         """Whether all is written and its receipt went up."""
         rule = self.rule
-        return rule is not None and rule.settled and not self.waiting and self.reported == rule.held
+        return rule is not None and rule.settled and not self.waiting and self.reported == self.written == rule.held
 
 
 class GuestBacklog(Generic[Item]):

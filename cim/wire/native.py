@@ -147,6 +147,15 @@ def _addressed(to: str | None, receiver: int, group: int, user: int) -> str:
     raise InvalidField("to", "must name a user or a group")
 
 
+def check_client_id(client_id: str) -> None:
+    """Check what a sender calls a message.
+
+    :raises InvalidField: it is empty or too long
+    """
+    if not 0 < len(client_id.encode()) <= MAX_CLIENT_ID:
+        raise InvalidField("client_id", f"must have 1 to {MAX_CLIENT_ID} bytes")
+
+
 def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
     """Check everything about a Send that needs no store.
 
@@ -162,8 +171,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
         raise InvalidField("to", "must name a user or a group")
     if to == "user" or send.group:
         check_id(send.user if to == "user" else send.group, to)
-    if not 0 < len(send.client_id.encode()) <= MAX_CLIENT_ID:
-        raise InvalidField("client_id", f"must have 1 to {MAX_CLIENT_ID} bytes")
+    check_client_id(send.client_id)
     size = len(send.text.encode()) + len(send.data)
     if size > max_content:
         raise TooLarge(f"text and data have {size} bytes together, more than {max_content}")

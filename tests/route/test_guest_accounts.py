@@ -42,6 +42,19 @@ class GuestsAloneTests(APICase):
         self.assertEqual(list(self.successResultOf(self.store.sessions.sessions(self.alice.id))), [])
         self.assertEqual(self.log_in_as_guest(self.bob), "9000")
 
+    def test_an_id_that_nobody_has_yet_is_not_remembered(self):
+        route = self.cluster.routes[0]
+        nobody = self.bob.id + 1
+        self.assertEqual(self.ask("/groupRoute", {"userId": nobody, "msg": "x"}), "9100")
+        self.assertFalse(route.guests.at_hand(nobody))
+
+    def test_a_login_looks_anew(self):
+        self.assertEqual(self.log_in_as_guest(self.bob), "9000")
+        route = self.cluster.routes[0]
+        self.assertTrue(route.guests.at_hand(self.bob.id))
+        self.successResultOf(self.store.credentials.set_password(self.bob.id, "hash", 1))
+        self.assertEqual(self.log_in_as_guest(self.bob), "9100")
+
     def test_nobody_says_anything_in_such_a_name(self):
         client = self.cluster.log_in(self.bob)
         message = {"userId": self.alice.id, "receiveUserId": self.bob.id, "msg": "x"}

@@ -361,6 +361,17 @@ class OrderTests(RouteCase):
         self.assertEqual(sorted(self.outcomes()), [(name, "StoreUnavailable") for name in "abc"])
         self.assertEqual(self.stored(self.ab), ["hello"])
 
+    def test_one_author_keeps_others_waiting_for_so_many_look_ups_only(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.fates.clear()
+        for number in range(sending.MAX_LOOKED_UP + 5):
+            reaction = self.to(self.bob, text="+", kind=REACTION, ref=said.position, client_id=f"r{number}")
+            self.put(self.alice, reaction)
+        self.assertEqual([outcome for _, outcome in self.outcomes()], ["RateLimited"] * 5)
+        self.put(self.bob, self.to(self.alice, text="waits behind them", client_id="t"))
+        self.assertEqual(len(self.outcomes()), 5)
+
     def test_what_waits_is_bounded(self):
         self.patch(sending, "MAX_WAITING", 5)
         self.wait()

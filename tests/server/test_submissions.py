@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from cim.ecim import CallTimeout, Unavailable
 from cim.server import submissions
-from cim.wire.cim_pb2 import Packet
+from cim.server.native import STOP_READING, SYNC_WEIGHT
+from cim.wire.cim_pb2 import Packet, Sync
+from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import Item, Probe, Request
-from cim.wire.native import accepted_packet, failure_packet
+from cim.wire.native import accepted_packet, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
 ALICE, BOB = 7, 9
@@ -120,6 +122,33 @@ class RequestTests(SubmissionCase):
         self.assertFalse(self.alice.read_from)
         self.accept(self.route, *requests[32])
         self.assertTrue(self.alice.read_from)
+
+    def test_what_was_read_with_them_waits(self):
+        """A client that writes all at once has no more under way than one that waits."""
+        frames = b"".join(
+            encode_frame(Packet(sync=Sync(conversation=f"p:7:{100 + n}")).SerializeToString()) for n in range(500)
+        )
+        self.alice.connection.dataReceived(frames)
+        self.turn()
+        asked = self.route.requests()
+        self.assertEqual(len(asked), STOP_READING // SYNC_WEIGHT)
+        seen = [packet.sync.conversation for _, packet in asked]
+        while asked:
+            for request, said in asked:
+                self.route.reply(request, synced_packet(said.sync.conversation, "", "", False))
+            self.turn()
+            asked = self.route.requests()
+            self.assertLessEqual(len(asked), STOP_READING // SYNC_WEIGHT)
+            seen += [packet.sync.conversation for _, packet in asked]
+        self.assertEqual(seen, [f"p:7:{100 + n}" for n in range(500)])
+        self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
+
+    def test_what_a_message_is_called_is_looked_at_here(self):
+        for client_id in ("", "x" * 65):
+            self.alice.send(BOB, "hello", client_id)
+        self.turn()
+        self.assertEqual([code for _, code in self.failures(self.alice)], ["invalid", "invalid"])
+        self.assertEqual(self.route.requests(), [])
 
     def test_slow_and_held_are_two_reasons_not_to_read(self):
         connection = self.alice.connection
@@ -390,4 +419,4 @@ class ReceiptTests(SubmissionCase):
         for number in range(1000):
             self.alice.received(f"p:7:{100 + number}", "1-1")
         session = next(iter(self.server.sessions))
-        self.assertLess(len(session.receipts), 64)
+        self.assertLess(len(session.receipts or ()), 64)
