@@ -37,6 +37,7 @@ class RouteRules:
         ],
         ["retention-days", None, 30, "How long messages are kept.", positive_int],
         ["retention-count", None, 10_000, "How many messages of a conversation are kept.", positive_int],
+        ["revision-hours", None, 24, "How long authors may recall or edit what they said.", positive_int],
     ]
     optFlags = [["no-guests", None, "Close the upstream API: only accounts with a password are served."]]
 

@@ -83,7 +83,9 @@ class Sending:
         presence: Presence,
         clock: IReactorTime,
         metrics: Metrics,
+        revision_seconds: float = REVISION_SECONDS,
     ) -> None:
+        self._revision_ms = revision_seconds * 1000
         self._accounts = accounts
         self._store = store
         self._appender = appender
@@ -190,7 +192,7 @@ class Sending:
         if send.kind in (RECALL, EDIT):
             if said.sender != message.author.id:
                 raise Forbidden("only its author can recall or edit a message")
-            if said.sent_at + REVISION_SECONDS * 1000 < self._clock.seconds() * 1000:
+            if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
                 raise Forbidden("it is too long ago to recall or edit")
         if send.kind != RECALL and not said.text and not said.data:
             raise NotFound("the message that `ref` names was recalled")

@@ -27,7 +27,7 @@ from cim.route.reading import Reading
 from cim.route.receipts import Receipts
 from cim.route.recorder import SessionRecorder
 from cim.route.requests import Requests
-from cim.route.sending import Sending
+from cim.route.sending import REVISION_SECONDS, Sending
 from cim.route.upstream_servers import Post, UpstreamServers, UpstreamSessions
 from cim.route.watching import Watching
 
@@ -41,6 +41,7 @@ class Route:
     :param reactor: the clock, and what probes upstream's servers
     :param new_owner: makes an unguessable token
     :param policy: what a login does with the user's sessions on other devices
+    :param revision_seconds: how long an author may recall or edit what it said
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Route:
         post: Post,
         metrics: Metrics,
         policy: LoginPolicy = LoginPolicy.REJECT,
+        revision_seconds: float = REVISION_SECONDS,
     ) -> None:
         self.address = address
         self.reactor = reactor
@@ -73,7 +75,14 @@ class Route:
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         self.sending = Sending(
-            self.accounts, store.conversations, self.appender, self.delivery, self.presence, reactor, metrics
+            self.accounts,
+            store.conversations,
+            self.appender,
+            self.delivery,
+            self.presence,
+            reactor,
+            metrics,
+            revision_seconds,
         )
         self.requests = Requests(
             self.sending,

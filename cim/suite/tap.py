@@ -152,6 +152,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         calls.post,
         metrics,
         LoginPolicy(options["login-policy"]),
+        options["revision-hours"] * 3600.0,
     )
     links = MemoryLinks(
         reactor,
