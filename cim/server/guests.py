@@ -1,22 +1,22 @@
 """Guests' conversations: the server plays a native client's part for them (DESIGN.md section 5, Guests).
 
 What is to be done when is decided by `wire.guest_backlog`, one for each guest that has something to be decided; here it
-is done: frames are written, heads and pages asked for, receipts sent up. A guest's backlog is made when it is needed
-and dropped when the guest has been quiet for a while: its marks are in the store.
+is done: frames are written, heads and pages asked for (`server.guest_receipts` sends receipts up). A guest's backlog is
+made when it is needed and dropped when the guest has been quiet for a while: its marks are in the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.ecim import BadFrame, CIMError, Unavailable
-from cim.icim import ILink
 from cim.metrics import Metrics
 from cim.server.guest_frames import Shown, messages, shown
+from cim.server.guest_receipts import ReceiptsOfGuests
 from cim.server.sessions import GuestSession, Session, Sessions
 from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
@@ -26,7 +26,7 @@ from cim.wire.gap import GapPolicy
 from cim.wire.guest_backlog import GuestBacklog
 from cim.wire.guest_heads import HeadsWanted
 from cim.wire.guests import Generation, GuestMessage
-from cim.wire.link_pb2 import BACKLOG, PACKET, GuestReceipt, GuestReceipts, Item, Reply, Request
+from cim.wire.link_pb2 import BACKLOG, PACKET, Item, Reply, Request
 from cim.wire.native import packet
 from cim.wire.positions import ZERO, Position
 
@@ -34,15 +34,10 @@ PAGE = 100
 RETRY_SECONDS = 1.0
 #: The least wait for what is due, so that nothing is looked at twice in a turn.
 STEP_SECONDS = 0.05
-RECEIPT_SECONDS = 0.2
 #: How long whoever fetches waits to hear that the backlog was written: routes wait 2 s.
 ANSWER_SECONDS = 1.5
 #: When backlogs that have nothing to do are looked for, seconds.
 SWEEP_SECONDS = 30.0
-
-#: Receipts in one item.
-RECEIPTS = 500
-_Receipt = tuple[GuestSession, str, Position]
 
 #: Failures of a Sync that do not go away by themselves.
 _FOR_GOOD = frozenset(("invalid", "forbidden", "not-found"))
@@ -78,8 +73,7 @@ class Guests:
         self._active: dict[GuestSession, bool] = {}
         self._timers: dict[GuestSession, IDelayedCall] = {}
         self._fetching: dict[GuestSession, list[Callable[[bool], None]]] = {}
-        self._receipts: dict[GuestSession, None] = {}
-        self._receipts_due: IDelayedCall | None = None
+        self._receipts = ReceiptsOfGuests(sessions, submissions, clock)
         self._sweeping: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -97,8 +91,7 @@ class Guests:
         """A session has ended."""
         if not isinstance(session, GuestSession) or session.backlog is None:
             return
-        self._tell(self._receipts_of(session))
-        self._receipts.pop(session, None)
+        self._receipts.closed(session)
         self._drop(session)
         for done in self._fetching.pop(session, ()):
             done(False)
@@ -223,10 +216,7 @@ class Guests:
         if items:
             self._write(session, items)
         backlog.written()
-        if session not in self._receipts:
-            self._receipts[session] = None
-            if self._receipts_due is None:
-                self._receipts_due = self._clock.callLater(RECEIPT_SECONDS, self._receipt_time)
+        self._receipts.note(session)
         for wanted in backlog.heads_due(now):
             self._ask_heads(session, backlog, wanted)
         for conversation, after in backlog.syncs_due(now):
@@ -357,44 +347,6 @@ class Guests:
 
         asking.addErrback(lambda failure: failure.trap(CIMError)).addCallback(done)
         asking.addErrback(lambda failure: self._log.failure("a guest's conversations were not read", failure))
-
-    # Receipts.
-
-    def _receipt_time(self) -> None:
-        self._receipts_due = None
-        sessions, self._receipts = self._receipts, {}
-        self._tell([receipt for session in sessions for receipt in self._receipts_of(session)])
-
-    def _receipts_of(self, session: GuestSession) -> list[_Receipt]:
-        if session.backlog is None:
-            return []
-        return [(session, *receipt) for receipt in session.backlog.receipts(self._clock.seconds())]
-
-    def _tell(self, receipts: Sequence[_Receipt]) -> None:
-        # To the routes that are asked for the users' heads, which count what they have not written yet.
-        homes: dict[ILink | None, list[_Receipt]] = {}
-        for receipt in receipts:
-            homes.setdefault(self._submissions.home(receipt[0].user), []).append(receipt)
-        for of_home in homes.values():
-            for at in range(0, len(of_home), RECEIPTS):
-                self._tell_home(of_home[at : at + RECEIPTS])
-
-    def _tell_home(self, receipts: Sequence[_Receipt]) -> None:
-        told = [
-            GuestReceipt(user=session.user, conversation=conversation, position=positions.text(position))
-            for session, conversation, position in receipts
-        ]
-        asking = self._submissions.ask(
-            str(receipts[0][0].user), lambda call: Item(guest_receipts=GuestReceipts(call=call, receipts=told))
-        )
-
-        def failed(error: object) -> None:
-            # Guests know no positions, so what is told late is better than a repeat.
-            again = [receipt for receipt in receipts if receipt[0] in self._sessions]
-            if again:
-                self._clock.callLater(RETRY_SECONDS, self._tell, again)
-
-        asking.addErrback(failed)
 
 
 def _filled(request: Request, fields: dict[str, object]) -> Request:

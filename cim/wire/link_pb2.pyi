@@ -221,7 +221,7 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "guest", "sessions", "group", "except_session", "conversation", "position", "previous", "packet", "except_device", "repeated")
+    __slots__ = ("call", "users", "everyone", "except_user", "guest", "sessions", "group", "except_session", "conversation", "position", "previous", "packet", "repeated")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
@@ -234,7 +234,6 @@ class Deliver(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
-    EXCEPT_DEVICE_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
@@ -248,9 +247,8 @@ class Deliver(_message.Message):
     position: str
     previous: str
     packet: bytes
-    except_device: str
     repeated: bool
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., packet: _Optional[bytes] = ..., except_device: _Optional[str] = ..., repeated: _Optional[bool] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ...) -> None: ...
 
 class Guest(_message.Message):
     __slots__ = ("sender", "sender_name", "texts", "batch", "offline", "properties")

@@ -34,7 +34,6 @@ from cim.wire.cim_pb2 import (
     EDIT,
     RECALL,
     TEXT,
-    Accepted,
     Deliver,
     Failure,
     Goodbye,
@@ -278,15 +277,6 @@ def deliver_packet(body: bytes, conversation: str, position: str, previous: str)
     if previous:
         place += f"\x1a{chr(len(previous))}{previous}"
     return _DELIVER_TAG + encode_varint(len(body) + len(place)) + body + place.encode()
-
-
-def accepted_packet(client_id: str, conversation: str, position: str, sent_at: int, previous: str) -> bytes:
-    """Return the answer to a Send that was stored."""
-    return Packet(
-        accepted=Accepted(
-            client_id=client_id, conversation=conversation, position=position, sent_at=sent_at, previous=previous
-        )
-    ).SerializeToString()
 
 
 def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: bool = False) -> bytes:

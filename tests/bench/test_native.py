@@ -20,7 +20,7 @@ from bench.native import (
     packet_frame,
     send_frame,
 )
-from cim.wire import native
+from cim.wire import native, packed
 from cim.wire.cim_pb2 import Ping, Pong, Send
 from cim.wire.framing import encode_frame
 
@@ -42,7 +42,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(PONG_FRAME, packet_frame(pong=Pong()))
 
     def test_how_packets_begin(self):
-        self.assertTrue(native.accepted_packet("1", "p:1:2", "5-1", 1, "").startswith(ACCEPTED))
+        self.assertTrue(packed.accepted("1", "p:1:2", "5-1", 1, "").startswith(ACCEPTED))
         self.assertTrue(native.deliver_packet(b"", "p:1:2", "5-1", "").startswith(DELIVER))
 
 

@@ -379,7 +379,7 @@ class LiveTests(GuestCase):
             self.pass_seconds(25)
             client.ping(ALICE)
         self.assertEqual(len(self.server.guests), 0)
-        self.assertEqual((self.server.guests._timers, self.server.guests._receipts), ({}, {}))
+        self.assertEqual((self.server.guests._timers, len(self.server.guests._receipts)), ({}, 0))
         self.push(AB, self.store.say(AB, BOB, "2"), "2")
         self.turn()
         self.assertEqual(client.texts(), ["1", "2"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from cim.ecim import CallTimeout, Unavailable
 from cim.server import submissions
 from cim.server.native import STOP_READING, SYNC_WEIGHT
+from cim.wire import packed
 from cim.wire.cim_pb2 import Packet, Sync
 from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import Item, Probe, Request
-from cim.wire.native import accepted_packet, failure_packet, synced_packet
+from cim.wire.native import failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
 ALICE, BOB = 7, 9
@@ -28,7 +29,7 @@ class SubmissionCase(ServerCase):
             route.items.clear()
 
     def accept(self, route, request, packet, n=1):
-        route.reply(request, accepted_packet(packet.send.client_id, request.conversation, f"1-{n}", 5, ""))
+        route.reply(request, packed.accepted(packet.send.client_id, request.conversation, f"1-{n}", 5, ""))
 
     def failures(self, client):
         return [(f.client_id, f.code) for f in (packet.failure for packet in client.packets()) if f.code]

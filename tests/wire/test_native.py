@@ -17,7 +17,6 @@ from cim.wire.cim_pb2 import (
     REACTION,
     RECALL,
     TEXT,
-    Accepted,
     Deliver,
     Hello,
     Packet,
@@ -293,12 +292,6 @@ class GuestTextsTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    def test_accepted(self):
-        self.assertEqual(
-            Packet.FromString(native.accepted_packet("c", "p:1:2", "5-2", 77, "5-1")),
-            Packet(accepted=Accepted(client_id="c", conversation="p:1:2", position="5-2", sent_at=77, previous="5-1")),
-        )
-
     def test_synced(self):
         self.assertEqual(
             Packet.FromString(native.synced_packet("p:1:2", "", "5-2", True, True)),
