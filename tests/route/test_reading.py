@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from twisted.internet.defer import Deferred
+
 from cim.ecim import Forbidden, InvalidField, StoreUnavailable
 from cim.route import reading
 from cim.route.reading import MAX_PAGE, MEMBER_SECONDS, PAGE, PAGE_BYTES
@@ -40,6 +42,19 @@ class ReadingTests(RouteCase):
         self.assertEqual(self.texts(self.alice), ["m0"])
         self.assertEqual(self.texts(self.bob), ["m0"])
         self.refusal(self.reading.page(self.carol.id, self.ab), Forbidden)
+
+    def test_what_was_being_looked_up_when_a_membership_ended_is_not_remembered(self):
+        group = self.group(self.alice, self.bob)
+        held = Held(self.groups, "member")
+        self.reading._groups = held
+        looking = Deferred.fromCoroutine(self.reading.member(group, self.bob.id))
+        self.reading.forget(group, self.bob.id)
+        held.go()
+        self.assertIsNotNone(self.successResultOf(looking))
+        self.now(self.groups.remove(group, self.alice.id, self.bob.id))
+        looking = Deferred.fromCoroutine(self.reading.member(group, self.bob.id))
+        held.go()
+        self.assertIsNone(self.successResultOf(looking))
 
     def test_only_members_read_a_group(self):
         group = self.group(self.alice, self.bob)

@@ -65,6 +65,14 @@ class ReceiptsTests(RouteCase):
         self.hold.go()
         self.assertEqual(self.marks(self.bob)[0], self.positions[1])
 
+    def test_many_that_wait_are_written_without_a_pause(self):
+        for number in range(3 * FLUSH_ITEMS):
+            self.receipts.note(10_000 + number, "phone", f"p:1:{10_000 + number}", "1-1")
+        self.assertEqual(self.flush(), [FLUSH_ITEMS])
+        self.hold.go()
+        self.clock.advance(0)
+        self.assertEqual([len(args[0]) for _, args, _ in self.hold.calls], [FLUSH_ITEMS])
+
     def test_beyond_the_end_is_the_end_and_backwards_is_ignored(self):
         link = self.link()
         self.online(link, self.alice)

@@ -111,7 +111,7 @@ class GuestCase(ServerCase):
         self.turn()
         return client
 
-    def push(self, conversation, place, *texts, sender=BOB, call=0, batch=False):
+    def push(self, conversation, place, *texts, sender=BOB, call=0, batch=False, repeated=False):
         """Push a message of `place` = (position, previous)."""
         position, previous = place
         guest = Guest(sender=sender, sender_name=NAMES[sender], texts=texts, batch=batch)
@@ -123,6 +123,7 @@ class GuestCase(ServerCase):
                 position=positions.text(position),
                 previous=positions.text(previous),
                 guest=guest,
+                repeated=repeated,
             )
         )
 
@@ -282,6 +283,17 @@ class LiveTests(GuestCase):
         self.push(AB, place, "hi")
         self.turn()
         self.push(AB, place, "hi", call=6)
+        self.turn()
+        self.assertEqual(client.texts(), ["hi"])
+
+    def test_a_first_message_that_is_said_again_needs_its_mark(self):
+        """An earlier session of the guest may have had it."""
+        client = self.log_in()
+        self.push("p:7:11", self.store.say("p:7:11", CAROL, "hi"), "hi", sender=CAROL)
+        self.turn()
+        place = self.store.say(AB, BOB, "again")
+        self.store.marks[AB] = place[0]
+        self.push(AB, place, "again", repeated=True)
         self.turn()
         self.assertEqual(client.texts(), ["hi"])
 

@@ -289,8 +289,11 @@ class LiveTests(BacklogCase):
 
     def test_the_answer_to_what_one_said_first_needs_no_mark(self):
         self.assertEqual(self.push(1, item=None, first=True), [])
+        # What a guest is not shown has no receipt of its own.
+        self.assertEqual(self.backlog.receipts(self.now), [])
         self.assertEqual(self.push(2), ["p:1:2 2"])
         self.assertEqual(self.backlog.heads_due(self.now), [])
+        self.assertEqual(self.backlog.receipts(self.now), [("p:1:2", at(2))])
 
     def test_a_gap(self):
         self.meet()
@@ -424,6 +427,22 @@ class BoundTests(BacklogCase):
         self.now += STORED_SECONDS
         self.assertEqual(self.push(2, conversation="p:1:3"), [])
         self.assertEqual(self.list(("p:1:3", 1, 2)), ["p:1:3 2"])
+
+    def test_a_conversation_whose_end_the_store_has_lost_stays_until_that_is_told(self):
+        self.backlog = GuestBacklog(POLICY, True, self.now, 1)
+        self.list(("p:1:2", 5, 6))
+        self.assertEqual(self.syncs, [("p:1:2", 5)])
+        self.page("p:1:2", 5, 6)
+        self.assertEqual(self.backlog.receipts(self.now), [("p:1:2", at(6))])
+        self.push(7)
+        self.backlog.missed(0.0, self.now)
+        self.list(("p:1:2", 6, 9))
+        [(_, after)] = self.backlog.syncs_due(self.now)
+        self.backlog.page("p:1:2", [], after, at(6), False, True, self.now)
+        self.now += STORED_SECONDS + 1
+        self.push(1, conversation="p:1:3", first=True)
+        self.backlog.written()
+        self.assertEqual([name for name, _ in self.backlog.receipts(self.now)], ["p:1:2"])
 
     def test_a_thousand_heads(self):
         names = [f"p:1:{n}" for n in range(2, 1002)]
