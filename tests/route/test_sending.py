@@ -73,6 +73,13 @@ class SendingTests(RouteCase):
             [("hello", first.position), ("hello", first.position)],
         )
 
+    def test_servers_are_told_which_was_said_before(self):
+        link = self.link()
+        self.online(link, self.bob)
+        for _ in range(2):
+            self.say(self.alice, self.bob, "hello", "c1")
+        self.assertEqual([deliver.repeated for deliver in link.take("deliver")], [False, True])
+
     def test_the_same_id_for_something_else_is_a_conflict(self):
         self.say(self.alice, self.bob, "hello", "c1")
         self.refused(self.say(self.alice, self.bob, "other", "c1"), Conflict)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.model import Candidate
+from cim.model import Candidate, LoginPolicy
+from cim.route import tap as route_tap
 from cim.route.tap import Options, selection
+from cim.suite import tap as suite_tap
 
 PLUGIN = """
 from zope.interface import implementer
@@ -74,3 +77,23 @@ class OptionsTests(SynchronousTestCase):
         for wrong in ("", "0.0.0.0", "a:1", "a:1:2:3", "a:0:1", "a:b:c"):
             self.assertRaises(UsageError, self.parse, "--advertise", wrong)
         self.assertRaises(UsageError, self.parse, "--http", "tcp:0")
+
+
+class MadeRoute(Exception):
+    """Raised instead of making a route, with what it was to be made of."""
+
+
+class RulesTests(SynchronousTestCase):
+    def test_what_operators_decide_reaches_the_route(self):
+        """Of a route alone, and of the one in the suite."""
+
+        def made(*arguments):
+            raise MadeRoute(arguments)
+
+        for module, more in ((route_tap, ()), (suite_tap, ("--data", self.mktemp()))):
+            self.patch(module, "Route", made)
+            options = module.Options(environ={})
+            options.parseOptions(["--login-policy", "many", "--revision-hours", "2", *more])
+            with self.assertRaises(MadeRoute) as raised:
+                module.makeService(options, MemoryReactorClock())
+            self.assertEqual(raised.exception.args[0][-2:], (LoginPolicy.MANY, 7200.0))
