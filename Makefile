@@ -56,6 +56,7 @@ test: $(DEVELOPMENT)
 lint: $(DEVELOPMENT)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python .ci/lua cim/store/redis/*.lua
 
 types: $(DEVELOPMENT)
 	@$(BIN)/mypy

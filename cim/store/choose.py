@@ -12,9 +12,9 @@ from cim.ecim import InvalidField
 from cim.icim import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
-from cim.store.redis_connection import RedisConnection
-from cim.store.redis_store import RedisStore
-from cim.store.sqlite_store import SqliteStore
+from cim.store.redis.connection import RedisConnection
+from cim.store.redis.store import RedisStore
+from cim.store.sqlite.store import SqliteStore
 
 CONNECT_TIMEOUT = 5.0
 

@@ -13,18 +13,18 @@ from zope.interface import implementer
 from cim.ecim import StoreUnavailable
 from cim.icim import IStore
 from cim.model import Retention
-from cim.store.local_sessions import LocalSessions
 from cim.store.pages import DEFAULT
-from cim.store.sqlite_accounts import SqliteAccounts
-from cim.store.sqlite_conversations import SqliteConversations
-from cim.store.sqlite_credentials import SqliteCredentials
-from cim.store.sqlite_groups import SqliteGroups
-from cim.store.sqlite_tables import SCHEMA
+from cim.store.sqlite.accounts import SqliteAccounts
+from cim.store.sqlite.conversations import SqliteConversations
+from cim.store.sqlite.credentials import SqliteCredentials
+from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.sessions import LocalSessions
+from cim.store.sqlite.tables import SCHEMA
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from cim.store.sqlite_threads import Work
+    from cim.store.sqlite.threads import Work
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class MemorySqlite:
             self._connection.execute(statement)
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
-        """See cim.store.sqlite_threads.Sqlite."""
+        """See cim.store.sqlite.threads.Sqlite."""
 
         def run() -> T:
             self._guard(name)

@@ -10,8 +10,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from cim.store.pages import DEFAULT
-from cim.store.redis_connection import RedisConnection
-from cim.store.redis_store import RedisStore
+from cim.store.redis.connection import RedisConnection
+from cim.store.redis.store import RedisStore
 from cim.testing.processes import RedisProcess
 
 

@@ -43,7 +43,9 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(self.wheel) as wheel:
             names = wheel.namelist()
         modules = {str(path.relative_to(TOP)) for path in (TOP / "cim").rglob("*.py")}
-        self.assertEqual(modules - set(names), set())
+        scripts = {str(path.relative_to(TOP)) for path in (TOP / "cim").rglob("*.lua")}
+        self.assertIn("cim/store/redis/append.lua", scripts)
+        self.assertEqual((modules | scripts) - set(names), set())
         self.assertIn("cim/py.typed", names)
         self.assertIn("cim/wire/cim_pb2.pyi", names)
         # Nothing of Twisted's own, and nothing that would hide it.

@@ -10,7 +10,7 @@ from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.ecim import StoreUnavailable
 from cim.model import GUEST, Append
-from cim.store.conversation_scripts import APPEND
+from cim.store.redis.conversations import APPEND
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE
 

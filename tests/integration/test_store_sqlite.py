@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from cim.ecim import CIMError, StoreUnavailable, UserOffline
 from cim.model import Append, Mark
 from cim.store.choose import store_from
-from cim.store.sqlite_threads import SqliteThreads
+from cim.store.sqlite.threads import SqliteThreads
 from tests.store.contract import StoreContract
 from tests.store.conversations_contract import RETENTION, ConversationsContract
 from tests.store.credentials_contract import CredentialsContract

@@ -7,8 +7,8 @@ from zope.interface.verify import verifyObject
 from cim.ecim import InvalidField
 from cim.icim import IStore
 from cim.store.choose import store_from
-from cim.store.redis_store import RedisStore
-from cim.store.sqlite_store import SqliteStore
+from cim.store.redis.store import RedisStore
+from cim.store.sqlite.store import SqliteStore
 
 
 class StoreFromTests(SynchronousTestCase):

@@ -5,7 +5,6 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cim.ecim import StoreUnavailable
 from cim.model import GUEST
-from cim.store.local_sessions import LocalSessions
 from cim.testing.store import MemoryStore
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import RETENTION, ConversationsContract
@@ -61,22 +60,3 @@ class AwayTests(SynchronousTestCase):
         self.store.available = False
         self.store.available = True
         self.assertEqual(told, [""])
-
-
-class LocalSessionsTests(SynchronousTestCase):
-    def test_nothing_is_kept_of_what_is_over(self):
-        clock = Clock()
-        sessions = LocalSessions(clock)
-        for user in range(1, 100):
-            sessions.reserve(user, HERE, "a", seconds=30)
-            sessions.reserve(user, HERE, "b", seconds=30)
-            sessions.claim(user, GUEST, HERE, "b")
-            sessions.end(user)
-            sessions.reserve(user, HERE, "c", seconds=30)
-            sessions.hold_lease(HERE, "route-1", 5)
-        clock.advance(31)
-        sessions.sessions(0)
-        sessions.leased(HERE)
-        kept = {name: value for name, value in vars(sessions).items() if isinstance(value, dict | list) and value}
-        self.assertEqual(kept, {})
-        self.assertEqual(len(sessions._ends), 0)

@@ -1,0 +1,1 @@
+return text(KEYS[1])

@@ -1,0 +1,129 @@
+-- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each: conversation,
+-- sender, client_id, digest, body, sent_at, 1 when it counts, the position that it recalls.
+-- Each answer is `position previous version`, or a list for a repetition, or `-` and why not, or `!` and an error.
+local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local time
+local function clock()
+  if not time then
+    local parts = redis.call('TIME')
+    time = parts[1] * 1000 + math.floor(parts[2] / 1000)
+  end
+  return time
+end
+
+-- Every 16th message looks at the oldest, and removes at most 64 for their age: that keeps up, and costs little.
+local function trim(stream, tag, most)
+  redis.call('XTRIM', stream, 'MAXLEN', '~', most)
+  local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if first and expired(first) then
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)
+    for i, entry in ipairs(oldest) do
+      first = entry
+      if not expired(entry) then break end
+    end
+    redis.call('XTRIM', stream, 'MINID', first[1])
+  end
+  if first and redis.call('EXISTS', RECALLED .. tag) == 1 then
+    redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
+  end
+end
+
+local function answer_again(stream, tag, position, before, sent_at, version)
+  local entry = redis.call('XRANGE', stream, position, position)[1]
+  local body = entry and fields(entry).b or false
+  if before == '=' then before = previous(position, {}) end
+  return {position, before, sent_at, version, body, redis.call('ZSCORE', RECALLED .. tag, padded(position))}
+end
+
+-- The position after `after`.
+local function follow(after)
+  local last_epoch, last_n = numbers(after)
+  local new_epoch = math.max(epoch, after == '' and clock() or last_epoch)
+  return digits(new_epoch) .. '-' .. digits(new_epoch == last_epoch and last_n + 1 or 1)
+end
+
+-- Returns what is wrong, or nil.
+local function add(stream, position, sender, sent_at, running, body, before)
+  if before then
+    return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p', before).err
+  end
+  return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body).err
+end
+
+local function append(i)
+  local conversation, sender, client_id, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local sent_at, counts = ARGV[i + 5], ARGV[i + 6] == '1'
+  local tag = '{' .. conversation .. '}'
+  local everyone, version = conversation == 'g:0', '0'
+  local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
+  if everyone then
+    counts = false
+  elseif not low then
+    version = redis.call('HGET', GROUP .. tag, 'version')
+    if not version then return '-not-found' end
+    if redis.call('HEXISTS', MEMBERS .. tag, sender) == 0 then return '-forbidden' end
+  end
+  local stream, counters = STREAM .. tag, COUNTERS .. tag
+  local held = redis.call('HMGET', counters, 'log', 's:' .. sender)
+  local last, total, counted, indexed = log_of(conversation, held[1])
+  total = total + 1
+  if counts then counted = counted + 1 end
+  local position = follow(last)
+
+  -- The index first: what was appended must be found. To the second, so that not every message pays for it.
+  if not everyone and sent_at - indexed >= 1000 then
+    indexed = sent_at
+    if low then
+      redis.call('ZADD', ACTIVITY .. '{' .. low .. '}', 'GT', sent_at, conversation)
+      redis.call('ZADD', ACTIVITY .. '{' .. high .. '}', 'GT', sent_at, conversation)
+    else
+      redis.call('ZADD', GROUP_ACTIVITY, 'GT', sent_at, conversation)
+    end
+  end
+
+  local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
+  local before = (last == '' or previous(position, {}) ~= last) and last
+  local function become() return table.concat({position, before or '=', sent_at, total, digest}, ' ') end
+  local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', 86400000)
+  if earlier then
+    local its, its_before, its_time, number, its_digest = string.match(earlier, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
+    if its and total - number <= 10000 then
+      if its_digest ~= digest then return '-conflict' end
+      return answer_again(stream, tag, its, its_before, its_time, version)
+    end
+    redis.call('SET', once, become(), 'PX', 86400000)
+  end
+  local running = (counts and '' or '-') .. digits(counted)
+  local refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
+  if refused then  -- someone else wrote to the stream?
+    position, before = follow(later(last, top(conversation))), last
+    redis.call('SET', once, become(), 'PX', 86400000)
+    refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
+    if refused then
+      redis.call('DEL', once)
+      return '!' .. refused
+    end
+  end
+  local log = table.concat({position, total, digits(counted), indexed}, ' ')
+  if counts then
+    local sent = string.match(held[2] or '', '^%d+') or 0
+    redis.call('HSET', counters, 'log', log, 's:' .. sender, digits(sent + 1) .. ' ' .. position)
+  else
+    redis.call('HSET', counters, 'log', log)
+  end
+  local recalls = ARGV[i + 7]
+  if recalls ~= '' and redis.call('XRANGE', stream, recalls, recalls)[1] then
+    redis.call('ZADD', RECALLED .. tag, 0, padded(recalls))
+  end
+  if total % 16 == 0 then trim(stream, tag, everyone and ARGV[5] or kept) end
+  return position .. ' ' .. last .. ' ' .. version
+end
+
+local answers = {}
+for i = 6, #ARGV, 8 do
+  local well, answer = pcall(append, i)
+  if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
+  answers[#answers + 1] = answer
+end
+return answers

@@ -1,0 +1,343 @@
+"""The one pipelined connection to Redis, kept up for ever.
+
+The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, TIME, CONFIG GET -> in use -> lost
+-> wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
+connection that is lost during AUTH or SELECT for a refused password and never connects again (STYLE.md section 4.7);
+here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from cim.ecim import StoreUnavailable
+from cim.store.redis.facts import ServerFacts
+from cim.store.redis.protocol import connections
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+
+    from cim.store.redis.scripts import Script
+
+#: How long calls wait for a connection that was just lost, or that was never there yet; later ones fail at once.
+PATIENCE = 2.0
+#: When this many calls are unanswered, further ones fail at once.
+MAX_UNANSWERED = 20_000
+FIRST_DELAY = 0.05
+MAX_DELAY = 2.0
+
+
+def retry_delay(failures: int, random: Callable[[], float]) -> float:
+    """Return the seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
+    return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
+
+
+class RedisConnection:
+    """Calls Redis, and heals by itself whatever happens to it.
+
+    :param address: what health and log call it
+    :param random: a number from 0 to 1, for the jitter
+    :param reply_timeout: seconds without any reply after which unanswered calls fail and the connection is made anew
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamClientEndpoint,
+        address: str,
+        *,
+        random: Callable[[], float],
+        password: str | None = None,
+        database: int = 0,
+        reply_timeout: float = 5.0,
+    ) -> None:
+        import txredisapi
+
+        self._RedisError = txredisapi.RedisError
+        self._ResponseError = txredisapi.ResponseError
+        self._clock = reactor
+        self._endpoint = endpoint
+        self._address = address
+        self._random = random
+        self._password = password
+        self._database = database
+        self._factory = connections(reactor, reply_timeout)
+        self._opened: Any = None  # connected, perhaps not yet in use
+        self._protocol: Any = None  # in use
+        self._running: Deferred[None] | None = None
+        self._stopped = False
+        self._away: str | None = "not connected yet"
+        self._said_away = False
+        self._refusal = ""
+        self._impatient: IDelayedCall | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._unanswered = 0
+        self._reconnect_listeners: list[Callable[[], None]] = []
+        self._latency_listeners: list[Callable[[str, float], None]] = []
+        self._epoch = 0
+        self._ordered: list[Script] = []
+        self._failures = 0  # of calls in the epoch
+        self.server = ServerFacts()
+
+    # Lifecycle
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._stopped = False
+        self._be_patient()
+        self._running = Deferred.fromCoroutine(self._keep_connected())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._running.addErrback(lambda failure: self._log.failure("The Redis connection ended", failure))
+
+    async def stop(self) -> None:
+        """Lose the connection; unanswered calls fail."""
+        self._stopped = True
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+        opened, self._protocol = self._opened, None
+        if opened is not None and opened.connected:
+            gone = opened.whenDisconnected()
+            opened.transport.loseConnection()
+            abort = self._clock.callLater(1.0, opened.transport.abortConnection)
+            await gone
+            if abort.active():
+                abort.cancel()
+        self._away = "stopped"
+        self._lose_patience()
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while True:
+            try:
+                protocol: Any = await self._endpoint.connect(self._factory)
+                self._opened = protocol
+                lost = protocol.whenDisconnected()
+                await self._prepare(protocol)
+                failures = 0
+                self._connected(protocol)
+                await lost
+                self._lost(protocol.complaint or "the connection was lost")
+            except Exception as error:  # whatever it is: try again
+                if self._stopped:
+                    return
+                reason = str(error) or type(error).__name__
+                if self._opened is not None:
+                    self._opened.transport.abortConnection()
+                    reason = self._opened.complaint or reason
+                self._lost(reason)
+            self._opened = None
+            failures += 1
+            await deferLater(self._clock, retry_delay(failures, self._random))
+
+    async def _prepare(self, protocol: Any) -> None:
+        protocol.transport.setTcpKeepAlive(True)
+        if self._password is not None:
+            try:
+                await protocol.ask("AUTH", self._password)
+            except self._ResponseError as error:
+                raise StoreUnavailable(f"it refuses the password ({error})") from error
+        if self._database:
+            await protocol.ask("SELECT", self._database)
+        failures = 0
+        while True:
+            try:
+                await protocol.ask("PING")
+                break
+            except self._ResponseError as error:  # loading its data, wants a password...
+                self._lost(str(error))
+                failures += 1
+                await deferLater(self._clock, retry_delay(failures, self._random))
+        info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
+        seconds, microseconds = await protocol.ask("TIME")
+        settings = {}
+        for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+            try:
+                found = await protocol.ask("CONFIG", "GET", name)
+                settings[name] = found[1].decode()
+            except (self._ResponseError, IndexError):  # forbidden or renamed, as hosted Redis does
+                pass
+        server = ServerFacts.read(info, settings)
+        if server.role == "slave":
+            raise StoreUnavailable("it is a replica, which takes no writes")
+        if not self._epoch or (server.run_id, server.history) != (self.server.run_id, self.server.history):
+            # Never back, even when another Redis has taken over whose clock is behind.
+            self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
+        protocol.epoch = self._epoch
+        for script in self._ordered:
+            try:
+                await protocol.ask("SCRIPT", "LOAD", script.text)
+            except self._ResponseError:  # forbidden: the first call brings it
+                pass
+        if server != self.server:
+            self.server = server
+            self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
+            if server.complaint():
+                self._log.warn("Redis at {address}: {complaint}", address=self._address, complaint=server.complaint())
+
+    def _connected(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._away = None
+        self._refusal = ""
+        if self._impatient is not None and self._impatient.active():
+            self._impatient.cancel()
+        self._impatient = None
+        was_away, self._said_away = self._said_away, False
+        self._release()
+        if was_away:
+            self._log.info("Redis at {address} is back", address=self._address)
+            for listener in self._reconnect_listeners:
+                with self._log.failuresHandled("A listener to the return of Redis failed"):
+                    listener()
+
+    def _lost(self, reason: str) -> None:
+        if self._protocol is not None:
+            self._protocol = None
+            self._be_patient()
+        if not self._said_away:
+            self._said_away = True
+            self._log.warn(
+                "Redis at {address} is away: {reason}. Trying again until it is back",
+                address=self._address,
+                reason=reason,
+            )
+        self._away = reason
+
+    # Waiting for the connection
+
+    def _be_patient(self) -> None:
+        self._impatient = self._clock.callLater(PATIENCE, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._impatient is not None and self._impatient.active():
+            self._impatient.cancel()
+        self._impatient = None
+        self._release()
+
+    def _release(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    async def _usable(self) -> Any:
+        if self._protocol is None and self._impatient is not None:
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            await waiter
+        if self._protocol is None:
+            raise StoreUnavailable()
+        return self._protocol
+
+    # Calling
+
+    def load(self, script: Script) -> None:
+        """Load a script in the handshake, because its calls must run in the order in which they are made.
+
+        Without it the first call is repeated with the script's text, and another route may bring that while our next
+        call, which then runs before the repetition, is on its way.
+        """
+        self._ordered.append(script)
+
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
+        """Run a script, by its hash when Redis knows it; bulk replies are bytes.
+
+        Fails with StoreUnavailable, whatever went wrong: it may have run or not.
+        """
+        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
+
+    def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
+        """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
+
+        The epoch is the server's time, ms since 1970, when we first saw the run that answers (DESIGN.md section 5).
+        These calls run in the order in which they are made; those that were made before one failed fail with it, unless
+        they ran before.
+        """
+        return Deferred.fromCoroutine(self._call_in_epoch(script, ("EVALSHA", script.sha, 0, *args)))
+
+    async def _call_in_epoch(self, script: Script, args: tuple[str | bytes | int, ...]) -> Any:
+        failures = self._failures
+        try:
+            return await self._call(script.name, args, script, failures)
+        except StoreUnavailable:
+            self._failures += 1
+            raise
+
+    def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
+        """Run a command, counted as `name`; fails like `run`."""
+        return Deferred.fromCoroutine(self._call(name, args, None))
+
+    async def _call(
+        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, failures: int | None = None
+    ) -> Any:
+        """Call, and wait for a connection if need be.
+
+        :param failures: how many calls in the epoch had failed when this one was made; None: it is none of them
+        """
+        started = self._clock.seconds()
+        if self._unanswered >= MAX_UNANSWERED:
+            raise StoreUnavailable()
+        self._unanswered += 1
+        try:
+            protocol = self._protocol or await self._usable()
+            if failures is not None:
+                if failures != self._failures:
+                    # It has waited for the connection, and one before it has failed with the last one.
+                    raise StoreUnavailable()
+                args = (*args[:3], protocol.epoch, *args[3:])
+            try:
+                reply = await protocol.ask(*args)
+            except self._ResponseError as error:
+                if script is None or not str(error).startswith("NOSCRIPT"):
+                    raise
+                reply = await protocol.ask("EVAL", script.text, *args[2:])
+            self._refusal = ""
+            return reply
+        except self._RedisError as error:
+            if isinstance(error, self._ResponseError):
+                self.refused(name, str(error))
+            raise StoreUnavailable() from error
+        finally:
+            self._unanswered -= 1
+            seconds = self._clock.seconds() - started
+            for listener in self._latency_listeners:
+                listener(name, seconds)
+
+    def refused(self, name: str, reason: str) -> None:
+        """Say that Redis refused a call of that name, or a part of it."""
+        if reason.startswith("READONLY") and self._protocol is not None:
+            self._protocol.cut("it has become a replica")
+        if reason != self._refusal:
+            self._refusal = reason
+            self._log.warn(
+                "Redis at {address} refused {name}: {reason}", address=self._address, name=name, reason=reason
+            )
+
+    # What is told
+
+    def health(self) -> str:
+        """See IStore."""
+        if self._away is not None:
+            return f"Redis at {self._address} is away: {self._away}"
+        if self._refusal:
+            return f"Redis at {self._address} refuses: {self._refusal}"
+        complaint = self.server.version_complaint()
+        return f"Redis at {self._address}: {complaint}" if complaint else ""
+
+    def facts(self) -> Mapping[str, Any]:
+        """See IStore."""
+        return {"store": f"Redis at {self._address}", **self.server.facts()}
+
+    def on_reconnect(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._reconnect_listeners.append(listener)
+
+    def observe(self, latency: Callable[[str, float], None]) -> None:
+        """See IStore."""
+        self._latency_listeners.append(latency)

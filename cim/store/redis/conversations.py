@@ -1,0 +1,199 @@
+"""Conversations in Redis (DESIGN.md section 5).
+
+    cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages count up
+                                to this one (negative when it does not count itself), b body, p the position before
+                                it when that is not the number before
+    cim:n:{<conversation>}      hash: log, which is the last position, how many messages there were, how many of them
+                                count as unread, and the activity that the indexes have; s:<user> how many of these are
+                                the user's and where the last is; r:<user> the read mark and how many of others' lie
+                                up to it
+    cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
+    cim:d:{<conversation>}:<sender>:<client_id>   what became of it, for 24 hours
+    cim:a:{<user>}              sorted set: conversations with others -> time of last activity, a second late at most
+    cim:ga                      sorted set: conversations of groups -> the same
+    cim:m:{<user>}:<device>     hash: conversation -> received mark; expires when the device has been away for long
+
+Nothing here costs more with more members, conversations or messages, but for the logarithm of the sorted sets. What
+is unread is a difference of counters. The last position is read from the counters, or from the stream if someone
+removed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.ecim import CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
+from cim.icim import IConversations
+from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
+from cim.store.pages import (
+    EVERYONE_KEPT,
+    LATE_MS,
+    MAX_LOOKED,
+    PAGE_BYTES,
+    Found,
+    page_after,
+    page_before,
+    parse_cursor,
+    readable,
+)
+from cim.store.redis.scripts import script
+from cim.wire import conversations, positions
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.store.redis.connection import RedisConnection
+
+APPEND = script("append", "positions")
+READ = script("read", "positions")
+ENTRY = script("entry", "positions")
+LATEST = script("latest", "positions")
+MARK = script("mark", "positions")
+MARKS = script("marks")
+HEADS = script("heads", "positions")
+_REFUSALS = {b"-conflict": Conflict, b"-forbidden": Forbidden, b"-not-found": NotFound}
+
+
+@implementer(IConversations)
+class RedisConversations:
+    """Conversations that all routes share."""
+
+    def __init__(self, connection: RedisConnection, clock: IReactorTime, retention: Retention) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._retention = retention
+        self.skipped = 0
+        connection.load(APPEND)
+
+    def _now(self) -> int:
+        return int(self._clock.seconds() * 1000)
+
+    def _oldest(self) -> int:
+        return self._now() - self._retention.ms
+
+    def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
+        """See IConversations."""
+        args: list[str | bytes | int] = [self._now(), self._retention.count, self._retention.ms, EVERYONE_KEPT]
+        for item in items:
+            args += (item.conversation, item.sender, item.client_id, item.digest, item.body, item.sent_at)
+            args += (int(item.counts), item.recalls)
+        return self._connection.run_in_epoch(APPEND, args).addCallback(
+            lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
+        )
+
+    def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
+        if isinstance(answer, list):
+            position, previous, sent_at, version, body, recalled = answer
+            # If it was trimmed since, what was said again must do.
+            found = Found(position.decode(), previous.decode(), body or item.body, recalled is not None)
+            entry = readable(found)
+            body = entry.body if entry is not None else item.body
+            return Appended(found.position, found.previous, int(sent_at), body, True, int(version))
+        if answer[:1] == b"!":
+            self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
+            return StoreUnavailable()
+        if answer[:1] == b"-":
+            return _REFUSALS[answer]()
+        position, previous, version = answer.decode().split(" ")
+        return Appended(position, previous, item.sent_at, item.body, False, int(version))
+
+    def read(
+        self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""
+    ) -> Deferred[Page]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._read(conversation, after, before, limit, floor))
+
+    async def _read(self, conversation: str, after: str, before: str, limit: int, floor: str) -> Page:
+        for position in (after, before, floor):
+            positions.parse(position)
+        last, upto, more, expired, strange, given = await self._connection.run(
+            READ, (), (conversation, after, before, max(1, limit), floor, self._oldest(), PAGE_BYTES)
+        )
+        found = [_found(line) for line in given]
+        if before:
+            page = page_before(bool(more), found)
+        else:
+            page = page_after(after, floor, last.decode(), upto.decode(), bool(more), bool(expired), found)
+        self.skipped += strange + len(found) - len(page.entries)
+        return page
+
+    def entry(self, conversation: str, position: str) -> Deferred[Entry | None]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._entry(conversation, position))
+
+    async def _entry(self, conversation: str, position: str) -> Entry | None:
+        if positions.parse(position) == positions.ZERO:
+            return None
+        line = await self._connection.run(ENTRY, (), (conversation, position, self._oldest()))
+        entry = line and readable(_found(line))
+        self.skipped += line is not None and entry is None
+        return entry
+
+    def latest(self, conversations: Sequence[str]) -> Deferred[list[str]]:
+        """See IConversations."""
+        return self._connection.run(LATEST, (), conversations).addCallback(
+            lambda found: [position.decode() for position in found]
+        )
+
+    def heads(
+        self, user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
+    ) -> Deferred[HeadsPage]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._heads(user, device, groups, after, since, limit))
+
+    async def _heads(
+        self, user: int, device: str, groups: Sequence[Member], after: str, since: int, limit: int
+    ) -> HeadsPage:
+        active, name = parse_cursor(after) if after else ("", "")
+        args: list[str | int] = [
+            user,
+            device,
+            max(1, min(limit, MAX_LOOKED)),
+            max(since - LATE_MS, self._oldest()),
+            active,
+            name,
+        ]
+        args.append(self._retention.device_ms)
+        for member in groups:
+            args += (conversations.group(member.group), member.floor)
+        more, strange, lines = await self._connection.run(HEADS, (), args)
+        self.skipped += strange
+        heads = [
+            ConversationHead(name.decode(), latest.decode(), received.decode(), read.decode(), unread, int(active))
+            for name, latest, received, read, unread, active in lines
+        ]
+        return HeadsPage(tuple(heads), more.decode())
+
+    def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._mark(marks))
+
+    async def _mark(self, marks: Sequence[Mark]) -> list[str]:
+        args: list[str | int] = [self._retention.device_ms]
+        for mark in marks:
+            for position in (mark.position, mark.floor):
+                positions.parse(position)
+            args += (mark.user, int(mark.device is not None), mark.device or "")
+            args += (mark.conversation, mark.position, mark.floor)
+        return [position.decode() for position in await self._connection.run(MARK, (), args)]
+
+    def marks(self, user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
+        """See IConversations."""
+        return self._connection.run(MARKS, (), (user, device, *conversations)).addCallback(
+            lambda found: [(one.decode(), other.decode()) for one, other in zip(found[::2], found[1::2], strict=True)]
+        )
+
+    def clock(self) -> Deferred[int]:
+        """See IConversations."""
+        return self._connection.command("clock", "TIME").addCallback(
+            lambda time: int(time[0]) * 1000 + int(time[1]) // 1000
+        )
+
+
+def _found(line: Sequence[Any]) -> Found:
+    position, previous, body, recalled = line
+    return Found(position.decode(), previous.decode(), body, bool(recalled))

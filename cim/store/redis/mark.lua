@@ -1,0 +1,66 @@
+-- ARGV: ms for which a device is remembered, then for each: user, 1 and the device or 0 and '', conversation, position,
+-- floor.
+
+-- How many counted messages of others lie up to `position`: all of them but those behind it, which are told by the
+-- running total, less the user's own, which are looked for as far as the last of them.
+local function of_others(conversation, user, position, last, counted, own)
+  local stream = STREAM .. '{' .. conversation .. '}'
+  local sent, latest = string.match(own or '', '^(%d+) (%S+)$')
+  local others = counted - (sent or 0)
+  if position == last then return others end
+  local total
+  local before = redis.call('XREVRANGE', stream, position, '-', 'COUNT', 1)[1]
+  local named = before and message(before)
+  if named then
+    total = math.abs(named.t)
+  else
+    local after = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 1)[1]
+    named = after and message(after)
+    if not named then return others end
+    total = math.abs(named.t) - (string.sub(named.t, 1, 1) == '-' and 0 or 1)
+  end
+  local behind, looked, size = counted - total, 0, 0
+  while latest and beyond(latest, position) and looked < 999 and size < 1048576 do
+    local chunk = redis.call('XRANGE', stream, '(' .. position, latest, 'COUNT', 50)
+    for _, entry in ipairs(chunk) do
+      named = message(entry)
+      if named then
+        size = size + #named.b
+        if named.s == user and string.sub(named.t, 1, 1) ~= '-' then behind = behind - 1 end
+      end
+      position = entry[1]
+    end
+    looked = looked + 50
+    if #chunk < 50 then break end
+  end
+  return others - math.max(0, behind)
+end
+
+local function mark(i)
+  local user, device, conversation = ARGV[i], ARGV[i + 1] == '1' and ARGV[i + 2], ARGV[i + 3]
+  local position = later(ARGV[i + 5], ARGV[i + 4])
+  local counters = COUNTERS .. '{' .. conversation .. '}'
+  local held = redis.call('HMGET', counters, 'log', 's:' .. user, 'r:' .. user)
+  local last, _, counted = log_of(conversation, held[1])
+  if beyond(position, last) then position = last end
+  if device then
+    local marks = MARKS .. '{' .. user .. '}:' .. device
+    local current = redis.call('HGET', marks, conversation) or ''
+    if not beyond(position, current) then return current end
+    redis.call('HSET', marks, conversation, position)
+    redis.call('PEXPIRE', marks, ARGV[1])
+    return position
+  end
+  local current = string.match(held[3] or '', '^%S+') or ''
+  if not beyond(position, current) then return current end
+  local others = of_others(conversation, user, position, last, counted, held[2])
+  redis.call('HSET', counters, 'r:' .. user, position .. ' ' .. digits(others))
+  return position
+end
+
+local answers = {}
+for i = 2, #ARGV, 6 do
+  local well, answer = pcall(mark, i)
+  answers[#answers + 1] = well and answer or ''
+end
+return answers

@@ -1,0 +1,1 @@
+return find(KEYS[1], KEYS[2])

@@ -1,0 +1,50 @@
+-- ARGV: conversation, after, before, limit, floor, the oldest time to give (ms), most bytes to give.
+-- Returns the last position, the position up to which it looked, 1 when there is more, 1 when something had expired,
+-- how many entries were not ours, and the messages: position, previous, body, whether it was recalled.
+local stream, recalled = STREAM .. '{' .. ARGV[1] .. '}', RECALLED .. '{' .. ARGV[1] .. '}'
+local backwards, limit, oldest, most = ARGV[3] ~= '', tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local last = log_of(ARGV[1], redis.call('HGET', COUNTERS .. '{' .. ARGV[1] .. '}', 'log'))
+local start, stop = later(ARGV[2], ARGV[5]), last
+local given, size, looked, strange, expired, more, done = {}, 0, 0, 0, 0, 0, false
+local upto = start
+if last == '' or not backwards and not beyond(last, start) then return {last, last, 0, 0, 0, {}} end
+if backwards then start, stop = ARGV[3], ARGV[5] end
+while not done do
+  local chunk
+  local count = math.min(limit - #given + 1, 33)
+  if backwards then
+    chunk = redis.call('XREVRANGE', stream, '(' .. start, stop == '' and '-' or '(' .. stop, 'COUNT', count)
+  else
+    chunk = redis.call('XRANGE', stream, start == '' and '-' or '(' .. start, stop, 'COUNT', count)
+  end
+  done = #chunk < count
+  for _, entry in ipairs(chunk) do
+    local named = message(entry)
+    local old = named and tonumber(named.w) < oldest
+    if old and backwards then
+      expired, done = 1, true
+      break
+    end
+    if #given >= limit or size >= most or looked >= limit + 1000 then
+      more, done = 1, true
+      break
+    end
+    if old then
+      expired = 1
+    elseif named then
+      size = size + #named.b
+      if size > most and #given > 0 then
+        more, done = 1, true
+        break
+      end
+      given[#given + 1] = {entry[1], previous(entry[1], named), named.b,
+                           redis.call('ZSCORE', recalled, padded(entry[1])) and 1 or 0}
+    else
+      strange = strange + 1
+    end
+    looked = looked + 1
+    start = entry[1]
+    upto = start
+  end
+end
+return {last, more == 1 and upto or last, more, expired, strange, given}

@@ -1,0 +1,35 @@
+"""The Lua scripts of this folder, called by their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+from attrs import field, frozen
+
+from cim.store.redis.keys import LUA
+
+
+@frozen
+class Script:
+    """A script and what its calls are counted as.
+
+    :param name: what `IStore.observe` calls it
+    """
+
+    name: str
+    text: str
+    sha: str = field(init=False)
+
+    @sha.default
+    def _hash(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def script(name: str, *preludes: str) -> Script:
+    """Return the script of `<name>.lua`, which may use the names of keys and what the preludes define."""
+    return Script(name, "\n".join([LUA, *(_source(part) for part in (*preludes, name))]))
+
+
+def _source(name: str) -> str:
+    return files("cim.store.redis").joinpath(f"{name}.lua").read_text(encoding="utf-8")

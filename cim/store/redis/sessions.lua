@@ -1,0 +1,1 @@
+return told(read())

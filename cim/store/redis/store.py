@@ -1,0 +1,65 @@
+"""The store on Redis, which all routes of a cluster share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.icim import IStore
+from cim.model import Retention
+from cim.store.pages import DEFAULT
+from cim.store.redis.accounts import RedisAccounts
+from cim.store.redis.connection import RedisConnection
+from cim.store.redis.conversations import RedisConversations
+from cim.store.redis.credentials import RedisCredentials
+from cim.store.redis.groups import RedisGroups
+from cim.store.redis.sessions import RedisSessions
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+
+@implementer(IStore)
+class RedisStore(Service):
+    """All over one connection.
+
+    :param clock: tells the age of messages
+    """
+
+    def __init__(self, connection: RedisConnection, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
+        self._connection = connection
+        self.accounts = RedisAccounts(connection)
+        self.sessions = RedisSessions(connection)
+        self.conversations = RedisConversations(connection, clock, retention)
+        self.groups = RedisGroups(connection)
+        self.credentials = RedisCredentials(connection, self.accounts)
+
+    def startService(self) -> None:
+        """Begin to connect; Redis need not be there yet."""
+        super().startService()
+        self._connection.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Lose the connection."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._connection.stop())
+
+    def health(self) -> str:
+        """See IStore."""
+        return self._connection.health()
+
+    def facts(self) -> Mapping[str, Any]:
+        """See IStore."""
+        return self._connection.facts()
+
+    def on_reconnect(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._connection.on_reconnect(listener)
+
+    def observe(self, latency: Callable[[str, float], None]) -> None:
+        """See IStore."""
+        self._connection.observe(latency)

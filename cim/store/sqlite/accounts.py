@@ -1,0 +1,75 @@
+"""Accounts in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from cim.icim import IAccounts
+from cim.model import ID_LIMIT, Account
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.store.sqlite.threads import Sqlite
+
+
+def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
+    """Return an id that was never given: the time in ms, or one more than the highest."""
+    id: int = connection.execute(
+        f"INSERT INTO given SELECT ?, max(?, coalesce(max(id), 0) + 1) FROM {table} WHERE true "
+        "ON CONFLICT (kind) DO UPDATE SET id = max(given.id + 1, excluded.id) RETURNING id",
+        (kind, now),
+    ).fetchone()[0]
+    return id
+
+
+def find_account(connection: sqlite3.Connection, name: str) -> Account | None:
+    """Return the account of that name."""
+    found = connection.execute("SELECT id, name FROM account WHERE name = ?", (name,)).fetchone()
+    return None if found is None else Account(*found)
+
+
+def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account:
+    """Make an account of a name that nobody has."""
+    id = next_id(connection, "account", "account", now)
+    connection.execute("INSERT INTO account VALUES (?, ?)", (id, name))
+    return Account(id, name)
+
+
+@implementer(IAccounts)
+class SqliteAccounts:
+    """Accounts on disk."""
+
+    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+        self._sqlite = sqlite
+        self._clock = clock
+
+    def register(self, name: str) -> Deferred[Account]:
+        """See IAccounts."""
+        now = int(self._clock.seconds() * 1000)
+
+        def work(connection: sqlite3.Connection) -> Account:
+            return find_account(connection, name) or make_account(connection, name, now)
+
+        return self._sqlite.write("register", work)
+
+    def account(self, user: int) -> Deferred[Account | None]:
+        """See IAccounts."""
+        if not 0 < user < ID_LIMIT:  # more than SQLite's integers hold
+            return succeed(None)
+        return self._find("account", "id", user)
+
+    def named(self, name: str) -> Deferred[Account | None]:
+        """See IAccounts."""
+        return self._find("named", "name", name)
+
+    def _find(self, operation: str, column: str, value: int | str) -> Deferred[Account | None]:
+        def work(connection: sqlite3.Connection) -> Account | None:
+            found = connection.execute(f"SELECT id, name FROM account WHERE {column} = ?", (value,)).fetchone()
+            return None if found is None else Account(*found)
+
+        return self._sqlite.read(operation, work)

@@ -1,0 +1,364 @@
+"""Conversations in SQLite (DESIGN.md section 5); cim.store.sqlite.tables has the tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.ecim import CIMError
+from cim.icim import IConversations
+from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
+from cim.store.pages import (
+    LATE_MS,
+    MAX_LOOKED,
+    MAX_UNREAD,
+    PAGE_BYTES,
+    Found,
+    page_after,
+    page_before,
+    parse_cursor,
+    readable,
+)
+from cim.store.sqlite.appending import TRIM_EVERY, Appending
+from cim.wire import positions
+from cim.wire.conversations import group as name_of_group
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.store.sqlite.threads import Sqlite
+
+#: How much later than it was a device is said to have been seen, so that not every login writes.
+SEEN_WITHIN = 86_400_000
+_MESSAGES = "SELECT epoch, n, before_epoch, before_n, sent_at, body FROM message WHERE conversation = ?"
+
+
+@implementer(IConversations)
+class SqliteConversations:
+    """Conversations on disk."""
+
+    def __init__(self, sqlite: Sqlite, clock: IReactorTime, retention: Retention) -> None:
+        self._sqlite = sqlite
+        self._clock = clock
+        self._retention = retention
+        self._appending = Appending(self._now(), retention)
+        self._calls = 0
+        self.skipped = 0
+
+    def _now(self) -> int:
+        return int(self._clock.seconds() * 1000)
+
+    def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
+        """See IConversations."""
+        now = self._now()
+        return self._sqlite.write("append", lambda connection: self._appending.append(connection, items, now))
+
+    def read(
+        self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""
+    ) -> Deferred[Page]:
+        """See IConversations."""
+        oldest = self._now() - self._retention.ms
+        limit = max(1, limit)
+
+        def work(connection: sqlite3.Connection) -> tuple[Page, int]:
+            bounds = [positions.parse(position) for position in (after, before, floor)]
+            if before:
+                return _read_before(connection, conversation, bounds[1], bounds[2], limit, oldest)
+            return _read_after(connection, conversation, after, floor, limit, oldest)
+
+        return self._sqlite.read("read", work).addCallback(self._counted)
+
+    def _counted(self, result: tuple[Page, int]) -> Page:
+        page, found = result
+        self.skipped += found - len(page.entries)
+        return page
+
+    def entry(self, conversation: str, position: str) -> Deferred[Entry | None]:
+        """See IConversations."""
+        oldest = self._now() - self._retention.ms
+
+        def work(connection: sqlite3.Connection) -> Found | None:
+            where = positions.parse(position)
+            id, _ = _conversation(connection, conversation)
+            rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
+            return next((_found(row) for row in rows), None)
+
+        def read(found: Found | None) -> Entry | None:
+            entry = None if found is None else readable(found)
+            self.skipped += found is not None and entry is None
+            return entry
+
+        return self._sqlite.read("entry", work).addCallback(read)
+
+    def latest(self, conversations: Sequence[str]) -> Deferred[list[str]]:
+        """See IConversations."""
+        return self._sqlite.read(
+            "latest",
+            lambda connection: [positions.text(_conversation(connection, name)[1]) for name in conversations],
+        )
+
+    def heads(
+        self, user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
+    ) -> Deferred[HeadsPage]:
+        """See IConversations."""
+        now = self._now()
+        oldest = max(since - LATE_MS, now - self._retention.ms)
+        void = now - self._retention.device_ms
+
+        def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:
+            cursor = parse_cursor(after) if after else None
+            id, seen = _device(connection, user, device, void)
+            page = _heads(connection, user, id, groups, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
+            return page, 0 < seen < now - SEEN_WITHIN
+
+        def read(result: tuple[HeadsPage, bool]) -> HeadsPage | Deferred[HeadsPage]:
+            page, long_ago = result
+            if not long_ago:
+                return page
+            written = self._sqlite.write(
+                "seen",
+                lambda connection: connection.execute(
+                    "UPDATE device SET seen = ? WHERE user = ? AND name = ?", (now, user, device)
+                ),
+            )
+            return written.addCallback(lambda _: page)
+
+        return self._sqlite.read("heads", work).addCallback(read)
+
+    def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
+        """See IConversations."""
+        now = self._now()
+        void = now - self._retention.device_ms
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            self._calls += 1
+            if self._calls % TRIM_EVERY == 0:
+                _forget_device(connection, void)
+            return [positions.text(_mark(connection, mark, now, void)) for mark in marks]
+
+        return self._sqlite.write("mark", work)
+
+    def marks(self, user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
+        """See IConversations."""
+        void = self._now() - self._retention.device_ms
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+            its_id, _ = _device(connection, user, device, void)
+            found = []
+            for name in conversations:
+                id, _ = _conversation(connection, name)
+                received = _received(connection, its_id, id)
+                read = _reader(connection, id, user)[1]
+                found.append((positions.text(received), positions.text(read)))
+            return found
+
+        return self._sqlite.read("marks", work)
+
+    def clock(self) -> Deferred[int]:
+        """See IConversations."""
+        return self._sqlite.read("clock", lambda connection: None).addCallback(lambda _: self._now())
+
+
+def _conversation(connection: sqlite3.Connection, name: str) -> tuple[int, positions.Position]:
+    found = connection.execute("SELECT id, epoch, n FROM conversation WHERE name = ?", (name,)).fetchone()
+    return (0, positions.ZERO) if found is None else (found[0], (found[1], found[2]))
+
+
+def _found(row: Sequence[Any]) -> Found:
+    epoch, n, before_epoch, before_n, _, body = row
+    return Found(positions.text((epoch, n)), positions.text((before_epoch, before_n)), body)
+
+
+def _read_after(
+    connection: sqlite3.Connection, conversation: str, after: str, floor: str, limit: int, oldest: int
+) -> tuple[Page, int]:
+    id, last = _conversation(connection, conversation)
+    start = max(positions.parse(after), positions.parse(floor))
+    first = connection.execute(
+        "SELECT sent_at FROM message WHERE conversation = ? AND (epoch, n) > (?, ?) ORDER BY epoch, n LIMIT 1",
+        (id, *start),
+    ).fetchone()
+    expired = first is not None and first[0] < oldest
+    rows = connection.execute(
+        f"{_MESSAGES} AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch, n", (id, *start, oldest)
+    )
+    found, more = _bounded(rows, limit)
+    upto = found[-1].position if more else positions.text(last)
+    return page_after(after, floor, positions.text(last), upto, more, expired, found), len(found)
+
+
+def _read_before(
+    connection: sqlite3.Connection,
+    conversation: str,
+    before: positions.Position,
+    floor: positions.Position,
+    limit: int,
+    oldest: int,
+) -> tuple[Page, int]:
+    id, _ = _conversation(connection, conversation)
+    rows = connection.execute(
+        f"{_MESSAGES} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch DESC, n DESC",
+        (id, *before, *floor, oldest),
+    )
+    found, more = _bounded(rows, limit)
+    return page_before(more, found), len(found)
+
+
+def _bounded(rows: Iterator[Sequence[Any]], limit: int) -> tuple[list[Found], bool]:
+    found: list[Found] = []
+    size = 0
+    for row in rows:
+        one = _found(row)
+        size += len(one.body)
+        if found and (len(found) >= limit or size > PAGE_BYTES):
+            return found, True
+        found.append(one)
+    return found, False
+
+
+# Marks
+
+
+def _device(connection: sqlite3.Connection, user: int, device: str, void: int) -> tuple[int, int]:
+    """Return a device's id and when it was seen; zeros when it is not known any more."""
+    found = connection.execute(
+        "SELECT id, seen FROM device WHERE user = ? AND name = ? AND seen >= ?", (user, device, void)
+    ).fetchone()
+    return (0, 0) if found is None else (found[0], found[1])
+
+
+def _received(connection: sqlite3.Connection, device: int, conversation: int) -> positions.Position:
+    found = connection.execute(
+        "SELECT epoch, n FROM received WHERE device = ? AND conversation = ?", (device, conversation)
+    ).fetchone()
+    return positions.ZERO if found is None else (found[0], found[1])
+
+
+def _reader(connection: sqlite3.Connection, conversation: int, user: int) -> tuple[int, positions.Position, int]:
+    """Return how many messages the user sent, the read mark, and how many of others' lie up to it."""
+    found = connection.execute(
+        "SELECT sent, epoch, n, others FROM reader WHERE conversation = ? AND user = ?", (conversation, user)
+    ).fetchone()
+    return (0, positions.ZERO, 0) if found is None else (found[0], (found[1], found[2]), found[3])
+
+
+def _forget_device(connection: sqlite3.Connection, void: int) -> None:
+    for (id,) in connection.execute("SELECT id FROM device WHERE seen < ? LIMIT 1", (void,)).fetchall():
+        connection.execute("DELETE FROM received WHERE device = ?", (id,))
+        connection.execute("DELETE FROM device WHERE id = ?", (id,))
+
+
+def _mark(connection: sqlite3.Connection, mark: Mark, now: int, void: int) -> positions.Position:
+    id, last = _conversation(connection, mark.conversation)
+    position = min(max(positions.parse(mark.position), positions.parse(mark.floor)), last)
+    if mark.device is None:
+        sent, read, _ = _reader(connection, id, mark.user)
+        if position <= read:
+            return read
+        set_read(connection, id, mark.user, position, sent)
+        return position
+    device, _ = _device(connection, mark.user, mark.device, void)
+    received = _received(connection, device, id)
+    if position <= received:
+        return received
+    if not device:
+        connection.execute(
+            "DELETE FROM received WHERE device = (SELECT id FROM device WHERE user = ? AND name = ?)",
+            (mark.user, mark.device),
+        )
+    device = connection.execute(
+        "INSERT INTO device (user, name, seen) VALUES (?, ?, ?) "
+        "ON CONFLICT (user, name) DO UPDATE SET seen = excluded.seen RETURNING id",
+        (mark.user, mark.device, now),
+    ).fetchone()[0]
+    connection.execute("INSERT OR REPLACE INTO received VALUES (?, ?, ?, ?)", (device, id, *position))
+    return position
+
+
+def set_read(
+    connection: sqlite3.Connection, conversation: int, user: int, position: positions.Position, sent: int
+) -> None:
+    """Set a read mark.
+
+    :param sent: how many messages of the conversation are the user's
+    """
+    counted = connection.execute("SELECT counted FROM conversation WHERE id = ?", (conversation,)).fetchone()[0]
+    others = counted - sent - _others_after(connection, conversation, user, position)
+    connection.execute(
+        "INSERT INTO reader (conversation, user, epoch, n, others) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (conversation, user) "
+        "DO UPDATE SET epoch = excluded.epoch, n = excluded.n, others = excluded.others",
+        (conversation, user, *position, others),
+    )
+
+
+def _others_after(connection: sqlite3.Connection, id: int, user: int, position: positions.Position) -> int:
+    """Count others' messages after a position, to MAX_UNREAD."""
+    count: int = connection.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM message WHERE conversation = ? AND (epoch, n) > (?, ?) AND sender <> ? "
+        "AND counts = 1 LIMIT ?)",
+        (id, *position, user, MAX_UNREAD),
+    ).fetchone()[0]
+    return count
+
+
+# Heads
+
+_CANDIDATES = "SELECT active, name, id, epoch, n, counted FROM conversation WHERE "
+
+
+def _heads(
+    connection: sqlite3.Connection,
+    user: int,
+    device: int,
+    groups: Sequence[Member],
+    cursor: tuple[int, str] | None,
+    oldest: int,
+    limit: int,
+    guest: bool,
+) -> HeadsPage:
+    floors = {name_of_group(member.group): positions.parse(member.floor) for member in groups}
+    candidates: list[Any] = []
+    names = list(floors)
+    for at in range(0, len(names), 500):
+        some = names[at : at + 500]
+        marks = ",".join("?" * len(some))
+        candidates += connection.execute(f"{_CANDIDATES} name IN ({marks}) AND active >= ?", (*some, oldest))
+    until = cursor if cursor is not None else (1 << 62, "")
+    candidates = [row for row in candidates if row[:2] < until]
+    for side in ("low", "high"):
+        candidates += connection.execute(
+            f"{_CANDIDATES} {side} = ? AND {side} > 0 AND (active, name) < (?, ?) AND active >= ? "
+            "ORDER BY active DESC, name DESC LIMIT ?",
+            (user, *until, oldest, MAX_LOOKED + 1),
+        )
+    candidates.sort(reverse=True)
+    heads: list[ConversationHead] = []
+    for at, (active, name, id, epoch, n, counted) in enumerate(candidates):
+        if at == MAX_LOOKED or len(heads) == limit:
+            return HeadsPage(tuple(heads), f"{candidates[at - 1][0]} {candidates[at - 1][1]}")
+        received = _received(connection, device, id)
+        sent, read, others = _reader(connection, id, user)
+        new = (epoch, n) > max(received, floors.get(name, positions.ZERO))
+        # Guests are shown what others say, and mark nothing as read.
+        if guest and (counted <= sent or not new):
+            continue
+        unread = min(MAX_UNREAD, max(0, counted - sent - others))
+        if unread and _trimmed(connection, id, read):
+            unread = min(unread, _others_after(connection, id, user, read))
+        if unread or new:
+            latest, received_text, read_text = map(positions.text, ((epoch, n), received, read))
+            heads.append(ConversationHead(name, latest, received_text, read_text, unread, active))
+    return HeadsPage(tuple(heads), "")
+
+
+def _trimmed(connection: sqlite3.Connection, id: int, read: positions.Position) -> bool:
+    """Return whether messages after a position were removed."""
+    first = connection.execute(
+        "SELECT before_epoch, before_n FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT 1", (id,)
+    ).fetchone()
+    return first is None or first > read

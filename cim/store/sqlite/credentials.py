@@ -1,0 +1,93 @@
+"""Credentials in SQLite. The time from which tokens are valid never goes back, whatever a route's clock says."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.ecim import Conflict
+from cim.icim import ICredentials
+from cim.model import Account, Credential
+from cim.store.sqlite.accounts import find_account, make_account
+from cim.store.sqlite.groups import leave_some
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.store.sqlite.threads import Sqlite
+
+#: Groups that are left in one step of deleting an account.
+STEP = 100
+
+
+@implementer(ICredentials)
+class SqliteCredentials:
+    """Credentials on disk."""
+
+    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+        self._sqlite = sqlite
+        self._clock = clock
+
+    def credential(self, user: int) -> Deferred[Credential | None]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> Credential | None:
+            row = connection.execute("SELECT password, valid_from FROM credential WHERE user = ?", (user,)).fetchone()
+            return None if row is None else Credential(*row)
+
+        return self._sqlite.read("credential", work)
+
+    def create(self, name: str, password: str) -> Deferred[Account]:
+        """See ICredentials."""
+        now = int(self._clock.seconds() * 1000)
+
+        def work(connection: sqlite3.Connection) -> Account:
+            if find_account(connection, name) is not None:
+                raise Conflict("this name is taken")
+            account = make_account(connection, name, now)
+            connection.execute("INSERT INTO credential VALUES (?, ?, 0)", (account.id, password))
+            return account
+
+        return self._sqlite.write("create_account", work)
+
+    def set_password(self, user: int, password: str, now: int) -> Deferred[bool]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            done = connection.execute(
+                "INSERT INTO credential SELECT id, ?, ? FROM account WHERE id = ? "
+                "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
+                "valid_from = max(valid_from, excluded.valid_from)",
+                (password, now, user),
+            )
+            return done.rowcount > 0
+
+        return self._sqlite.write("set_password", work)
+
+    def revoke(self, user: int, now: int) -> Deferred[None]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE credential SET valid_from = max(valid_from, ?) WHERE user = ?", (now, user))
+
+        return self._sqlite.write("revoke", work)
+
+    def delete(self, user: int) -> Deferred[bool]:
+        """See ICredentials."""
+        return Deferred.fromCoroutine(self._delete(user))
+
+    async def _delete(self, user: int) -> bool:
+        # The account last: what was left of an attempt that failed is found again by the next.
+        while await self._sqlite.write("delete", lambda connection: leave_some(connection, user, STEP)):
+            pass
+
+        def work(connection: sqlite3.Connection) -> bool:
+            # Marks of devices are removed when they are old.
+            connection.execute("UPDATE conversation SET low = 0 WHERE low = ?", (user,))
+            connection.execute("UPDATE conversation SET high = 0 WHERE high = ?", (user,))
+            return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
+
+        return await self._sqlite.write("delete", work)

@@ -1,0 +1,67 @@
+"""The store of one machine: sessions in memory, all else in a SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.icim import IStore
+from cim.model import Retention
+from cim.store.pages import DEFAULT
+from cim.store.sqlite.accounts import SqliteAccounts
+from cim.store.sqlite.conversations import SqliteConversations
+from cim.store.sqlite.credentials import SqliteCredentials
+from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.sessions import LocalSessions
+from cim.store.sqlite.tables import SCHEMA
+from cim.store.sqlite.threads import SqliteThreads
+
+
+@implementer(IStore)
+class SqliteStore(Service):
+    """For one route, which alone may have the file open; its sessions never outlive it."""
+
+    def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT) -> None:
+        self._latency_listeners: list[Callable[[str, float], None]] = []
+        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended)
+        self.accounts = SqliteAccounts(self._threads, reactor)
+        self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
+        self.conversations = SqliteConversations(self._threads, reactor, retention)
+        self.groups = SqliteGroups(self._threads, reactor)
+        self.credentials = SqliteCredentials(self._threads, reactor)
+
+    def _ended(self, operation: str, seconds: float) -> None:
+        for listener in self._latency_listeners:
+            listener(operation, seconds)
+
+    def startService(self) -> None:
+        """Open the file and start its threads.
+
+        :raises StoreUnavailable: says why the file cannot be used
+        """
+        self._threads.start()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Finish what was asked and close the file."""
+        super().stopService()
+        return self._threads.stop()
+
+    def health(self) -> str:
+        """See IStore."""
+        return self._threads.health()
+
+    def facts(self) -> Mapping[str, Any]:
+        """See IStore."""
+        return {"store": f"SQLite in {self._threads.path}", "acknowledged": "on disk (synchronous=FULL)"}
+
+    def on_reconnect(self, listener: Callable[[], None]) -> None:
+        """Do nothing: the file never goes away and comes back."""
+
+    def observe(self, latency: Callable[[str, float], None]) -> None:
+        """See IStore."""
+        self._latency_listeners.append(latency)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.store.redis.facts import ServerFacts
+
+INFO = b"# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nos:Linux: 6.1\r\n"
+
+
+class ServerFactsTests(SynchronousTestCase):
+    def test_reads_what_info_answers(self):
+        facts = ServerFacts.read(INFO, {})
+        self.assertEqual((facts.version, facts.run_id), ("7.0.15", "abc"))
+
+    def test_reads_nonsense(self):
+        self.assertEqual(ServerFacts.read(b"\xff\r\n\r\n", {}).version, "")
+
+    def acknowledged(self, **settings):
+        return ServerFacts(settings=settings).acknowledged()
+
+    def test_acknowledged(self):
+        self.assertIn("unknown", self.acknowledged())
+        self.assertIn("memory", self.acknowledged(appendonly="no", appendfsync="always"))
+        self.assertTrue(self.acknowledged(appendonly="yes", appendfsync="always").startswith("on disk ("))
+        self.assertIn("second", self.acknowledged(appendonly="yes", appendfsync="everysec"))
+        self.assertIn("operating system", self.acknowledged(appendonly="yes", appendfsync="no"))
+
+    def test_versions(self):
+        for version in ("7.0.0", "7.2.5", "8.0.1", "10.0", "255.255.255", ""):
+            self.assertEqual(ServerFacts(version).version_complaint(), "", version)
+        for version in ("6.2.14", "5.0", "2.8.24"):
+            self.assertIn(version, ServerFacts(version).version_complaint())
+
+    def test_eviction_is_complained_of(self):
+        self.assertEqual(ServerFacts("7.0.0", settings={"maxmemory-policy": "noeviction"}).complaint(), "")
+        self.assertIn("volatile-ttl", ServerFacts("7.0.0", settings={"maxmemory-policy": "volatile-ttl"}).complaint())

@@ -1,0 +1,35 @@
+"""Scripts as they are put together; what they do is tested on a real Redis."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from lupa.lua51 import LuaRuntime
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.store.redis import accounts, conversations, credentials, groups, keys, sessions
+from cim.store.redis.keys import Key
+from cim.store.redis.scripts import Script
+
+MODULES = (accounts, conversations, credentials, groups, sessions)
+
+
+class ScriptTests(SynchronousTestCase):
+    def test_each_parses_with_what_it_shares(self):
+        """Lua has bounds for one script that its parts alone do not reach, such as 200 local names."""
+        scripts = [value for module in MODULES for value in vars(module).values() if isinstance(value, Script)]
+        self.assertGreater(len(scripts), 5)
+        for script in scripts:
+            LuaRuntime().compile(script.text, name=script.name)
+
+    def test_names_of_keys(self):
+        said = LuaRuntime().execute(f"{keys.LUA} return {{{', '.join(Key.__members__)}}}")
+        self.assertEqual(list(said.values()), list(Key))
+        self.assertEqual(Key.STREAM.of("p:1:2"), "cim:c:{p:1:2}")
+
+    def test_no_script_names_a_key_itself(self):
+        for file in files("cim.store.redis").iterdir():
+            if file.name.endswith((".lua", ".py")) and file.name != "keys.py":
+                for line in file.read_text().splitlines():
+                    self.assertNotRegex(line, r"['\"](cim:|cim-route|cim-account|login-status)", file.name)
