@@ -127,6 +127,12 @@ class CallTimeout(Unavailable):
     text = "no answer in time, please try again"
 
 
+class OutOfOrder(Unavailable):
+    """The message that must be stored before this one is not: nothing was stored, so it may come again behind it."""
+
+    text = "the message before it is not stored, please send that one first"
+
+
 class ProtocolViolation(CIMError):
     """Bytes that the wire protocol does not allow; the connection that sent them ends.
 

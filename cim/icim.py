@@ -228,13 +228,20 @@ class IConversations(Interface):
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """Append messages in their order; each has its own result, and one that fails harms no other.
 
-        Calls are carried out in the order in which they are made. When the store fails in one, those made before that
-        was heard are not carried out any more: they fail, too, or were carried out with all before them.
+        A message is checked, in this order, for its sender's rights, for being a repetition, for `after`, and for the
+        text that it refers to or recalls; only what passes all of that changes anything.
 
-        In the same step: the participants' indexes of a `p:` conversation (time of last activity), a group's time of
-        last activity, and the sender's membership of a `g:` one. The same client_id of the same sender within 24 hours
-        and the last 10,000 messages is the same message. Errors: Conflict (other digest), Forbidden (no member),
-        NotFound (no such group). A StoreUnavailable as an item's result, or of the whole, means unknown.
+        - The same client_id of the same sender in the conversation within 24 hours and the last 10,000 messages is the
+          same message: it is answered as it was the first time, whatever else is wrong with it. Conflict when its
+          digest is another.
+        - With `after`, it is stored only if that message of the same sender is remembered as stored, for as long as
+          repetitions are, or was stored by this very call before it: OutOfOrder otherwise.
+        - A text that it refers to or recalls must be there: NotFound when it is gone, or was recalled and is referred
+          to, and Forbidden when it is no text.
+        - Forbidden when the sender is no member of the group, NotFound when there is no such group.
+
+        In the same step: the participants' indexes of a `p:` conversation (time of last activity) and a group's time of
+        last activity. A StoreUnavailable as an item's result, or of the whole, means unknown.
         Retention (age and count, set on the store) is applied as it writes.
         """
 

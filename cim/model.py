@@ -233,7 +233,9 @@ class Append:
     :param body: a serialized `Deliver` without conversation, position and previous
     :param sent_at: ms since 1970, on the route's clock; also the time of activity in the indexes
     :param counts: whether it counts as unread for the others
-    :param recalls: the position of the message that it blanks; empty for all others
+    :param after: the client_id of the sender's message that must be stored before it; empty: none
+    :param refers: the position of the text that it changes or reacts to, which must be there; empty: none
+    :param recalls: the position of the text that it blanks; empty: none
     """
 
     conversation: str
@@ -243,6 +245,8 @@ class Append:
     body: bytes
     sent_at: int
     counts: bool = True
+    after: str = ""
+    refers: str = ""
     recalls: str = ""
 
 

@@ -9,7 +9,7 @@ from klein import Klein
 
 from cim.ecim import BadFrame, Forbidden, InvalidField
 from cim.metrics import Metrics
-from cim.model import Account, Appended, ConversationHead, Entry
+from cim.model import Account, ConversationHead, Entry
 from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
 from cim.route.api_shapes import (
@@ -115,6 +115,9 @@ class MessagesAPI:
             "content_type": Optional(Text(native.MAX_CONTENT_TYPE, about="Of `data`; printable ASCII."), ""),
             "kind": Optional(_KIND, "TEXT"),
             "ref": Optional(Position(empty=True), ""),
+            "after": Optional(
+                Text(native.MAX_CLIENT_ID, about="`client_id` of your message that must be stored before this one."), ""
+            ),
             "from_user": Optional(Id(about="Whom an operator sends for; nobody else gives it.")),
         },
         answers={201: _ACCEPTED, 200: _ACCEPTED},
@@ -122,11 +125,12 @@ class MessagesAPI:
         example={"to_user": 1795430398297, "client_id": "7f3a", "text": "hello"},
     )
     async def send(
-        self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, **said: Any
+        self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, after: str, **said: Any
     ) -> Answer:
         """Send a message.
 
         201 when it is stored; 200 when the same message, by its `client_id`, was stored before; 409 when another was.
+        503 `out-of-order` when the one that `after` names is not stored: nothing was stored, so send that one first.
         """
         author = await self._author(caller, from_user)
         send = self._send_of(author, to_user, to_group, **said)
@@ -134,7 +138,7 @@ class MessagesAPI:
         conversation = (
             conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
         )
-        message = Outgoing(author, send, conversation, _told)
+        message = Outgoing(author, send, conversation, after)
         appended = await self._sending.send(message)
         return Answer(
             200 if appended.repeated else 201,
@@ -250,10 +254,6 @@ class MessagesAPI:
             raise Forbidden("of what is said to everyone no marks are kept")
         await self._reading.floor(caller.account.id, conversation)
         self._receipts.note(caller.account.id, None, conversation, position)
-
-
-def _told(result: Appended | Exception) -> None:
-    """`Sending.send` tells its caller itself."""
 
 
 def _head(head: ConversationHead) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, pairwise
+from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,10 +31,6 @@ from cim.wire.link_pb2 import Guest, Outcome
 
 #: Calls to upstream's servers that one group message has under way at once.
 UPSTREAM_CALLS = 8
-
-
-def _nobody(result: Appended | CIMError) -> None:
-    """`Sending.send` tells its caller itself."""
 
 
 def _client_ids(new_id: Callable[[], str]) -> Iterator[str]:
@@ -83,27 +80,30 @@ class GuestMessages:
         if sender == receiver:
             raise InvalidField("receiveUserId", "must be another user: nobody writes to oneself")
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
-        conversation = conversations.private(sender, receiver)
-        messages = [
-            Outgoing(
-                author,
-                Send(user=receiver, client_id=next(self._client_ids), text=text),
-                conversation,
-                _nobody,
-                push=False,
-            )
-            for text in texts
-        ]
-        try:
-            appended = await together([self._sending.send(message) for message in messages])
-        except CIMError:
+        messages = self._chain(author, receiver, texts)
+        ended: list[tuple[bool, Any]] = await DeferredList(
+            [self._sending.send(message) for message in messages], consumeErrors=True
+        )
+        appended = [at for well, at in ended if well]
+        if len(appended) < len(messages):
             # What was stored of it is pushed all the same.
-            for message in messages:
-                if message.appended is not None:
-                    self._sending.push(message, message.appended)
-            raise
+            for message, (well, at) in zip(messages, ended, strict=True):
+                if well:
+                    self._sending.push(message, at)
+            next(failure for well, failure in ended if not well).raiseException()
         if not await self._push(author, receiver, messages, appended, texts, batch):
             raise UserOffline()
+
+    def _chain(self, author: Account, receiver: int, texts: Sequence[str]) -> list[Outgoing]:
+        """Return texts as messages each of which is stored behind the one before it, or not at all."""
+        conversation = conversations.private(author.id, receiver)
+        messages: list[Outgoing] = []
+        after = ""
+        for text in texts:
+            send = Send(user=receiver, client_id=next(self._client_ids), text=text)
+            messages.append(Outgoing(author, send, conversation, after, push=False))
+            after = send.client_id
+        return messages
 
     async def _push(
         self,
@@ -160,7 +160,7 @@ class GuestMessages:
         """
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
         send = Send(group=0, client_id=next(self._client_ids), text=text)
-        message = Outgoing(author, send, conversations.EVERYONE, _nobody, push=False)
+        message = Outgoing(author, send, conversations.EVERYONE, push=False)
         at = await self._sending.send(message)
         push = Push(
             conversations.EVERYONE,

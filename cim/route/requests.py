@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, RateLimited, Unavailable
+from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, OutOfOrder, RateLimited, Unavailable
 from cim.icim import IGroups, ILink, ISessions
 from cim.metrics import Metrics
 from cim.model import GUEST, Account, Appended
@@ -17,7 +17,7 @@ from cim.route.delivery import Delivery, Push
 from cim.route.presence import Presence
 from cim.route.reading import Reading
 from cim.route.receipts import Receipts
-from cim.route.sending import Outgoing, Poison, Sending
+from cim.route.sending import Outgoing, Sending
 from cim.route.watching import Watching
 from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
@@ -50,7 +50,6 @@ class Requests:
         self._sessions = sessions
         self._groups = groups
         self._metrics = metrics
-        self._poison = Poison()
         self._bodies: dict[str, Callable[[ILink, Request, Packet], None]] = {
             "send": self._send,
             "sync": self._sync,
@@ -114,22 +113,22 @@ class Requests:
         except CIMError as error:
             self._refuse(link, request, error, client_id)
             return
-        poisoned = self._poison.check(link, request.session, conversation, client_id, request.again)
-        if poisoned is not None:
-            self._refuse(link, request, poisoned, client_id)
-            return
 
         def done(result: Appended | CIMError) -> None:
             if isinstance(result, Appended):
                 accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
                 link.send_packed(packed.reply(call, accepted), False)
+            elif isinstance(result, OutOfOrder):
+                # The server knows what became of the one before, and so what is to become of this one.
+                self._answer(link, request, code=native.OUT_OF_ORDER)
             else:
-                self._poison.note(link, request.session, conversation, client_id, result)
                 self._refuse(link, request, result, client_id)
 
         call = request.call
-        author = Account(request.user, request.name)
-        self._sending.submit(Outgoing(author, send, conversation, done, link, request.session))
+        message = Outgoing(
+            Account(request.user, request.name), send, conversation, request.after, link, request.session
+        )
+        self._sending.submit(message, done)
 
     def _sync(self, link: ILink, request: Request, packet: Packet) -> None:
         self._later(link, request, self._page(request, packet))
@@ -147,7 +146,7 @@ class Requests:
         since = int(request.since[:16] or 0)
         # Guests know no positions: what they have had must not be among what they are told of.
         await self._receipts.written_of(request.user)
-        return [await self._reading.welcome(request.user, request.device, request.after, since)]
+        return [await self._reading.welcome(request.user, request.device, request.page, since)]
 
     def _received(self, link: ILink, request: Request, packet: Packet) -> None:
         said = packet.received
@@ -216,10 +215,8 @@ class Requests:
 
     def session_closed(self, link: ILink, session: str) -> None:
         """Forget what was kept of a session."""
-        self._poison.forget(link, session)
         self._watching.forget(link, session)
 
     def link_down(self, link: ILink) -> None:
         """Forget what was kept of a link's sessions."""
-        self._poison.forget_link(link)
         self._watching.forget_link(link)

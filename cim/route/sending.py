@@ -1,7 +1,8 @@
-"""Messages from their sender into a conversation and on to whom they are for (DESIGN.md section 5).
+"""Messages from their sender into a conversation and on to whom they are for (docs/architecture.md, A message).
 
 A message's way: checked -> rights -> appended by the store, with all else that waits -> its sender is told -> pushed.
-Nothing here waits for one message while another of the same conversation overtakes it.
+Nothing here waits for one message while another of the same conversation overtakes it, so that what comes in order is
+seldom out of order at the store.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from attrs import define
+from attrs import define, field
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from cim.ecim import CIMError, Forbidden, NotFound, RateLimited, Unavailable
+from cim.ecim import CIMError, Forbidden, OutOfOrder, RateLimited, Unavailable
 from cim.icim import IConversations, ILink
 from cim.metrics import Metrics
 from cim.model import GUEST, Account, Append, Appended
 from cim.route.accounts import KnownAccounts
-from cim.route.appending import RETRYABLE, Appender
+from cim.route.appending import Appender
 from cim.route.delivery import Delivery, Push
 from cim.route.presence import Presence
-from cim.wire import conversations, native
+from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 from cim.wire.link_pb2 import Guest
 
@@ -36,37 +37,37 @@ EVERYONE_BURST = 500.0
 KEPT_RATES = 100_000
 #: Messages of one conversation that wait for something to be looked up.
 MAX_WAITING = 10_000
-#: Of one author in one conversation: messages that refer to another, each of which takes a look-up.
+#: Of one author in one conversation: revisions that wait, each of which takes a look-up.
 MAX_LOOKED_UP = 16
-#: Sessions whose failed messages are remembered, and conversations of each.
-KEPT_FAILED = 100_000
-MAX_FAILED = 256
+#: What only the author of a message may say of it.
+REVISIONS = frozenset((RECALL, EDIT))
 
 
 @define(eq=False)
 class Outgoing:
     """A message on its way.
 
-    :param done: told once of its fate
+    :param after: the client_id of its author's message that must be stored before it; empty: none
+    :param origin: with `session`, who said it, so that it does not come back there
     :param push: False when the caller pushes it itself
-    :ivar looked_at: its rights are being checked
-    :ivar refused: why it is not sent any more, although it was not told yet
+    :ivar refers: what `send.ref` names, or nowhere when that is not there (any more)
     """
 
     author: Account
     send: Send
     conversation: str
-    done: Callable[[Appended | CIMError], None]
+    after: str = ""
     origin: ILink | None = None
     session: str = ""
     push: bool = True
-    appended: Appended | None = None
-    looked_at: bool = False
-    refused: CIMError | None = None
+    refers: str = field(init=False)
 
-    def is_behind(self, other: Outgoing) -> bool:
-        """Whether the same session said both in the same conversation: they fail together."""
-        return self.origin is other.origin and self.session == other.session != ""
+    def __attrs_post_init__(self) -> None:
+        self.refers = self.send.ref
+
+
+#: Told once what became of a message.
+Done = Callable[[Appended | CIMError], None]
 
 
 class Sending:
@@ -94,116 +95,90 @@ class Sending:
         self._clock = clock
         self._metrics = metrics
         # Messages that wait for something to be looked up first, and those behind them, by conversation.
-        self._waiting: dict[str, deque[Outgoing]] = {}
+        self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
         self._everyone: dict[int, tuple[float, float]] = {}
 
-    def submit(self, message: Outgoing) -> None:
-        """Send a message; its fields were checked by `native.check_send`."""
+    def submit(self, message: Outgoing, done: Done) -> None:
+        """Send a message whose fields were checked by `native.check_send`; `done` is told once what became of it."""
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
-                message.done(RateLimited("too many messages wait in this conversation, please try again later"))
+                done(RateLimited("too many messages wait in this conversation, please try again later"))
             else:
-                waiting.append(message)
+                waiting.append((message, done))
         elif self._ready(message):
-            self._append(message)
+            self._append(message, done)
         else:
-            self._waiting[message.conversation] = deque((message,))
+            self._waiting[message.conversation] = deque(((message, done),))
             working = Deferred.fromCoroutine(self._work(message.conversation))
             working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
 
     @staticmethod
-    def _too_many(message: Outgoing, waiting: Iterable[Outgoing]) -> bool:
+    def _too_many(message: Outgoing, waiting: Iterable[tuple[Outgoing, Done]]) -> bool:
         """Whether an author, who need not be a member, keeps others waiting for look-ups."""
-        if message.send.kind == TEXT:
+        if message.send.kind not in REVISIONS:
             return False
         author = message.author.id
-        return sum(other.author.id == author and other.send.kind != TEXT for other in waiting) >= MAX_LOOKED_UP
+        revisions = (other for other, _ in waiting if other.send.kind in REVISIONS)
+        return sum(other.author.id == author for other in revisions) >= MAX_LOOKED_UP
 
     def _ready(self, message: Outgoing) -> bool:
         send = message.send
-        if send.kind != TEXT:
+        if send.kind in REVISIONS:
             return False
         return not send.user or self._accounts.at_hand(send.user) is not None
 
     async def _work(self, conversation: str) -> None:
         waiting = self._waiting[conversation]
         while waiting:
-            message = waiting[0]
-            message.looked_at = True
+            message, done = waiting[0]
+            error: CIMError | None = None
             try:
                 await self._check_rights(message)
-                error = message.refused
             except CIMError as refusal:
                 error = refusal
             except Exception:
-                error = self._unexpected()
+                self._log.failure("a message could not be sent")
+                self._metrics.internal_errors += 1
+                error = Unavailable()
             waiting.popleft()
             try:
                 if error is None:
-                    # What comes behind a RECALL is to find the text blank.
-                    told = _when_told(message) if message.send.kind == RECALL else None
-                    self._append(message)
-                    if told is not None:
-                        await told
-            except Exception:
-                error = self._unexpected()
-            if error is not None:
-                self._fail(message, error)
-        del self._waiting[conversation]
-
-    def _unexpected(self) -> CIMError:
-        self._log.failure("a message could not be sent")
-        self._metrics.internal_errors += 1
-        return Unavailable()
-
-    def _fail(self, message: Outgoing, error: CIMError) -> None:
-        """Tell that a message failed; if it may come again, what is behind it fails the same way."""
-        behind: list[Outgoing] = []
-        waiting = self._waiting.get(message.conversation)
-        if waiting and isinstance(error, RETRYABLE):
-            others = list(waiting)
-            waiting.clear()
-            for other in others:
-                if other.looked_at and other.is_behind(message):
-                    other.refused = error  # it hears of it then
-                (behind if not other.looked_at and other.is_behind(message) else waiting).append(other)
-        for one in (message, *behind):
-            try:
-                one.done(error)
+                    self._append(message, done)
+                else:
+                    done(error)
             except Exception:
                 self._log.failure("the fate of a message could not be told")
+        del self._waiting[conversation]
 
     async def _check_rights(self, message: Outgoing) -> None:
         send = message.send
         if send.user:
             await self._accounts.get(send.user)
-        if send.kind == TEXT:
+        if send.kind not in REVISIONS or message.conversation == conversations.EVERYONE:
             return
-        if message.conversation == conversations.EVERYONE:
-            raise Forbidden("what was said to everyone stays as it is")
         entry = await self._store.entry(message.conversation, send.ref)
         if entry is None:
-            raise NotFound("the message that `ref` names is not there")
-        said = native.parse_body(entry.body)
-        if said.kind != TEXT:
-            # So a text's edits all name its own position, and are recalled with it.
-            raise Forbidden("`ref` must name a text")
-        if send.kind in (RECALL, EDIT):
-            if said.sender != message.author.id:
-                raise Forbidden("only its author can recall or edit a message")
-            if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
-                raise Forbidden("it is too long ago to recall or edit")
-        if send.kind != RECALL and not said.text and not said.data:
-            raise NotFound("the message that `ref` names was recalled")
-
-    def _append(self, message: Outgoing) -> None:
-        send, author = message.send, message.author
-        if message.conversation == conversations.EVERYONE and not self._may_tell_everyone(author.id):
-            self._fail(message, RateLimited("too many messages to everyone, please wait a little", retry_after=1))
+            # It is refused, unless it repeats what was stored before.
+            message.refers = positions.NOWHERE
             return
+        said = native.parse_body(entry.body)
+        if said.sender != message.author.id:
+            raise Forbidden("only its author can recall or edit a message")
+        if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
+            raise Forbidden("it is too long ago to recall or edit")
+
+    def _append(self, message: Outgoing, done: Done) -> None:
+        send, author = message.send, message.author
+        everyone = message.conversation == conversations.EVERYONE
+        if everyone:
+            error = self._refuse_to_everyone(message)
+            if error is not None:
+                done(error)
+                return
         now = int(self._clock.seconds() * 1000)
         body = native.body_of(send, author.id, author.name, now)
+        kind = send.kind
         item = Append(
             message.conversation,
             author.id,
@@ -211,22 +186,31 @@ class Sending:
             native.digest(send),
             body,
             now,
-            send.kind == TEXT,
-            send.ref if send.kind == RECALL else "",
+            kind == TEXT,
+            message.after,
+            message.refers if kind != RECALL else "",
+            message.refers if kind == RECALL else "",
         )
 
         def told(result: Appended | CIMError) -> None:
             if isinstance(result, Appended):
                 self._metrics.messages_in += 1
-                message.appended = result
-                message.done(result)
+                done(result)
                 if message.push:
                     self.push(message, result)
             else:
-                self._fail(message, result)
+                if everyone and isinstance(result, OutOfOrder):
+                    self._give_back(author.id)
+                done(result)
 
-        line = (message.origin, message.session, message.conversation) if message.session else None
-        self._appender.put(item, told, line)
+        self._appender.put(item, told)
+
+    def _refuse_to_everyone(self, message: Outgoing) -> CIMError | None:
+        if message.send.kind != TEXT:
+            return Forbidden("what was said to everyone stays as it is")
+        if not self._may_tell_everyone(message.author.id):
+            return RateLimited("too many messages to everyone, please wait a little", retry_after=1)
+        return None
 
     def push(self, message: Outgoing, appended: Appended) -> None:
         """Push a message that was appended to whom it is for."""
@@ -271,6 +255,12 @@ class Sending:
         self._everyone[user] = (now, tokens - 1)
         return True
 
+    def _give_back(self, user: int) -> None:
+        """What was not stored for the order's sake costs nothing."""
+        if user in self._everyone:
+            then, tokens = self._everyone[user]
+            self._everyone[user] = (then, tokens + 1)
+
     def send(self, message: Outgoing) -> Deferred[Appended]:
         """Send a message for a caller that waits; fails with the CIMError that ends it."""
         fate: Deferred[Appended] = Deferred()
@@ -281,69 +271,5 @@ class Sending:
             else:
                 fate.errback(result)
 
-        message.done = done
-        self.submit(message)
+        self.submit(message, done)
         return fate
-
-
-def _when_told(message: Outgoing) -> Deferred[None]:
-    """Fire when a message's fate was told."""
-    told: Deferred[None] = Deferred()
-    done = message.done
-
-    def both(result: Appended | CIMError) -> None:
-        try:
-            done(result)
-        finally:
-            told.callback(None)
-
-    message.done = both
-    return told
-
-
-class Poison:
-    """Keeps the order of a client that sends on before it hears that something failed (DESIGN.md section 5, Order).
-
-    After a Send of a session into a conversation failed retryably, those behind it fail the same way, until the client
-    comes again with the one that failed.
-    """
-
-    def __init__(self) -> None:
-        self._failed: dict[tuple[ILink, str], dict[str, tuple[str, Unavailable | RateLimited]]] = {}
-
-    def check(self, link: ILink, session: str, conversation: str, client_id: str, again: bool) -> CIMError | None:
-        """Return the error that a Send meets here, or None when it may go on."""
-        if not self._failed:
-            return None
-        failed = self._failed.get((link, session))
-        if not failed or conversation not in failed:
-            return None
-        first, error = failed[conversation]
-        if again or client_id == first:
-            del failed[conversation]
-            if not failed:
-                del self._failed[link, session]
-            return None
-        return error
-
-    def note(self, link: ILink, session: str, conversation: str, client_id: str, error: CIMError) -> None:
-        """Remember that a Send failed, if it failed retryably."""
-        if isinstance(error, RETRYABLE):
-            failed = self._failed.setdefault((link, session), {})
-            failed.setdefault(conversation, (client_id, error))
-            if len(failed) > MAX_FAILED:
-                del failed[next(iter(failed))]
-            if len(self._failed) > KEPT_FAILED:
-                del self._failed[next(iter(self._failed))]
-
-    def forget(self, link: ILink, session: str) -> None:
-        """The session has ended."""
-        self._failed.pop((link, session), None)
-
-    def forget_link(self, link: ILink) -> None:
-        """The link is gone, and all that was under way on it."""
-        for key in [key for key in self._failed if key[0] is link]:
-            del self._failed[key]
-
-    def __len__(self) -> int:
-        return len(self._failed)

@@ -267,7 +267,7 @@ class Guests:
         since = self._store_clock.since(wanted.since) if wanted.since else ""
         asking = self._submissions.ask(
             str(session.user),
-            lambda call: self._request(session, call, purpose=BACKLOG, since=since, after=wanted.after),
+            lambda call: self._request(session, call, purpose=BACKLOG, since=since, page=wanted.after),
         )
 
         def answered(reply: object) -> None:

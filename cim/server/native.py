@@ -18,12 +18,13 @@ from cim.ecim import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauth
 from cim.metrics import Metrics
 from cim.model import Place
 from cim.server.receipts import Receipts
+from cim.server.send_order import SendOrder
 from cim.server.sessions import Connection, Session, Sessions
 from cim.server.shared_packet import SharedPacket
-from cim.server.submissions import Poison, Submissions
+from cim.server.submissions import Submissions
 from cim.tickets import read_ticket
 from cim.wire import native, packed
-from cim.wire.cim_pb2 import Failure, Hello, Packet, Welcome
+from cim.wire.cim_pb2 import Hello, Packet, Welcome
 from cim.wire.native import PONG, goodbye_packet
 
 NEW, OPENING, LIVE, OVER = range(4)
@@ -36,8 +37,6 @@ STOP_READING = 64
 GO_ON_READING = 32
 #: For how many of these a Sync counts: its answer is a page of up to 512 KiB.
 SYNC_WEIGHT = 8
-#: Conversations in which a session's failed Send keeps others back.
-MAX_POISONED = 256
 MAX_WATCHED = 200
 #: Seconds between two Typings of a session.
 TYPING_SECONDS = 0.5
@@ -88,15 +87,13 @@ class NativeSession(Session):
     """One native client.
 
     :ivar unanswered: requests that went up and were not answered
-    :ivar poisoned: conversation -> the first Send that failed retryably there; those behind it fail the same way until
-        it comes again (DESIGN.md section 5, Order)
-    :ivar doomed: conversation -> what failed there last; those that were behind it then are not sent up a second time
+    :ivar asker: who it is, as all of its requests begin
+    :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
     :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
     :ivar watch: the Packet with whose presence it watches
     """
 
     __slots__ = (
-        "_asker",
         "_early",
         "_going_on",
         "_held",
@@ -106,8 +103,8 @@ class NativeSession(Session):
         "_side",
         "_state",
         "_typed",
-        "doomed",
-        "poisoned",
+        "asker",
+        "orders",
         "receipts",
         "unanswered",
         "watch",
@@ -125,10 +122,9 @@ class NativeSession(Session):
         self._typed = 0.0
         self._held = False
         self._going_on = False
-        self._asker = b""
+        self.asker = b""
         self.unanswered = 0
-        self.poisoned: dict[str, Poison] | None = None
-        self.doomed: dict[str, Poison] | None = None
+        self.orders: dict[str, SendOrder] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch: bytes = b""
 
@@ -146,13 +142,6 @@ class NativeSession(Session):
     def protocol(self) -> str:
         """What it speaks, as metrics name it."""
         return "native"
-
-    @property
-    def asker(self) -> bytes:
-        """Who it is, as all of its requests begin."""
-        if not self._asker:
-            self._asker = packed.asker(self.user, self.name, self.id, self.device)
-        return self._asker
 
     # What the client says.
 
@@ -213,6 +202,7 @@ class NativeSession(Session):
             self.connection.end(goodbye_packet("unauthorized", error.message))
             return
         self._state = OPENING
+        self.asker = packed.asker(self.user, self.name, self.id, self.device)
         self._early = deque()
         self._kept = []
         self.connection.logged_in()
@@ -234,16 +224,7 @@ class NativeSession(Session):
         except InvalidField as error:
             self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return
-        order = 0
-        if self.poisoned:
-            first = self.poisoned.get(conversation)
-            if first is not None:
-                if first.client_id != client_id:
-                    self._fail(first.code, "a message before it failed", client_id, conversation)
-                    return
-                del self.poisoned[conversation]
-                order = first.order
-        self._side.submissions.packet(self, body, conversation, client_id, order)
+        self._side.submissions.send(self, body, conversation, client_id)
 
     def _sync(self, packet: Packet, body: bytes) -> None:
         try:
@@ -253,7 +234,7 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
-        self._side.submissions.packet(self, body, conversation, weight=SYNC_WEIGHT)
+        self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
 
     def _receipt(self, kind: str, packet: Packet, body: bytes) -> None:
         said = getattr(packet, kind)
@@ -281,17 +262,13 @@ class NativeSession(Session):
             self.refuse(InvalidField("users", f"must be at most {MAX_WATCHED}"))
             return
         self.watch = body if packet.watch.users else b""
-        self._side.submissions.packet(self, body, "")
+        self._side.submissions.packet(self, body, "", str(self.user))
 
     # What it is told.
 
     def refuse(self, error: CIMError, client_id: str = "", conversation: str = "") -> None:
         """Answer with a Failure."""
         self.connection.write_packet(native.failure_packet(error, client_id, conversation))
-
-    def _fail(self, code: str, message: str, client_id: str, conversation: str) -> None:
-        failure = Failure(code=code, message=message, client_id=client_id, conversation=conversation)
-        self.connection.write_packet(native.packet(failure=failure))
 
     def asked(self, weight: int = 1) -> None:
         """A request of it went up, which counts for so many."""
@@ -321,22 +298,6 @@ class NativeSession(Session):
             self._early = None
             if self.unanswered < GO_ON_READING and self._state == LIVE:
                 self._hold(False)
-
-    def poison(self, conversation: str, poison: Poison) -> None:
-        """Keep its Sends into a conversation back: this one failed so that it may come again."""
-        if self.poisoned is None or self.doomed is None:
-            self.poisoned, self.doomed = {}, {}
-        first = self.poisoned.get(conversation)
-        if first is None or poison.order < first.order:
-            for kept in (self.poisoned, self.doomed):
-                if len(kept) >= MAX_POISONED and conversation not in kept:
-                    del kept[next(iter(kept))]
-                kept[conversation] = poison
-
-    def dooms(self, conversation: str, call: int, order: int) -> bool:
-        """Return whether a Send was behind one that failed, when that failed."""
-        failed = self.doomed.get(conversation) if self.doomed else None
-        return failed is not None and order > failed.order and call < failed.upto
 
     def push(self, shared: SharedPacket) -> bool:
         """Write or keep a Packet that it did not ask for; False when it is too slow to take more."""

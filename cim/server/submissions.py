@@ -1,19 +1,16 @@
-"""What goes up to routes and is answered (DESIGN.md sections 5, Order, and 6).
+"""What goes up to routes and is answered (docs/architecture.md, Links).
 
-Whatever names a conversation goes over the link that rendezvous hashing picks for it among the live ones, and stays
-with that link while anything of it is unanswered there, so that nothing overtakes anything. When a link is lost, what
-was unanswered on it is sent again over the others, in order and before anything new: all of it is idempotent. But a
-Send behind one that failed fails as well: the lost route would have refused it. An answer that does not come within
-TIMEOUT is a failure of unknown outcome.
+A request goes over the link that rendezvous hashing picks for its conversation, or its user, among the live ones; a
+Send goes over the link of the one that it names as long as that lives (`server.send_order`). When a link is lost, what
+was unanswered on it goes up again over the others, in order and before anything new: all of it is idempotent. An answer
+that does not come within TIMEOUT is a failure of unknown outcome, however often the request went up.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-
-from attrs import define, frozen
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -22,10 +19,23 @@ from cim.ecim import CallTimeout, CIMError, Unavailable
 from cim.icim import ILink
 from cim.metrics import Metrics
 from cim.selection import rendezvous
+from cim.server.pending import Answer, Asker, ClientRequest, Pending, Question
+from cim.server.send_order import (
+    FAILED,
+    REPEATED,
+    SETTLED,
+    UP,
+    WAITING,
+    Sender,
+    SendOrder,
+    SendRequest,
+    in_effect,
+    order_of,
+)
 from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
-from cim.wire.link_pb2 import Item, OpenOutcome, Outcome, Reply
-from cim.wire.native import RETRYABLE, failure_code, packet
+from cim.wire.link_pb2 import Item, Reply
+from cim.wire.native import OUT_OF_ORDER, RETRYABLE, failure_packet, packet
 
 if TYPE_CHECKING:
     from cim.server.native import NativeSession
@@ -38,62 +48,10 @@ MAX_PENDING = 100_000
 MAX_QUEUED = 6 << 20
 #: Conversations whose link is remembered.
 KEPT_CHOICES = 20_000
+#: What clients are told of a Send that another keeps back.
+BEHIND = "a message before it failed"
 
 _WATCH_NOBODY = packet(watch=Watch())
-
-Answer = Reply | OpenOutcome | Outcome
-
-
-@define(eq=False, slots=True)
-class Pending:
-    """A request that is not answered yet.
-
-    :ivar link: where it went
-    :ivar key: what picks its link: a conversation or a user
-    :ivar pinned: it keeps its conversation with its link
-    :ivar session: who gets the packets of the answer
-    :ivar client_id: of a Send
-    :ivar order: the call of its first attempt
-    :ivar weight: for how many of its session's unanswered requests it counts
-    :ivar quiet: its session is not told when it fails at this server
-    :ivar done: gets the answer instead of a session
-    """
-
-    item: bytes
-    link: ILink
-    key: str
-    pinned: bool
-    deadline: float
-    session: NativeSession | None = None
-    client_id: str = ""
-    order: int = 0
-    quiet: bool = False
-    weight: int = 1
-    done: Callable[[Answer | CIMError], None] | None = None
-
-
-@frozen
-class Poison:
-    """A Send that failed so that it may come again.
-
-    :ivar order: the call of its first attempt: what is behind it has a greater one
-    :ivar upto: the next call, when it failed
-    """
-
-    client_id: str
-    code: str
-    order: int
-    upto: int
-
-
-class Pin:
-    """How much of a conversation is unanswered on a link."""
-
-    __slots__ = ("count", "link")
-
-    def __init__(self, link: ILink) -> None:
-        self.link = link
-        self.count = 0
 
 
 class Submissions:
@@ -111,7 +69,6 @@ class Submissions:
         self._numbers = itertools.count(1)
         # By call, and so in the order in which they were made: the first is the next to expire.
         self._pending: dict[int, Pending] = {}
-        self._pins: dict[str, Pin] = {}
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -119,31 +76,43 @@ class Submissions:
 
     # What sessions say.
 
-    def packet(
-        self,
-        session: NativeSession,
-        packet: bytes,
-        conversation: str,
-        client_id: str = "",
-        order: int = 0,
-        weight: int = 1,
-    ) -> None:
-        """Send a session's Packet up; the answer's packets are written to it, or a Failure is.
+    def send(self, session: Sender, packet: bytes, conversation: str, client_id: str) -> None:
+        """Send a session's Send up; its client is told what became of it.
 
-        :param client_id: of a Send: when it fails retryably, the session's next ones are kept back
-        :param order: the call of its first attempt, when the client repeats what failed
+        One that another keeps back, which failed before it, fails the same way.
         """
+        order = order_of(session, conversation)
+        first = order.first_failed
+        if first is not None and first.client_id != client_id:
+            session.connection.write_packet(failure_packet(first.error(BEHIND), client_id, conversation))
+            return
         call = next(self._numbers)
-        item = packed.request(call, session.asker, conversation, packet, order > 0)
-        self._submit(call, item, conversation, session, client_id, order or call, weight=weight)
+        send = SendRequest(
+            conversation, self._deadline(), session, conversation, packet, client_id=client_id, call=call
+        )
+        order.put(send)
+        session.asked()
+        if not self._pass_up(send):
+            self._fail(send, Unavailable())
+        elif order.waiting:
+            self._order_changed(order)
 
-    def receipt(self, session: NativeSession, packet: bytes, conversation: str) -> None:
-        """Send a Received or Read up: it keeps no conversation at its link, and nobody hears of its failure here."""
-        call = next(self._numbers)
-        item = packed.request(call, session.asker, conversation, packet)
-        self._submit(call, item, conversation, session, quiet=True, pinned=False)
+    def packet(self, session: Asker, packet: bytes, conversation: str, key: str, weight: int = 1) -> None:
+        """Send another Packet up that is answered with packets.
 
-    def hint(self, session: NativeSession, packet: bytes, conversation: str) -> None:
+        :param conversation: what it is about; empty when it is about none
+        :param key: what picks its link
+        :param weight: for how many of the session's unanswered requests it counts
+        """
+        session.asked(weight)
+        self._submit(ClientRequest(key, self._deadline(), session, conversation, packet, weight))
+
+    def receipt(self, session: Asker, packet: bytes, conversation: str) -> None:
+        """Send a Received or Read up; its client does not hear when no answer comes."""
+        session.asked()
+        self._submit(ClientRequest(conversation, self._deadline(), session, conversation, packet, quiet=True))
+
+    def hint(self, session: Asker, packet: bytes, conversation: str) -> None:
         """Send something up that nobody waits for."""
         link = self._pick(conversation)
         if link is not None and link.queued <= MAX_QUEUED:
@@ -156,7 +125,7 @@ class Submissions:
         """
         if former is not None:
             former.send_packed(packed.request(0, session.asker, "", _WATCH_NOBODY), False)
-        self.packet(session, session.watch, "")
+        self.packet(session, session.watch, "", str(session.user))
 
     # What this server asks for itself.
 
@@ -167,15 +136,8 @@ class Submissions:
         :param make: makes the item with its call's number
         """
         fate: Deferred[Answer] = Deferred()
-
-        def done(answer: Answer | CIMError) -> None:
-            if isinstance(answer, CIMError):
-                fate.errback(answer)
-            else:
-                fate.callback(answer)
-
         call = next(self._numbers)
-        self._submit(call, make(call).SerializeToString(), key, None, pinned=False, done=done)
+        self._submit(Question(key, self._deadline(), make(call).SerializeToString(), fate), call)
         return fate
 
     def next_call(self) -> int:
@@ -188,6 +150,9 @@ class Submissions:
 
     # How it goes up.
 
+    def _deadline(self) -> float:
+        return self._clock.seconds() + TIMEOUT
+
     def _pick(self, key: str) -> ILink | None:
         link = self._choices.get(key)
         if link is None:
@@ -199,91 +164,92 @@ class Submissions:
             self._choices[key] = link
         return link
 
-    def _submit(
-        self,
-        call: int,
-        item: bytes,
-        key: str,
-        session: NativeSession | None,
-        client_id: str = "",
-        order: int = 0,
-        quiet: bool = False,
-        pinned: bool = True,
-        weight: int = 1,
-        done: Callable[[Answer | CIMError], None] | None = None,
-    ) -> None:
-        if not key:
-            assert session is not None
-            key, pinned = str(session.user), False
-        pin = self._pins.get(key) if pinned else None
-        link = pin.link if pin is not None else self._pick(key)
-        if session is not None:
-            session.asked(weight)
-        deadline = self._clock.seconds() + TIMEOUT
+    def _submit(self, pending: Pending, call: int = 0) -> None:
+        if not self._put_up(pending, call or next(self._numbers), self._pick(pending.key)):
+            pending.failed(Unavailable())
+
+    def _pass_up(self, send: SendRequest) -> bool:
+        """Have a Send go up, for the first time or again; False when no link takes it."""
+        before = send.before
+        link = before.link if before is not None else None
+        if link is None or self.links.get(link.peer.name) is not link:
+            link = self._pick(send.key)
+        send.passed = next(self._numbers)
+        return self._put_up(send, send.call, link)
+
+    def _put_up(self, pending: Pending, call: int, link: ILink | None) -> bool:
         if (
             link is None
             or len(self._pending) >= MAX_PENDING
             or link.queued > MAX_QUEUED
-            or not link.send_packed(item, False)
+            or not link.send_packed(pending.item(call), False)
         ):
-            # Its place is nowhere: `link` is only for what was sent.
             self._metrics.refused("no-route" if link is None else "route-too-slow")
-            nowhere = Pending(item, None, key, pinned, deadline, session, client_id, order, quiet, weight, done)  # type: ignore[arg-type]  # see above
-            self._failed(nowhere, Unavailable())
-            return
-        if pinned:
-            if pin is None:
-                pin = self._pins[key] = Pin(link)
-            pin.count += 1
-        self._pending[call] = Pending(item, link, key, pinned, deadline, session, client_id, order, quiet, weight, done)
+            return False
+        pending.link = link
+        self._pending[call] = pending
         if self._timer is None:
             self._timer = self._clock.callLater(TIMEOUT, self._expire)
+        return True
 
     # What becomes of it.
 
-    def answered(self, link: ILink, call: int, answer: Answer) -> bool:
-        """An answer came; False when nobody waits for it here (any more)."""
+    def answered(self, link: ILink, call: int, answer: Answer) -> None:
+        """An answer came; one that nobody waits for here any more is dropped."""
         pending = self._pending.get(call)
         if pending is None or pending.link is not link:
-            return False
-        del self._pending[call]
-        if pending.pinned:
-            self._unpin(pending)
-        session = pending.session
-        if session is None:
-            if pending.done is not None:
-                pending.done(answer)
-            return True
-        assert isinstance(answer, Reply)
-        if answer.code in RETRYABLE:
-            self._poison(session, pending, answer.code)
-        if session.live:
-            write = session.connection.write_packet
-            for packet in answer.packets:
-                write(packet)
-        session.answered(pending.weight)
-        return True
-
-    def _poison(self, session: NativeSession, pending: Pending, code: str) -> None:
-        if pending.client_id:
-            session.poison(pending.key, Poison(pending.client_id, code, pending.order, next(self._numbers)))
-
-    def _unpin(self, pending: Pending) -> None:
-        pin = self._pins[pending.key]
-        pin.count -= 1
-        if not pin.count:
-            del self._pins[pending.key]
-
-    def _failed(self, pending: Pending, error: CIMError) -> None:
-        session = pending.session
-        if session is None:
-            if pending.done is not None:
-                pending.done(error)
             return
-        self._poison(session, pending, failure_code(error))
-        if not pending.quiet and session.live:
-            session.refuse(error, pending.client_id, pending.key if pending.pinned else "")
-        session.answered(pending.weight)
+        if not isinstance(pending, SendRequest):
+            del self._pending[call]
+            pending.answered(answer)
+            return
+        assert isinstance(answer, Reply)
+        if answer.code == OUT_OF_ORDER:
+            self._out_of_order(pending)
+            return
+        del self._pending[call]
+        order = pending.order
+        if answer.code not in RETRYABLE:
+            order.settle(pending, not answer.code)
+            pending.answered(answer)
+        else:
+            order.fail(pending, RETRYABLE[answer.code]())
+            if pending.state is FAILED:
+                pending.answered(answer)
+            else:
+                # What became of it was told already, or will be told of its repetition.
+                pending.session.answered()
+        self._order_changed(order)
+
+    def _out_of_order(self, send: SendRequest) -> None:
+        session = send.session
+        if send.state is UP and session.live:
+            send.order.wait(send)
+            self._order_changed(send.order)
+        else:
+            # What became of it was told already, or will be told of its repetition, or its client is gone.
+            del self._pending[send.call]
+            session.answered()
+
+    def _fail(self, send: SendRequest, error: CIMError) -> None:
+        self._pending.pop(send.call, None)
+        send.order.fail(send, error)
+        send.failed(error)
+        self._order_changed(send.order)
+
+    def _order_changed(self, order: SendOrder) -> None:
+        """See to those that came back out of order, now that more is known of what they named."""
+        if order.waiting:
+            for send in order.decided():
+                before = send.before
+                if before is not None and before.state is FAILED:
+                    self._fail(send, before.error(BEHIND))
+                else:
+                    order.go_on(send)
+                    if not self._pass_up(send):
+                        self._fail(send, Unavailable())
+        if not order:
+            order.forget()
 
     def _expire(self) -> None:
         self._timer = None
@@ -293,54 +259,64 @@ class Submissions:
             if pending.deadline > now:
                 self._timer = self._clock.callLater(pending.deadline - now, self._expire)
                 return
-            del self._pending[call]
-            if pending.pinned:
-                self._unpin(pending)
             self._metrics.refused("route-timeout")
-            self._failed(pending, CallTimeout())
+            if isinstance(pending, SendRequest):
+                self._fail(pending, CallTimeout())
+            else:
+                del self._pending[call]
+                pending.failed(CallTimeout())
 
     # Links that come and go.
 
     def link_up(self, link: ILink) -> None:
-        """A link is there; what is pinned elsewhere stays there."""
+        """A link is there; Sends go on over the link of the one before them."""
         self.links[link.peer.name] = link
-        self._changed()
+        self._links_changed()
 
     def link_down(self, link: ILink) -> None:
-        """Send what was unanswered on a lost link over the others, or fail it when there are none."""
+        """Have what was unanswered on a lost link go up over the others, or fail when there are none."""
         if self.links.get(link.peer.name) is link:
             del self.links[link.peer.name]
-            self._changed()
-        self._pins = {key: pin for key, pin in self._pins.items() if pin.link is not link}
-        orphans = [(call, pending) for call, pending in self._pending.items() if pending.link is link]
-        failed: list[Pending] = []
-        # Whose Sends into which conversation went nowhere: those behind them go nowhere, either.
-        lost: set[tuple[NativeSession, str]] = set()
-        for call, pending in orphans:
-            session = pending.session
-            if pending.client_id and session is not None:
-                line = session, pending.key
-                if line in lost or session.dooms(pending.key, call, pending.order):
-                    del self._pending[call]
-                    failed.append(pending)
+            self._links_changed()
+        lost: list[tuple[Pending, CIMError]] = []
+        moved: dict[SendOrder, None] = {}
+        for call, pending in [(call, pending) for call, pending in self._pending.items() if pending.link is link]:
+            if isinstance(pending, SendRequest):
+                if pending.order not in moved:
+                    moved[pending.order] = None
+                    lost += self._move(pending.order, link)
+                if pending.state is not REPEATED and pending.state is not SETTLED:
                     continue
-            pin = self._pins.get(pending.key) if pending.pinned else None
-            other = pin.link if pin is not None else self._pick(pending.key)
-            if other is None or not other.send_packed(pending.item, False):
+                # What its client said twice at once is answered twice.
+                pending.before = in_effect(pending.before)
+                again = self._pass_up(pending)
+            else:
+                again = self._put_up(pending, call, self._pick(pending.key))
+            if not again:
                 del self._pending[call]
-                failed.append(pending)
-                if session is not None:
-                    lost.add((session, pending.key))
-                continue
-            pending.link = other
-            if pending.pinned:
-                if pin is None:
-                    pin = self._pins[pending.key] = Pin(other)
-                pin.count += 1
+                lost.append((pending, Unavailable()))
         # Only now: whoever hears of it may submit something new.
-        for pending in failed:
-            self._failed(pending, Unavailable())
+        for pending, error in lost:
+            pending.failed(error)
+        for order in moved:
+            self._order_changed(order)
 
-    def _changed(self) -> None:
+    def _move(self, order: SendOrder, link: ILink) -> Iterator[tuple[Pending, CIMError]]:
+        """Have Sends go up again that were on a lost link; yield those that cannot, and why."""
+        for send in order.unanswered():
+            if send.link is not link or send.state is WAITING:
+                continue
+            before = send.before = in_effect(send.before)
+            if before is not None and before.state is FAILED:
+                error = before.error(BEHIND)
+            elif self._pass_up(send):
+                continue
+            else:
+                error = Unavailable()
+            del self._pending[send.call]
+            order.fail(send, error)
+            yield send, error
+
+    def _links_changed(self) -> None:
         self._names = sorted(self.links)
         self._choices.clear()

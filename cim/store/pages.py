@@ -1,13 +1,14 @@
-"""What both stores make of the messages that they found."""
+"""What both stores make of the messages that they found, and why they take none."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import frozen
 
-from cim.ecim import BadFrame, InvalidField
+from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 
@@ -27,6 +28,16 @@ CHANGES_KEPT = 10_000
 MOST_GROUPS = "you are, or that user is, in as many groups as one can be"
 MOST_MEMBERS = "the group has as many members as it can have"
 LAST_OWNER = "the last owner must make another one before"
+#: Why a message is not appended.
+REFUSALS: dict[str, Callable[[], CIMError]] = {
+    "conflict": Conflict,
+    "forbidden": Forbidden,
+    "not-found": NotFound,
+    "out-of-order": OutOfOrder,
+    "gone": partial(NotFound, "the message that `ref` names is not there"),
+    "recalled": partial(NotFound, "the message that `ref` names was recalled"),
+    "no-text": partial(Forbidden, "`ref` must name a text"),
+}
 #: Conversations that are looked at for one page of heads.
 MAX_LOOKED = 100
 DEFAULT = Retention()

@@ -15,6 +15,7 @@ from cim.ecim import (
     InvalidField,
     NoServerAvailable,
     NotFound,
+    OutOfOrder,
     RateLimited,
     RepeatLogin,
     TooLarge,
@@ -42,6 +43,7 @@ _KINDS: tuple[tuple[type[CIMError], int, str, str], ...] = (
     (RateLimited, 429, "rate-limited", "Too many requests"),
     (NoServerAvailable, 503, "unavailable", "Temporarily unavailable"),
     (CallTimeout, 504, "timeout", "No answer in time"),
+    (OutOfOrder, 503, "out-of-order", "The message before it is not stored"),
     (Unavailable, 503, "unavailable", "Temporarily unavailable"),
 )
 _STATUS_CODES = {

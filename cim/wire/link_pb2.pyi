@@ -274,7 +274,7 @@ class Guest(_message.Message):
     def __init__(self, sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., batch: _Optional[bool] = ..., offline: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "again", "since", "after")
+    __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -283,8 +283,8 @@ class Request(_message.Message):
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
-    AGAIN_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
@@ -294,10 +294,10 @@ class Request(_message.Message):
     purpose: Purpose
     conversation: str
     packet: bytes
-    again: bool
     since: str
+    page: str
     after: str
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., again: _Optional[bool] = ..., since: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., device: _Optional[str] = ..., purpose: _Optional[_Union[Purpose, str]] = ..., conversation: _Optional[str] = ..., packet: _Optional[bytes] = ..., since: _Optional[str] = ..., page: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("call", "code", "packets")

@@ -24,9 +24,11 @@ from cim.ecim import (
     FrameTooLarge,
     InvalidField,
     NotFound,
+    OutOfOrder,
     RateLimited,
     TooLarge,
     Unauthorized,
+    Unavailable,
 )
 from cim.model import check_id
 from cim.wire import conversations, packed, positions
@@ -62,6 +64,8 @@ _KINDS = frozenset(Kind.values())
 _DELIVER_TAG = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
 _FIRST_NATIVE_TAG = 0x80
 
+#: What a route answers to a Send whose predecessor is not stored. Its server deals with it: no client is told.
+OUT_OF_ORDER = "out-of-order"
 #: Most special first where one is a kind of another.
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (FrameTooLarge, "too-large"),
@@ -75,9 +79,14 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (Conflict, "conflict"),
     (RateLimited, "rate-limited"),
     (CallTimeout, "timeout"),
+    (OutOfOrder, OUT_OF_ORDER),
 )
 #: Failures after which the same Send may come again under its client_id; after the first two it may have been stored.
-RETRYABLE = frozenset(("unavailable", "timeout", "rate-limited"))
+RETRYABLE: dict[str, type[CIMError]] = {
+    "unavailable": Unavailable,
+    "timeout": CallTimeout,
+    "rate-limited": RateLimited,
+}
 
 
 def packet(**body: Any) -> bytes:
@@ -247,6 +256,15 @@ def blank(body: bytes) -> bytes:
     for field in ("text", "data", "content_type"):
         deliver.ClearField(field)
     return deliver.SerializeToString()
+
+
+def is_blank(body: bytes) -> bool:
+    """Return whether the body of a TEXT is of one that was recalled.
+
+    :raises BadFrame: when it is no body
+    """
+    deliver = parse_body(body)
+    return not deliver.text and not deliver.data
 
 
 def guest_texts(

@@ -87,15 +87,18 @@ def asker(user: int, name: str, session: str, device: str) -> bytes:
     return b"\x10%b%b%b%b" % (_id(user), _text(b"\x1a", name), _text(b"\x22", session), _text(b"\x2a", device))
 
 
-def request(call: int, asker: bytes, conversation: str, packet: bytes, again: bool = False) -> bytes:
-    """Return an Item with a Request that passes a client's packet on; call 0: nobody waits for an answer."""
+def request(call: int, asker: bytes, conversation: str, packet: bytes, after: str = "") -> bytes:
+    """Return an Item with a Request that passes a client's packet on; call 0: nobody waits for an answer.
+
+    :param after: of a Send: the client_id of the one that must be stored before it
+    """
     body = b"%b%b%b\x42%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
         asker,
         _text(b"\x3a", conversation),
         varint(len(packet)),
         packet,
-        b"\x48\x01" if again else b"",
+        _text(b"\x62", after) if after else b"",
     )
     return _REQUEST + varint(len(body)) + body
 

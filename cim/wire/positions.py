@@ -1,4 +1,4 @@
-"""Positions of messages in a conversation: `<epoch>-<n>`, compared number by number (DESIGN.md section 5)."""
+"""Positions of messages in a conversation: `<epoch>-<n>`, compared number by number (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ ZERO: Position = (0, 0)
 
 #: Epoch and n stay below this: they travel as int64 and live in Redis stream ids and SQLite integers.
 LIMIT = 1 << 63
+
+#: Where no message ever is.
+NOWHERE = f"{LIMIT - 1}-{LIMIT - 1}"
 
 _CANONICAL = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})")
 

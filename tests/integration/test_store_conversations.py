@@ -311,7 +311,7 @@ class KeysTests(ConversationCase):
         for position in said:
             item = self.item("")
             await self.store.conversations.append(
-                [Append(item.conversation, ALICE, item.client_id, b"", item.body, self.now(), False, position)]
+                [Append(item.conversation, ALICE, item.client_id, b"", item.body, self.now(), False, recalls=position)]
             )
         self.assertEqual(await self.command("ZCARD", f"cim:x:{{{TALK}}}"), 3)
         await self.say(*["."] * 300)

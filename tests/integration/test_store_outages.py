@@ -8,9 +8,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.test.proto_helpers import EventLoggingObserver
 
-from cim.ecim import StoreUnavailable
+from cim.ecim import OutOfOrder, StoreUnavailable
 from cim.model import GUEST, Append
 from cim.store.redis.conversations import APPEND
+from cim.wire import positions
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE
 
@@ -224,26 +225,31 @@ class FrozenTests(OutageCase):
 
 
 class OrderTests(OutageCase):
-    async def test_an_append_made_before_another_failed_does_not_outlive_that(self):
+    async def test_what_names_one_that_was_lost_with_its_connection_is_not_stored_before_it(self):
         """When a connection dies its calls fail one by one: who sends on after the first is not ahead of the second."""
         proxy = self.cutting(b"the second one", 1)
         store = self.started(port=proxy.listens)
         await self.well(store)
         fates = {}
 
-        def append(name):
-            item = Append("p:1:2", 1, name, b"digest", b"the %b one" % name.encode(), self.now())
+        def append(name, after=""):
+            item = Append("p:1:2", 1, name, b"digest", b"the %b one" % name.encode(), self.now(), after=after)
             fate = store.conversations.append([item])
-            fate.addCallbacks(lambda results: results[0].position, lambda failure: failure.type)
+            fate.addCallbacks(lambda results: results[0], lambda failure: failure.value)
             return fate.addCallback(lambda end: fates.__setitem__(name, end))
 
-        first, second = append("first"), append("second")
-        third = first.addCallback(lambda _: append("third"))
+        first, second = append("first"), append("second", "first")
+        third = first.addCallback(lambda _: append("third", "second"))
         await gatherResults([first, second, third])
-        self.assertEqual(fates, dict.fromkeys(("first", "second", "third"), StoreUnavailable))
-        for name in ("first", "second", "third"):
-            await append(name)
-        self.assertEqual(sorted(fates, key=fates.get), ["first", "second", "third"])
+        self.assertEqual(
+            {name: type(end) for name, end in fates.items()},
+            {"first": StoreUnavailable, "second": StoreUnavailable, "third": OutOfOrder},
+        )
+        for name, after in (("first", ""), ("second", "first"), ("third", "second")):
+            await append(name, after)
+        self.assertEqual(
+            sorted(fates, key=lambda name: positions.parse(fates[name].position)), ["first", "second", "third"]
+        )
 
 
 class PasswordTests(OutageCase):

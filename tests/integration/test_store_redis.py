@@ -8,10 +8,12 @@ from cim.ecim import StoreUnavailable
 from cim.model import GUEST, Account, LoginPolicy, Reserved
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
-from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.conversations_contract import ConversationsContract
+from tests.store.conversing import RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.order_contract import OrderContract
 
 
 class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
@@ -21,6 +23,19 @@ class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
 class RedisConversationsTests(ConversationsContract, RedisCase):
     settings = {"appendonly": "no"}
     retention = RETENTION
+
+
+class RedisOrderTests(OrderContract, RedisCase):
+    settings = {"appendonly": "no"}
+    retention = RETENTION
+
+    async def setUp(self):
+        await super().setUp()
+        self.second = self.started()
+        await self.until(lambda: not self.second.health())
+
+    def other(self):
+        return self.second
 
 
 class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):

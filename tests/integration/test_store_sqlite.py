@@ -8,7 +8,7 @@ import stat
 import threading
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from cim.ecim import CIMError, StoreUnavailable, UserOffline
@@ -16,10 +16,12 @@ from cim.model import Append, Mark
 from cim.store.choose import store_from
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.contract import StoreContract
-from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.conversations_contract import ConversationsContract
+from tests.store.conversing import RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.order_contract import OrderContract
 
 
 class ThreadedClock(Clock):
@@ -48,6 +50,10 @@ class SqliteCase(TestCase):
 
 
 class SqliteConversationsTests(ConversationsContract, SqliteCase):
+    pass
+
+
+class SqliteOrderTests(OrderContract, SqliteCase):
     pass
 
 
@@ -298,41 +304,3 @@ class GroupCommitTests(TestCase):
         await self.keep(1)
         self.assertEqual(self.threads.health(), "")
         self.assertEqual(await self.kept(), [0, 1])
-
-    async def test_what_was_asked_before_a_failure_of_the_file_was_heard_fails_too(self):
-        def fill(connection):
-            raise sqlite3.OperationalError("database or disk is full")
-
-        busy, held, go = self.hold()
-        await busy
-        before, failing, behind = self.keep(1), self.threads.write("fill", fill), self.keep(2)
-        # Asked by one who has heard of what went well before, and not yet of the failure.
-        late = before.addCallback(lambda _: self.keep(3))
-        again = failing.addErrback(lambda _: self.keep(4))
-        go.set()
-        await self.assertFailure(late, StoreUnavailable)
-        await self.assertFailure(behind, StoreUnavailable)
-        await gatherResults([held, again])
-        self.assertEqual(await self.kept(), [1, 4])
-
-    async def test_work_that_the_thread_takes_after_a_failure_that_was_not_heard_yet(self):
-        delivered = []
-        original = self.reactor.callFromThread
-        self.patch(self.reactor, "callFromThread", lambda *args: delivered.append(args))
-
-        def fill(connection):
-            raise sqlite3.OperationalError("database or disk is full")
-
-        failing = self.threads.write("fill", fill)
-        while not delivered:
-            await deferLater(self.reactor, 0.01)
-        behind = self.keep(1)
-        while len(delivered) < 2:
-            await deferLater(self.reactor, 0.01)
-        self.patch(self.reactor, "callFromThread", original)
-        for call, *arguments in delivered:
-            call(*arguments)
-        await self.assertFailure(failing, StoreUnavailable)
-        await self.assertFailure(behind, StoreUnavailable)
-        await self.keep(2)
-        self.assertEqual(await self.kept(), [2])

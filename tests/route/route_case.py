@@ -182,15 +182,11 @@ class RouteCase(SynchronousTestCase):
 
     # Messages
 
-    def put(self, author, send, link=None, session=""):
+    def put(self, author, send, link=None, session="", after=""):
         """Submit a message; its fate is added to `fates` as (client_id, what became of it)."""
-        packet = Packet(send=send)
-        conversation = native.conversation_of(packet, author.id)
-        message = Outgoing(
-            author, send, conversation, lambda result: self.fates.append((send.client_id, result)), link, session
-        )
-        self.sending.submit(message)
-        return message
+        conversation = native.conversation_of(Packet(send=send), author.id)
+        message = Outgoing(author, send, conversation, after, link, session)
+        self.sending.submit(message, lambda result: self.fates.append((send.client_id, result)))
 
     def say(self, author, to, text, client_id="", link=None, session="", **fields):
         """Say something to an account or a group's id, and return what became of it."""

@@ -1,11 +1,11 @@
-"""Batches on their way into the store, and what fails together."""
+"""Batches on their way into the store."""
 
 from __future__ import annotations
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import RateLimited, StoreUnavailable
+from cim.ecim import StoreUnavailable
 from cim.model import Append, Appended
 from cim.route import appending
 from cim.route.appending import BATCH_BYTES, BATCH_ITEMS, CALLS, Appender
@@ -26,9 +26,9 @@ class AppenderTests(SynchronousTestCase):
         self.appender = Appender(self.held, self.clock)
         self.fates = []
 
-    def put(self, client_id, line=None, conversation=P, sender=1, body=b"", digest=b"x" * 16):
-        item = Append(conversation, sender, client_id, digest, body, 1_700_000_000_000)
-        self.appender.put(item, lambda result: self.fates.append((client_id, result)), line)
+    def put(self, client_id, after="", body=b"", digest=b"x" * 16):
+        item = Append(P, 1, client_id, digest, body, 1_700_000_000_000, after=after)
+        self.appender.put(item, lambda result: self.fates.append((client_id, result)))
 
     def turn(self):
         self.clock.advance(0)
@@ -158,82 +158,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.successResultOf(settled)
 
-    # Lines
-
-    def test_those_behind_one_that_failed_fail_wherever_they_are(self):
-        self.put("a", line="A")
-        self.put("b", line="A")
-        self.turn()
-        self.put("c", line="A")
-        self.put("x", line="X")
-        self.turn()
-        self.put("d", line="A")
-        self.put("y", line="X")
-        self.turn()
-        self.assertEqual(self.batches(), [["a", "b"], ["c", "x"]])
-        self.held.fail(StoreUnavailable())
-        self.assertEqual(self.told(), [(name, "StoreUnavailable") for name in "abcd"])
-        # Those that waited are not stored any more; the other line goes on.
-        self.assertEqual(self.batches(), [["c", "x"]])
-        self.held.go()
-        self.assertEqual(self.batches(), [["y"]])
-        self.held.go()
-        self.assertEqual(self.told(), [("x", "2"), ("y", "3")])
-
-    def test_nothing_new_begins_while_what_was_under_way_may_fail_too(self):
-        """A connection that is lost fails its calls one after the other, and the next may find a new one."""
-        self.put("a", "other")
-        self.turn()
-        self.put("b", "line")
-        self.turn()
-        self.put("c", "line")
-        self.held.fail(StoreUnavailable())
-        self.turn()
-        self.assertEqual(self.batches(), [["b"]])
-        self.held.fail(StoreUnavailable())
-        self.assertEqual(self.told(), [(name, "StoreUnavailable") for name in "abc"])
-        self.assertEqual(self.batches(), [])
-        self.put("d", "line")
-        self.turn()
-        self.assertEqual(self.batches(), [["d"]])
-
-    def test_in_the_same_call_those_before_it_keep_their_result(self):
-        self.put("a", line="A")
-        self.put("b", line="A")
-        self.put("c", line="A")
-        self.put("x", line="X")
-        self.put("y")
-        self.turn()
-        results = [Appended(f"1-{n}", "", 0, b"") for n in range(1, 6)]
-        results[1] = StoreUnavailable()
-        self.held.answer(results)
-        self.assertEqual(
-            self.told(),
-            [("a", "1"), ("b", "StoreUnavailable"), ("c", "StoreUnavailable"), ("x", "4"), ("y", "5")],
-        )
-
-    def test_a_later_call_that_fails_first_leaves_the_earlier_one_alone(self):
-        self.put("a", line="A")
-        self.turn()
-        self.put("b", line="A")
-        self.turn()
-        self.held.fail(StoreUnavailable(), at=1)
-        self.assertEqual(self.told(), [("b", "StoreUnavailable")])
-        self.held.go()
-        self.assertEqual(self.told(), [("a", "1")])
-
-    def test_what_cannot_come_again_fails_alone(self):
-        self.put("a", line="A")
-        self.put("a", line="A", digest=b"y" * 16)
-        self.put("b", line="A")
-        self.turn()
-        self.put("c", line="A")
-        self.held.go()
-        self.turn()
-        self.held.go()
-        self.assertEqual(self.told(), [("a", "1"), ("a", "Conflict"), ("b", "2"), ("c", "3")])
-
-    def test_without_a_line_one_fails_alone(self):
+    def test_a_call_that_failed_keeps_no_other_back(self):
         self.put("a")
         self.turn()
         self.put("b")
@@ -244,40 +169,18 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "1"), ("c", "2")])
 
-    def test_what_comes_again_is_stored_in_its_order(self):
-        self.put("a", line="A")
+    def test_the_store_sees_to_the_order(self):
+        self.put("a")
         self.turn()
-        self.put("z", conversation="p:1:3")
+        self.put("b", after="a")
         self.turn()
-        self.put("b", line="A")
+        self.put("c", after="b")
         self.held.fail(StoreUnavailable())
-        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "StoreUnavailable")])
-        self.put("a", line="A")
-        self.put("b", line="A")
-        self.turn()
-        self.assertEqual(self.batches(), [["z"]])
         self.held.go()
-        self.assertEqual(self.batches(), [["a", "b"]])
         self.held.go()
-        self.assertEqual(self.told(), [("z", "1"), ("a", "1"), ("b", "2")])
-
-    def test_what_was_told_is_not_told_again_nor_fails_those_that_came_after(self):
-        self.put("a", line="A")
+        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "OutOfOrder"), ("c", "OutOfOrder")])
+        for name, after in (("a", ""), ("b", "a"), ("c", "b")):
+            self.put(name, after=after)
         self.turn()
-        self.put("b", line="A")
-        self.turn()
-        self.held.fail(StoreUnavailable())
-        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "StoreUnavailable")])
-        self.put("a", line="A")
-        self.turn()
-        self.held.fail(StoreUnavailable())  # of b, which was told
-        self.assertEqual(self.told(), [])
         self.held.go()
-        self.assertEqual(self.told(), [("a", "1")])
-
-    def test_one_that_is_refused_for_its_rate_holds_its_line_too(self):
-        self.put("a", line="A")
-        self.put("b", line="A")
-        self.turn()
-        self.held.answer([RateLimited(), Appended("1-1", "", 0, b"")])
-        self.assertEqual(self.told(), [("a", "RateLimited"), ("b", "RateLimited")])
+        self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3")])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cim.ecim import CallTimeout, Unavailable
-from cim.server import submissions
+from cim.server import send_order, submissions
 from cim.server.native import STOP_READING, SYNC_WEIGHT
-from cim.wire import packed
-from cim.wire.cim_pb2 import Packet, Sync
+from cim.wire import native, packed
+from cim.wire.cim_pb2 import Failure, Packet, Sync
 from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import Item, Probe, Request
-from cim.wire.native import failure_packet, synced_packet
+from cim.wire.native import OUT_OF_ORDER, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
 ALICE, BOB = 7, 9
@@ -44,8 +44,8 @@ class RequestTests(SubmissionCase):
         session = next(iter(self.server.sessions))
         self.assertEqual((packet.send.text, packet.send.client_id, packet.send.user), ("hello", "c1", BOB))
         self.assertEqual(
-            (request.user, request.name, request.session, request.device, request.conversation, request.again),
-            (ALICE, "alice", session.id, "phone", "p:7:9", False),
+            (request.user, request.name, request.session, request.device, request.conversation, request.after),
+            (ALICE, "alice", session.id, "phone", "p:7:9", ""),
         )
         self.accept(self.route, request, packet)
         [answer] = self.alice.packets()
@@ -89,7 +89,7 @@ class RequestTests(SubmissionCase):
         self.assertEqual(self.failures(self.alice), [("c1", "timeout")])
         self.accept(self.route, request, packet)
         self.assertEqual(self.alice.packets(), [], "the late answer is nobody's")
-        self.assertEqual((len(self.server.submissions), self.server.submissions._pins), (0, {}))
+        self.assertEqual(len(self.server.submissions), 0)
 
     def test_no_route(self):
         self.unlink(self.route)
@@ -193,22 +193,58 @@ class RequestTests(SubmissionCase):
 
 
 class OrderTests(SubmissionCase):
-    """What stands behind a Send that failed."""
+    """What goes up names what is unanswered before it, and what fails keeps others back."""
 
-    def fail(self, request, packet, code="unavailable"):
-        self.route.reply(request, failure_packet(Unavailable(), packet.send.client_id), code=code)
+    def fail_send(self, request, packet, code="unavailable"):
+        self.route.reply(request, native.packet(failure=Failure(code=code, client_id=packet.send.client_id)), code=code)
+
+    def out_of_order(self, request, packet):
+        self.route.reply(request, code=OUT_OF_ORDER)
+
+    def pipeline(self, *names):
+        """Say those, and return the requests by name."""
+        for name in names:
+            self.alice.send(BOB, "x", name)
+        return self.asked()
+
+    def asked(self):
+        """Take what went up since the last time: name -> (request, packet)."""
+        return {packet.send.client_id: (request, packet) for request, packet in self.route.requests()}
+
+    def named(self, asked):
+        return {name: request.after for name, (request, _) in asked.items()}
+
+    def assert_nothing_kept(self):
+        session = next(iter(self.server.sessions))
+        self.assertEqual((session.orders, session.unanswered, len(self.server.submissions)), (None, 0, 0))
+
+    def test_each_names_the_one_before_it_while_that_is_unanswered(self):
+        asked = self.pipeline("a", "b", "c")
+        self.assertEqual(self.named(asked), {"a": "", "b": "a", "c": "b"})
+        for name in "abc":
+            self.accept(self.route, *asked[name])
+        self.assert_nothing_kept()
+        self.assertEqual(self.named(self.pipeline("d")), {"d": ""})
+
+    def test_of_those_that_are_answered_none_is_named(self):
+        asked = self.pipeline("a", "b")
+        self.accept(self.route, *asked["b"])
+        self.assertEqual(self.named(self.pipeline("c")), {"c": "a"})
+
+    def test_each_conversation_has_its_own_order(self):
+        self.alice.send(BOB, "x", "a")
+        self.alice.send(8, "x", "b")
+        self.alice.send_group(3, "x", "c")
+        self.assertEqual(self.named(self.asked()), {"a": "", "b": "", "c": ""})
 
     def test_those_behind_a_failed_one_fail_until_it_comes_again(self):
-        self.alice.send(BOB, "1", "c1")
-        self.fail(*self.route.requests()[0])
+        self.fail_send(*self.pipeline("c1")["c1"])
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
         self.alice.send(BOB, "2", "c2")
         self.alice.send(8, "to another", "d1")
         self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
-        self.assertEqual([packet.send.client_id for _, packet in self.route.requests()], ["d1"])
-        for client_id in ("c1", "c2"):
-            self.alice.send(BOB, client_id, client_id)
-        self.assertEqual([(r.again, p.send.client_id) for r, p in self.route.requests()], [(True, "c1"), (False, "c2")])
+        self.assertEqual(list(self.asked()), ["d1"])
+        self.assertEqual(self.named(self.pipeline("c1", "c2")), {"c1": "", "c2": "c1"})
 
     def test_a_timeout_too_and_with_its_own_code(self):
         self.alice.send(BOB, "1", "c1")
@@ -217,30 +253,170 @@ class OrderTests(SubmissionCase):
         self.assertEqual(self.failures(self.alice), [("c1", "timeout"), ("c2", "timeout")])
 
     def test_the_first_that_failed_is_the_one_that_must_come(self):
-        for number in (1, 2):
-            self.alice.send(BOB, "x", f"c{number}")
-        for request, packet in self.route.requests():
-            self.fail(request, packet)
+        for request, packet in self.pipeline("c1", "c2").values():
+            self.fail_send(request, packet)
         self.alice.packets()
         self.alice.send(BOB, "x", "c2")
         self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
-        self.alice.send(BOB, "x", "c1")
-        self.alice.send(BOB, "x", "c2")
-        self.assertEqual([p.send.client_id for _, p in self.route.requests()], ["c1", "c2"])
+        self.assertEqual(list(self.pipeline("c1", "c2")), ["c1", "c2"])
 
     def test_what_cannot_be_tried_again_keeps_nothing_back(self):
-        self.alice.send(BOB, "1", "c1")
-        [(request, packet)] = self.route.requests()
-        self.fail(request, packet, "conflict")
-        self.alice.send(BOB, "2", "c2")
-        self.assertEqual(len(self.route.requests()), 1)
+        self.fail_send(*self.pipeline("c1")["c1"], "conflict")
+        self.assertEqual(list(self.pipeline("c2")), ["c2"])
 
     def test_another_session_of_the_user_is_not_kept_back(self):
-        self.alice.send(BOB, "1", "c1")
-        self.fail(*self.route.requests()[0])
+        self.fail_send(*self.pipeline("c1")["c1"])
         tablet = self.log_in(ALICE, device="tablet", beside=True)
         tablet.send(BOB, "2", "c2")
         self.assertEqual(len(self.route.take("request")), 1)
+
+    def test_behind_one_that_was_stored_it_goes_up_again_at_once(self):
+        asked = self.pipeline("a", "b")
+        self.accept(self.route, *asked["a"])
+        self.out_of_order(*asked["b"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": ""})
+        self.assertEqual(self.failures(self.alice), [])
+        self.accept(self.route, *again["b"])
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_was_refused_it_names_what_is_unanswered_before_that(self):
+        asked = self.pipeline("a", "b", "c", "d")
+        self.fail_send(*asked["b"], "forbidden")
+        self.out_of_order(*asked["c"])
+        self.out_of_order(*asked["d"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"c": "a", "d": "c"})
+        for said in (asked["a"], *again.values()):
+            self.accept(self.route, *said)
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_is_under_way_it_waits(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["c"])
+        self.out_of_order(*asked["b"])
+        self.assertEqual(self.asked(), {})
+        self.accept(self.route, *asked["a"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": "", "c": "b"})
+        self.assertEqual(list(again), ["b", "c"])
+        self.assertEqual(self.failures(self.alice), [])
+        for said in again.values():
+            self.accept(self.route, *said)
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_failed_it_fails_the_same_way(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["c"])
+        self.fail_send(*asked["a"], "rate-limited")
+        self.out_of_order(*asked["b"])
+        self.assertEqual([code for _, code in self.failures(self.alice)], ["rate-limited"] * 3)
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(self.named(self.pipeline("a", "b", "c")), {"a": "", "b": "a", "c": "b"})
+
+    def test_what_waits_fails_with_what_it_waits_for(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["b"])
+        self.out_of_order(*asked["c"])
+        self.fail_send(*asked["a"])
+        self.assertEqual(self.failures(self.alice), [(name, "unavailable") for name in ("a", "b", "c")])
+
+    def test_what_waits_has_failed_when_its_own_time_is_over(self):
+        asked = self.pipeline("a")
+        self.pass_seconds(2)
+        asked |= self.pipeline("b")
+        self.out_of_order(*asked["b"])
+        self.pass_seconds(2)
+        self.assertEqual(self.named(self.pipeline("a")), {"a": "", "b": "a"})
+        self.pass_seconds(3.2)
+        self.assertEqual(self.failures(self.alice), [("b", "timeout")], "5 s after it was said first")
+
+    def test_behind_one_that_came_again_it_goes_up_behind_that(self):
+        """A client need not wait for the second before it repeats the first."""
+        asked = self.pipeline("a", "b")
+        self.fail_send(*asked["a"])
+        asked_again = self.pipeline("a")
+        self.out_of_order(*asked["b"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": "a"})
+        self.assertEqual(self.named(self.pipeline("c")), {"c": "b"})
+        self.assertEqual(self.failures(self.alice), [("a", "unavailable")])
+        self.accept(self.route, *asked_again["a"])
+        self.accept(self.route, *again["b"])
+
+    def test_one_that_comes_again_has_its_own_place(self):
+        """First q, then p, which fails before q does, then s, which is under way all the time."""
+        asked = self.pipeline("q", "p", "s")
+        self.fail_send(*asked["p"])
+        self.fail_send(*asked["q"])
+        self.alice.packets()
+        self.assertEqual(self.pipeline("p"), {}, "the first that failed is q")
+        self.assertEqual(self.named(self.pipeline("q", "p")), {"q": "", "p": "q"})
+        self.out_of_order(*asked["s"])
+        self.assertEqual(self.named(self.asked()), {"s": "p"})
+
+    def test_what_fails_behind_one_that_did_not_come_again_waits_for_that_one(self):
+        asked = self.pipeline("q", "p", "s")
+        self.fail_send(*asked["p"])
+        self.fail_send(*asked["q"])
+        self.pipeline("q")
+        self.out_of_order(*asked["s"])
+        self.assertEqual(self.failures(self.alice)[-1], ("s", "unavailable"))
+        self.assertEqual(self.pipeline("s"), {}, "p is before it")
+        self.assertEqual(self.named(self.pipeline("p", "s")), {"p": "q", "s": "p"})
+
+    def test_a_client_that_gives_one_up_goes_on(self):
+        asked = self.pipeline("a", "b")
+        for said in asked.values():
+            self.fail_send(*said)
+        self.assertEqual(self.named(self.pipeline("a", "c")), {"a": "", "c": "a"})
+
+    def test_twice_at_once(self):
+        """The second is the one that counts; both are answered, or the first is not needed."""
+        first = self.pipeline("a")["a"]
+        second = self.pipeline("a")["a"]
+        behind = self.pipeline("b")["b"]
+        self.assertEqual(behind[0].after, "a")
+        self.fail_send(*first)
+        self.accept(self.route, *second)
+        self.accept(self.route, *behind)
+        self.assert_nothing_kept()
+
+    def test_twice_at_once_and_the_first_is_out_of_order(self):
+        asked = self.pipeline("a", "b")
+        again = self.pipeline("b")
+        self.out_of_order(*asked["b"])
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(again["b"][0].after, "a")
+        self.accept(self.route, *asked["a"])
+        self.accept(self.route, *again["b"])
+        self.assert_nothing_kept()
+
+    def test_twice_while_the_first_waits(self):
+        asked = self.pipeline("a", "b")
+        self.out_of_order(*asked["b"])
+        again = self.pipeline("b")
+        self.accept(self.route, *asked["a"])
+        self.accept(self.route, *again["b"])
+        self.pass_seconds(6)
+        self.assertEqual(self.failures(self.alice), [])
+        self.assert_nothing_kept()
+
+    def test_out_of_order_for_a_session_that_is_gone(self):
+        asked = self.pipeline("a", "b")
+        self.alice.drop()
+        self.out_of_order(*asked["b"])
+        self.accept(self.route, *asked["a"])
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(len(self.server.submissions), 0)
+
+    def test_what_failed_is_remembered_in_so_many_conversations(self):
+        self.patch(send_order, "MAX_KEPT_BACK", 3)
+        for user in range(100, 106):
+            self.alice.send(user, "x", f"c{user}")
+            self.fail_send(*self.asked()[f"c{user}"])
+        session = next(iter(self.server.sessions))
+        self.assertEqual(list(session.orders), ["p:7:103", "p:7:104", "p:7:105"])
 
 
 class LinkTests(SubmissionCase):
@@ -299,10 +475,16 @@ class LinkTests(SubmissionCase):
         self.unlink(lost)
         self.alice.send(100, "new", "c12")
         again = kept.requests()
+        order = {}
+        for request, packet in again:
+            # Each names the one before it in its conversation that is unanswered.
+            self.assertEqual(request.after, order.get(request.conversation, ""))
+            order[request.conversation] = packet.send.client_id
         self.assertEqual(
-            [packet.send.client_id for _, packet in again],
-            [packet.send.client_id for _, packet in unanswered] + ["c12"],
+            sorted(packet.send.client_id for _, packet in again),
+            sorted([packet.send.client_id for _, packet in unanswered] + ["c12"]),
         )
+        self.assertEqual(again[-1][1].send.client_id, "c12")
         self.alice.packets()
         for request, packet in again:
             self.accept(kept, request, packet)
@@ -317,18 +499,29 @@ class LinkTests(SubmissionCase):
         for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
         lost, kept = sorted(self.routes, key=lambda route: not route.items)
-        said = lost.requests()
-        self.refuse(lost, *said[0])
-        self.alice.send(BOB, "x", "c0")
+        self.refuse(lost, *lost.requests()[0])
         self.alice.packets()
         self.unlink(lost)
-        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c0"])
+        self.assertEqual(kept.requests(), [])
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
         self.alice.send(BOB, "x", "c2")
         self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
-        for number in (1, 2):
+        for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
-        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c1", "c2"])
+        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c0", "c1", "c2"])
+
+    def test_what_is_behind_one_that_came_again_goes_up_behind_it(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        self.refuse(lost, *lost.requests()[0])
+        self.alice.send(BOB, "x", "c0")
+        self.alice.packets()
+        self.unlink(lost)
+        self.assertEqual(
+            [(packet.send.client_id, request.after) for request, packet in kept.requests()],
+            [("c0", ""), ("c1", "c0"), ("c2", "c1")],
+        )
 
     def test_what_is_behind_a_send_for_which_another_link_had_no_room(self):
         for number in range(3):
@@ -371,9 +564,8 @@ class LinkTests(SubmissionCase):
         for route in list(self.routes):
             self.unlink(route)
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
-        self.assertEqual(self.server.submissions._pins, {})
         session = next(iter(self.server.sessions))
-        self.assertEqual((session.unanswered, session.poisoned["p:7:9"].client_id), (0, "c1"))
+        self.assertEqual((session.unanswered, session.orders["p:7:9"].first_failed.client_id), (0, "c1"))
 
 
 class ReceiptTests(SubmissionCase):
@@ -402,11 +594,9 @@ class ReceiptTests(SubmissionCase):
         self.pass_seconds(1)
         self.assertEqual(self.route.requests(), [])
 
-    def test_they_pin_nothing_and_fail_quietly(self):
+    def test_they_fail_quietly(self):
         self.alice.received("p:7:9", "1-1")
-        self.pass_seconds(0.3)
-        self.assertEqual(self.server.submissions._pins, {})
-        self.pass_seconds(5)
+        self.pass_seconds(5.5)
         self.assertEqual(self.alice.packets(), [])
 
     def test_a_refusal_is_told(self):

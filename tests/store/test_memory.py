@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -7,10 +13,12 @@ from cim.ecim import StoreUnavailable
 from cim.model import GUEST
 from cim.testing.store import MemoryStore
 from tests.store.contract import HERE, StoreContract
-from tests.store.conversations_contract import RETENTION, ConversationsContract
+from tests.store.conversations_contract import ConversationsContract
+from tests.store.conversing import ALICE, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.order_contract import Calls, OrderContract
 
 
 class MemoryCase(TestCase):
@@ -18,6 +26,7 @@ class MemoryCase(TestCase):
         self.clock = Clock()
         self.clock.advance(1_700_000_000.5)
         self.store = MemoryStore(self.clock, RETENTION)
+        self.peers = itertools.count(10_000)
 
     async def let_pass(self, seconds):
         self.clock.advance(seconds)
@@ -33,6 +42,15 @@ class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
 class MemoryConversationsTests(ConversationsContract, MemoryCase):
     async def test_the_clock(self):
         self.assertEqual(await self.conversations.clock(), self.now())
+
+
+class MemoryOrderTests(OrderContract, MemoryCase):
+    @settings(deadline=None)
+    @given(st.randoms(use_true_random=False))
+    def test_any_calls_at_all(self, chance):
+        routes = [self.store.conversations, self.other().conversations]
+        calls = Calls(chance, f"p:{ALICE}:{next(self.peers)}")
+        self.successResultOf(Deferred.fromCoroutine(calls.run(self, routes)))
 
 
 class MemoryGroupsTests(GroupsContract, CredentialsContract, MemoryCase):

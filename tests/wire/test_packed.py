@@ -37,10 +37,10 @@ class PackedTests(SynchronousTestCase):
     def test_reply(self, call, packet):
         self.assertEqual(Item.FromString(packed.reply(call, packet)), Item(reply=Reply(call=call, packets=[packet])))
 
-    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, st.booleans())
-    def test_request(self, call, user, name, session, device, conversation, packet, again):
+    @given(calls, ids, texts, st.text("0123456789", max_size=12), texts, names, packets, texts)
+    def test_request(self, call, user, name, session, device, conversation, packet, after):
         asker = packed.asker(user, name, session, device)
-        found = Item.FromString(packed.request(call, asker, conversation, packet, again))
+        found = Item.FromString(packed.request(call, asker, conversation, packet, after))
         expected = Request(
             call=call,
             user=user,
@@ -49,7 +49,7 @@ class PackedTests(SynchronousTestCase):
             device=device,
             conversation=conversation,
             packet=packet,
-            again=again,
+            after=after,
         )
         self.assertEqual(found, Item(request=expected))
 

@@ -1,5 +1,6 @@
 -- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each: conversation,
--- sender, client_id, digest, body, sent_at, 1 when it counts, the position that it recalls.
+-- sender, client_id, digest, body, sent_at, what it is to others (`counts` as unread, `recalls` or `refers` to a text, or
+-- nothing), the position of that text, the client_id of the sender's message that must be stored before it.
 -- Each answer is `position previous version`, or a list for a repetition, or `-` and why not, or `!` and an error.
 local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local time
@@ -51,9 +52,34 @@ local function add(stream, position, sender, sent_at, running, body, before)
   return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body).err
 end
 
+-- What this call stored, or found stored, by the names of the keys that remember it.
+local stored = {}
+
+-- What is remembered of a message; nil when it was too many messages ago.
+local function remembered(record, total)
+  local position, before, sent_at, number, digest = string.match(record, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
+  if position and total - number <= 10000 then return position, before, sent_at, digest end
+end
+
+local function is_remembered(once, total)
+  if stored[once] then return true end
+  local record = redis.call('GET', once)
+  return record and remembered(record, total) and true
+end
+
+-- Returns why nothing may be said of the text at a position, or nil.
+local function unfit(stream, tag, position, recalls)
+  local entry = redis.call('XRANGE', stream, position, position)[1]
+  local named = entry and message(entry)
+  if not named or now - named.w > kept_ms then return '-gone' end
+  if string.sub(named.t, 1, 1) == '-' then return '-no-text' end
+  if not recalls and redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
+end
+
 local function append(i)
   local conversation, sender, client_id, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local sent_at, counts = ARGV[i + 5], ARGV[i + 6] == '1'
+  local sent_at, role, ref, after = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
+  local counts = role == 'counts'
   local tag = '{' .. conversation .. '}'
   local everyone, version = conversation == 'g:0', '0'
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
@@ -71,6 +97,17 @@ local function append(i)
   if counts then counted = counted + 1 end
   local position = follow(last)
 
+  local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
+  if after ~= '' or ref ~= '' then  -- refused before anything is written, unless it repeats what is stored
+    if not is_remembered(once, total) then
+      if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
+        return '-out-of-order'
+      end
+      local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls')
+      if reason then return reason end
+    end
+  end
+
   -- The index first: what was appended must be found. To the second, so that not every message pays for it.
   if not everyone and sent_at - indexed >= 1000 then
     indexed = sent_at
@@ -82,14 +119,14 @@ local function append(i)
     end
   end
 
-  local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
   local before = (last == '' or previous(position, {}) ~= last) and last
   local function become() return table.concat({position, before or '=', sent_at, total, digest}, ' ') end
   local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', 86400000)
   if earlier then
-    local its, its_before, its_time, number, its_digest = string.match(earlier, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
-    if its and total - number <= 10000 then
+    local its, its_before, its_time, its_digest = remembered(earlier, total)
+    if its then
       if its_digest ~= digest then return '-conflict' end
+      stored[once] = true
       return answer_again(stream, tag, its, its_before, its_time, version)
     end
     redis.call('SET', once, become(), 'PX', 86400000)
@@ -112,16 +149,14 @@ local function append(i)
   else
     redis.call('HSET', counters, 'log', log)
   end
-  local recalls = ARGV[i + 7]
-  if recalls ~= '' and redis.call('XRANGE', stream, recalls, recalls)[1] then
-    redis.call('ZADD', RECALLED .. tag, 0, padded(recalls))
-  end
+  stored[once] = true
+  if role == 'recalls' then redis.call('ZADD', RECALLED .. tag, 0, padded(ref)) end
   if total % 16 == 0 then trim(stream, tag, everyone and ARGV[5] or kept) end
   return position .. ' ' .. last .. ' ' .. version
 end
 
 local answers = {}
-for i = 6, #ARGV, 8 do
+for i = 6, #ARGV, 9 do
   local well, answer = pcall(append, i)
   if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
   answers[#answers + 1] = answer

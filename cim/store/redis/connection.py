@@ -83,7 +83,6 @@ class RedisConnection:
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._epoch = 0
         self._ordered: list[Script] = []
-        self._failures = 0  # of calls in the epoch
         self.server = ServerFacts()
 
     # Lifecycle
@@ -238,10 +237,9 @@ class RedisConnection:
     # Calling
 
     def load(self, script: Script) -> None:
-        """Load a script in the handshake, because its calls must run in the order in which they are made.
+        """Load a script in the handshake, so that its calls run in the order in which they are made.
 
-        Without it the first call is repeated with the script's text, and another route may bring that while our next
-        call, which then runs before the repetition, is on its way.
+        Without it the first call is repeated with the script's text, and may be overtaken by the next one.
         """
         self._ordered.append(script)
 
@@ -255,41 +253,26 @@ class RedisConnection:
     def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
 
-        The epoch is the server's time, ms since 1970, when we first saw the run that answers (DESIGN.md section 5).
-        These calls run in the order in which they are made; those that were made before one failed fail with it, unless
-        they ran before.
+        The epoch is the server's time, ms since 1970, when we first saw the run that answers. On one connection these
+        calls run in the order in which they are made.
         """
-        return Deferred.fromCoroutine(self._call_in_epoch(script, ("EVALSHA", script.sha, 0, *args)))
-
-    async def _call_in_epoch(self, script: Script, args: tuple[str | bytes | int, ...]) -> Any:
-        failures = self._failures
-        try:
-            return await self._call(script.name, args, script, failures)
-        except StoreUnavailable:
-            self._failures += 1
-            raise
+        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, 0, *args), script, in_epoch=True))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command, counted as `name`; fails like `run`."""
         return Deferred.fromCoroutine(self._call(name, args, None))
 
     async def _call(
-        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, failures: int | None = None
+        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, in_epoch: bool = False
     ) -> Any:
-        """Call, and wait for a connection if need be.
-
-        :param failures: how many calls in the epoch had failed when this one was made; None: it is none of them
-        """
+        """Call, and wait for a connection if need be."""
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
-            if failures is not None:
-                if failures != self._failures:
-                    # It has waited for the connection, and one before it has failed with the last one.
-                    raise StoreUnavailable()
+            if in_epoch:
                 args = (*args[:3], protocol.epoch, *args[3:])
             try:
                 reply = await protocol.ask(*args)

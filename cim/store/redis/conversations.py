@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
+from cim.ecim import CIMError, StoreUnavailable
 from cim.icim import IConversations
 from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
 from cim.store.pages import (
@@ -34,6 +34,7 @@ from cim.store.pages import (
     LATE_MS,
     MAX_LOOKED,
     PAGE_BYTES,
+    REFUSALS,
     Found,
     page_after,
     page_before,
@@ -55,7 +56,6 @@ LATEST = script("latest", "positions")
 MARK = script("mark", "positions")
 MARKS = script("marks")
 HEADS = script("heads", "positions")
-_REFUSALS = {b"-conflict": Conflict, b"-forbidden": Forbidden, b"-not-found": NotFound}
 
 
 @implementer(IConversations)
@@ -80,7 +80,7 @@ class RedisConversations:
         args: list[str | bytes | int] = [self._now(), self._retention.count, self._retention.ms, EVERYONE_KEPT]
         for item in items:
             args += (item.conversation, item.sender, item.client_id, item.digest, item.body, item.sent_at)
-            args += (int(item.counts), item.recalls)
+            args += (_role(item), item.recalls or item.refers, item.after)
         return self._connection.run_in_epoch(APPEND, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
@@ -97,7 +97,7 @@ class RedisConversations:
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
             return StoreUnavailable()
         if answer[:1] == b"-":
-            return _REFUSALS[answer]()
+            return REFUSALS[answer[1:].decode()]()
         position, previous, version = answer.decode().split(" ")
         return Appended(position, previous, item.sent_at, item.body, False, int(version))
 
@@ -192,6 +192,10 @@ class RedisConversations:
         return self._connection.command("clock", "TIME").addCallback(
             lambda time: int(time[0]) * 1000 + int(time[1]) // 1000
         )
+
+
+def _role(item: Append) -> str:
+    return "counts" if item.counts else "recalls" if item.recalls else "refers" if item.refers else ""
 
 
 def _found(line: Sequence[Any]) -> Found:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, StoreUnavailable
+from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
 from cim.model import Append, Appended, Retention
-from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
 from cim.wire import conversations, native, positions
 
+#: What remembers a message: its conversation, sender and client_id.
+Key = tuple[str, int, str]
 #: Every so many messages something old is removed, at most so many pieces of it: that keeps up.
 TRIM_EVERY = 16
 TRIMMED = 64
@@ -29,16 +31,23 @@ class Appending:
     def append(self, connection: sqlite3.Connection, items: Sequence[Append], now: int) -> list[Appended | CIMError]:
         """Append each item; one that fails changes nothing."""
         results: list[Appended | CIMError] = []
+        stored: set[Key] = set()
         for item in items:
             try:
-                results.append(self._append(connection, item, now))
+                results.append(self._append(connection, item, now, stored))
+                stored.add((item.conversation, item.sender, item.client_id))
             except CIMError as error:
                 results.append(error)
             except (OverflowError, UnicodeError):  # what no column holds: found out before anything was written
                 results.append(StoreUnavailable())
         return results
 
-    def _append(self, connection: sqlite3.Connection, item: Append, now: int) -> Appended:
+    def _append(self, connection: sqlite3.Connection, item: Append, now: int, stored: set[Key]) -> Appended:
+        """Append an item.
+
+        :param stored: what the same call stored, or found stored
+        :raises CIMError: why not
+        """
         name, recalls = conversations.parse(item.conversation), positions.parse(item.recalls)
         everyone = item.conversation == conversations.EVERYONE
         version = 0
@@ -51,6 +60,14 @@ class Appending:
         earlier = self._earlier(connection, id, total, item, version, now)
         if earlier is not None:
             return earlier
+        if (
+            item.after
+            and (item.conversation, item.sender, item.after) not in stored
+            and not self._is_remembered(connection, id, total, item.sender, item.after, now)
+        ):
+            raise OutOfOrder()
+        if item.refers or item.recalls:
+            self._check_text(connection, id, item, now)
         if found is None:
             low, high = (name.low, name.high) if isinstance(name, conversations.Private) else (0, 0)
             id = connection.execute(
@@ -122,6 +139,34 @@ class Appending:
         body = kept[0] if kept is not None else item.body
         before = positions.text((before_epoch, before_n))
         return Appended(positions.text((epoch, n)), before, sent_at, body, True, version)
+
+    @staticmethod
+    def _is_remembered(
+        connection: sqlite3.Connection, id: int, total: int, sender: int, client_id: str, now: int
+    ) -> bool:
+        found = connection.execute(
+            "SELECT 1 FROM once WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? "
+            "AND number > ?",
+            (id, sender, client_id, now - ONCE_SECONDS * 1000, total - ONCE_MESSAGES),
+        )
+        return found.fetchone() is not None
+
+    def _check_text(self, connection: sqlite3.Connection, id: int, item: Append, now: int) -> None:
+        """Check that something may be said of the text that an item names.
+
+        :raises CIMError: why not
+        """
+        found = connection.execute(
+            "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
+            (id, *positions.parse(item.recalls or item.refers), now - self._retention.ms),
+        ).fetchone()
+        if found is None:
+            raise REFUSALS["gone"]()
+        counts, body = found
+        if not counts:
+            raise REFUSALS["no-text"]()
+        if item.refers and native.is_blank(body):
+            raise REFUSALS["recalled"]()
 
 
 def _version_for(connection: sqlite3.Connection, group: int, sender: int) -> int:

@@ -1,8 +1,7 @@
 """A SQLite file served by two threads: one that writes, one that reads.
 
 Whatever waits for the writer goes into one transaction, and nobody hears of it before that is on disk. So a call costs
-one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone. But when the file
-fails, what was asked before that was heard fails too: nothing overtakes what will be asked again.
+one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone.
 """
 
 from __future__ import annotations
@@ -45,11 +44,10 @@ class Sqlite(Protocol):
 
 @frozen
 class _Asked:
-    """A piece of work; `heard` failures of the file were known of when it was asked for."""
+    """A piece of work."""
 
     work: Work[Any]
     result: Deferred[Any]
-    heard: int
 
 
 class _Worker:
@@ -66,9 +64,7 @@ class _Worker:
         self._stopped = False
         self._finished: Deferred[None] = Deferred()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._heard = 0
         self._error = ""  # the thread's own
-        self._failures = 0  # the thread's own: how often the file failed
         self.complaint = ""
         self._thread.start()
 
@@ -79,7 +75,7 @@ class _Worker:
             return fail(StoreUnavailable())
         self._waiting += 1
         result: Deferred[T] = Deferred()
-        self._queue.put(_Asked(work, result, self._heard))
+        self._queue.put(_Asked(work, result))
         return result
 
     def stop(self) -> Deferred[None]:
@@ -89,16 +85,13 @@ class _Worker:
             self._queue.put(None)
         return self._finished
 
-    def _deliver(self, group: Sequence[_Asked], results: Sequence[Any], error: str, failures: int) -> None:
+    def _deliver(self, group: Sequence[_Asked], results: Sequence[Any], error: str) -> None:
         self._waiting -= len(group)
         if error and error != self.complaint:
             self._log.warn("The SQLite store failed: {error}", error=error)
         self.complaint = error
         for asked, result in zip(group, results, strict=True):
-            if isinstance(result, Failure) and result.check(StoreUnavailable):
-                self._heard = failures
             asked.result.callback(result)
-        self._heard = failures
 
     def _finish(self) -> None:
         self._thread.join()
@@ -119,7 +112,7 @@ class _Worker:
             works = [item for item in group if item is not None]
             if works:
                 results, error = self._transaction(works)
-                self._reactor.callFromThread(self._deliver, works, results, error, self._failures)
+                self._reactor.callFromThread(self._deliver, works, results, error)
         self._connection.close()
         self._reactor.callFromThread(self._finish)
 
@@ -137,12 +130,9 @@ class _Worker:
                     self._connection.execute("ROLLBACK")
                 except sqlite3.Error:
                     pass
-            self._failures += 1
             return [Failure(StoreUnavailable()) for _ in works], str(error)
 
     def _protected(self, asked: _Asked) -> Any:
-        if asked.heard < self._failures:
-            return Failure(StoreUnavailable())
         self._connection.execute("SAVEPOINT work")
         try:
             result = asked.work(self._connection)
@@ -155,7 +145,6 @@ class _Worker:
                 result = Failure(StoreUnavailable())
                 if not isinstance(error, _NOT_THE_FILE):
                     self._error = str(error)
-                    self._failures += 1
         self._connection.execute("RELEASE work")
         return result
 

@@ -1,0 +1,253 @@
+"""What every store promises of a message that names the one before it, or a text (cim.icim.IConversations.append)."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import define, field
+
+from twisted.internet.defer import gatherResults
+
+from cim.ecim import Conflict, Forbidden, NotFound, OutOfOrder
+from cim.model import Appended
+from cim.wire import conversations, native, positions
+from tests.store.conversing import ALICE, BOB, CAROL, DAY, RETENTION, TALK, Conversing
+
+
+class OrderContract(Conversing):
+    """Mix into a TestCase as Conversing says; `other()` returns a store that another route has on the same data."""
+
+    def other(self):
+        return self.store
+
+    async def everything(self, conversation=TALK):
+        page = await self.conversations.read(conversation, limit=1000)
+        heads = await self.conversations.heads(BOB, "phone", ())
+        return page, heads
+
+    # A message that must be stored before
+
+    async def test_behind_what_is_stored(self):
+        first = await self.append("a", client_id="1")
+        second = await self.append("b", client_id="2", after="1")
+        self.assertEqual((second.previous, second.repeated), (first.position, False))
+        # It was told of in an earlier call, and others have spoken since.
+        await self.say("x", "y", sender=BOB)
+        self.assertIsInstance(await self.append("c", client_id="3", after="1"), Appended)
+
+    async def test_what_the_same_call_stored_counts_and_what_comes_later_in_it_does_not(self):
+        items = [
+            self.item("a", client_id="1"),
+            self.item("c", client_id="3", after="2"),
+            self.item("b", client_id="2", after="1"),
+            self.item("d", client_id="4", after="2"),
+        ]
+        results = await self.conversations.append(items)
+        self.assertEqual([type(result) for result in results], [Appended, OutOfOrder, Appended, Appended])
+        self.assertEqual(self.texts(await self.read()), ["a", "b", "d"])
+
+    async def test_a_repetition_in_the_same_call_counts(self):
+        await self.append("a", client_id="1")
+        results = await self.conversations.append(
+            [self.item("a", client_id="1"), self.item("b", client_id="2", after="1")]
+        )
+        self.assertEqual([result.repeated for result in results], [True, False])
+
+    async def test_what_is_out_of_order_changes_nothing(self):
+        await self.say("hello")
+        before = await self.everything()
+        for conversation in (TALK, conversations.private(ALICE, CAROL)):
+            refused = await self.append("b", client_id="2", after="1", conversation=conversation)
+            self.assertIsInstance(refused, OutOfOrder)
+        self.assertEqual(await self.everything(), before)
+        self.assertEqual((await self.conversations.heads(CAROL, "phone", ())).heads, ())
+        # So it is no repetition when it comes again, and may even say something else.
+        again = await self.append("other", client_id="2")
+        self.assertEqual(again.repeated, False)
+        self.assertEqual((await self.read()).entries[-1].previous, before[0].upto)
+
+    async def test_what_was_refused_is_not_stored(self):
+        group = (await self.store.groups.create(BOB, "group", open=True, history=True)).id
+        name = conversations.group(group)
+        self.assertIsInstance(await self.append("a", client_id="1", conversation=name), Forbidden)
+        await self.store.groups.add(group, ALICE, ALICE)
+        self.assertIsInstance(await self.append("b", client_id="2", after="1", conversation=name), OutOfOrder)
+
+    async def test_a_repetition_is_answered_whatever_it_names(self):
+        first = await self.append("a", client_id="1")
+        again = await self.append("a", client_id="1", after="never said")
+        self.assertEqual((again.position, again.repeated), (first.position, True))
+        self.assertIsInstance(await self.append("other", client_id="1", after="never said"), Conflict)
+
+    async def test_rights_come_first(self):
+        group = (await self.store.groups.create(BOB, "group", open=True, history=True)).id
+        name = conversations.group(group)
+        self.assertIsInstance(await self.append("a", client_id="1", after="0", conversation=name), Forbidden)
+        self.assertIsInstance(await self.append("a", client_id="1", after="0", conversation="g:4711"), NotFound)
+
+    async def test_it_is_of_the_same_sender_and_conversation(self):
+        await self.append("a", client_id="1")
+        self.assertIsInstance(await self.append("b", client_id="2", after="1", sender=BOB), OutOfOrder)
+        elsewhere = conversations.private(ALICE, CAROL)
+        self.assertIsInstance(await self.append("b", client_id="2", after="1", conversation=elsewhere), OutOfOrder)
+        results = await self.conversations.append(
+            [self.item("x", client_id="9"), self.item("y", client_id="8", after="9", conversation=elsewhere)]
+        )
+        self.assertEqual([type(result) for result in results], [Appended, OutOfOrder])
+
+    async def test_no_message_is_behind_itself(self):
+        self.assertIsInstance(await self.append("a", client_id="1", after="1"), OutOfOrder)
+
+    async def test_what_was_trimmed_is_remembered(self):
+        await self.append("a", client_id="1")
+        for _ in range(4):
+            await self.say(*["."] * RETENTION.count)
+        self.assertNotIn("a", self.texts(await self.read(limit=10_000)))
+        self.assertIsInstance(await self.append("b", client_id="2", after="1"), Appended)
+
+    async def test_what_is_a_day_old_is_not(self):
+        await self.append("a", client_id="1")
+        await self.let_pass(DAY - 60)
+        self.assertIsInstance(await self.append("b", client_id="2", after="1"), Appended)
+        await self.let_pass(120)
+        self.assertIsInstance(await self.append("c", client_id="3", after="1"), OutOfOrder)
+
+    # A text that is changed, reacted to or recalled
+
+    async def test_what_refers_to_a_text(self):
+        said = await self.append("a", client_id="1")
+        for sender in (ALICE, BOB):
+            self.assertIsInstance(await self.append("+", counts=False, refers=said.position, sender=sender), Appended)
+
+    async def test_what_refers_to_nothing(self):
+        said = await self.append("a", client_id="1")
+        before = await self.everything()
+        epoch, n = positions.parse(said.position)
+        for place in (f"{epoch}-{n + 1}", "1-1", positions.NOWHERE):
+            for role in ("refers", "recalls"):
+                self.assertIsInstance(await self.append("+", counts=False, **{role: place}), NotFound, (place, role))
+        self.assertEqual(await self.everything(), before)
+
+    async def test_what_is_too_old_is_gone(self):
+        said = await self.append("a", client_id="1")
+        await self.let_pass(RETENTION.days * DAY + 1)
+        for role in ("refers", "recalls"):
+            self.assertIsInstance(await self.append("+", counts=False, **{role: said.position}), NotFound)
+
+    async def test_what_refers_to_no_text(self):
+        said = await self.append("a", client_id="1")
+        edit = await self.append("b", counts=False, refers=said.position)
+        for role in ("refers", "recalls"):
+            self.assertIsInstance(await self.append("+", counts=False, **{role: edit.position}), Forbidden)
+
+    async def test_what_was_recalled_is_not_changed_and_may_be_recalled_again(self):
+        said = await self.append("a", client_id="1")
+        for _ in range(2):
+            self.assertIsInstance(await self.append("", counts=False, recalls=said.position), Appended)
+        before = await self.everything()
+        refused = await self.append("b", counts=False, refers=said.position)
+        self.assertIsInstance(refused, NotFound)
+        self.assertIn("recalled", refused.message)
+        self.assertEqual(await self.everything(), before)
+
+    async def test_a_change_that_was_stored_is_a_repetition_when_its_text_is_gone(self):
+        said = await self.append("a", client_id="1")
+        edit = await self.append("b", client_id="2", counts=False, refers=said.position)
+        await self.append("", counts=False, recalls=said.position)
+        again = await self.append("b", client_id="2", counts=False, refers=said.position)
+        self.assertEqual((again.position, again.repeated), (edit.position, True))
+
+    async def test_a_recall_and_an_edit_in_one_call(self):
+        for first, second in (("recalls", "refers"), ("refers", "recalls")):
+            said = await self.append("a")
+            results = await self.conversations.append(
+                [self.item("x", counts=False, **{role: said.position}) for role in (first, second)]
+            )
+            expected = [Appended, NotFound] if first == "recalls" else [Appended, Appended]
+            self.assertEqual([type(result) for result in results], expected)
+
+    async def test_a_recall_and_an_edit_by_two_routes(self):
+        routes = [self.store.conversations, self.other().conversations]
+        for first, second in (("recalls", "refers"), ("refers", "recalls")):
+            said = await self.append("a")
+            one, other = await gatherResults(
+                [
+                    route.append([self.item("x", counts=False, **{role: said.position})])
+                    for route, role in zip(routes, (first, second), strict=True)
+                ]
+            )
+            results = {first: one[0], second: other[0]}
+            recall, edit = results["recalls"], results["refers"]
+            self.assertIsInstance(recall, Appended)
+            if isinstance(edit, Appended):
+                self.assertLess(positions.parse(edit.position), positions.parse(recall.position))
+            else:
+                self.assertIsInstance(edit, NotFound)
+            self.assertEqual(native.parse_body((await self.conversations.entry(TALK, said.position)).body).text, "")
+
+    # Any calls whatever
+
+    async def test_any_calls(self):
+        for seed in range(20):
+            storm = Calls(random.Random(seed), f"p:{ALICE}:{2000 + seed}")
+            await storm.run(self, [self.store.conversations, self.other().conversations])
+
+
+@define
+class Calls:
+    """Calls of two routes that senders repeat because they did not hear, and a model of what must come of them.
+
+    :ivar stored: (sender, client_id) -> position and digest
+    :ivar texts: positions of texts -> whether they were recalled
+    """
+
+    random: random.Random
+    conversation: str
+    stored: dict = field(factory=dict)
+    texts: dict = field(factory=dict)
+
+    async def run(self, case, routes):
+        for _ in range(30):
+            items = [self.item(case) for _ in range(self.random.randint(1, 6))]
+            results = await self.random.choice(routes).append(items)
+            for item, result in zip(items, results, strict=True):
+                self.check(case, item, result)
+        page = await routes[0].read(self.conversation, limit=1000)
+        case.assertEqual([entry.position for entry in page.entries], [place for place, _ in self.stored.values()])
+
+    def item(self, case):
+        names = [f"c{number}" for number in range(12)]
+        what = {}
+        if self.texts and self.random.random() < 0.4:
+            places = [place for place, _ in self.stored.values()]
+            what = {self.random.choice(("refers", "refers", "recalls")): self.random.choice(places), "counts": False}
+        return case.item(
+            self.random.choice(("one", "one", "one", "other")),
+            client_id=self.random.choice(names),
+            after=self.random.choice([*names, "", "", "", ""]),
+            sender=self.random.choice((ALICE, BOB)),
+            conversation=self.conversation,
+            **what,
+        )
+
+    def check(self, case, item, result):
+        key, ref = (item.sender, item.client_id), item.refers or item.recalls
+        if key in self.stored:
+            position, digest = self.stored[key]
+            if digest != item.digest:
+                case.assertIsInstance(result, Conflict)
+            else:
+                case.assertEqual((result.position, result.repeated), (position, True))
+        elif item.after and (item.sender, item.after) not in self.stored:
+            case.assertIsInstance(result, OutOfOrder)
+        elif ref and ref not in self.texts:
+            case.assertIsInstance(result, Forbidden)
+        elif item.refers and self.texts[ref]:
+            case.assertIsInstance(result, NotFound)
+        else:
+            case.assertEqual(result.repeated, False)
+            self.stored[key] = result.position, item.digest
+            if item.counts:
+                self.texts[result.position] = False
+            elif item.recalls:
+                self.texts[ref] = True
