@@ -1,4 +1,4 @@
-"""How the two ends of a link prove to each other that they know the cluster's secret (DESIGN.md section 6).
+"""How the two ends of a link prove to each other that they know the cluster's secret (docs/architecture.md, Links).
 
 The server dials:
 
@@ -19,7 +19,7 @@ import typing
 
 from google.protobuf.message import DecodeError
 
-from cim.ecim import HandshakeFailed
+from cim.ecim import BadFrame, FrameTooLarge, HandshakeFailed
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
@@ -50,6 +50,27 @@ class LinkHandshake(typing.Protocol):
 
         :raises HandshakeFailed: the message is fit to be sent to the other end
         """
+
+
+def first_frame(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return the body of the first frame in `data` and what follows it; None while that is not complete.
+
+    One at a time, unlike FrameReader: what follows the last frame of a handshake is batches, which may be larger.
+
+    :raises FrameTooLarge: the frame has more than MAX_HANDSHAKE_FRAME bytes
+    :raises BadFrame: its length is no varint32
+    """
+    length = 0
+    for at, group in enumerate(data[:5]):
+        length |= (group & 0x7F) << 7 * at
+        if group < 0x80:
+            if length > MAX_HANDSHAKE_FRAME:
+                raise FrameTooLarge(f"a frame of {length} bytes is over the limit of {MAX_HANDSHAKE_FRAME}")
+            end = at + 1 + length
+            return (data[at + 1 : end], data[end:]) if end <= len(data) else None
+    if len(data) >= 5:
+        raise BadFrame("a frame's length has more than 5 bytes")
+    return None
 
 
 def refusal(reason: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One end of a link on a transport: a thin adapter between it, the handshake and the pipe."""
+"""One end of a link on a transport: a thin adapter between it, the handshake, the states and the pipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from zope.interface import implementer
 
 from cim.ecim import HandshakeFailed, ProtocolViolation
 from cim.icim import ILink, ILinkUser
-from cim.link.handshake import MAX_HANDSHAKE_FRAME, LinkHandshake, refusal
+from cim.link.handshake import LinkHandshake, first_frame, refusal
+from cim.link.lifecycle import lifecycle
 from cim.link.pipe import MAX_FRAME, Pipe
 from cim.model import LinkPeer
 from cim.wire.framing import FrameReader, encode_frame
@@ -83,27 +84,27 @@ class LinkOwner(typing.Protocol):
 
 @implementer(ILink)
 class LinkProtocol(Protocol):
-    """One end of a link: unproven, then up, then ending (what was sent is tried, nothing is received), then down."""
+    """One end of a link; `cim.link.lifecycle` has its states, and this is the connection that they act on."""
 
     _log = Logger()
 
     peer: LinkPeer
 
     def __init__(self, parts: LinkParts, owner: LinkOwner, handshake: LinkHandshake) -> None:
-        self.proven = False
+        #: Whether items go both ways. Set by the lifecycle alone, which is too slow to be asked for each item.
         self.up = False
         self._parts = parts
         self._owner = owner
-        self._handshake = handshake
-        self._reader = FrameReader(MAX_HANDSHAKE_FRAME)
+        self._lifecycle = lifecycle(self)
         self._pipe = Pipe()
-        self._reason = ""
-        self._closing = False
-        self._gone = False
-        self._waiting: list[Deferred[None]] = []
+        # What takes the bytes that come: the handshake, then the frames, at last neither.
+        self._handshake: LinkHandshake | None = handshake
+        self._early = b""
+        self._frames: FrameReader | None = None
         self._deadline: IDelayedCall | None = None
         self._ticking: IDelayedCall | None = None
         self._flushing: IDelayedCall | None = None
+        self._gone: Deferred[None] = Deferred()
 
     # ILink
 
@@ -127,14 +128,7 @@ class LinkProtocol(Protocol):
 
     def lose(self, reason: str) -> None:
         """End the link; what was sent is still tried, for DRAIN_SECONDS."""
-        if not self.proven:
-            self.abort(reason)
-        if self.up:
-            self.up = False
-            self._reason = reason
-            self._deadline = self._parts.reactor.callLater(DRAIN_SECONDS, self._abort_connection)
-            if self._flushing is None:
-                self._flushing = self._parts.reactor.callLater(0, self._flush)
+        self._lifecycle.lose(reason)
 
     @property
     def queued(self) -> int:
@@ -145,23 +139,16 @@ class LinkProtocol(Protocol):
 
     def abort(self, reason: str) -> None:
         """End the connection without trying what was sent."""
-        if not self._gone:
-            self.up = False
-            self._reason = self._reason or reason
-            self._abort_connection()
+        self._lifecycle.abort(reason)
 
     def replace(self, reason: str) -> None:
         """End the link at once, with `link_down` before this returns: another has taken its place."""
-        self.abort(reason)
-        self._down()
+        self._lifecycle.replace(reason)
 
     def when_gone(self) -> Deferred[None]:
         """Fire when the connection is gone."""
         waiter: Deferred[None] = Deferred()
-        if self._gone:
-            waiter.callback(None)
-        else:
-            self._waiting.append(waiter)
+        self._gone.addCallback(waiter.callback)
         return waiter
 
     @property
@@ -177,43 +164,83 @@ class LinkProtocol(Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        self._deadline = self._parts.reactor.callLater(HANDSHAKE_SECONDS, self._too_late)
+        self._deadline = self._parts.reactor.callLater(HANDSHAKE_SECONDS, self._lifecycle.late)
+        assert self._handshake is not None
         hello = self._handshake.begin()
         if hello:
             transport.write(encode_frame(hello))
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes as they come."""
-        if self._closing:
-            return
         try:
-            if not self.proven:
-                data = self._shake_hands(data)
-            if data:
-                for body in self._reader.feed(data):
+            if self._handshake is not None:
+                data = self._shake_hands(self._handshake, data)
+            frames = self._frames
+            if frames is not None:
+                for body in frames.feed(data):
                     self._receive(body)
         except ProtocolViolation as error:
-            if self.proven:
-                self.abort(error.message)
-            else:
-                self._refuse(error.message)
+            self._lifecycle.broken(error.message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell everyone who has to know."""
-        self._closing = True
-        if not self.proven and not self._reason:
-            self._reason = reason.getErrorMessage()
-            self._owner.link_refused(self, self._reason)
-        self._reason = self._reason or reason.getErrorMessage()
-        self._down()
-        for call in (self._deadline, self._ticking, self._flushing):
-            if call is not None and call.active():
-                call.cancel()
-        self._gone = True
+        self._stop()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._lifecycle.lost(reason.getErrorMessage())
+
+    # LinkConnection, for the lifecycle alone
+
+    def open(self) -> None:
+        """Let items go both ways."""
+        assert self._handshake is not None and self._handshake.peer is not None and self._deadline is not None
+        self._deadline.cancel()
+        self.peer = self._handshake.peer
+        self._handshake = None
+        self._frames = FrameReader(MAX_FRAME)
+        self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
+        self.up = True
+
+    def drain(self) -> None:
+        """Write what is queued, for DRAIN_SECONDS, and take no more."""
+        self.up = False
+        self._deadline = self._parts.reactor.callLater(DRAIN_SECONDS, self._lifecycle.late)
+        if self._flushing is None:
+            self._flushing = self._parts.reactor.callLater(0, self._flush)
+
+    def finish(self) -> None:
+        """Close so that what was written arrives."""
+        self._stop()
+        transport = self._transport
+        if IHalfCloseableDescriptor.providedBy(transport) and not _is_encrypted(transport):
+            # Closing with input unread would make the kernel send a reset, at which the other end's drops what it
+            # has not read yet. So the other end is told the end, and closes.
+            self._stream.loseWriteConnection()
+        else:
+            transport.loseConnection()
+
+    def dismiss(self) -> None:
+        """Close once what was written is sent."""
+        self._stop()
+        self._transport.loseConnection()
+
+    def cut(self) -> None:
+        """Close without sending what was written."""
+        self._stop()
+        self._stream.abortConnection()
+
+    def tell_refused(self, reason: str) -> None:
+        """Tell the owner that the connection ends unproven."""
+        self._owner.link_refused(self, reason)
+
+    def tell_down(self, reason: str) -> None:
+        """Tell the user that the link is down."""
+        self._parts.user.link_down(self, reason)
+
+    def tell_gone(self) -> None:
+        """Tell the owner, and all who waited, that the connection is gone."""
         self._owner.link_gone(self)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self._gone.callback(None)
 
     # Inside
 
@@ -222,51 +249,42 @@ class LinkProtocol(Protocol):
         assert self.transport is not None
         return self.transport
 
-    def _shake_hands(self, data: bytes) -> bytes:
-        """Take the handshake's frames and return what follows them."""
-        # Byte by byte: behind the last frame the first batch may follow at once, and it may be larger than what is
-        # accepted of one who has proven nothing.
-        for at in range(len(data)):
-            for body in self._reader.feed(data[at : at + 1]):
-                try:
-                    answer = self._handshake.receive(body)
-                except HandshakeFailed as error:
-                    self._transport.write(encode_frame(refusal(error.message)))
-                    self._refuse(error.message)
-                if self._closing:
-                    return b""
-                if answer:
-                    self._transport.write(encode_frame(answer))
-                if self._handshake.peer is not None:
-                    self._establish(self._handshake.peer)
-                    return data[at + 1 :]
+    @property
+    def _stream(self) -> _StreamTransport:
+        return typing.cast(_StreamTransport, self.transport)
+
+    def _stop(self) -> None:
+        """Read and write no more."""
+        self.up = False
+        self._handshake = self._frames = None
+        for call in (self._ticking, self._flushing):
+            if call is not None and call.active():
+                call.cancel()
+
+    def _shake_hands(self, handshake: LinkHandshake, data: bytes) -> bytes:
+        """Take the handshake's frames; return what follows them, nothing before it is through."""
+        self._early += data
+        while (frame := first_frame(self._early)) is not None:
+            body, self._early = frame
+            try:
+                answer = handshake.receive(body)
+            except HandshakeFailed as error:
+                self._transport.write(encode_frame(refusal(error.message)))
+                self._lifecycle.broken(error.message)
+                break
+            if answer:
+                self._transport.write(encode_frame(answer))
+            if handshake.peer is not None:
+                self._lifecycle.proven()
+                # Told here and not by the lifecycle, so that what they do to the link holds before they return.
+                self._owner.link_proven(self)
+                self._parts.user.link_up(self)
+                rest, self._early = self._early, b""
+                return rest
         return b""
 
-    def _too_late(self) -> None:
-        self._refuse("no handshake in time")
-        # Also when it was refused before: the other end may not read that.
-        self._abort_connection()
-
-    def _refuse(self, reason: str) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        self._reason = reason
-        self._owner.link_refused(self, reason)
-        self._transport.loseConnection()
-
-    def _establish(self, peer: LinkPeer) -> None:
-        assert self._deadline is not None
-        self._deadline.cancel()
-        self.peer = peer
-        self.proven = self.up = True
-        self._reader.max_frame = MAX_FRAME
-        self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
-        self._owner.link_proven(self)
-        self._parts.user.link_up(self)
-
     def _receive(self, body: bytes) -> None:
-        if self._closing:
+        if self._frames is None:
             return
         pipe = self._pipe
         items = pipe.receive(body)
@@ -281,19 +299,17 @@ class LinkProtocol(Protocol):
             except Exception:
                 # Later items may be fine, and a new link would only meet the same one again.
                 self._log.failure("An item from {peer} was not handled", peer=self.peer.name)
-        if pipe.due and self._flushing is None and not self._closing:
+        if pipe.due and self._flushing is None and self._frames is not None:
             self._flushing = self._parts.reactor.callLater(0, self._flush)
 
     def _flush(self) -> None:
         self._flushing = None
-        if self._closing:
-            return
         for count, frame in self._pipe.take():
             self._transport.write(frame)
             if self._parts.observe is not None:
                 self._parts.observe("out", count, len(frame))
         if not self.up and not self._pipe.queued:
-            self._close()
+            self._lifecycle.drained()
 
     def _tick(self) -> None:
         self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
@@ -302,27 +318,3 @@ class LinkProtocol(Protocol):
             self.abort("the other end is silent")
         elif self._pipe.due and self._flushing is None:
             self._flush()
-
-    def _close(self) -> None:
-        """Close so that what was written arrives."""
-        self._closing = True
-        transport = self._transport
-        if IHalfCloseableDescriptor.providedBy(transport) and not _is_encrypted(transport):
-            # Closing with input unread would make the kernel send a reset, at which the other end's drops what it
-            # has not read yet. So the other end is told the end, and closes.
-            self._stream.loseWriteConnection()
-        else:
-            transport.loseConnection()
-
-    @property
-    def _stream(self) -> _StreamTransport:
-        return typing.cast(_StreamTransport, self.transport)
-
-    def _abort_connection(self) -> None:
-        self._closing = True
-        self._stream.abortConnection()
-
-    def _down(self) -> None:
-        if self.proven:
-            self.proven = self.up = False
-            self._parts.user.link_down(self, self._reason)

@@ -1,0 +1,393 @@
+"""One end of a link on a string transport: hostile bytes, and the ends of it, in each of its states."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import HandshakeFailed
+from cim.link.handshake import MAX_HANDSHAKE_FRAME, AcceptorHandshake, DialerHandshake, refusal
+from cim.link.pipe import MAX_FRAME
+from cim.link.protocol import DRAIN_SECONDS, HANDSHAKE_SECONDS, LinkParts, LinkProtocol
+from cim.wire.framing import FrameReader, encode_frame, encode_varint
+from cim.wire.link_pb2 import Batch, Handshake, Proof
+from tests.link.network import KEY, ROUTE, SERVER, Recorder, deliver, opened
+
+#: What nobody may say in any state.
+GARBAGE = (
+    b"\xff" * 100,
+    encode_varint(MAX_FRAME + 1),
+    encode_varint(1 << 31) + b"x" * 100,
+    encode_frame(b"\xff" * 4000),
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+)
+BATCH = encode_frame(Batch(items=[opened(1)]).SerializeToString())
+WRONG_PROOF = encode_frame(Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString())
+
+
+class Owner:
+    """What the owner of a link is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def link_proven(self, link):
+        self.told.append("proven")
+
+    def link_refused(self, link, reason):
+        self.told.append(("refused", reason))
+
+    def link_gone(self, link):
+        self.told.append("gone")
+
+
+class End:
+    """One end of a link whose other end is played by the test.
+
+    :param handshake: its handshake
+    :param other: the handshake of the other end, as it would be said in order
+    """
+
+    def __init__(self, handshake, other):
+        self.clock = Clock()
+        self.user, self.owner, self.transport = Recorder(), Owner(), StringTransport()
+        own = SERVER if isinstance(handshake, DialerHandshake) else ROUTE
+        parts = LinkParts(own, KEY, self.user, self.clock, lambda count: b"n" * count)
+        self.link = LinkProtocol(parts, self.owner, handshake)
+        self.other = other
+        self.link.makeConnection(self.transport)
+        self.says = other.begin()
+
+    def step(self):
+        """Let the other end say the next thing of its handshake, and hear the answer."""
+        if self.says:
+            self.link.dataReceived(encode_frame(self.says))
+        for body in FrameReader().feed(self.written()):
+            self.says = self.other.receive(body)
+
+    def up(self):
+        """Go through the whole handshake."""
+        for _ in range(3):
+            self.step()
+        if "proven" not in self.owner.told:
+            raise AssertionError(f"not up: {self.owner.told}")
+        return self
+
+    def written(self):
+        written = self.transport.value()
+        self.transport.clear()
+        return written
+
+    def lost(self):
+        self.link.connectionLost(Failure(ConnectionAborted()))
+
+
+def route_end():
+    """A route's end: it hears a Hello first."""
+    return End(AcceptorHandshake(KEY, ROUTE, b"a" * 32), DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name))
+
+
+def server_end():
+    """A server's end: it has said its Hello."""
+    return End(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name), AcceptorHandshake(KEY, ROUTE, b"a" * 32))
+
+
+class UnprovenTests(SynchronousTestCase):
+    """Whatever else is said than the next thing of the handshake ends the connection."""
+
+    def ends(self):
+        """Each end, after each step but the last."""
+        for end in (route_end, server_end):
+            for steps in range(2):
+                made = end()
+                for _ in range(steps):
+                    made.step()
+                made.written()
+                yield made
+
+    def test_hostile_bytes(self):
+        hello = encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin())
+        for hostile in (
+            *GARBAGE,
+            encode_frame(b""),
+            encode_varint(MAX_HANDSHAKE_FRAME + 1),
+            BATCH,
+            encode_frame(b"x" * (MAX_HANDSHAKE_FRAME + 1)),
+            WRONG_PROOF,
+            hello * 2,
+            encode_frame(refusal("go away")),
+        ):
+            for end in self.ends():
+                end.link.dataReceived(hostile + BATCH)
+                self.assertTrue(end.transport.disconnecting, hostile)
+                self.assertFalse(end.transport.disconnected)
+                self.assertLess(len(end.written()), 300)
+                for more in (hostile, BATCH, hello):
+                    end.link.dataReceived(more)
+                self.assertEqual(end.written(), b"")
+                self.assertEqual([told[0] for told in end.owner.told], ["refused"])
+                self.assertFalse(end.link.send(opened(1)))
+                end.lost()
+                self.assertEqual(end.owner.told[1:], ["gone"])
+                self.assertEqual((end.user.events, end.user.items), ([], []))
+                self.assertEqual(end.clock.getDelayedCalls(), [])
+
+    def test_a_length_without_end_is_refused_at_its_fifth_byte(self):
+        for end in self.ends():
+            end.link.dataReceived(b"\x80" * 4)
+            self.assertFalse(end.transport.disconnecting)
+            end.link.dataReceived(b"\x80")
+            self.assertTrue(end.transport.disconnecting)
+
+    def test_a_frame_that_never_ends_meets_the_deadline(self):
+        for end in self.ends():
+            end.link.dataReceived(encode_varint(MAX_HANDSHAKE_FRAME))
+            for _ in range(HANDSHAKE_SECONDS):
+                self.assertEqual(end.owner.told, [])
+                end.link.dataReceived(b"x" * (MAX_HANDSHAKE_FRAME // 20))
+                end.clock.advance(1)
+            self.assertTrue(end.transport.disconnected)
+            self.assertEqual(end.owner.told, [("refused", "no handshake in time")])
+
+    def test_whoever_was_refused_is_cut_off_at_the_deadline(self):
+        for end in self.ends():
+            end.link.dataReceived(WRONG_PROOF)
+            end.clock.advance(HANDSHAKE_SECONDS)
+            self.assertTrue(end.transport.disconnected)
+            self.assertEqual(len(end.owner.told), 1)
+
+    def test_lose_and_abort_end_it_without_a_word(self):
+        for stop in ("lose", "abort"):
+            for end in self.ends():
+                getattr(end.link, stop)("enough")
+                self.assertTrue(end.transport.disconnected)
+                end.step()
+                self.assertEqual(end.written(), b"")
+                end.lost()
+                self.assertEqual((end.owner.told, end.user.events), (["gone"], []))
+
+    def test_a_connection_that_is_lost_is_told_with_its_reason(self):
+        for end in self.ends():
+            end.lost()
+            self.assertEqual(end.owner.told[1:], ["gone"])
+            self.assertEqual(end.owner.told[0][0], "refused")
+            self.assertIn("onnection", end.owner.told[0][1])
+
+
+class UpTests(SynchronousTestCase):
+    def test_hostile_bytes_end_it_at_once(self):
+        for make in (route_end, server_end):
+            for hostile in (
+                *GARBAGE,
+                encode_frame(Batch(consumed=1).SerializeToString()),
+                encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin()),
+            ):
+                end = make().up()
+                end.link.send(deliver(1))
+                end.link.dataReceived(BATCH + hostile)
+                self.assertTrue(end.transport.disconnected, hostile)
+                self.assertEqual(len(end.user.events), 1)
+                self.assertFalse(end.link.send(opened(1)))
+                end.link.dataReceived(BATCH)
+                end.clock.advance(60)
+                self.assertEqual(end.written(), b"")
+                end.lost()
+                self.assertEqual([event[0] for event in end.user.events], ["up", "down"])
+                self.assertNotIn("onnection", end.user.events[1][2])
+                self.assertEqual(end.owner.told, ["proven", "gone"])
+                self.assertLessEqual(len(end.user.items), 1)
+                self.assertEqual(end.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_looked_at_that_follows_what_made_the_user_end_it(self):
+        end = route_end().up()
+        end.user.on_item = lambda link, item: link.abort("that was one too many")
+        end.link.dataReceived(BATCH + encode_frame(b"\xff" * 10) + BATCH)
+        self.assertEqual(end.user.users, [1])
+        end.lost()
+        self.assertEqual(end.user.events[1:], [("down", SERVER, "that was one too many")])
+
+    def test_what_batches_do_not_have_is_passed_over(self):
+        end = route_end().up()
+        end.link.dataReceived(WRONG_PROOF + BATCH)
+        self.assertEqual(end.user.users, [1])
+        self.assertFalse(end.transport.disconnecting)
+
+    def test_what_the_user_does_in_link_up_holds_at_once(self):
+        for stop in ("lose", "abort"):
+            end = route_end()
+            sent = []
+
+            def leave(link, stop=stop, sent=sent):
+                sent.append(link.send(opened(1)))
+                getattr(link, stop)("no")
+                sent.append(link.send(opened(2)))
+
+            end.user.on_up = leave
+            end.up()
+            self.assertEqual(sent, [True, False])
+            end.link.dataReceived(BATCH)
+            self.assertEqual(end.user.items, [])
+            end.lost()
+            self.assertEqual([event[0] for event in end.user.events], ["up", "down"])
+
+
+class DrainingTests(SynchronousTestCase):
+    """What was sent waits for credit that the other end does not give."""
+
+    def setUp(self):
+        self.end = route_end().up()
+        for number in range(30):
+            self.end.link.send(deliver(number, 100_000))
+        self.end.clock.advance(0)
+        self.sent = len(self.end.written())
+        self.end.link.lose("enough")
+
+    def test_items_are_not_handed_over_and_credit_is(self):
+        self.end.link.dataReceived(BATCH)
+        self.assertEqual(self.end.user.items, [])
+        self.assertFalse(self.end.transport.disconnecting)
+        self.end.link.dataReceived(encode_frame(Batch(consumed=1_000_000).SerializeToString()))
+        self.end.clock.advance(0)
+        self.assertGreater(len(self.end.written()), 900_000)
+
+    def test_hostile_bytes_end_it_at_once(self):
+        for hostile in (*GARBAGE, encode_frame(Batch(consumed=1 << 40).SerializeToString())):
+            self.setUp()
+            self.end.link.dataReceived(hostile)
+            self.assertTrue(self.end.transport.disconnected, hostile)
+            self.end.lost()
+            self.assertEqual(self.end.user.events[1:], [("down", SERVER, "enough")])
+            self.assertEqual(self.end.clock.getDelayedCalls(), [])
+
+    def test_without_credit_it_is_cut_off(self):
+        self.end.clock.pump([1] * DRAIN_SECONDS)
+        self.assertTrue(self.end.transport.disconnected)
+        self.end.clock.pump([1] * 60)
+        self.assertLess(len(self.end.written()), 100)
+        self.end.lost()
+        self.assertEqual(self.end.user.events[1:], [("down", SERVER, "enough")])
+
+    def test_abort_and_replace(self):
+        for stop, told in (("abort", 1), ("replace", 2)):
+            self.setUp()
+            getattr(self.end.link, stop)("too slow")
+            self.assertTrue(self.end.transport.disconnected)
+            self.assertEqual(len(self.end.user.events), told)
+            self.end.lost()
+            self.assertEqual(self.end.user.events[1:], [("down", SERVER, "enough")])
+
+
+class ClosingTests(SynchronousTestCase):
+    """All was written, or the connection was cut; it is not gone yet."""
+
+    def ends(self):
+        for make in (route_end, server_end):
+            drained, aborted = make().up(), make().up()
+            drained.link.send(deliver(1))
+            drained.link.lose("enough")
+            drained.clock.advance(0)
+            self.assertTrue(drained.transport.disconnecting)
+            self.assertFalse(drained.transport.disconnected)
+            aborted.link.abort("enough")
+            for end in (drained, aborted):
+                end.written()
+                yield end
+
+    def test_bytes_and_ends_change_nothing(self):
+        for data in (*GARBAGE, BATCH, WRONG_PROOF):
+            for end in self.ends():
+                end.link.dataReceived(data)
+                end.link.lose("again")
+                end.link.abort("again")
+                end.clock.pump([1] * 60)
+                self.assertEqual((end.written(), end.user.items), (b"", []))
+                self.assertEqual(len(end.user.events), 1)
+                end.lost()
+                self.assertEqual([event[2:] for event in end.user.events], [(), ("enough",)])
+
+    def test_whoever_does_not_close_is_cut_off(self):
+        end = next(self.ends())
+        end.clock.advance(DRAIN_SECONDS)
+        self.assertTrue(end.transport.disconnected)
+
+
+class DismissedTests(SynchronousTestCase):
+    def test_one_that_was_replaced_hears_and_tells_nothing_more(self):
+        for data in (*GARBAGE, BATCH, WRONG_PROOF):
+            end = route_end().up()
+            end.link.replace("replaced")
+            self.assertEqual(end.user.events[1:], [("down", SERVER, "replaced")])
+            end.link.dataReceived(data)
+            end.link.lose("again")
+            end.link.abort("again")
+            self.assertFalse(end.link.send(opened(1)))
+            end.clock.pump([1] * 60)
+            end.lost()
+            self.assertEqual(end.written(), b"")
+            self.assertEqual((end.user.items, len(end.user.events)), ([], 2))
+            self.assertEqual(end.owner.told, ["proven", "gone"])
+
+
+class GoneTests(SynchronousTestCase):
+    def test_nothing_more_happens(self):
+        for end in (route_end(), route_end().up()):
+            before = end.link.when_gone()
+            self.assertNoResult(before)
+            end.lost()
+            self.successResultOf(before)
+            self.successResultOf(end.link.when_gone())
+            told, events = list(end.owner.told), list(end.user.events)
+            end.link.lose("again")
+            end.link.abort("again")
+            self.assertFalse(end.link.send(opened(1)))
+            self.assertEqual((end.owner.told, end.user.events), (told, events))
+            self.assertEqual(end.clock.getDelayedCalls(), [])
+
+
+STEP = st.one_of(
+    st.tuples(st.just("say"), st.sampled_from([*GARBAGE, BATCH, WRONG_PROOF, encode_frame(b""), b"\x03", b"\x80"])),
+    st.tuples(st.just("say"), st.binary(max_size=50)),
+    st.tuples(st.just("step"), st.none()),
+    st.tuples(st.just("send"), st.sampled_from([1, 500_000])),
+    st.tuples(st.sampled_from(["lose", "abort"]), st.just("why")),
+    st.tuples(st.just("wait"), st.sampled_from([0, 1, 4])),
+)
+
+
+class AnyOrderTests(SynchronousTestCase):
+    @settings(max_examples=300, deadline=None)
+    @given(st.booleans(), st.booleans(), st.lists(STEP, max_size=25))
+    def test_everybody_is_told_once_and_nothing_is_left(self, route, proven, steps):
+        end = route_end() if route else server_end()
+        if proven:
+            end.up()
+        for action, what in steps:
+            if action == "say":
+                end.link.dataReceived(what)
+            elif action == "step" and "proven" not in end.owner.told and not end.transport.disconnecting:
+                try:
+                    end.step()
+                except HandshakeFailed:  # what was said before made it another frame, and the end refused that
+                    pass
+            elif action == "send":
+                sent = end.link.send(deliver(1, what))
+                self.assertFalse(sent and (end.transport.disconnecting or not end.user.events))
+            elif action == "wait":
+                end.clock.advance(what)
+            elif action in ("lose", "abort"):
+                getattr(end.link, action)(what)
+        received = len(end.user.items)
+        end.lost()
+        end.link.dataReceived(BATCH)
+        self.assertEqual([event[0] for event in end.user.events], ["up", "down"] if end.user.events else [])
+        self.assertEqual("proven" in end.owner.told, bool(end.user.events))
+        self.assertEqual((end.owner.told.count("gone"), end.owner.told[-1]), (1, "gone"))
+        self.assertLessEqual(len(end.owner.told), 2)
+        self.assertEqual(len(end.user.items), received)
+        self.assertEqual(end.clock.getDelayedCalls(), [])
