@@ -170,9 +170,10 @@ class IAnnouncement(Interface):
 
 
 class ILink(Interface):
-    """One end of a live link between a server and a route (DESIGN.md section 6)."""
+    """One end of a live link between a server and a route (docs/architecture.md, Links)."""
 
     peer: LinkPeer = Attribute("Who is at the other end.")
+    version: int = Attribute("The version of the link's items: the highest that both ends speak.")
     queued: int = Attribute("Bytes that were sent and wait for the peer's credit; 0 for a link in memory.")
 
     def send(item: Item) -> bool:

@@ -3,13 +3,18 @@
 The server dials:
 
     dialer                                        acceptor
-    Hello(version, name, incarnation, nonce)  ->
+    Hello(versions, name, incarnation, nonce)  ->
                                               <-  Challenge(version, name, incarnation, nonce)
-    Proof("dialer", all of the above)         ->
+    Proof("dialer", all of the above)          ->
                                               <-  Proof("acceptor", all of the above)
 
 Either end may answer Refused instead, and then ends the connection. A proof covers everything that both have said and
 the role of who proves, so one that was seen before, or is sent back to its maker, proves nothing.
+
+Both ends name versions of the link's items. The dialer offers a range and the acceptor answers the highest that both
+speak. The range is in two fields, for an end that speaks version 1 alone refuses a Hello or Challenge of another
+`version`, and knows no `highest`: what it says and hears, and what its proofs cover, are as they always were.
+Whoever sits between two ends can take `highest` away and so hold them to version 1, as long as that is spoken at all.
 """
 
 from __future__ import annotations
@@ -23,7 +28,9 @@ from cim.ecim import BadFrame, FrameTooLarge, HandshakeFailed
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
-VERSION = 1
+#: The versions of the link's items that are spoken here.
+LOWEST_VERSION = 1
+HIGHEST_VERSION = 1
 NONCE_BYTES = 32
 #: No frame of a handshake is larger.
 MAX_HANDSHAKE_FRAME = 4096
@@ -41,6 +48,10 @@ class LinkHandshake(typing.Protocol):
     @property
     def peer(self) -> LinkPeer | None:
         """Who is at the other end, once it has proven it."""
+
+    @property
+    def version(self) -> int:
+        """The version that both ends speak; holds once `peer` is there."""
 
     def begin(self) -> bytes:
         """Return what this end sends first; empty when it waits."""
@@ -79,7 +90,7 @@ def refusal(reason: str) -> bytes:
 
 
 def _proof(key: bytes, role: bytes, hello: Hello, challenge: Challenge) -> bytes:
-    said = (
+    said: tuple[bytes, ...] = (
         _LABEL,
         role,
         str(hello.version).encode(),
@@ -92,6 +103,8 @@ def _proof(key: bytes, role: bytes, hello: Hello, challenge: Challenge) -> bytes
         challenge.nonce,
         hello.websocket.encode(),
     )
+    if challenge.version > 1:  # before that there was no such field
+        said += (str(hello.highest).encode(),)
     return hmac.digest(key, b"".join(len(part).to_bytes(4, "big") + part for part in said), "sha256")
 
 
@@ -108,9 +121,20 @@ def _read(body: bytes, wanted: str) -> Handshake:
     return said
 
 
+def _versions(lowest: int, highest: int) -> str:
+    return str(lowest) if lowest == highest else f"{lowest} to {highest}"
+
+
+def _common_version(lowest: int, highest: int, own_highest: int) -> int:
+    """Return the highest version of the other end's range that is spoken here, too."""
+    version = min(highest, own_highest)
+    if version < max(lowest, LOWEST_VERSION):
+        here = _versions(LOWEST_VERSION, own_highest)
+        raise HandshakeFailed(f"version {here} is spoken here, not {_versions(lowest, highest)}")
+    return version
+
+
 def _check_introduction(said: Hello | Challenge, own_nonce: bytes) -> None:
-    if said.version != VERSION:
-        raise HandshakeFailed(f"version {VERSION} is spoken here, not {said.version}")
     if not 0 < len(said.name) <= _MAX_NAME or not 0 < len(said.incarnation) <= _MAX_NAME:
         raise HandshakeFailed("a name or incarnation is missing or too long")
     if len(said.nonce) != NONCE_BYTES or said.nonce == own_nonce:
@@ -127,14 +151,24 @@ class DialerHandshake:
 
     :param nonce: 32 random bytes, used once
     :param expected: the registry name of the route that was dialed; another one's answer is refused
+    :param highest: the highest version to offer
     """
 
-    def __init__(self, key: bytes, own: LinkPeer, nonce: bytes, expected: str) -> None:
+    def __init__(
+        self, key: bytes, own: LinkPeer, nonce: bytes, expected: str, *, highest: int = HIGHEST_VERSION
+    ) -> None:
         self.peer: LinkPeer | None = None
+        self.version = LOWEST_VERSION
         self._key = key
         self._expected = expected
+        self._highest = highest
         self._hello = Hello(
-            version=VERSION, name=own.name, incarnation=own.incarnation, nonce=nonce, websocket=own.websocket
+            version=LOWEST_VERSION,
+            name=own.name,
+            incarnation=own.incarnation,
+            nonce=nonce,
+            websocket=own.websocket,
+            highest=highest if highest > LOWEST_VERSION else 0,
         )
         self._challenge: Challenge | None = None
 
@@ -149,6 +183,7 @@ class DialerHandshake:
         """
         if self._challenge is None:
             challenge = _read(body, "challenge").challenge
+            self.version = _common_version(challenge.version, challenge.version, self._highest)
             _check_introduction(challenge, self._hello.nonce)
             if challenge.name != self._expected:
                 raise HandshakeFailed(f"{self._expected} was dialed, but {challenge.name!r} answered")
@@ -165,12 +200,15 @@ class AcceptorHandshake:
     """The route's end.
 
     :param nonce: 32 random bytes, used once
+    :param highest: the highest version to agree to
     """
 
-    def __init__(self, key: bytes, own: LinkPeer, nonce: bytes) -> None:
+    def __init__(self, key: bytes, own: LinkPeer, nonce: bytes, *, highest: int = HIGHEST_VERSION) -> None:
         self.peer: LinkPeer | None = None
+        self.version = LOWEST_VERSION
         self._key = key
-        self._challenge = Challenge(version=VERSION, name=own.name, incarnation=own.incarnation, nonce=nonce)
+        self._highest = highest
+        self._challenge = Challenge(name=own.name, incarnation=own.incarnation, nonce=nonce)
         self._hello: Hello | None = None
 
     def begin(self) -> bytes:
@@ -184,6 +222,8 @@ class AcceptorHandshake:
         """
         if self._hello is None:
             hello = _read(body, "hello").hello
+            self.version = _common_version(hello.version, hello.highest or hello.version, self._highest)
+            self._challenge.version = self.version
             _check_introduction(hello, self._challenge.nonce)
             if len(hello.websocket) > _MAX_NAME:
                 raise HandshakeFailed("the WebSocket address is too long")

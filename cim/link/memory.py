@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.icim import ILink, ILinkUser
+from cim.link.handshake import HIGHEST_VERSION
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Item, Missed
@@ -25,8 +26,9 @@ class MemoryLink:
 
     _log = Logger()
 
-    def __init__(self, pair: _Pair, user: ILinkUser, peer: LinkPeer) -> None:
+    def __init__(self, pair: _Pair, user: ILinkUser, peer: LinkPeer, version: int) -> None:
         self.peer = peer
+        self.version = version
         self.user = user
         self.other: MemoryLink
         self.queue: list[Item] = []
@@ -136,16 +138,19 @@ def connect(
     route_peer: LinkPeer,
     gone: Callable[[], None] | None = None,
     dropped: Callable[[], None] | None = None,
+    *,
+    version: int = HIGHEST_VERSION,
 ) -> tuple[MemoryLink, MemoryLink]:
     """Link a server and a route; both are told in the next turn.
 
     :param gone: called after both were told that the link is down
     :param dropped: called for every item that a full queue did not take
+    :param version: the version that the two ends speak
     :returns: the server's end (its `peer` is the route) and the route's
     """
     pair = _Pair(reactor, gone, dropped)
-    at_server = MemoryLink(pair, server_user, route_peer)
-    at_route = MemoryLink(pair, route_user, server_peer)
+    at_server = MemoryLink(pair, server_user, route_peer, version)
+    at_route = MemoryLink(pair, route_user, server_peer, version)
     at_server.other, at_route.other = at_route, at_server
     pair.ends = at_route, at_server
     return at_server, at_route

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from cim.ecim import HandshakeFailed, ProtocolViolation
 from cim.icim import ILink, ILinkUser
-from cim.link.handshake import LinkHandshake, first_frame, refusal
+from cim.link.handshake import HIGHEST_VERSION, LinkHandshake, first_frame, refusal
 from cim.link.lifecycle import lifecycle
 from cim.link.pipe import MAX_FRAME, Pipe
 from cim.model import LinkPeer
@@ -58,6 +58,7 @@ class LinkParts:
 
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that a full queue did not take
+    :param highest: the highest version of the items to agree to
     """
 
     own: LinkPeer
@@ -67,6 +68,7 @@ class LinkParts:
     random_bytes: Callable[[int], bytes]
     observe: Callable[[str, int, int], None] | None = None
     dropped: Callable[[], None] | None = None
+    highest: int = HIGHEST_VERSION
 
 
 class LinkOwner(typing.Protocol):
@@ -89,6 +91,7 @@ class LinkProtocol(Protocol):
     _log = Logger()
 
     peer: LinkPeer
+    version: int
 
     def __init__(self, parts: LinkParts, owner: LinkOwner, handshake: LinkHandshake) -> None:
         #: Whether items go both ways. Set by the lifecycle alone, which is too slow to be asked for each item.
@@ -196,6 +199,7 @@ class LinkProtocol(Protocol):
         assert self._handshake is not None and self._handshake.peer is not None and self._deadline is not None
         self._deadline.cancel()
         self.peer = self._handshake.peer
+        self.version = self._handshake.version
         self._handshake = None
         self._frames = FrameReader(MAX_FRAME)
         self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from cim.ecim import InvalidField
 from cim.icim import ROUTES, ILinkUser, IRegistry
-from cim.link.handshake import NONCE_BYTES, AcceptorHandshake, DialerHandshake
+from cim.link.handshake import HIGHEST_VERSION, NONCE_BYTES, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
 from cim.model import LinkPeer, RouteAddress
 
@@ -40,6 +40,7 @@ class LinkAcceptor(Factory):
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that a full queue did not take
     :param refused: called for every connection that ended unproven
+    :param highest: the highest version of the items to agree to
     """
 
     noisy = False
@@ -55,8 +56,10 @@ class LinkAcceptor(Factory):
         observe: Callable[[str, int, int], None] | None = None,
         dropped: Callable[[], None] | None = None,
         refused: Callable[[], None] | None = None,
+        *,
+        highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped)
+        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped, highest)
         self._refused = refused
         self._unproven: set[LinkProtocol] = set()
         self._links: dict[str, LinkProtocol] = {}
@@ -71,7 +74,8 @@ class LinkAcceptor(Factory):
             self._note_refusal(addr, "too many connections that have proven nothing")
             return None
         parts = self._parts
-        link = LinkProtocol(parts, self, AcceptorHandshake(parts.key, parts.own, parts.random_bytes(NONCE_BYTES)))
+        nonce = parts.random_bytes(NONCE_BYTES)
+        link = LinkProtocol(parts, self, AcceptorHandshake(parts.key, parts.own, nonce, highest=parts.highest))
         link.factory = self
         self._unproven.add(link)
         return link
@@ -135,6 +139,7 @@ class LinkDialers(Service):
     :param random: gives a number in [0, 1), for jitter
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that a full queue did not take
+    :param highest: the highest version of the items to offer
     """
 
     _log = Logger()
@@ -151,8 +156,10 @@ class LinkDialers(Service):
         random_bytes: Callable[[int], bytes],
         observe: Callable[[str, int, int], None] | None = None,
         dropped: Callable[[], None] | None = None,
+        *,
+        highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped)
+        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped, highest)
         self._registry = registry
         self._endpoint_for = endpoint_for
         self._random = random
@@ -256,7 +263,7 @@ class _Dial(Factory):
         """Make the link of a connection."""
         parts = self._parts
         nonce = parts.random_bytes(NONCE_BYTES)
-        link = LinkProtocol(parts, self, DialerHandshake(parts.key, parts.own, nonce, self.name))
+        link = LinkProtocol(parts, self, DialerHandshake(parts.key, parts.own, nonce, self.name, highest=parts.highest))
         link.factory = self
         self._link = link
         return link

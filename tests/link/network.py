@@ -98,17 +98,17 @@ class Network:
         self.registry = MemoryRegistry(self.reactor)
         self.registry.startService()
 
-    def route(self, user, peer=ROUTE, key=KEY, seed=1):
+    def route(self, user, peer=ROUTE, key=KEY, seed=1, **options):
         """Let a route accept links and return its acceptor, with what it counted as `counted`."""
         counted = Counted()
         acceptor = LinkAcceptor(
-            peer, key, user, self.reactor, random_bytes(seed), counted.observe, counted.drop, counted.refuse
+            peer, key, user, self.reactor, random_bytes(seed), counted.observe, counted.drop, counted.refuse, **options
         )
         acceptor.counted = counted
         self.reactor.listenTCP(int(peer.name.rpartition(":")[2]), acceptor)
         return acceptor
 
-    def server(self, user, peer=SERVER, key=KEY, seed=2, jitter=0.0, registry=None):
+    def server(self, user, peer=SERVER, key=KEY, seed=2, jitter=0.0, registry=None, **options):
         """Return the running dialers of a server, with what they counted as `counted`."""
         counted = Counted()
         dialers = LinkDialers(
@@ -122,6 +122,7 @@ class Network:
             random_bytes(seed),
             counted.observe,
             counted.drop,
+            **options,
         )
         dialers.counted = counted
         dialers.startService()

@@ -125,12 +125,6 @@ class HandshakeTests(SynchronousTestCase):
         ]
         self.assertNotEqual(said[0][2], said[1][2])
 
-    def test_wrong_version(self):
-        hello = Hello(version=2, name="s:1:2", incarnation="i", nonce=b"n" * 32)
-        self.refused(acceptor(), Handshake(hello=hello).SerializeToString(), "version 1 is spoken here, not 2")
-        challenge = Challenge(version=7, name=ROUTE.name, incarnation="i", nonce=b"n" * 32)
-        self.refused(dialer(), Handshake(challenge=challenge).SerializeToString(), "version 1 is spoken here, not 7")
-
     def test_bad_introductions(self):
         good = {"version": 1, "name": "s:1:2", "incarnation": "i", "nonce": b"n" * 32}
         for change, words in (
