@@ -9,12 +9,14 @@ DEVELOPMENT := $(VENV)/ready-for-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export NAME ROUTE ADVERTISE
 OPTIONS ?=
-TESTS ?= tests
+# Modules, classes or tests by their Python names; all of them, and the checks, when it is empty.
+TESTS ?=
 
 help:
 	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines'
 	@echo 'make client NAME=alice        a terminal client; ROUTE=http://<host>:8083 joins another machine'
-	@echo 'make test                     lint, types, generated code and all tests; TESTS=tests.wire for some of them'
+	@echo 'make test                     lint, types, generated code and all tests'
+	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
 	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
 	@echo 'make bench                    the load generator on a cluster of its own; OPTIONS=--help for more'
 	@echo 'make lint, types, proto, check-proto, venv, clean, distclean'
@@ -49,8 +51,9 @@ bench: $(READY)
 	@.ci/packages cluster
 	@exec $(BIN)/python -m bench load --own-cluster $(OPTIONS)
 
+# Redis, ZooKeeper and nginx are for tests.integration alone.
 test: $(DEVELOPMENT)
-	@.ci/packages tests
+	@$(if $(findstring integration,$(or $(TESTS),integration)),.ci/packages tests)
 	@MAKE="$(MAKE) --no-print-directory" $(BIN)/python .ci/tests $(TESTS)
 
 lint: $(DEVELOPMENT)
