@@ -34,8 +34,8 @@ from bench.outgoing import Conversation, content_of
 from bench.websocket import connect_websocket
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Deliver, Goodbye, Head, Packet, Send, Sync
+from cim.wire.error_table import RETRYABLE
 from cim.wire.gap import GapPolicy, GapRule
-from cim.wire.native import RETRYABLE
 
 PAGE = 100
 TICK_SECONDS = 0.05

@@ -1,4 +1,4 @@
-"""Every error of CIM: one hierarchy, mapped to the wire in one place (web/envelope.py for HTTP)."""
+"""Every error of CIM, as one hierarchy. What each is on the wire stands in `cim.wire.error_table`, a row for each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from __future__ import annotations
 class CIMError(Exception):
     """Something was refused or failed; the message is a sentence that a user may read.
 
-    :cvar code: the status code of the upstream API (UPSTREAM.md section 2.0)
+    :ivar retry_after: seconds after which the same may be asked again; 0 when nobody knows
     """
 
-    code = "4000"
     text = "Failure"
+    retry_after = 0
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message if message is not None else self.text)
@@ -24,7 +24,6 @@ class CIMError(Exception):
 class InvalidField(CIMError):
     """A value from outside is missing, mistyped or out of bounds; names the field."""
 
-    code = "3000"
     text = "invalid argument"
 
     def __init__(self, field: str, reason: str) -> None:
@@ -36,8 +35,6 @@ class InvalidField(CIMError):
 class BadRequest(CIMError):
     """An HTTP request that cannot be understood at all; carries the HTTP status that says so."""
 
-    code = "3000"
-
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -46,14 +43,12 @@ class BadRequest(CIMError):
 class RepeatLogin(CIMError):
     """The user has a live session already and the login policy refuses a second one."""
 
-    code = "5000"
     text = "Repeat login, log out an account please!"
 
 
 class RateLimited(CIMError):
     """The caller asks more often than it may, or more is queued than the bound allows."""
 
-    code = "6000"
     text = "请求限流"
 
     def __init__(self, message: str | None = None, retry_after: int = 0) -> None:
@@ -67,28 +62,23 @@ class RateLimited(CIMError):
 class UserOffline(CIMError):
     """The receiver has no live session, or none that the message could be written to."""
 
-    code = "7000"
     text = "You selected user is offline!, please try again later!"
 
 
 class NoServerAvailable(CIMError):
     """No living server can take a session."""
 
-    code = "7100"
     text = "cim server is not available, please try again later!"
 
 
 class AccountMismatch(CIMError):
     """No such account, or its name is another."""
 
-    code = "9100"
     text = "The User information you have used is incorrect!"
 
 
 class Misdirected(CIMError):
     """A client was sent to a server's address that cannot be right; the operator has to change an option."""
-
-    code = "3000"
 
 
 class Unavailable(CIMError):
@@ -167,7 +157,6 @@ class HandshakeFailed(CIMError):
 class RepeatedEnd(CIMError):
     """An /offLine that repeats one just handled; the new session it would hit stays."""
 
-    code = "9000"
     text = "already logged out"
 
 
@@ -204,7 +193,6 @@ class Unauthorized(CIMError):
 class NotSupported(CIMError):
     """The servers, or what the client was given, do not have this."""
 
-    code = "4000"
     text = "this server does not support it"
 
 

@@ -31,8 +31,9 @@ from cim.ecim import (
     Unreachable,
 )
 from cim.wire.cim_pb2 import Failure, Packet, Send
+from cim.wire.error_table import RETRYABLE
 from cim.wire.framing import encode_frame
-from cim.wire.native import RETRYABLE, check_send
+from cim.wire.native import check_send
 
 #: Messages that may wait at a time.
 MAX_WAITING = 1000

@@ -21,6 +21,7 @@ from cim.route.sending import Outgoing, Sending
 from cim.route.watching import Watching
 from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
+from cim.wire.error_table import row_of
 from cim.wire.link_pb2 import BACKLOG, HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
 
 
@@ -93,7 +94,7 @@ class Requests:
         error = error if error is not None else Unavailable()
         retry_after = error.retry_after if isinstance(error, RateLimited) else 0
         packet = native.failure_packet(error, client_id, request.conversation, retry_after)
-        self._answer(link, request, (packet,), native.failure_code(error))
+        self._answer(link, request, (packet,), row_of(error).failure)
 
     def _later(self, link: ILink, request: Request, work: Coroutine[Deferred[Any], Any, list[bytes]]) -> None:
         def failed(failure: Failure) -> None:

@@ -34,8 +34,9 @@ from cim.server.send_order import (
 )
 from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
+from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.link_pb2 import Item, Reply
-from cim.wire.native import OUT_OF_ORDER, RETRYABLE, failure_packet, packet
+from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
 if TYPE_CHECKING:
     from cim.server.native import NativeSession
@@ -213,7 +214,7 @@ class Submissions:
             order.settle(pending, not answer.code)
             pending.answered(answer)
         else:
-            order.fail(pending, RETRYABLE[answer.code]())
+            order.fail(pending, of_failure(answer.code, BEHIND))
             if pending.state is FAILED:
                 pending.answered(answer)
             else:

@@ -26,32 +26,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from cim.ecim import (
-    AccountMismatch,
-    BadRequest,
-    CallTimeout,
-    CIMError,
-    InvalidField,
-    NoServerAvailable,
-    RateLimited,
-    RepeatLogin,
-    Unavailable,
-    Unreachable,
-    UserOffline,
-)
+from cim.ecim import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
+from cim.wire.error_table import SUCCESS, of_envelope, row_of
 
-SUCCESS = "9000"
 #: What an answer may weigh, bytes.
 MAX_BODY = 256 * 1024
 #: Longest wait for a connection and for an answer, seconds.
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
-
-#: Unavailable for the code that says no more than that it failed: part of it may have been done.
-_REFUSALS = {
-    error.code: error
-    for error in (RepeatLogin, RateLimited, UserOffline, NoServerAvailable, AccountMismatch, Unavailable)
-}
 
 
 @frozen
@@ -72,14 +54,7 @@ class Envelope:
         """
         if self.code == SUCCESS:
             return self.data
-        message = self.message or None
-        if self.code in _REFUSALS:
-            raise _REFUSALS[self.code](message)
-        if self.code == InvalidField.code:
-            raise BadRequest(200, message or InvalidField.text)
-        error = CIMError(message)
-        error.code = self.code
-        raise error
+        raise of_envelope(self.code, self.message or None)
 
 
 @frozen
@@ -210,7 +185,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
     # Upstream sends no code with an error that was made from a text alone.
     code, message = loaded.get("code"), loaded.get("message")
     return Envelope(
-        str(code) if code is not None else CIMError.code,
+        str(code) if code is not None else row_of(CIMError()).envelope,
         str(message) if message is not None else "",
         loaded.get("dataBody"),
     )

@@ -17,10 +17,11 @@ from twisted.logger import Logger
 from cim.ecim import BadRequest, CIMError, InvalidField
 from cim.metrics import Metrics
 from cim.web.fields import parse_object
-from cim.web.problem import encode, kind_of, respond_problem
+from cim.web.problem import encode, respond_problem
 from cim.web.schema import Fields, Object, Optional, Schema
 from cim.web.serving import is_json
 from cim.web.site import respond
+from cim.wire.error_table import row_of
 
 _log = Logger()
 _H = TypeVar("_H", bound=Callable[..., Any])
@@ -202,7 +203,7 @@ class APIEndpoint:
             _log.failure("{call} failed", call=self.label)
             if self._metrics is not None:
                 self._metrics.internal_errors += 1
-        elif self._metrics is not None and kind_of(error)[0] in (400, 413, 415):
+        elif self._metrics is not None and row_of(error).status in (400, 413, 415):
             self._metrics.refused("http-request")
         self._count(respond_problem(request, error))
 

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from cim.ecim import CIMError
+from cim.wire.error_table import SUCCESS, row_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -18,16 +19,18 @@ def envelope(code: str, message: str, data: Any = None) -> bytes:
     return _encode({"code": code, "message": message, "reqNo": None, "dataBody": data}).encode("utf-8", "replace")
 
 
-_SUCCESS = envelope("9000", "Success")
-#: For what nobody expected: says nothing of the cause.
-INTERNAL_ERROR = envelope(CIMError.code, CIMError.text)
+_SUCCESS = envelope(SUCCESS, "Success")
 
 
 def success(data: Any = None) -> bytes:
     """The answer of a call that was done."""
-    return _SUCCESS if data is None else envelope("9000", "Success", data)
+    return _SUCCESS if data is None else envelope(SUCCESS, "Success", data)
 
 
 def failure(error: CIMError) -> bytes:
     """The answer of a call that was refused or failed."""
-    return envelope(error.code, error.message)
+    return envelope(row_of(error).envelope, error.message)
+
+
+#: For what nobody expected: says nothing of the cause.
+INTERNAL_ERROR = failure(CIMError())

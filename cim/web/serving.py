@@ -26,6 +26,7 @@ from cim.metrics import Metrics
 from cim.web import envelope
 from cim.web.fields import Fields
 from cim.web.site import MAX_BODY, PathResource, respond
+from cim.wire.error_table import row_of
 
 _log = Logger()
 _JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
@@ -135,7 +136,7 @@ class UpstreamEndpoint:
     def _fail(self, request: Any, error: BaseException, failure: Failure | None = None) -> None:
         if isinstance(error, CIMError):
             status = error.status if isinstance(error, BadRequest) else 200
-            if error.code == "3000" and self._metrics is not None:
+            if row_of(error).envelope == "3000" and self._metrics is not None:
                 self._metrics.refused("http-request")
             self._respond(request, status, envelope.failure(error))
             return

@@ -14,22 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from cim.ecim import (
-    AccountMismatch,
-    BadFrame,
-    CallTimeout,
-    CIMError,
-    Conflict,
-    Forbidden,
-    FrameTooLarge,
-    InvalidField,
-    NotFound,
-    OutOfOrder,
-    RateLimited,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-)
+from cim.ecim import BadFrame, CIMError, InvalidField, TooLarge
 from cim.model import check_id
 from cim.wire import conversations, packed, positions
 from cim.wire.cim_pb2 import (
@@ -48,6 +33,7 @@ from cim.wire.cim_pb2 import (
     Send,
     Synced,
 )
+from cim.wire.error_table import row_of
 from cim.wire.framing import encode_varint
 
 MAX_CLIENT_ID = 64
@@ -66,27 +52,6 @@ _FIRST_NATIVE_TAG = 0x80
 
 #: What a route answers to a Send whose predecessor is not stored. Its server deals with it: no client is told.
 OUT_OF_ORDER = "out-of-order"
-#: Most special first where one is a kind of another.
-_CODES: tuple[tuple[type[BaseException], str], ...] = (
-    (FrameTooLarge, "too-large"),
-    (TooLarge, "too-large"),
-    (InvalidField, "invalid"),
-    (BadFrame, "invalid"),
-    (Forbidden, "forbidden"),
-    (Unauthorized, "forbidden"),
-    (NotFound, "not-found"),
-    (AccountMismatch, "not-found"),
-    (Conflict, "conflict"),
-    (RateLimited, "rate-limited"),
-    (CallTimeout, "timeout"),
-    (OutOfOrder, OUT_OF_ORDER),
-)
-#: Failures after which the same Send may come again under its client_id; after the first two it may have been stored.
-RETRYABLE: dict[str, type[CIMError]] = {
-    "unavailable": Unavailable,
-    "timeout": CallTimeout,
-    "rate-limited": RateLimited,
-}
 
 
 def packet(**body: Any) -> bytes:
@@ -318,14 +283,6 @@ def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:
     return Packet(goodbye=Goodbye(code=code, message=message, retry_after_seconds=retry_after)).SerializeToString()
 
 
-def failure_code(error: BaseException) -> str:
-    """Return the Failure code of an error; what has none of its own may be retried."""
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return code
-    return "unavailable"
-
-
 def failure_packet(error: BaseException, client_id: str = "", conversation: str = "", retry_after: int = 0) -> bytes:
     """Return the answer to what failed; only an error of ours is quoted.
 
@@ -333,7 +290,7 @@ def failure_packet(error: BaseException, client_id: str = "", conversation: str 
     """
     return Packet(
         failure=Failure(
-            code=failure_code(error),
+            code=row_of(error).failure,
             message=error.message if isinstance(error, CIMError) else "temporarily unavailable, please try again",
             client_id=client_id,
             conversation=conversation,

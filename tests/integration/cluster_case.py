@@ -16,7 +16,8 @@ from cim.keys import make_secret_file
 from cim.testing.asking import ask
 from cim.testing.daemons import Daemon, loopback
 from cim.testing.processes import HOST, RedisProcess, ZooKeeperProcess, free_port, private_file, shared_zookeeper
-from cim.web.calling import SUCCESS, JSONCalls
+from cim.web.calling import JSONCalls
+from cim.wire.error_table import SUCCESS
 
 PASSWORD = 'pass "word" 密码'
 #: How long a daemon may take to be ready on a busy machine, seconds.

@@ -13,7 +13,7 @@ from twisted.protocols.portforward import ProxyFactory
 from cim.ecim import Unreachable
 from cim.testing.daemons import loopback
 from cim.testing.processes import HOST, free_port
-from cim.web.calling import SUCCESS
+from cim.wire.error_table import SUCCESS
 from tests.integration.cluster_case import ClusterCase, User
 
 OFFLINE, FAILED, LIVE = "7000", "4000", "5000"

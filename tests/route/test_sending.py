@@ -16,8 +16,9 @@ from cim.ecim import (
 from cim.model import GUEST, Account, Append, Appended, Entry
 from cim.route import sending
 from cim.route.sending import EVERYONE_BURST, EVERYONE_RATE, REVISION_SECONDS, Outgoing
-from cim.wire import conversations, native
+from cim.wire import conversations
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL
+from cim.wire.error_table import row_of
 from tests.route.route_case import Held, RouteCase
 
 
@@ -50,7 +51,7 @@ class SendingTests(RouteCase):
 
     def test_someone_who_does_not_exist(self):
         self.refused(self.say(self.alice, Account(4711, "?"), "hello"), AccountMismatch)
-        self.assertEqual(native.failure_code(self.fates[-1][1]), "not-found")
+        self.assertEqual(row_of(self.fates[-1][1]).failure, "not-found")
         self.assertEqual(self.stored(conversations.private(self.alice.id, 4711)), [])
 
     def test_a_group_that_does_not_exist_or_that_one_is_not_in(self):

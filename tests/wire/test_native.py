@@ -298,27 +298,6 @@ class AnswerTests(SynchronousTestCase):
             Packet(synced=Synced(conversation="p:1:2", upto="5-2", more=True, reset=True)),
         )
 
-    def test_codes(self):
-        for error, code in (
-            (ecim.InvalidField("a", "b"), "invalid"),
-            (ecim.BadFrame("a"), "invalid"),
-            (ecim.Forbidden(), "forbidden"),
-            (ecim.Unauthorized(), "forbidden"),
-            (ecim.NotFound(), "not-found"),
-            (ecim.AccountMismatch(), "not-found"),
-            (ecim.Conflict(), "conflict"),
-            (ecim.TooLarge(), "too-large"),
-            (ecim.FrameTooLarge("a"), "too-large"),
-            (ecim.RateLimited(), "rate-limited"),
-            (ecim.CallTimeout(), "timeout"),
-            (ecim.Unavailable(), "unavailable"),
-            (ecim.StoreUnavailable(), "unavailable"),
-            (ecim.LinkLost(), "unavailable"),
-            (ecim.CIMError("a"), "unavailable"),
-            (ZeroDivisionError("a"), "unavailable"),
-        ):
-            self.assertEqual(native.failure_code(error), code, error)
-
     def test_failure(self):
         failure = Packet.FromString(native.failure_packet(ecim.InvalidField("text", "is bad"), "c", "p:1:2", 3)).failure
         self.assertEqual(
