@@ -87,7 +87,7 @@ class Access:
         except UnicodeDecodeError:
             raise Unauthorized() from None
         proven = await self._tokens.check(text)
-        if who is Who.OPERATOR:
+        if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
             raise Forbidden("this call is for operators, with an API key")
         return Caller(proven)
 

@@ -9,7 +9,7 @@ from attrs import frozen
 
 import cim
 from cim.metrics import Metrics
-from cim.route.access import Access
+from cim.route.access import Access, Caller
 from cim.route.api_accounts import AccountsAPI
 from cim.route.api_admin import AdminAPI
 from cim.route.api_groups import GroupsAPI
@@ -20,19 +20,18 @@ from cim.route.online_names import OnlineNames
 from cim.route.passwords import Passwords
 from cim.route.service import Route
 from cim.route.tokens import Tokens
-from cim.web.declaring import declarations
+from cim.web.declaring import Content, Gate, Who, calls_of, http_call
+from cim.web.envelope import Envelopes
 from cim.web.openapi import openapi
-from cim.web.origins import Origins
-from cim.web.site import PathResource
-from cim.web.table import CallTable
+from cim.web.origins import NO_ORIGINS, Origins
+from cim.web.problem import DOCUMENT, Problems
+from cim.web.serving import CallResource
 
 APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, AdminAPI)
-DOCUMENT = "/openapi.json"
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
     "404 for a path that is none and 405 for a method that a path does not have too."
 )
-_NO_ORIGINS = Origins(())
 
 
 @frozen
@@ -49,13 +48,25 @@ class Settings:
     token_key: bytes
     token_hours: float = 12.0
     keys: tuple[str, ...] = ()
-    origins: Origins = _NO_ORIGINS
+    origins: Origins = NO_ORIGINS
 
 
 def document() -> bytes:
     """Return the OpenAPI document."""
-    calls = [declared for api in APIS for declared in declarations(api).values()]
+    calls = [call for api in APIS for call in calls_of(api).values()]
     return json.dumps(openapi(calls, "CIM", cim.__version__, _ABOUT), ensure_ascii=False).encode()
+
+
+class Description:
+    """Describes `/v1` to programs."""
+
+    def __init__(self) -> None:
+        self._document = document()
+
+    @http_call(f"GET {DOCUMENT}", who=Who.ANYONE)
+    def document(self, caller: Caller) -> Content:
+        """Return the OpenAPI document."""
+        return Content(self._document)
 
 
 def api_resource(
@@ -63,16 +74,19 @@ def api_resource(
     passwords: Passwords,
     settings: Settings,
     new_id: Callable[[], str],
-    otherwise: PathResource,
+    beside: Iterable[object],
+    cluster_only: Gate,
     metrics: Metrics,
-) -> CallTable:
-    """Return what serves `/v1` and its document, and leaves all else to `otherwise`.
+) -> CallResource:
+    """Return what serves `/v1`, the document that describes it, and other APIs in upstream's dialect.
 
     :param new_id: makes an unguessable token
+    :param beside: those other APIs
+    :param cluster_only: their gate
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours)
-    apis: Iterable[object] = (
+    apis = (
         AccountsAPI(
             store.accounts,
             route.accounts,
@@ -92,12 +106,7 @@ def api_resource(
         MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
         GroupsAPI(store.groups, route.grouping, route.accounts),
         AdminAPI(route.accounts, route.guests, store.credentials, store.sessions, route.logins, passwords, tokens),
+        Description(),
     )
-    return CallTable(
-        apis,
-        Access(tokens, settings.keys),
-        otherwise,
-        documents={DOCUMENT: document()},
-        origins=settings.origins,
-        metrics=metrics,
-    )
+    problems = Problems(Access(tokens, settings.keys), settings.origins)
+    return CallResource({problems: apis, Envelopes(cluster_only): beside}, metrics)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 
 from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
@@ -21,7 +20,7 @@ from cim.route.login import Logins
 from cim.route.passwords import Passwords
 from cim.route.tokens import Tokens
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
-from cim.web.declaring import Who, api_call
+from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Nullable, Object, Optional, Text
 
 _SERVER = Object(
@@ -74,8 +73,6 @@ class AccountsAPI:
     :param new_id: makes a unique id
     """
 
-    app = Klein()
-
     def __init__(
         self,
         accounts: IAccounts,
@@ -106,8 +103,7 @@ class AccountsAPI:
         self._clock = clock
         self._metrics = metrics
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/accounts",
         who=Who.ANYONE,
         body={"name": Name(), "password": PASSWORD},
@@ -126,8 +122,7 @@ class AccountsAPI:
         self._known.keep(account)
         return {"id": account.id, "name": account.name}
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/sessions",
         who=Who.MAYBE_USER,
         body={
@@ -222,18 +217,18 @@ class AccountsAPI:
         self._attempts.succeeded(key)
         return account, credential
 
-    @api_call(app, "GET /v1/sessions", answers={200: SESSIONS})
+    @http_call("GET /v1/sessions", answers={200: SESSIONS})
     async def own_sessions(self, caller: Caller) -> dict[str, Any]:
         """Say on which devices the user is logged in."""
         return sessions_shown(await self._sessions.sessions(caller.account.id))
 
-    @api_call(app, "DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
+    @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
     async def log_out(self, caller: Caller, device: str) -> None:
         """End the session of one of the user's devices."""
         if not await self._logins.end_sessions(caller.account.id, device):
             raise NotFound("there is no session of this device")
 
-    @api_call(app, "DELETE /v1/token", answers={204: None})
+    @http_call("DELETE /v1/token", answers={204: None})
     async def revoke(self, caller: Caller) -> None:
         """Void all tokens of the user.
 
@@ -242,8 +237,7 @@ class AccountsAPI:
         assert caller.proven is not None
         await self._tokens.revoke(caller.account.id, caller.proven.issued)
 
-    @api_call(
-        app,
+    @http_call(
         "PUT /v1/password",
         body={"password": PASSWORD, "new_password": PASSWORD},
         answers={204: None},

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from klein import Klein
-
 from cim.ecim import NotFound
 from cim.icim import ICredentials, ISessions
 from cim.route.access import Caller
@@ -16,14 +14,12 @@ from cim.route.guest_accounts import GuestAccounts
 from cim.route.login import Logins
 from cim.route.passwords import Passwords
 from cim.route.tokens import Tokens
-from cim.web.declaring import Who, api_call
+from cim.web.declaring import Who, http_call
 from cim.web.schema import Id, Text
 
 
 class AdminAPI:
     """Acts on any user."""
-
-    app = Klein()
 
     def __init__(
         self,
@@ -43,8 +39,7 @@ class AdminAPI:
         self._passwords = passwords
         self._tokens = tokens
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/admin/users/{id}/sessions",
         who=Who.OPERATOR,
         path={"id": Id()},
@@ -56,8 +51,7 @@ class AdminAPI:
         await self._known.get(id)
         return sessions_shown(await self._sessions.sessions(id))
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/admin/users/{id}/logout",
         who=Who.OPERATOR,
         path={"id": Id()},
@@ -70,8 +64,7 @@ class AdminAPI:
         await self._tokens.revoke(id)
         await self._logins.end_sessions(id)
 
-    @api_call(
-        app,
+    @http_call(
         "DELETE /v1/admin/sessions/{user}/{device}",
         who=Who.OPERATOR,
         path={"user": Id(), "device": Text(64, 1, "A device, or `guest`.", printable=True)},
@@ -83,8 +76,7 @@ class AdminAPI:
         if not await self._logins.end_sessions(user, device):
             raise NotFound("there is no session of this device")
 
-    @api_call(
-        app,
+    @http_call(
         "PUT /v1/admin/users/{id}/password",
         who=Who.OPERATOR,
         path={"id": Id()},
@@ -105,8 +97,7 @@ class AdminAPI:
         self._guests.forget(id)
         await self._logins.end_sessions(id)
 
-    @api_call(
-        app,
+    @http_call(
         "DELETE /v1/admin/users/{id}",
         who=Who.OPERATOR,
         path={"id": Id()},

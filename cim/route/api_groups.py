@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from klein import Klein
 from twisted.internet.defer import gatherResults
 
 from cim.ecim import Forbidden, NotFound
@@ -14,7 +13,7 @@ from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
 from cim.route.api_shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.route.grouping import Grouping
-from cim.web.declaring import Answer, api_call
+from cim.web.declaring import Answer, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
 
 _MINE = Object(
@@ -43,15 +42,12 @@ def _member(member: Member) -> dict[str, Any]:
 class GroupsAPI:
     """Makes groups and changes them."""
 
-    app = Klein()
-
     def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts) -> None:
         self._groups = groups
         self._grouping = grouping
         self._known = known
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/groups",
         body={
             "name": Name(),
@@ -75,8 +71,7 @@ class GroupsAPI:
             raise NotFound("there is no such group")
         return group
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/groups",
         query={"after": _AFTER, "limit": Optional(limit(_MAX_MINE), _MAX_MINE)},
         answers={200: _MINE},
@@ -96,7 +91,7 @@ class GroupsAPI:
             "more": page[-1].group if len(mine) > limit else None,
         }
 
-    @api_call(app, "GET /v1/groups/{id}", path={"id": Id()}, answers={200: GROUP}, errors=(404,))
+    @http_call("GET /v1/groups/{id}", path={"id": Id()}, answers={200: GROUP}, errors=(404,))
     async def group(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a group that the user is in, or an open one."""
         group = await self._group(id)
@@ -108,8 +103,7 @@ class GroupsAPI:
         if await self._groups.member(id, account.id) is None:
             raise Forbidden("you are not in this group")
 
-    @api_call(
-        app,
+    @http_call(
         "PATCH /v1/groups/{id}",
         path={"id": Id()},
         body={"name": Name()},
@@ -124,8 +118,7 @@ class GroupsAPI:
         """
         return _shown(await self._groups.rename(id, caller.account.id, name))
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/groups/{id}/members",
         path={"id": Id()},
         query={"after": _AFTER, "limit": Optional(limit(1000), PAGE)},
@@ -143,8 +136,7 @@ class GroupsAPI:
             "more": page[-1].user if len(found) > limit else None,
         }
 
-    @api_call(
-        app,
+    @http_call(
         "PUT /v1/groups/{id}/members/{user}",
         path={"id": Id(), "user": Id()},
         body={"role": Optional(ROLE)},
@@ -175,8 +167,7 @@ class GroupsAPI:
             await self._grouping.set_role(id, actor.id, user, wanted)
         return Answer(201 if added else 200, {"user": user, "role": wanted.name.lower()})
 
-    @api_call(
-        app,
+    @http_call(
         "DELETE /v1/groups/{id}/members/{user}",
         path={"id": Id(), "user": Id()},
         answers={204: None},

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from klein import Klein
-
 from cim.ecim import BadFrame, Forbidden, InvalidField
 from cim.metrics import Metrics
 from cim.model import Account, ConversationHead, Entry
@@ -24,7 +22,7 @@ from cim.route.api_shapes import (
 from cim.route.reading import HEADS, MAX_PAGE, Reading
 from cim.route.receipts import Receipts
 from cim.route.sending import Outgoing, Sending
-from cim.web.declaring import Answer, Who, api_call
+from cim.web.declaring import Answer, Who, http_call
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Kind, Send
@@ -91,8 +89,6 @@ _HEADS = Object(
 class MessagesAPI:
     """Sends and reads."""
 
-    app = Klein()
-
     def __init__(
         self, known: KnownAccounts, sending: Sending, reading: Reading, receipts: Receipts, metrics: Metrics
     ) -> None:
@@ -102,8 +98,7 @@ class MessagesAPI:
         self._receipts = receipts
         self._metrics = metrics
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/messages",
         who=Who.USER_OR_OPERATOR,
         body={
@@ -170,8 +165,7 @@ class MessagesAPI:
         said["kind"] = Kind.Value(said["kind"])
         return Send(user=to_user, **said) if to_user is not None else Send(group=to_group, **said)
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/conversations",
         query={
             "after": Optional(Text(1024, about="`more` of the page before."), ""),
@@ -187,8 +181,7 @@ class MessagesAPI:
         page = await self._reading.heads(caller.account.id, _DEVICE, after, limit=limit)
         return {"conversations": [_head(head) for head in page.heads], "more": page.more or None}
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/conversations/{conversation}/messages",
         path={"conversation": ConversationName()},
         query={
@@ -236,8 +229,7 @@ class MessagesAPI:
             "ref": said.ref,
         }
 
-    @api_call(
-        app,
+    @http_call(
         "PUT /v1/conversations/{conversation}/read",
         path={"conversation": ConversationName()},
         body={"position": Position()},

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from klein import Klein
-
 from cim.ecim import NotFound
 from cim.icim import IAccounts
 from cim.model import Account
@@ -14,7 +12,7 @@ from cim.route.accounts import KnownAccounts
 from cim.route.api_shapes import ACCOUNT, MORE_NAME, PAGE, limit
 from cim.route.directory import Directory
 from cim.route.online_names import OnlineNames
-from cim.web.declaring import Who, api_call
+from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Id, Integer, Name, Object, Optional, Text
 
 _MAX_PREFIX = 256
@@ -35,24 +33,18 @@ def _shown(account: Account) -> dict[str, Any]:
 class UsersAPI:
     """Looks users up."""
 
-    app = Klein()
-
     def __init__(self, accounts: IAccounts, known: KnownAccounts, directory: Directory, names: OnlineNames) -> None:
         self._accounts = accounts
         self._known = known
         self._directory = directory
         self._names = names
 
-    @api_call(
-        app, "GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,)
-    )
+    @http_call("GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,))
     async def user(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return the user with an id."""
         return _shown(await self._known.get(id))
 
-    @api_call(
-        app, "GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,)
-    )
+    @http_call("GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,))
     async def user_named(self, caller: Caller, name: str) -> dict[str, Any]:
         """Return the user with a name."""
         account = await self._accounts.named(name)
@@ -60,8 +52,7 @@ class UsersAPI:
             raise NotFound("there is no user of this name")
         return _shown(account)
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/online",
         who=Who.USER_OR_OPERATOR,
         query={

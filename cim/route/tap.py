@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import IService
@@ -32,9 +32,8 @@ from cim.runtime import Exit, listening, one_line_errors
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
-from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import OriginsOptions
-from cim.web.serving import Endpoint, UpstreamResource
 from cim.web.site import HTTPService, http_site
 
 
@@ -82,17 +81,6 @@ class Options(RouteRules, OriginsOptions):
             raise UsageError(f"--link {self['link']} is reachable by others, so it needs a --secret-file")
 
 
-def internal_check(options: Any) -> Callable[[Any], None]:
-    """Return the check of calls that are for the cluster alone: they need the http key unless only this machine calls.
-
-    Without a secret nobody has that key, so on a listener that others reach such calls are refused.
-    """
-    if is_loopback(options["http"]):
-        return internal_only(None)
-    secret = read_secret(options["secret-file"]) if options["secret-file"] else os.urandom(32)
-    return internal_only(derive_key(secret, "http").hex())
-
-
 def add_engine(root: DaemonRoot, route: Route) -> None:
     """Add to `root` what works on while there is a store, and ends before it."""
     root.add(route.recorder)
@@ -105,22 +93,22 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
 def add_route(
     root: DaemonRoot,
     route: Route,
-    endpoints: Mapping[str, Endpoint],
+    beside: Iterable[object],
     options: Any,
     settings: Settings,
-    check: Callable[[Any], None],
     metrics: Metrics,
     reactor: Any,
 ) -> None:
     """Add a route's HTTP side to `root`.
 
-    :param endpoints: what is served beside the APIs
+    :param beside: what is served beside the route's own APIs, in upstream's dialect
     """
-    guests = object() if options["no-guests"] else UpstreamAPI(route, route.store.accounts, metrics)
-    upstream = UpstreamResource(guests, endpoints=endpoints, metrics=metrics, check=check)
+    if not options["no-guests"]:
+        beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
-    resource = api_resource(route, passwords, settings, lambda: token(os.urandom), upstream, metrics)
+    gate = cluster_only(options, metrics)
+    resource = api_resource(route, passwords, settings, lambda: token(os.urandom), beside, gate, metrics)
     site = http_site(resource, reactor, metrics)
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
@@ -188,7 +176,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(listening("link", options["link"], acceptor, reactor))
     root.add(Stopping("calls to upstream's servers", calls.close))
-    check = internal_check(options)
-    add_route(root, route, operations(route.health, metrics, check), options, settings, check, metrics, reactor)
+    add_route(root, route, (Operations(route.health, metrics),), options, settings, metrics, reactor)
     root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
     return root

@@ -1,30 +1,23 @@
-"""Upstream's HTTP API, to the letter where UPSTREAM.md section 8 does not call it a bug (section 2 there)."""
+"""Upstream's HTTP API as routes serve it: its words and codes to the letter, its bugs aside (docs/http-api.md)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from klein import Klein
-
 from cim.ecim import CIMError
 from cim.icim import IAccounts
 from cim.metrics import Metrics
 from cim.route.service import Route
-from cim.web.fields import Fields
-from cim.web.serving import upstream_call
-
-#: Bytes of text in one message: what fits into a frame with what goes around it (DESIGN.md section 4).
-MAX_TEXT = 48 * 1024
-MAX_BATCH = 100
+from cim.web.declaring import Who, http_call
+from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
+from cim.web.schema import Id, Name, Text
 
 
 class UpstreamAPI:
-    """The calls of upstream's clients, and of its servers.
+    """The calls of upstream's clients, and of its servers; their parameters have the names of the fields.
 
-    They prove nothing, so they act for accounts without a password alone (DESIGN.md section 7).
+    They prove nothing, so they act for accounts without a password alone.
     """
-
-    app = Klein()
 
     def __init__(self, route: Route, accounts: IAccounts, metrics: Metrics) -> None:
         self._route = route
@@ -35,69 +28,68 @@ class UpstreamAPI:
         if not self._route.directory.caught_up:
             await self._route.directory.when_caught_up()
 
-    @upstream_call(app, "/registerAccount")
-    async def register(self, fields: Fields) -> dict[str, Any]:
+    @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
+    async def register(self, caller: None, userName: str) -> dict[str, Any]:
         """Make an account, or return the one that has the name already."""
-        account = await self._accounts.register(fields.name("userName"))
+        account = await self._accounts.register(userName)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
-    @upstream_call(app, "/login")
-    async def login(self, fields: Fields) -> dict[str, Any]:
+    @http_call("POST /login", who=Who.ANYONE, body={"userId": Id(), "userName": Name()})
+    async def login(self, caller: None, userId: int, userName: str) -> dict[str, Any]:
         """Reserve a session and say where it is."""
-        user = fields.user_id("userId")
-        name = fields.name("userName")
         await self._caught_up()
         try:
-            await self._route.guests.check(user, anew=True)
-            address = await self._route.logins.login(user, name)
+            await self._route.guests.check(userId, anew=True)
+            address = await self._route.logins.login(userId, userName)
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise
         self._metrics.login("ok")
         return {"ip": address.host, "cimServerPort": address.tcp_port, "httpPort": address.http_port}
 
-    @upstream_call(app, "/p2pRoute")
-    async def private(self, fields: Fields) -> None:
+    @http_call(
+        "POST /p2pRoute",
+        who=Who.ANYONE,
+        body={
+            "userId": Id(),
+            "receiveUserId": Id(),
+            **MESSAGE,
+        },
+    )
+    async def private(
+        self, caller: None, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None
+    ) -> None:
         """Push a message, or several as one batch, to one user."""
-        sender = fields.user_id("userId")
-        receiver = fields.user_id("receiveUserId")
-        texts = fields.texts("batchMsg", MAX_BATCH, MAX_TEXT)
-        batch = bool(texts)
-        if not batch:
-            texts = [fields.text("msg", MAX_TEXT)]
+        texts = texts_of(batchMsg, msg)
         if not self._route.directory.caught_up:
             await self._caught_up()
-        if not self._route.guests.at_hand(sender):
-            await self._route.guests.check(sender)
-        await self._route.messages.private(sender, receiver, texts, batch=batch)
+        if not self._route.guests.at_hand(userId):
+            await self._route.guests.check(userId)
+        await self._route.messages.private(userId, receiveUserId, texts, batch=bool(batchMsg))
 
-    @upstream_call(app, "/groupRoute")
-    async def everyone(self, fields: Fields) -> None:
+    @http_call("POST /groupRoute", who=Who.ANYONE, body={"userId": Id(), "msg": Text(MAX_TEXT)})
+    async def everyone(self, caller: None, userId: int, msg: str) -> None:
         """Push a message to everyone online but the sender."""
-        sender = fields.user_id("userId")
-        text = fields.text("msg", MAX_TEXT)
         await self._caught_up()
-        await self._route.guests.check(sender)
-        await self._route.messages.everyone(sender, text)
+        await self._route.guests.check(userId)
+        await self._route.messages.everyone(userId, msg)
 
-    @upstream_call(app, "/onlineUser", methods=("GET", "POST"), body=False)
-    async def online(self, fields: Fields) -> list[dict[str, Any]]:
+    @http_call("GET POST /onlineUser", who=Who.ANYONE)
+    async def online(self, caller: None) -> list[dict[str, Any]]:
         """Return who is online; an empty list where upstream says null, which its SDK cannot take."""
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
-    @upstream_call(app, "/offLine")
-    async def log_out(self, fields: Fields) -> None:
+    @http_call("POST /offLine", who=Who.ANYONE, body={"userId": Id()})
+    async def log_out(self, caller: None, userId: int) -> None:
         """End a user's session."""
-        user = fields.user_id("userId")
         await self._caught_up()
-        await self._route.guests.check(user)
-        await self._route.logins.log_out(user)
+        await self._route.guests.check(userId)
+        await self._route.logins.log_out(userId)
 
-    @upstream_call(app, "/fetchOfflineMsgs")
-    async def fetch_offline(self, fields: Fields) -> None:
+    @http_call("POST /fetchOfflineMsgs", who=Who.ANYONE, body={"receiveUserId": Id()})
+    async def fetch_offline(self, caller: None, receiveUserId: int) -> None:
         """Have what a guest missed while it was offline pushed to it."""
-        user = fields.user_id("receiveUserId")
         await self._caught_up()
-        await self._route.messages.fetch_offline(user)
+        await self._route.messages.fetch_offline(receiveUserId)

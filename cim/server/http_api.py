@@ -1,57 +1,67 @@
-"""The server's HTTP calls: upstream's /sendMsg (UPSTREAM.md section 3)."""
+"""The server's HTTP calls: upstream's /sendMsg (docs/http-api.md)."""
 
 from __future__ import annotations
-
-from klein import Klein
 
 from cim.ecim import InvalidField, UserOffline
 from cim.metrics import Metrics
 from cim.server.sessions import GuestSession, Sessions
-from cim.web.fields import Fields
-from cim.web.serving import upstream_call
+from cim.web.declaring import Who, http_call
+from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
+from cim.web.schema import Choice, Id, Optional, TextMap
 from cim.wire.guests import GuestMessage
 
-MAX_TEXT = 48 * 1024
-MAX_BATCH = 100
 COMMANDS = ("LOGIN_REQUEST", "MESSAGE", "PING", "OFFLINE")
 
 
 class ServerAPI:
-    """What upstream's routes call; ours use links.
+    """What upstream's routes call; ours use links. Parameters have the names of the fields.
 
     :param max_frame: the largest frame that guests are sent, bytes
     """
-
-    app = Klein()
 
     def __init__(self, sessions: Sessions, metrics: Metrics, max_frame: int) -> None:
         self._sessions = sessions
         self.metrics = metrics
         self._max_frame = max_frame
 
-    @upstream_call(app, "/sendMsg", internal=True)
-    def send(self, fields: Fields) -> dict[str, str]:
+    @http_call(
+        "POST /sendMsg",
+        who=Who.CLUSTER,
+        body={
+            "userId": Id(),
+            **MESSAGE,
+            "cmd": Optional(Choice(COMMANDS), "MESSAGE"),
+            "properties": Optional(TextMap(100, MAX_TEXT // 4)),
+        },
+    )
+    def send(
+        self,
+        caller: None,
+        userId: int,
+        batchMsg: list[str] | None,
+        msg: str | None,
+        cmd: str,
+        properties: dict[str, str] | None,
+    ) -> dict[str, str]:
         """Push a message to a user who is connected here.
 
         :raises UserOffline: nobody is; upstream says "done", and its route then deletes what it had stored
         """
-        user = fields.user_id("userId")
-        texts = fields.texts("batchMsg", MAX_BATCH, MAX_TEXT)
-        batch = bool(texts)
-        if not batch:
-            texts = [fields.text("msg", MAX_TEXT)]
-        command = fields.choice("cmd", COMMANDS) or "MESSAGE"
-        if command not in ("MESSAGE", "OFFLINE"):
+        texts = texts_of(batchMsg, msg)
+        if cmd not in ("MESSAGE", "OFFLINE"):
             raise InvalidField("cmd", "must be MESSAGE or OFFLINE")
-        properties = fields.string_map("properties", 100, MAX_TEXT // 4)
-        if not properties:
-            # The first generation's routes put the name into the text; a listener must find something all the same.
-            properties = {"sendUserName": "nobody"}
         message = GuestMessage(
-            0, "", texts, batch=batch, offline=command == "OFFLINE", properties=properties, max_frame=self._max_frame
+            0,
+            "",
+            texts,
+            batch=bool(batchMsg),
+            offline=cmd == "OFFLINE",
+            # The first generation's routes put the name into the text; a listener must find something all the same.
+            properties=properties or {"sendUserName": "nobody"},
+            max_frame=self._max_frame,
         )
         written = sum(
-            [session.push(message) for session in self._sessions.of(user) if isinstance(session, GuestSession)]
+            [session.push(message) for session in self._sessions.of(userId) if isinstance(session, GuestSession)]
         )
         self.metrics.messages_out += written
         if not written:

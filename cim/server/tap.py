@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService
@@ -30,9 +29,10 @@ from cim.server.http_api import ServerAPI
 from cim.server.service import Server
 from cim.server.websocket import WebSocketPort
 from cim.server.websocket_options import WebSocketOptions, websocket_url
-from cim.web.operations import internal_only, is_loopback, operations
+from cim.web.envelope import Envelopes
+from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import origins_of
-from cim.web.serving import UpstreamResource
+from cim.web.serving import CallResource
 from cim.web.site import HTTPService, http_site
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
@@ -69,18 +69,6 @@ def limits_of(options: Any) -> Limits:
     return Limits(
         max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle}, native_idle=idle
     )
-
-
-def internal_check(options: Any) -> Callable[[Any], None]:
-    """Return the check of calls that are for the cluster alone (see `internal_only`).
-
-    They need no key where only this machine can make them. Without a secret nobody has the key of a listener that
-    others reach, so there they are refused.
-    """
-    if is_loopback(options["http"]):
-        return internal_only(None)
-    secret = read_secret(options["secret-file"]) if options["secret-file"] else os.urandom(32)
-    return internal_only(derive_key(secret, "http").hex())
 
 
 def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, reactor: Any) -> None:
@@ -147,13 +135,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         dropped=lambda: metrics.dropped("link"),
     )
     metrics.gauge("links", "Links to routes.", lambda: len(server.uplink))
-    check = internal_check(options)
-    resource = UpstreamResource(
-        ServerAPI(server.sessions, metrics, options["max-frame"]),
-        endpoints=operations(server.health, metrics, check),
-        metrics=metrics,
-        check=check,
-    )
+    apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), Operations(server.health, metrics))
+    resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
     site = http_site(resource, reactor, metrics)
     root.add(IService(registry))
     root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor))

@@ -24,7 +24,7 @@ from cim.registry.memory import MemoryRegistry
 from cim.root import DaemonRoot
 from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import Route
-from cim.route.tap import add_engine, add_route, internal_check, selection
+from cim.route.tap import add_engine, add_route, selection
 from cim.runtime import Exit, one_line_errors
 from cim.server.http_api import ServerAPI
 from cim.server.service import Server
@@ -32,8 +32,7 @@ from cim.server.tap import add_server, limits_of
 from cim.server.websocket_options import WebSocketOptions, websocket_url
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
-from cim.web.operations import is_loopback, operations
-from cim.web.serving import declared_calls
+from cim.web.operations import Operations, is_loopback
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
 
@@ -167,14 +166,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ours, theirs = route.health(), server.health()
         return Health({**theirs.parts, **ours.parts}, {**theirs.facts, **ours.facts})
 
-    check = internal_check(options)
-    api = ServerAPI(server.sessions, metrics, options["max-frame"])
-    endpoints = {**operations(health, metrics, check), **declared_calls(api, metrics, check)}
+    beside = (Operations(health, metrics), ServerAPI(server.sessions, metrics, options["max-frame"]))
     root.add(IService(registry))
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, reactor)
-    add_route(root, route, endpoints, options, settings, check, metrics, reactor)
+    add_route(root, route, beside, options, settings, metrics, reactor)
     root.add(Welcoming(reactor, _welcome(options, address)))
     return root

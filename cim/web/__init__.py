@@ -1,1 +1,5 @@
-"""HTTP habits that both daemons share."""
+"""HTTP of both daemons.
+
+Calls are declared (`declaring`, `schema`) and served by Klein's map (`serving`) within bounds (`site`), in one of two
+dialects: upstream's (`envelope`) or that of `/v1` (`problem`). `calling` is for whoever makes calls.
+"""

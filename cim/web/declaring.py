@@ -1,31 +1,22 @@
-"""Declaring the calls of the `/v1` API, and serving one: the declaration checks, documents and dispatches it."""
+"""Declaring HTTP calls: one declaration checks a call, documents it, and says where it is served.
+
+A class declares its methods by `http_call`; its objects are served by `cim.web.serving.CallResource`, each class in one
+of two dialects: upstream's (`cim.web.envelope`) or that of `/v1` (`cim.web.problem`).
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping
-from inspect import getdoc, isawaitable, isclass
+from collections.abc import Callable, Mapping
+from inspect import getdoc, isclass
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 
-from klein import Klein
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-
-from cim.ecim import BadRequest, CIMError, InvalidField
-from cim.metrics import Metrics
-from cim.web.fields import parse_object
-from cim.web.problem import encode, respond_problem
 from cim.web.schema import Fields, Object, Optional, Schema
-from cim.web.serving import is_json
-from cim.web.site import respond
-from cim.wire.error_table import row_of
 
-_log = Logger()
 _H = TypeVar("_H", bound=Callable[..., Any])
-_MAX_QUERY = 16
+_DONE: Mapping[int, Schema | None] = {200: None}
 
 
 class Who(enum.Enum):
@@ -37,21 +28,29 @@ class Who(enum.Enum):
     USER = "user"
     OPERATOR = "operator"
     USER_OR_OPERATOR = "user-or-operator"
+    #: The daemons themselves, by the key derived for them.
+    CLUSTER = "cluster"
+
+
+#: Says who makes a request, itself or by an awaitable, or raises; the handler gets what it returns.
+Gate = Callable[[Any, Who], Any]
 
 
 @frozen
-class Declared:
+class Call:
     """The declaration of a call.
 
-    :param answers: the body of each status that means success, the usual one first; None for no body
-    :param errors: the statuses of its problems beside those that follow from the rest
-    :param example: a body, for the document
+    :ivar methods: what it is asked by; HEAD goes with GET
+    :ivar path: parts in braces have names
+    :ivar answers: the body of each status that means success, the usual one first; None for no body
+    :ivar errors: the statuses of its problems
+    :ivar example: a body, for the document
     """
 
-    method: str
+    methods: tuple[str, ...]
     path: str
     who: Who
-    in_path: Fields
+    in_path: Mapping[str, Schema]
     query: Fields
     body: Object | None
     answers: Mapping[int, Schema | None]
@@ -60,6 +59,11 @@ class Declared:
     summary: str
     about: str
     example: Mapping[str, Any] | None = None
+
+    @property
+    def usual(self) -> int:
+        """The status of success where the handler names none."""
+        return next(iter(self.answers))
 
     @property
     def body_required(self) -> bool:
@@ -76,30 +80,35 @@ class Answer:
     value: Any = None
 
 
-#: Says who makes a request, or raises Unauthorized or Forbidden; the handler gets what it returns.
-Gate = Callable[[Any, Who], Any]
+@frozen
+class Content:
+    """What a handler returns to be sent as it is."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    status: int = 200
 
 
-def api_call(
-    app: Klein,
-    call: str,
+def http_call(
+    line: str,
     *,
     who: Who = Who.USER,
-    path: Fields | None = None,
+    path: Mapping[str, Schema] | None = None,
     query: Fields | None = None,
     body: Fields | None = None,
-    answers: Mapping[int, Schema | None],
+    answers: Mapping[int, Schema | None] = _DONE,
     errors: tuple[int, ...] = (),
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call; its values are those of path, query and body.
 
-    What it returns, itself or by an awaitable, is the body of the answer; a CIMError that it raises becomes a problem
-    document. It runs to its end even when the client disconnects. The first line of its docstring is the summary.
+    What it returns, itself or by an awaitable, is the body of the answer; a CIMError that it raises is told as the
+    dialect does. It runs to its end even when the client disconnects. The first line of its docstring is the summary.
 
-    :param call: method and path, such as `GET /v1/groups/{id}`
+    :param line: methods and path, such as `GET /v1/groups/{id}`
+    :param errors: the statuses of its problems beside those that follow from the rest
     """
-    method, _, template = call.partition(" ")
+    *methods, template = line.split(" ")
 
     def declare(handler: _H) -> _H:
         summary, _, about = (getdoc(handler) or "").partition("\n")
@@ -108,8 +117,8 @@ def api_call(
             derived |= {401, 403}
         if body is not None:
             derived |= {413, 415}
-        declared = Declared(
-            method,
+        vars(handler)["http_call"] = Call(
+            tuple(methods),
             template,
             who,
             path or {},
@@ -122,133 +131,18 @@ def api_call(
             about.strip(),
             example,
         )
-        vars(handler)["api_call"] = declared
-
-        def by_klein(api: Any, request: Any, **segments: str) -> Deferred[None]:
-            finished: Deferred[None] = request.notifyFinish()
-            endpoint = APIEndpoint(declared, handler.__get__(api), api.gate, getattr(api, "metrics", None))
-            endpoint.serve(request, segments)
-            return finished.addErrback(lambda _: None)
-
-        by_klein.__name__ = handler.__name__
-        klein_path = template.replace("{", "<").replace("}", ">")
-        app.route(klein_path, methods=[method])(by_klein)
         return handler
 
     return declare
 
 
-class APIEndpoint:
-    """Serves one call."""
-
-    def __init__(
-        self, declared: Declared, handler: Callable[..., Any], gate: Gate, metrics: Metrics | None = None
-    ) -> None:
-        self.declared = declared
-        self.label = f"{declared.method} {declared.path}"
-        self._handler = handler
-        self._gate = gate
-        self._metrics = metrics
-        self._usual = next(iter(declared.answers))
-
-    def serve(self, request: Any, segments: Mapping[str, str]) -> None:
-        """Answer a request, now or later.
-
-        :param segments: the parts of its path that have names
-        """
-        # Nobody but us knows this Deferred, so that nothing cancels it when the client disconnects.
-        Deferred.fromCoroutine(self._serve(request, segments))
-
-    async def _serve(self, request: Any, segments: Mapping[str, str]) -> None:
-        try:
-            await self._answer(request, segments)
-        except Exception as error:
-            self._fail(request, error)
-
-    async def _answer(self, request: Any, segments: Mapping[str, str]) -> None:
-        caller = self._gate(request, self.declared.who)
-        if isawaitable(caller):
-            caller = await caller
-        result = self._handler(caller, **self._values(request, segments))
-        if isinstance(result, Awaitable):
-            result = await result
-        status, value = (result.status, result.value) if isinstance(result, Answer) else (self._usual, result)
-        body = b"" if self.declared.answers[status] is None else encode(value)
-        self._count(status)
-        request.setHeader(b"Cache-Control", b"no-store")
-        respond(request, status, body)
-
-    def _values(self, request: Any, segments: Mapping[str, str]) -> dict[str, Any]:
-        declared = self.declared
-        values: dict[str, Any] = {}
-        for name, schema in declared.in_path.items():
-            assert isinstance(schema, Schema)
-            values[name] = schema.read_text(name, segments[name])
-        if declared.query:
-            values.update(_read_query(request.uri, declared.query))
-        if declared.body is not None:
-            values.update(declared.body.read("the body", self._body(request)))
-        return values
-
-    def _body(self, request: Any) -> dict[str, Any]:
-        raw = request.content.read()
-        if not raw and not self.declared.body_required:
-            return {}
-        if not is_json(request.getHeader(b"content-type")):
-            raise BadRequest(415, "invalid argument: Content-Type must be application/json")
-        return parse_object(raw)
-
-    def _fail(self, request: Any, error: Exception) -> None:
-        if not isinstance(error, CIMError):
-            _log.failure("{call} failed", call=self.label)
-            if self._metrics is not None:
-                self._metrics.internal_errors += 1
-        elif self._metrics is not None and row_of(error).status in (400, 413, 415):
-            self._metrics.refused("http-request")
-        self._count(respond_problem(request, error))
-
-    def _count(self, status: int) -> None:
-        if self._metrics is not None:
-            self._metrics.http_request(self.label, status)
-
-
-def _read_query(uri: bytes, wanted: Fields) -> dict[str, Any]:
-    given: dict[str, str] = {}
-    query = uri.partition(b"?")[2]
-    pairs = query.split(b"&") if query else []
-    if len(pairs) > _MAX_QUERY:
-        raise BadRequest(400, f"invalid argument: the query must have at most {_MAX_QUERY} parameters")
-    for pair in pairs:
-        raw_name, _, raw_value = pair.partition(b"=")
-        try:
-            name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode()
-            value = unquote_to_bytes(raw_value.replace(b"+", b" ")).decode()
-        except UnicodeDecodeError:
-            raise BadRequest(400, "invalid argument: the query must be UTF-8") from None
-        if name not in wanted:
-            continue
-        if name in given:
-            raise InvalidField(name, "must be given once")
-        given[name] = value
-    values: dict[str, Any] = {}
-    for name, schema in wanted.items():
-        kind = schema.schema if isinstance(schema, Optional) else schema
-        if name in given:
-            values[name] = kind.read_text(name, given[name])
-        elif isinstance(schema, Optional):
-            values[name] = schema.default
-        else:
-            raise InvalidField(name, "is missing")
-    return values
-
-
-def declarations(api: object) -> dict[str, Declared]:
+def calls_of(api: object) -> dict[str, Call]:
     """Return the calls that the class of `api`, or `api` itself, declares, by the name of their method."""
     owner = api if isclass(api) else type(api)
-    found: dict[str, Declared] = {}
+    found: dict[str, Call] = {}
     for name in dir(owner):
         value = getattr(owner, name)
-        declared = None if isclass(value) else getattr(value, "api_call", None)
-        if isinstance(declared, Declared):
-            found[name] = declared
+        call = None if isclass(value) else getattr(value, "http_call", None)
+        if isinstance(call, Call):
+            found[name] = call
     return found

@@ -1,14 +1,18 @@
-"""Upstream's answer to every call: exactly four keys in this order (UPSTREAM.md section 2.0).
+"""Upstream's dialect: fields as its Jackson reads them, and one envelope for every answer (docs/http-api.md).
 
-Java callers refuse an answer with any further key.
+The envelope has exactly four keys in this order: Java callers refuse an answer with any further key.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from cim.ecim import CIMError
+from cim.ecim import BadRequest, CIMError
+from cim.web.declaring import Call, Gate
+from cim.web.inputs import read_object
+from cim.web.site import respond
 from cim.wire.error_table import SUCCESS, row_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -34,3 +38,43 @@ def failure(error: CIMError) -> bytes:
 
 #: For what nobody expected: says nothing of the cause.
 INTERNAL_ERROR = failure(CIMError())
+
+
+class Envelopes:
+    """The lenient dialect, of everything that is not another's."""
+
+    refusal = "invalid argument: "
+
+    def __init__(self, admit: Gate) -> None:
+        self.admit = admit
+
+    def speaks(self, path: str) -> bool:
+        """See Dialect."""
+        return True
+
+    def label(self, call: Call) -> str:
+        """See Dialect."""
+        return call.path
+
+    def begin(self, request: Any) -> None:
+        """See Dialect."""
+
+    def read(self, request: Any, call: Call) -> dict[str, Any]:
+        """See Dialect."""
+        assert call.body is not None
+        return call.body.read_leniently(read_object(request, request.content.read()))
+
+    def succeed(self, request: Any, call: Call, result: Any) -> int:
+        """See Dialect: 200."""
+        respond(request, 200, success(result))
+        return 200
+
+    def fail(self, request: Any, error: BaseException) -> int:
+        """See Dialect: 200 for what is refused or failed, the request's own status when it cannot be understood."""
+        status = error.status if isinstance(error, BadRequest) else 200 if isinstance(error, CIMError) else 500
+        respond(request, status, failure(error) if isinstance(error, CIMError) else INTERNAL_ERROR)
+        return status
+
+    def options(self, request: Any, methods: Iterable[bytes]) -> None:
+        """See Dialect."""
+        respond(request, 200, b"", b"text/plain")

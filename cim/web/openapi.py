@@ -1,11 +1,11 @@
-"""The OpenAPI document of declared calls, made of the very declarations that check them."""
+"""The OpenAPI document of the calls of `/v1`, made of the very declarations that check them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cim.web.declaring import Declared, Who
+from cim.web.declaring import Call, Who
 from cim.web.problem import TYPE
 from cim.web.schema import Array, Fields, Nullable, Object, Optional, Schema
 
@@ -45,13 +45,14 @@ _SUCCESSES = {200: "Done.", 201: "Made.", 204: "Done; no body."}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 
-def openapi(calls: Iterable[Declared], title: str, version: str, about: str = "") -> dict[str, Any]:
+def openapi(calls: Iterable[Call], title: str, version: str, about: str = "") -> dict[str, Any]:
     """Return the document."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
-    for declared in sorted(calls, key=lambda call: (call.path, call.method)):
-        paths.setdefault(declared.path, {})[declared.method.lower()] = _operation(declared)
-        for schema in (*declared.answers.values(), declared.body):
+    for call in sorted(calls, key=lambda call: (call.path, call.methods)):
+        for method in call.methods:
+            paths.setdefault(call.path, {})[method.lower()] = _operation(call)
+        for schema in (*call.answers.values(), call.body):
             for found in _titled(schema):
                 schemas[found.title] = found.whole()
     return {
@@ -69,29 +70,29 @@ def openapi(calls: Iterable[Declared], title: str, version: str, about: str = ""
     }
 
 
-def _operation(declared: Declared) -> dict[str, Any]:
+def _operation(call: Call) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": declared.name,
-        "tags": [declared.path.split("/")[2]],
-        "summary": declared.summary,
-        "security": _SECURITY[declared.who],
+        "operationId": call.name,
+        "tags": [call.path.split("/")[2]],
+        "summary": call.summary,
+        "security": _SECURITY[call.who],
     }
-    if declared.about:
-        operation["description"] = declared.about
-    parameters = [*_parameters("path", declared.in_path), *_parameters("query", declared.query)]
+    if call.about:
+        operation["description"] = call.about
+    parameters = [*_parameters("path", call.in_path), *_parameters("query", call.query)]
     if parameters:
         operation["parameters"] = parameters
-    if declared.body is not None:
-        content: dict[str, Any] = {"schema": declared.body.document()}
-        if declared.example is not None:
-            content["example"] = declared.example
-        operation["requestBody"] = {"required": declared.body_required, "content": {"application/json": content}}
+    if call.body is not None:
+        content: dict[str, Any] = {"schema": call.body.document()}
+        if call.example is not None:
+            content["example"] = call.example
+        operation["requestBody"] = {"required": call.body_required, "content": {"application/json": content}}
     responses: dict[str, Any] = {}
-    for status, schema in declared.answers.items():
+    for status, schema in call.answers.items():
         responses[str(status)] = {"description": _SUCCESSES[status]}
         if schema is not None:
             responses[str(status)]["content"] = {"application/json": {"schema": schema.document()}}
-    for status in sorted(declared.errors):
+    for status in sorted(call.errors):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     operation["responses"] = responses
     return operation

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
 from cim.ecim import BadRequest
+from cim.keys import derive_key, read_secret
 from cim.metrics import Metrics
 from cim.model import Health
-from cim.web import envelope
-from cim.web.serving import Endpoint
-from cim.web.site import respond
+from cim.web.declaring import Content, Gate, Who, http_call
 
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
-_GET = frozenset((b"GET",))
 
 
 def is_loopback(description: str) -> bool:
@@ -40,72 +39,65 @@ def is_loopback(description: str) -> bool:
         return False
 
 
-def internal_only(key: str | None) -> Callable[[Any], None]:
-    """Return a check for calls that are for the cluster alone.
+def cluster_only(options: Any, metrics: Metrics) -> Gate:
+    """Return the gate of a daemon's calls that are for the cluster alone, and of those that anyone may make.
 
-    It raises BadRequest, 401 or 403, for a request without `Authorization: Bearer <key>`.
+    The former need `Authorization: Bearer <http key>`, unless nobody but this machine reaches the listener. Without a
+    secret nobody has that key. Whom it refuses gets BadRequest, with status 401 or 403.
 
-    :param key: None lets everyone in: for listeners that only this machine reaches
+    :param options: with `http` and `secret-file`
+    :raises InvalidField: the secret cannot be read
     """
-    if key is None:
-        return lambda request: None
-    expected = key.encode()
+    if is_loopback(options["http"]):
+        return internal_only(None, metrics)
+    secret = read_secret(options["secret-file"]) if options["secret-file"] else os.urandom(32)
+    return internal_only(derive_key(secret, "http").hex(), metrics)
 
-    def check(request: Any) -> None:
+
+def internal_only(key: str | None, metrics: Metrics) -> Gate:
+    """Return the gate, given the http key; None lets everyone in."""
+    expected = key.encode() if key is not None else None
+
+    def admit(request: Any, who: Who) -> None:
+        if who is Who.ANYONE or (who is Who.CLUSTER and expected is None):
+            return
         scheme, _, given = (request.getHeader(b"authorization") or b"").partition(b" ")
         if scheme.lower() != b"bearer":
             request.setHeader(b"WWW-Authenticate", b"Bearer")
+            metrics.refused("http-key")
             raise BadRequest(401, "invalid argument: this call asks for the cluster's http key")
-        if not hmac.compare_digest(given.strip(), expected):
+        if who is not Who.CLUSTER or expected is None or not hmac.compare_digest(given.strip(), expected):
+            metrics.refused("http-key")
             raise BadRequest(403, "invalid argument: the http key is wrong")
 
-    return check
+    return admit
 
 
-class _Health:
-    label = "/health"
-    methods = _GET
+class Operations:
+    """Says how a daemon is, and what it has counted.
 
-    def __init__(self, health: Callable[[], Health]) -> None:
+    :param health: how its parts are now
+    """
+
+    def __init__(self, health: Callable[[], Health], metrics: Metrics) -> None:
         self._health = health
+        self._metrics = metrics
 
-    def serve(self, request: Any) -> None:
+    @http_call("GET /health", who=Who.ANYONE)
+    def health(self, caller: None) -> Content:
+        """Say whether all parts are well: 200, or 503."""
         health = self._health()
         parts = {name: reason or "ok" for name, reason in health.parts.items()}
         status = "ok" if health.ok else "failing"
         body = json.dumps({"status": status, "parts": parts, "facts": health.facts}, default=str)
-        respond(request, 200 if health.ok else 503, body.encode())
+        return Content(body.encode(), status=200 if health.ok else 503)
 
+    @http_call("GET /health/live", who=Who.ANYONE)
+    def live(self, caller: None) -> Content:
+        """Say that the process runs."""
+        return Content(b'{"status": "ok"}')
 
-class _Live:
-    label = "/health/live"
-    methods = _GET
-
-    def serve(self, request: Any) -> None:
-        respond(request, 200, b'{"status": "ok"}')
-
-
-class _Metrics:
-    label = "/metrics"
-    methods = _GET
-
-    def __init__(self, metrics: Metrics, check: Callable[[Any], None]) -> None:
-        self._metrics = metrics
-        self._check = check
-
-    def serve(self, request: Any) -> None:
-        try:
-            self._check(request)
-        except BadRequest as error:
-            self._metrics.refused("http-key")
-            respond(request, error.status, envelope.failure(error))
-        else:
-            respond(request, 200, self._metrics.render(), _PROMETHEUS)
-
-
-def operations(health: Callable[[], Health], metrics: Metrics, check: Callable[[Any], None]) -> dict[str, Endpoint]:
-    """Return the endpoints of `/health`, `/health/live` and `/metrics`.
-
-    :param check: as `internal_only` makes it, for `/metrics`
-    """
-    return {"/health": _Health(health), "/health/live": _Live(), "/metrics": _Metrics(metrics, check)}
+    @http_call("GET /metrics", who=Who.CLUSTER)
+    def metrics(self, caller: None) -> Content:
+        """Return what was counted, in Prometheus' text format."""
+        return Content(self._metrics.render(), _PROMETHEUS)

@@ -66,6 +66,10 @@ class Origins:
             request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)
 
 
+#: No page may call.
+NO_ORIGINS = Origins(())
+
+
 class OriginsOptions(DaemonOptions):
     """Adds `--origins`."""
 

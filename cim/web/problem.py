@@ -1,14 +1,24 @@
-"""Errors as RFC 9457 problem documents, with the HTTP status that says the same (docs/http-api.md)."""
+"""The dialect of `/v1`: strict fields, statuses that say what happened, errors as RFC 9457 problem documents.
+
+docs/http-api.md has it for its users.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from cim.ecim import BadRequest, CIMError, InvalidField
+from cim.web.declaring import Answer, Call, Gate
+from cim.web.inputs import read_object
+from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.site import respond
 from cim.wire.error_table import row_of
 
+#: Where the calls of this dialect lie, and what describes them.
+PREFIX = "/v1/"
+DOCUMENT = "/openapi.json"
 CONTENT_TYPE = b"application/problem+json"
 #: What `type` begins with; the problem's code follows.
 TYPE = "urn:cim:problem:"
@@ -50,13 +60,57 @@ def problem(error: BaseException) -> tuple[int, bytes]:
     return row.status, encode(document)
 
 
-def respond_problem(request: Any, error: BaseException) -> int:
-    """Answer a request with what went wrong, and return the status."""
-    status, document = problem(error)
-    seconds = getattr(error, "retry_after", 0) or row_of(error).retry_after
-    if seconds:
-        request.setHeader(b"Retry-After", b"%d" % seconds)
-    if status == 401:
-        request.setHeader(b"WWW-Authenticate", b"Bearer")
-    respond(request, status, document, CONTENT_TYPE)
-    return status
+class Problems:
+    """The strict dialect, of `/v1` and the document that describes it.
+
+    :param origins: of pages that may call
+    """
+
+    refusal = ""
+
+    def __init__(self, admit: Gate, origins: Origins = NO_ORIGINS) -> None:
+        self.admit = admit
+        self._origins = origins
+
+    def speaks(self, path: str) -> bool:
+        """See Dialect."""
+        return path.startswith(PREFIX) or path == DOCUMENT
+
+    def label(self, call: Call) -> str:
+        """See Dialect."""
+        return f"{' '.join(call.methods)} {call.path}"
+
+    def begin(self, request: Any) -> None:
+        """See Dialect."""
+        self._origins.allow(request)
+
+    def read(self, request: Any, call: Call) -> dict[str, Any]:
+        """See Dialect: no body at all does where no field is needed."""
+        assert call.body is not None
+        raw = request.content.read()
+        values = read_object(request, raw) if raw or call.body_required else {}
+        return call.body.read("the body", values)
+
+    def succeed(self, request: Any, call: Call, result: Any) -> int:
+        """See Dialect."""
+        status, value = (result.status, result.value) if isinstance(result, Answer) else (call.usual, result)
+        body = b"" if call.answers[status] is None else encode(value)
+        request.setHeader(b"Cache-Control", b"no-store")
+        respond(request, status, body)
+        return status
+
+    def fail(self, request: Any, error: BaseException) -> int:
+        """See Dialect."""
+        status, document = problem(error)
+        seconds = getattr(error, "retry_after", 0) or row_of(error).retry_after
+        if seconds:
+            request.setHeader(b"Retry-After", b"%d" % seconds)
+        if status == 401:
+            request.setHeader(b"WWW-Authenticate", b"Bearer")
+        respond(request, status, document, CONTENT_TYPE)
+        return status
+
+    def options(self, request: Any, methods: Iterable[bytes]) -> None:
+        """See Dialect."""
+        self._origins.preflight(request, methods)
+        respond(request, 204, b"")

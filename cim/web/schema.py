@@ -1,13 +1,15 @@
 """What the values of requests and answers may be: one declaration checks them and tells the OpenAPI document.
 
-Every `read` returns the checked value, and raises InvalidField that names the field and the reason.
+Every `read` returns the checked value, and raises InvalidField that names the field and the reason. Bounds of texts are
+bytes of UTF-8.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from attrs import field, frozen
@@ -28,6 +30,10 @@ class Schema:
     def read_text(self, name: str, text: str) -> Any:
         """Check a value that came in a path or query."""
         return self.read(name, text)
+
+    def coerced(self, value: Any) -> Any:
+        """Return what upstream's Jackson takes a JSON value for, to be checked by `read`."""
+        return value
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON schema."""
@@ -55,6 +61,15 @@ class Integer(Schema):
         if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
             raise InvalidField(name, "must be a whole number")
         return self.read(name, int(text))
+
+    def coerced(self, value: Any) -> Any:
+        """See Schema: a text of digits is their number."""
+        if type(value) is str:
+            digits = value.strip()
+            unsigned = digits.removeprefix("-")
+            if unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= _MAX_DIGITS:
+                return int(digits)
+        return value
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
@@ -106,18 +121,17 @@ class Text(Schema):
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a text")
-        try:
-            size = len(value.encode())
-        except UnicodeEncodeError:
-            raise InvalidField(name, "must not contain surrogates") from None
+        size = _size(name, value)
         if not self.low <= size <= self.high:
             wanted = f"{self.low} to {self.high}" if self.low else f"at most {self.high}"
             raise InvalidField(name, f"must have {wanted} bytes, has {size}")
         if self.printable and not value.isprintable():
             raise InvalidField(name, "must have printable characters only")
         return value
+
+    def coerced(self, value: Any) -> Any:
+        """See Schema: a whole number is its digits."""
+        return _text(value)
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
@@ -140,12 +154,68 @@ class Name(Schema):
             raise InvalidField(name, "must be a text")
         return check_name(value, name)
 
+    def coerced(self, value: Any) -> Any:
+        """See Schema: a whole number is its digits."""
+        return _text(value)
+
     def document(self) -> dict[str, Any]:
         """See Schema."""
         return _about(
             f"{self.about} No control characters, not blank.".strip(),
             {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
         )
+
+
+@frozen
+class Texts(Schema):
+    """A list of texts, of so many bytes together."""
+
+    items: int
+    high: int
+
+    def read(self, name: str, value: Any) -> list[str]:
+        """See Schema."""
+        if type(value) is not list:
+            raise InvalidField(name, "must be a list of texts")
+        if len(value) > self.items:
+            raise InvalidField(name, f"must have at most {self.items} items, has {len(value)}")
+        _check_together(name, value, self.high)
+        return value
+
+    def coerced(self, value: Any) -> Any:
+        """See Schema."""
+        return [_text(item) for item in value] if type(value) is list else value
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return {"type": "array", "items": {"type": "string"}, "maxItems": self.items}
+
+
+@frozen
+class TextMap(Schema):
+    """Texts by names that are texts, too, of so many bytes together."""
+
+    items: int
+    high: int
+
+    def read(self, name: str, value: Any) -> dict[str, str]:
+        """See Schema."""
+        if type(value) is not dict:
+            raise InvalidField(name, "must be an object of texts")
+        if len(value) > self.items:
+            raise InvalidField(name, f"must have at most {self.items} entries, has {len(value)}")
+        _check_together(name, chain.from_iterable(value.items()), self.high)
+        return value
+
+    def coerced(self, value: Any) -> Any:
+        """See Schema: what is null is not there."""
+        if type(value) is not dict:
+            return value
+        return {key: str(item) if type(item) is int else item for key, item in value.items() if item is not None}
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.items}
 
 
 @frozen
@@ -160,6 +230,10 @@ class Choice(Schema):
         if type(value) is not str or value not in self.words:
             raise InvalidField(name, f"must be one of {', '.join(self.words)}")
         return value
+
+    def coerced(self, value: Any) -> Any:
+        """See Schema: a number is a place among the words, as of a Java enum."""
+        return self.words[value] if type(value) is int and 0 <= value < len(self.words) else value
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
@@ -253,6 +327,21 @@ class Object(Schema):
                 raise InvalidField(wanted, "is missing")
         return result
 
+    def read_leniently(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check an object as upstream's Jackson does: unknown fields are ignored, null is as good as missing."""
+        result: dict[str, Any] = {}
+        for wanted, schema in self.fields.items():
+            value = values.get(wanted)
+            if isinstance(schema, Optional):
+                if value is None:
+                    result[wanted] = schema.default
+                    continue
+                schema = schema.schema
+            elif value is None:
+                raise InvalidField(wanted, "is missing")
+            result[wanted] = schema.read(wanted, schema.coerced(value))
+        return result
+
     def document(self) -> dict[str, Any]:
         """See Schema."""
         return {"$ref": f"#/components/schemas/{self.title}"} if self.title else self.whole()
@@ -272,6 +361,30 @@ class Object(Schema):
         if required:
             whole["required"] = required
         return _about(self.about, whole)
+
+
+def _size(name: str, value: Any) -> int:
+    """Return how many bytes a text has."""
+    if type(value) is not str:
+        raise InvalidField(name, "must be a text")
+    if value.isascii():
+        return len(value)
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidField(name, "must not contain surrogates") from None
+
+
+def _check_together(name: str, texts: Iterable[Any], high: int) -> None:
+    left = high
+    for text in texts:
+        left -= len(text) if type(text) is str and text.isascii() else _size(name, text)
+        if left < 0:
+            raise InvalidField(name, f"must have at most {high} bytes together")
+
+
+def _text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
 
 
 def _about(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,250 +1,213 @@
-"""Serving the upstream API: one declaration per call, one way for every answer (DESIGN.md section 7).
+"""Serving declared calls: Klein's map finds them, and there is one path from a request to its answer.
 
-Calls are declared on a Klein app, which can serve them by itself. `UpstreamResource` serves the same declarations
-from a table of exact paths, because Klein's dispatch costs more than the rest of a call.
+`KleinResource` itself would bind the map for each request and chain Deferreds around the call, which costs about as
+much as all the rest of it, and would cancel a call whose client goes. So the map is bound once, what it finds is
+remembered for a while, and the endpoint that it names is executed, which keeps its Deferred to itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from inspect import isclass
-from types import CoroutineType
-from typing import Any, Protocol, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
-from attrs import frozen
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter
 
 from klein import Klein
+from klein.resource import KleinResource
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 
 from cim.ecim import BadRequest, CIMError
 from cim.metrics import Metrics
-from cim.web import envelope
-from cim.web.fields import Fields
-from cim.web.site import MAX_BODY, PathResource, respond
+from cim.web.declaring import Call, Content, calls_of
+from cim.web.dialect import Dialect
+from cim.web.inputs import read_query
+from cim.web.site import PathResource, respond
 from cim.wire.error_table import row_of
 
 _log = Logger()
-_JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
-_NO_FIELDS = Fields({})
-_H = TypeVar("_H", bound=Callable[..., Any])
+#: The statuses of requests that are refused for what they say, whoever makes them.
+_MALFORMED = (400, 413, 415)
+#: How many of the paths that were found are remembered, and how long one may be, so that nobody fills the memory.
+_REMEMBERED = 1024
+_LONGEST = 256
 
 
-class Endpoint(Protocol):
-    """What serves one path."""
+class Endpoint:
+    """Serves one call.
 
-    label: str
-    methods: frozenset[bytes]
-
-    def serve(self, request: Any) -> None:
-        """Answer a request whose method is one of `methods`."""
-
-
-@frozen
-class Call:
-    """The declaration of a call of the upstream API."""
-
-    path: str
-    methods: frozenset[bytes]
-    body: bool
-    internal: bool
-
-
-def upstream_call(
-    app: Klein, path: str, methods: Iterable[str] = ("POST",), *, body: bool = True, internal: bool = False
-) -> Callable[[_H], _H]:
-    """Declare a method `(self, fields: Fields)` as a call of the upstream API.
-
-    What it returns, itself or by a Deferred or coroutine, becomes the envelope's `dataBody`; a CIMError that it raises
-    the envelope's code and message, with HTTP status 200. It runs to its end even when the client disconnects.
-
-    :param body: False when a request needs no JSON object: the method then gets no fields
-    :param internal: whether the call is for the cluster alone and asks for the http key
+    :param handler: the declared method, bound to its object
     """
 
-    def declare(handler: _H) -> _H:
-        call = Call(path, frozenset(method.encode() for method in methods), body, internal)
-        vars(handler)["upstream_call"] = call
-
-        def by_klein(api: Any, request: Any) -> Deferred[None]:
-            finished: Deferred[None] = request.notifyFinish()
-            UpstreamEndpoint(call, handler.__get__(api), getattr(api, "metrics", None), None, MAX_BODY).serve(request)
-            return finished.addErrback(lambda _: None)
-
-        by_klein.__name__ = handler.__name__
-        app.route(path, methods=sorted(method.decode() for method in call.methods))(by_klein)
-        return handler
-
-    return declare
-
-
-class UpstreamEndpoint:
-    """Serves one call."""
-
-    def __init__(
-        self,
-        call: Call,
-        handler: Callable[[Fields], Any],
-        metrics: Metrics | None,
-        check: Callable[[Any], None] | None,
-        max_body: int,
-    ) -> None:
-        """
-        :param check: raises when a request to an internal call may not make it
-        """
-        self.label = call.path
-        self.methods = call.methods
-        self._body = call.body
-        self._check = check if call.internal else None
+    def __init__(self, call: Call, handler: Callable[..., Any], dialect: Dialect, metrics: Metrics) -> None:
+        self._call = call
         self._handler = handler
+        self._dialect = dialect
         self._metrics = metrics
-        self._max_body = max_body
+        self._label = dialect.label(call)
 
-    def serve(self, request: Any) -> None:
-        """Answer a request, now or when the handler is done."""
+    def serve(self, request: Any, **segments: str) -> None:
+        """Answer a request, now or later.
+
+        :param segments: the parts of its path that have names
+        """
         try:
-            if self._check is not None:
-                self._check(request)
-            result = self._handler(self._fields(request) if self._body else _NO_FIELDS)
-            kind = type(result)
-            if kind is CoroutineType or isinstance(result, Coroutine):
-                result = Deferred.fromCoroutine(result)
-                kind = Deferred
-            if kind is not Deferred and not isinstance(result, Deferred):
-                self._respond(request, 200, envelope.success(result))
-                return
+            caller = self._dialect.admit(request, self._call.who)
+            result: Any
+            if isinstance(caller, Awaitable):
+                result = self._when_admitted(caller, request, segments)
+            else:
+                result = self._handler(caller, **self._values(request, segments))
+            if isinstance(result, Awaitable):
+                # Nobody but us knows this Deferred, so that nothing cancels it when the client disconnects.
+                Deferred.fromCoroutine(self._answer_later(request, result))
+            else:
+                self._answer(request, result)
         except Exception as error:
             self._fail(request, error)
-            return
-        # Nobody but us knows this Deferred, so that nothing cancels it when the client disconnects.
-        result.addCallback(lambda data: self._respond(request, 200, envelope.success(data)))
-        result.addErrback(lambda failure: self._fail(request, failure.value, failure))
 
-    def _fields(self, request: Any) -> Fields:
-        content_type = request.getHeader(b"content-type")
-        if not is_json(content_type):
-            raise BadRequest(415, "invalid argument: Content-Type must be application/json")
-        body = request.content.read()
-        if len(body) > self._max_body:
-            raise BadRequest(413, f"invalid argument: the body must have at most {self._max_body} bytes")
-        return Fields.parse(body)
+    async def _when_admitted(self, admitted: Awaitable[Any], request: Any, segments: Mapping[str, str]) -> Any:
+        result = self._handler(await admitted, **self._values(request, segments))
+        return await result if isinstance(result, Awaitable) else result
 
-    def _fail(self, request: Any, error: BaseException, failure: Failure | None = None) -> None:
-        if isinstance(error, CIMError):
-            status = error.status if isinstance(error, BadRequest) else 200
-            if row_of(error).envelope == "3000" and self._metrics is not None:
-                self._metrics.refused("http-request")
-            self._respond(request, status, envelope.failure(error))
-            return
-        _log.failure("{path} failed", failure, path=self.label)
-        if self._metrics is not None:
-            self._metrics.internal_errors += 1
-        self._respond(request, 500, envelope.INTERNAL_ERROR)
+    async def _answer_later(self, request: Any, result: Awaitable[Any]) -> None:
+        try:
+            self._answer(request, await result)
+        except Exception as error:
+            self._fail(request, error)
 
-    def _respond(self, request: Any, status: int, body: bytes) -> None:
-        if self._metrics is not None:
-            self._metrics.http_request(self.label, status)
-        respond(request, status, body)
+    def _values(self, request: Any, segments: Mapping[str, str]) -> dict[str, Any]:
+        call = self._call
+        values: dict[str, Any] = {}
+        if segments:
+            values = {name: schema.read_text(name, segments[name]) for name, schema in call.in_path.items()}
+        if call.query:
+            values |= read_query(request.uri, call.query)
+        if call.body is not None:
+            values |= self._dialect.read(request, call)
+        return values
 
-
-def is_json(content_type: bytes | None) -> bool:
-    """Whether a Content-Type says JSON in UTF-8."""
-    if content_type in _JSON_TYPES:
-        return True
-    if content_type is None:
-        return False
-    kind, *parameters = (part.strip().lower() for part in content_type.split(b";"))
-    charsets = {value.strip(b'"') for name, _, value in (p.partition(b"=") for p in parameters) if name == b"charset"}
-    return kind == b"application/json" and charsets <= {b"utf-8"}
-
-
-def declared_calls(
-    api: object, metrics: Metrics | None = None, check: Callable[[Any], None] | None = None, max_body: int = MAX_BODY
-) -> dict[str, Endpoint]:
-    """Return what serves each call that the class of `api` declares, by path.
-
-    :param check: raises BadRequest when a request may not make an internal call
-    """
-    endpoints: dict[str, Endpoint] = {}
-    for name in dir(type(api)):
-        declared = getattr(type(api), name)
-        call = None if isclass(declared) else getattr(declared, "upstream_call", None)
-        if isinstance(call, Call):
-            endpoints[call.path] = UpstreamEndpoint(call, getattr(api, name), metrics, check, max_body)
-    return endpoints
-
-
-class UpstreamResource(PathResource):
-    """Serves every declared call of `api`, and further endpoints, each at exactly its path.
-
-    Doubled slashes at the start of a path are one, as v1 clients of upstream need it. What no endpoint serves gets
-    404, or 405 with the methods that would do, in an envelope.
-    """
-
-    def __init__(
-        self,
-        api: object,
-        *,
-        endpoints: Mapping[str, Endpoint] | None = None,
-        metrics: Metrics | None = None,
-        check: Callable[[Any], None] | None = None,
-        max_body: int = MAX_BODY,
-        fallback: IResource | None = None,
-    ) -> None:
-        """
-        :param endpoints: further ones by path, such as those of `cim.web.operations`
-        :param check: raises BadRequest when a request may not make an internal call
-        :param fallback: a leaf that renders unknown paths instead of the 404
-        """
-        super().__init__()
-        self._metrics = metrics
-        self._fallback = fallback
-        self._endpoints: dict[bytes, Endpoint] = {path.encode(): one for path, one in (endpoints or {}).items()}
-        for path, declared in declared_calls(api, metrics, check, max_body).items():
-            self._endpoints[path.encode()] = declared
-
-    def render(self, request: Any) -> int:
-        """Answer a request."""
-        endpoint = self._endpoints.get(request.path) or self._endpoints.get(_plain(request.path))
-        if endpoint is not None:
-            method = request.method
-            if method in endpoint.methods or (method == b"HEAD" and b"GET" in endpoint.methods):
-                try:
-                    endpoint.serve(request)
-                except Exception:
-                    _log.failure("{path} failed", path=endpoint.label)
-                    if self._metrics is not None:
-                        self._metrics.internal_errors += 1
-                    respond(request, 500, envelope.INTERNAL_ERROR)
-            else:
-                self._refuse_method(request, endpoint)
-        elif self._fallback is not None:
-            request.prepath = []
-            request.postpath = [unquote_to_bytes(part) for part in request.path[1:].split(b"/")]
-            request.render(self._fallback)
+    def _answer(self, request: Any, result: Any) -> None:
+        if isinstance(result, Content):
+            status = result.status
+            respond(request, status, result.body, result.content_type)
         else:
-            self._refuse(request, 404, "no such path")
+            status = self._dialect.succeed(request, self._call, result)
+        self._metrics.http_request(self._label, status)
+
+    def _fail(self, request: Any, error: Exception) -> None:
+        if not isinstance(error, CIMError):
+            _log.failure("{call} failed", call=self._label)
+            self._metrics.internal_errors += 1
+        elif row_of(error).status in _MALFORMED:
+            self._metrics.refused("http-request")
+        self._metrics.http_request(self._label, self._dialect.fail(request, error))
+
+
+class _Segment(BaseConverter):
+    """A part of a path, as it stands in `_spelled`."""
+
+    def to_python(self, value: str) -> str:
+        try:
+            return unquote_to_bytes(value).decode()
+        except UnicodeDecodeError:
+            raise BadRequest(400, "invalid argument: the path must be UTF-8") from None
+
+
+def _spelled(path: bytes) -> str:
+    """Return a path in the one way in which it is looked up: %2F in a part of it is no slash.
+
+    Slashes at the start are one, as upstream's old clients need it.
+    """
+    text = path.decode("latin-1")
+    if "%" in text or not text.isascii():
+        text = "/".join(quote(unquote_to_bytes(part), safe="") for part in path.split(b"/"))
+    return "/" + text.lstrip("/")
+
+
+class CallResource(KleinResource, PathResource):
+    """Serves the declared calls of several objects, each at its paths, and refuses all else in the path's dialect.
+
+    :ivar app: whose map is asked; complete from the start
+    """
+
+    def __init__(self, families: Mapping[Dialect, Iterable[object]], metrics: Metrics) -> None:
+        """
+        :param families: the objects of each dialect; of a path it is the first that speaks there
+        """
+        self.app = app = Klein()
+        # No redirects: a path is a call's, or it is not.
+        app.url_map.merge_slashes = False
+        app.url_map.converters["default"] = _Segment
+        super().__init__(app)
+        self._dialects = tuple(families)
+        self._metrics = metrics
+        for dialect, apis in families.items():
+            for api in apis:
+                self._add(dialect, api)
+        self._mapped = app.url_map.bind("")
+        self._remembered = lru_cache(_REMEMBERED)(self._find)
+
+    def _add(self, dialect: Dialect, api: object) -> None:
+        for name, call in calls_of(api).items():
+            endpoint = f"{type(api).__qualname__}.{name}"
+            if endpoint in self.app.endpoints or self._dialect_at(call.path) is not dialect:
+                raise ValueError(f"{endpoint} is served already, or {call.path} is of another dialect")
+            path = call.path.replace("{", "<").replace("}", ">")
+            serve = Endpoint(call, getattr(api, name), dialect, self._metrics).serve
+            self.app.route(path, methods=call.methods, endpoint=endpoint)(serve)
+
+    def render(self, request: Any) -> Any:
+        """Answer a request."""
+        path = request.path
+        find = self._remembered if len(path) <= _LONGEST else self._find
+        try:
+            dialect, endpoint, segments = find(request.method, path)
+        except (HTTPException, BadRequest) as error:
+            self._refuse_call(request, error)
+        else:
+            dialect.begin(request)
+            self.app.execute_endpoint(endpoint, request, **segments)
         return NOT_DONE_YET
 
-    def _refuse_method(self, request: Any, endpoint: Endpoint) -> None:
-        allowed = sorted({*endpoint.methods, b"OPTIONS", *([b"HEAD"] if b"GET" in endpoint.methods else [])})
-        request.setHeader(b"Allow", b", ".join(allowed))
-        if request.method == b"OPTIONS":
-            respond(request, 200, b"", b"text/plain")
-        else:
-            self._refuse(request, 405, f"use {' or '.join(sorted(m.decode() for m in endpoint.methods))}")
+    def _find(self, method: bytes, path: bytes) -> tuple[Dialect, str, Mapping[str, str]]:
+        """Return what serves a request: the dialect, the endpoint, and the parts of the path that have names."""
+        dialect = self._dialect_at(path.decode("latin-1"))
+        spelled, name = _spelled(path), method.decode("latin-1")
+        # `//v1/x` is nobody's, so that no proxy in front takes it for a call of upstream's and lets it pass.
+        if not path.startswith(b"/") or self._dialect_at(spelled) is not dialect:
+            raise NotFound()
+        rule, segments = self._mapped.match(spelled, name, return_rule=True)
+        if name not in (rule.methods or ()):  # the map takes `post` for POST
+            raise MethodNotAllowed(list(self._mapped.allowed_methods(spelled)))
+        return dialect, rule.endpoint, segments
 
-    def _refuse(self, request: Any, status: int, reason: str) -> None:
-        if self._metrics is not None:
-            self._metrics.refused("http-request")
-            self._metrics.http_request("other", status)
-        respond(request, status, envelope.failure(BadRequest(status, f"invalid argument: {reason}")))
+    def _dialect_at(self, path: str) -> Dialect:
+        return next(dialect for dialect in self._dialects if dialect.speaks(path))
 
+    def _refuse_call(self, request: Any, error: HTTPException | BadRequest) -> None:
+        """Answer a request that no call serves."""
+        dialect = self._dialect_at(request.path.decode("latin-1"))
+        dialect.begin(request)
+        if isinstance(error, MethodNotAllowed):
+            methods = sorted({*(error.valid_methods or ()), "OPTIONS"})
+            request.setHeader(b"Allow", ", ".join(methods).encode())
+            if request.method == b"OPTIONS":
+                dialect.options(request, [method.encode() for method in methods])
+                return
+            usable = [method for method in methods if method not in ("HEAD", "OPTIONS")]
+            error = BadRequest(405, f"{dialect.refusal}use {' or '.join(usable)}")
+        elif not isinstance(error, BadRequest):
+            error = BadRequest(404, f"{dialect.refusal}no such path")
+        self._metrics.refused("http-request")
+        self._metrics.http_request("other", dialect.fail(request, error))
 
-def _plain(path: bytes) -> bytes:
-    plain: bytes = unquote_to_bytes(path)
-    return b"/" + plain.lstrip(b"/") if plain.startswith(b"/") else plain
+    def refuse(self, request: Any, path: bytes, error: BadRequest) -> None:
+        """See PathResource."""
+        dialect = self._dialect_at(path.decode("latin-1"))
+        dialect.begin(request)
+        self._metrics.http_request("other", dialect.fail(request, error))

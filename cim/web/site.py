@@ -12,12 +12,11 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http, server
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 
 from cim.ecim import BadRequest
 from cim.lifecycle import within
 from cim.metrics import Metrics
-from cim.web import envelope
 
 MAX_BODY = 256 * 1024
 #: So much of a body that is too large is read and thrown away, so that its sender comes to read our answer.
@@ -41,7 +40,7 @@ def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) 
 
 
 class PathResource(Resource):
-    """A root resource that answers by `request.path` alone and always by `respond`."""
+    """What a site serves: it answers by `request.path` alone and always by `respond`."""
 
     isLeaf = True
 
@@ -50,7 +49,7 @@ class PathResource(Resource):
 
         :param path: as `request.path` is once a request is complete
         """
-        respond(request, error.status, envelope.failure(error))
+        raise NotImplementedError
 
 
 class BoundedRequest(server.Request):
@@ -100,22 +99,17 @@ class BoundedRequest(server.Request):
         if site.metrics is not None:
             site.metrics.refused("http-body-too-large")
         error = BadRequest(413, f"invalid argument: the body must have at most {site.max_body} bytes")
-        if site.paths is not None:
-            # Twisted's own name: should it change, only the form of this answer is another.
-            path: bytes = getattr(self.channel, "_path", None) or self.path or b""
-            site.paths.refuse(self, path.partition(b"?")[0], error)
-        else:
-            respond(self, error.status, envelope.failure(error))
+        # Twisted's own name: should it change, only the form of this answer is another.
+        path: bytes = getattr(self.channel, "_path", None) or self.path or b""
+        site.resource.refuse(self, path.partition(b"?")[0], error)
 
     def process(self) -> None:
         """Called when the request is complete."""
         site = self.site = self.channel.site
         if self._too_large:
             self._refuse()
-        elif site.paths is not None:
-            site.paths.render(self)
         else:
-            super().process()
+            site.resource.render(self)
 
     def answer(self, status: int, body: bytes, content_type: bytes) -> None:
         """Write the whole response at once and finish; nothing happens when the client has gone.
@@ -258,12 +252,13 @@ class BoundedSite(server.Site):
     noisy = False
     protocol = BoundedChannel  # type: ignore[assignment]  # no HTTP/2: a proxy in front speaks that
     requestFactory = BoundedRequest
+    resource: PathResource
     _sweep: IDelayedCall | None = None
     _date = (-1, b"")
 
     def __init__(
         self,
-        resource: IResource,
+        resource: PathResource,
         reactor: IReactorTime,
         metrics: Metrics | None = None,
         *,
@@ -273,7 +268,6 @@ class BoundedSite(server.Site):
     ) -> None:
         # No timer per connection: one sweep looks after all.
         super().__init__(resource, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
-        self.paths = resource if isinstance(resource, PathResource) else None
         self.metrics = metrics
         self._idle_seconds = idle_seconds
         self.max_body = max_body
@@ -348,7 +342,7 @@ class BoundedSite(server.Site):
 
 
 def http_site(
-    resource: IResource, reactor: IReactorTime, metrics: Metrics | None = None, *, max_body: int = MAX_BODY
+    resource: PathResource, reactor: IReactorTime, metrics: Metrics | None = None, *, max_body: int = MAX_BODY
 ) -> BoundedSite:
     """Return a site that serves `resource` within bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections."""
     return BoundedSite(resource, reactor, metrics, max_body=max_body)
@@ -365,7 +359,7 @@ class HTTPService(Service):
         :param grace: seconds that running requests get at stop
         """
         self._listening = listening
-        self._site = site
+        self.site = site
         self._reactor = reactor
         self._grace = grace
 
@@ -376,7 +370,7 @@ class HTTPService(Service):
     def startService(self) -> None:
         """Serve."""
         super().startService()
-        self._site.draining = False
+        self.site.draining = False
         self._listening.startService()
 
     def stopService(self) -> Deferred[None]:
@@ -387,5 +381,5 @@ class HTTPService(Service):
     async def _stop(self) -> None:
         closing = maybeDeferred(self._listening.stopService)
         await within(closing, self._grace, self._reactor, self._log, "closing the HTTP port")
-        if not await within(self._site.drain(), self._grace, self._reactor, self._log, "draining HTTP"):
-            self._site.abort()
+        if not await within(self.site.drain(), self._grace, self._reactor, self._log, "draining HTTP"):
+            self.site.abort()

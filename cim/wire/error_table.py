@@ -8,6 +8,7 @@ special. A subclass that stands elsewhere, such as the registry's, is told as th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from attrs import evolve, frozen
 
@@ -114,11 +115,16 @@ _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415
 def row_of(error: BaseException) -> Row:
     """Return how an error is told; what is none of ours is told as a fault."""
     if isinstance(error, BadRequest):
-        return evolve(TABLE[BadRequest], status=error.status, problem=_OF_STATUS.get(error.status, "invalid"))
+        return _row_of_status(error.status)
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
     return _FAULT
+
+
+@cache
+def _row_of_status(status: int) -> Row:
+    return evolve(TABLE[BadRequest], status=status, problem=_OF_STATUS.get(status, "invalid"))
 
 
 def _first(word: Callable[[Row], str]) -> dict[str, type[CIMError]]:

@@ -17,7 +17,7 @@ from cim.model import LoginPolicy
 from cim.route.api import Settings, api_resource
 from cim.route.passwords import Passwords
 from cim.testing.cluster import Cluster
-from cim.web.serving import UpstreamResource
+from cim.web.operations import internal_only
 from cim.web.site import http_site
 from tests.client.network import Network
 
@@ -90,9 +90,8 @@ class ClientCase(SynchronousTestCase):
     def site_of(self, route):
         settings = Settings(self.cluster.ticket_key, b"k" * 32)
         passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        resource = api_resource(
-            route, passwords, settings, lambda: f"id-{next(self.ids)}", UpstreamResource(object()), self.cluster.metrics
-        )
+        new_id, metrics = lambda: f"id-{next(self.ids)}", self.cluster.metrics
+        resource = api_resource(route, passwords, settings, new_id, (), internal_only(None, metrics), metrics)
         site = http_site(resource, self.clock, self.cluster.metrics)
         site.startFactory()
         return site

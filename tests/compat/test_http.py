@@ -8,7 +8,9 @@ from cim.model import Account
 from cim.route.upstream_api import UpstreamAPI
 from cim.server.http_api import ServerAPI
 from cim.testing.cluster import ClientTransport, Cluster
-from cim.web.serving import UpstreamResource
+from cim.web.envelope import Envelopes
+from cim.web.operations import internal_only
+from cim.web.serving import CallResource
 from cim.web.site import BoundedSite
 from cim.wire.guests import Generation
 
@@ -43,7 +45,8 @@ class Connection:
 
     def __init__(self, cluster, api):
         self.cluster = cluster
-        self.site = BoundedSite(UpstreamResource(api), cluster.clock)
+        resource = CallResource({Envelopes(internal_only(None, cluster.metrics)): [api]}, cluster.metrics)
+        self.site = BoundedSite(resource, cluster.clock)
         self.transport = ClientTransport()
         self.channel = self.site.buildProtocol(None)
         self.channel.makeConnection(self.transport)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from cim.route.api import APIS
 from cim.testing.daemons import Daemon, environment, loopback
 from cim.testing.spawning import free_port
-from cim.web.declaring import declarations
+from cim.web.declaring import calls_of
 from cim.wire import conversations
 
 SEED = 20240229
@@ -124,9 +124,9 @@ class OpenAPITests(TestCase):
         self.assertEqual(status, 0, said)
         self.assertNotIn("Traceback", "\n".join(self.suite.lines))
         calls = {
-            f"{declared.method} {declared.path}"
+            f"{' '.join(call.methods)} {call.path}"
             for api in APIS
-            for name, declared in declarations(api).items()
+            for name, call in calls_of(api).items()
             if name != LEFT_OUT
         }
         answered = await self.answered()

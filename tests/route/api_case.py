@@ -16,8 +16,8 @@ from cim.route.api import Settings, api_resource, document
 from cim.route.passwords import Passwords
 from cim.testing.cluster import Cluster, TestClient
 from cim.testing.native_client import NativeClient
+from cim.web.operations import internal_only
 from cim.web.origins import Origins
-from cim.web.serving import UpstreamResource
 from cim.web.site import http_site
 from tests.web.http_case import Conversation, HTTPCase, encode
 
@@ -74,9 +74,9 @@ class APICase(HTTPCase):
         self.hashed.append(function.__name__)
         return execute(function, *args)
 
-    def upstream(self, route):
-        """What serves all but `/v1`."""
-        return UpstreamResource(object())
+    def beside(self, route):
+        """What is served beside `/v1`."""
+        return ()
 
     def site_of(self, route):
         """Serve a route's API."""
@@ -84,9 +84,8 @@ class APICase(HTTPCase):
             self.cluster.ticket_key, b"k" * 32, keys=self.keys, origins=Origins(self.origins), token_hours=12
         )
         passwords = Passwords(self.run_now, cheap_hasher())
-        resource = api_resource(
-            route, passwords, settings, lambda: f"id-{next(self.ids)}", self.upstream(route), self.metrics
-        )
+        new_id, gate = lambda: f"id-{next(self.ids)}", internal_only(None, self.metrics)
+        resource = api_resource(route, passwords, settings, new_id, self.beside(route), gate, self.metrics)
         site = http_site(resource, self.clock, self.metrics)
         site.startFactory()
         return site

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
+from twisted.internet.defer import maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 
 from cim.ecim import Forbidden, InvalidField
-from cim.route.access import Caller, read_keys
+from cim.model import Account
+from cim.route.access import Access, Caller, read_keys
+from cim.route.tokens import Proven
+from cim.web.declaring import Who
 
 
 class KeyFileTests(SynchronousTestCase):
@@ -51,3 +57,15 @@ class CallerTests(SynchronousTestCase):
         for caller in (Caller(operator=True), Caller()):
             with self.assertRaises(Forbidden):
                 _ = caller.account
+
+    def test_a_users_token_opens_what_is_for_users_alone(self):
+        proven = Proven(Account(1, "alice"), 0)
+        access = Access(SimpleNamespace(check=lambda text: succeed(proven)))
+        request = DummyRequest([b""])
+        request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
+        for who in Who:
+            admitted = maybeDeferred(access, request, who)
+            if who in (Who.OPERATOR, Who.CLUSTER):
+                self.failureResultOf(admitted, Forbidden)
+            else:
+                self.assertIs(self.successResultOf(admitted).proven, None if who is Who.ANYONE else proven)

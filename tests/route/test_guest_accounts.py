@@ -7,7 +7,6 @@ import json
 from cim.model import LoginPolicy
 from cim.route.guest_accounts import KEPT_SECONDS
 from cim.route.upstream_api import UpstreamAPI
-from cim.web.serving import UpstreamResource
 from tests.route.api_case import KEY, PASSWORD, APICase
 from tests.web.http_case import Conversation, encode
 
@@ -23,8 +22,8 @@ class GuestsAloneTests(APICase):
         self.alice = self.account("alice")
         self.bob = self.cluster.account("bob")
 
-    def upstream(self, route):
-        return UpstreamResource(UpstreamAPI(route, self.store.accounts, self.metrics))
+    def beside(self, route):
+        return (UpstreamAPI(route, self.store.accounts, self.metrics),)
 
     def ask(self, path, body, route=0):
         conversation = Conversation(self.sites[route])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
-from klein import Klein
 from twisted.internet.defer import Deferred
 
 from cim.ecim import Conflict, Forbidden, RateLimited, Unauthorized
-from cim.web.declaring import Answer, Who, api_call
+from cim.metrics import Metrics
+from cim.web.declaring import Answer, Content, Who, http_call
+from cim.web.envelope import Envelopes
 from cim.web.origins import Origins
+from cim.web.problem import Problems
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
-from cim.web.serving import UpstreamResource
-from cim.web.table import CallTable
+from cim.web.serving import CallResource
 from tests.web.http_case import HTTPCase
 
 THING = Object({"id": Id(), "name": Name(), "more": Nullable(Text(9))}, "Thing", "A thing.")
@@ -21,19 +22,16 @@ THING = Object({"id": Id(), "name": Name(), "more": Nullable(Text(9))}, "Thing",
 class Things:
     """Calls of every kind."""
 
-    app = Klein()
-
     def __init__(self):
         self.waiting = []
         self.said = []
 
-    @api_call(app, "GET /v1/things/{id}", who=Who.ANYONE, path={"id": Id()}, answers={200: THING}, errors=(404,))
+    @http_call("GET /v1/things/{id}", who=Who.ANYONE, path={"id": Id()}, answers={200: THING}, errors=(404,))
     def thing(self, caller, id):
         """Return a thing."""
         return {"id": id, "name": "x", "more": None}
 
-    @api_call(
-        app,
+    @http_call(
         "GET /v1/things",
         who=Who.ANYONE,
         query={"name": Text(20, 1), "limit": Optional(Integer(1, 9), 5), "all": Optional(Text(5))},
@@ -47,8 +45,7 @@ class Things:
         self.said.append(query)
         return {"things": []}
 
-    @api_call(
-        app,
+    @http_call(
         "POST /v1/things",
         body={
             "name": Name(),
@@ -76,17 +73,20 @@ class Things:
             self.said.append("finished")
         return {"id": 1, "name": name, "more": None}
 
-    @api_call(app, "PUT /v1/things/{id}/parts/{part}", path={"id": Id(), "part": Text(9, 1)}, answers={204: None})
+    @http_call("PUT /v1/things/{id}/parts/{part}", path={"id": Id(), "part": Text(9, 1)}, answers={204: None})
     def put(self, caller, id, part):
         """Put a part."""
         self.said.append((id, part))
 
-    @api_call(
-        app, "DELETE /v1/things/{id}", path={"id": Id()}, body={"why": Optional(Text(9), "")}, answers={204: None}
-    )
+    @http_call("DELETE /v1/things/{id}", path={"id": Id()}, body={"why": Optional(Text(9), "")}, answers={204: None})
     async def remove(self, caller, id, why):
         """Remove a thing."""
         self.said.append((id, why))
+
+    @http_call("GET /openapi.json", who=Who.ANYONE)
+    def document(self, caller):
+        """Describe things."""
+        return Content(b'{"openapi":"3.1.0"}')
 
 
 def gate(request, who):
@@ -108,17 +108,9 @@ class ThingsCase(HTTPCase):
 
     def setUp(self):
         self.things = Things()
-        self.serve(
-            CallTable(
-                [self.things],
-                gate,
-                UpstreamResource(object()),
-                documents={"/openapi.json": b'{"openapi":"3.1.0"}'},
-                origins=Origins(self.origins),
-                metrics=None,
-            ),
-            max_body=2000,
-        )
+        self.counted = Metrics("route")
+        families = {Problems(gate, Origins(self.origins)): [self.things], Envelopes(gate): []}
+        self.serve(CallResource(families, self.counted), max_body=2000)
 
     def ask(self, method, path, body=None, headers=("X-Key: right",), **options):
         """Make a request; return its status, headers and what its body says."""

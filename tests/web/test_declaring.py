@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cim.web.declaring import Who, declarations
+from cim.web.declaring import Who, calls_of
 from tests.web.api_case import Things, ThingsCase
 from tests.web.http_case import encode
 
@@ -13,22 +13,22 @@ class DeclarationTests(ThingsCase):
     """What follows from a declaration."""
 
     def test_all_are_found_on_the_class(self):
-        self.assertEqual(set(declarations(Things)), {"thing", "things", "make", "put", "remove"})
-        self.assertEqual(declarations(Things), declarations(self.things))
+        self.assertEqual(set(calls_of(Things)), {"thing", "things", "make", "put", "remove", "document"})
+        self.assertEqual(calls_of(Things), calls_of(self.things))
 
     def test_problems_that_follow(self):
-        declared = declarations(Things)
+        declared = calls_of(Things)
         always = {429, 503, 504}
         self.assertEqual(declared["thing"].errors, {400, 404} | always)
         self.assertEqual(declared["make"].errors, {400, 401, 403, 409, 413, 415} | always)
         self.assertEqual(declared["put"].errors, {400, 401, 403} | always)
 
     def test_words_for_people(self):
-        declared = declarations(Things)["things"]
+        declared = calls_of(Things)["things"]
         self.assertEqual((declared.summary, declared.about), ("List things", "Those of a name."))
-        self.assertIs(declarations(Things)["make"].who, Who.USER)
-        self.assertTrue(declarations(Things)["make"].body_required)
-        self.assertFalse(declarations(Things)["remove"].body_required)
+        self.assertIs(calls_of(Things)["make"].who, Who.USER)
+        self.assertTrue(calls_of(Things)["make"].body_required)
+        self.assertFalse(calls_of(Things)["remove"].body_required)
 
 
 class QueryTests(ThingsCase):

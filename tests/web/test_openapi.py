@@ -1,4 +1,4 @@
-"""The OpenAPI document, against the OpenAPI initiative's schema and the declarations that it is made of."""
+"""The OpenAPI document, against the OpenAPI initiative's schema and the calls_of that it is made of."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.route.api import APIS, document
-from cim.web.declaring import Who, declarations
+from cim.web.declaring import Who, calls_of
 
-CALLS = {f"{declared.method} {declared.path}": declared for api in APIS for declared in declarations(api).values()}
+CALLS = {f"{' '.join(call.methods)} {call.path}": call for api in APIS for call in calls_of(api).values()}
 
 
 class DocumentTests(SynchronousTestCase):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 
+from cim.ecim import BadRequest
 from cim.metrics import Metrics
 from cim.model import Health
-from cim.web.operations import internal_only, is_loopback, operations
-from cim.web.serving import UpstreamResource
+from cim.web.declaring import Who
+from cim.web.envelope import Envelopes
+from cim.web.operations import Operations, internal_only, is_loopback
+from cim.web.serving import CallResource
 from tests.web.http_case import HTTPCase
 
 
@@ -49,8 +53,8 @@ class OperationsTests(HTTPCase):
         self.counted = Metrics("route")
 
     def start(self, key=None):
-        check = internal_only(key)
-        self.serve(UpstreamResource(object(), endpoints=operations(lambda: self.health, self.counted, check)))
+        gate = internal_only(key, self.counted)
+        self.serve(CallResource({Envelopes(gate): [Operations(lambda: self.health, self.counted)]}, self.counted))
 
     def test_well(self):
         self.health = Health({"store": ""}, {"fsync": "always"})
@@ -91,3 +95,12 @@ class OperationsTests(HTTPCase):
         for right in ("Bearer s3cret", "bearer  s3cret"):
             self.assertEqual(self.request("GET", "/metrics", headers=[f"Authorization: {right}"])[0], 200)
         self.assertEqual(self.request("GET", "/health")[0], 200)
+        self.assertIn('cim_refused_total{kind="http-key"} 6.0', self.counted.render().decode())
+
+    def test_no_key_opens_what_is_not_for_the_cluster(self):
+        for key, status in ((None, 403), ("key", 403)):
+            request = DummyRequest([b""])
+            request.requestHeaders.addRawHeader(b"authorization", b"Bearer key")
+            with self.assertRaises(BadRequest) as raised:
+                internal_only(key, self.counted)(request, Who.OPERATOR)
+            self.assertEqual(raised.exception.status, status)

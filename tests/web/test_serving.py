@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 
-from klein import Klein
-from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from cim.ecim import InvalidField, RepeatLogin
 from cim.metrics import Metrics
+from cim.web.declaring import Who, http_call
+from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
-from cim.web.serving import UpstreamResource, upstream_call
-from cim.web.site import MAX_BODY
+from cim.web.problem import Problems
+from cim.web.schema import Id, Text
+from cim.web.serving import CallResource
+from cim.web.site import respond
+from tests.web.api_case import Things, gate
 from tests.web.http_case import HTTPCase, encode
 
 SUCCESS = b'{"code":"9000","message":"Success","reqNo":null,"dataBody":null}'
@@ -23,47 +24,45 @@ SUCCESS = b'{"code":"9000","message":"Success","reqNo":null,"dataBody":null}'
 class API:
     """Calls of every kind."""
 
-    app = Klein()
-
     def __init__(self):
         self.waiting = []
         self.finished = []
         self.cancelled = []
 
-    @upstream_call(app, "/sync")
-    def sync(self, fields):
-        return {"id": fields.user_id("userId")}
+    @http_call("POST /sync", who=Who.ANYONE, body={"userId": Id()})
+    def sync(self, caller, userId):
+        return {"id": userId}
 
-    @upstream_call(app, "/nothing")
-    def nothing(self, fields):
+    @http_call("POST /nothing", who=Who.ANYONE, body={})
+    def nothing(self, caller):
         return None
 
-    @upstream_call(app, "/deferred")
-    def deferred(self, fields):
+    @http_call("POST /deferred", who=Who.ANYONE)
+    def deferred(self, caller):
         self.waiting.append(Deferred(self.cancelled.append))
         return self.waiting[-1]
 
-    @upstream_call(app, "/coroutine")
-    async def coroutine(self, fields):
+    @http_call("POST /coroutine", who=Who.ANYONE)
+    async def coroutine(self, caller):
         self.waiting.append(Deferred(self.cancelled.append))
         result = await self.waiting[-1]
         self.finished.append(result)
         return result
 
-    @upstream_call(app, "/onlineUser", methods=("GET", "POST"), body=False)
-    def online(self, fields):
+    @http_call("GET POST /onlineUser", who=Who.ANYONE)
+    def online(self, caller):
         return []
 
-    @upstream_call(app, "/sendMsg", internal=True)
-    def push(self, fields):
+    @http_call("POST /sendMsg", who=Who.CLUSTER, body={})
+    def push(self, caller):
         return {"msg": "OK"}
 
-    @upstream_call(app, "/bug")
-    def bug(self, fields):
+    @http_call("POST /bug", who=Who.ANYONE)
+    def bug(self, caller):
         raise KeyError("secret detail")
 
-    @upstream_call(app, "/unspeakable")
-    def unspeakable(self, fields):
+    @http_call("POST /unspeakable", who=Who.ANYONE)
+    def unspeakable(self, caller):
         return {"number": float("nan")}
 
 
@@ -78,7 +77,8 @@ class ServingTests(HTTPCase):
     def setUp(self):
         self.api = API()
         self.counted = Metrics("route")
-        self.serve(UpstreamResource(self.api, metrics=self.counted, check=internal_only("key")), max_body=1000)
+        gate = internal_only("key", self.counted)
+        self.serve(CallResource({Envelopes(gate): [self.api]}, self.counted), max_body=1000)
 
     def post(self, path, body=None, **keywords):
         return self.request("POST", path, {} if body is None else body, **keywords)
@@ -195,48 +195,56 @@ class ServingTests(HTTPCase):
         self.assertIn(b'cim_http_requests_total{path="other",status="404"} 1.0', text)
         self.assertNotIn(b"nowhere", text)
 
-    def test_fallback(self):
-        class Other(Resource):
-            isLeaf = True
 
-            def render_GET(self, request):
-                return b"/".join(request.postpath)
+class Other:
+    """A call of the same name as one of API's."""
 
-        self.serve(UpstreamResource(self.api, fallback=Other()))
-        self.assertEqual(self.request("GET", "/a/b%20c")[2], b"a/b c")
-        self.assertEqual(self.post("/nothing")[2], SUCCESS)
+    @http_call("GET /other/{name}", who=Who.ANYONE, path={"name": Text(300)})
+    def sync(self, caller, name):
+        """Return the name."""
+        return name
 
 
-class KleinTests(SynchronousTestCase):
-    """The app serves the same declarations by itself, on any site."""
+class KleinTests(HTTPCase):
+    """Klein's map is what serves."""
 
     def setUp(self):
-        self.api = API()
-        self.treq = StubTreq(self.api.app.resource())
+        self.resource = self.resource_of(API(), Other())
+        self.serve(self.resource)
 
-    def test_calls(self):
-        answer = self.successResultOf(self.treq.post("http://route/sync", json={"userId": 3}))
-        self.assertEqual(answer.code, 200)
-        self.assertEqual(json.loads(self.successResultOf(answer.content()))["dataBody"], {"id": 3})
-        answer = self.successResultOf(self.treq.post("http://route//sync", json={"userId": "x"}))
-        self.assertEqual(json.loads(self.successResultOf(answer.content()))["code"], "3000")
+    def resource_of(self, *apis):
+        counted = Metrics("route")
+        return CallResource({Problems(gate): (), Envelopes(internal_only(None, counted)): apis}, counted)
 
-    def test_too_large(self):
-        answer = self.successResultOf(self.treq.post("http://route/sync", json={"x": "y" * MAX_BODY}))
-        self.assertEqual(answer.code, 413)
+    def remembered(self):
+        return self.resource._remembered.cache_info().currsize
 
-    def test_later(self):
-        d = self.treq.post("http://route/coroutine", json={})
-        self.assertNoResult(d)
-        self.api.waiting.pop().callback(4)
-        self.treq.flush()
-        self.assertEqual(json.loads(self.successResultOf(self.successResultOf(d).content()))["dataBody"], 4)
+    def data(self, method, path, body=None):
+        return json.loads(self.request(method, path, body)[2])["dataBody"]
 
-    def test_a_handler_outlives_its_client(self):
-        d = self.treq.post("http://route/coroutine", json={})
-        d.addErrback(lambda _: None)
-        d.cancel()
-        self.treq.flush()
-        self.api.waiting.pop().callback(4)
-        self.assertEqual((self.api.finished, self.api.cancelled), ([4], []))
-        self.assertEqual(self.flushLoggedErrors(), [])
+    def test_endpoints_have_qualified_names(self):
+        names = {rule.endpoint for rule in self.resource.app.url_map.iter_rules()}
+        self.assertLessEqual({"API.sync", "Other.sync", "API.online"}, names)
+        self.assertEqual(names, set(self.resource.app.endpoints))
+        self.assertEqual(self.data("GET", "/other/x"), "x")
+        self.assertEqual(self.data("POST", "/sync", {"userId": 1}), {"id": 1})
+
+    def test_what_could_not_be_served(self):
+        self.assertRaises(ValueError, self.resource_of, Other(), Other())
+        self.assertRaises(ValueError, self.resource_of, Things())
+
+    def test_what_an_endpoint_is_replaced_by_is_executed(self):
+        self.resource.app.endpoints["Other.sync"] = lambda instance, request, name: respond(request, 203, name.encode())
+        self.assertEqual(self.request("GET", "/other/x")[::2], (203, b"x"))
+
+    def test_a_bounded_number_of_paths_is_remembered(self):
+        for number in range(1500):
+            self.assertEqual(self.data("GET", f"/other/{number}"), str(number))
+        self.assertEqual(self.remembered(), 1024)
+
+    def test_long_paths_and_those_of_no_call_are_not_remembered(self):
+        before = self.remembered()
+        self.assertEqual(self.data("GET", "/other/" + "x" * 300), "x" * 300)
+        for path in ("/nowhere", "/other/%ff", "/other/"):
+            self.assertGreaterEqual(self.request("GET", path)[0], 400)
+        self.assertEqual(self.remembered(), before)

@@ -23,6 +23,9 @@ class Slow(PathResource):
         self.requests.append((request, request.content.read()))
         return NOT_DONE_YET
 
+    def refuse(self, request, path, error):
+        respond(request, error.status, json.dumps({"path": path.decode(), "reason": error.message}).encode())
+
     def answer(self):
         request, body = self.requests.pop(0)
         respond(request, 200, b'"%d"' % len(body))
@@ -63,8 +66,8 @@ class BodyTests(SiteCase):
                 self.assertEqual(conversation.answers(), [])
                 conversation.send(data[start : start + 100])
             status, headers, body = conversation.answer()
-            self.assertEqual((status, headers["Connection"], json.loads(body)["code"]), (413, "close", "3000"))
-            self.assertIn("at most 1000 bytes", json.loads(body)["message"])
+            self.assertEqual((status, headers["Connection"], json.loads(body)["path"]), (413, "close", "/x"))
+            self.assertIn("at most 1000 bytes", json.loads(body)["reason"])
             self.assertFalse(conversation.open)
         self.assertEqual(self.slow.requests, [])
 

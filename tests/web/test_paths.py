@@ -37,7 +37,7 @@ class TableTests(ThingsCase):
             self.assertProblem(self.ask("GET", path), 404, "not-found")
 
     def test_what_is_not_v1_is_anothers(self):
-        for path in ("/nothing", "/v1", "/v2/things"):
+        for path in ("/nothing", "/v1", "/v2/things", "//v1/things", "/%761/things", "//openapi.json"):
             status, headers, said = self.ask("GET", path)
             self.assertEqual((status, headers["Content-Type"], said["code"]), (404, "application/json", "3000"))
 
@@ -50,6 +50,7 @@ class TableTests(ThingsCase):
             ("POST", "/v1/things/5", "DELETE, GET, HEAD, OPTIONS"),
             ("GET", "/v1/things/5/parts/a", "OPTIONS, PUT"),
             ("BREW", "/v1/things", "GET, HEAD, OPTIONS, POST"),
+            ("post", "/v1/things", "GET, HEAD, OPTIONS, POST"),
             ("POST", "/openapi.json", "GET, HEAD, OPTIONS"),
         ):
             answer = self.ask(method, path, b"{}")
@@ -59,6 +60,35 @@ class TableTests(ThingsCase):
     def test_options(self):
         status, headers, body = self.request("OPTIONS", "/v1/things")
         self.assertEqual((status, headers["Allow"], body), (204, "GET, HEAD, OPTIONS, POST", b""))
+
+    def test_parts_that_are_spelled_otherwise(self):
+        self.assertEqual(self.ask("GET", "/v1/th%69ngs/%35")[2]["id"], 5)
+        self.assertEqual(self.ask("PUT", "/v1/things/5/parts/p:1")[0], 204)
+        self.assertEqual(self.things.said, [(5, "p:1")])
+        self.assertProblem(self.ask("GET", "/v1/things%2F5"), 404, "not-found")
+
+    def test_nothing_is_redirected(self):
+        for path in ("/v1//things", "/v1/things/5/", "/v1/things//5"):
+            self.assertEqual(self.ask("GET", path)[0], 404, path)
+
+    def test_counted(self):
+        self.ask("POST", "/v1/things", {"name": "x"})
+        self.ask("POST", "/v1/things", {"name": "taken"})
+        self.ask("POST", "/v1/things", b"{")
+        self.ask("GET", "/v1/things/7")
+        self.ask("GET", "/v1/nowhere")
+        self.ask("BREW", "/v1/things")
+        text = self.counted.render().decode()
+        for label, status in (
+            ("POST /v1/things", 201),
+            ("POST /v1/things", 409),
+            ("POST /v1/things", 400),
+            ("GET /v1/things/{id}", 200),
+            ("other", 404),
+            ("other", 405),
+        ):
+            self.assertIn(f'cim_http_requests_total{{path="{label}",status="{status}"}} 1.0', text)
+        self.assertIn('cim_refused_total{kind="http-request"} 3.0', text)
 
     def test_the_document(self):
         status, headers, said = self.ask("GET", "/openapi.json", headers=())

@@ -1,0 +1,92 @@
+"""What a request carries: its query, and its body, a JSON object."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
+
+from cim.ecim import BadRequest, InvalidField
+from cim.web.schema import Fields, Optional
+
+_MAX_PARAMETERS = 16
+_JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def is_json(content_type: bytes | None) -> bool:
+    """Whether a Content-Type says JSON in UTF-8."""
+    if content_type in _JSON_TYPES:
+        return True
+    if content_type is None:
+        return False
+    kind, *parameters = (part.strip().lower() for part in content_type.split(b";"))
+    charsets = {value.strip(b'"') for name, _, value in (p.partition(b"=") for p in parameters) if name == b"charset"}
+    return kind == b"application/json" and charsets <= {b"utf-8"}
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    :raises BadRequest: with status 400 when it is none
+    """
+    try:
+        values = _decode(body.decode())
+    except RecursionError:
+        raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
+    except ValueError:  # no UTF-8, no JSON, or a number of more digits than Python reads
+        raise BadRequest(400, "invalid argument: the body is not JSON in UTF-8") from None
+    if type(values) is not dict:
+        raise BadRequest(400, "invalid argument: the body must be a JSON object")
+    return values
+
+
+def read_object(request: Any, raw: bytes) -> dict[str, Any]:
+    """Return the object that the body of a request is.
+
+    :raises BadRequest: with status 415 when the request does not say that it is JSON, and as `parse_object`
+    """
+    if not is_json(request.getHeader(b"content-type")):
+        raise BadRequest(415, "invalid argument: Content-Type must be application/json")
+    return parse_object(raw)
+
+
+def read_query(uri: bytes, wanted: Fields) -> dict[str, Any]:
+    """Return the values of a query; those that nobody wants are ignored.
+
+    :raises BadRequest: with status 400 when it is no UTF-8, or has too many parameters
+    :raises InvalidField: names the parameter
+    """
+    given: dict[str, str] = {}
+    query = uri.partition(b"?")[2]
+    pairs = query.split(b"&") if query else []
+    if len(pairs) > _MAX_PARAMETERS:
+        raise BadRequest(400, f"invalid argument: the query must have at most {_MAX_PARAMETERS} parameters")
+    for pair in pairs:
+        raw_name, _, raw_value = pair.partition(b"=")
+        try:
+            name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode()
+            value = unquote_to_bytes(raw_value.replace(b"+", b" ")).decode()
+        except UnicodeDecodeError:
+            raise BadRequest(400, "invalid argument: the query must be UTF-8") from None
+        if name not in wanted:
+            continue
+        if name in given:
+            raise InvalidField(name, "must be given once")
+        given[name] = value
+    values: dict[str, Any] = {}
+    for name, schema in wanted.items():
+        kind = schema.schema if isinstance(schema, Optional) else schema
+        if name in given:
+            values[name] = kind.read_text(name, given[name])
+        elif isinstance(schema, Optional):
+            values[name] = schema.default
+        else:
+            raise InvalidField(name, "is missing")
+    return values

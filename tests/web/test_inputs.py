@@ -1,0 +1,33 @@
+"""Bodies that are no JSON objects; queries are in test_declaring."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import BadRequest
+from cim.web.inputs import is_json, parse_object
+
+
+class BodyTests(SynchronousTestCase):
+    def test_refused(self):
+        for body, reason in (
+            (b"", "not JSON"),
+            (b"{", "not JSON"),
+            (b"\xff{}", "not JSON"),
+            (b'{"a":NaN}', "not JSON"),
+            (b'{"a":-Infinity}', "not JSON"),
+            (b'{"a":' + b"9" * 5000 + b"}", "not JSON"),
+            (b"[" * 100_000, "nested too deeply"),
+            (b"[]", "must be a JSON object"),
+            (b"null", "must be a JSON object"),
+            (b'"x"', "must be a JSON object"),
+        ):
+            error = self.assertRaises(BadRequest, parse_object, body)
+            self.assertEqual(error.status, 400)
+            self.assertIn(reason, error.message)
+
+    def test_types_of_content(self):
+        for good in (b"application/json", b"application/json; charset=UTF-8", b'Application/JSON;charset="utf-8"; x=y'):
+            self.assertTrue(is_json(good), good)
+        for bad in (b"text/plain", b"application/jsonx", b"application/json; charset=gbk", b"", None):
+            self.assertFalse(is_json(bad), bad)
