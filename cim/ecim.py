@@ -163,7 +163,7 @@ class RepeatedEnd(CIMError):
 class Forbidden(CIMError):
     """The user may not do this."""
 
-    text = "you may not do this"
+    text = "you are not allowed to do this"
 
 
 class NotFound(CIMError):
@@ -175,7 +175,7 @@ class NotFound(CIMError):
 class Conflict(CIMError):
     """It stands against what is there already."""
 
-    text = "it conflicts with what is there"
+    text = "it conflicts with what is already there"
 
 
 class TooLarge(CIMError):

@@ -32,7 +32,7 @@ def check_name(name: str, field_name: str = "userName") -> str:
         raise InvalidField(field_name, f"must have at most {MAX_NAME} characters, has {len(name)}")
     for character in name:
         if unicodedata.category(character) in ("Cc", "Cs"):
-            raise InvalidField(field_name, "must not contain control characters or surrogates")
+            raise InvalidField(field_name, "must not contain control characters or lone surrogates")
     return name
 
 

@@ -59,7 +59,11 @@ class Access:
         bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
         if key is not None:
             if not self._is_key(key):
-                raise Unauthorized("the API key is wrong" if self._keys else "this route takes no API keys")
+                raise Unauthorized(
+                    "the API key is wrong"
+                    if self._keys
+                    else "this route accepts no API keys: it was started without --api-key-file"
+                )
             return self._operator(who)
         if bearer and self._is_key(bearer):
             return self._operator(who)
@@ -88,7 +92,7 @@ class Access:
             raise Unauthorized() from None
         proven = await self._tokens.check(text)
         if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
-            raise Forbidden("this call is for operators, with an API key")
+            raise Forbidden("this call is for operators: it needs an API key")
         return Caller(proven)
 
 
@@ -101,10 +105,10 @@ def read_keys(path: str) -> list[str]:
         raw = Path(path).read_bytes()[:_MAX_KEYS]
         lines = [line.strip() for line in raw.decode("ascii").splitlines()]
     except OSError as error:
-        raise InvalidField("API key file", f"{path!r} cannot be read: {error.strerror}")
+        raise InvalidField("API key file", f"{path} cannot be read: {error.strerror}")
     except UnicodeDecodeError:
-        raise InvalidField("API key file", f"{path!r} must hold ASCII text")
+        raise InvalidField("API key file", f"{path} must contain ASCII text only")
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys or any(len(key) < MIN_KEY or not key.isprintable() or " " in key for key in keys):
-        raise InvalidField("API key file", f"{path!r} must hold keys of at least {MIN_KEY} characters, one a line")
+        raise InvalidField("API key file", f"{path} must contain keys of at least {MIN_KEY} characters, one a line")
     return keys

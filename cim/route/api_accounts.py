@@ -178,16 +178,16 @@ class AccountsAPI:
         if caller.proven is not None and password is None:
             account = caller.account
             if name not in (None, account.name) or id not in (None, account.id):
-                raise Forbidden("the token is of another user")
+                raise Forbidden("the token belongs to another user")
             # A session outlives its token, so nothing that is remembered of the token will do here.
             credential = await self._credentials.credential(account.id)
             if credential is None or caller.proven.issued < credential.valid_from:
                 raise Unauthorized("the token was revoked, please log in again")
             return account, credential
         if name is None and id is None:
-            raise InvalidField("name", "is missing, and so is `id`")
+            raise InvalidField("name", "or `id` must be given")
         if name is not None and id is not None:
-            raise InvalidField("id", "and `name` do not go together")
+            raise InvalidField("id", "cannot be combined with `name`")
         if password is None:
             raise InvalidField("password", "is missing")
         return await self._proven(name, id, password)
@@ -211,7 +211,7 @@ class AccountsAPI:
         # As much work for an account that is not there, so that the time does not tell.
         right = await self._passwords.matches(credential.password if credential is not None else None, password)
         if account is not None and credential is None:
-            raise Forbidden("a guest's account has no password and cannot use this API")
+            raise Forbidden("this is a guest account: it has no password and cannot use this API")
         if account is None or credential is None or not right:
             raise Unauthorized("the name or the password is wrong")
         self._attempts.succeeded(key)
@@ -226,7 +226,7 @@ class AccountsAPI:
     async def log_out(self, caller: Caller, device: str) -> None:
         """End the session of one of the user's devices."""
         if not await self._logins.end_sessions(caller.account.id, device):
-            raise NotFound("there is no session of this device")
+            raise NotFound("there is no session on this device")
 
     @http_call("DELETE /v1/token", answers={204: None})
     async def revoke(self, caller: Caller) -> None:
@@ -246,7 +246,7 @@ class AccountsAPI:
     async def change_password(self, caller: Caller, password: str, new_password: str) -> None:
         """Change the user's password.
 
-        403 when `password` is not the present one. All tokens are void then.
+        403 when `password` is not the current one. It voids all tokens.
         """
         user = caller.account.id
         issued = caller.proven.issued if caller.proven is not None else 0
@@ -254,7 +254,7 @@ class AccountsAPI:
         self._attempts.take(key)
         credential = await self._credentials.credential(user)
         if credential is None or not await self._passwords.matches(credential.password, password):
-            raise Forbidden("the present password is wrong")
+            raise Forbidden("the current password is wrong")
         self._attempts.succeeded(key)
         await self._credentials.set_password(user, await self._passwords.hash(new_password), self._tokens.now(issued))
         self._tokens.forget(user)

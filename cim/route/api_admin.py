@@ -74,7 +74,7 @@ class AdminAPI:
     async def close_session(self, caller: Caller, user: int, device: str) -> None:
         """End the session of one device of a user."""
         if not await self._logins.end_sessions(user, device):
-            raise NotFound("there is no session of this device")
+            raise NotFound("there is no session on this device")
 
     @http_call(
         "PUT /v1/admin/users/{id}/password",

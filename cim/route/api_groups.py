@@ -161,7 +161,7 @@ class GroupsAPI:
             # Looked at first, so that who may invite and not give roles does neither.
             by = await self._groups.member(id, actor.id)
             if by is None or by.role < Role.OWNER:
-                raise Forbidden("only owners give roles")
+                raise Forbidden("only an owner can change roles")
         added = member is None and await self._grouping.add(id, actor.id, user)
         if wanted != present:
             await self._grouping.set_role(id, actor.id, user, wanted)
@@ -180,4 +180,4 @@ class GroupsAPI:
         leave others behind.
         """
         if not await self._grouping.remove(id, caller.account.id, user):
-            raise NotFound("this user is not in the group")
+            raise NotFound("this user is not a member of the group")

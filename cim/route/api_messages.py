@@ -149,7 +149,7 @@ class MessagesAPI:
     async def _author(self, caller: Caller, from_user: int | None) -> Account:
         if not caller.operator:
             if from_user is not None:
-                raise InvalidField("from_user", "is for operators: a user sends as itself")
+                raise InvalidField("from_user", "is for operators only: users send as themselves")
             return caller.account
         if from_user is None:
             raise InvalidField("from_user", "is missing")
@@ -158,9 +158,9 @@ class MessagesAPI:
     @staticmethod
     def _send_of(author: Account, to_user: int | None, to_group: int | None, **said: Any) -> Send:
         if (to_user is None) == (to_group is None):
-            raise InvalidField("to_user", "or `to_group` must be given, one of them")
+            raise InvalidField("to_user", "or `to_group` must be given, but not both")
         if to_user == author.id:
-            raise InvalidField("to_user", "must be someone else: nobody writes to oneself")
+            raise InvalidField("to_user", "must be another user: you cannot send a message to yourself")
         said["data"] = said["data"] or b""
         said["kind"] = Kind.Value(said["kind"])
         return Send(user=to_user, **said) if to_user is not None else Send(group=to_group, **said)
@@ -243,7 +243,7 @@ class MessagesAPI:
         The mark only moves forward, and not beyond the end. It is noted at once and stored within a second.
         """
         if conversation == conversations.EVERYONE:
-            raise Forbidden("of what is said to everyone no marks are kept")
+            raise Forbidden("messages to everyone (g:0) have no read mark")
         await self._reading.floor(caller.account.id, conversation)
         self._receipts.note(caller.account.id, None, conversation, position)
 

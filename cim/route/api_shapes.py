@@ -29,11 +29,11 @@ class Device(Schema):
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
         if type(value) is not str:
-            raise InvalidField(name, "must be a text")
+            raise InvalidField(name, "must be a string")
         if not 0 < len(value) <= MAX_DEVICE or not value.isprintable() or value.isspace():
             raise InvalidField(name, f"must have 1 to {MAX_DEVICE} printable characters")
         if value == GUEST:
-            raise InvalidField(name, f"must not be {GUEST!r}: that one is of guests")
+            raise InvalidField(name, f"must not be `{GUEST}`, which is reserved for guests")
         return value
 
     def document(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class ConversationName(Schema):
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
         if type(value) is not str:
-            raise InvalidField(name, "must be a text")
+            raise InvalidField(name, "must be a string")
         conversations.parse(value)
         return value
 
@@ -69,7 +69,7 @@ class Position(Schema):
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
         if type(value) is not str:
-            raise InvalidField(name, "must be a text")
+            raise InvalidField(name, "must be a string")
         if positions.parse(value, name) == positions.ZERO and not self.empty:
             raise InvalidField(name, "must be a position such as 1700000000000-1")
         return value

@@ -49,7 +49,7 @@ class UsersAPI:
         """Return the user with a name."""
         account = await self._accounts.named(name)
         if account is None:
-            raise NotFound("there is no user of this name")
+            raise NotFound("there is no user with this name")
         return _shown(account)
 
     @http_call(

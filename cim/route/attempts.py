@@ -36,7 +36,7 @@ class Attempts:
         full = max(self._full.get(key, now), now) + SECONDS
         late = full - now - BURST * SECONDS
         if late > 0:
-            raise RateLimited("too many wrong passwords, please wait", retry_after=math.ceil(late))
+            raise RateLimited("too many wrong passwords: wait before you try again", retry_after=math.ceil(late))
         self._full[key] = full
         self._full.move_to_end(key)
         if len(self._full) > KEPT:

@@ -96,7 +96,7 @@ class Passwords:
 
     async def _in_turn(self, function: Callable[..., Any], *args: Any) -> Any:
         if self._waiting >= WAITING + THREADS:
-            raise Unavailable("too many passwords are being checked, please try again")
+            raise Unavailable("too many passwords are being checked: try again in a moment")
         self._waiting += 1
         try:
             return await self._run(function, *args)

@@ -48,7 +48,7 @@ class Reading:
         name = conversations.parse(conversation)
         if isinstance(name, conversations.Private):
             if not name.involves(user):
-                raise Forbidden("this conversation is of others")
+                raise Forbidden("you are not part of this conversation")
             return ""
         if conversation == conversations.EVERYONE:
             return ""
@@ -86,7 +86,7 @@ class Reading:
         if limit < 0:
             raise InvalidField("limit", "must not be negative")
         if after and before:
-            raise InvalidField("before", "and `after` do not go together")
+            raise InvalidField("before", "cannot be combined with `after`")
         positions.parse(after, "after")
         positions.parse(before, "before")
         floor = await self.floor(user, conversation)

@@ -41,7 +41,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
     except ValueError:  # no UTF-8, no JSON, or a number of more digits than Python reads
-        raise BadRequest(400, "invalid argument: the body is not JSON in UTF-8") from None
+        raise BadRequest(400, "invalid argument: the body is not valid JSON in UTF-8") from None
     if type(values) is not dict:
         raise BadRequest(400, "invalid argument: the body must be a JSON object")
     return values
@@ -74,11 +74,11 @@ def read_query(uri: bytes, wanted: Fields) -> dict[str, Any]:
             name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode()
             value = unquote_to_bytes(raw_value.replace(b"+", b" ")).decode()
         except UnicodeDecodeError:
-            raise BadRequest(400, "invalid argument: the query must be UTF-8") from None
+            raise BadRequest(400, "invalid argument: the query must be valid UTF-8") from None
         if name not in wanted:
             continue
         if name in given:
-            raise InvalidField(name, "must be given once")
+            raise InvalidField(name, "must be given only once")
         given[name] = value
     values: dict[str, Any] = {}
     for name, schema in wanted.items():

@@ -31,17 +31,17 @@ _PROBLEM = {
 }
 _PROBLEMS = {
     400: "Something is missing, mistyped or out of bounds; `field` names it.",
-    401: "No token or key, or one that does not hold.",
+    401: "The token or key is missing or not valid.",
     403: "Not allowed.",
     404: "Not found.",
-    409: "It conflicts with what is there.",
+    409: "It conflicts with what is already there.",
     413: "Too large.",
     415: "The body is not `application/json`.",
     429: "Too many requests; `Retry-After` says when to come again.",
-    503: "A part is away: whether it was done is unknown.",
-    504: "No answer in time: whether it was done is unknown.",
+    503: "A component is unavailable: the request may or may not have been carried out.",
+    504: "No answer in time: the request may or may not have been carried out.",
 }
-_SUCCESSES = {200: "Done.", 201: "Made.", 204: "Done; no body."}
+_SUCCESSES = {200: "Done.", 201: "Created.", 204: "Done; no body."}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 

@@ -65,10 +65,12 @@ def internal_only(key: str | None, metrics: Metrics) -> Gate:
         if scheme.lower() != b"bearer":
             request.setHeader(b"WWW-Authenticate", b"Bearer")
             metrics.refused("http-key")
-            raise BadRequest(401, "invalid argument: this call asks for the cluster's http key")
+            raise BadRequest(
+                401, "invalid argument: this call needs the cluster's HTTP key, as `Authorization: Bearer`"
+            )
         if who is not Who.CLUSTER or expected is None or not hmac.compare_digest(given.strip(), expected):
             metrics.refused("http-key")
-            raise BadRequest(403, "invalid argument: the http key is wrong")
+            raise BadRequest(403, "invalid argument: the HTTP key is wrong")
 
     return admit
 

@@ -25,19 +25,19 @@ TYPE = "urn:cim:problem:"
 #: What `title` says, by code.
 TITLES = {
     "invalid": "A value is missing, mistyped or out of bounds",
-    "unauthorized": "No proof of who is asking, or none that holds",
+    "unauthorized": "The credentials are missing or not valid",
     "forbidden": "Not allowed",
     "not-found": "Not found",
-    "method-not-allowed": "The method does not go with the path",
-    "second-login": "The user has a session on another device",
-    "conflict": "It conflicts with what is there",
+    "method-not-allowed": "This path does not support the method",
+    "second-login": "The user is logged in on another device",
+    "conflict": "It conflicts with what is already there",
     "too-large": "Too large",
     "unsupported-media-type": "The body is not JSON",
     "rate-limited": "Too many requests",
     "unavailable": "Temporarily unavailable",
     "out-of-order": "The message before it is not stored",
     "timeout": "No answer in time",
-    "internal": "Something failed here",
+    "internal": "Internal error",
 }
 _MALFORMED = "The request cannot be understood"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -126,7 +126,7 @@ class Text(Schema):
             wanted = f"{self.low} to {self.high}" if self.low else f"at most {self.high}"
             raise InvalidField(name, f"must have {wanted} bytes, has {size}")
         if self.printable and not value.isprintable():
-            raise InvalidField(name, "must have printable characters only")
+            raise InvalidField(name, "must contain printable characters only")
         return value
 
     def coerced(self, value: Any) -> Any:
@@ -151,7 +151,7 @@ class Name(Schema):
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
         if type(value) is not str:
-            raise InvalidField(name, "must be a text")
+            raise InvalidField(name, "must be a string")
         return check_name(value, name)
 
     def coerced(self, value: Any) -> Any:
@@ -176,7 +176,7 @@ class Texts(Schema):
     def read(self, name: str, value: Any) -> list[str]:
         """See Schema."""
         if type(value) is not list:
-            raise InvalidField(name, "must be a list of texts")
+            raise InvalidField(name, "must be a list of strings")
         if len(value) > self.items:
             raise InvalidField(name, f"must have at most {self.items} items, has {len(value)}")
         _check_together(name, value, self.high)
@@ -201,7 +201,7 @@ class TextMap(Schema):
     def read(self, name: str, value: Any) -> dict[str, str]:
         """See Schema."""
         if type(value) is not dict:
-            raise InvalidField(name, "must be an object of texts")
+            raise InvalidField(name, "must be an object whose values are strings")
         if len(value) > self.items:
             raise InvalidField(name, f"must have at most {self.items} entries, has {len(value)}")
         _check_together(name, chain.from_iterable(value.items()), self.high)
@@ -250,7 +250,7 @@ class Base64(Schema):
     def read(self, name: str, value: Any) -> bytes:
         """See Schema."""
         if type(value) is not str:
-            raise InvalidField(name, "must be a text")
+            raise InvalidField(name, "must be a string")
         try:
             data = base64.b64decode(value.encode("ascii"), validate=True)
         except (UnicodeEncodeError, binascii.Error):
@@ -316,7 +316,7 @@ class Object(Schema):
             raise InvalidField(name, "must be an object")
         for given in value:
             if given not in self.fields:
-                raise InvalidField(given[:40], "is no field of this call")
+                raise InvalidField(given[:40], "is not a field of this call")
         result: dict[str, Any] = {}
         for wanted, schema in self.fields.items():
             if isinstance(schema, Optional):
@@ -366,13 +366,13 @@ class Object(Schema):
 def _size(name: str, value: Any) -> int:
     """Return how many bytes a text has."""
     if type(value) is not str:
-        raise InvalidField(name, "must be a text")
+        raise InvalidField(name, "must be a string")
     if value.isascii():
         return len(value)
     try:
         return len(value.encode())
     except UnicodeEncodeError:
-        raise InvalidField(name, "must not contain surrogates") from None
+        raise InvalidField(name, "must not contain lone surrogates") from None
 
 
 def _check_together(name: str, texts: Iterable[Any], high: int) -> None:
@@ -380,7 +380,7 @@ def _check_together(name: str, texts: Iterable[Any], high: int) -> None:
     for text in texts:
         left -= len(text) if type(text) is str and text.isascii() else _size(name, text)
         if left < 0:
-            raise InvalidField(name, f"must have at most {high} bytes together")
+            raise InvalidField(name, f"must have at most {high} bytes in total")
 
 
 def _text(value: Any) -> Any:

@@ -115,7 +115,7 @@ class _Segment(BaseConverter):
         try:
             return unquote_to_bytes(value).decode()
         except UnicodeDecodeError:
-            raise BadRequest(400, "invalid argument: the path must be UTF-8") from None
+            raise BadRequest(400, "invalid argument: the path must be valid UTF-8") from None
 
 
 def _spelled(path: bytes) -> str:

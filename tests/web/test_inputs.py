@@ -11,12 +11,12 @@ from cim.web.inputs import is_json, parse_object
 class BodyTests(SynchronousTestCase):
     def test_refused(self):
         for body, reason in (
-            (b"", "not JSON"),
-            (b"{", "not JSON"),
-            (b"\xff{}", "not JSON"),
-            (b'{"a":NaN}', "not JSON"),
-            (b'{"a":-Infinity}', "not JSON"),
-            (b'{"a":' + b"9" * 5000 + b"}", "not JSON"),
+            (b"", "not valid JSON"),
+            (b"{", "not valid JSON"),
+            (b"\xff{}", "not valid JSON"),
+            (b'{"a":NaN}', "not valid JSON"),
+            (b'{"a":-Infinity}', "not valid JSON"),
+            (b'{"a":' + b"9" * 5000 + b"}", "not valid JSON"),
             (b"[" * 100_000, "nested too deeply"),
             (b"[]", "must be a JSON object"),
             (b"null", "must be a JSON object"),

@@ -62,19 +62,19 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(self.refused(Text(2), "éa"), "must have at most 2 bytes, has 3")
         self.assertEqual(self.refused(Text(2), "abc"), "must have at most 2 bytes, has 3")
         self.assertEqual(self.refused(Text(2), 123), "must have at most 2 bytes, has 3")
-        self.assertEqual(self.refused(Text(9), "\ud800"), "must not contain surrogates")
+        self.assertEqual(self.refused(Text(9), "\ud800"), "must not contain lone surrogates")
         self.assertEqual(self.refused(Text(9), None), "is missing")
         for value in (True, 1.5, ["a"], {}):
-            self.assertEqual(self.refused(Text(9), value), "must be a text")
+            self.assertEqual(self.refused(Text(9), value), "must be a string")
 
     def test_texts(self):
         self.assertEqual(self.read(Texts(2, 3), ["a", "é"]), ["a", "é"])
         self.assertEqual(self.read(Texts(2, 3), [1, "b"]), ["1", "b"])
-        self.assertEqual(self.refused(Texts(2, 2), ["a", "é"]), "must have at most 2 bytes together")
+        self.assertEqual(self.refused(Texts(2, 2), ["a", "é"]), "must have at most 2 bytes in total")
         self.assertEqual(self.refused(Texts(2, 9), ["a"] * 3), "must have at most 2 items, has 3")
-        self.assertEqual(self.refused(Texts(2, 9), "a"), "must be a list of texts")
+        self.assertEqual(self.refused(Texts(2, 9), "a"), "must be a list of strings")
         for item in (None, [], True, {}):
-            self.assertEqual(self.refused(Texts(2, 9), [item]), "must be a text")
+            self.assertEqual(self.refused(Texts(2, 9), [item]), "must be a string")
 
     def test_names(self):
         self.assertEqual(self.read(Name(), "小明"), "小明")
@@ -85,11 +85,11 @@ class FieldTests(SynchronousTestCase):
 
     def test_maps_of_texts(self):
         self.assertEqual(self.read(TextMap(3, 9), {"a": 1, "b": "x", "c": None}), {"a": "1", "b": "x"})
-        self.assertEqual(self.refused(TextMap(2, 3), {"a": "b", "c": "d"}), "must have at most 3 bytes together")
+        self.assertEqual(self.refused(TextMap(2, 3), {"a": "b", "c": "d"}), "must have at most 3 bytes in total")
         self.assertEqual(self.refused(TextMap(1, 9), {"a": "b", "c": "d"}), "must have at most 1 entries, has 2")
-        self.assertEqual(self.refused(TextMap(1, 9), []), "must be an object of texts")
-        self.assertEqual(self.refused(TextMap(1, 9), {"a": []}), "must be a text")
-        self.assertEqual(self.refused(TextMap(1, 9), {"\ud800": "a"}), "must not contain surrogates")
+        self.assertEqual(self.refused(TextMap(1, 9), []), "must be an object whose values are strings")
+        self.assertEqual(self.refused(TextMap(1, 9), {"a": []}), "must be a string")
+        self.assertEqual(self.refused(TextMap(1, 9), {"\ud800": "a"}), "must not contain lone surrogates")
 
     def test_choices(self):
         words = ("LOGIN", "MESSAGE")
