@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import frozen
+
 from twisted.internet.interfaces import IReactorTime
 
 from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
-from cim.icim import IAccounts, ICredentials, ISessions
+from cim.icim import IStore
 from cim.metrics import Metrics
 from cim.model import Account, Credential, SessionRecord
 from cim.route.access import Caller
@@ -66,6 +68,7 @@ def _session(record: SessionRecord) -> dict[str, Any]:
     return {"device": record.device, "live": record.live, "since": record.since, "server": record.place.server}
 
 
+@frozen(kw_only=True, eq=False)
 class AccountsAPI:
     """Accounts, logins, tokens.
 
@@ -73,35 +76,17 @@ class AccountsAPI:
     :param new_id: makes a unique id
     """
 
-    def __init__(
-        self,
-        accounts: IAccounts,
-        known: KnownAccounts,
-        credentials: ICredentials,
-        sessions: ISessions,
-        logins: Logins,
-        directory: Directory,
-        passwords: Passwords,
-        attempts: Attempts,
-        tokens: Tokens,
-        ticket_key: bytes,
-        new_id: Callable[[], str],
-        clock: IReactorTime,
-        metrics: Metrics,
-    ) -> None:
-        self._accounts = accounts
-        self._known = known
-        self._credentials = credentials
-        self._sessions = sessions
-        self._logins = logins
-        self._directory = directory
-        self._passwords = passwords
-        self._attempts = attempts
-        self._tokens = tokens
-        self._ticket_key = ticket_key
-        self._new_id = new_id
-        self._clock = clock
-        self._metrics = metrics
+    _store: IStore
+    _known: KnownAccounts
+    _logins: Logins
+    _directory: Directory
+    _passwords: Passwords
+    _attempts: Attempts
+    _tokens: Tokens
+    _ticket_key: bytes
+    _new_id: Callable[[], str]
+    _clock: IReactorTime
+    _metrics: Metrics
 
     @http_call(
         "POST /v1/accounts",
@@ -116,9 +101,9 @@ class AccountsAPI:
 
         409 when the name is taken.
         """
-        if await self._accounts.named(name) is not None:
+        if await self._store.accounts.named(name) is not None:
             raise Conflict("this name is taken")
-        account = await self._credentials.create(name, await self._passwords.hash(password))
+        account = await self._store.credentials.create(name, await self._passwords.hash(password))
         self._known.keep(account)
         return {"id": account.id, "name": account.name}
 
@@ -180,7 +165,7 @@ class AccountsAPI:
             if name not in (None, account.name) or id not in (None, account.id):
                 raise Forbidden("the token belongs to another user")
             # A session outlives its token, so nothing that is remembered of the token will do here.
-            credential = await self._credentials.credential(account.id)
+            credential = await self._store.credentials.credential(account.id)
             if credential is None or caller.proven.issued < credential.valid_from:
                 raise Unauthorized("the token was revoked, please log in again")
             return account, credential
@@ -197,17 +182,19 @@ class AccountsAPI:
 
         Whoever does that ends the sessions that it finds afterwards; ours came before that look or this one after it.
         """
-        present = await self._credentials.credential(account.id)
+        present = await self._store.credentials.credential(account.id)
         issued = caller.proven.issued if caller.proven is not None else credential.valid_from
         if present is None or present.password != credential.password or issued < present.valid_from:
             await self._logins.end_sessions(account.id, device)
             raise Unauthorized("the account has changed, please log in again")
 
     async def _proven(self, name: str | None, id: int | None, password: str) -> tuple[Account, Credential]:
-        account = await (self._accounts.named(name) if name is not None else self._accounts.account(id or 0))
+        account = await (
+            self._store.accounts.named(name) if name is not None else self._store.accounts.account(id or 0)
+        )
         key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
         self._attempts.take(key)
-        credential = await self._credentials.credential(account.id) if account is not None else None
+        credential = await self._store.credentials.credential(account.id) if account is not None else None
         # As much work for an account that is not there, so that the time does not tell.
         right = await self._passwords.matches(credential.password if credential is not None else None, password)
         if account is not None and credential is None:
@@ -220,7 +207,7 @@ class AccountsAPI:
     @http_call("GET /v1/sessions", answers={200: SESSIONS})
     async def own_sessions(self, caller: Caller) -> dict[str, Any]:
         """Say on which devices the user is logged in."""
-        return sessions_shown(await self._sessions.sessions(caller.account.id))
+        return sessions_shown(await self._store.sessions.sessions(caller.account.id))
 
     @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
     async def log_out(self, caller: Caller, device: str) -> None:
@@ -252,9 +239,11 @@ class AccountsAPI:
         issued = caller.proven.issued if caller.proven is not None else 0
         key = f"id:{user}"
         self._attempts.take(key)
-        credential = await self._credentials.credential(user)
+        credential = await self._store.credentials.credential(user)
         if credential is None or not await self._passwords.matches(credential.password, password):
             raise Forbidden("the current password is wrong")
         self._attempts.succeeded(key)
-        await self._credentials.set_password(user, await self._passwords.hash(new_password), self._tokens.now(issued))
+        await self._store.credentials.set_password(
+            user, await self._passwords.hash(new_password), self._tokens.now(issued)
+        )
         self._tokens.forget(user)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import frozen
+
 from cim.ecim import NotFound
-from cim.icim import ICredentials, ISessions
+from cim.icim import IStore
 from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
 from cim.route.api_accounts import SESSIONS, sessions_shown
@@ -18,26 +20,16 @@ from cim.web.declaring import Who, http_call
 from cim.web.schema import Id, Text
 
 
+@frozen(kw_only=True, eq=False)
 class AdminAPI:
     """Acts on any user."""
 
-    def __init__(
-        self,
-        known: KnownAccounts,
-        guests: GuestAccounts,
-        credentials: ICredentials,
-        sessions: ISessions,
-        logins: Logins,
-        passwords: Passwords,
-        tokens: Tokens,
-    ) -> None:
-        self._known = known
-        self._guests = guests
-        self._credentials = credentials
-        self._sessions = sessions
-        self._logins = logins
-        self._passwords = passwords
-        self._tokens = tokens
+    _store: IStore
+    _known: KnownAccounts
+    _guests: GuestAccounts
+    _logins: Logins
+    _passwords: Passwords
+    _tokens: Tokens
 
     @http_call(
         "GET /v1/admin/users/{id}/sessions",
@@ -49,7 +41,7 @@ class AdminAPI:
     async def sessions_of(self, caller: Caller, id: int) -> dict[str, Any]:
         """Say on which devices a user is logged in."""
         await self._known.get(id)
-        return sessions_shown(await self._sessions.sessions(id))
+        return sessions_shown(await self._store.sessions.sessions(id))
 
     @http_call(
         "POST /v1/admin/users/{id}/logout",
@@ -91,7 +83,7 @@ class AdminAPI:
         A guest's account has a password then and can use this API.
         """
         hashed = await self._passwords.hash(password)
-        if not await self._credentials.set_password(id, hashed, self._tokens.now()):
+        if not await self._store.credentials.set_password(id, hashed, self._tokens.now()):
             raise NotFound("there is no such user")
         self._tokens.forget(id)
         self._guests.forget(id)
@@ -109,7 +101,7 @@ class AdminAPI:
 
         What the user said stays with those who heard it.
         """
-        deleted = await self._credentials.delete(id)
+        deleted = await self._store.credentials.delete(id)
         self._tokens.forget(id)
         self._known.forget(id)
         # Also when it was deleted before: sessions may be left of an attempt that failed half way.

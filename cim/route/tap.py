@@ -107,8 +107,15 @@ def add_route(
         beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
-    gate = cluster_only(options, metrics)
-    resource = api_resource(route, passwords, settings, lambda: token(os.urandom), beside, gate, metrics)
+    resource = api_resource(
+        route,
+        passwords,
+        settings,
+        lambda: token(os.urandom),
+        beside=beside,
+        cluster_only=cluster_only(options, metrics),
+        metrics=metrics,
+    )
     site = http_site(resource, reactor, metrics)
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))

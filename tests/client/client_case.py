@@ -90,8 +90,16 @@ class ClientCase(SynchronousTestCase):
     def site_of(self, route):
         settings = Settings(self.cluster.ticket_key, b"k" * 32)
         passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        new_id, metrics = lambda: f"id-{next(self.ids)}", self.cluster.metrics
-        resource = api_resource(route, passwords, settings, new_id, (), internal_only(None, metrics), metrics)
+        metrics = self.cluster.metrics
+        resource = api_resource(
+            route,
+            passwords,
+            settings,
+            lambda: f"id-{next(self.ids)}",
+            beside=(),
+            cluster_only=internal_only(None, metrics),
+            metrics=metrics,
+        )
         site = http_site(resource, self.clock, self.cluster.metrics)
         site.startFactory()
         return site

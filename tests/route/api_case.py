@@ -84,8 +84,15 @@ class APICase(HTTPCase):
             self.cluster.ticket_key, b"k" * 32, keys=self.keys, origins=Origins(self.origins), token_hours=12
         )
         passwords = Passwords(self.run_now, cheap_hasher())
-        new_id, gate = lambda: f"id-{next(self.ids)}", internal_only(None, self.metrics)
-        resource = api_resource(route, passwords, settings, new_id, self.beside(route), gate, self.metrics)
+        resource = api_resource(
+            route,
+            passwords,
+            settings,
+            lambda: f"id-{next(self.ids)}",
+            beside=self.beside(route),
+            cluster_only=internal_only(None, self.metrics),
+            metrics=self.metrics,
+        )
         site = http_site(resource, self.clock, self.metrics)
         site.startFactory()
         return site
