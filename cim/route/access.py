@@ -1,4 +1,4 @@
-"""Who makes a call of `/v1`: a user by its token, or a back end by an API key (DESIGN.md section 7)."""
+"""Who makes a call of `/v1`: a user by its token, or a back end by an API key."""
 
 from __future__ import annotations
 

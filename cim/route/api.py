@@ -1,4 +1,4 @@
-"""The `/v1` API put together: its calls, their gate, and the document that describes them (DESIGN.md section 7)."""
+"""The `/v1` API put together: its calls, their gate, and the document that describes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v1`: accounts with a password, logging in, devices, tokens (DESIGN.md section 7)."""
+"""`/v1`: accounts with a password, logging in, devices, tokens."""
 
 from __future__ import annotations
 

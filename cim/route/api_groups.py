@@ -1,4 +1,4 @@
-"""`/v1`: groups and their members (DESIGN.md section 5)."""
+"""`/v1`: groups and their members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
 from cim.route.api_shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.route.grouping import Grouping
-from cim.web.declaring import Answer, http_call
+from cim.web.declaring import WithStatus, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
 
 _MINE = Object(
@@ -144,7 +144,7 @@ class GroupsAPI:
         errors=(404, 409),
         example={"role": "admin"},
     )
-    async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> Answer:
+    async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> WithStatus:
         """Join an open group, invite someone, or give a member a role.
 
         201 when the user was no member before. Admins and owners invite; owners give roles.
@@ -165,7 +165,7 @@ class GroupsAPI:
         added = member is None and await self._grouping.add(id, actor.id, user)
         if wanted != present:
             await self._grouping.set_role(id, actor.id, user, wanted)
-        return Answer(201 if added else 200, {"user": user, "role": wanted.name.lower()})
+        return WithStatus(201 if added else 200, {"user": user, "role": wanted.name.lower()})
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}",

@@ -1,4 +1,4 @@
-"""`/v1`: sending messages and reading conversations (DESIGN.md section 5)."""
+"""`/v1`: sending messages and reading conversations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cim.route.api_shapes import (
 from cim.route.reading import HEADS, MAX_PAGE, Reading
 from cim.route.receipts import Receipts
 from cim.route.sending import Outgoing, Sending
-from cim.web.declaring import Answer, Who, http_call
+from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Kind, Send
@@ -121,7 +121,7 @@ class MessagesAPI:
     )
     async def send(
         self, caller: Caller, to_user: int | None, to_group: int | None, from_user: int | None, after: str, **said: Any
-    ) -> Answer:
+    ) -> WithStatus:
         """Send a message.
 
         201 when it is stored; 200 when the same message, by its `client_id`, was stored before; 409 when another was.
@@ -135,7 +135,7 @@ class MessagesAPI:
         )
         message = Outgoing(author, send, conversation, after)
         appended = await self._sending.send(message)
-        return Answer(
+        return WithStatus(
             200 if appended.repeated else 201,
             {
                 "conversation": conversation,

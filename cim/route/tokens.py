@@ -1,4 +1,4 @@
-"""Tokens for `/v1`: who logged in once says so with each call (DESIGN.md section 7).
+"""Tokens for `/v1`: who logged in once says so with each call.
 
 A token is void from the moment that its user's credential names (`valid_from`). That is looked up once in
 `KEPT_SECONDS` for each user, so a token that was revoked through another route may still be taken here for so long.

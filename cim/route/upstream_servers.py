@@ -1,4 +1,4 @@
-"""Servers that are upstream's: probed before they are picked, reached by POST /sendMsg (UPSTREAM.md section 3)."""
+"""Servers that are upstream's: probed before they are picked, reached by POST /sendMsg (docs/http-api.md)."""
 
 from __future__ import annotations
 

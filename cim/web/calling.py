@@ -38,7 +38,7 @@ CALL_SECONDS = 10.0
 
 @frozen
 class Envelope:
-    """What the upstream API answers with (UPSTREAM.md section 2.0).
+    """What the upstream API answers with (docs/http-api.md).
 
     :param data: `dataBody`, as JSON gives it
     """

@@ -73,7 +73,7 @@ class Call:
 
 
 @frozen
-class Answer:
+class WithStatus:
     """What a handler returns when it is not the usual status."""
 
     status: int

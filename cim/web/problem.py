@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cim.ecim import BadRequest, CIMError, InvalidField
-from cim.web.declaring import Answer, Call, Gate
+from cim.web.declaring import Call, Gate, WithStatus
 from cim.web.inputs import read_object
 from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.site import respond
@@ -93,7 +93,7 @@ class Problems:
 
     def succeed(self, request: Any, call: Call, result: Any) -> int:
         """See Dialect."""
-        status, value = (result.status, result.value) if isinstance(result, Answer) else (call.usual, result)
+        status, value = (result.status, result.value) if isinstance(result, WithStatus) else (call.usual, result)
         body = b"" if call.answers[status] is None else encode(value)
         request.setHeader(b"Cache-Control", b"no-store")
         respond(request, status, body)

@@ -1,4 +1,4 @@
-"""HTTP exchanges of upstream's Java clients and routes, to the byte (UPSTREAM.md sections 2, 3 and 6.1)."""
+"""HTTP exchanges of upstream's Java clients and routes, to the byte."""
 
 from __future__ import annotations
 

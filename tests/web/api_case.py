@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from cim.ecim import Conflict, Forbidden, RateLimited, Unauthorized
 from cim.metrics import Metrics
-from cim.web.declaring import Answer, Content, Who, http_call
+from cim.web.declaring import Content, Who, WithStatus, http_call
 from cim.web.envelope import Envelopes
 from cim.web.origins import Origins
 from cim.web.problem import Problems
@@ -60,7 +60,7 @@ class Things:
         """Make a thing."""
         self.said.append((caller, name, rest))
         if name == "there":
-            return Answer(200, {"id": 1, "name": name, "more": None})
+            return WithStatus(200, {"id": 1, "name": name, "more": None})
         if name == "taken":
             raise Conflict("taken")
         if name == "busy":
