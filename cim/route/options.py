@@ -8,8 +8,8 @@ from typing import Any
 from cim.config import one_of, positive_int
 from cim.keys import derive_key
 from cim.model import LoginPolicy, Retention
-from cim.route.access import read_keys
-from cim.route.api import Settings
+from cim.route.http.access import read_keys
+from cim.route.http.api import Settings
 from cim.web.origins import origins_of
 
 #: What says yes or no, and what has a value.

@@ -23,11 +23,11 @@ from cim.metrics import Metrics
 from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
 from cim.registry.choose import registry_from
 from cim.root import DaemonRoot
-from cim.route.api import Settings, api_resource
+from cim.route.http.api import Settings, api_resource
+from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
+from cim.route.http.upstream import UpstreamAPI
 from cim.route.options import RouteRules, retention_of, settings_of
-from cim.route.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.service import CatchingUp, Route
-from cim.route.upstream_api import UpstreamAPI
 from cim.runtime import Exit, listening, one_line_errors
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import store_from

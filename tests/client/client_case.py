@@ -14,8 +14,8 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.values import Password, State
 from cim.model import LoginPolicy
-from cim.route.api import Settings, api_resource
-from cim.route.passwords import Passwords
+from cim.route.http.api import Settings, api_resource
+from cim.route.http.passwords import Passwords
 from cim.testing.cluster import Cluster
 from cim.web.operations import internal_only
 from cim.web.site import http_site

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Account
-from cim.route.upstream_api import UpstreamAPI
+from cim.route.http.upstream import UpstreamAPI
 from cim.server.http_api import ServerAPI
 from cim.testing.cluster import ClientTransport, Cluster
 from cim.web.envelope import Envelopes

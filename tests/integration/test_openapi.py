@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from cim.route.api import APIS
+from cim.route.http.api import APIS
 from cim.testing.daemons import Daemon, environment, loopback
 from cim.testing.spawning import free_port
 from cim.web.declaring import calls_of

@@ -6,8 +6,8 @@ import json
 
 from cim.model import LoginPolicy
 from cim.route.guest_accounts import KEPT_SECONDS
-from cim.route.upstream_api import UpstreamAPI
-from tests.route.api_case import KEY, PASSWORD, APICase
+from cim.route.http.upstream import UpstreamAPI
+from tests.route.http.api_case import KEY, PASSWORD, APICase
 from tests.web.http_case import Conversation, encode
 
 

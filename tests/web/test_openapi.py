@@ -9,7 +9,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.route.api import APIS, document
+from cim.route.http.api import APIS, document
 from cim.web.declaring import Who, calls_of
 
 CALLS = {f"{' '.join(call.methods)} {call.path}": call for api in APIS for call in calls_of(api).values()}

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.ecim import RateLimited
-from cim.route.attempts import BURST, KEPT, SECONDS, Attempts
+from cim.route.http.attempts import BURST, KEPT, SECONDS, Attempts
 
 
 class AttemptTests(SynchronousTestCase):

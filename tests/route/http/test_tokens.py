@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.ecim import StoreUnavailable, Unauthorized
 from cim.model import Account, Credential
-from cim.route import tokens
-from cim.route.tokens import KEPT_SECONDS, SKEW_MS, Tokens
+from cim.route.http import tokens
+from cim.route.http.tokens import KEPT_SECONDS, SKEW_MS, Tokens
 from cim.signed import verify
 
 ALICE = Account(5, "张三")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cim.route.accounts import KEPT_SECONDS
-from tests.route.api_case import KEY, APICase, segment
+from tests.route.http.api_case import KEY, APICase, segment
 
 
 class UserTests(APICase):

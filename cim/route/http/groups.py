@@ -9,10 +9,10 @@ from twisted.internet.defer import gatherResults
 from cim.ecim import Forbidden, NotFound
 from cim.icim import IGroups
 from cim.model import Account, Group, Member, Role
-from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
-from cim.route.api_shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.route.grouping import Grouping
+from cim.route.http.access import Caller
+from cim.route.http.shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.web.declaring import WithStatus, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
 

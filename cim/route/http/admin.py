@@ -8,14 +8,14 @@ from attrs import frozen
 
 from cim.ecim import NotFound
 from cim.icim import IStore
-from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
-from cim.route.api_accounts import SESSIONS, sessions_shown
-from cim.route.api_shapes import PASSWORD
 from cim.route.guest_accounts import GuestAccounts
+from cim.route.http.access import Caller
+from cim.route.http.accounts import SESSIONS, sessions_shown
+from cim.route.http.passwords import Passwords
+from cim.route.http.shapes import PASSWORD
+from cim.route.http.tokens import Tokens
 from cim.route.login import Logins
-from cim.route.passwords import Passwords
-from cim.route.tokens import Tokens
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Id, Text
 

@@ -9,17 +9,17 @@ from attrs import frozen
 
 import cim
 from cim.metrics import Metrics
-from cim.route.access import Access, Caller
-from cim.route.api_accounts import AccountsAPI
-from cim.route.api_admin import AdminAPI
-from cim.route.api_groups import GroupsAPI
-from cim.route.api_messages import MessagesAPI
-from cim.route.api_users import UsersAPI
-from cim.route.attempts import Attempts
-from cim.route.online_names import OnlineNames
-from cim.route.passwords import Passwords
+from cim.route.http.access import Access, Caller
+from cim.route.http.accounts import AccountsAPI
+from cim.route.http.admin import AdminAPI
+from cim.route.http.attempts import Attempts
+from cim.route.http.groups import GroupsAPI
+from cim.route.http.messages import MessagesAPI
+from cim.route.http.online_names import OnlineNames
+from cim.route.http.passwords import Passwords
+from cim.route.http.tokens import Tokens
+from cim.route.http.users import UsersAPI
 from cim.route.service import Route
-from cim.route.tokens import Tokens
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
 from cim.web.envelope import Envelopes
 from cim.web.openapi import openapi

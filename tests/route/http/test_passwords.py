@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.ecim import Unavailable
-from cim.route.passwords import THREADS, WAITING, Passwords, strong_hasher
-from tests.route.api_case import cheap_hasher
+from cim.route.http.passwords import THREADS, WAITING, Passwords, strong_hasher
+from tests.route.http.api_case import cheap_hasher
 
 
 class PasswordTests(SynchronousTestCase):

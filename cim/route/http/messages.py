@@ -8,9 +8,9 @@ from typing import Any
 from cim.ecim import BadFrame, Forbidden, InvalidField
 from cim.metrics import Metrics
 from cim.model import Account, ConversationHead, Entry
-from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
-from cim.route.api_shapes import (
+from cim.route.http.access import Caller
+from cim.route.http.shapes import (
     CLIENT_ID,
     PAGE,
     SOME_POSITION,

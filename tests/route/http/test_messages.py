@@ -7,7 +7,7 @@ import json
 
 from cim.model import Append
 from cim.wire import conversations, native
-from tests.route.api_case import KEY, APICase
+from tests.route.http.api_case import KEY, APICase
 from tests.web.http_case import Conversation, encode
 
 

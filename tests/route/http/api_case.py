@@ -12,8 +12,8 @@ from argon2 import PasswordHasher
 from twisted.internet.defer import execute
 
 from cim.model import Account, LoginPolicy
-from cim.route.api import Settings, api_resource, document
-from cim.route.passwords import Passwords
+from cim.route.http.api import Settings, api_resource, document
+from cim.route.http.passwords import Passwords
 from cim.testing.cluster import Cluster, TestClient
 from cim.testing.native_client import NativeClient
 from cim.web.operations import internal_only

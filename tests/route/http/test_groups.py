@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cim.wire import conversations
-from tests.route.api_case import KEY, APICase
+from tests.route.http.api_case import KEY, APICase
 
 
 class GroupsCase(APICase):

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from cim.ecim import InvalidField
 from cim.model import GUEST
-from cim.route.passwords import MAX_BYTES, MIN_BYTES
+from cim.route.http.passwords import MAX_BYTES, MIN_BYTES
 from cim.web.schema import Boolean, Choice, Id, Integer, Name, Nullable, Object, Schema, Text
 from cim.wire import conversations, positions
 from cim.wire.native import MAX_CLIENT_ID

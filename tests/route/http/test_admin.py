@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cim.ecim import LinkLost
 from cim.route.accounts import KEPT_SECONDS
-from cim.route.tokens import KEPT_SECONDS as TOKEN_SECONDS
-from tests.route.api_case import KEY, PASSWORD, APICase
+from cim.route.http.tokens import KEPT_SECONDS as TOKEN_SECONDS
+from tests.route.http.api_case import KEY, PASSWORD, APICase
 
 CALLS = (
     ("GET", "/v1/admin/users/{}/sessions", None, 200),

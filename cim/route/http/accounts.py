@@ -13,14 +13,14 @@ from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unau
 from cim.icim import IStore
 from cim.metrics import Metrics
 from cim.model import Account, Credential, SessionRecord
-from cim.route.access import Caller
 from cim.route.accounts import KnownAccounts
-from cim.route.api_shapes import ACCOUNT, PASSWORD, WHEN, Device
-from cim.route.attempts import Attempts
 from cim.route.directory import Directory
+from cim.route.http.access import Caller
+from cim.route.http.attempts import Attempts
+from cim.route.http.passwords import Passwords
+from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
+from cim.route.http.tokens import Tokens
 from cim.route.login import Logins
-from cim.route.passwords import Passwords
-from cim.route.tokens import Tokens
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Nullable, Object, Optional, Text

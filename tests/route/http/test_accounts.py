@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from cim.ecim import Unauthorized
 from cim.model import LoginPolicy
-from cim.route.attempts import BURST, SECONDS
-from cim.route.tokens import KEPT_SECONDS
+from cim.route.http.attempts import BURST, SECONDS
+from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
-from tests.route.api_case import KEY, PASSWORD, APICase, segment
+from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
 
 
 class AccountTests(APICase):

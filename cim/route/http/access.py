@@ -11,7 +11,7 @@ from attrs import frozen
 
 from cim.ecim import Forbidden, InvalidField, Unauthorized
 from cim.model import Account
-from cim.route.tokens import Proven, Tokens
+from cim.route.http.tokens import Proven, Tokens
 from cim.web.declaring import Who
 
 MIN_KEY = 16

@@ -11,8 +11,8 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from cim.ecim import Forbidden, InvalidField
 from cim.model import Account
-from cim.route.access import Access, Caller, read_keys
-from cim.route.tokens import Proven
+from cim.route.http.access import Access, Caller, read_keys
+from cim.route.http.tokens import Proven
 from cim.web.declaring import Who
 
 
