@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN.md section 3), by the syntax trees; imports for type checking alone do not count."""
+"""Who may import whom (docs/architecture.md), by the syntax trees; imports for type checking alone do not count."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets"
 LAYERS = {"registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite"}
 BASE = {"lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
+#: What is HTTP: the libraries, and what we make of them.
+HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
+#: Who sees what of it, by the beginning of the module's path; tap modules see all, others nothing.
+SEES = {
+    "web/": HTTP[:-1],
+    "route/http/": HTTP,
+    "route/options.py": ("cim.route.http", "cim.web.origins"),
+    "server/http_api.py": HTTP[:-1],
+    # WebSockets begin as HTTP, which wsproto reads.
+    "server/websocket": ("cim.web.origins",),
+    "client/": ("cim.web.calling", "twisted.web.iweb"),
+}
 
 
 class Found(ast.NodeVisitor):
@@ -70,6 +82,18 @@ def allowed(owner, tap):
     return PURE | BASE | LAYERS | DAEMONS | {owner}
 
 
+def below(module, names):
+    """Whether a module is one of `names` or within one."""
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def sees(path):
+    """What a module may see of HTTP, given its path below `cim`."""
+    if path.name == "tap.py" or path.parts[0] == "testing":
+        return HTTP
+    return next((seen for start, seen in SEES.items() if path.as_posix().startswith(start)), ())
+
+
 def complaints(path, source):
     """What is wrong with the imports of a module, given its path below `cim`."""
     owner, tap = path.parts[0].removesuffix(".py"), path.name == "tap.py"
@@ -81,6 +105,8 @@ def complaints(path, source):
         other = part(module)
         if other is not None and other not in allowed(owner, tap):
             wrong.append(f"imports {module}")
+        if below(module, HTTP) and not below(module, sees(path)):
+            wrong.append(f"imports {module} and is not of HTTP")
         if module == "." or module.startswith("tests"):
             wrong.append(f"imports {module}")
         if owner in PURE and (module + ".").startswith("twisted.internet."):
@@ -131,6 +157,14 @@ class RuleTests(SynchronousTestCase):
             ("route/service.py", "from cim.testing.store import MemoryStore"),
             ("route/service.py", "from . import login"),
             ("lifecycle.py", "from cim.web.site import http_site"),
+            ("route/service.py", "from cim.web.serving import CallResource"),
+            ("route/service.py", "from cim.route.http.tokens import Tokens"),
+            ("route/login.py", "from twisted.web.iweb import IRequest"),
+            ("route/requests.py", "from cim.web import problem"),
+            ("server/gateway.py", "import klein"),
+            ("server/websocket.py", "from cim.web.serving import CallResource"),
+            ("client/client.py", "from cim.web.serving import CallResource"),
+            ("web/serving.py", "from cim.route.http.access import Access"),
             ("novelty.py", ""),
         ):
             self.assertNotEqual(complaints(Path(path), source), [], f"{path}: {source}")
@@ -147,6 +181,14 @@ class RuleTests(SynchronousTestCase):
                 "def makeService():\n    from twisted.internet import reactor\n    from cim.store import choose",
             ),
             ("suite/tap.py", "from cim.server.tap import add_server"),
+            ("suite/tap.py", "from cim.route.http.upstream import UpstreamAPI"),
+            (
+                "route/http/groups.py",
+                "from cim.web.declaring import http_call\nfrom cim.route.http.access import Caller",
+            ),
+            ("server/http_api.py", "from cim.web.declaring import http_call"),
+            ("server/websocket.py", "from cim.web.origins import Origins"),
+            ("client/v1.py", "from cim.web.calling import HTTPCalls"),
             ("testing/store.py", "from cim.route.service import Route"),
             ("link/tcp.py", "import cim\nfrom cim import __version__"),
         ):
