@@ -19,19 +19,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from cim.client.reconnection import Backoff
 from cim.client.values import Sent, Waiting
 from cim.ecim import (
-    BadRequest,
     CIMError,
     Conflict,
-    Forbidden,
     InvalidField,
-    NotFound,
     RateLimited,
-    TooLarge,
     Unavailable,
     Unreachable,
 )
 from cim.wire.cim_pb2 import Failure, Packet, Send
-from cim.wire.error_table import RETRYABLE
+from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.framing import encode_frame
 from cim.wire.native import check_send
 
@@ -44,14 +40,6 @@ WINDOW = 48
 ANSWER_SECONDS = 25.0
 FIRST_WAIT = 0.25
 LAST_WAIT = 10.0
-
-_ERRORS: dict[str, Callable[[str], CIMError]] = {
-    "invalid": lambda message: BadRequest(400, message),
-    "too-large": TooLarge,
-    "forbidden": Forbidden,
-    "not-found": NotFound,
-    "conflict": Conflict,
-}
 
 
 def send_of(waiting: Waiting) -> Send:
@@ -214,7 +202,7 @@ class Outbox:
                     lane.blocked = self._clock.seconds() + wait
         else:
             self._take(failure.client_id)
-            error = _ERRORS.get(failure.code, CIMError)(failure.message or "refused")
+            error = of_failure(failure.code, failure.message or "refused")
             outgoing.answered(lambda told: told.errback(error))
         self._pump()
 

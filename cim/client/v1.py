@@ -14,22 +14,15 @@ from attrs import frozen
 from cim.client.routes import Routes, check_place
 from cim.client.values import Group, Kind, Message, User
 from cim.ecim import (
-    BadRequest,
     CallTimeout,
     CIMError,
-    Conflict,
-    Forbidden,
-    NotFound,
     NotSupported,
-    RateLimited,
-    RepeatLogin,
-    TooLarge,
-    Unauthorized,
     Unavailable,
     Unreachable,
 )
 from cim.web.calling import Answer, HTTPCalls
 from cim.wire import conversations
+from cim.wire.error_table import of_problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,15 +34,6 @@ MAX_RETRY = 3600
 END = f"{(1 << 63) - 1}-{(1 << 63) - 1}"
 #: Of a page.
 MAX_PAGE = 500
-
-_REFUSALS: dict[str, type[CIMError]] = {
-    "unauthorized": Unauthorized,
-    "forbidden": Forbidden,
-    "not-found": NotFound,
-    "conflict": Conflict,
-    "second-login": RepeatLogin,
-    "too-large": TooLarge,
-}
 
 
 class NotNative(NotSupported):
@@ -263,15 +247,10 @@ def _read(route: str, answer: Answer) -> Any:
     code, detail = str(said.get("code", "")), str(said.get("detail") or said.get("title") or "refused")
     wait = (answer.headers.getRawHeaders("Retry-After") or ["0"])[0]
     seconds = int(wait) if wait.isascii() and wait.isdigit() and len(wait) < 9 else 0
-    if answer.status == 429:
-        raise RateLimited(detail, seconds)
-    if code == "timeout":
-        raise CallTimeout(detail)
-    if answer.status >= 500:
+    error = of_problem(answer.status, code, detail, seconds)
+    if answer.status >= 500 and not isinstance(error, CallTimeout):
         raise Busy(detail, seconds)
-    if code in _REFUSALS:
-        raise _REFUSALS[code](detail)
-    raise BadRequest(answer.status, detail)
+    raise error
 
 
 def _group(said: Any) -> Group:
