@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LinkPeer,
         Mark,
         Member,
+        Memberships,
         Page,
         Place,
         Reserved,
@@ -307,8 +308,8 @@ class IGroups(Interface):
     def members(id: int, *, after: int = 0, limit: int = 1000) -> Deferred[list[Member]]:
         """Return members with ids above `after`, by id."""
 
-    def groups_of(user: int) -> Deferred[list[Member]]:
-        """Return the memberships of a user: at most MAX_GROUPS."""
+    def memberships(user: int) -> Deferred[Memberships]:
+        """Return the memberships of a user, by group, and the version of the change log that they are of."""
 
     def add(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
         """Make `user` a member: by oneself when the group is open, else by an admin or the owner; None when it was one.

@@ -372,6 +372,14 @@ class Member:
 
 
 @frozen
+class Memberships:
+    """The groups that a user is in, as of a version of the log of changes; at most MAX_GROUPS."""
+
+    version: int
+    members: tuple[Member, ...]
+
+
+@frozen
 class GroupChange:
     """A change of who is in a group, as the change log has it.
 

@@ -8,7 +8,7 @@ being told twice does no harm.
 from __future__ import annotations
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from cim.ecim import CIMError, Unavailable
 from cim.icim import IGroups, ILink
-from cim.model import GroupChange, Role
+from cim.model import GroupChange, Memberships, Role
 from cim.route.calls import LinkCalls
 from cim.route.delivery import Delivery
 from cim.route.presence import Presence
@@ -97,23 +97,14 @@ class Grouping(Service):
 
         return self._calls.group_change(link, change).addCallbacks(lambda _: True, lost)
 
-    def groups_of(self, user: int) -> Deferred[tuple[int, list[int]] | None]:
-        """Return a user's groups and the version after which servers are told what changes them.
-
-        None when they cannot be had: whoever needs them asks again. Never fails.
-        """
-        # Read before the groups: what changes in between is told.
-        version = self._version
-        if version is None:
-            return succeed(None)
+    def memberships(self, user: int) -> Deferred[Memberships | None]:
+        """Return a user's memberships; None when they cannot be had: whoever needs them asks again. Never fails."""
 
         def failed(failure: Failure) -> None:
             if not failure.check(CIMError):
                 self._log.failure("a user's groups were not read", failure)
 
-        return self._groups.groups_of(user).addCallbacks(
-            lambda members: (version, [member.group for member in members]), failed
-        )
+        return self._groups.memberships(user).addErrback(failed)
 
     def seen(self, link: ILink, version: int) -> None:
         """A server says up to where its index goes: tell it the rest."""

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from cim.ecim import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.icim import IServerSelection, ISessions
-from cim.model import GUEST, Account, Candidate, LoginPolicy, Place, ServerAddress, SessionRecord
+from cim.model import GUEST, Account, Candidate, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
 from cim.route.accounts import KnownAccounts
 from cim.route.calls import LinkCalls
 from cim.route.directory import Directory
@@ -113,7 +113,7 @@ class Logins:
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
             # Asked for together: guests have their groups in the turn in which they are live.
-            groups = self._grouping.groups_of(user) if host is not None and device == GUEST else succeed(None)
+            groups = self._grouping.memberships(user) if host is not None and device == GUEST else succeed(None)
             reserved = await self._sessions.reserve(
                 user,
                 place,
@@ -173,7 +173,7 @@ class Logins:
             tried.add(server)
 
     async def _confirmed(
-        self, host: Host, account: Account, owner: str, device: str, groups: tuple[int, list[int]] | None
+        self, host: Host, account: Account, owner: str, device: str, groups: Memberships | None
     ) -> bool:
         """Reserve at the server; False when another server should be tried."""
         reserve = Reserve(
@@ -187,8 +187,8 @@ class Logins:
         )
         if groups is not None:
             reserve.grouped = True
-            reserve.version, told = groups
-            reserve.groups.extend(told)
+            reserve.version = groups.version
+            reserve.groups.extend(member.group for member in groups.members)
         try:
             if host.link is None:
                 raise LinkLost()

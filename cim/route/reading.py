@@ -126,7 +126,7 @@ class Reading:
 
     async def heads(self, user: int, device: str, after: str = "", since: int = 0, limit: int = HEADS) -> HeadsPage:
         """Return the user's conversations with something new, newest first."""
-        groups = await self._groups.groups_of(user)
+        groups = (await self._groups.memberships(user)).members
         return await self._store.heads(user, device, groups, after=after, since=since, limit=min(limit, HEADS))
 
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:

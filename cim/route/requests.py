@@ -201,11 +201,9 @@ class Requests:
         claimed = await self._sessions.claim(opening.user, opening.device, link.peer.place, opening.owner)
         outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
         if claimed:
-            # The version first: what changes in between is told again.
-            _, version, _ = await self._groups.changes(1 << 62, limit=1)
-            memberships = await self._groups.groups_of(opening.user)
-            outcome.groups.extend(member.group for member in memberships)
-            outcome.version = version
+            memberships = await self._groups.memberships(opening.user)
+            outcome.groups.extend(member.group for member in memberships.members)
+            outcome.version = memberships.version
         link.send(Item(open_outcome=outcome))
 
     def _open_failed(self, failure: Failure, link: ILink, opening: Open) -> None:

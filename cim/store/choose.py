@@ -30,7 +30,7 @@ def store_from(
     """Return the store that `redis:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
     :param password: Redis's
-    :param random: a number from 0 to 1, for the jitter of reconnecting
+    :param random: a number from 0 to 1, for jitter
     :param retention: how long messages are kept
     :raises InvalidField: says what is wrong with `text`
     """
@@ -64,4 +64,4 @@ def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], f
     host = host.removeprefix("[").removesuffix("]")
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
     connection = RedisConnection(reactor, endpoint, address, random=random, password=password, database=database)
-    return RedisStore(connection, reactor, retention)
+    return RedisStore(connection, reactor, retention, random=random)

@@ -25,9 +25,6 @@ ONCE_MESSAGES = 10_000
 MAX_UNREAD = 999
 #: Changes of who is in a group that the log keeps, about.
 CHANGES_KEPT = 10_000
-MOST_GROUPS = "you are, or that user is, in as many groups as one can be"
-MOST_MEMBERS = "the group has as many members as it can have"
-LAST_OWNER = "the last owner must make another one before"
 #: Why a message is not appended.
 REFUSALS: dict[str, Callable[[], CIMError]] = {
     "conflict": Conflict,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -25,6 +26,9 @@ class ShiftedClock:
     def seconds(self):
         return self._reactor.seconds() + self.ahead
 
+    def callLater(self, *call):
+        return self._reactor.callLater(*call)
+
 
 class RedisCase(TestCase):
     timeout = 60
@@ -37,6 +41,7 @@ class RedisCase(TestCase):
 
         self.reactor = reactor
         self.clock = ShiftedClock(reactor)
+        self.random = random.Random(1)
         self.redis = self.process()
         await self.redis.start()
         self.store = self.started()
@@ -52,11 +57,14 @@ class RedisCase(TestCase):
         self.addCleanup(redis.kill)
         return redis
 
+    #: What connections of stores are made of.
+    connection_class = RedisConnection
+
     def connection(self, *, host="127.0.0.1", port=None, password=None, database=0, reply_timeout=5.0):
         port = port or self.redis.port
         if password is None:
             password = self.password
-        return RedisConnection(
+        return self.connection_class(
             self.reactor,
             HostnameEndpoint(self.reactor, host, port),
             f"{host}:{port}",
@@ -67,7 +75,7 @@ class RedisCase(TestCase):
         )
 
     def started(self, **options):
-        store = RedisStore(self.connection(**options), self.clock, self.retention)
+        store = RedisStore(self.connection(**options), self.clock, self.retention, random=self.random.random)
         store.startService()
         self.addCleanup(store.stopService)
         return store

@@ -73,7 +73,7 @@ class RestartTests(ConversationCase):
         heads = (await self.store.conversations.heads(ALICE, "phone", ())).heads
         self.assertEqual([(head.latest, head.unread) for head in heads], [(said[3], 3)])
         self.assertEqual(await self.store.groups.changes(version), ([], version, False))
-        self.assertEqual((await self.store.groups.groups_of(ALICE))[0].group, group.id)
+        self.assertEqual((await self.store.groups.memberships(ALICE)).members[0].group, group.id)
 
     async def test_positions_that_were_lost_with_the_tail_do_not_come_again(self):
         said = await self.say("a")

@@ -133,7 +133,7 @@ class SqliteFileTests(TestCase):
         page = await store.conversations.read("p:1:2", limit=10)
         self.assertEqual([entry.previous for entry in page.entries], ["", *said[:3]])  # what came later is of long ago
         self.assertEqual(await store.conversations.marks(2, "phone", ["p:1:2"]), [(said[0], said[1])])
-        self.assertEqual((await store.groups.groups_of(1))[-1].group, group.id)
+        self.assertEqual((await store.groups.memberships(1)).members[-1].group, group.id)
 
     async def test_what_no_column_holds_fails_alone(self):
         store = self.start()

@@ -126,12 +126,10 @@ class GroupingTests(RouteCase):
 
     def test_a_users_groups_and_the_version_after_which_changes_are_told(self):
         group = self.group(self.alice)
-        self.assertEqual(self.now(self.grouping.groups_of(self.alice.id)), (0, [group]))
-        self.look()
-        version, groups = self.now(self.grouping.groups_of(self.alice.id))
-        self.assertEqual((version, groups), (self.version(), [group]))
+        found = self.now(self.grouping.memberships(self.alice.id))
+        self.assertEqual((found.version, [member.group for member in found.members]), (self.version(), [group]))
         self.store.available = False
-        self.assertIsNone(self.now(self.grouping.groups_of(self.alice.id)))
+        self.assertIsNone(self.now(self.grouping.memberships(self.alice.id)))
 
     # Servers that were away
 
@@ -191,11 +189,6 @@ class LogTests(RouteCase):
         self.assertEqual(self.told(), [])
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [5])
-
-    def test_before_the_log_was_read_a_users_groups_cannot_be_had(self):
-        self.assertIsNone(self.now(self.grouping.groups_of(self.alice.id)))
-        self.hold.answer(([], 5, False))
-        self.assertEqual(self.now(self.grouping.groups_of(self.alice.id)), (5, []))
 
     def test_one_look_at_a_time(self):
         self.clock.advance(LOOK_SECONDS)

@@ -121,8 +121,8 @@ class MembershipTests(SynchronousTestCase):
         sessions = 0
         for server in weather.cluster.servers:
             for session in server.sessions:
-                found = self.successResultOf(groups.groups_of(session.user))
-                due = {member.group for member in found}
+                found = self.successResultOf(groups.memberships(session.user))
+                due = {member.group for member in found.members}
                 self.assertEqual(session.groups, due, f"seed {seed}: groups of {session.name}")
                 for group in weather.groups:
                     self.assertEqual(session in server.index.of(group), group in due, f"seed {seed}")

@@ -379,7 +379,7 @@ class OpenTests(RequestsCase):
 
     def test_an_error_that_nobody_expected(self):
         self.reserve("mine")
-        held = self.requests._groups = Held(self.store.groups, "groups_of")
+        held = self.requests._groups = Held(self.store.groups, "memberships")
         self.requests.opened(self.here, Open(call=7, user=self.alice.id, owner="mine", device="phone"))
         self.assertEqual(self.here.items, [])
         held.fail(ValueError("?"))

@@ -559,7 +559,7 @@ class ConversationsContract(Conversing):
         now = self.now()
         _, name = await self.group_of(ALICE, BOB)
         _, _quiet = await self.group_of(ALICE, BOB)
-        groups = await self.store.groups.groups_of(BOB)
+        groups = (await self.store.groups.memberships(BOB)).members
         self.assertEqual(await self.pages(BOB, groups=groups), [[]])
         said = await self.say("a", "b", conversation=name, sent_at=now - 1)
         await self.say("c", sent_at=now - 2)
@@ -577,7 +577,7 @@ class ConversationsContract(Conversing):
 
     async def test_unread_in_a_group(self):
         _, name = await self.group_of(ALICE, BOB, CAROL)
-        groups = {user: await self.store.groups.groups_of(user) for user in (ALICE, BOB, CAROL)}
+        groups = {user: (await self.store.groups.memberships(user)).members for user in (ALICE, BOB, CAROL)}
         said = []
         for number in range(9):
             said += await self.say("a", conversation=name, sender=(ALICE, BOB, CAROL)[number % 3])

@@ -95,7 +95,7 @@ class CredentialsContract:
         self.assertIsNone(await self.store.accounts.account(alice.id))
         self.assertIsNone(await self.store.accounts.named("alice"))
         self.assertIsNone(await self.credentials.credential(alice.id))
-        self.assertEqual(await self.store.groups.groups_of(alice.id), [])
+        self.assertEqual((await self.store.groups.memberships(alice.id)).members, ())
         self.assertIsNone(await self.store.groups.group(alone.id))
         members = {group.id: await self.store.groups.members(group.id) for group in (led, joined)}
         self.assertEqual([(one.user, one.role) for one in members[led.id]], [(bob.id, Role.OWNER)])
@@ -118,7 +118,7 @@ class CredentialsContract:
                 [self.store.groups.create(alice.id, f"{at}-{one}", open=True, history=False) for one in range(50)]
             )
         self.assertTrue(await self.credentials.delete(alice.id))
-        self.assertEqual(await self.store.groups.groups_of(alice.id), [])
+        self.assertEqual((await self.store.groups.memberships(alice.id)).members, ())
 
     async def test_deleting_a_guest(self):
         guest = await self.store.accounts.register("guest")

@@ -46,9 +46,8 @@ class GroupsContract:
     async def test_many_at_once_are_many(self):
         made = await gatherResults([self.groups.create(ALICE, "x", open=True, history=False) for _ in range(50)])
         self.assertEqual(len({group.id for group in made}), 50)
-        self.assertEqual(
-            [member.group for member in await self.groups.groups_of(ALICE)], sorted(group.id for group in made)
-        )
+        mine = (await self.groups.memberships(ALICE)).members
+        self.assertEqual([member.group for member in mine], sorted(group.id for group in made))
 
     async def test_groups_that_are_none(self):
         id = await self.make(ALICE)
@@ -60,7 +59,7 @@ class GroupsContract:
             await self.assertFailure(self.groups.add(none, ALICE, BOB), NotFound)
             await self.assertFailure(self.groups.remove(none, ALICE, ALICE), NotFound)
             await self.assertFailure(self.groups.set_role(none, ALICE, ALICE, Role.ADMIN), NotFound)
-        self.assertEqual(await self.groups.groups_of(BOB), [])
+        self.assertEqual((await self.groups.memberships(BOB)).members, ())
 
     async def test_admins_and_the_owner_rename(self):
         id = await self.make(ALICE, BOB, CAROL)
@@ -82,7 +81,7 @@ class GroupsContract:
         group = await self.groups.group(id)
         self.assertEqual((group.members, group.version), (2, 2))
         self.assertEqual(await self.groups.member(id, BOB), Member(id, BOB, Role.MEMBER, ""))
-        self.assertEqual(await self.groups.groups_of(BOB), [Member(id, BOB, Role.MEMBER, "")])
+        self.assertEqual((await self.groups.memberships(BOB)).members, (Member(id, BOB, Role.MEMBER, ""),))
 
     async def test_into_a_closed_group_one_is_invited(self):
         id = await self.make(ALICE, BOB)
@@ -114,7 +113,7 @@ class GroupsContract:
         await self.assertFailure(self.groups.add(id, BOB, BOB), RateLimited)
         await self.assertFailure(self.groups.add(id, ALICE, BOB), RateLimited)
         self.assertEqual(await self.roles(id), {ALICE: Role.OWNER})
-        mine = await self.groups.groups_of(BOB)
+        mine = (await self.groups.memberships(BOB)).members
         self.assertEqual(len(mine), MAX_GROUPS)
         await self.groups.remove(mine[7].group, BOB, BOB)
         self.assertTrue(await self.groups.add(id, BOB, BOB))
@@ -138,7 +137,7 @@ class GroupsContract:
         self.assertIsNone(await self.groups.remove(id, BOB, BOB))
         self.assertEqual(await self.roles(id), {ALICE: Role.OWNER})
         self.assertIsNone(await self.groups.member(id, BOB))
-        self.assertEqual(await self.groups.groups_of(BOB), [])
+        self.assertEqual((await self.groups.memberships(BOB)).members, ())
         group = await self.groups.group(id)
         self.assertEqual((group.members, group.version), (1, 3))
 
@@ -182,7 +181,7 @@ class GroupsContract:
         id = await self.make(ALICE, BOB, CAROL)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
         self.assertEqual(await self.roles(id), {ALICE: Role.OWNER, BOB: Role.ADMIN, CAROL: Role.MEMBER})
-        self.assertEqual((await self.groups.groups_of(BOB))[0].role, Role.ADMIN)
+        self.assertEqual((await self.groups.memberships(BOB)).members[0].role, Role.ADMIN)
         for actor in (BOB, CAROL, DAVE):
             await self.assertFailure(self.groups.set_role(id, actor, CAROL, Role.ADMIN), Forbidden)
         await self.assertFailure(self.groups.set_role(id, ALICE, DAVE, Role.ADMIN), NotFound)

@@ -78,8 +78,8 @@ class GroupsAPI:
     )
     async def own_groups(self, caller: Caller, after: int, limit: int) -> dict[str, Any]:
         """List the groups that the user is in."""
-        mine = sorted(await self._groups.groups_of(caller.account.id), key=lambda member: member.group)
-        mine = [member for member in mine if member.group > after]
+        memberships = await self._groups.memberships(caller.account.id)
+        mine = [member for member in memberships.members if member.group > after]
         page = mine[:limit]
         groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
         return {

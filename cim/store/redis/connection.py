@@ -243,12 +243,22 @@ class RedisConnection:
         """
         self._ordered.append(script)
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
+    def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int],
+        *,
+        name: str = "",
+    ) -> Deferred[Any]:
         """Run a script, by its hash when Redis knows it; bulk replies are bytes.
 
         Fails with StoreUnavailable, whatever went wrong: it may have run or not.
+
+        :param name: of what it is a part, which its caller has counted (see `observed`)
         """
-        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
+        call = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        return Deferred.fromCoroutine(self._call(name or script.name, call, script, observed=not name))
 
     def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
@@ -263,7 +273,12 @@ class RedisConnection:
         return Deferred.fromCoroutine(self._call(name, args, None))
 
     async def _call(
-        self, name: str, args: tuple[str | bytes | int, ...], script: Script | None, in_epoch: bool = False
+        self,
+        name: str,
+        args: tuple[str | bytes | int, ...],
+        script: Script | None,
+        in_epoch: bool = False,
+        observed: bool = True,
     ) -> Any:
         """Call, and wait for a connection if need be."""
         started = self._clock.seconds()
@@ -288,9 +303,13 @@ class RedisConnection:
             raise StoreUnavailable() from error
         finally:
             self._unanswered -= 1
-            seconds = self._clock.seconds() - started
-            for listener in self._latency_listeners:
-                listener(name, seconds)
+            if observed:
+                self.observed(name, self._clock.seconds() - started)
+
+    def observed(self, name: str, seconds: float) -> None:
+        """Tell whoever observes calls that one of that name ended."""
+        for listener in self._latency_listeners:
+            listener(name, seconds)
 
     def refused(self, name: str, reason: str) -> None:
         """Say that Redis refused a call of that name, or a part of it."""

@@ -10,31 +10,28 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import Conflict
 from cim.icim import ICredentials
 from cim.model import Account, Credential
-from cim.store.redis.accounts import CREATE_ACCOUNT, DELETE_ACCOUNT, RedisAccounts, name_keys
-from cim.store.redis.groups import LEAVE_ALL
+from cim.store.redis.accounts import RedisAccounts, account_key, name_key
+from cim.store.redis.changing import Changing, Command, Decision, Facts, Seen
+from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
-from cim.store.redis.scripts import script
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
-
-#: Groups that are left in one step of deleting an account.
-STEP = 100
-
-SET_PASSWORD = script("set_password")
-REVOKE = script("revoke")
 
 
 @implementer(ICredentials)
 class RedisCredentials:
     """Credentials that all routes share."""
 
-    def __init__(self, connection: RedisConnection, accounts: RedisAccounts) -> None:
+    def __init__(
+        self, connection: RedisConnection, changing: Changing, accounts: RedisAccounts, groups: RedisGroups
+    ) -> None:
         self._connection = connection
+        self._changing = changing
         self._accounts = accounts
+        self._groups = groups
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
@@ -43,42 +40,50 @@ class RedisCredentials:
             password, valid_from = held
             return None if password is None else Credential(password.decode(), int(valid_from or 0))
 
-        return self._connection.command("credential", "HMGET", _key(user), "password", "valid_from").addCallback(read)
+        key = Key.CREDENTIAL.of(user)
+        return self._connection.command("credential", "HMGET", key, "password", "valid_from").addCallback(read)
 
     def create(self, name: str, password: str) -> Deferred[Account]:
         """See ICredentials."""
-
-        def created(id: Any) -> Account:
-            if id is None:
-                raise Conflict("this name is taken")
-            return Account(int(id), name)
-
-        keys = (*name_keys(name), Key.LAST_ACCOUNT)
-        return self._connection.run(CREATE_ACCOUNT, keys, (password,)).addCallback(created)
+        return self._accounts.create(name, password)
 
     def set_password(self, user: int, password: str, now: int) -> Deferred[bool]:
         """See ICredentials."""
-        keys = (f"{Key.ACCOUNT}{user}", _key(user))
-        return self._connection.run(SET_PASSWORD, keys, (password, now)).addCallback(bool)
+        return self._set("set_password", user, account_key(user), now, ("password", password))
 
     def revoke(self, user: int, now: int) -> Deferred[None]:
         """See ICredentials."""
-        return self._connection.run(REVOKE, (_key(user),), (now,)).addCallback(lambda _: None)
+        return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
+
+    def _set(self, name: str, user: int, needed: str, now: int, fields: Command = ()) -> Deferred[bool]:
+        """Set fields, and void tokens issued before `now`; False when the key that it needs is not there."""
+        key = Key.CREDENTIAL.of(user)
+
+        def decide(seen: Seen) -> Decision[bool]:
+            there, valid_from = seen.replies
+            if not there:
+                return Decision(lambda _: False)
+            return Decision(lambda _: True, [("HSET", key, "valid_from", max(now, int(valid_from or 0)), *fields)])
+
+        facts = Facts([("EXISTS", needed), ("HGET", key, "valid_from")])
+        return self._changing.operation(name, self._changing.change(name, key, facts, decide))
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
-        return Deferred.fromCoroutine(self._delete(user))
+        return self._changing.operation("delete", self._delete(user))
 
     async def _delete(self, user: int) -> bool:
         # The account last: what was left of an attempt that failed is found again by the next.
         account = await self._accounts.account(user)
-        while await self._connection.run(LEAVE_ALL, (), (user, STEP)):
-            pass
+        await self._groups.leave_all(user)
         # Marks of devices expire by themselves.
-        await self._connection.command("delete", "UNLINK", Key.ACTIVITY.of(user))
-        name_key, _ = name_keys(account.name if account is not None else "")
-        return bool(await self._connection.run(DELETE_ACCOUNT, (f"{Key.ACCOUNT}{user}", _key(user), name_key), (user,)))
+        name, key = name_key(account.name if account is not None else ""), account_key(user)
 
+        def decide(seen: Seen) -> Decision[bool]:
+            (held,), there = seen.replies
+            commands: list[Command] = [("DEL", name)] if held == str(user).encode() else []
+            commands += [("UNLINK", Key.ACTIVITY.of(user)), ("DEL", Key.CREDENTIAL.of(user)), ("DEL", key)]
+            return Decision(lambda _: bool(there), commands)
 
-def _key(user: int) -> str:
-    return Key.CREDENTIAL.of(user)
+        facts = Facts([("MGET", name), ("EXISTS", key)])
+        return await self._changing.change("delete", key, facts, decide)

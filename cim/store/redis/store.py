@@ -13,6 +13,7 @@ from cim.icim import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.redis.accounts import RedisAccounts
+from cim.store.redis.changing import Changing
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
@@ -28,15 +29,24 @@ class RedisStore(Service):
     """All over one connection.
 
     :param clock: tells the age of messages
+    :param random: a number from 0 to 1, for the jitter of changes that are tried again
     """
 
-    def __init__(self, connection: RedisConnection, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
+    def __init__(
+        self,
+        connection: RedisConnection,
+        clock: IReactorTime,
+        retention: Retention = DEFAULT,
+        *,
+        random: Callable[[], float],
+    ) -> None:
         self._connection = connection
-        self.accounts = RedisAccounts(connection)
-        self.sessions = RedisSessions(connection)
+        changing = Changing(connection, clock, random)
+        self.accounts = RedisAccounts(connection, changing)
+        self.sessions = RedisSessions(connection, changing)
         self.conversations = RedisConversations(connection, clock, retention)
-        self.groups = RedisGroups(connection)
-        self.credentials = RedisCredentials(connection, self.accounts)
+        self.groups = RedisGroups(connection, changing)
+        self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 
     def startService(self) -> None:
         """Begin to connect; Redis need not be there yet."""

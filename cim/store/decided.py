@@ -1,0 +1,115 @@
+"""What all stores do alike with sessions and groups: each change is a rule's decision, which a store carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred
+
+from cim.model import GUEST, Group, GroupChange, LoginPolicy, Place, Reserved, Role, SessionRecord
+from cim.store import rules
+from cim.store.rules import Add, Held, Operation, Remove, Rename, SessionChange, SessionFacts, SetRole
+
+T = TypeVar("T")
+
+
+class DecidedSessions:
+    """The changes of ISessions."""
+
+    def change(
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, probably_none: bool = False
+    ) -> Deferred[T]:
+        """Carry out what `decide` says of a user's records, in one step, and return its result.
+
+        :param name: what `IStore.observe` calls it
+        :param probably_none: there will be no record
+        """
+        raise NotImplementedError
+
+    def reserve(
+        self,
+        user: int,
+        place: Place,
+        owner: str,
+        *,
+        device: str = GUEST,
+        policy: LoginPolicy = LoginPolicy.REJECT,
+        expected: Collection[str] = (),
+        seconds: float,
+        live: bool = False,
+    ) -> Deferred[Reserved]:
+        """See ISessions."""
+
+        def decide(facts: SessionFacts) -> SessionChange[Reserved]:
+            record = SessionRecord(user, place, owner, live, facts.now, device)
+            expires = 0 if live else facts.now + max(1, round(seconds * 1000))
+            return rules.reserve(facts.records, Held(record, policy != LoginPolicy.MANY, expires), policy, expected)
+
+        return self.change("reserve", user, decide, probably_none=True)
+
+    def claim(self, user: int, device: str, place: Place, owner: str) -> Deferred[bool]:
+        """See ISessions."""
+        return self.change(
+            "claim",
+            user,
+            lambda facts: rules.claim(facts.records, SessionRecord(user, place, owner, True, facts.now, device)),
+        )
+
+    def release(self, user: int, owner: str) -> Deferred[bool]:
+        """See ISessions."""
+        return self.change("release", user, lambda facts: rules.release(facts.records, owner))
+
+    def end(self, user: int) -> Deferred[Sequence[SessionRecord]]:
+        """See ISessions."""
+        return self.change("end", user, rules.end)
+
+
+@frozen
+class GroupChanged:
+    """What came of an operation.
+
+    :param group: None when it has ceased to be
+    :param changes: those of its members, as the log has them
+    """
+
+    group: Group | None
+    changes: Sequence[GroupChange]
+
+
+class DecidedGroups:
+    """The changes of IGroups."""
+
+    def change(self, name: str, id: int, operation: Operation) -> Deferred[GroupChanged]:
+        """Carry out what the rules say of an operation on a group, in one step.
+
+        :param name: what `IStore.observe` calls it
+        """
+        raise NotImplementedError
+
+    def add(self, id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """See IGroups."""
+        return self.change("add_member", id, Add(actor, user)).addCallback(_only_change)
+
+    def remove(self, id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
+        """See IGroups."""
+        return self.change("remove_member", id, Remove(actor, user)).addCallback(_only_change)
+
+    def set_role(self, id: int, actor: int, user: int, role: Role) -> Deferred[None]:
+        """See IGroups."""
+        return self.change("set_role", id, SetRole(actor, user, role)).addCallback(lambda _: None)
+
+    def rename(self, id: int, actor: int, name: str) -> Deferred[Group]:
+        """See IGroups."""
+        return self.change("rename_group", id, Rename(actor, name)).addCallback(_the_group)
+
+
+def _the_group(changed: GroupChanged) -> Group:
+    assert changed.group is not None
+    return changed.group
+
+
+def _only_change(changed: GroupChanged) -> GroupChange | None:
+    return changed.changes[0] if changed.changes else None

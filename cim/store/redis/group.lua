@@ -1,1 +1,0 @@
-return told(ARGV[1])

@@ -1,1 +1,0 @@
-return find(KEYS[1], KEYS[2])

@@ -1,0 +1,383 @@
+"""Who may do what in a group, and whom a login replaces: the same for every store.
+
+The rules are functions on values and know nothing of a store. A store reads what a rule looks at, lets it decide, and
+writes what it decided: in one transaction, or only if what was read is still so (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from cim.ecim import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
+from cim.model import GUEST, MAX_DEVICES, MAX_GROUPS, MAX_MEMBERS, LoginPolicy, Reserved, Role, SessionRecord
+
+T = TypeVar("T")
+
+MOST_GROUPS = f"a user can be in at most {MAX_GROUPS:,} groups"
+MOST_MEMBERS = f"a group can have at most {MAX_MEMBERS:,} members"
+LAST_OWNER = "make someone else an owner first"
+
+# Groups
+
+
+@frozen
+class Add:
+    """Make `user` a member."""
+
+    actor: int
+    user: int
+
+
+@frozen
+class Remove:
+    """End the membership of `user`."""
+
+    actor: int
+    user: int
+
+
+@frozen
+class SetRole:
+    """Give a member a role."""
+
+    actor: int
+    user: int
+    role: Role
+
+
+@frozen
+class Rename:
+    """Give the group another name."""
+
+    actor: int
+    name: str
+
+
+@frozen
+class Depart:
+    """End the membership of an account that is deleted.
+
+    :param heir: the member with the lowest id beside it, who becomes the owner when the last one goes; None without one
+    """
+
+    user: int
+    heir: int | None
+
+
+Operation = Add | Remove | SetRole | Rename | Depart
+
+
+@frozen
+class RoleChange:
+    """What becomes of someone in a group: None is the role of those who are no members."""
+
+    user: int
+    before: Role | None
+    after: Role | None
+
+    @property
+    def members(self) -> int:
+        """How many more members there are."""
+        return (self.after is not None) - (self.before is not None)
+
+    @property
+    def owners(self) -> int:
+        """How many more owners there are."""
+        return (self.after == Role.OWNER) - (self.before == Role.OWNER)
+
+
+#: What comes of an operation, in its order; of a Rename the name beside.
+Effects = tuple[RoleChange, ...]
+
+
+@frozen
+class GroupFacts:
+    """What the rules look at in a group.
+
+    :param open: anyone may join
+    :param owners: how many members have that role
+    :param members: how many there are
+    :param roles: of the users that an operation names, as far as they are members
+    :param groups: in how many groups those users are whom an Add names
+    """
+
+    open: bool
+    owners: int
+    members: int
+    roles: Mapping[int, Role]
+    groups: Mapping[int, int]
+
+    def after(self, change: RoleChange) -> GroupFacts | None:
+        """Return what is so after a change: None when the group has ceased to be."""
+        members = self.members + change.members
+        roles = {user: role for user, role in self.roles.items() if user != change.user}
+        if change.after is not None:
+            roles[change.user] = change.after
+        groups = {**self.groups, change.user: self.groups.get(change.user, 0) + change.members}
+        return GroupFacts(self.open, self.owners + change.owners, members, roles, groups) if members else None
+
+
+def users(operations: Iterable[Operation]) -> list[int]:
+    """Return the users whose membership operations depend on, each once."""
+    found: dict[int, None] = {}
+    for operation in operations:
+        match operation:
+            case Rename(actor):
+                found[actor] = None
+            case Depart(user, heir):
+                found.update(dict.fromkeys((user,) if heir is None else (user, heir)))
+            case _:
+                found.update(dict.fromkeys((operation.actor, operation.user)))
+    return list(found)
+
+
+def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
+    """Return what comes of an operation: nothing when it is so already.
+
+    :param facts: None when there is no such group
+    :raises NotFound: no such group or member
+    :raises Forbidden: the actor may not
+    :raises Conflict: the last owner would be gone
+    :raises RateLimited: a limit is reached
+    """
+    if facts is None:
+        if isinstance(operation, Depart):
+            return ()
+        raise NotFound()
+    match operation:
+        case Add():
+            return _add(facts, operation)
+        case Remove():
+            return _remove(facts, operation)
+        case SetRole():
+            return _set_role(facts, operation)
+        case Rename():
+            _check_admin(facts, operation.actor)
+            return ()
+        case Depart():
+            return _depart(facts, operation)
+
+
+def decide_all(
+    facts: GroupFacts | None, operations: Iterable[Operation]
+) -> tuple[list[Effects | CIMError], GroupFacts | None]:
+    """Decide one after the other; return what comes of each, and what is so at the end."""
+    outcomes: list[Effects | CIMError] = []
+    for operation in operations:
+        try:
+            effects = decide(facts, operation)
+        except CIMError as error:
+            outcomes.append(error)
+            continue
+        for effect in effects:
+            facts = facts.after(effect) if facts is not None else None
+        outcomes.append(effects)
+    return outcomes, facts
+
+
+def check_groups(count: int) -> None:
+    """Check that someone who is in so many groups may be in one more.
+
+    :raises RateLimited: when not
+    """
+    if count >= MAX_GROUPS:
+        raise RateLimited(MOST_GROUPS)
+
+
+def _check_admin(facts: GroupFacts, actor: int) -> Role:
+    role = facts.roles.get(actor, Role.MEMBER)
+    if role < Role.ADMIN:
+        raise Forbidden()
+    return role
+
+
+def _is_last_owner(facts: GroupFacts, role: Role) -> bool:
+    return role == Role.OWNER and facts.owners == 1
+
+
+def _add(facts: GroupFacts, operation: Add) -> Effects:
+    there = operation.user in facts.roles
+    if operation.actor != operation.user:
+        _check_admin(facts, operation.actor)
+    elif not there and not facts.open:
+        raise Forbidden()
+    if there:
+        return ()
+    if facts.members >= MAX_MEMBERS:
+        raise RateLimited(MOST_MEMBERS)
+    check_groups(facts.groups[operation.user])
+    return (RoleChange(operation.user, None, Role.MEMBER),)
+
+
+def _remove(facts: GroupFacts, operation: Remove) -> Effects:
+    role = facts.roles.get(operation.user)
+    if operation.actor != operation.user:
+        above = _check_admin(facts, operation.actor)
+        if role is not None and above <= role:
+            raise Forbidden()
+    if role is None:
+        return ()
+    if _is_last_owner(facts, role) and facts.members > 1:
+        raise Conflict(LAST_OWNER)
+    return (RoleChange(operation.user, role, None),)
+
+
+def _set_role(facts: GroupFacts, operation: SetRole) -> Effects:
+    if facts.roles.get(operation.actor) != Role.OWNER:
+        raise Forbidden()
+    before = facts.roles.get(operation.user)
+    if before is None:
+        raise NotFound()
+    if operation.role < Role.OWNER and _is_last_owner(facts, before):
+        raise Conflict(LAST_OWNER)
+    return (RoleChange(operation.user, before, operation.role),)
+
+
+def _depart(facts: GroupFacts, operation: Depart) -> Effects:
+    role = facts.roles.get(operation.user)
+    if role is None:
+        return ()
+    left = RoleChange(operation.user, role, None)
+    if not _is_last_owner(facts, role) or facts.members == 1:
+        return (left,)
+    if operation.heir is None or operation.heir not in facts.roles:
+        raise Conflict("its members have changed: name another heir")
+    return RoleChange(operation.heir, facts.roles[operation.heir], Role.OWNER), left
+
+
+# Sessions
+
+
+@frozen
+class Held:
+    """A session record and what only the rules look at.
+
+    :param alone: its login lets no other device be live beside it
+    :param expires: when the reservation ends, ms since 1970; 0 for a live session
+    """
+
+    record: SessionRecord
+    alone: bool
+    expires: int = 0
+
+    @property
+    def at_upstream(self) -> bool:
+        """Whether it is a session at a server of upstream: those have no incarnation."""
+        return self.record.live and not self.record.place.incarnation
+
+
+#: A user's records, the newest last.
+Records = tuple[Held, ...]
+
+
+def unexpired(records: Iterable[Held], now: int) -> Records:
+    """Return the records that count at that time, ms since 1970."""
+    return tuple(held for held in records if not held.expires or held.expires > now)
+
+
+@frozen
+class SessionFacts:
+    """What the rules look at of a user.
+
+    :param records: those that count
+    :param ended: an end of the user was handled within REPEATED_WITHIN_MS
+    :param now: ms since 1970 on the store's clock
+    """
+
+    records: Records
+    ended: bool
+    now: int
+
+
+@frozen
+class SessionChange(Generic[T]):
+    """What comes of it.
+
+    :param records: that count from now on
+    :param ends: it is an end of the user
+    """
+
+    records: Records
+    result: T
+    ends: bool = False
+
+
+#: An end is taken for a repeated one when the newest record is younger than this and another end was handled less than
+#: that ago, ms: upstream's clients send theirs two or three times.
+YOUNG_MS = 1000
+REPEATED_WITHIN_MS = 3000
+
+
+def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collection[str]) -> SessionChange[Reserved]:
+    """Put a login in its place; nothing changes when live records are in the way.
+
+    :param dead: owners of live records that are known to be dead
+    :raises RateLimited: MAX_DEVICES others are reserved, and none of them is live
+    """
+    device = wanted.record.device
+    kept: list[Held] = []
+    replaced: list[SessionRecord] = []
+    in_the_way: list[SessionRecord] = []
+    for held in records:
+        record = held.record
+        same = record.device == device
+        if record.live and record.owner in dead:
+            continue
+        if record.live:
+            # Nobody knows whether two guests are the same device.
+            gives_way = policy == LoginPolicy.REPLACE or (same and device != GUEST)
+        else:
+            gives_way = policy != LoginPolicy.MANY or same
+        if not gives_way:
+            kept.append(held)
+            if record.live and (same or policy == LoginPolicy.REJECT):
+                in_the_way.append(record)
+        elif record.live:
+            replaced.append(record)
+    if not in_the_way and len(kept) >= MAX_DEVICES:
+        in_the_way = [held.record for held in kept if held.record.live]
+        if not in_the_way:
+            raise RateLimited()
+    if in_the_way:
+        return SessionChange(records, Reserved(tuple(in_the_way)))
+    return SessionChange((*kept, wanted), Reserved(replaced=tuple(replaced)))
+
+
+def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
+    """Make a session live; nothing changes, and it is False, when another login holds its place."""
+    held = next((held for held in records if held.record.device == live.device), None)
+    if held is None:
+        # A login that lets no other device be live is the newer one.
+        if any(other.alone for other in records):
+            return SessionChange(records, False)
+        return SessionChange((*records, Held(live, False)), True)
+    if held.record.owner != live.owner or held.record.live:
+        return SessionChange(records, held.record.owner == live.owner)
+    return SessionChange((*(other for other in records if other is not held), Held(live, held.alone)), True)
+
+
+def release(records: Records, owner: str) -> SessionChange[bool]:
+    """Remove that owner's record; False when there is none."""
+    left = tuple(held for held in records if held.record.owner != owner)
+    found = len(left) < len(records)
+    return SessionChange(left if found else records, found, ends=found)
+
+
+def end(facts: SessionFacts) -> SessionChange[Sequence[SessionRecord]]:
+    """Remove all records.
+
+    :raises RepeatedEnd: it is the repetition of an end that was handled
+    """
+    records = [held.record for held in facts.records]
+    if records and facts.ended and facts.now - records[-1].since < YOUNG_MS:
+        raise RepeatedEnd()
+    return SessionChange((), records, ends=True)
+
+
+def shown(records: Records) -> Held | None:
+    """Return the record that upstream's servers are shown: the newest live one, else the newest."""
+    live = [held for held in records if held.record.live]
+    return live[-1] if live else records[-1] if records else None

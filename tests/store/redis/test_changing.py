@@ -1,0 +1,211 @@
+"""How changes are tried; what the script does with them is tested on a real Redis."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.ecim import Conflict, StoreUnavailable
+from cim.store.redis.changing import FIRST_PAUSE, REPEATS, Changing, Decision, Facts
+
+NOW = 1_700_000_000_000
+FACTS = Facts((("GET", "a"), ("HGETALL", "b")), (("HLEN", "c"),))
+
+
+def fingerprint(text):
+    return hashlib.sha1(text).hexdigest()
+
+
+class Connection:
+    """Redis is played by the test."""
+
+    def __init__(self):
+        self.calls = []
+        self.seen = []
+
+    def run(self, script, keys, args, *, name):
+        reply = Deferred()
+        self.calls.append((keys, args, reply))
+        return reply
+
+    def observed(self, name, seconds):
+        self.seen.append((name, seconds))
+
+
+class ChangingTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.connection = Connection()
+        self.changing = Changing(self.connection, self.clock, lambda: 1.0)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def take(self):
+        """Take the only call that waits: its keys, its arguments."""
+        ((keys, args, self.reply),) = self.connection.calls
+        self.connection.calls.clear()
+        return keys, args
+
+    def answer(self, wrote, found, now=NOW):
+        self.reply.callback([b"%d" % now, wrote, found])
+
+    def change(self, decide, guess=None, facts=FACTS, key="b"):
+        return Deferred.fromCoroutine(self.changing.change("test", key, facts, decide, guess))
+
+    def set_it(self, seen):
+        self.decided_by = seen
+        return Decision(lambda given: (seen.replies[0], list(given)), [("SET", "a", 1), ("ID", "d")], [("c", 0, 5)])
+
+    READ = ("", "", 2, 1, 0, 2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3)
+    WRITE = (4, "HLEN", 3, 0, 5, 3, "SET", 1, 1, 2, "ID", 4)
+
+    def test_it_reads_decides_and_writes_what_is_still_so(self):
+        done = self.change(self.set_it)
+        self.assertEqual(self.take(), (("a", "b", "c"), self.READ))
+        self.answer(0, [None, [b"x", b"yz"], 7])
+        self.assertEqual((self.decided_by.now, self.decided_by.replies), (NOW, [None, [b"x", b"yz"], 7]))
+        keys, args = self.take()
+        self.assertEqual(keys, ("a", "b", "c", "d"))
+        self.assertEqual(args, (fingerprint(b"1;0:2;1:x2:yz"), "", 2, 1, 1, *self.READ[5:], *self.WRITE))
+        self.answer(1, [b"8"])
+        self.assertEqual(self.successResultOf(done), (None, [b"8"]))
+
+    def test_it_decides_anew_when_it_is_not_so_any_more(self):
+        done = self.change(self.set_it)
+        self.take()
+        self.answer(0, [b"1", [], 0])
+        self.take()
+        self.answer(0, [b"2", [], 0])
+        self.clock.advance(1)
+        self.assertEqual(self.take()[1], self.READ)
+        self.answer(0, [b"3", [], 0])
+        self.assertEqual(self.take()[1][0], fingerprint(b"1;1:30;"))
+        self.answer(1, [b"8"])
+        self.assertEqual(self.successResultOf(done), (b"3", [b"8"]))
+
+    def test_it_gives_up_after_some_mismatches_each_waited_for_longer(self):
+        done = self.change(self.set_it)
+        self.take()
+        self.answer(0, [b"0", [], 0])
+        pauses = []
+        for number in range(REPEATS):
+            self.take()
+            self.answer(0, [b"%d" % number, [], 0])
+            self.assertEqual(self.connection.calls, [])
+            (call,) = self.clock.getDelayedCalls()
+            pauses.append(call.getTime() - self.clock.seconds())
+            self.clock.advance(pauses[-1])
+            self.take()
+            self.answer(0, [b"%d" % number, [], 0])
+        self.take()
+        self.answer(0, [b"x", [], 0])
+        self.failureResultOf(done, StoreUnavailable)
+        for pause, longer in pairwise(pauses):
+            self.assertAlmostEqual(longer, 2 * pause)
+        self.assertAlmostEqual(pauses[0], FIRST_PAUSE)
+
+    def test_pauses_are_jittered(self):
+        self.changing = Changing(self.connection, self.clock, lambda: 0.25)
+        self.change(self.set_it).addErrback(lambda _: None)
+        for _ in range(2):
+            self.take()
+            self.answer(0, [b"0", [], 0])
+        (call,) = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), FIRST_PAUSE / 4)
+        call.cancel()
+
+    def test_a_refusal_by_what_was_read_is_the_outcome(self):
+        def refuse(seen):
+            raise Conflict()
+
+        done = self.change(refuse)
+        self.take()
+        self.answer(0, [None, [], 0])
+        self.failureResultOf(done, Conflict)
+        self.assertEqual(self.connection.calls, [])
+
+    def test_nothing_to_write(self):
+        done = self.change(lambda seen: Decision(lambda given: seen.replies[2]))
+        self.take()
+        self.answer(0, [None, [], 7])
+        self.assertEqual(self.successResultOf(done), 7)
+        self.assertEqual(self.connection.calls, [])
+
+    # Guesses
+
+    def know_the_time(self, ahead=0):
+        looked = Deferred.fromCoroutine(self.changing.look("x", ("GET", "a")))
+        self.take()
+        self.answer(0, [None], NOW + ahead)
+        self.successResultOf(looked)
+
+    def test_a_right_guess_is_one_call(self):
+        self.know_the_time()
+        self.clock.advance(0.25)
+        done = self.change(self.set_it, guess=(None, [], 0))
+        self.assertEqual(self.decided_by.now, NOW + 250)
+        self.assertEqual(self.take()[1][:2], (fingerprint(b"1;0:0;"), NOW + 250))
+        self.answer(1, [b"8"])
+        self.assertEqual(self.successResultOf(done), (None, [b"8"]))
+
+    def test_a_wrong_guess_reads(self):
+        self.know_the_time()
+        done = self.change(self.set_it, guess=(None, [], 0))
+        self.take()
+        self.answer(0, [b"x", [], 0], NOW + 9)
+        # At once: nobody was faster. And by Redis's own time, which needs no comparing.
+        self.assertEqual(self.decided_by.now, NOW + 9)
+        self.assertEqual(self.take()[1][:2], (fingerprint(b"1;1:x0;"), ""))
+        self.answer(1, [])
+        self.assertEqual(self.successResultOf(done), (b"x", []))
+
+    def test_before_the_time_is_known_nothing_is_guessed(self):
+        self.change(self.set_it, guess=(None, [], 0))
+        self.assertEqual(self.take()[1], self.READ)
+
+    def test_a_guess_that_would_be_refused_reads(self):
+        self.know_the_time()
+
+        def decide(seen):
+            if seen.replies[0] is None:
+                raise Conflict()
+            return self.set_it(seen)
+
+        done = self.change(decide, guess=(None, [], 0))
+        self.assertEqual(self.take()[1], self.READ)
+        self.answer(0, [None, [], 0])
+        self.failureResultOf(done, Conflict)
+
+    # Turns
+
+    def test_of_one_key_there_is_one_change_at_a_time(self):
+        first, second, third = (self.change(self.set_it) for _ in range(3))
+        other = self.change(self.set_it, key="other")
+        (_, _, self.reply), (_, _, others) = self.connection.calls
+        self.connection.calls.clear()
+        others.errback(StoreUnavailable())
+        self.failureResultOf(other, StoreUnavailable)
+        self.reply.errback(StoreUnavailable())
+        self.failureResultOf(first, StoreUnavailable)
+        for done in (second, third):
+            self.assertNoResult(done)
+            self.take()
+            self.answer(0, [None, [], 0])
+            self.take()
+            self.answer(1, [])
+            self.successResultOf(done)
+        self.assertEqual(self.connection.calls, [])
+        self.change(self.set_it)
+        self.take()
+
+    def test_an_operation_is_counted_once(self):
+        done = self.changing.operation("two", self.changing.look("x", ("GET", "a")))
+        self.clock.advance(0.5)
+        self.assertEqual(self.connection.seen, [])
+        self.take()
+        self.reply.errback(StoreUnavailable())
+        self.failureResultOf(done, StoreUnavailable)
+        self.assertEqual(self.connection.seen, [("two", 0.5)])
