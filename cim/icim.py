@@ -255,13 +255,10 @@ class IConversations(Interface):
         With `before`, `upto` is the last message's position.
         """
 
-    def latest(conversations: Sequence[str]) -> Deferred[list[str]]:
-        """Return the last position of each; empty where nothing was said yet."""
+    def heads(user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100) -> Deferred[HeadsPage]:
+        """Return the user's conversations, with those of its groups, in which something is new to the device or unread.
 
-    def heads(
-        user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
-    ) -> Deferred[HeadsPage]:
-        """Return the user's conversations in which something is new to the device or unread, newest first, a page.
+        They come newest first, in pages.
 
         For the device of guests only those in which others said something that is new to it.
 
@@ -269,7 +266,6 @@ class IConversations(Interface):
 
         A page may be empty with `more` set: each looks at no more than 100 conversations.
 
-        :param groups: the groups that the user is in
         :param after: `more` of the page before; fails with InvalidField when it is none
         :param since: only conversations that were active at or after this, or in the second before, ms since 1970
         """
@@ -277,14 +273,8 @@ class IConversations(Interface):
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
         """Move marks forward, never beyond the end, and return where each stands now; unmoved ones are no error."""
 
-    def marks(user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
-        """Return (received, read) of each conversation."""
-
     def entry(conversation: str, position: str) -> Deferred[Entry | None]:
         """Return the message at a position, if it is still there."""
-
-    def clock() -> Deferred[int]:
-        """Return the store's time, ms since 1970."""
 
 
 class IGroups(Interface):

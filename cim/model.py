@@ -312,10 +312,12 @@ class HeadsPage:
     """Conversations with something new, newest first.
 
     :param more: what to give as `after` for the next page; empty at the end
+    :param as_of: when they were read, ms since 1970 on the store's clock
     """
 
     heads: tuple[ConversationHead, ...]
     more: str
+    as_of: int
 
 
 @frozen

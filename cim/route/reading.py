@@ -126,15 +126,12 @@ class Reading:
 
     async def heads(self, user: int, device: str, after: str = "", since: int = 0, limit: int = HEADS) -> HeadsPage:
         """Return the user's conversations with something new, newest first."""
-        groups = (await self._groups.memberships(user)).members
-        return await self._store.heads(user, device, groups, after=after, since=since, limit=min(limit, HEADS))
+        return await self._store.heads(user, device, after=after, since=since, limit=min(limit, HEADS))
 
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
         """Return a Welcome packet with heads, more and as_of; the server puts the rest into it."""
-        # Read first: what happens while the heads are read is then told again rather than not at all.
-        as_of = await self._store.clock()
         page = await self.heads(user, device, after, since)
-        return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(as_of)))
+        return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of)))
 
     async def news(self, user: int, device: str, after: str) -> bytes:
         """Return the next page of heads as a News packet."""

@@ -14,6 +14,7 @@ from cim.model import Append, Mark, Retention
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send
 from tests.integration.redis_case import RedisCase
+from tests.store.looking import end_of, marks_of
 
 ALICE, BOB = 1001, 1002
 TALK = conversations.private(ALICE, BOB)
@@ -69,8 +70,8 @@ class RestartTests(ConversationCase):
         self.assertEqual([entry.previous for entry in page.entries], said[:-1])
         entry = await self.store.conversations.entry(TALK, said[2])
         self.assertEqual(entry.previous, said[1])
-        self.assertEqual(await self.store.conversations.marks(ALICE, "phone", [TALK]), [(said[1], said[0])])
-        heads = (await self.store.conversations.heads(ALICE, "phone", ())).heads
+        self.assertEqual(await marks_of(self.store, ALICE, "phone", TALK), (said[1], said[0]))
+        heads = (await self.store.conversations.heads(ALICE, "phone")).heads
         self.assertEqual([(head.latest, head.unread) for head in heads], [(said[3], 3)])
         self.assertEqual(await self.store.groups.changes(version), ([], version, False))
         self.assertEqual((await self.store.groups.memberships(ALICE)).members[0].group, group.id)
@@ -222,7 +223,7 @@ class PoisonTests(ConversationCase):
         page = await self.store.conversations.read(TALK, before="9999999999999-1", limit=10)
         self.assertEqual([entry.position for entry in page.entries], said)
         self.assertEqual(await self.store.conversations.mark([Mark(BOB, None, TALK, said[1])]), [said[1]])
-        self.assertEqual((await self.store.conversations.heads(BOB, "phone", ())).heads[0].unread, 2)
+        self.assertEqual((await self.store.conversations.heads(BOB, "phone")).heads[0].unread, 2)
 
     async def test_poison_alone_is_passed_over_in_pages(self):
         said = await self.say("a")
@@ -248,7 +249,7 @@ class PoisonTests(ConversationCase):
         self.assertEqual(results[1].previous, "")
         self.assertIsInstance(results[2], StoreUnavailable)
         self.assertEqual(await self.texts(), [])
-        await self.store.conversations.heads(ALICE, "phone", ())
+        await self.store.conversations.heads(ALICE, "phone")
         await self.command("DEL", STREAM)
         results = await self.store.conversations.append([bad])
         self.assertFalse(results[0].repeated)
@@ -268,14 +269,14 @@ class PoisonTests(ConversationCase):
         now = self.now()
         for name in ("garbage", "p:1", "g:5", "\xff"):
             await self.command("ZADD", f"cim:a:{{{BOB}}}", now, name)
-        heads = await self.store.conversations.heads(BOB, "phone", ())
+        heads = await self.store.conversations.heads(BOB, "phone")
         self.assertEqual([head.conversation for head in heads.heads], [TALK])
         self.assertEqual(self.store.conversations.skipped, 4)
 
     async def test_counters_that_were_lost_are_begun_anew(self):
         said = await self.say("a", "b")
         await self.command("DEL", COUNTERS)
-        self.assertEqual(await self.store.conversations.latest([TALK]), [said[1]])
+        self.assertEqual(await end_of(self.store, TALK), said[1])
         self.assertEqual(await self.texts(), ["a", "b"])
         said += await self.say("c")
         self.rises(said)

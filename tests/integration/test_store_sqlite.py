@@ -21,6 +21,7 @@ from tests.store.conversing import RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
 
 
@@ -132,7 +133,7 @@ class SqliteFileTests(TestCase):
         self.addCleanup(store.stopService)
         page = await store.conversations.read("p:1:2", limit=10)
         self.assertEqual([entry.previous for entry in page.entries], ["", *said[:3]])  # what came later is of long ago
-        self.assertEqual(await store.conversations.marks(2, "phone", ["p:1:2"]), [(said[0], said[1])])
+        self.assertEqual(await marks_of(store, 2, "phone", "p:1:2"), (said[0], said[1]))
         self.assertEqual((await store.groups.memberships(1)).members[-1].group, group.id)
 
     async def test_what_no_column_holds_fails_alone(self):

@@ -26,6 +26,7 @@ from cim.route.upstream_servers import UpstreamServers
 from cim.web.calling import Envelope
 from cim.wire.cim_pb2 import Packet
 from tests.route.route_case import RouteCase
+from tests.store.looking import end_of
 
 JAVA = "127.0.0.1:11299:8099"
 
@@ -110,8 +111,8 @@ class PrivateTests(GuestCase):
         stranger = Account(4711, "stranger")
         self.failureResultOf(self.private("x", sender=stranger), AccountMismatch)
         self.failureResultOf(self.private("x", receiver=stranger), AccountMismatch)
-        self.assertEqual(self.now(self.store.conversations.latest([f"p:4711:{self.bob.id}"])), [""])
-        self.assertEqual(self.now(self.store.conversations.latest([f"p:4711:{self.alice.id}"])), [""])
+        self.assertEqual(self.now(end_of(self.store, f"p:4711:{self.bob.id}")), "")
+        self.assertEqual(self.now(end_of(self.store, f"p:4711:{self.alice.id}")), "")
 
     def test_nobody_writes_to_oneself(self):
         self.failureResultOf(self.private("x", receiver=self.alice), InvalidField)

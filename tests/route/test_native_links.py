@@ -6,6 +6,7 @@ from cim.server.rechecks import ROUNDS
 from cim.wire.cim_pb2 import Packet, Send
 from cim.wire.link_pb2 import Deliver, Item
 from tests.route.native_case import NativeCase
+from tests.store.looking import end_of
 
 
 class LinkCase(NativeCase):
@@ -134,7 +135,7 @@ class NewsTests(LinkCase):
         self.say([0])
         self.cluster.kill_route(route)
         self.cluster.kill(self.server_of(self.phone))
-        self.assertNotEqual(self.successResultOf(self.cluster.store.conversations.latest([self.conversation])), [""])
+        self.assertNotEqual(self.successResultOf(end_of(self.cluster.store, self.conversation)), "")
 
     def test_of_a_route_that_died_between_append_and_push(self):
         self.lose_a_push()

@@ -6,6 +6,7 @@ from cim.ecim import InvalidField, StoreUnavailable
 from cim.route import receipts
 from cim.route.receipts import FLUSH_ITEMS, FLUSH_SECONDS
 from tests.route.route_case import RouteCase
+from tests.store.looking import marks_of
 
 BEYOND = "9999999999999-7"
 
@@ -25,7 +26,7 @@ class ReceiptsTests(RouteCase):
 
     def marks(self, user, conversation=None, device="phone"):
         """(received, read) as the store has them."""
-        return self.now(self.store.conversations.marks(user.id, device, [conversation or self.ab]))[0]
+        return self.now(marks_of(self.store, user.id, device, conversation or self.ab))
 
     def write(self):
         """Write what waits."""
@@ -257,4 +258,4 @@ class HeldTests(RouteCase):
         self.assertEqual(len(self.receipts), 1)
         self.clock.advance(FLUSH_SECONDS)
         self.hold.go()
-        self.assertEqual(self.now(self.store.conversations.marks(self.bob.id, "phone", [f"g:{group}"]))[0][0], said)
+        self.assertEqual(self.now(marks_of(self.store, self.bob.id, "phone", f"g:{group}"))[0], said)

@@ -10,6 +10,7 @@ from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Hello, Packet, Ping, Read, Received, Send, Sync, Typing, Watch
 from cim.wire.link_pb2 import BACKLOG, HEADS, Open
 from tests.route.route_case import Held, RouteCase, body_of
+from tests.store.looking import marks_of
 
 BEYOND = "9999999999999-7"
 
@@ -246,7 +247,7 @@ class PacketTests(RequestsCase):
         self.there.items.clear()
         self.here.items.clear()
         self.clock.advance(FLUSH_SECONDS)
-        self.assertEqual(self.now(self.store.conversations.marks(self.bob.id, "phone", [self.ab])), [(said, said)])
+        self.assertEqual(self.now(marks_of(self.store, self.bob.id, "phone", self.ab)), (said, said))
         (read,) = self.here.bodies()
         self.assertEqual((read.conversation, read.position, read.reader), (self.ab, said, self.bob.id))
         # Not to the session that said it.
@@ -265,7 +266,7 @@ class PacketTests(RequestsCase):
             self.assertEqual(self.ask(self.here, self.carol, packet), ("", []))
         self.here.items.clear()
         self.clock.advance(FLUSH_SECONDS)
-        self.assertEqual(self.now(self.store.conversations.marks(self.carol.id, "phone", [self.ab])), [("", "")])
+        self.assertEqual(self.now(marks_of(self.store, self.carol.id, "phone", self.ab)), ("", ""))
         self.assertEqual(self.here.items, [])
 
     # Heads

@@ -48,14 +48,14 @@ class Conversing:
     async def read(self, conversation=TALK, *, limit=100, **where):
         return await self.conversations.read(conversation, limit=limit, **where)
 
-    async def head(self, user=ALICE, device="phone", groups=()):
+    async def head(self, user=ALICE, device="phone"):
         """The only head; None when there is none."""
-        page = await self.conversations.heads(user, device, groups)
+        page = await self.conversations.heads(user, device)
         self.assertTrue(len(page.heads) < 2, page)
         return page.heads[0] if page.heads else None
 
-    async def unread(self, user=ALICE, conversation=TALK, groups=()):
-        page = await self.conversations.heads(user, "nothing", groups)
+    async def unread(self, user=ALICE, conversation=TALK):
+        page = await self.conversations.heads(user, "nothing")
         return {head.conversation: head.unread for head in page.heads}.get(conversation)
 
     async def received(self, position, user=ALICE, device="phone", conversation=TALK, floor=""):

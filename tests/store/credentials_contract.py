@@ -9,6 +9,7 @@ from cim.ecim import Conflict
 from cim.icim import ICredentials
 from cim.model import Account, Append, Credential, Role
 from cim.wire import conversations
+from tests.store.looking import end_of
 
 
 class CredentialsContract:
@@ -105,7 +106,7 @@ class CredentialsContract:
             sorted((change.group, change.user, change.added) for change in changes),
             sorted((group.id, alice.id, False) for group in (alone, led, joined)),
         )
-        self.assertNotEqual(await self.store.conversations.latest([talk]), [""])
+        self.assertNotEqual(await end_of(self.store, talk), "")
 
         self.assertFalse(await self.credentials.delete(alice.id))
         again = await self.credentials.create("alice", "two")

@@ -22,8 +22,7 @@ class OrderContract(Conversing):
 
     async def everything(self, conversation=TALK):
         page = await self.conversations.read(conversation, limit=1000)
-        heads = await self.conversations.heads(BOB, "phone", ())
-        return page, heads
+        return page, (await self.conversations.heads(BOB, "phone")).heads
 
     # A message that must be stored before
 
@@ -60,7 +59,7 @@ class OrderContract(Conversing):
             refused = await self.append("b", client_id="2", after="1", conversation=conversation)
             self.assertIsInstance(refused, OutOfOrder)
         self.assertEqual(await self.everything(), before)
-        self.assertEqual((await self.conversations.heads(CAROL, "phone", ())).heads, ())
+        self.assertEqual((await self.conversations.heads(CAROL, "phone")).heads, ())
         # So it is no repetition when it comes again, and may even say something else.
         again = await self.append("other", client_id="2")
         self.assertEqual(again.repeated, False)

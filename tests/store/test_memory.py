@@ -40,8 +40,8 @@ class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
 
 
 class MemoryConversationsTests(ConversationsContract, MemoryCase):
-    async def test_the_clock(self):
-        self.assertEqual(await self.conversations.clock(), self.now())
+    async def test_heads_say_when_they_were_read(self):
+        self.assertEqual((await self.conversations.heads(1, "phone")).as_of, self.now())
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):

@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError, StoreUnavailable
 from cim.icim import IConversations
-from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
+from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
     EVERYONE_KEPT,
     LATE_MS,
@@ -41,8 +41,9 @@ from cim.store.pages import (
     parse_cursor,
     readable,
 )
+from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
-from cim.wire import conversations, positions
+from cim.wire import positions
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -52,9 +53,7 @@ if TYPE_CHECKING:
 APPEND = script("append", "positions")
 READ = script("read", "positions")
 ENTRY = script("entry", "positions")
-LATEST = script("latest", "positions")
 MARK = script("mark", "positions")
-MARKS = script("marks")
 HEADS = script("heads", "positions")
 
 
@@ -110,8 +109,9 @@ class RedisConversations:
     async def _read(self, conversation: str, after: str, before: str, limit: int, floor: str) -> Page:
         for position in (after, before, floor):
             positions.parse(position)
+        keys = (Key.STREAM.of(conversation), Key.COUNTERS.of(conversation), Key.RECALLED.of(conversation))
         last, upto, more, expired, strange, given = await self._connection.run(
-            READ, (), (conversation, after, before, max(1, limit), floor, self._oldest(), PAGE_BYTES)
+            READ, keys, (conversation, after, before, max(1, limit), floor, self._oldest(), PAGE_BYTES)
         )
         found = [_found(line) for line in given]
         if before:
@@ -128,70 +128,49 @@ class RedisConversations:
     async def _entry(self, conversation: str, position: str) -> Entry | None:
         if positions.parse(position) == positions.ZERO:
             return None
-        line = await self._connection.run(ENTRY, (), (conversation, position, self._oldest()))
+        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation))
+        line = await self._connection.run(ENTRY, keys, (position, self._oldest()))
         entry = line and readable(_found(line))
         self.skipped += line is not None and entry is None
         return entry
 
-    def latest(self, conversations: Sequence[str]) -> Deferred[list[str]]:
-        """See IConversations."""
-        return self._connection.run(LATEST, (), conversations).addCallback(
-            lambda found: [position.decode() for position in found]
-        )
-
     def heads(
-        self, user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
+        self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100
     ) -> Deferred[HeadsPage]:
         """See IConversations."""
-        return Deferred.fromCoroutine(self._heads(user, device, groups, after, since, limit))
+        return Deferred.fromCoroutine(self._heads(user, device, after, since, limit))
 
-    async def _heads(
-        self, user: int, device: str, groups: Sequence[Member], after: str, since: int, limit: int
-    ) -> HeadsPage:
+    async def _heads(self, user: int, device: str, after: str, since: int, limit: int) -> HeadsPage:
         active, name = parse_cursor(after) if after else ("", "")
-        args: list[str | int] = [
-            user,
-            device,
-            max(1, min(limit, MAX_LOOKED)),
-            max(since - LATE_MS, self._oldest()),
-            active,
-            name,
-        ]
-        args.append(self._retention.device_ms)
-        for member in groups:
-            args += (conversations.group(member.group), member.floor)
-        more, strange, lines = await self._connection.run(HEADS, (), args)
+        oldest = max(since - LATE_MS, self._oldest())
+        keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), _marks_key(user, device))
+        args = (user, device, max(1, min(limit, MAX_LOOKED)), oldest, active, name, self._retention.device_ms)
+        now, more, strange, lines = await self._connection.run(HEADS, keys, args)
         self.skipped += strange
         heads = [
             ConversationHead(name.decode(), latest.decode(), received.decode(), read.decode(), unread, int(active))
             for name, latest, received, read, unread, active in lines
         ]
-        return HeadsPage(tuple(heads), more.decode())
+        return HeadsPage(tuple(heads), more.decode(), int(now))
 
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""
         return Deferred.fromCoroutine(self._mark(marks))
 
     async def _mark(self, marks: Sequence[Mark]) -> list[str]:
+        keys: list[str] = []
         args: list[str | int] = [self._retention.device_ms]
         for mark in marks:
             for position in (mark.position, mark.floor):
                 positions.parse(position)
-            args += (mark.user, int(mark.device is not None), mark.device or "")
-            args += (mark.conversation, mark.position, mark.floor)
-        return [position.decode() for position in await self._connection.run(MARK, (), args)]
+            counters = Key.COUNTERS.of(mark.conversation)
+            keys += (counters, counters if mark.device is None else _marks_key(mark.user, mark.device))
+            args += (mark.user, int(mark.device is not None), mark.conversation, mark.position, mark.floor)
+        return [position.decode() for position in await self._connection.run(MARK, keys, args)]
 
-    def marks(self, user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
-        """See IConversations."""
-        return self._connection.run(MARKS, (), (user, device, *conversations)).addCallback(
-            lambda found: [(one.decode(), other.decode()) for one, other in zip(found[::2], found[1::2], strict=True)]
-        )
 
-    def clock(self) -> Deferred[int]:
-        """See IConversations."""
-        return self._connection.command("clock", "TIME").addCallback(
-            lambda time: int(time[0]) * 1000 + int(time[1]) // 1000
-        )
+def _marks_key(user: int, device: str) -> str:
+    return f"{Key.MARKS.of(user)}:{device}"
 
 
 def _role(item: Append) -> str:

@@ -1,11 +1,12 @@
+-- KEYS: the user's index, groups, and the device's marks. The counters of the conversations lie where those do.
 -- ARGV: user, device, limit, the oldest activity to give (ms), the cursor's activity and name or '' and '', ms for
--- which a device is remembered, then for each group: conversation, floor.
--- Returns the cursor of the next page or '', how many members of the index were no conversations, and the heads:
--- conversation, latest, received, read, unread, active.
+-- which a device is remembered.
+-- Returns the time (ms), the cursor of the next page or '', how many members of the index were no conversations, and
+-- the heads: conversation, latest, received, read, unread, active.
 local user, limit, oldest = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local guest = ARGV[2] == 'guest'
 local cursor = ARGV[6] ~= '' and {active = tonumber(ARGV[5]), name = ARGV[6]}
-local index, marks = ACTIVITY .. '{' .. user .. '}', MARKS .. '{' .. user .. '}:' .. ARGV[2]
+local index, marks = KEYS[1], KEYS[3]
 if not cursor then redis.call('PEXPIRE', marks, ARGV[7]) end
 
 -- Newest first; Redis has those of one moment in the reverse order of their bytes, which is not that of `<` here.
@@ -19,11 +20,12 @@ local function precedes(one, other)
 end
 
 local groups = {}
-if #ARGV > 7 then
+local memberships = redis.call('HGETALL', KEYS[2])
+if #memberships > 0 then
   local names, floors = {}, {}
-  for i = 8, #ARGV, 2 do
-    names[#names + 1] = ARGV[i]
-    floors[#floors + 1] = ARGV[i + 1]
+  for i = 1, #memberships, 2 do
+    names[#names + 1] = 'g:' .. memberships[i]
+    floors[#floors + 1] = string.match(memberships[i + 1], '^%d (.*)$') or ''
   end
   for i, active in ipairs(redis.call('ZMSCORE', GROUP_ACTIVITY, unpack(names))) do
     local group = {name = names[i], active = tonumber(active or 0), floor = floors[i]}
@@ -84,4 +86,5 @@ while looked < 100 and #heads < limit do
   end
 end
 local more = groups[from_groups] or people[from_people]
-return {more and at and digits(at.active) .. ' ' .. at.name or '', strange, heads}
+local time = redis.call('TIME')
+return {digits(time[1] * 1000 + math.floor(time[2] / 1000)), more and at and digits(at.active) .. ' ' .. at.name or '', strange, heads}

@@ -1,5 +1,6 @@
--- ARGV: ms for which a device is remembered, then for each: user, 1 and the device or 0 and '', conversation, position,
--- floor.
+-- KEYS: for each the conversation's counters, and the device's marks or the counters again.
+-- ARGV: ms for which a device is remembered, then for each: user, 1 for a received mark or 0 for a read mark,
+-- conversation, position, floor.
 
 -- How many counted messages of others lie up to `position`: all of them but those behind it, which are told by the
 -- running total, less the user's own, which are looked for as far as the last of them.
@@ -36,15 +37,13 @@ local function of_others(conversation, user, position, last, counted, own)
   return others - math.max(0, behind)
 end
 
-local function mark(i)
-  local user, device, conversation = ARGV[i], ARGV[i + 1] == '1' and ARGV[i + 2], ARGV[i + 3]
-  local position = later(ARGV[i + 5], ARGV[i + 4])
-  local counters = COUNTERS .. '{' .. conversation .. '}'
+local function mark(i, counters, marks)
+  local user, received, conversation = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
+  local position = later(ARGV[i + 4], ARGV[i + 3])
   local held = redis.call('HMGET', counters, 'log', 's:' .. user, 'r:' .. user)
   local last, _, counted = log_of(conversation, held[1])
   if beyond(position, last) then position = last end
-  if device then
-    local marks = MARKS .. '{' .. user .. '}:' .. device
+  if received then
     local current = redis.call('HGET', marks, conversation) or ''
     if not beyond(position, current) then return current end
     redis.call('HSET', marks, conversation, position)
@@ -59,8 +58,8 @@ local function mark(i)
 end
 
 local answers = {}
-for i = 2, #ARGV, 6 do
-  local well, answer = pcall(mark, i)
+for i = 1, #KEYS, 2 do
+  local well, answer = pcall(mark, (i - 1) / 2 * 5 + 2, KEYS[i], KEYS[i + 1])
   answers[#answers + 1] = well and answer or ''
 end
 return answers

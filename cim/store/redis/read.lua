@@ -1,9 +1,10 @@
+-- KEYS: stream, counters, recalled.
 -- ARGV: conversation, after, before, limit, floor, the oldest time to give (ms), most bytes to give.
 -- Returns the last position, the position up to which it looked, 1 when there is more, 1 when something had expired,
 -- how many entries were not ours, and the messages: position, previous, body, whether it was recalled.
-local stream, recalled = STREAM .. '{' .. ARGV[1] .. '}', RECALLED .. '{' .. ARGV[1] .. '}'
+local stream, recalled = KEYS[1], KEYS[3]
 local backwards, limit, oldest, most = ARGV[3] ~= '', tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local last = log_of(ARGV[1], redis.call('HGET', COUNTERS .. '{' .. ARGV[1] .. '}', 'log'))
+local last = log_of(ARGV[1], redis.call('HGET', KEYS[2], 'log'))
 local start, stop = later(ARGV[2], ARGV[5]), last
 local given, size, looked, strange, expired, more, done = {}, 0, 0, 0, 0, 0, false
 local upto = start

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from cim.ecim import CIMError
 from cim.icim import IConversations
-from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Member, Page, Retention
+from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
     LATE_MS,
     MAX_LOOKED,
@@ -25,7 +25,6 @@ from cim.store.pages import (
 )
 from cim.store.sqlite.appending import TRIM_EVERY, Appending
 from cim.wire import positions
-from cim.wire.conversations import group as name_of_group
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -94,15 +93,8 @@ class SqliteConversations:
 
         return self._sqlite.read("entry", work).addCallback(read)
 
-    def latest(self, conversations: Sequence[str]) -> Deferred[list[str]]:
-        """See IConversations."""
-        return self._sqlite.read(
-            "latest",
-            lambda connection: [positions.text(_conversation(connection, name)[1]) for name in conversations],
-        )
-
     def heads(
-        self, user: int, device: str, groups: Sequence[Member], *, after: str = "", since: int = 0, limit: int = 100
+        self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100
     ) -> Deferred[HeadsPage]:
         """See IConversations."""
         now = self._now()
@@ -112,8 +104,8 @@ class SqliteConversations:
         def work(connection: sqlite3.Connection) -> tuple[HeadsPage, bool]:
             cursor = parse_cursor(after) if after else None
             id, seen = _device(connection, user, device, void)
-            page = _heads(connection, user, id, groups, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
-            return page, 0 < seen < now - SEEN_WITHIN
+            heads, more = _heads(connection, user, id, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
+            return HeadsPage(tuple(heads), more, now), 0 < seen < now - SEEN_WITHIN
 
         def read(result: tuple[HeadsPage, bool]) -> HeadsPage | Deferred[HeadsPage]:
             page, long_ago = result
@@ -141,26 +133,6 @@ class SqliteConversations:
             return [positions.text(_mark(connection, mark, now, void)) for mark in marks]
 
         return self._sqlite.write("mark", work)
-
-    def marks(self, user: int, device: str, conversations: Sequence[str]) -> Deferred[list[tuple[str, str]]]:
-        """See IConversations."""
-        void = self._now() - self._retention.device_ms
-
-        def work(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-            its_id, _ = _device(connection, user, device, void)
-            found = []
-            for name in conversations:
-                id, _ = _conversation(connection, name)
-                received = _received(connection, its_id, id)
-                read = _reader(connection, id, user)[1]
-                found.append((positions.text(received), positions.text(read)))
-            return found
-
-        return self._sqlite.read("marks", work)
-
-    def clock(self) -> Deferred[int]:
-        """See IConversations."""
-        return self._sqlite.read("clock", lambda connection: None).addCallback(lambda _: self._now())
 
 
 def _conversation(connection: sqlite3.Connection, name: str) -> tuple[int, positions.Position]:
@@ -308,42 +280,39 @@ def _others_after(connection: sqlite3.Connection, id: int, user: int, position: 
 
 # Heads
 
-_CANDIDATES = "SELECT active, name, id, epoch, n, counted FROM conversation WHERE "
+_CANDIDATES = "SELECT active, name, conversation.id, conversation.epoch, conversation.n, counted"
 
 
 def _heads(
     connection: sqlite3.Connection,
     user: int,
     device: int,
-    groups: Sequence[Member],
     cursor: tuple[int, str] | None,
     oldest: int,
     limit: int,
     guest: bool,
-) -> HeadsPage:
-    floors = {name_of_group(member.group): positions.parse(member.floor) for member in groups}
-    candidates: list[Any] = []
-    names = list(floors)
-    for at in range(0, len(names), 500):
-        some = names[at : at + 500]
-        marks = ",".join("?" * len(some))
-        candidates += connection.execute(f"{_CANDIDATES} name IN ({marks}) AND active >= ?", (*some, oldest))
+) -> tuple[list[ConversationHead], str]:
+    """Return heads and the cursor of the next page, or ""."""
     until = cursor if cursor is not None else (1 << 62, "")
-    candidates = [row for row in candidates if row[:2] < until]
+    candidates = connection.execute(
+        f"{_CANDIDATES}, member.epoch, member.n FROM member JOIN conversation ON name = 'g:' || talk "
+        "WHERE user = ? AND (active, name) < (?, ?) AND active >= ?",
+        (user, *until, oldest),
+    ).fetchall()
     for side in ("low", "high"):
         candidates += connection.execute(
-            f"{_CANDIDATES} {side} = ? AND {side} > 0 AND (active, name) < (?, ?) AND active >= ? "
-            "ORDER BY active DESC, name DESC LIMIT ?",
+            f"{_CANDIDATES}, 0, 0 FROM conversation WHERE {side} = ? AND {side} > 0 AND (active, name) < (?, ?) "
+            "AND active >= ? ORDER BY active DESC, name DESC LIMIT ?",
             (user, *until, oldest, MAX_LOOKED + 1),
         )
     candidates.sort(reverse=True)
     heads: list[ConversationHead] = []
-    for at, (active, name, id, epoch, n, counted) in enumerate(candidates):
+    for at, (active, name, id, epoch, n, counted, *floor) in enumerate(candidates):
         if at == MAX_LOOKED or len(heads) == limit:
-            return HeadsPage(tuple(heads), f"{candidates[at - 1][0]} {candidates[at - 1][1]}")
+            return heads, f"{candidates[at - 1][0]} {candidates[at - 1][1]}"
         received = _received(connection, device, id)
         sent, read, others = _reader(connection, id, user)
-        new = (epoch, n) > max(received, floors.get(name, positions.ZERO))
+        new = (epoch, n) > max(received, tuple(floor))
         # Guests are shown what others say, and mark nothing as read.
         if guest and (counted <= sent or not new):
             continue
@@ -353,7 +322,7 @@ def _heads(
         if unread or new:
             latest, received_text, read_text = map(positions.text, ((epoch, n), received, read))
             heads.append(ConversationHead(name, latest, received_text, read_text, unread, active))
-    return HeadsPage(tuple(heads), "")
+    return heads, ""
 
 
 def _trimmed(connection: sqlite3.Connection, id: int, read: positions.Position) -> bool:

@@ -8,6 +8,7 @@ import json
 from cim.model import Append
 from cim.wire import conversations, native
 from tests.route.http.api_case import KEY, APICase
+from tests.store.looking import end_of
 from tests.web.http_case import Conversation, encode
 
 
@@ -359,7 +360,7 @@ class ConversationTests(MessagesCase):
         self.ok("PUT", path, {"position": "5-5"}, **self.by(self.alice), status=204)
         self.cluster.pass_seconds(1)
         self.assertEqual(self.listed(self.alice)["conversations"], [])
-        self.assertEqual(self.successResultOf(self.store.conversations.latest([talk])), [""])
+        self.assertEqual(self.successResultOf(end_of(self.store, talk)), "")
 
 
 class LimitTests(MessagesCase):
