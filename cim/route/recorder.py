@@ -25,6 +25,8 @@ from cim.wire.link_pb2 import End, Item
 #: Writes that may be under way at once; all go through one connection.
 IN_FLIGHT = 64
 RETRY_SECONDS = 0.5
+#: Sessions that may be opening at once; beyond, records are written once more.
+KEPT_CLAIMS = 10_000
 
 
 @frozen
@@ -53,6 +55,8 @@ class SessionRecorder(Service):
         self._under_way = 0
         self._retry: IDelayedCall | None = None
         self._idle: list[Deferred[None]] = []
+        # Owners of records that were made live for sessions that have not appeared yet.
+        self._claimed: dict[str, None] = {}
         presence.observers.append(self)
 
     def __len__(self) -> int:
@@ -60,8 +64,15 @@ class SessionRecorder(Service):
 
     def appeared(self, online: Online) -> None:
         """Have the record of a session made live if this is its home."""
-        if online.home:
-            self._put(Write(True, online.user, online.host.place, online.owner, online.device))
+        if not online.home:
+            return
+        write = Write(True, online.user, online.host.place, online.owner, online.device)
+        if online.owner not in self._claimed:
+            self._put(write)
+            return
+        del self._claimed[online.owner]
+        settling = Deferred.fromCoroutine(self._settle(write, True))
+        settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
 
     def vanished(self, online: Online) -> None:
         """Have the record of a session removed if this is its home."""
@@ -74,6 +85,18 @@ class SessionRecorder(Service):
     def release(self, user: int, place: Place, owner: str) -> None:
         """Have a record removed, if it is still that owner's."""
         self._put(Write(False, user, place, owner))
+
+    async def claim(self, user: int, device: str, place: Place, owner: str) -> bool:
+        """Make the record of a session that opens live, so that it need not be written when the session appears.
+
+        Return False when another login holds its place. Fails with Unavailable.
+        """
+        claimed = await self._sessions.claim(user, device, place, owner)
+        if claimed:
+            self._claimed[owner] = None
+            if len(self._claimed) > KEPT_CLAIMS:
+                del self._claimed[next(iter(self._claimed))]
+        return claimed
 
     def rewrite(self) -> None:
         """Write all records again: the store was away, or lost what it had."""
@@ -133,7 +156,10 @@ class SessionRecorder(Service):
             self._end(write.user, lambda online: online.owner == write.owner)
         elif len(self._presence.of(write.user)) > 1:
             # Read once more: the other may be the newer one.
-            records = await self._sessions.sessions(write.user)
+            try:
+                records = await self._sessions.sessions(write.user)
+            except Unavailable:  # all is written again, and so compared, when the store is back
+                return
             kept = {record.owner for record in records if record.device == write.device}
             if kept:
                 self._end(write.user, lambda online: online.device == write.device and online.owner not in kept)

@@ -10,13 +10,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.ecim import BadFrame, CIMError, Forbidden, InvalidField, OutOfOrder, RateLimited, Unavailable
-from cim.icim import IGroups, ILink, ISessions
+from cim.icim import IGroups, ILink
 from cim.metrics import Metrics
 from cim.model import GUEST, Account, Appended
 from cim.route.delivery import Delivery, Push
-from cim.route.presence import Presence
 from cim.route.reading import Reading
 from cim.route.receipts import Receipts
+from cim.route.recorder import SessionRecorder
 from cim.route.sending import Outgoing, Sending
 from cim.route.watching import Watching
 from cim.wire import conversations, native, packed
@@ -37,8 +37,7 @@ class Requests:
         receipts: Receipts,
         watching: Watching,
         delivery: Delivery,
-        presence: Presence,
-        sessions: ISessions,
+        recorder: SessionRecorder,
         groups: IGroups,
         metrics: Metrics,
     ) -> None:
@@ -47,8 +46,7 @@ class Requests:
         self._receipts = receipts
         self._watching = watching
         self._delivery = delivery
-        self._presence = presence
-        self._sessions = sessions
+        self._recorder = recorder
         self._groups = groups
         self._metrics = metrics
         self._bodies: dict[str, Callable[[ILink, Request, Packet], None]] = {
@@ -198,7 +196,7 @@ class Requests:
         Deferred.fromCoroutine(self._open(link, opening)).addErrback(self._open_failed, link, opening)
 
     async def _open(self, link: ILink, opening: Open) -> None:
-        claimed = await self._sessions.claim(opening.user, opening.device, link.peer.place, opening.owner)
+        claimed = await self._recorder.claim(opening.user, opening.device, link.peer.place, opening.owner)
         outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
         if claimed:
             memberships = await self._groups.memberships(opening.user)

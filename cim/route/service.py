@@ -90,8 +90,7 @@ class Route:
             self.receipts,
             self.watching,
             self.delivery,
-            self.presence,
-            store.sessions,
+            self.recorder,
             store.groups,
             metrics,
         )

@@ -20,6 +20,7 @@ from cim.route.grouping import Grouping
 from cim.route.presence import Presence
 from cim.route.reading import Reading
 from cim.route.receipts import Receipts
+from cim.route.recorder import SessionRecorder
 from cim.route.requests import Requests
 from cim.route.sending import Outgoing, Sending
 from cim.route.watching import Watching
@@ -125,14 +126,14 @@ class RouteCase(SynchronousTestCase):
         self.sending = Sending(
             self.accounts, self.conversations, self.appender, self.delivery, self.presence, self.clock, self.metrics
         )
+        self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock)
         self.requests = Requests(
             self.sending,
             self.reading,
             self.receipts,
             self.watching,
             self.delivery,
-            self.presence,
-            self.store.sessions,
+            self.recorder,
             self.groups,
             self.metrics,
         )
