@@ -160,7 +160,7 @@ class Rechecks:
             self.recheck(session, since)
 
 
-async def heads(submissions: Submissions, session: Session, since: str = "", after: str = "") -> Welcome:
+async def heads(submissions: Submissions, session: Session, since: str = "") -> Welcome:
     """Ask a session's home route for the conversations in which something is new to it.
 
     :param since: ms since 1970 by the store's clock
@@ -177,7 +177,6 @@ async def heads(submissions: Submissions, session: Session, since: str = "", aft
                 device=session.device,
                 purpose=HEADS,
                 since=since,
-                after=after,
             )
         ),
     )
