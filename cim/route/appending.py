@@ -74,33 +74,32 @@ class Appender:
                 size += len(item.body)
             self._calls += 1
             appending = maybeDeferred(self._conversations.append, items)
-            appending.addCallback(self._appended, waiting).addErrback(self._failed, waiting)
+            appending.addCallback(self._settle, waiting).addErrback(self._failed, waiting)
         self._calling = False
-
-    def _appended(self, results: list[Appended | CIMError], waiting: list[Done]) -> None:
-        if len(results) != len(waiting):
-            raise ValueError("the store answered for another number of messages")
-        self._settle(waiting, results)
 
     def _failed(self, failure: Failure, waiting: list[Done]) -> None:
         error = failure.value
         if not isinstance(error, CIMError):
             self._log.failure("the store failed to append", failure)
             error = StoreUnavailable()
-        self._settle(waiting, [error] * len(waiting))
+        self._settle([error] * len(waiting), waiting)
 
-    def _settle(self, waiting: list[Done], results: Sequence[Appended | CIMError]) -> None:
+    def _settle(self, results: Sequence[Appended | CIMError], waiting: list[Done]) -> None:
+        if len(results) != len(waiting):
+            raise ValueError("the store answered for another number of messages")
         self._calls -= 1
         for done, result in zip(waiting, results, strict=True):
             try:
                 done(result)
             except Exception:
                 self._log.failure("the fate of a message could not be told")
-        self._turn()
-        self._note_idle()
+        if self._queue:
+            self._turn()
+        elif self._idle:
+            self._note_idle()
 
     def _note_idle(self) -> None:
-        if self._idle and not self._queue and not self._calls:
+        if not self._queue and not self._calls:
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)

@@ -88,10 +88,12 @@ class Delivery:
 
     def _by_link(self, push: Push, users: Iterable[int]) -> dict[ILink, list[int]]:
         links: dict[ILink, list[int]] = {}
+        # Names of sessions are a server's own.
+        origin, session = push.origin, push.session
         for user in users:
             for online in self._presence.of(user):
                 link = online.host.link
-                if link is None or (push.session and online.is_at(push.origin, push.session)):
+                if link is None or (link is origin and online.session == session):
                     continue
                 at = links.setdefault(link, [])
                 if not at or at[-1] != user:

@@ -30,10 +30,6 @@ class Online:
     device: str
     host: Host
 
-    def is_at(self, link: ILink | None, session: str) -> bool:
-        """Whether it is the session of that name on that link: names are a server's own."""
-        return self.session == session and self.host.link is link
-
 
 @define(eq=False)
 class Host:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -64,11 +66,14 @@ class Requests:
             self._later(link, request, self._heads(request))
             return
         try:
-            packet = native.parse_client_packet(request.packet)
+            # The server has looked at it: it is of a kind that clients may send, and about that conversation.
+            packet = Packet.FromString(request.packet)
             serve = self._bodies.get(packet.WhichOneof("body") or "")
             if serve is None:
                 raise BadFrame("a server passes on no such packet")
             serve(link, request, packet)
+        except DecodeError:
+            self._refuse(link, request, BadFrame("a server passed on what is no Packet"))
         except CIMError as error:
             self._refuse(link, request, error)
         except Exception:
@@ -108,7 +113,7 @@ class Requests:
         client_id = send.client_id
         try:
             native.check_send(send)
-            conversation = native.conversation_of(packet, request.user)
+            conversation = request.conversation or native.conversation_of(packet, request.user)
         except CIMError as error:
             self._refuse(link, request, error, client_id)
             return
@@ -171,8 +176,7 @@ class Requests:
 
     def _typing(self, link: ILink, request: Request, packet: Packet) -> None:
         typing = packet.typing
-        conversation = native.conversation_of(packet, request.user)
-        if conversation == conversations.EVERYONE:
+        if (request.conversation or native.conversation_of(packet, request.user)) == conversations.EVERYONE:
             raise Forbidden("nobody is told of typing to everyone")
         if typing.user:
             told = Typing(user=typing.user, who=request.user)

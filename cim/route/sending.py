@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from attrs import define, field
+from attrs import define
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -50,7 +50,6 @@ class Outgoing:
     :param after: the client_id of its author's message that must be stored before it; empty: none
     :param origin: with `session`, who said it, so that it does not come back there
     :param push: False when the caller pushes it itself
-    :ivar refers: what `send.ref` names, or nowhere when that is not there (any more)
     """
 
     author: Account
@@ -60,10 +59,6 @@ class Outgoing:
     origin: ILink | None = None
     session: str = ""
     push: bool = True
-    refers: str = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.refers = self.send.ref
 
 
 #: Told once what became of a message.
@@ -106,8 +101,10 @@ class Sending:
                 done(RateLimited("too many messages wait in this conversation, please try again later"))
             else:
                 waiting.append((message, done))
-        elif self._ready(message):
-            self._append(message, done)
+        elif message.send.kind not in REVISIONS and (
+            not message.send.user or self._accounts.at_hand(message.send.user) is not None
+        ):
+            self._append(message, done, message.send.ref)
         else:
             self._waiting[message.conversation] = deque(((message, done),))
             working = Deferred.fromCoroutine(self._work(message.conversation))
@@ -122,19 +119,14 @@ class Sending:
         revisions = (other for other, _ in waiting if other.send.kind in REVISIONS)
         return sum(other.author.id == author for other in revisions) >= MAX_LOOKED_UP
 
-    def _ready(self, message: Outgoing) -> bool:
-        send = message.send
-        if send.kind in REVISIONS:
-            return False
-        return not send.user or self._accounts.at_hand(send.user) is not None
-
     async def _work(self, conversation: str) -> None:
         waiting = self._waiting[conversation]
         while waiting:
             message, done = waiting[0]
             error: CIMError | None = None
+            ref = ""
             try:
-                await self._check_rights(message)
+                ref = await self._look_up(message)
             except CIMError as refusal:
                 error = refusal
             except Exception:
@@ -144,31 +136,32 @@ class Sending:
             waiting.popleft()
             try:
                 if error is None:
-                    self._append(message, done)
+                    self._append(message, done, ref)
                 else:
                     done(error)
             except Exception:
                 self._log.failure("the fate of a message could not be told")
         del self._waiting[conversation]
 
-    async def _check_rights(self, message: Outgoing) -> None:
+    async def _look_up(self, message: Outgoing) -> str:
+        """Check what takes a look-up, and return the position of the text that the message refers to."""
         send = message.send
         if send.user:
             await self._accounts.get(send.user)
         if send.kind not in REVISIONS or message.conversation == conversations.EVERYONE:
-            return
+            return send.ref
         entry = await self._store.entry(message.conversation, send.ref)
         if entry is None:
             # It is refused, unless it repeats what was stored before.
-            message.refers = positions.NOWHERE
-            return
+            return positions.NOWHERE
         said = native.parse_body(entry.body)
         if said.sender != message.author.id:
             raise Forbidden("only its author can recall or edit a message")
         if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
             raise Forbidden("it is too long ago to recall or edit")
+        return send.ref
 
-    def _append(self, message: Outgoing, done: Done) -> None:
+    def _append(self, message: Outgoing, done: Done, ref: str) -> None:
         send, author = message.send, message.author
         everyone = message.conversation == conversations.EVERYONE
         if everyone:
@@ -188,8 +181,8 @@ class Sending:
             now,
             kind == TEXT,
             message.after,
-            message.refers if kind != RECALL else "",
-            message.refers if kind == RECALL else "",
+            ref if kind != RECALL else "",
+            ref if kind == RECALL else "",
         )
 
         def told(result: Appended | CIMError) -> None:

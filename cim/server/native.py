@@ -220,7 +220,7 @@ class NativeSession(Session):
         try:
             # It is kept when the Send fails.
             native.check_client_id(client_id)
-            conversation = native.conversation_of(packet, self.user)
+            conversation = native.addressed(packet.send, packet.send.WhichOneof("to"), self.user)
         except InvalidField as error:
             self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return

@@ -136,10 +136,12 @@ class SendOrder:
         """Take a Send that is about to go up: behind all others, or in its own place when it comes again."""
         send.order = self
         sends = self._sends
-        former = sends.get(send.client_id)
+        former = sends.get(send.client_id) if sends else None
         if former is None:
-            if sends:
-                send.before = next((other for other in reversed(sends.values()) if _is_unanswered(other)), None)
+            for other in reversed(sends.values()):
+                if other.state is UP or other.state is WAITING:
+                    send.before = other
+                    break
         else:
             # What failed before it, and did not come again, its client has given up.
             send.before = in_effect(former.before)
@@ -185,10 +187,13 @@ class SendOrder:
                 send.before = None
             if self.first_failed is send:
                 self.first_failed = None
-            if self._sends.get(send.client_id) is send:
-                del self._sends[send.client_id]
-                if self._sends:
+            sends = self._sends
+            if sends.get(send.client_id) is send:
+                del sends[send.client_id]
+                if sends:
                     self._trim()
+                else:
+                    self._forget()
 
     def fail(self, send: SendRequest, error: CIMError) -> None:
         """A Send failed so that it may come again: the first that did keeps the others back."""
@@ -202,8 +207,9 @@ class SendOrder:
         if send.state is WAITING:
             self.waiting -= 1
         send.state = state
-        # Those behind it look there. Looked up now, so that nobody keeps a long line of those that are over.
-        send.before = in_effect(send.before)
+        if send.before is not None:
+            # Those behind it look there. Looked up now, so that nobody keeps a long line of those that are over.
+            send.before = in_effect(send.before)
 
     def _trim(self) -> None:
         """Forget what failed and has nothing unanswered behind it."""
@@ -214,8 +220,7 @@ class SendOrder:
                 break
             del sends[last.client_id]
 
-    def forget(self) -> None:
-        """Have the session forget it: there is nothing to keep."""
+    def _forget(self) -> None:
         orders = self._session.orders
         if orders is not None and orders.get(self._conversation) is self:
             del orders[self._conversation]

@@ -220,7 +220,8 @@ class Submissions:
             else:
                 # What became of it was told already, or will be told of its repetition.
                 pending.session.answered()
-        self._order_changed(order)
+        if order.waiting:
+            self._order_changed(order)
 
     def _out_of_order(self, send: SendRequest) -> None:
         session = send.session
@@ -236,21 +237,19 @@ class Submissions:
         self._pending.pop(send.call, None)
         send.order.fail(send, error)
         send.failed(error)
-        self._order_changed(send.order)
+        if send.order.waiting:
+            self._order_changed(send.order)
 
     def _order_changed(self, order: SendOrder) -> None:
         """See to those that came back out of order, now that more is known of what they named."""
-        if order.waiting:
-            for send in order.decided():
-                before = send.before
-                if before is not None and before.state is FAILED:
-                    self._fail(send, before.error(BEHIND))
-                else:
-                    order.go_on(send)
-                    if not self._pass_up(send):
-                        self._fail(send, Unavailable())
-        if not order:
-            order.forget()
+        for send in order.decided():
+            before = send.before
+            if before is not None and before.state is FAILED:
+                self._fail(send, before.error(BEHIND))
+            else:
+                order.go_on(send)
+                if not self._pass_up(send):
+                    self._fail(send, Unavailable())
 
     def _expire(self) -> None:
         self._timer = None
@@ -300,7 +299,8 @@ class Submissions:
         for pending, error in lost:
             pending.failed(error)
         for order in moved:
-            self._order_changed(order)
+            if order.waiting:
+                self._order_changed(order)
 
     def _move(self, order: SendOrder, link: ILink) -> Iterator[tuple[Pending, CIMError]]:
         """Have Sends go up again that were on a lost link; yield those that cannot, and why."""

@@ -7,6 +7,7 @@ from outside is parsed strictly.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -55,6 +56,7 @@ Conversation = Private | Group
 EVERYONE = "g:0"
 
 
+@lru_cache(16384)
 def private(one: int, other: int) -> str:
     """Return the name of the conversation of two people.
 

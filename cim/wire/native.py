@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cim.ecim import BadFrame, CIMError, InvalidField, TooLarge
-from cim.model import check_id
+from cim.model import ID_LIMIT, check_id
 from cim.wire import conversations, packed, positions
 from cim.wire.cim_pb2 import (
     EDIT,
@@ -32,6 +32,7 @@ from cim.wire.cim_pb2 import (
     Pong,
     Send,
     Synced,
+    Typing,
 )
 from cim.wire.error_table import row_of
 from cim.wire.framing import encode_varint
@@ -101,9 +102,9 @@ def conversation_of(parsed: Packet, user: int) -> str:
     """
     kind = parsed.WhichOneof("body")
     if kind == "send":
-        return _addressed(parsed.send.WhichOneof("to"), parsed.send.user, parsed.send.group, user)
+        return addressed(parsed.send, parsed.send.WhichOneof("to"), user)
     if kind == "typing":
-        return _addressed(parsed.typing.WhichOneof("in"), parsed.typing.user, parsed.typing.group, user)
+        return addressed(parsed.typing, parsed.typing.WhichOneof("in"), user)
     if kind in ("received", "read", "sync"):
         name: str = getattr(parsed, kind).conversation
         if name or kind != "sync":
@@ -112,11 +113,17 @@ def conversation_of(parsed: Packet, user: int) -> str:
     return ""
 
 
-def _addressed(to: str | None, receiver: int, group: int, user: int) -> str:
+def addressed(message: Send | Typing, to: str | None, user: int) -> str:
+    """Return the name of the conversation that a message is addressed to.
+
+    :param to: which of its fields says so
+    :param user: who sent it
+    :raises InvalidField: a receiver or group that cannot be
+    """
     if to == "user":
-        return conversations.private(user, receiver)
+        return conversations.private(user, message.user)
     if to == "group":
-        return conversations.group(group)
+        return conversations.group(message.group)
     raise InvalidField("to", "must name a user or a group")
 
 
@@ -142,13 +149,17 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
     to = send.WhichOneof("to")
     if to is None:
         raise InvalidField("to", "must name a user or a group")
-    if to == "user" or send.group:
-        check_id(send.user if to == "user" else send.group, to)
+    receiver = send.user if to == "user" else send.group
+    if (to == "user" or receiver) and not 0 < receiver < ID_LIMIT:
+        check_id(receiver, to)
     check_client_id(send.client_id)
     size = len(send.text.encode()) + len(send.data)
     if size > max_content:
         raise TooLarge(f"text and data have {size} bytes together, more than {max_content}")
-    if not _is_content_type(send.content_type):
+    content_type = send.content_type
+    if content_type and not (
+        len(content_type) <= MAX_CONTENT_TYPE and content_type.isascii() and content_type.isprintable()
+    ):
         raise InvalidField("content_type", f"must have at most {MAX_CONTENT_TYPE} printable ASCII characters")
     kind = send.kind
     if kind not in _KINDS:
@@ -166,10 +177,6 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
             raise InvalidField("text", "and data and content_type must be empty for a RECALL")
     elif size > MAX_REACTION or send.data or send.content_type:
         raise InvalidField("text", f"must have at most {MAX_REACTION} bytes, and no data beside it, for a REACTION")
-
-
-def _is_content_type(value: str) -> bool:
-    return len(value) <= MAX_CONTENT_TYPE and value.isascii() and value.isprintable()
 
 
 def digest(send: Send) -> bytes:

@@ -48,13 +48,15 @@ class Appending:
         :param stored: what the same call stored, or found stored
         :raises CIMError: why not
         """
-        name, recalls = conversations.parse(item.conversation), positions.parse(item.recalls)
-        everyone = item.conversation == conversations.EVERYONE
+        name = item.conversation
+        everyone = name == conversations.EVERYONE
         version = 0
-        if isinstance(name, conversations.Group) and not everyone:
-            version = _version_for(connection, name.id, item.sender)
+        if not everyone and name[0] == "g":
+            group = conversations.parse(name)
+            assert isinstance(group, conversations.Group)
+            version = _version_for(connection, group.id, item.sender)
         found = connection.execute(
-            "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (item.conversation,)
+            "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (name,)
         ).fetchone()
         id, epoch, n, total, active = found if found is not None else (0, 0, 0, 0, 0)
         earlier = self._earlier(connection, id, total, item, version, now)
@@ -62,17 +64,18 @@ class Appending:
             return earlier
         if (
             item.after
-            and (item.conversation, item.sender, item.after) not in stored
+            and (name, item.sender, item.after) not in stored
             and not self._is_remembered(connection, id, total, item.sender, item.after, now)
         ):
             raise OutOfOrder()
         if item.refers or item.recalls:
             self._check_text(connection, id, item, now)
         if found is None:
-            low, high = (name.low, name.high) if isinstance(name, conversations.Private) else (0, 0)
+            people = conversations.parse(name)
+            low, high = (people.low, people.high) if isinstance(people, conversations.Private) else (0, 0)
             id = connection.execute(
                 "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
-                (item.conversation, low, high),
+                (name, low, high),
             ).fetchone()[0]
         new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
         counts = int(item.counts and not everyone)
@@ -96,8 +99,8 @@ class Appending:
                 "ON CONFLICT (conversation, user) DO UPDATE SET sent = sent + 1",
                 (id, item.sender),
             )
-        if recalls != positions.ZERO:
-            _blank(connection, id, recalls)
+        if item.recalls:
+            _blank(connection, id, positions.parse(item.recalls))
         if (total + 1) % TRIM_EVERY == 0:
             kept = min(self._retention.count, EVERYONE_KEPT) if everyone else self._retention.count
             _trim(connection, id, total + 1 - kept, now - self._retention.ms)

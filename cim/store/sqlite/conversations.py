@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -53,8 +54,8 @@ class SqliteConversations:
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
-        now = self._now()
-        return self._sqlite.write("append", lambda connection: self._appending.append(connection, items, now))
+        now = int(self._clock.seconds() * 1000)
+        return self._sqlite.write("append", partial(self._appending.append, items=items, now=now))
 
     def read(
         self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""
