@@ -7,7 +7,9 @@ pushed to it are kept -> Welcome -> everything else -> over.
 
 from __future__ import annotations
 
+import enum
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import define
@@ -24,10 +26,40 @@ from cim.server.shared_packet import SharedPacket
 from cim.server.submissions import Submissions
 from cim.tickets import read_ticket
 from cim.wire import native, packed
-from cim.wire.cim_pb2 import Hello, Packet, Welcome
+from cim.wire.cim_pb2 import Hello, Packet, Read, Received, Welcome
 from cim.wire.native import PONG, goodbye_packet
 
-NEW, OPENING, LIVE, OVER = range(4)
+
+class SessionState(enum.Enum):
+    """Where a native session is in its life.
+
+    :cvar NEW: its client has not said Hello
+    :cvar OPENING: it has, and waits for its Welcome; what it says is kept
+    :cvar FULL: what it said before is still to be taken, or too much of it is unanswered: nothing is read from it, and
+        what was read already is kept
+    :cvar LIVE: it is served
+    :cvar OVER: it has ended
+    """
+
+    NEW = enum.auto()
+    OPENING = enum.auto()
+    FULL = enum.auto()
+    LIVE = enum.auto()
+    OVER = enum.auto()
+
+
+NEW, OPENING, FULL, LIVE, OVER = SessionState
+
+#: From which states a session may come into one.
+COMES_FROM: dict[SessionState, tuple[SessionState, ...]] = {
+    NEW: (),
+    OPENING: (NEW,),
+    FULL: (OPENING, LIVE),
+    LIVE: (FULL,),
+    OVER: (NEW, OPENING, LIVE, FULL, OVER),
+}
+#: In these nothing is read from the client.
+UNREAD = (OPENING, FULL)
 
 #: What is kept for a session until its Welcome: packets and bytes.
 KEPT_PACKETS = 1000
@@ -86,6 +118,8 @@ class NativeSide:
 class NativeSession(Session):
     """One native client.
 
+    :ivar live: it was welcomed and is not over
+    :ivar logged_in: it said who it is and is not over
     :ivar unanswered: requests that went up and were not answered
     :ivar asker: who it is, as all of its requests begin
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
@@ -96,7 +130,6 @@ class NativeSession(Session):
     __slots__ = (
         "_early",
         "_going_on",
-        "_held",
         "_kept",
         "_kept_bytes",
         "_missed",
@@ -104,6 +137,8 @@ class NativeSession(Session):
         "_state",
         "_typed",
         "asker",
+        "live",
+        "logged_in",
         "orders",
         "receipts",
         "unanswered",
@@ -120,23 +155,14 @@ class NativeSession(Session):
         self._kept_bytes = 0
         self._missed = False
         self._typed = 0.0
-        self._held = False
         self._going_on = False
+        self.live = False
+        self.logged_in = False
         self.asker = b""
         self.unanswered = 0
         self.orders: dict[str, SendOrder] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch: bytes = b""
-
-    @property
-    def logged_in(self) -> bool:  # type: ignore[override]  # a constant of guests
-        """Whether it said who it is."""
-        return self._state in (OPENING, LIVE)
-
-    @property
-    def live(self) -> bool:
-        """Whether it was welcomed and is not over."""
-        return self._state == LIVE
 
     @property
     def protocol(self) -> str:
@@ -150,39 +176,40 @@ class NativeSession(Session):
 
         :raises ProtocolViolation: bytes that are no packet of a client, or a Hello at the wrong time
         """
-        if self._state == LIVE:
-            # What was read together with what stopped the reading waits, too.
-            if self._held:
-                if self._early is None:
-                    self._early = deque()
-                self._early.append(packet)
-            else:
-                self._received(packet)
-        elif self._state == NEW:
-            self._hello(packet)
-        elif self._state == OPENING:
-            assert self._early is not None
-            self._early.append(packet)
+        _RECEIVED[self._state](self, packet)
 
-    def _received(self, body: bytes) -> None:
+    def _become(self, state: SessionState) -> None:
+        before, self._state = self._state, state
+        assert before in COMES_FROM[state]
+        self.live = state is LIVE or state is FULL
+        self.logged_in = self.live or state is OPENING
+        if state is not OVER and (before in UNREAD) is not (state in UNREAD):
+            self.connection.hold(state in UNREAD)
+
+    def _serve(self, body: bytes) -> None:
         packet = native.parse_client_packet(body)
-        kind = packet.WhichOneof("body")
-        if kind == "send":
-            self._send(packet, body)
-        elif kind == "ping":
-            self.connection.write_packet(PONG)
-        elif kind in ("received", "read"):
-            self._receipt(kind, packet, body)
-        elif kind == "sync":
-            self._sync(packet, body)
-        elif kind == "typing":
-            self._typing(packet, body)
-        elif kind == "watch":
-            self._watch(packet, body)
-        elif kind == "hello":
-            raise BadLogin("a second Hello")
-        elif kind == "goodbye":
-            self.connection.close("goodbye")
+        _SERVED[packet.WhichOneof("body") or ""](self, packet, body)
+
+    def _keep(self, body: bytes) -> None:
+        # What was read together with what stopped the reading waits, too.
+        if self._early is None:
+            self._early = deque()
+        self._early.append(body)
+
+    def _ignore(self, body: bytes) -> None:
+        """It is over."""
+
+    def _ping(self, packet: Packet, body: bytes) -> None:
+        self.connection.write_packet(PONG)
+
+    def _pong(self, packet: Packet, body: bytes) -> None:
+        """Take a sign of life, which the connection has noted."""
+
+    def _goodbye(self, packet: Packet, body: bytes) -> None:
+        self.connection.close("goodbye")
+
+    def _second_hello(self, packet: Packet, body: bytes) -> None:
+        raise BadLogin("a second Hello")
 
     def _hello(self, body: bytes) -> None:
         packet = native.parse_client_packet(body)
@@ -198,22 +225,15 @@ class NativeSession(Session):
                 raise Unauthorized("the ticket was used before, or its time is over")
         except Unauthorized as error:
             side.metrics.refused("bad-ticket")
-            self._state = OVER
+            self._become(OVER)
             self.connection.end(goodbye_packet("unauthorized", error.message))
             return
-        self._state = OPENING
         self.asker = packed.asker(self.user, self.name, self.id, self.device)
-        self._early = deque()
         self._kept = []
-        self.connection.logged_in()
         # Nothing is taken from it before its Welcome but what came with the Hello.
-        self._hold(True)
+        self._become(OPENING)
+        self.connection.logged_in()
         side.opening.begin(self, hello.since if hello.since.isascii() and hello.since[:16].isdigit() else "")
-
-    def _hold(self, held: bool) -> None:
-        if held != self._held:
-            self._held = held
-            self.connection.hold(held)
 
     def _send(self, packet: Packet, body: bytes) -> None:
         client_id = packet.send.client_id
@@ -236,8 +256,13 @@ class NativeSession(Session):
             self._side.receipts.flush(self)
         self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
 
-    def _receipt(self, kind: str, packet: Packet, body: bytes) -> None:
-        said = getattr(packet, kind)
+    def _received(self, packet: Packet, body: bytes) -> None:
+        self._receipt("received", packet, packet.received, body)
+
+    def _read(self, packet: Packet, body: bytes) -> None:
+        self._receipt("read", packet, packet.read, body)
+
+    def _receipt(self, kind: str, packet: Packet, said: Received | Read, body: bytes) -> None:
         try:
             native.conversation_of(packet, self.user)
             self._side.receipts.note(self, kind, said.conversation, said.position, body)
@@ -273,13 +298,13 @@ class NativeSession(Session):
     def asked(self, weight: int = 1) -> None:
         """A request of it went up, which counts for so many."""
         self.unanswered += weight
-        if self.unanswered >= STOP_READING and not self._held:
-            self._hold(True)
+        if self.unanswered >= STOP_READING and self._state is LIVE:
+            self._become(FULL)
 
     def answered(self, weight: int = 1) -> None:
         """A request of it was answered or failed."""
         self.unanswered -= weight
-        if self._held and not self._going_on and self._state == LIVE:
+        if self._state is FULL and not self._going_on:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -287,8 +312,8 @@ class NativeSession(Session):
         early = self._early
         self._going_on = True
         try:
-            while early and self.unanswered < GO_ON_READING and self._state == LIVE:
-                self._received(early.popleft())
+            while early and self.unanswered < GO_ON_READING and self.live:
+                self._serve(early.popleft())
         except ProtocolViolation as violation:
             self.connection.violated(violation)
         finally:
@@ -296,8 +321,8 @@ class NativeSession(Session):
         if not early:
             # Most sessions never need one again.
             self._early = None
-            if self.unanswered < GO_ON_READING and self._state == LIVE:
-                self._hold(False)
+            if self.unanswered < GO_ON_READING and self._state is FULL:
+                self._become(LIVE)
 
     def push(self, shared: SharedPacket) -> bool:
         """Write or keep a Packet that it did not ask for; False when it is too slow to take more."""
@@ -322,7 +347,8 @@ class NativeSession(Session):
         welcome.session = self.id
         welcome.heartbeat_seconds = self._side.heartbeat_seconds
         self.connection.write_packet(Packet(welcome=welcome).SerializeToString())
-        self._state = LIVE
+        # What it said before its Welcome is taken first, as far as may be unanswered.
+        self._become(FULL)
         kept, self._kept = self._kept, None
         for shared in kept or ():
             self.push(shared)
@@ -344,7 +370,7 @@ class NativeSession(Session):
 
     def lost(self) -> None:
         """The connection is gone or is closing."""
-        self._state = OVER
+        self._become(OVER)
         self._kept = self._early = None
         if self.receipts:
             self._side.receipts.flush(self)
@@ -354,3 +380,26 @@ class NativeSession(Session):
         if code not in GOODBYE_CODES:
             code = "logged-out"
         self.connection.end(goodbye_packet(code, retry_after=retry_after))
+
+
+#: What is done with a Packet that comes in a state.
+_RECEIVED: dict[SessionState, Callable[[NativeSession, bytes], None]] = {
+    NEW: NativeSession._hello,
+    OPENING: NativeSession._keep,
+    FULL: NativeSession._keep,
+    LIVE: NativeSession._serve,
+    OVER: NativeSession._ignore,
+}
+#: What is done with a Packet of a client that was welcomed, by what it says.
+_SERVED: dict[str, Callable[[NativeSession, Packet, bytes], None]] = {
+    "send": NativeSession._send,
+    "received": NativeSession._received,
+    "read": NativeSession._read,
+    "sync": NativeSession._sync,
+    "typing": NativeSession._typing,
+    "watch": NativeSession._watch,
+    "ping": NativeSession._ping,
+    "pong": NativeSession._pong,
+    "goodbye": NativeSession._goodbye,
+    "hello": NativeSession._second_hello,
+}

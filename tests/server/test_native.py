@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cim.keys import derive_key
 from cim.model import Place
+from cim.server import native
 from cim.wire.cim_pb2 import Hello, Packet, Ping, Welcome
 from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import End, Probe
-from cim.wire.native import goodbye_packet
+from cim.wire.native import CLIENT_BODIES, goodbye_packet
 from tests.server.native_case import START, ServerCase, deliver, head
 
 ALICE, BOB = 7, 9
@@ -25,6 +26,24 @@ class NativeCase(ServerCase):
         self.assertTrue(client.closed)
         self.assertEqual(packets[-1].WhichOneof("body"), "goodbye")
         return packets[-1].goodbye.code
+
+
+class StateTests(NativeCase):
+    """The tables that say what is done when."""
+
+    def test_every_packet_of_a_client_is_served(self):
+        self.assertEqual(native._SERVED.keys(), CLIENT_BODIES)
+
+    def test_every_state_takes_packets_and_can_end(self):
+        self.assertEqual(native._RECEIVED.keys(), set(native.SessionState))
+        self.assertEqual(set(native.COMES_FROM[native.OVER]), set(native.SessionState))
+
+    def test_nothing_follows_the_end(self):
+        client = self.begin(ALICE, "alice")
+        session = next(iter(self.server.sessions))
+        client.drop()
+        for state in set(native.SessionState) - {native.OVER}:
+            self.assertRaises(AssertionError, session._become, state)
 
 
 class HelloTests(NativeCase):
