@@ -179,8 +179,9 @@ class NativeSession(Session):
         _RECEIVED[self._state](self, packet)
 
     def _become(self, state: SessionState) -> None:
-        before, self._state = self._state, state
-        assert before in COMES_FROM[state]
+        before = self._state
+        assert before in COMES_FROM[state], (before, state)
+        self._state = state
         self.live = state is LIVE or state is FULL
         self.logged_in = self.live or state is OPENING
         if state is not OVER and (before in UNREAD) is not (state in UNREAD):
