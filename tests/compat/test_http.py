@@ -244,6 +244,7 @@ class ServerTests(SynchronousTestCase):
         (frame,) = client.frames()
         # The SDK parses this property of every frame as a number.
         self.assertEqual((frame.text, frame.properties["receiveUserId"]), ("lisi:hello", "1545574049323"))
+        self.assertEqual(frame.properties["sendUserName"], "nobody")
 
     def test_nobody_is_there(self):
         self.assertEqual(
@@ -251,3 +252,9 @@ class ServerTests(SynchronousTestCase):
             '{"code":"7000","message":"You selected user is offline!, please try again later!",'
             '"reqNo":null,"dataBody":null}',
         )
+
+    def test_commands_that_push_nothing(self):
+        self.cluster.log_in(self.zhangsan)
+        for command in ('"LOGIN_REQUEST"', '"PING"', "0", "2"):
+            answer = self.send(f'{{"userId":{self.zhangsan.id},"msg":"x","cmd":{command}}}')
+            self.assertIn('"code":"3000","message":"invalid argument: cmd must be MESSAGE or OFFLINE"', answer)

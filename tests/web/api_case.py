@@ -6,7 +6,7 @@ import json
 
 from twisted.internet.defer import Deferred
 
-from cim.ecim import Conflict, Forbidden, RateLimited, Unauthorized
+from cim.ecim import Conflict, Forbidden, RateLimited, TooLarge, Unauthorized
 from cim.metrics import Metrics
 from cim.web.declaring import Content, Who, WithStatus, http_call
 from cim.web.envelope import Envelopes
@@ -63,6 +63,8 @@ class Things:
             return WithStatus(200, {"id": 1, "name": name, "more": None})
         if name == "taken":
             raise Conflict("taken")
+        if name == "big":
+            raise TooLarge()
         if name == "busy":
             raise RateLimited(retry_after=7)
         if name == "broken":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from cim.ecim import BadRequest
+from cim.keys import derive_key
 from cim.metrics import Metrics
 from cim.model import Health
 from cim.web.declaring import Who
 from cim.web.envelope import Envelopes
-from cim.web.operations import Operations, internal_only, is_loopback
+from cim.web.operations import Operations, cluster_only, internal_only, is_loopback
 from cim.web.serving import CallResource
 from tests.web.http_case import HTTPCase
 
@@ -96,6 +98,25 @@ class OperationsTests(HTTPCase):
             self.assertEqual(self.request("GET", "/metrics", headers=[f"Authorization: {right}"])[0], 200)
         self.assertEqual(self.request("GET", "/health")[0], 200)
         self.assertIn('cim_refused_total{kind="http-key"} 6.0', self.counted.render().decode())
+
+    def test_which_daemon_asks_for_the_key(self):
+        secret = self.mktemp()
+        with open(secret, "w") as file:
+            file.write("a secret of the cluster")
+        os.chmod(secret, 0o600)
+        key = derive_key(b"a secret of the cluster", "http").hex()
+        for http, secret_file, keys in (
+            ("tcp:1:interface=127.0.0.1", None, (None, key)),
+            ("tcp:1:interface=127.0.0.1", secret, (None, key)),
+            ("tcp:1", secret, (key,)),
+            ("tcp:1", None, ()),
+        ):
+            gate = cluster_only({"http": http, "secret-file": secret_file}, self.counted)
+            self.serve(CallResource({Envelopes(gate): [Operations(Health, self.counted)]}, self.counted))
+            for given in (None, key):
+                headers = [f"Authorization: Bearer {given}"] if given else []
+                status = self.request("GET", "/metrics", headers=headers)[0]
+                self.assertEqual(status == 200, given in keys, (http, secret_file, given))
 
     def test_no_key_opens_what_is_not_for_the_cluster(self):
         for key, status in ((None, 403), ("key", 403)):

@@ -69,12 +69,15 @@ class TableTests(ThingsCase):
 
     def test_nothing_is_redirected(self):
         for path in ("/v1//things", "/v1/things/5/", "/v1/things//5"):
-            self.assertEqual(self.ask("GET", path)[0], 404, path)
+            for method in ("GET", "POST", "BREW"):
+                self.assertProblem(self.ask(method, path), 404, "not-found")
 
     def test_counted(self):
         self.ask("POST", "/v1/things", {"name": "x"})
         self.ask("POST", "/v1/things", {"name": "taken"})
+        self.ask("POST", "/v1/things", {"name": "big"})
         self.ask("POST", "/v1/things", b"{")
+        self.ask("POST", "/v1/things", b"{}", content_type="text/plain")
         self.ask("GET", "/v1/things/7")
         self.ask("GET", "/v1/nowhere")
         self.ask("BREW", "/v1/things")
@@ -83,12 +86,14 @@ class TableTests(ThingsCase):
             ("POST /v1/things", 201),
             ("POST /v1/things", 409),
             ("POST /v1/things", 400),
+            ("POST /v1/things", 413),
+            ("POST /v1/things", 415),
             ("GET /v1/things/{id}", 200),
             ("other", 404),
             ("other", 405),
         ):
             self.assertIn(f'cim_http_requests_total{{path="{label}",status="{status}"}} 1.0', text)
-        self.assertIn('cim_refused_total{kind="http-request"} 3.0', text)
+        self.assertIn('cim_refused_total{kind="http-request"} 5.0', text)
 
     def test_the_document(self):
         status, headers, said = self.ask("GET", "/openapi.json", headers=())

@@ -6,8 +6,8 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import CIMError, InvalidField
-from cim.web.problem import encode, problem
+from cim.ecim import BadRequest, CIMError, InvalidField
+from cim.web.problem import TITLES, encode, problem
 
 
 class ProblemTests(SynchronousTestCase):
@@ -27,6 +27,13 @@ class ProblemTests(SynchronousTestCase):
                 "detail": "invalid argument: naïve is ?",
                 "field": "naïve",
             },
+        )
+
+    def test_a_body_that_cannot_be_read_is_titled_so(self):
+        titles = [json.loads(problem(BadRequest(status, "x"))[1])["title"] for status in (400, 405, 415)]
+        self.assertEqual(
+            titles,
+            ["The request cannot be understood", TITLES["method-not-allowed"], TITLES["unsupported-media-type"]],
         )
 
     def test_only_errors_of_ours_are_quoted(self):

@@ -138,7 +138,7 @@ class ServingTests(HTTPCase):
     def test_paths(self):
         for path in ("//sync", "///sync", "/s%79nc", "/sync?url=http%3A%2F%2Fx"):
             self.assertEqual(self.post(path, {"userId": 1})[0], 200, path)
-        for path in ("/", "/syncs", "/sync/", "/%ff", "/Sync", "http:"):
+        for path in ("/", "/syncs", "/sync/", "/%ff", "/Sync", "http:", "sync", "%2Fsync", "*"):
             status, _, body = self.post(path, {"userId": 1})
             self.assertEqual((status, _message(body)[0]), (404, "3000"), path)
 
