@@ -20,6 +20,16 @@ from cim.model import ID_LIMIT, MAX_NAME, check_id, check_name
 _MAX_DIGITS = 16
 
 
+def string(name: str, value: Any) -> str:
+    """Return a value that must be a string.
+
+    :raises InvalidField: it is none
+    """
+    if type(value) is not str:
+        raise InvalidField(name, "must be a string")
+    return value
+
+
 class Schema:
     """A kind of value."""
 
@@ -150,9 +160,7 @@ class Name(Schema):
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a string")
-        return check_name(value, name)
+        return check_name(string(name, value), name)
 
     def coerced(self, value: Any) -> Any:
         """See Schema: a whole number is its digits."""
@@ -249,10 +257,8 @@ class Base64(Schema):
 
     def read(self, name: str, value: Any) -> bytes:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a string")
         try:
-            data = base64.b64decode(value.encode("ascii"), validate=True)
+            data = base64.b64decode(string(name, value).encode("ascii"), validate=True)
         except (UnicodeEncodeError, binascii.Error):
             raise InvalidField(name, "must be base64") from None
         if len(data) > self.high:
@@ -365,9 +371,7 @@ class Object(Schema):
 
 def _size(name: str, value: Any) -> int:
     """Return how many bytes a text has."""
-    if type(value) is not str:
-        raise InvalidField(name, "must be a string")
-    if value.isascii():
+    if string(name, value).isascii():
         return len(value)
     try:
         return len(value.encode())

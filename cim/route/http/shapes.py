@@ -9,7 +9,7 @@ from attrs import frozen
 from cim.ecim import InvalidField
 from cim.model import GUEST
 from cim.route.http.passwords import MAX_BYTES, MIN_BYTES
-from cim.web.schema import Boolean, Choice, Id, Integer, Name, Nullable, Object, Schema, Text
+from cim.web.schema import Boolean, Choice, Id, Integer, Name, Nullable, Object, Schema, Text, string
 from cim.wire import conversations, positions
 from cim.wire.native import MAX_CLIENT_ID
 
@@ -28,13 +28,12 @@ class Device(Schema):
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a string")
-        if not 0 < len(value) <= MAX_DEVICE or not value.isprintable() or value.isspace():
+        device = string(name, value)
+        if not 0 < len(device) <= MAX_DEVICE or not device.isprintable() or device.isspace():
             raise InvalidField(name, f"must have 1 to {MAX_DEVICE} printable characters")
-        if value == GUEST:
+        if device == GUEST:
             raise InvalidField(name, f"must not be `{GUEST}`, which is reserved for guests")
-        return value
+        return device
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
@@ -47,9 +46,7 @@ class ConversationName(Schema):
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a string")
-        conversations.parse(value)
+        conversations.parse(string(name, value))
         return value
 
     def document(self) -> dict[str, Any]:
@@ -68,9 +65,7 @@ class Position(Schema):
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
-        if type(value) is not str:
-            raise InvalidField(name, "must be a string")
-        if positions.parse(value, name) == positions.ZERO and not self.empty:
+        if positions.parse(string(name, value), name) == positions.ZERO and not self.empty:
             raise InvalidField(name, "must be a position such as 1700000000000-1")
         return value
 
