@@ -217,9 +217,9 @@ class TextMap(Schema):
 
     def coerced(self, value: Any) -> Any:
         """See Schema: what is null is not there."""
-        if type(value) is not dict:
+        if type(value) is not dict or {*map(type, value.values())} == {str}:  # as it nearly always is
             return value
-        return {key: str(item) if type(item) is int else item for key, item in value.items() if item is not None}
+        return {key: _text(item) for key, item in value.items() if item is not None}
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
@@ -371,20 +371,21 @@ class Object(Schema):
 
 def _size(name: str, value: Any) -> int:
     """Return how many bytes a text has."""
-    if string(name, value).isascii():
+    if type(value) is str and value.isascii():
         return len(value)
     try:
-        return len(value.encode())
+        return len(string(name, value).encode())
     except UnicodeEncodeError:
         raise InvalidField(name, "must not contain lone surrogates") from None
 
 
 def _check_together(name: str, texts: Iterable[Any], high: int) -> None:
-    left = high
-    for text in texts:
-        left -= len(text) if type(text) is str and text.isascii() else _size(name, text)
-        if left < 0:
-            raise InvalidField(name, f"must have at most {high} bytes in total")
+    try:
+        together = "".join(texts)
+    except TypeError:
+        raise InvalidField(name, "must contain only strings") from None
+    if _size(name, together) > high:
+        raise InvalidField(name, f"must have at most {high} bytes in total")
 
 
 def _text(value: Any) -> Any:

@@ -74,7 +74,7 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(self.refused(Texts(2, 9), ["a"] * 3), "must have at most 2 items, has 3")
         self.assertEqual(self.refused(Texts(2, 9), "a"), "must be a list of strings")
         for item in (None, [], True, {}):
-            self.assertEqual(self.refused(Texts(2, 9), [item]), "must be a string")
+            self.assertEqual(self.refused(Texts(2, 9), [item]), "must contain only strings")
 
     def test_names(self):
         self.assertEqual(self.read(Name(), "小明"), "小明")
@@ -88,7 +88,7 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(self.refused(TextMap(2, 3), {"a": "b", "c": "d"}), "must have at most 3 bytes in total")
         self.assertEqual(self.refused(TextMap(1, 9), {"a": "b", "c": "d"}), "must have at most 1 entries, has 2")
         self.assertEqual(self.refused(TextMap(1, 9), []), "must be an object whose values are strings")
-        self.assertEqual(self.refused(TextMap(1, 9), {"a": []}), "must be a string")
+        self.assertEqual(self.refused(TextMap(1, 9), {"a": []}), "must contain only strings")
         self.assertEqual(self.refused(TextMap(1, 9), {"\ud800": "a"}), "must not contain lone surrogates")
 
     def test_choices(self):
