@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 TOP = Path(__file__).resolve().parent.parent
 PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets", "wire"}
 LAYERS = {"registry", "store", "link", "web"}
-DAEMONS = {"server", "route", "client", "suite"}
+DAEMONS = {"server", "route", "client", "suite", "terminal"}
 BASE = {"lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
 #: What is HTTP: the libraries, and what we make of them.
 HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
@@ -77,6 +77,8 @@ def allowed(owner, tap):
         return PURE | BASE | {owner}
     if owner == "suite":
         return PURE | BASE | LAYERS | DAEMONS
+    if owner == "terminal":
+        return PURE | BASE | {"client", owner}
     if owner in DAEMONS:
         return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
     return PURE | BASE | LAYERS | DAEMONS | {owner}
@@ -156,6 +158,8 @@ class RuleTests(SynchronousTestCase):
             ("route/service.py", "import os\nos.environ['X']"),
             ("route/service.py", "from cim.testing.store import MemoryStore"),
             ("route/service.py", "from . import login"),
+            ("client/client.py", "def f():\n    from cim.terminal.lines import printable"),
+            ("terminal/tap.py", "from cim.web.calling import HTTPCalls"),
             ("lifecycle.py", "from cim.web.site import http_site"),
             ("route/service.py", "from cim.web.serving import CallResource"),
             ("route/service.py", "from cim.route.http.tokens import Tokens"),
@@ -189,6 +193,7 @@ class RuleTests(SynchronousTestCase):
             ("server/http_api.py", "from cim.web.declaring import http_call"),
             ("server/websocket.py", "from cim.web.origins import Origins"),
             ("client/v1.py", "from cim.web.calling import HTTPCalls"),
+            ("terminal/console/chat.py", "from cim.client import Client"),
             ("testing/store.py", "from cim.route.service import Route"),
             ("link/tcp.py", "import cim\nfrom cim import __version__"),
         ):

@@ -16,6 +16,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 ETC = Path(__file__).resolve().parents[2] / "etc"
 KEY = re.compile(r"^(?:# )?([a-z][a-z-]*) = .+$", re.MULTILINE)
 DAEMONS = ("server", "route", "suite", "client")
+#: Where a daemon's options are, when its package has another name.
+PACKAGES = {"client": "terminal"}
 #: What a sample cannot hold: options that are no keys of a file.
 NO_KEYS = {"config", "help", "version"}
 #: Keys whose shown value is an example: there is no default, or it depends on another option.
@@ -28,7 +30,7 @@ EXAMPLES = {
 
 
 def options_of(daemon):
-    return namedAny(f"cim.{daemon}.tap.Options")(environ={})
+    return namedAny(f"cim.{PACKAGES.get(daemon, daemon)}.tap.Options")(environ={})
 
 
 def known(options):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
-from cim.client.iconsole import ICommand
 from cim.ecim import CIMError
+from cim.terminal.iconsole import ICommand
 
 if TYPE_CHECKING:
-    from cim.client.console.chat import Chat
+    from cim.terminal.console.chat import Chat
 
 
 class Misuse(CIMError):
@@ -48,7 +48,7 @@ def number(text: str, what: str, most: int) -> int:
 
 def all_commands() -> list[Any]:
     """Return the commands that are built in, and behind them those that are found as Twisted plugins."""
-    from cim.client.console import basic_commands, group_commands, message_commands
+    from cim.terminal.console import basic_commands, group_commands, message_commands
 
     return [
         *basic_commands.COMMANDS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from cim.client.iconsole import Line
-from cim.client.lines import printable
+from cim.terminal.iconsole import Line
+from cim.terminal.lines import printable
 
 #: Parameters of SGR sequences.
 _SGR = {

@@ -13,12 +13,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.client.console.directory import EVERYONE, Directory, Talk
-from cim.client.console.robot import Robot
 from cim.client.iclient import IClient, IListener
-from cim.client.iconsole import IAnswerer, Screen
 from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.ecim import CIMError, NotFound, RateLimited
+from cim.terminal.console.directory import EVERYONE, Directory, Talk
+from cim.terminal.console.robot import Robot
+from cim.terminal.iconsole import IAnswerer, Screen
 from cim.wire import positions
 
 #: How long somebody counts as typing, seconds.

@@ -17,15 +17,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.console import emoji, look
-from cim.client.console.chat import Chat
-from cim.client.console.commands import all_commands
-from cim.client.console.completion import offers
-from cim.client.console.editing import KEPT, TypedLines
-from cim.client.console.editor import MANY_LINES, MAX_TEXT, Editor
 from cim.client.values import State, User
 from cim.ecim import CIMError, RepeatLogin
-from tests.client.fake_client import FakeClient
+from cim.terminal.console import emoji, look
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import all_commands
+from cim.terminal.console.completion import offers
+from cim.terminal.console.editing import KEPT, TypedLines
+from cim.terminal.console.editor import MANY_LINES, MAX_TEXT, Editor
+from tests.terminal.fake_client import FakeClient
 
 
 class EditorTestCase(SynchronousTestCase):

@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.client.client import Client
-from cim.client.console.chat import Chat
-from cim.client.console.plain import PlainTerminal
 from cim.ecim import Forbidden, Unauthorized
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.plain import PlainTerminal
 
 
 @implementer(IPushProducer)
@@ -206,7 +206,7 @@ class TerminalService(Service):
 
     def _editor(self, identity: Identity) -> Any:
         # Only here: it imports asyncio, and a pipe needs none of it.
-        from cim.client.console.editing import editor
+        from cim.terminal.console.editing import editor
 
         made = editor(
             lambda screen: self._chat(identity, screen),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from cim.client.iconsole import IAnswerer
+from cim.terminal.iconsole import IAnswerer
 
 _TURNED = str.maketrans({"?": "!", "？": "!", "你": "我", "吗": None, "嘛": None})
 

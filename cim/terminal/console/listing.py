@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from cim.client.console import emoji, look
-from cim.client.console.chat import Chat
-from cim.client.console.directory import EVERYONE
-from cim.client.iconsole import Line, Span
 from cim.client.values import Kind, Message, User
+from cim.terminal.console import emoji, look
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.directory import EVERYONE
+from cim.terminal.iconsole import Line, Span
 
 #: Users that one call gives.
 PAGE = 100

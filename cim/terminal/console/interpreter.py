@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.logger import Logger
 
-from cim.client.console.chat import Chat
-from cim.client.console.commands import Misuse
-from cim.client.console.directory import EVERYONE, Talk
 from cim.ecim import CIMError, InvalidField, NotFound, Unavailable, Unreachable
 from cim.model import check_id
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import Misuse
+from cim.terminal.console.directory import EVERYONE, Talk
 
 #: Between a receiver's id and the text of a private message.
 PRIVATE = ";;"

@@ -10,10 +10,10 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from cim.client.console.chat import Chat
     from cim.client.values import Message
+    from cim.terminal.console.chat import Chat
 
-#: A piece of a line: the name of a style (see cim.client.console.look) and its text.
+#: A piece of a line: the name of a style (see cim.terminal.console.look) and its text.
 Span = tuple[str, str]
 #: A line to be shown. Its text is made harmless by the screen.
 Line = str | Sequence[Span]
@@ -29,7 +29,7 @@ class ICommand(Interface):
     completes: str = Attribute("What its argument may be: users, groups, talks, commands, files, or nothing.")
 
     def run(chat: Chat, rest: str) -> Awaitable[None]:
-        """Do it; `rest` is the line behind the word. A CIMError is shown; cim.client.console.commands.Misuse, too."""
+        """Do it; `rest` is the line behind the word. A CIMError is shown; cim.terminal.console.commands.Misuse, too."""
 
 
 class IAnswerer(Interface):

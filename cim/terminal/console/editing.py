@@ -12,8 +12,8 @@ from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from cim.client.console.chat import Chat
-from cim.client.console.editor import Editor
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.editor import Editor
 
 #: Typed lines that are kept, and the longest of them, characters.
 KEPT, LONGEST = 1000, 10_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.client.console.chat import Chat
-from cim.client.console.commands import Command, Misuse
-from cim.client.console.directory import EVERYONE, Talk
-from cim.client.iconsole import Line
 from cim.client.values import Group
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import Command, Misuse
+from cim.terminal.console.directory import EVERYONE, Talk
+from cim.terminal.iconsole import Line
 
 
 class Groups(Command):

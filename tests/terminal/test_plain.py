@@ -12,13 +12,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.client.console.chat import Chat
-from cim.client.console.commands import all_commands
-from cim.client.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
 from cim.client.iclient import IClient, IListener
 from cim.client.values import Kind, State, User
 from cim.ecim import CIMError, RepeatLogin, Unavailable
-from tests.client.fake_client import FakeClient
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import all_commands
+from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
+from tests.terminal.fake_client import FakeClient
 
 
 class Errors:

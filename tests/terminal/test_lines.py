@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.lines import LineReader, printable
+from cim.terminal.lines import LineReader, printable
 
 
 class LineReaderTests(SynchronousTestCase):

@@ -43,19 +43,19 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.client.console import look
-from cim.client.console.below import UNSENT_ROWS, state_row, unsent_rows
-from cim.client.console.chat import Chat
-from cim.client.console.completion import offers
-from cim.client.console.directory import EVERYONE
-from cim.client.console.emoji import emojize
-from cim.client.console.interpreter import Interpreter
-from cim.client.console.listing import message_spans
-from cim.client.console.menus import STYLE, Offers
-from cim.client.iconsole import Line
-from cim.client.lines import printable
 from cim.client.values import Message
 from cim.ecim import CIMError
+from cim.terminal.console import look
+from cim.terminal.console.below import UNSENT_ROWS, state_row, unsent_rows
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.completion import offers
+from cim.terminal.console.directory import EVERYONE
+from cim.terminal.console.emoji import emojize
+from cim.terminal.console.interpreter import Interpreter
+from cim.terminal.console.listing import message_spans
+from cim.terminal.console.menus import STYLE, Offers
+from cim.terminal.iconsole import Line
+from cim.terminal.lines import printable
 
 #: What is shown is gathered for so long, seconds: a flood is drawn some twenty times a second.
 GATHER = 0.05

@@ -14,14 +14,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.console.chat import Chat
-from cim.client.console.interpreter import Interpreter
-from cim.client.console.look import plain
 from cim.client.iclient import IClient, IListener
-from cim.client.iconsole import Line
-from cim.client.lines import MAX_LINE, LineReader, printable
 from cim.client.values import Kind, Message, Presence, Receipt, State, Typing
 from cim.ecim import CIMError
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.interpreter import Interpreter
+from cim.terminal.console.look import plain
+from cim.terminal.iconsole import Line
+from cim.terminal.lines import MAX_LINE, LineReader, printable
 
 #: Reading stops when so many lines wait to be sent, and goes on when so few do.
 MANY_LINES, FEW_LINES = 64, 16

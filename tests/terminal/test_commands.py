@@ -15,14 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cim.client.console import look
-from cim.client.console.chat import Chat
-from cim.client.console.commands import Command, Misuse, all_commands
-from cim.client.console.interpreter import Interpreter
-from cim.client.iconsole import IAnswerer, ICommand
 from cim.client.values import Conversation, Group, Kind, Member, Presence, Receipt, State, Typing, User
 from cim.ecim import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
-from tests.client.fake_client import FakeClient
+from cim.terminal.console import look
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import Command, Misuse, all_commands
+from cim.terminal.console.interpreter import Interpreter
+from cim.terminal.iconsole import IAnswerer, ICommand
+from tests.terminal.fake_client import FakeClient
 
 NOW = 1_700_000_000.0
 
@@ -212,11 +212,11 @@ class PluginTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         (folder / "twisted" / "plugins").mkdir(parents=True)
         (folder / "twisted" / "plugins" / "shouting.py").write_text(
-            "from cim.client.console.commands import Command\n"
+            "from cim.terminal.console.commands import Command\n"
             "class Shout(Command):\n    words = (':shout',)\n    summary = 'say something loudly'\n"
             "shout = Shout()\n"
         )
-        code = "from cim.client.console.commands import all_commands; print(all_commands()[-1].words)"
+        code = "from cim.terminal.console.commands import all_commands; print(all_commands()[-1].words)"
         path = os.pathsep.join((str(folder), str(Path(__file__).parents[2])))
         done = subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, timeout=60

@@ -10,10 +10,10 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cim.client.console.robot import Robot
-from cim.client.service import TerminalService
-from cim.client.tap import Options, makeService
 from cim.icim import IMessageListener
+from cim.terminal.console.robot import Robot
+from cim.terminal.service import TerminalService
+from cim.terminal.tap import Options, makeService
 
 made = []
 
@@ -87,14 +87,18 @@ class OptionsTests(SynchronousTestCase):
 
     def test_a_listener_by_name(self):
         made.clear()
-        options = self.parse("--user", "a", "--listener", "tests.client.test_tap.MadeListener")
+        options = self.parse("--user", "a", "--listener", "tests.terminal.test_tap.MadeListener")
         self.assertEqual([type(listener) for listener in options["listeners"]], [MadeListener])
         self.assertEqual(options["listeners"], made)
+
+    def test_what_answers_may_be_named_as_it_was_formerly(self):
+        options = self.parse("a", "--ai", "cim.client.console.robot.Robot")
+        self.assertIsInstance(options["answerer"], Robot)
 
     def test_the_service_touches_nothing_before_it_is_started(self):
         reactor = MemoryReactorClock()
         data = self.mktemp()
-        options = self.parse("a", "--data", data, "--listener", "tests.client.test_tap.MadeListener")
+        options = self.parse("a", "--data", data, "--listener", "tests.terminal.test_tap.MadeListener")
         root = makeService(options, reactor)
         self.assertEqual([type(child) for child in root], [TerminalService])
         self.assertEqual((reactor.tcpClients, reactor.getReaders(), reactor.getDelayedCalls()), ([], [], []))

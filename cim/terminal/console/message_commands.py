@@ -6,14 +6,14 @@ import os
 import stat
 from collections.abc import Sequence
 
-from cim.client.console.chat import Chat
-from cim.client.console.commands import Command, Misuse, number
-from cim.client.console.directory import EVERYONE
-from cim.client.console.listing import online_users, show_found
-from cim.client.iconsole import Line
 from cim.client.values import Kind, Message
 from cim.ecim import NotSupported
 from cim.model import check_id
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import Command, Misuse, number
+from cim.terminal.console.directory import EVERYONE
+from cim.terminal.console.listing import online_users, show_found
+from cim.terminal.iconsole import Line
 
 #: The longest file that is sent, and the size of its parts, bytes.
 MAX_FILE, PART = 4 << 20, 16 << 10
@@ -103,7 +103,7 @@ class React(Command):
     help = "#n is the number of a message in the last list that was shown. Without an emoji it is taken back."
 
     async def run(self, chat: Chat, rest: str) -> None:
-        from cim.client.console.emoji import emojize
+        from cim.terminal.console.emoji import emojize
 
         which, text = _which(rest)
         message = chat.said(which, mine=False)

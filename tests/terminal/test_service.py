@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.service import ErrorLines, ErrorStream
+from cim.terminal.service import ErrorLines, ErrorStream
 
 
 class ErrorStreamTests(SynchronousTestCase):

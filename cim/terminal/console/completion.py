@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from cim.client.console import emoji
-from cim.client.console.chat import Chat
+from cim.terminal.console import emoji
+from cim.terminal.console.chat import Chat
 
 #: Offers at most.
 MANY = 100

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cim.client.console.chat import Chat
-from cim.client.console.directory import EVERYONE
-from cim.client.lines import printable
 from cim.client.values import State
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.directory import EVERYONE
+from cim.terminal.lines import printable
 
 #: Messages on their way that are shown one by one.
 UNSENT_ROWS = 3

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.client.console import emoji
-from cim.client.console.chat import MANY_USERS, Chat
-from cim.client.console.commands import Command, Misuse, number
-from cim.client.console.directory import EVERYONE
-from cim.client.console.listing import online_users, show_found
-from cim.client.console.look import highlighted
-from cim.client.iconsole import Line
+from cim.terminal.console import emoji
+from cim.terminal.console.chat import MANY_USERS, Chat
+from cim.terminal.console.commands import Command, Misuse, number
+from cim.terminal.console.directory import EVERYONE
+from cim.terminal.console.listing import online_users, show_found
+from cim.terminal.console.look import highlighted
+from cim.terminal.iconsole import Line
 
 #: Longest delay of a message, seconds: a day.
 MAX_DELAY = 86400

@@ -21,14 +21,10 @@ from twisted.python.usage import UsageError
 
 from cim.client.api import parse_route
 from cim.client.client import Client
-from cim.client.console.chat import Chat
-from cim.client.console.commands import all_commands
 from cim.client.data_directory import DataDirectory, data_home
 from cim.client.history import MemoryHistory, SqliteHistory
 from cim.client.iclient import IHistory, IListener
-from cim.client.iconsole import IAnswerer
 from cim.client.message_log import MessageLog
-from cim.client.service import ErrorLines, Identity, Look, TerminalService
 from cim.client.values import Credentials, Guest, Password
 from cim.config import DaemonOptions, read_secret_file
 from cim.ecim import InvalidField
@@ -36,8 +32,14 @@ from cim.icim import IMessageListener
 from cim.model import check_name
 from cim.root import DaemonRoot
 from cim.runtime import Exit
+from cim.terminal.console.chat import Chat
+from cim.terminal.console.commands import all_commands
+from cim.terminal.iconsole import IAnswerer
+from cim.terminal.service import ErrorLines, Identity, Look, TerminalService
 
 DEFAULT_ROUTE = "http://127.0.0.1:8083"
+#: Where the terminal's modules were once, and where they are: configuration files may still say the former.
+FORMERLY, NOW = "cim.client.console.", "cim.terminal.console."
 
 
 class Options(DaemonOptions):
@@ -61,7 +63,7 @@ class Options(DaemonOptions):
         ["device", None, None, "What this device is called; a new login of the same one ends the old."],
         ["data", None, None, "Folder of history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
         ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, as upstream's client."],
-        ["ai", None, "cim.client.console.robot.Robot", "What answers after :ai: the dotted name of what makes it."],
+        ["ai", None, "cim.terminal.console.robot.Robot", "What answers after :ai: the dotted name of what makes it."],
     ]
     optFlags = [
         ["guest", None, "Log in without a password, by the upstream API: no history, and no groups of its own."],
@@ -154,7 +156,7 @@ def _made(option: str, name: str, *interfaces: Any) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        made = namedAny(name)()
+        made = namedAny(NOW + name.removeprefix(FORMERLY) if name.startswith(FORMERLY) else name)()
     except Exception as error:
         raise UsageError(f"--{option} {name}: {type(error).__name__}: {error}")
     if not any(interface.providedBy(made) for interface in interfaces):
