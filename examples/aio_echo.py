@@ -13,10 +13,7 @@ import os
 import signal
 import sys
 
-from cim.client import aio
-from cim.client.data_directory import DataDirectory, data_home
-from cim.client.values import Kind
-from cim.ecim import CIMError
+from cim.client import CIMError, DataDirectory, Kind, aio, data_home
 
 
 async def answer(client: aio.AsyncClient) -> None:

@@ -17,13 +17,7 @@ from twisted.internet.task import react
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.client.client import Client
-from cim.client.data_directory import DataDirectory, data_home
-from cim.client.history import SqliteHistory
-from cim.client.iclient import IClient
-from cim.client.values import Kind, Message
-from cim.ecim import CIMError
-from cim.icim import IMessageListener
+from cim.client import CIMError, Client, DataDirectory, IMessageListener, Kind, Message, SqliteHistory, data_home
 
 
 @implementer(IMessageListener)
@@ -32,7 +26,7 @@ class Echo:
 
     _log = Logger()
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         """Answer a message, once: whoever sends again what has this client id sends the same message."""
         answer = self.answer(client, message)
         if answer is not None:
@@ -44,7 +38,7 @@ class Echo:
                 client_id=f"echo-{message.position}" if message.position else "",
             ).addErrback(lambda failure: self._log.warn("Not answered: {why}", why=failure.getErrorMessage()))
 
-    def answer(self, client: IClient, message: Message) -> str | None:
+    def answer(self, client: Client, message: Message) -> str | None:
         """Return what to say to a message, if anything."""
         if message.mine or message.kind is not Kind.TEXT or client.me is None:
             return None

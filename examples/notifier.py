@@ -26,11 +26,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.client import Client
-from cim.client.data_directory import DataDirectory, data_home
-from cim.client.iclient import IClient
-from cim.client.values import User
-from cim.ecim import CIMError
+from cim.client import CIMError, Client, DataDirectory, User, data_home
 
 #: How many may be under way, and how many may wait before nothing more is read.
 AT_ONCE = 100
@@ -46,7 +42,7 @@ class Notifications(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 256 * 1024
 
-    def __init__(self, client: IClient) -> None:
+    def __init__(self, client: Client) -> None:
         self.done: Deferred[bool] = Deferred()
         self._client = client
         self._users: dict[str, User] = {}

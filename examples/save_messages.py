@@ -20,13 +20,7 @@ from typing import Any
 from twisted.internet.task import react
 from zope.interface import implementer
 
-from cim.client.client import Client
-from cim.client.data_directory import DataDirectory, data_home
-from cim.client.history import SqliteHistory
-from cim.client.iclient import IClient
-from cim.client.values import Message
-from cim.ecim import CIMError
-from cim.icim import IMessageListener
+from cim.client import CIMError, Client, DataDirectory, IMessageListener, Message, SqliteHistory, data_home
 
 
 @implementer(IMessageListener)
@@ -43,7 +37,7 @@ class SaveMessages:
             os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb", buffering=0
         )
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         """Write one line. A full disk raises: the client logs that, and goes on."""
         line = {
             "conversation": message.conversation,

@@ -27,12 +27,20 @@ from twisted.internet.task import react
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 
-from cim.client.client import Client
-from cim.client.data_directory import DataDirectory, data_home
-from cim.client.history import SqliteHistory
-from cim.client.iclient import IClient
-from cim.client.values import Group
-from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, RateLimited, TooLarge, Unavailable
+from cim.client import (
+    CIMError,
+    Client,
+    Conflict,
+    DataDirectory,
+    Forbidden,
+    Group,
+    InvalidField,
+    RateLimited,
+    SqliteHistory,
+    TooLarge,
+    Unavailable,
+    data_home,
+)
 
 #: What a post may weigh, bytes, and how long it waits for the message to be stored, seconds.
 MAX_BODY = 64 * 1024
@@ -55,7 +63,7 @@ class Gateway:
 
     app = Klein()
 
-    def __init__(self, client: IClient, group: Group, token: str, reactor: Any) -> None:
+    def __init__(self, client: Client, group: Group, token: str, reactor: Any) -> None:
         self._client = client
         self._conversation = f"g:{group.id}"
         self._token = token
@@ -94,7 +102,7 @@ class Gateway:
         return json.dumps({"error": why}).encode()
 
 
-async def group_named(client: IClient, name: str, invited: list[str]) -> Group:
+async def group_named(client: Client, name: str, invited: list[str]) -> Group:
     """Return the group of that name, made when the user is in none, with those users in it."""
     for group in await client.groups():
         if group.name == name:

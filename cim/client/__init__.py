@@ -1,1 +1,86 @@
-"""The client library."""
+"""The client library: all that programs use of it but `cim.client.aio`, which needs asyncio (docs/client.md)."""
+
+from cim.client.client import Client
+from cim.client.data_directory import DataDirectory, data_home
+from cim.client.history import MemoryHistory, SqliteHistory
+from cim.client.iclient import IHistory, IListener
+from cim.client.message_log import MessageLog
+from cim.client.values import (
+    Conversation,
+    Credentials,
+    Group,
+    Guest,
+    Kind,
+    Member,
+    Message,
+    Password,
+    Presence,
+    Receipt,
+    Sent,
+    State,
+    Typing,
+    User,
+    Waiting,
+)
+from cim.ecim import (
+    BadRequest,
+    CIMError,
+    Conflict,
+    Forbidden,
+    HistoryUnavailable,
+    InvalidField,
+    Misdirected,
+    NotFound,
+    NotSupported,
+    RateLimited,
+    RepeatLogin,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+    UserOffline,
+)
+from cim.icim import IMessageListener
+
+__all__ = [
+    "BadRequest",
+    "CIMError",
+    "Client",
+    "Conflict",
+    "Conversation",
+    "Credentials",
+    "DataDirectory",
+    "Forbidden",
+    "Group",
+    "Guest",
+    "HistoryUnavailable",
+    "IHistory",
+    "IListener",
+    "IMessageListener",
+    "InvalidField",
+    "Kind",
+    "Member",
+    "MemoryHistory",
+    "Message",
+    "MessageLog",
+    "Misdirected",
+    "NotFound",
+    "NotSupported",
+    "Password",
+    "Presence",
+    "RateLimited",
+    "Receipt",
+    "RepeatLogin",
+    "Sent",
+    "SqliteHistory",
+    "State",
+    "TooLarge",
+    "Typing",
+    "Unauthorized",
+    "Unavailable",
+    "Unreachable",
+    "User",
+    "UserOffline",
+    "Waiting",
+    "data_home",
+]

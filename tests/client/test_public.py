@@ -1,0 +1,39 @@
+"""What programs import of the library, and what they imported when its names were in its modules alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import cim.client
+
+#: What the documentation and the examples have shown.
+FORMERLY = {
+    "cim.client.aio": {"connect", "running_reactor"},
+    "cim.client.client": {"Client"},
+    "cim.client.data_directory": {"DataDirectory", "data_home"},
+    "cim.client.history": {"MemoryHistory", "SqliteHistory"},
+    "cim.client.iclient": {"IClient", "IHistory", "IListener"},
+    "cim.client.message_log": {"MessageLog"},
+    "cim.client.values": {"Group", "Guest", "Kind", "Message", "Password", "State", "User"},
+}
+
+
+class PublicTests(SynchronousTestCase):
+    def test_all_names_are_there(self):
+        self.assertEqual(cim.client.__all__, sorted(cim.client.__all__))
+        for name in cim.client.__all__:
+            self.assertTrue(hasattr(cim.client, name), name)
+
+    def test_names_are_still_where_they_were(self):
+        for module, names in FORMERLY.items():
+            for name in names:
+                there = getattr(import_module(module), name)
+                self.assertIs(there, getattr(cim.client, name, there))
+
+    def test_importing_it_installs_no_reactor(self):
+        asked = "import sys, cim.client, cim.client.aio; sys.exit('twisted.internet.reactor' in sys.modules)"
+        subprocess.run([sys.executable, "-c", asked], check=True)
