@@ -219,7 +219,7 @@ class IMessageListener(Interface):
     """What a client application does with what arrives. A listener that raises harms nobody else."""
 
     def received(client: Any, message: Any) -> None:
-        """A message came, a `cim.client.values.Message`, at a `cim.client.iclient.IClient`."""
+        """A message came, a `cim.client.Message`, at a `cim.client.Client`."""
 
 
 class IConversations(Interface):

@@ -9,14 +9,16 @@ an asyncioreactor already keeps that.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar, cast
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from attrs import frozen
 
@@ -27,21 +29,10 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.history import SqliteHistory
-from cim.client.iclient import IClient, IHistory, IListener
-from cim.client.values import (
-    Conversation,
-    Credentials,
-    Group,
-    Member,
-    Message,
-    Presence,
-    Receipt,
-    Sent,
-    State,
-    Typing,
-    User,
-)
+from cim.client.iclient import IHistory, IListener
+from cim.client.values import Credentials, Message, Presence, Receipt, State, Typing, User
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How many things may wait in one iterator before nothing more is read from the server, and until when.
@@ -125,26 +116,26 @@ class _Listener:
     def __init__(self, put: Callable[[Event], object]) -> None:
         self._put = put
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         self._put(message)
 
-    def receipt(self, client: IClient, receipt: Receipt) -> None:
+    def receipt(self, client: Client, receipt: Receipt) -> None:
         self._put(receipt)
 
-    def typing(self, client: IClient, typing: Typing) -> None:
+    def typing(self, client: Client, typing: Typing) -> None:
         self._put(typing)
 
-    def presence(self, client: IClient, presence: Presence) -> None:
+    def presence(self, client: Client, presence: Presence) -> None:
         self._put(presence)
 
-    def state(self, client: IClient, state: State, reason: str) -> None:
+    def state(self, client: Client, state: State, reason: str) -> None:
         self._put(Stands(state, reason))
 
 
 class _Flow:
     """Has the client read nothing while any stream is full."""
 
-    def __init__(self, client: IClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._full: set[int] = set()
 
@@ -167,10 +158,10 @@ class Stream(AsyncIterator[T], Generic[T]):
     client soon reads nothing more from the server, and nothing is lost.
     """
 
-    def __init__(self, client: IClient, flow: _Flow, kinds: tuple[type, ...], early: Iterable[Event] = ()) -> None:
+    def __init__(self, client: Client, flow: _Flow, kinds: tuple[type, ...], early: Iterable[Event] = ()) -> None:
         self._kinds = kinds
         self._flow = flow
-        self._client: IClient | None = client
+        self._client: Client | None = client
         self._waiting: deque[T] = deque()
         self._finished = False
         self._something = asyncio.Event()
@@ -221,18 +212,49 @@ class Stream(AsyncIterator[T], Generic[T]):
         return event
 
 
-def _end(client: IClient, flow: _Flow, listener: _Listener, stream: int) -> None:
+def _end(client: Client, flow: _Flow, listener: _Listener, stream: int) -> None:
     client.remove_listener(listener)
     flow.drained(stream)
 
 
+async def _result(deferred: Deferred[T]) -> T:
+    return await deferred.asFuture(asyncio.get_running_loop())
+
+
+def awaited(
+    method: Callable[Concatenate[Client, P], Deferred[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """Return a method of Client as a coroutine method of AsyncClient: with its name, its arguments and its promise."""
+
+    @wraps(method)
+    async def called(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # By its name, so that it is what a subclass made of it.
+        return await _result(getattr(self._client, method.__name__)(*args, **kwargs))
+
+    signature = inspect.signature(method)
+    returned = signature.return_annotation.removeprefix("Deferred[").removesuffix("]")
+    called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return called
+
+
+def passed_on(method: Callable[Concatenate[Client, P], T]) -> Callable[Concatenate[AsyncClient, P], T]:
+    """Return a method of Client that has nothing to wait for as one of AsyncClient."""
+
+    @wraps(method)
+    def called(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        done: T = getattr(self._client, method.__name__)(*args, **kwargs)
+        return done
+
+    return called
+
+
 class AsyncClient:
-    """A client of asyncio programs: the methods of IClient, as coroutines.
+    """A client of asyncio programs: what a Client can be asked for, by coroutines; streams end with it.
 
     :param client: what does the work, in the thread of the running event loop
     """
 
-    def __init__(self, client: IClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._flow = _Flow(client)
         # What comes before somebody asks for it; of too much, the last.
@@ -273,104 +295,27 @@ class AsyncClient:
         if self._early is not None:
             self._early.append(event)
 
-    def add_listener(self, listener: object) -> None:
-        """See IClient."""
-        self._client.add_listener(listener)
-
-    def remove_listener(self, listener: object) -> None:
-        """See IClient."""
-        self._client.remove_listener(listener)
-
-    async def when_ready(self) -> None:
-        """See IClient."""
-        await _result(self._client.when_ready())
-
-    async def when_closed(self) -> None:
-        """See IClient."""
-        await _result(self._client.when_closed())
-
-    async def close(self) -> None:
-        """See IClient; streams end."""
-        await _result(self._client.close())
-
-    async def send(
-        self, to: User | int | str, text: str, *, data: bytes = b"", content_type: str = "", client_id: str = ""
-    ) -> Sent:
-        """See IClient."""
-        return await _result(self._client.send(to, text, data=data, content_type=content_type, client_id=client_id))
-
-    async def recall(self, conversation: str, position: str) -> Sent:
-        """See IClient."""
-        return await _result(self._client.recall(conversation, position))
-
-    async def edit(self, conversation: str, position: str, text: str) -> Sent:
-        """See IClient."""
-        return await _result(self._client.edit(conversation, position, text))
-
-    async def react(self, conversation: str, position: str, text: str) -> Sent:
-        """See IClient."""
-        return await _result(self._client.react(conversation, position, text))
-
-    def mark_read(self, conversation: str, position: str = "") -> None:
-        """See IClient."""
-        self._client.mark_read(conversation, position)
-
-    def typing(self, to: User | int | str) -> None:
-        """See IClient."""
-        self._client.typing(to)
-
-    def watch(self, users: Sequence[int]) -> None:
-        """See IClient."""
-        self._client.watch(users)
-
-    async def conversations(self) -> Sequence[Conversation]:
-        """See IClient."""
-        return await _result(self._client.conversations())
-
-    async def history(self, conversation: str, before: str = "", limit: int = 50) -> Sequence[Message]:
-        """See IClient."""
-        return await _result(self._client.history(conversation, before, limit))
-
-    async def search(self, text: str, limit: int = 50) -> Sequence[Message]:
-        """See IClient."""
-        return await _result(self._client.search(text, limit))
-
-    async def user(self, who: str | int) -> User:
-        """See IClient."""
-        return await _result(self._client.user(who))
-
-    async def online(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[Sequence[User], int]:
-        """See IClient."""
-        return await _result(self._client.online(prefix, after, limit))
-
-    async def groups(self) -> Sequence[Group]:
-        """See IClient."""
-        return await _result(self._client.groups())
-
-    async def create_group(self, name: str, *, open: bool = False, history: bool = False) -> Group:
-        """See IClient."""
-        return await _result(self._client.create_group(name, open=open, history=history))
-
-    async def join(self, group: int) -> None:
-        """See IClient."""
-        await _result(self._client.join(group))
-
-    async def leave(self, group: int) -> None:
-        """See IClient."""
-        await _result(self._client.leave(group))
-
-    async def invite(self, group: int, user: int, role: str = "member") -> None:
-        """See IClient."""
-        await _result(self._client.invite(group, user, role))
-
-    async def remove(self, group: int, user: int) -> None:
-        """See IClient."""
-        await _result(self._client.remove(group, user))
-
-    async def members(self, group: int) -> Sequence[Member]:
-        """See IClient."""
-        return await _result(self._client.members(group))
-
-
-async def _result(deferred: Deferred[T]) -> T:
-    return await deferred.asFuture(asyncio.get_running_loop())
+    add_listener = passed_on(Client.add_listener)
+    remove_listener = passed_on(Client.remove_listener)
+    when_ready = awaited(Client.when_ready)
+    when_closed = awaited(Client.when_closed)
+    close = awaited(Client.close)
+    send = awaited(Client.send)
+    recall = awaited(Client.recall)
+    edit = awaited(Client.edit)
+    react = awaited(Client.react)
+    mark_read = passed_on(Client.mark_read)
+    typing = passed_on(Client.typing)
+    watch = passed_on(Client.watch)
+    conversations = awaited(Client.conversations)
+    history = awaited(Client.history)
+    search = awaited(Client.search)
+    user = awaited(Client.user)
+    online = awaited(Client.online)
+    groups = awaited(Client.groups)
+    create_group = awaited(Client.create_group)
+    join = awaited(Client.join)
+    leave = awaited(Client.leave)
+    invite = awaited(Client.invite)
+    remove = awaited(Client.remove)
+    members = awaited(Client.members)

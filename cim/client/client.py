@@ -15,19 +15,19 @@ from typing import Any
 from attrs import evolve
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
-from zope.interface import implementer
 
 from cim.client.api import RouteAPI
-from cim.client.asking import Asking
+from cim.client.calls import Calls, call
+from cim.client.engine import Engine
 from cim.client.guest_engine import GuestEngine
 from cim.client.history import MemoryHistory
-from cim.client.iclient import IClient, IHistory, IListener
+from cim.client.iclient import IHistory, IListener
 from cim.client.journal import Journal
 from cim.client.names import Names
 from cim.client.native_engine import NativeEngine
@@ -37,7 +37,7 @@ from cim.client.values import Credentials, Guest, Kind, Message, Sent, State, Us
 from cim.ecim import CIMError, InvalidField, Unreachable
 from cim.icim import IMessageListener
 from cim.model import check_id, check_name
-from cim.web.calling import HTTPCalls, JSONCalls
+from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions
 
 CONNECT_SECONDS = 5.0
@@ -46,9 +46,10 @@ DEVICE = "default"
 MAX_WATCHED = 200
 
 
-@implementer(IClient)
-class Client(Asking, Service):
+class Client(Calls, Service):
     """One identity at one system.
+
+    Deferreds fail with a CIMError whose message can be shown; NotSupported is for what upstream's servers do not have.
 
     :param reactor: connects, and is the clock
     :param routes: the URL of a route, or of several
@@ -83,7 +84,6 @@ class Client(Asking, Service):
         self.state = State.CLOSED
         self.me: User | None = None
         self._reactor = reactor
-        self._urls = [routes] if isinstance(routes, str) else list(routes)
         self._credentials = credentials
         self._device = device or DEVICE
         self._history: IHistory = history if history is not None else MemoryHistory()
@@ -92,12 +92,12 @@ class Client(Asking, Service):
         self._agent = agent
         self._endpoint = endpoint or self._by_host_name
         self._new_id = new_id
-        self._calls = HTTPCalls(reactor, agent=http)
-        self._json_calls = JSONCalls(reactor, agent=http)
-        self._api = V1Calls(self._calls, Routes(reactor, self._urls))
+        self._calls = JSONCalls(reactor, agent=http)
+        self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)
+        self._api = V1Calls(self._calls, self._routes)
         self._names = Names(self._api, reactor)
         self._journal = Journal(self._history, self._kept)
-        self._engine: NativeEngine | GuestEngine | None = None
+        self._engine: Engine | None = None
         self._running: Deferred[None] | None = None
         self._closing: Deferred[None] | None = None
         self._stopping = False
@@ -115,11 +115,11 @@ class Client(Asking, Service):
     # Who is told
 
     def add_listener(self, listener: object) -> None:
-        """See IClient."""
+        """Have an IListener, or an IMessageListener, told of what comes, after those that were added before."""
         self._listeners.append(listener)
 
     def remove_listener(self, listener: object) -> None:
-        """See IClient."""
+        """Tell it no more."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
@@ -143,7 +143,7 @@ class Client(Asking, Service):
     # Its life
 
     def when_ready(self) -> Deferred[None]:
-        """See IClient."""
+        """Fire at the first READY, or fail with why there will be none."""
         return self._wait(self._whens_ready, self._was_ready)
 
     def when_closed(self) -> Deferred[None]:
@@ -164,13 +164,13 @@ class Client(Asking, Service):
         return waiting
 
     def pause_receiving(self) -> None:
-        """See IClient."""
+        """Read nothing from the server until `resume_receiving`, over reconnections too."""
         self._paused = True
         if self._engine is not None:
             self._engine.pause(True)
 
     def resume_receiving(self) -> None:
-        """See IClient."""
+        """Read from the server again."""
         self._paused = False
         if self._engine is not None:
             self._engine.pause(False)
@@ -183,7 +183,7 @@ class Client(Asking, Service):
         self._running = Deferred.fromCoroutine(self._run()).addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
-        """See IClient.close."""
+        """See `close`."""
         if self.running:
             super().stopService()
         self._stopping = True
@@ -194,7 +194,7 @@ class Client(Asking, Service):
         return done
 
     def close(self) -> Deferred[None]:
-        """See IClient."""
+        """End the session and the client; what waits unsent stays on disk when there is one."""
         return self.stopService()
 
     async def _run(self) -> None:
@@ -232,7 +232,7 @@ class Client(Asking, Service):
 
     async def _run_guest(self) -> None:
         name = self._credentials.name
-        api = RouteAPI(self._json_calls, self._reactor, self._urls)
+        api = RouteAPI(self._calls, self._routes)
         engine = self._engine = GuestEngine(self, api, name, self._reactor, self._random, self._endpoint)
         engine.pause(self._paused)
         await engine.run()
@@ -246,7 +246,7 @@ class Client(Asking, Service):
             error = CIMError(f"unexpected error: {failure.getErrorMessage()}")
         self._refusal = error
         self._running = None
-        if isinstance(self._engine, NativeEngine):
+        if self._engine is not None:
             self._engine.close()
         self._end(error.message)
 
@@ -274,7 +274,7 @@ class Client(Asking, Service):
                 await self._history.close()
             except Exception:
                 self._log.failure("The history could not be closed")
-        await gatherResults([self._calls.close(), self._json_calls.close()])
+        await self._calls.close()
 
     # What its engine tells
 
@@ -303,29 +303,33 @@ class Client(Asking, Service):
 
     # Sending
 
-    def send(
+    @call
+    async def send(
         self, to: User | int | str, text: str, *, data: bytes = b"", content_type: str = "", client_id: str = ""
-    ) -> Deferred[Sent]:
-        """See IClient."""
-        waiting = Waiting(client_id or self._new_id(), 0, 0, text, data, content_type)
-        return self._send(to, waiting)
+    ) -> Sent:
+        """Say something; fires when it is stored, and fails when it was refused.
 
-    def recall(self, conversation: str, position: str) -> Deferred[Sent]:
-        """See IClient."""
-        return self._send(conversation, Waiting(self._new_id(), 0, 0, "", kind=Kind.RECALL, ref=position))
+        :param to: a user, a user's id, or a conversation's name (`g:0` is everyone)
+        :param client_id: makes a repetition the same message
+        """
+        return await self._send(to, Waiting(client_id or self._new_id(), 0, 0, text, data, content_type))
 
-    def edit(self, conversation: str, position: str, text: str) -> Deferred[Sent]:
-        """See IClient."""
-        return self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.EDIT, ref=position))
+    @call
+    async def recall(self, conversation: str, position: str) -> Sent:
+        """Take back what one said."""
+        return await self._send(conversation, Waiting(self._new_id(), 0, 0, "", kind=Kind.RECALL, ref=position))
 
-    def react(self, conversation: str, position: str, text: str) -> Deferred[Sent]:
-        """See IClient."""
-        return self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.REACTION, ref=position))
+    @call
+    async def edit(self, conversation: str, position: str, text: str) -> Sent:
+        """Replace what one said."""
+        return await self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.EDIT, ref=position))
 
-    def _send(self, to: User | int | str, waiting: Waiting) -> Deferred[Sent]:
-        return Deferred.fromCoroutine(self._send_when_known(to, waiting))
+    @call
+    async def react(self, conversation: str, position: str, text: str) -> Sent:
+        """React to a message; an empty text takes the reaction back."""
+        return await self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.REACTION, ref=position))
 
-    async def _send_when_known(self, to: User | int | str, waiting: Waiting) -> Sent:
+    async def _send(self, to: User | int | str, waiting: Waiting) -> Sent:
         engine = await self._any_engine()
         user, group = self._target(to)
         return await engine.send(evolve(waiting, user=user, group=group))
@@ -338,7 +342,7 @@ class Client(Asking, Service):
             if isinstance(parsed, conversations.Group):
                 return 0, parsed.id
             if not parsed.involves(me):
-                raise InvalidField("conversation", "is of others")
+                raise InvalidField("conversation", "is not one of yours")
             return parsed.other(me), 0
         user = to.id if isinstance(to, User) else to
         if user == me:
@@ -346,29 +350,26 @@ class Client(Asking, Service):
         return check_id(user, "user"), 0
 
     def mark_read(self, conversation: str, position: str = "") -> None:
-        """See IClient."""
-        engine = self._engine
-        if isinstance(engine, NativeEngine) and conversation != conversations.EVERYONE:
-            position = position or engine.inbox.held(conversation)
-            positions.parse(position)
-            conversations.parse(conversation)
-            if position:
-                engine.mark_read(conversation, position)
+        """Say that the user has read a conversation, up to its end without a position."""
+        conversations.parse(conversation)
+        positions.parse(position)
+        if self._engine is not None and conversation != conversations.EVERYONE:
+            self._engine.mark_read(conversation, position)
 
     def typing(self, to: User | int | str) -> None:
-        """See IClient."""
-        if isinstance(self._engine, NativeEngine) and self.state is State.READY:
+        """Say that the user is typing; too often is left out."""
+        if self._engine is not None and self.state is State.READY:
             self._engine.typing(*self._target(to))
 
     def watch(self, users: Sequence[int]) -> None:
-        """See IClient."""
+        """Hear of the presence of these users, at most 200, and of no others."""
         if len(users) > MAX_WATCHED:
             raise InvalidField("users", f"must be at most {MAX_WATCHED}")
         self._watched = tuple(check_id(user, "user") for user in users)
-        if isinstance(self._engine, NativeEngine):
+        if self._engine is not None:
             self._engine.watch(self._watched)
 
-    async def _any_engine(self) -> NativeEngine | GuestEngine:
+    async def _any_engine(self) -> Engine:
         """Wait for first contact."""
         await self._wait(self._whens_decided, self._decided)
         assert self._engine is not None

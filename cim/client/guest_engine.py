@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from cim.client.api import RouteAPI
 from cim.client.guest_session import GuestSession
+from cim.client.v1 import V1Calls
 from cim.client.values import Message, Sent, State, User, Waiting
 from cim.ecim import NotSupported
 from cim.wire import conversations
@@ -64,6 +65,22 @@ class GuestEngine:
     async def leave(self) -> None:
         """Leave in good order, within bounds."""
         await self._guest.stopService()
+
+    def close(self) -> None:
+        """See Engine: whoever waits was told already."""
+
+    def mark_read(self, conversation: str, position: str) -> None:
+        """See Engine."""
+
+    def typing(self, user: int, group: int) -> None:
+        """See Engine."""
+
+    def watch(self, users: Sequence[int]) -> None:
+        """See Engine."""
+
+    def v1(self) -> V1Calls:
+        """See Engine."""
+        raise NotSupported("servers of this kind do not have this")
 
     def pause(self, paused: bool) -> None:
         """Read nothing while paused."""

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from cim.client.client import Client
 from cim.client.data_directory import folder_name
-from cim.client.iclient import IClient
 from cim.client.values import Kind, Message
 from cim.icim import IMessageListener
 
@@ -35,7 +35,7 @@ class MessageLog:
         self._path: Path | None = None
         self._file: BinaryIO | None = None
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         """Write a line. A full disk raises: the client logs that, and goes on."""
         if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
             return

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from cim.client.v1 import V1Calls
+from cim.client.v1 import V1Calls, group_of, user_of
 from cim.client.values import User
 from cim.ecim import Forbidden, NotFound
 from cim.wire import conversations
@@ -45,7 +45,7 @@ class Names:
         name = self._users.get(id)
         if name is None:
             try:
-                found = await self._api.user(id)
+                found = await self._api.ask("GET", f"users/{id}", user_of)
             except NotFound:
                 found = User(id, str(id))
             self.learn(found)
@@ -66,7 +66,7 @@ class Names:
         if known is not None and known[0] > self._clock.seconds():
             return known[1]
         try:
-            name = (await self._api.group(id)).name
+            name = (await self._api.ask("GET", f"groups/{id}", group_of)).name
         except (NotFound, Forbidden):
             name = f"group {id}"
         self._groups[id] = self._clock.seconds() + GROUP_SECONDS, name

@@ -25,7 +25,7 @@ from cim.client.native_connection import NativeConnection
 from cim.client.native_login import log_in
 from cim.client.outbox import Outbox
 from cim.client.reconnection import STEADY_SECONDS, Backoff
-from cim.client.v1 import NotNative, V1Calls, retry_after
+from cim.client.v1 import NotNative, V1Calls, retry_after, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, State, Typing, User, Waiting
 from cim.ecim import CIMError, NoServerAvailable, RateLimited, Unauthorized, Unavailable
 from cim.web.calling import reason
@@ -90,7 +90,7 @@ class NativeEngine:
         me: User | None,
     ) -> None:
         self._owner = owner
-        self.api = api
+        self._api = api
         self._credentials = credentials
         self._device = device
         self._agent = agent
@@ -134,9 +134,24 @@ class NativeEngine:
         return sent
 
     def mark_read(self, conversation: str, position: str) -> None:
-        """Say that the user has read up to there, now or in the next session."""
-        self._reads[conversation] = position
-        self._say_read()
+        """See Engine; it is said now or in the next session."""
+        position = position or self.inbox.held(conversation)
+        if position:
+            self._reads[conversation] = position
+            self._say_read()
+
+    def v1(self) -> V1Calls:
+        """See Engine."""
+        return self._api
+
+    async def online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
+        """See Engine."""
+        return await self._api.ask(
+            "GET",
+            "online",
+            lambda said: ([user_of(one) for one in said["users"]], said["total"]),
+            query={"prefix": prefix, "after": after, "limit": limit},
+        )
 
     def typing(self, user: int, group: int) -> None:
         """Say that the user is typing; too often is left out."""
@@ -213,13 +228,13 @@ class NativeEngine:
 
     async def _live_through_a_session(self) -> str:
         """Log in, and return why the session ended when it has."""
-        login = await log_in(self.api, self._credentials, self._device, create=not self._was_ready)
+        login = await log_in(self._api, self._credentials, self._device, create=not self._was_ready)
         self._me = login.user
         self._owner.identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
             # Before the session begins, so that what is said from now on lies behind it.
-            self._baseline = {line.conversation: line.latest for line in await self.api.conversations()}
+            self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
         self._ready_since = self._goodbye = None
         hello = Hello(ticket=login.ticket, device=login.device, agent=self._agent, since=self._since)
         connection = NativeConnection(self, hello, self._reactor)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from hyperlink import URL, URLParseError
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import InvalidField, Misdirected
+from cim.ecim import InvalidField, Misdirected, Unavailable, Unreachable
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 #: How long a route that failed is asked last, seconds.
 REST_SECONDS = 5.0
@@ -51,8 +55,24 @@ def check_place(route: str, host: str) -> None:
         )
 
 
+class Busy(Unavailable):
+    """A route answered that something it needs is away.
+
+    :ivar retry_after: seconds after which it wants to be asked again; 0 when it did not say
+    """
+
+    def __init__(self, message: str | None = None, retry_after: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Routes:
-    """Routes that take turns; one that failed is asked last for a while.
+    """Makes each call at the next route in turn, so that calls are spread over all of them.
+
+    A route to which no connection can be made is passed over, and so is, for calls that may be done twice, one that
+    lost the connection, gave no answer in time, or is busy. One that did not answer is asked last for a while. Whoever
+    waits for each answer before the next call has his calls handled in that order, over however many routes; only
+    behind one of unknown fate may a later one be handled first.
 
     :param urls: base URLs, at least one
     """
@@ -63,12 +83,35 @@ class Routes:
         self._resting = dict.fromkeys(self._urls, 0.0)
         self._next = 0
 
-    def in_turn(self) -> list[str]:
+    async def call(self, once: Callable[[str], Awaitable[A]], read: Callable[[A], T], *, repeat: bool) -> tuple[str, T]:
+        """Return the route that answered, and what `read` makes of its answer.
+
+        :param once: makes the call at the route with that URL
+        :param repeat: whether the call may be done twice
+        :raises Unreachable: it was certainly not done
+        :raises Unavailable: it is unknown whether it was, or some other program answered
+        """
+        failed: Unavailable = Unreachable()
+        for route in self._in_turn():
+            try:
+                answer = await once(route)
+                break
+            except Unavailable as error:
+                if not isinstance(error, Busy):
+                    self._resting[route] = self._clock.seconds() + REST_SECONDS
+                if not repeat and not isinstance(error, Unreachable):
+                    raise
+                if isinstance(failed, Unreachable):
+                    failed = error
+        else:
+            raise failed
+        try:
+            return route, read(answer)
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidField) as error:
+            raise Unavailable(f"the route {route} did not answer as this version expects") from error
+
+    def _in_turn(self) -> list[str]:
         """Return all in the order in which they are to be asked now."""
         start, self._next = self._next, (self._next + 1) % len(self._urls)
         now = self._clock.seconds()
         return sorted(self._urls[start:] + self._urls[:start], key=lambda url: self._resting[url] > now)
-
-    def failed(self, url: str) -> None:
-        """It could not be reached, or gave no answer."""
-        self._resting[url] = self._clock.seconds() + REST_SECONDS

@@ -19,12 +19,12 @@ from twisted.application.service import IService
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 
-from cim.client.api import parse_route
 from cim.client.client import Client
 from cim.client.data_directory import DataDirectory, data_home
 from cim.client.history import MemoryHistory, SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
+from cim.client.routes import parse_route
 from cim.client.values import Credentials, Guest, Password
 from cim.config import DaemonOptions, read_secret_file
 from cim.ecim import InvalidField

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.aio import PAUSE_AT, RESUME_AT, AsyncClient, Stands, running_reactor
-from cim.client.iclient import IClient
+from cim.client.client import Client
 from cim.client.values import Message, Receipt, Sent, State, User
 from cim.ecim import Forbidden
+from tests.client.surface import METHODS, arguments
 
 
 def message(n):
@@ -22,7 +24,7 @@ SENT = Sent("c", "g:7", "1-1", 1)
 
 
 class Played:
-    """As much of an IClient as is asked for; other methods answer with what they were called with."""
+    """As much of a Client as is asked for; other methods answer with what they were called with."""
 
     def __init__(self):
         self.listeners = []
@@ -57,6 +59,9 @@ class Played:
     def when_closed(self):
         return succeed(None) if self.refusal is None else fail(self.refusal)
 
+    def watch(self, users):
+        self.watched = users
+
     def say(self, what, *arguments):
         for listener in list(self.listeners):
             getattr(listener, what)(self, *arguments)
@@ -66,7 +71,7 @@ class Played:
             self.say("received", message(n))
 
     def __getattr__(self, name):
-        if name not in IClient:
+        if name not in METHODS:
             raise AttributeError(name)
         return lambda *args, **kwargs: succeed((name, args, kwargs))
 
@@ -97,9 +102,15 @@ class AsyncClientTests(SynchronousTestCase):
         self.run_(main)
 
     def test_it_has_all_that_a_client_has(self):
-        missing = {name for name in IClient.names() if not hasattr(AsyncClient, name)}
-        # A full stream does these.
-        self.assertEqual(missing, {"pause_receiving", "resume_receiving"})
+        # A full stream does the last two.
+        for name in METHODS.keys() - {"pause_receiving", "resume_receiving"}:
+            mine, theirs = getattr(AsyncClient, name), METHODS[name]
+            self.assertEqual(arguments(inspect.signature(mine)), arguments(theirs), name)
+            self.assertEqual(mine.__doc__, getattr(Client, name).__doc__)
+            returned = inspect.signature(mine).return_annotation
+            if inspect.iscoroutinefunction(mine):
+                returned = f"Deferred[{returned}]"
+            self.assertEqual(returned, theirs.return_annotation, name)
 
     def test_calls_are_passed_on(self):
         async def main():
@@ -115,16 +126,22 @@ class AsyncClientTests(SynchronousTestCase):
                 (c.user("x"), ("user", "x")),
                 (c.online("x", "a", 5), ("online", "x", "a", 5)),
                 (c.groups(), ("groups",)),
-                (c.create_group("x", open=True), ("create_group", "x", {"open": True, "history": False})),
+                (c.create_group("x", open=True), ("create_group", "x", {"open": True})),
                 (c.members(7), ("members", 7)),
+                (c.join(7), ("join", 7)),
+                (c.leave(7), ("leave", 7)),
+                (c.invite(7, 2), ("invite", 7, 2)),
+                (c.remove(7, 2), ("remove", 7, 2)),
+                (c.when_ready(), ("when_ready",)),
             ):
                 name, args, kwargs = await called
                 words = [word for word in expected if not isinstance(word, dict)]
                 self.assertEqual([name, *args], words)
                 for key, value in next((word for word in expected if isinstance(word, dict)), {}).items():
                     self.assertEqual(kwargs[key], value)
-            for called in (c.join(7), c.leave(7), c.invite(7, 2), c.remove(7, 2), c.when_ready(), c.when_closed()):
-                self.assertIsNone(await called)
+            self.assertIsNone(await c.when_closed())
+            c.watch([2, 3])
+            self.assertEqual(self.played.watched, [2, 3])
             self.assertEqual((c.state, c.me), (State.READY, User(1, "alice")))
 
         self.run_(main)

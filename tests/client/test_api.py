@@ -6,7 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.api import REST_SECONDS, RouteAPI, is_loopback, parse_route
+from cim.client.api import RouteAPI
+from cim.client.routes import REST_SECONDS, Routes, is_loopback, parse_route
 from cim.ecim import (
     AccountMismatch,
     CallTimeout,
@@ -54,7 +55,7 @@ class RouteAPITests(SynchronousTestCase):
         self.route = FakeRoute()
         self.network = Network(self.route)
         self.calls = JSONCalls(self.clock, agent=self.network)
-        self.api = RouteAPI(self.calls, self.clock, ["http://a", "http://b"])
+        self.api = RouteAPI(self.calls, Routes(self.clock, ["http://a", "http://b"]))
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def result(self, coroutine):
@@ -183,5 +184,5 @@ class RouteAPITests(SynchronousTestCase):
         self.route.server["ip"] = "127.0.0.1"
         error = self.failure(self.api.login(ALICE), Misdirected)
         self.assertIn("--advertise", error.message)
-        local = RouteAPI(self.calls, self.clock, ["http://127.0.0.1:8083"])
+        local = RouteAPI(self.calls, Routes(self.clock, ["http://127.0.0.1:8083"]))
         self.assertEqual(self.result(local.login(ALICE)).host, "127.0.0.1")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
 from cim.client.client import Client
-from cim.client.iclient import IClient
+from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.ecim import (
     Forbidden,
@@ -32,7 +32,6 @@ from tests.client.fakes import Network as FakeNetwork
 class LoginTests(ClientCase):
     def test_a_name_that_is_new_is_made_and_is_ready(self):
         alice = self.make("alice")
-        verifyObject(IClient, alice)
         ready = alice.when_ready()
         alice.startService()
         self.result(ready)
@@ -204,7 +203,7 @@ class ReconnectionTests(ClientCase):
         self.wait(1)
         self.assertEqual(asked, [(False, True)])
         del asked[:]
-        self.result(alice._ask(lambda api, me: api.call("DELETE", "token")))
+        self.result(Deferred.fromCoroutine(alice._api.ask("DELETE", "token", nothing)))
         self.wait(5)
         self.wires_of(alice)[0].cut()
         self.wait(1)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.client.api import RouteAPI
 from cim.client.guest_session import LEAVE_SECONDS, SEND_SECONDS, GuestSession
 from cim.client.reconnection import STEADY_SECONDS
+from cim.client.routes import Routes
 from cim.client.values import State
 from cim.ecim import (
     AccountMismatch,
@@ -38,7 +39,7 @@ class ClientTestCase(SynchronousTestCase):
         self.addCleanup(self.finish)
 
     def make(self, name, routes=("http://a",)):
-        api = RouteAPI(JSONCalls(self.clock, agent=self.network), self.clock, routes)
+        api = RouteAPI(JSONCalls(self.clock, agent=self.network), Routes(self.clock, routes))
         return GuestSession(
             api,
             name,

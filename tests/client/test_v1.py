@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from cim.client.routes import Routes, check_place
-from cim.client.v1 import Busy, Line, Login, NotNative, V1Calls, retry_after
+from cim.client.routes import Busy, Routes, check_place
+from cim.client.v1 import Line, Login, NotNative, V1Calls, group_of, retry_after, user_of
 from cim.client.values import User
 from cim.ecim import (
     BadRequest,
@@ -68,6 +68,9 @@ class V1Tests(SynchronousTestCase):
     def error(self, coroutine, kind):
         return self.failureResultOf(Deferred.fromCoroutine(coroutine), kind).value
 
+    def user(self, api):
+        return api.ask("GET", "users/5", user_of)
+
     def test_a_login_by_password_then_by_token(self):
         api = self.api(answer(201, LOGIN))
         login = self.ok(api.log_in("alice", "d", "secret"))
@@ -97,7 +100,7 @@ class V1Tests(SynchronousTestCase):
             (503, "unavailable", Busy),
             (504, "timeout", CallTimeout),
         ):
-            error = self.error(self.api(problem(status, code)).user(5), kind)
+            error = self.error(self.user(self.api(problem(status, code))), kind)
             self.assertEqual(error.message, "why")
 
     def test_when_to_come_again(self):
@@ -108,7 +111,7 @@ class V1Tests(SynchronousTestCase):
             (503, "Wed, 21 Oct 2026 07:28:00 GMT", 0),
             (503, "-1", 0),
         ):
-            error = self.error(self.api(problem(status, "x", Retry_After=wait)).user(5), Exception)
+            error = self.error(self.user(self.api(problem(status, "x", Retry_After=wait))), Exception)
             self.assertEqual(retry_after(error), seconds)
         self.assertEqual(retry_after(NotFound()), 0)
 
@@ -127,7 +130,7 @@ class V1Tests(SynchronousTestCase):
     def test_answers_that_are_none(self):
         for said in ({}, {"user_id": "x", "server": 5}, {**LOGIN, "server": {}}):
             self.error(self.api(answer(201, said)).log_in("a", "d", "p"), Unavailable)
-        self.error(self.api(answer(200, {"id": 5})).user(5), Unavailable)
+        self.error(self.user(self.api(answer(200, {"id": 5}))), Unavailable)
         self.error(self.api(answer(200, {"conversations": [{}], "more": None})).conversations(), Unavailable)
 
     def test_pages(self):
@@ -144,16 +147,16 @@ class V1Tests(SynchronousTestCase):
         user = answer(200, {"id": 5, "name": "alice"})
         api = self.api(Unreachable(), user, urls=urls)
         for _ in range(3):
-            self.ok(api.user(5))
+            self.ok(self.user(api))
         self.assertEqual([url[17] for _, url, _, _ in self.calls.asked], ["1", "2", "2", "2"])
 
     def test_what_may_have_been_done_is_not_done_again_elsewhere(self):
         urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
         group = answer(201, {"id": 5, "name": "x", "open": False, "history": False, "members": 1})
         api = self.api(CallTimeout(), group, urls=urls)
-        self.error(api.create_group("x", False, False), CallTimeout)
+        self.error(api.ask("POST", "groups", group_of, {"name": "x"}), CallTimeout)
         api = self.api(Unreachable(), group, urls=urls)
-        self.ok(api.create_group("x", False, False))
+        self.ok(api.ask("POST", "groups", group_of, {"name": "x"}))
         # A login that is done twice is none too many.
         api = self.api(CallTimeout(), answer(201, LOGIN), urls=urls)
         self.ok(api.log_in("alice", "d", "p"))

@@ -1,17 +1,14 @@
-"""A client without a network: an IClient whose test says what comes."""
+"""A client without a network: its test says what comes."""
 
 from __future__ import annotations
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from zope.interface import implementer
 
-from cim.client.iclient import IClient
 from cim.client.values import Group, Kind, Member, Message, Sent, State, User
 from cim.ecim import NotFound
 
 
-@implementer(IClient)
 class FakeClient(Service):
     """Answers at once; what is said comes back as the own message, as with a real one.
 
@@ -88,7 +85,7 @@ class FakeClient(Service):
             return fail(self.errors[name])
         return succeed(result)
 
-    # IClient
+    # What a Client can be asked for
 
     def add_listener(self, listener):
         self.listeners.append(listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import count
 
 from twisted.internet.error import ConnectionDone
@@ -12,12 +13,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.client.iclient import IClient, IListener
+from cim.client.iclient import IListener
 from cim.client.values import Kind, State, User
 from cim.ecim import CIMError, RepeatLogin, Unavailable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
+from tests.client.surface import METHODS, arguments
 from tests.terminal.fake_client import FakeClient
 
 
@@ -87,7 +89,11 @@ class ChatTests(TerminalTestCase):
         verifyObject(IListener, self.terminal)
         verifyObject(IListener, self.terminal.chat)
         verifyObject(IPushProducer, self.terminal)
-        verifyObject(IClient, self.client)
+
+    def test_the_fake_can_be_asked_for_what_a_client_can(self):
+        for name, signature in METHODS.items():
+            fake = inspect.signature(getattr(FakeClient, name))
+            self.assertEqual(arguments(fake), arguments(signature), name)
 
     def test_lines_are_sent_and_messages_shown(self):
         self.type("你好\n")

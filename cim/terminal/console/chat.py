@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.client.iclient import IClient, IListener
+from cim.client.client import Client
+from cim.client.iclient import IListener
 from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.ecim import CIMError, NotFound, RateLimited
 from cim.terminal.console.directory import EVERYONE, Directory, Talk
@@ -60,7 +61,7 @@ class Chat(Directory):
 
     def __init__(
         self,
-        client: IClient,
+        client: Client,
         screen: Screen,
         clock: Any,
         now: Callable[[], float],
@@ -117,7 +118,7 @@ class Chat(Directory):
     # Saying things
 
     async def say(self, talk: Talk, text: str) -> None:
-        """Send a text and show it when it was accepted; fails as IClient.send."""
+        """Send a text and show it when it was accepted; fails as Client.send."""
         client_id = self._new_id()
         self._own.append(client_id)
         self.unsent[client_id] = Unsent(talk, text, self.now())
@@ -233,7 +234,7 @@ class Chat(Directory):
 
     # What the client tells
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         """See IListener."""
         own = message.mine and message.client_id in self._own
         if own and message.kind is Kind.TEXT and message.client_id not in self.unsent:
@@ -254,7 +255,7 @@ class Chat(Directory):
             self.unread[message.conversation] = self.unread.get(message.conversation, 0) + 1
             self.screen.refresh()
 
-    def receipt(self, client: IClient, receipt: Receipt) -> None:
+    def receipt(self, client: Client, receipt: Receipt) -> None:
         """See IListener."""
         if client.me is not None and receipt.reader == client.me.id:
             self.unread.pop(receipt.conversation, None)
@@ -271,7 +272,7 @@ class Chat(Directory):
                     self.screen.show([[("dim", f"      ✓✓ {self.name_of(receipt.reader)} has read{where}")]])
                 break
 
-    def typing(self, client: IClient, typing: Typing) -> None:
+    def typing(self, client: Client, typing: Typing) -> None:
         """See IListener."""
         key = (typing.conversation, typing.who)
         self._stop_typing(key)
@@ -285,7 +286,7 @@ class Chat(Directory):
                 call.cancel()
             self.screen.refresh()
 
-    def presence(self, client: IClient, presence: Presence) -> None:
+    def presence(self, client: Client, presence: Presence) -> None:
         """See IListener."""
         before = self.present.get(presence.user)
         self.present[presence.user] = presence.online
@@ -294,7 +295,7 @@ class Chat(Directory):
             self.screen.show([[("dim", f"      {self.name_of(presence.user)} {what}")]])
         self.screen.refresh()
 
-    def state(self, client: IClient, state: State, reason: str) -> None:
+    def state(self, client: Client, state: State, reason: str) -> None:
         """See IListener."""
         self.standing, self.reason = state, reason
         if state is not State.READY:

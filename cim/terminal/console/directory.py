@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from cim.client.iclient import IClient
+from cim.client.client import Client
 from cim.client.values import Group, User
 from cim.ecim import CIMError, NotFound
 
@@ -16,7 +16,7 @@ class Talk:
     """Whom one talks to.
 
     :param name: the conversation's
-    :param to: what `IClient.send` takes
+    :param to: what `Client.send` takes
     """
 
     name: str
@@ -34,7 +34,7 @@ class Directory:
     :ivar titles: of conversations, by their names
     """
 
-    def __init__(self, client: IClient) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.current = EVERYONE
         self.users: dict[str, int] = {}

@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.iclient import IClient, IListener
+from cim.client.client import Client
+from cim.client.iclient import IListener
 from cim.client.values import Kind, Message, Presence, Receipt, State, Typing
 from cim.ecim import CIMError
 from cim.terminal.console.chat import Chat
@@ -149,7 +150,7 @@ class PlainTerminal(TwistedProtocol):
 
     # What the client calls
 
-    def state(self, client: IClient, state: State, reason: str) -> None:
+    def state(self, client: Client, state: State, reason: str) -> None:
         """Tell what becomes of the login."""
         if reason and state is not State.CLOSED:
             self.notice(reason)
@@ -159,16 +160,16 @@ class PlainTerminal(TwistedProtocol):
             for line in (*self._banner, *BANNER):
                 self.notice(line)
 
-    def received(self, client: IClient, message: Message) -> None:
+    def received(self, client: Client, message: Message) -> None:
         """The chat is told, too."""
 
-    def receipt(self, client: IClient, receipt: Receipt) -> None:
+    def receipt(self, client: Client, receipt: Receipt) -> None:
         """The chat is told, too."""
 
-    def typing(self, client: IClient, typing: Typing) -> None:
+    def typing(self, client: Client, typing: Typing) -> None:
         """The chat is told, too."""
 
-    def presence(self, client: IClient, presence: Presence) -> None:
+    def presence(self, client: Client, presence: Presence) -> None:
         """The chat is told, too."""
 
     def _closed(self, failure: Failure) -> None:

@@ -1,0 +1,212 @@
+"""What a client can be asked for: each call of the routes and of the local history, with its promise, in one place.
+
+A call is a coroutine here; programs get a Deferred (`call`), asyncio programs a coroutine (cim.client.aio).
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+
+from cim.client.engine import Engine
+from cim.client.iclient import IHistory
+from cim.client.journal import Journal
+from cim.client.names import Names
+from cim.client.v1 import V1Calls, group_of, nothing, user_of
+from cim.client.values import Conversation, Group, Kind, Member, Message, User
+from cim.ecim import Unavailable
+from cim.model import check_id
+from cim.wire import conversations, positions
+
+S = TypeVar("S")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Behind every message: what lies before it are the last ones.
+END = f"{(1 << 63) - 1}-{(1 << 63) - 1}"
+#: Messages of a page.
+MAX_PAGE = 500
+
+
+def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], Deferred[T]]:
+    """Have a coroutine method return a Deferred, and say so to `help` and to editors."""
+
+    @wraps(method)
+    def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        return Deferred.fromCoroutine(method(self, *args, **kwargs))
+
+    signature = inspect.signature(method)
+    returned = f"Deferred[{signature.return_annotation}]"
+    called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return called
+
+
+class Calls:
+    """The part of a client that asks. At upstream's servers all but `online` and `search` fail with NotSupported."""
+
+    me: User | None
+    _names: Names
+    _history: IHistory
+    _journal: Journal
+    _opened: bool
+
+    async def _any_engine(self) -> Engine:
+        """Wait for first contact."""
+        raise NotImplementedError
+
+    async def _v1(self) -> tuple[V1Calls, User]:
+        """Wait for first contact; return what calls `/v1`, and who it does that for."""
+        v1 = (await self._any_engine()).v1()
+        assert self.me is not None
+        return v1, self.me
+
+    # Conversations
+
+    @call
+    async def conversations(self) -> Sequence[Conversation]:
+        """List the conversations, the latest first."""
+        v1, me = await self._v1()
+        lines = await v1.conversations()
+        titles = await self._names.titles((line.conversation for line in lines), me.id)
+        return [
+            Conversation(line.conversation, title, line.unread, line.latest, line.read)
+            for line, title in zip(lines, titles, strict=True)
+        ]
+
+    @call
+    async def history(self, conversation: str, before: str = "", limit: int = 50) -> Sequence[Message]:
+        """Return messages before a position, or the last ones, oldest first.
+
+        What the routes do not have any more, and all while they are away, comes from the local history.
+        """
+        conversations.parse(conversation)
+        positions.parse(before)
+        found: Sequence[Message] = ()
+        try:
+            found = await self._page(conversation, before, limit)
+        except Unavailable:
+            if not self._opened:
+                raise
+        if len(found) < limit and self._opened:
+            await self._journal.flush()
+            first = found[0].position if found else before
+            found = [*await self._history.page(conversation, first, limit - len(found)), *found]
+        return found
+
+    async def _page(self, conversation: str, before: str, limit: int) -> list[Message]:
+        """Return the last messages before a position that the routes have, or of all, oldest first."""
+        v1, me = await self._v1()
+        found: list[Message] = []
+        path = f"conversations/{quote(conversation)}/messages"
+        more: str | None = before or END
+        while more is not None and len(found) < limit:
+            query = {"before": more, "limit": min(limit - len(found), MAX_PAGE)}
+            messages, more = await v1.ask(
+                "GET",
+                path,
+                lambda said: ([_message(conversation, one, me.id) for one in said["messages"]], said["more"]),
+                query=query,
+            )
+            found[:0] = messages
+        return found
+
+    @call
+    async def search(self, text: str, limit: int = 50) -> Sequence[Message]:
+        """Return messages of the local history that contain a text, the latest first."""
+        if not self._opened:
+            raise Unavailable("the history is not open yet")
+        await self._journal.flush()
+        return await self._history.search(text, limit)
+
+    # Users
+
+    @call
+    async def user(self, who: str | int) -> User:
+        """Look a user up by name or id."""
+        v1, _ = await self._v1()
+        if isinstance(who, int):
+            found = await v1.ask("GET", f"users/{who}", user_of)
+        else:
+            found = await v1.ask("GET", "users", user_of, query={"name": who})
+        self._names.learn(found)
+        return found
+
+    @call
+    async def online(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[Sequence[User], int]:
+        """Return who is online, by name, and how many there are in all."""
+        return await (await self._any_engine()).online(prefix, after, limit)
+
+    # Groups
+
+    @call
+    async def groups(self) -> Sequence[Group]:
+        """List the groups that the user is in."""
+        v1, _ = await self._v1()
+        return await v1.pages("groups", "groups", 100, lambda said: group_of(said["group"]))
+
+    @call
+    async def create_group(self, name: str, *, open: bool = False, history: bool = False) -> Group:
+        """Make a group, owned by the user."""
+        v1, _ = await self._v1()
+        return await v1.ask("POST", "groups", group_of, {"name": name, "open": open, "history": history})
+
+    @call
+    async def join(self, group: int) -> None:
+        """Join an open group."""
+        v1, me = await self._v1()
+        await v1.ask("PUT", _member(group, me.id), nothing, {})
+
+    @call
+    async def leave(self, group: int) -> None:
+        """Leave a group."""
+        v1, me = await self._v1()
+        await v1.ask("DELETE", _member(group, me.id), nothing)
+
+    @call
+    async def invite(self, group: int, user: int, role: str = "member") -> None:
+        """Make a user a member, or change its role."""
+        v1, _ = await self._v1()
+        await v1.ask("PUT", _member(group, user), nothing, {"role": role} if role else {})
+
+    @call
+    async def remove(self, group: int, user: int) -> None:
+        """End somebody's membership."""
+        v1, _ = await self._v1()
+        await v1.ask("DELETE", _member(group, user), nothing)
+
+    @call
+    async def members(self, group: int) -> Sequence[Member]:
+        """List the members of a group."""
+        v1, _ = await self._v1()
+        path = f"groups/{check_id(group, 'group')}/members"
+        found = await v1.pages(path, "members", 1000, lambda said: (said["user"], said["role"]))
+        users = await self._names.users(user for user, _ in found)
+        return [Member(user, role) for user, (_, role) in zip(users, found, strict=True)]
+
+
+def _member(group: int, user: int) -> str:
+    return f"groups/{check_id(group, 'group')}/members/{check_id(user, 'user')}"
+
+
+def _message(conversation: str, said: Any, me: int) -> Message:
+    parsed = conversations.parse(conversation)
+    return Message(
+        conversation,
+        said["position"],
+        User(said["sender"], said["sender_name"]),
+        said["sent_at"],
+        said["text"],
+        base64.b64decode(said["data"]),
+        said["content_type"],
+        Kind(said["kind"].lower()),
+        said["ref"],
+        said["client_id"],
+        parsed.id if isinstance(parsed, conversations.Group) else 0,
+        said["sender"] == me,
+    )
