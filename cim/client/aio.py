@@ -314,6 +314,7 @@ class AsyncClient:
     online = awaited(Client.online)
     groups = awaited(Client.groups)
     create_group = awaited(Client.create_group)
+    rename_group = awaited(Client.rename_group)
     join = awaited(Client.join)
     leave = awaited(Client.leave)
     invite = awaited(Client.invite)

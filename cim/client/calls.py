@@ -157,6 +157,14 @@ class Calls:
         return await v1.ask("POST", "groups", group_of, {"name": name, "open": open, "history": history})
 
     @call
+    async def rename_group(self, group: int, name: str) -> Group:
+        """Give a group another name, as its owners and admins may."""
+        v1, _ = await self._v1()
+        renamed = await v1.ask("PATCH", f"groups/{check_id(group, 'group')}", group_of, {"name": name})
+        self._names.learn_group(renamed.id, renamed.name)
+        return renamed
+
+    @call
     async def join(self, group: int) -> None:
         """Join an open group."""
         v1, me = await self._v1()

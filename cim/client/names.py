@@ -69,10 +69,14 @@ class Names:
             name = (await self._api.ask("GET", f"groups/{id}", group_of)).name
         except (NotFound, Forbidden):
             name = f"group {id}"
+        self.learn_group(id, name)
+        return name
+
+    def learn_group(self, id: int, name: str) -> None:
+        """Remember the name of a group for a while."""
         self._groups[id] = self._clock.seconds() + GROUP_SECONDS, name
         if len(self._groups) > MAX_NAMES:
             self._groups.popitem(last=False)
-        return name
 
     async def title(self, conversation: str, me: int) -> str:
         """Return what a conversation is called for its reader."""

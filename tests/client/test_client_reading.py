@@ -433,6 +433,16 @@ class AskingTests(ReadingCase):
         self.result(self.alice.remove(group.id, self.bob.me.id))
         self.assertEqual(self.result(self.bob.groups()), [])
 
+    def test_a_group_that_is_renamed(self):
+        group = self.result(self.alice.create_group("friends"))
+        self.say("one", to=f"g:{group.id}")
+        self.assertEqual([one.title for one in self.result(self.alice.conversations())], ["friends"])
+        renamed = self.result(self.alice.rename_group(group.id, "old friends"))
+        self.assertEqual((renamed.id, renamed.name), (group.id, "old friends"))
+        self.assertEqual([one.title for one in self.result(self.alice.conversations())], ["old friends"])
+        self.result(self.alice.invite(group.id, self.bob.me.id))
+        self.error(self.bob.rename_group(group.id, "mine"), Forbidden)
+
     def test_what_cannot_be(self):
         self.error(self.alice.history("nonsense"), InvalidField)
         self.error(self.alice.join(0), InvalidField)

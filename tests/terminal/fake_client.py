@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -193,6 +195,10 @@ class FakeClient(Service):
         self.my_groups[group.id] = group
         self.in_groups[group.id] = [Member(self.me, "owner")]
         return self._answer("create_group", name, open, history, result=group)
+
+    def rename_group(self, group, name):
+        self.my_groups[group] = evolve(self.my_groups[group], name=name)
+        return self._answer("rename_group", group, name, result=self.my_groups[group])
 
     def join(self, group):
         self.my_groups.setdefault(group, Group(group, f"group {group}", True, False, 2))

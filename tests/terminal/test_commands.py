@@ -556,6 +556,16 @@ class GroupCommandTests(CommandTestCase):
         self.line(":members")
         self.assertEqual(self.screen.shown, ["1000 alice (owner)", "1001 bob", "2 in Team"])
 
+    def test_rename(self):
+        self.line(":create Team")
+        self.line(":rename Our Team")
+        self.assertEqual(self.did("rename_group"), [(1, "Our Team")])
+        self.assertEqual((self.chat.current.title, self.chat.title_of("g:1")), ("Our Team", "Our Team"))
+        self.assertEqual(self.screen.notices[-1], "the group is called Our Team now")
+        self.line(":to")
+        self.line(":rename Theirs")
+        self.assertIn("say which group", self.screen.notices[-1])
+
     def test_join_and_leave(self):
         self.line(":join 7")
         self.assertEqual(self.did("join"), [(7,)])
@@ -568,6 +578,7 @@ class GroupCommandTests(CommandTestCase):
             (":create", ":create"),
             (":join", ":join"),
             (":invite", ":invite"),
+            (":rename", ":rename"),
             (":members", "say which"),
         ):
             self.line(line)

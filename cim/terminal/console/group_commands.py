@@ -50,6 +50,20 @@ class Create(Command):
         chat.screen.notice(f"you talk to the group {group.name} (id {group.id}) now; {how}")
 
 
+class Rename(Command):
+    words = (":rename",)
+    usage = "<name>"
+    summary = "give the group that you talk to another name"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        if not rest:
+            raise Misuse
+        group = await chat.client.rename_group(await chat.group(""), rest)
+        chat.learn_groups([group])
+        chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
+        chat.screen.notice(f"the group is called {group.name} now")
+
+
 class Join(Command):
     words = (":join",)
     usage = "<group id>"
@@ -119,4 +133,4 @@ class Members(Command):
         await chat.screen.show([*lines, f"{len(members)} in {chat.title_of(f'g:{id}')}"])
 
 
-COMMANDS: Sequence[Command] = (Groups(), Create(), Join(), LeaveGroup(), Invite(), Members())
+COMMANDS: Sequence[Command] = (Groups(), Create(), Rename(), Join(), LeaveGroup(), Invite(), Members())
