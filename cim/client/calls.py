@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from cim.client.engine import Engine
 from cim.client.iclient import IHistory
-from cim.client.journal import Journal
+from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
 from cim.client.values import Conversation, Group, Kind, Member, Message, User
@@ -50,11 +50,15 @@ def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callabl
 class Calls:
     """The part of a client that asks. At upstream's servers all but `online` and `search` fail with NotSupported."""
 
-    me: User | None
     _names: Names
     _history: IHistory
-    _journal: Journal
-    _opened: bool
+    _opened: Moment
+    _engine: Engine | None
+
+    @property
+    def me(self) -> User | None:
+        """Who it is, once that is known."""
+        raise NotImplementedError
 
     async def _any_engine(self) -> Engine:
         """Wait for first contact."""
@@ -91,13 +95,21 @@ class Calls:
         try:
             found = await self._page(conversation, before, limit)
         except Unavailable:
-            if not self._opened:
+            if not self._opened.came:
                 raise
-        if len(found) < limit and self._opened:
-            await self._journal.flush()
+        if len(found) < limit:
+            local = await self._written()
             first = found[0].position if found else before
-            found = [*await self._history.page(conversation, first, limit - len(found)), *found]
+            found = [*await local.page(conversation, first, limit - len(found)), *found]
         return found
+
+    async def _written(self) -> IHistory:
+        """Return the local history, with all in it that was received."""
+        if not self._opened.came:
+            raise Unavailable("the history is not open yet")
+        if self._engine is not None:
+            await self._engine.flush()
+        return self._history
 
     async def _page(self, conversation: str, before: str, limit: int) -> list[Message]:
         """Return the last messages before a position that the routes have, or of all, oldest first."""
@@ -119,10 +131,7 @@ class Calls:
     @call
     async def search(self, text: str, limit: int = 50) -> Sequence[Message]:
         """Return messages of the local history that contain a text, the latest first."""
-        if not self._opened:
-            raise Unavailable("the history is not open yet")
-        await self._journal.flush()
-        return await self._history.search(text, limit)
+        return await (await self._written()).search(text, limit)
 
     # Users
 

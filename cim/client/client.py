@@ -2,7 +2,7 @@
 
 It hides the network: it logs in, again whenever a connection ends, reads every message once and in order, and sends
 what is to be sent until it is accepted or refused. What it speaks is found out at first contact: the native generation
-with our routes, the guests' with upstream's. Below it lie an engine for each, and a journal that writes the history.
+with our routes, the guests' with upstream's. Below it lies an engine for each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from attrs import evolve
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
@@ -24,18 +24,19 @@ from twisted.web.iweb import IAgent
 
 from cim.client.api import RouteAPI
 from cim.client.calls import Calls, call
-from cim.client.engine import Engine
+from cim.client.engine import Engine, Told, World
 from cim.client.guest_engine import GuestEngine
 from cim.client.history import MemoryHistory
-from cim.client.iclient import IHistory, IListener
-from cim.client.journal import Journal
+from cim.client.iclient import IHistory
+from cim.client.life import Standing, new_life
+from cim.client.listeners import Listeners
+from cim.client.moment import Moment
 from cim.client.names import Names
-from cim.client.native_engine import NativeEngine
+from cim.client.native_engine import Identity, NativeEngine, Stored
 from cim.client.routes import Routes
 from cim.client.v1 import NotNative, V1Calls
-from cim.client.values import Credentials, Guest, Kind, Message, Sent, State, User, Waiting
-from cim.ecim import CIMError, InvalidField, Unreachable
-from cim.icim import IMessageListener
+from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
+from cim.ecim import CIMError, InvalidField
 from cim.model import check_id, check_name
 from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions
@@ -81,225 +82,149 @@ class Client(Calls, Service):
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         check_name(credentials.name, "user name")
-        self.state = State.CLOSED
-        self.me: User | None = None
-        self._reactor = reactor
         self._credentials = credentials
         self._device = device or DEVICE
-        self._history: IHistory = history if history is not None else MemoryHistory()
-        self._random = random
-        self._listeners = list(listeners)
         self._agent = agent
-        self._endpoint = endpoint or self._by_host_name
         self._new_id = new_id
-        self._calls = JSONCalls(reactor, agent=http)
+        self._history: IHistory = history if history is not None else MemoryHistory()
+        #: Comes when the history is open.
+        self._opened = Moment()
+        self._world = World(reactor, random, endpoint or self._by_host_name)
+        self._http = JSONCalls(reactor, agent=http)
         self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)
-        self._api = V1Calls(self._calls, self._routes)
+        self._api = V1Calls(self._http, self._routes)
         self._names = Names(self._api, reactor)
-        self._journal = Journal(self._history, self._kept)
+        self._listeners = Listeners(self, listeners)
+        self._standing = Standing(self._listeners, self._begin, self._leave, self._release)
+        self._life = new_life(self._standing)
+        self._told = Told(self._life, self._listeners, self._names)
+        #: All that goes on since it was started.
+        self._running: Deferred[None] = succeed(None)
+        #: There is one when the history is open.
         self._engine: Engine | None = None
-        self._running: Deferred[None] | None = None
-        self._closing: Deferred[None] | None = None
-        self._stopping = False
-        self._opened = False
-        self._decided = False
         self._paused = False
         self._watched: tuple[int, ...] = ()
-        self._was_ready = False
-        self._refusal: CIMError | None = None
-        self._over = False
-        self._whens_ready: list[Deferred[None]] = []
-        self._whens_decided: list[Deferred[None]] = []
-        self._whens_closed: list[Deferred[None]] = []
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._standing.state
+
+    @property
+    def me(self) -> User | None:
+        """Who it is, once that is known."""
+        return self._standing.me
 
     # Who is told
 
     def add_listener(self, listener: object) -> None:
         """Have an IListener, or an IMessageListener, told of what comes, after those that were added before."""
-        self._listeners.append(listener)
+        self._listeners.add(listener)
 
     def remove_listener(self, listener: object) -> None:
         """Tell it no more."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
-    def tell(self, what: str, *values: Any) -> None:
-        """Call a method of all listeners that have it; what one raises is logged."""
-        for listener in tuple(self._listeners):
-            alone = IMessageListener.providedBy(listener) and not IListener.providedBy(listener)
-            method = getattr(listener, what, None)
-            if method is not None and (what == "received" or not alone):
-                with self._log.failuresHandled("A listener failed"):
-                    method(self, *values)
-
-    def hand(self, message: Message) -> bool:
-        """Give a message to the listeners."""
-        if self._over:
-            return False
-        self._names.learn(message.sender)
-        self.tell("received", message)
-        return True
-
-    # Its life
+        self._listeners.remove(listener)
 
     def when_ready(self) -> Deferred[None]:
         """Fire at the first READY, or fail with why there will be none."""
-        return self._wait(self._whens_ready, self._was_ready)
+        return self._standing.ready.when()
 
     def when_closed(self) -> Deferred[None]:
         """Fire when the client is CLOSED after it was started, or fail with why it ended by itself."""
-        if self._over:
-            return fail(self._refusal) if self._refusal is not None else succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._whens_closed.append(waiting)
-        return waiting
+        return self._standing.closed.when()
 
-    def _wait(self, waiters: list[Deferred[None]], there: bool) -> Deferred[None]:
-        if self._over:
-            return fail(self._refusal or Unreachable("the client was closed"))
-        if there:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        waiters.append(waiting)
-        return waiting
-
-    def pause_receiving(self) -> None:
-        """Read nothing from the server until `resume_receiving`, over reconnections too."""
-        self._paused = True
-        if self._engine is not None:
-            self._engine.pause(True)
-
-    def resume_receiving(self) -> None:
-        """Read from the server again."""
-        self._paused = False
-        if self._engine is not None:
-            self._engine.pause(False)
+    # Its life
 
     def startService(self) -> None:
         """Begin to be online."""
-        if self._stopping:
-            raise RuntimeError("a client that was closed cannot be started again")
+        self._life.start()
         super().startService()
-        self._running = Deferred.fromCoroutine(self._run()).addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
         """See `close`."""
         if self.running:
             super().stopService()
-        self._stopping = True
-        if self._closing is None:
-            self._closing = Deferred.fromCoroutine(self._close())
-        done: Deferred[None] = Deferred()
-        self._closing.addCallback(lambda _: done.callback(None))
-        return done
+        self._life.close()
+        return self._standing.released.when()
 
     def close(self) -> Deferred[None]:
         """End the session and the client; what waits unsent stays on disk when there is one."""
         return self.stopService()
 
+    def _begin(self) -> None:
+        self._running = Deferred.fromCoroutine(self._run())
+        self._running.addCallbacks(lambda _: self._life.left(), self._ended)
+
     async def _run(self) -> None:
-        self.to_state(State.CONNECTING, "")
+        """Be online until it has left."""
         await self._history.open()
-        self._opened = True
+        self._opened.come()
         facts = await self._history.facts()
         if isinstance(self._credentials, Guest):
-            return await self._run_guest()
+            return await self._guest().run()
         self._api.token = facts.get("token", "")
         me = User(int(facts["id"]), facts.get("name", self._credentials.name)) if "id" in facts else None
-        engine = NativeEngine(
-            self,
-            self._api,
-            self._credentials,
-            self._device,
-            self._agent,
-            self._reactor,
-            self._random,
-            self._journal,
-            self._endpoint,
-            me,
-        )
-        engine.load(await self._history.places(), await self._history.waiting())
+        stored = Stored(me, await self._history.places(), await self._history.waiting())
+        try:
+            await self._native(self._credentials, stored).run()
+        except NotNative:
+            await self._guest().run()
+
+    def _native(self, credentials: Password, stored: Stored) -> Engine:
+        identity = Identity(credentials, self._device, self._agent)
+        return self._use(NativeEngine(self._told, self._world, self._api, identity, self._history, stored))
+
+    def _guest(self) -> Engine:
+        api = RouteAPI(self._http, self._routes)
+        return self._use(GuestEngine(self._told, self._world, api, self._credentials.name))
+
+    def _use(self, engine: Engine) -> Engine:
         self._engine = engine
         engine.pause(self._paused)
         engine.watch(self._watched)
-        if me is not None:
-            self.identified(me)
-        try:
-            await engine.run()
-        except NotNative:
-            engine.close()
-            await self._run_guest()
+        return engine
 
-    async def _run_guest(self) -> None:
-        name = self._credentials.name
-        api = RouteAPI(self._calls, self._routes)
-        engine = self._engine = GuestEngine(self, api, name, self._reactor, self._random, self._endpoint)
-        engine.pause(self._paused)
-        await engine.run()
-
-    def _failed(self, failure: Failure) -> None:
-        if self._stopping:
-            return  # whatever it was doing was cancelled
+    def _ended(self, failure: Failure) -> None:
         error = failure.value
-        if not isinstance(error, CIMError):
+        if not isinstance(error, (CIMError, CancelledError)):
             self._log.failure("The client failed", failure)
             error = CIMError(f"unexpected error: {failure.getErrorMessage()}")
-        self._refusal = error
-        self._running = None
+        if isinstance(error, CIMError):
+            self._life.failed(error)
+        else:
+            self._life.left()
+
+    def _leave(self) -> None:
         if self._engine is not None:
-            self._engine.close()
-        self._end(error.message)
-
-    def _end(self, reason: str) -> None:
-        """Nothing happens any more: say so to all who wait."""
-        self._over = True
-        self.to_state(State.CLOSED, reason)
-        error = self._refusal or Unreachable("the client was closed")
-        for waiters in (self._whens_ready, self._whens_decided):
-            _fire(waiters, lambda waiting: waiting.errback(error))
-        refusal = self._refusal
-        _fire(self._whens_closed, lambda waiting: waiting.errback(refusal) if refusal else waiting.callback(None))
-
-    async def _close(self) -> None:
-        if self._running is not None:
+            self._engine.leave()
+        else:
             self._running.cancel()
-            self._running = None
-        if self._engine is not None and not self._over:
-            await self._engine.leave()
-        if not self._over:
-            self._end("")
-        if self._opened:
-            await self._journal.flush()
+
+    def _release(self) -> None:
+        Deferred.fromCoroutine(self._let_go()).addBoth(lambda _: self._life.released())
+
+    async def _let_go(self) -> None:
+        if self._opened.came:
             try:
+                if self._engine is not None:
+                    await self._engine.flush()
                 await self._history.close()
             except Exception:
                 self._log.failure("The history could not be closed")
-        await self._calls.close()
+        await self._http.close()
 
-    # What its engine tells
+    def pause_receiving(self) -> None:
+        """Read nothing from the server until `resume_receiving`, over reconnections too."""
+        self._pause(True)
 
-    def to_state(self, state: State, reason: str) -> None:
-        """See Owner."""
-        if state is State.READY:
-            self._was_ready = True
-        self.state = state
-        self.tell("state", state, reason)
-        if state is State.READY:
-            _fire(self._whens_ready, lambda waiting: waiting.callback(None))
+    def resume_receiving(self) -> None:
+        """Read from the server again."""
+        self._pause(False)
 
-    def identified(self, user: User) -> None:
-        """See Owner."""
-        if user != self.me and isinstance(self._engine, NativeEngine):
-            self._journal.set_fact("id", str(user.id))
-            self._journal.set_fact("name", user.name)
-        self.me = user
-        self._names.learn(user)
-        self._decided = True
-        _fire(self._whens_decided, lambda waiting: waiting.callback(None))
-
-    def _kept(self, places: dict[str, str]) -> None:
-        if isinstance(self._engine, NativeEngine):
-            self._engine.kept(places)
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        if self._engine is not None:
+            self._engine.pause(paused)
 
     # Sending
 
@@ -370,17 +295,10 @@ class Client(Calls, Service):
             self._engine.watch(self._watched)
 
     async def _any_engine(self) -> Engine:
-        """Wait for first contact."""
-        await self._wait(self._whens_decided, self._decided)
+        """See Calls."""
+        await self._standing.identified.when()
         assert self._engine is not None
         return self._engine
 
     def _by_host_name(self, host: str, port: int) -> IStreamClientEndpoint:
-        return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)
-
-
-def _fire(waiting: list[Any], how: Callable[[Any], object]) -> None:
-    """Fire all and forget them first, so that whoever is called may wait anew."""
-    fired, waiting[:] = tuple(waiting), ()
-    for one in fired:
-        how(one)
+        return HostnameEndpoint(self._world.reactor, host, port, timeout=CONNECT_SECONDS)

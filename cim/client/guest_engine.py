@@ -1,32 +1,35 @@
-"""The guest generation (W2) under a `Client`: for servers of upstream, and for accounts of its API."""
+"""The guest generation (W2) under a `Client`: for servers of upstream, and for accounts of its API (docs/upstream.md).
+
+A session of it (cim.client.session): register the name -> log in through a route -> connect to the server that it
+named, login frame, first pong -> live. Before logging in again, /offLine for the own session that may still count as
+live. Before the first session only what may pass (no route, no server yet) is tried again; whatever else goes wrong is
+the end. Leaving closes the connection and logs out once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from cim.client.api import RouteAPI
-from cim.client.guest_session import GuestSession
+from cim.client.connection import connect
+from cim.client.engine import Told, World, passes
+from cim.client.guest_connection import GuestConnection, sender_of, texts_of
+from cim.client.reconnection import Backoff
+from cim.client.session import LEAVE_SECONDS, Kept, new_session
 from cim.client.v1 import V1Calls
-from cim.client.values import Message, Sent, State, User, Waiting
-from cim.ecim import NotSupported
+from cim.client.values import Message, Sent, User, Waiting
+from cim.ecim import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable
+from cim.model import Account, ServerAddress
 from cim.wire import conversations
+from cim.wire.cim_pb2 import Packet
 
-
-class Owner(Protocol):
-    """Whose engine it is."""
-
-    def to_state(self, state: State, reason: str) -> None:
-        """It stands elsewhere."""
-
-    def identified(self, user: User) -> None:
-        """It is known who is logged in."""
-
-    def hand(self, message: Message) -> bool:
-        """Give a message to the listeners; False when nothing more is wanted."""
+#: How long a message is held back while no route can be reached, seconds.
+SEND_SECONDS = 30.0
 
 
 class GuestEngine:
@@ -34,40 +37,108 @@ class GuestEngine:
 
     Messages have no positions, and whether one was for everyone or for us alone is not told: those of others are given
     as private ones, so that an answer goes to nobody who should not read it.
+
+    :param name: registered when it is new
     """
 
-    def __init__(
-        self,
-        owner: Owner,
-        api: RouteAPI,
-        name: str,
-        reactor: Any,
-        random: Callable[[], float],
-        endpoint: Callable[[str, int], IStreamClientEndpoint],
-    ) -> None:
-        self._owner = owner
-        self._reactor = reactor
-        self._guest = GuestSession(api, name, reactor, random, self._received, self._state, endpoint=endpoint)
+    _log = Logger()
 
-    @property
-    def _me(self) -> User:
-        account = self._guest.account
-        return User(account.id, account.name) if account is not None else User(0, self._guest.user_name)
+    def __init__(self, told: Told, world: World, api: RouteAPI, name: str) -> None:
+        self._told = told
+        self._world = world
+        self._api = api
+        self._name = name
+        self._keeping = Kept(self, told.life, world.reactor, Backoff(world.random))
+        self._session = new_session(self._keeping)
+        self._connection: GuestConnection | None = None
+        self._account: Account | None = None
+        self._place = ""
+        self._paused = False
+        #: The last session, or a reservation, may still count as live.
+        self._to_log_out = False
+        self._fetching: Deferred[None] = succeed(None)
+
+    # What the client asks of it
 
     async def run(self) -> None:
-        """Be online until cancelled.
+        """See Engine."""
+        self._session.start()
+        try:
+            await self._keeping.over.when()
+        finally:
+            self._fetching.cancel()
+            await self._log_out()
 
-        :raises CIMError: the first login is refused for good
+    async def _log_out(self) -> None:
+        if self._to_log_out and self._account is not None:
+            self._to_log_out = False
+            leaving = Deferred.fromCoroutine(self._api.log_out(self._account.id))
+            leaving.addTimeout(LEAVE_SECONDS, self._world.reactor)
+            try:
+                await leaving
+            except (CIMError, TimeoutError) as error:
+                self._log.info("Not logged out in good order: {error}", error=str(error))
+
+    def leave(self) -> None:
+        """See Engine."""
+        self._session.leave()
+
+    def pause(self, paused: bool) -> None:
+        """See Engine."""
+        self._paused = paused
+        if self._connection is not None:
+            self._connection.pause(paused)
+
+    def flush(self) -> Deferred[None]:
+        """See Engine: nothing is written."""
+        return succeed(None)
+
+    def send(self, waiting: Waiting) -> Deferred[Sent]:
+        """Send a text to a user or to everyone; what else there is fails with NotSupported."""
+        return Deferred.fromCoroutine(self._send(waiting))
+
+    async def _send(self, waiting: Waiting) -> Sent:
+        if waiting.data or waiting.ref or waiting.group:
+            raise NotSupported("servers of this kind take texts to a user or to everyone, and nothing else")
+        if waiting.user:
+            name = conversations.private(self._me.id, waiting.user)
+            await self._deliver(lambda me: self._api.send_private(me, waiting.user, waiting.text))
+        else:
+            name = conversations.EVERYONE
+            await self._deliver(lambda me: self._api.send_group(me, waiting.text))
+        at = self._now()
+        own = Message(name, "", self._me, at, waiting.text, client_id=waiting.client_id, mine=True)
+        self._told.listeners.received(own)
+        return Sent(waiting.client_id, name, "", at)
+
+    async def _deliver(self, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        """Make the call, again and again for a while as long as it is certain that nothing was sent.
+
+        :raises Unreachable: nothing was sent: also when it is cancelled, or the client closed, while it waits
+        :raises Unavailable: it is unknown whether it was
         """
-        self._guest.startService()
-        raise await self._guest.when_refused()
-
-    async def leave(self) -> None:
-        """Leave in good order, within bounds."""
-        await self._guest.stopService()
-
-    def close(self) -> None:
-        """See Engine: whoever waits was told already."""
+        clock = self._world.reactor
+        backoff = Backoff(self._world.random)
+        until = clock.seconds() + SEND_SECONDS
+        told = False
+        while True:
+            try:
+                if self._keeping.over.came:
+                    raise Unreachable("the client was closed before this was sent")
+                if self._account is None:
+                    raise Unreachable("not logged in at the moment")
+                return await call(self._account.id)
+            except Unreachable as error:
+                wait = backoff.next()
+                if self._keeping.over.came or clock.seconds() + wait >= until:
+                    raise
+                if not told:
+                    told = True
+                    self._told.life.note(f"{error.message}; the message waits")
+            try:
+                await deferLater(clock, wait)
+            except CancelledError:
+                raise Unreachable("given up before it was sent")
 
     def mark_read(self, conversation: str, position: str) -> None:
         """See Engine."""
@@ -82,51 +153,93 @@ class GuestEngine:
         """See Engine."""
         raise NotSupported("servers of this kind do not have this")
 
-    def pause(self, paused: bool) -> None:
-        """Read nothing while paused."""
-        if paused:
-            self._guest.pause_receiving()
-        else:
-            self._guest.resume_receiving()
-
-    def send(self, waiting: Waiting) -> Deferred[Sent]:
-        """Send a text to a user or to everyone; what else there is fails with NotSupported."""
-        return Deferred.fromCoroutine(self._send(waiting))
-
-    async def _send(self, waiting: Waiting) -> Sent:
-        if waiting.data or waiting.ref or waiting.group:
-            raise NotSupported("servers of this kind take texts to a user or to everyone, and nothing else")
-        if waiting.user:
-            await self._guest.send_private(waiting.user, waiting.text)
-            name = conversations.private(self._me.id, waiting.user)
-        else:
-            await self._guest.send_group(waiting.text)
-            name = conversations.EVERYONE
-        at = self._now()
-        self._owner.hand(Message(name, "", self._me, at, waiting.text, client_id=waiting.client_id, mine=True))
-        return Sent(waiting.client_id, name, "", at)
-
     async def online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
-        """Return who is online, by name, and how many."""
-        everyone = await self._guest.online_users()
+        """See Engine."""
+        everyone = await self._api.online_users()
         found = sorted(
             (User(one.id, one.name) for one in everyone if one.name.startswith(prefix)), key=lambda user: user.name
         )
         return [user for user in found if user.name > after][:limit], len(found)
 
-    # What the guest tells
+    @property
+    def _me(self) -> User:
+        account = self._account
+        return User(account.id, account.name) if account is not None else User(0, self._name)
 
-    def _received(self, sender: int, sender_name: str, text: str) -> None:
-        known = sender and sender != self._me.id
-        name = conversations.private(self._me.id, sender) if known else conversations.EVERYONE
-        self._owner.hand(Message(name, "", User(sender, sender_name), self._now(), text))
+    # What its session asks
 
-    def _state(self, state: State, reason: str) -> None:
-        if state is State.CLOSED:
-            return  # the client says so itself, once
-        if state is State.READY:
-            self._owner.identified(self._me)
-        self._owner.to_state(state, reason)
+    async def connect(self) -> None:
+        """See Attempts."""
+        address = await self._log_in()
+        assert self._account is not None
+        self._place = f"{address.host}:{address.tcp_port}"
+        self._connection = connection = GuestConnection(self, self._account, self._world.reactor)
+        connection.pause(self._paused)
+        await connect(self._world.endpoint, address.host, address.tcp_port, connection)
+
+    async def _log_in(self) -> ServerAddress:
+        if self._account is None:
+            self._account = await self._api.register(self._name)
+        if self._to_log_out:
+            # Our own last session may still count as live: the server has not missed us yet, or died.
+            await self._api.log_out(self._account.id)
+            self._to_log_out = False
+        try:
+            address = await self._api.login(self._account)
+        except CIMError as error:
+            # What a first login finds may be another's session: never end that.
+            self._to_log_out = self._keeping.sessions > 0 or isinstance(error, Misdirected)
+            if isinstance(error, AccountMismatch):
+                self._account = None  # the routes do not know it any more: register again
+            raise
+        self._to_log_out = True
+        return address
+
+    def lost(self, why: str, welcomed: bool) -> CIMError:
+        """See Attempts."""
+        if welcomed:
+            return Unavailable(f"lost the connection to {self._place}: {why}")
+        return Unavailable(f"the server {self._place} refused the login: {why}")
+
+    def is_final(self, error: CIMError) -> bool:
+        """See Attempts."""
+        return self._keeping.sessions == 0 and not passes(error)
+
+    # What the connection tells
+
+    def connected(self) -> None:
+        """See Ends."""
+        assert self._connection is not None
+        self._session.connected(self._connection)
+
+    def welcomed(self) -> None:
+        """See GuestUser."""
+        me = self._me
+        self._told.names.learn(me)
+        self._told.life.identified(me)
+        self._session.welcomed(f"logged in as {me.name} (id {me.id})")
+        self._fetching = Deferred.fromCoroutine(self._fetch_missed(me.id))
+
+    async def _fetch_missed(self, user: int) -> None:
+        try:
+            await self._api.fetch_offline(user)
+        except (CIMError, CancelledError) as error:
+            self._log.info("What was missed could not be fetched: {error}", error=str(error) or "left meanwhile")
+
+    def pushed(self, packet: Packet) -> None:
+        """See GuestUser."""
+        id, name = sender_of(packet)
+        sender = User(id, name)
+        self._told.names.learn(sender)
+        me = self._me.id
+        conversation = conversations.private(me, id) if id and id != me else conversations.EVERYONE
+        for text in texts_of(packet):
+            self._told.listeners.received(Message(conversation, "", sender, self._now(), text))
+
+    def ended(self, reason: str) -> None:
+        """See Ends."""
+        self._connection = None
+        self._session.ended(reason)
 
     def _now(self) -> int:
-        return int(self._reactor.seconds() * 1000)
+        return int(self._world.reactor.seconds() * 1000)

@@ -15,7 +15,6 @@ METHODS = {
     for part in (Calls, Client)
     for name, method in vars(part).items()
     if inspect.isfunction(method) and not name.startswith("_") and not hasattr(Service, name)
-    if name not in ("tell", "hand", "to_state", "identified")
 }
 
 

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from cim.client.client import Client
+from cim.client.iclient import IListener
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.ecim import (
@@ -21,7 +22,7 @@ from cim.ecim import (
 )
 from cim.icim import IMessageListener
 from cim.model import LoginPolicy
-from cim.wire.cim_pb2 import Packet
+from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import encode_frame
 from cim.wire.native import goodbye_packet
 from tests.client.client_case import SECRET, ClientCase, Listener
@@ -178,6 +179,30 @@ class ReconnectionTests(ClientCase):
         self.wait(1)
         self.assertIs(alice.state, State.READY)
 
+    def test_paused_for_long_it_logs_in_once(self):
+        alice = self.online("alice")
+        alice.pause_receiving()
+        self.wires_of(alice)[0].cut()
+        self.wait(60)
+        self.assertEqual((alice.state, len(self.wires_of(alice))), (State.RECONNECTING, 1))
+        self.assertEqual(alice.heard.states[-1][1].count("trying again in 0.2 s"), 1)
+        alice.resume_receiving()
+        self.wait(1)
+        self.assertIs(alice.state, State.READY)
+
+    def test_what_the_server_says_of_a_refused_login_is_told(self):
+        alice = self.online("alice")
+        self.network.mute.update((11211, 11212))
+        self.wires_of(alice)[0].cut()
+        self.wait(1)
+        [wire] = self.wires_of(alice)
+        wire.held = False
+        refusal = Failure(code="unavailable", message="come back later", retry_after_seconds=5)
+        wire.server.write(encode_frame(Packet(failure=refusal).SerializeToString()))
+        wire.server.loseConnection()
+        self.turn()
+        self.assertRegex(alice.heard.states[-1][1], "did not welcome us: come back later; trying again in 5.5 s")
+
     def test_replaced_is_the_end(self):
         first = self.online("alice")
         second = self.online("alice")
@@ -194,8 +219,8 @@ class ReconnectionTests(ClientCase):
     def test_the_token_spares_the_password_and_when_it_is_void_the_password_is_used(self):
         alice = self.online("alice")
         asked = []
-        ask = alice._calls.ask
-        alice._calls.ask = lambda method, url, body=None, token="": (
+        ask = alice._http.ask
+        alice._http.ask = lambda method, url, body=None, token="": (
             (asked.append(("password" in (body or ()), bool(token))) if url.endswith("/sessions") else None)
             or ask(method, url, body, token)
         )
@@ -279,6 +304,35 @@ class CloseTests(ClientCase):
         self.result(alice.close())
         mine = [call for call in self.clock.getDelayedCalls() if "cim.client" in repr(call.func)]
         self.assertEqual(mine, [], left)
+
+    def test_by_a_listener_that_is_told_of_its_state(self):
+        for at in (State.CONNECTING, State.READY, State.RECONNECTING):
+
+            @implementer(IListener)
+            class Leaving(Listener):
+                def state(self, client, state, reason, at=at):
+                    super().state(client, state, reason)
+                    if state is at:
+                        client.close()
+
+            leaving = Leaving()
+            alice = self.make("alice", listeners=[leaving])
+            alice.startService()
+            self.turn()
+            for wire in self.wires_of(alice):
+                wire.cut()
+            self.turn()
+            connections = len(self.network.wires)
+            self.wait(60)
+            self.assertEqual(leaving.states[-1], (State.CLOSED, ""), at)
+            self.assertEqual([state for state, _ in leaving.states].count(at), 1)
+            self.assertEqual(len(self.network.wires), connections, "it came back")
+            self.result(alice.close())
+
+    def test_started_twice(self):
+        alice = self.online("alice")
+        self.assertRaises(RuntimeError, alice.startService)
+        self.assertIs(alice.state, State.READY)
 
     def test_by_a_listener_that_is_told_of_a_message(self):
         alice, bob = self.online("alice"), self.online("bob")

@@ -288,7 +288,9 @@ class ListenerTests(ReadingCase):
             def received(self, client, message):
                 raise ValueError("broken")
 
-        self.bob._listeners.insert(0, Broken())
+        self.bob.remove_listener(self.bob.heard)
+        self.bob.add_listener(Broken())
+        self.bob.add_listener(self.bob.heard)
         self.say("one", "two")
         self.assertEqual(self.bob.heard.texts, ["one", "two"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)

@@ -126,11 +126,12 @@ class OutageTests(ReadingCase):
 
     def test_a_connection_on_which_nothing_is_answered_is_left(self):
         wire = self.wire_of(self.alice)
-        self.alice._engine._hear_accepted = lambda accepted: None
+        outbox = self.alice._engine._outbox
+        outbox.accepted = lambda client_id: None
         sending = self.alice.send(self.bob.me, "one")
         self.wait(20)
         self.assertTrue(wire.open)
-        del self.alice._engine._hear_accepted
+        del outbox.accepted
         self.wait(40)
         self.assertFalse(wire.open)
         self.successResultOf(sending)

@@ -58,7 +58,7 @@ class StormCase(ClientCase):
         self.wait(60)
         for name, person in people.items():
             self.assertIs(person.state, State.READY, person.heard.states[-3:])
-            self.assertEqual(len(person._engine.outbox), 0)
+            self.assertEqual(len(person._engine._outbox), 0)
             given[name] += person.heard.messages
         self.judge(given, ids, group)
 

@@ -30,13 +30,16 @@ class Recorder:
     def __init__(self):
         self.events = []
 
-    def connection_ready(self):
+    def connected(self):
+        """Nothing to do."""
+
+    def welcomed(self):
         self.events.append("ready")
 
-    def connection_received(self, packet):
+    def pushed(self, packet):
         self.events.append((sender_of(packet), texts_of(packet)))
 
-    def connection_ended(self, reason):
+    def ended(self, reason):
         self.events.append(("ended", reason))
 
 
@@ -106,14 +109,14 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_while_paused_silence_counts_for_nothing(self):
         self.ready()
-        self.connection.pause()
-        self.connection.pause()
+        self.connection.pause(True)
+        self.connection.pause(True)
         self.assertEqual(self.server.producerState, "paused")
         self.clock.pump([1] * 100)
         self.assertFalse(self.server.aborted)
         self.assertEqual(self.server.value(), PING_FRAME * 10)
-        self.connection.resume()
-        self.connection.resume()
+        self.connection.pause(False)
+        self.connection.pause(False)
         self.assertEqual(self.server.producerState, "producing")
         self.clock.pump([1] * (int(DEAD_SECONDS) - 1))
         self.assertFalse(self.server.aborted)

@@ -8,7 +8,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.native_connection import DEAD_HEARTBEATS, HEARTBEAT_SECONDS, NativeConnection
+from cim.client.native_connection import DEAD_HEARTBEATS, HEARTBEAT_SECONDS, WELCOME_SECONDS, NativeConnection
 from cim.wire.cim_pb2 import Deliver, Hello, Packet, Ping, Pong
 from cim.wire.framing import FrameReader, encode_frame
 
@@ -29,6 +29,9 @@ class Transport(StringTransport):
 class User:
     def __init__(self):
         self.told = []
+
+    def connected(self):
+        self.told.append("connected")
 
     def packet(self, kind, body):
         self.told.append((kind, body))
@@ -52,6 +55,8 @@ class ConnectionTests(SynchronousTestCase):
         self.transport.protocol = self.connection
         self.connection.makeConnection(self.transport)
         self.reader = FrameReader()
+
+        self.assertEqual(self.told(), ["connected"])
 
     def said(self):
         data = self.transport.value()
@@ -83,7 +88,32 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.said(), ["ping"] * 10)
         self.assertFalse(self.transport.aborted)
 
+    def test_a_server_that_does_not_answer_the_login_is_left(self):
+        self.hear(Packet(pong=Pong()))
+        self.clock.advance(WELCOME_SECONDS)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.told()[-1], ("ended", "it did not answer the login within 15 s"))
+
+    def test_the_answer_to_the_login_may_wait_while_nothing_is_read(self):
+        self.connection.pause(True)
+        self.clock.pump([1] * int(2 * WELCOME_SECONDS))
+        self.connection.pause(False)
+        self.clock.advance(WELCOME_SECONDS - 1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+
+    def test_paused_before_it_is_made_it_reads_nothing(self):
+        connection = NativeConnection(self.user, Hello(ticket="t"), self.clock)
+        connection.pause(True)
+        transport = Transport()
+        transport.protocol = connection
+        connection.makeConnection(transport)
+        self.assertEqual(transport.producerState, "paused")
+        transport.abortConnection()
+
     def test_silence_is_the_end(self):
+        self.connection.welcomed(HEARTBEAT_SECONDS)
         for _ in range(int(DEAD_HEARTBEATS + 1)):
             self.assertFalse(self.transport.aborted)
             self.clock.advance(HEARTBEAT_SECONDS)
@@ -92,6 +122,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_while_it_is_paused(self):
+        self.connection.welcomed(HEARTBEAT_SECONDS)
         self.connection.pause(True)
         for _ in range(10):
             self.clock.advance(HEARTBEAT_SECONDS)
@@ -105,7 +136,7 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.dataReceived(encode_frame(b"\xff\xff"))
         told = self.told()
         self.assertEqual(told[0], ("deliver", Deliver(text="a")))
-        self.assertIn(("ended", "the server sent what cannot be read"), told)
+        self.assertIn(("ended", "the server sent something that cannot be read"), told)
 
     def test_nothing_is_told_or_said_after_leaving(self):
         self.said()

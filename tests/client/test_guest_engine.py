@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from cim.client.api import RouteAPI
-from cim.client.guest_session import LEAVE_SECONDS, SEND_SECONDS, GuestSession
+from cim.client.client import Client
+from cim.client.guest_engine import SEND_SECONDS
+from cim.client.iclient import IListener
 from cim.client.reconnection import STEADY_SECONDS
-from cim.client.routes import Routes
-from cim.client.values import State
+from cim.client.session import LEAVE_SECONDS
+from cim.client.values import Guest, State, User
 from cim.ecim import (
     AccountMismatch,
     BadRequest,
+    CIMError,
     InvalidField,
     Misdirected,
     RepeatLogin,
@@ -21,10 +24,30 @@ from cim.ecim import (
     Unreachable,
     UserOffline,
 )
-from cim.model import Account
-from cim.web.calling import CALL_SECONDS, JSONCalls
+from cim.web.calling import CALL_SECONDS
 from cim.wire.cim_pb2 import LOGIN_REQUEST, PING
 from tests.client.fakes import FakeRoute, FakeServers, Network, envelope
+
+
+@implementer(IListener)
+class Listener:
+    """Remembers states, and what others say."""
+
+    def __init__(self):
+        self.states = []
+        self.messages = []
+
+    def received(self, client, message):
+        if not message.mine:
+            self.messages.append((message.sender.id, message.sender.name, message.text))
+
+    def state(self, client, state, reason):
+        self.states.append((state, reason))
+
+    def receipt(self, client, receipt):
+        raise AssertionError("guests are not told")
+
+    typing = presence = receipt
 
 
 class ClientTestCase(SynchronousTestCase):
@@ -33,26 +56,24 @@ class ClientTestCase(SynchronousTestCase):
         self.route = FakeRoute()
         self.network = Network(self.route)
         self.servers = FakeServers()
-        self.states = []
-        self.messages = []
+        self.listener = Listener()
+        self.states, self.messages = self.listener.states, self.listener.messages
         self.client = self.make("alice")
         self.addCleanup(self.finish)
 
-    def make(self, name, routes=("http://a",)):
-        api = RouteAPI(JSONCalls(self.clock, agent=self.network), Routes(self.clock, routes))
-        return GuestSession(
-            api,
-            name,
+    def make(self, name, routes=("http://a",), endpoint=None):
+        return Client(
             self.clock,
-            lambda: 1.0,
-            lambda *message: self.messages.append(message),
-            lambda state, reason: self.states.append((state, reason)),
-            endpoint=self.servers.endpoint,
+            routes,
+            Guest(name),
+            random=lambda: 1.0,
+            listeners=[self.listener],
+            endpoint=endpoint or self.servers.endpoint,
+            http=self.network,
         )
 
     def finish(self):
-        if self.client.running:
-            self.successResultOf(self.client.stopService())
+        self.successResultOf(self.client.close())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def start(self):
@@ -92,7 +113,7 @@ class LoginTests(ClientTestCase):
         self.successResultOf(waiting)
         self.successResultOf(self.client.when_ready())
         self.assertIs(self.client.state, State.READY)
-        self.assertEqual(self.client.account, Account(1000, "alice"))
+        self.assertEqual(self.client.me, User(1000, "alice"))
         self.assertIn("1000", self.states[-1][1])
 
     def test_what_was_missed_is_fetched_once_it_is_ready(self):
@@ -112,30 +133,33 @@ class LoginTests(ClientTestCase):
         self.network.trouble["a"] = "silent"
         self.server.pong()
         del self.network.trouble["a"]
-        self.successResultOf(self.client.stopService())
+        self.successResultOf(self.client.close())
 
     def test_a_name_that_cannot_be(self):
         for name in ("", "x" * 65, "a\nb"):
             self.assertRaises(InvalidField, self.make, name)
 
     def refused(self, kind):
-        waiting, refused = self.client.when_ready(), self.client.when_refused()
+        """Start; return what is told when the login is refused, and what was called."""
+        waiting, closed = self.client.when_ready(), self.client.when_closed()
         self.start()
         self.failureResultOf(waiting, kind)
+        self.failureResultOf(closed, kind)
         self.failureResultOf(self.client.when_ready(), kind)
-        self.assertIsInstance(self.successResultOf(refused), kind)
-        self.successResultOf(self.client.when_refused())
+        self.failureResultOf(self.client.when_closed(), kind)
         self.assertIs(self.client.state, State.CLOSED)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.servers.connections, [])
-        self.route.calls.clear()
-        self.successResultOf(self.client.stopService())
-        return self.states[-1][1]
+        called = self.route.paths()
+        self.successResultOf(self.client.close())
+        self.assertEqual(self.route.paths(), called)
+        return self.states[-1][1], called
 
     def test_a_refused_second_login_ends_it_and_never_ends_the_first(self):
         self.route.answers["login"] = [envelope("5000", "Repeat login, log out an account please!")]
-        self.assertEqual(self.refused(RepeatLogin), "Repeat login, log out an account please!")
-        self.assertEqual(self.route.paths(), [])
+        why, called = self.refused(RepeatLogin)
+        self.assertEqual(why, "Repeat login, log out an account please!")
+        self.assertEqual(called, ["registerAccount", "login"])
 
     def test_a_refused_name_ends_it(self):
         self.route.answers["registerAccount"] = [envelope("3000", "invalid argument: userName ...")]
@@ -147,8 +171,9 @@ class LoginTests(ClientTestCase):
 
     def test_a_server_that_cannot_be_reached_from_here_ends_it(self):
         self.route.server["ip"] = "127.0.0.1"
-        self.assertIn("--advertise", self.refused(Misdirected))
-        self.assertEqual(self.route.paths(), ["offLine"])
+        why, called = self.refused(Misdirected)
+        self.assertIn("--advertise", why)
+        self.assertEqual(called, ["registerAccount", "login", "offLine"])
 
     def test_no_server_no_store_no_route_are_waited_for(self):
         self.network.trouble["a"] = "refused"
@@ -189,10 +214,11 @@ class LoginTests(ClientTestCase):
         self.assertIs(self.client.state, State.READY)
 
     def test_an_unexpected_error_is_logged_and_ends_it(self):
-        self.client._endpoint = lambda host, port: 1 / 0
+        self.client = self.make("alice", endpoint=lambda host, port: 1 / 0)
+        closed = self.client.when_closed()
         self.start()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.successResultOf(self.client.when_refused())
+        self.assertIn("unexpected error", self.failureResultOf(closed, CIMError).value.message)
 
 
 class ReconnectionTests(ClientTestCase):
@@ -243,7 +269,7 @@ class ReconnectionTests(ClientTestCase):
         self.clock.advance(0.5)
         self.clock.advance(1)
         self.server.pong()
-        self.assertEqual(self.client.account, Account(1001, "alice"))
+        self.assertEqual(self.client.me, User(1001, "alice"))
 
     def test_a_dead_server_is_left(self):
         self.clock.pump([1] * 40)
@@ -253,7 +279,7 @@ class ReconnectionTests(ClientTestCase):
 
 class SendingTests(ClientTestCase):
     def test_before_the_first_login_a_message_waits(self):
-        sending = self.client.send_group("hello")
+        sending = self.client.send("g:0", "hello")
         self.start()
         self.assertNotIn("groupRoute", self.route.paths())
         self.server.pong()
@@ -262,10 +288,10 @@ class SendingTests(ClientTestCase):
 
     def test_sends(self):
         self.ready()
-        self.successResultOf(self.client.send_group("hello"))
-        self.successResultOf(self.client.send_private(1001, "hi"))
+        self.successResultOf(self.client.send("g:0", "hello"))
+        self.successResultOf(self.client.send(1001, "hi"))
         self.route.online = [{"userId": 1000, "userName": "alice"}]
-        self.assertEqual(self.successResultOf(self.client.online_users()), [Account(1000, "alice")])
+        self.assertEqual(self.successResultOf(self.client.online()), ([User(1000, "alice")], 1))
         self.assertEqual(
             self.route.calls[:2],
             [
@@ -277,13 +303,13 @@ class SendingTests(ClientTestCase):
     def test_a_refusal_is_told(self):
         self.ready()
         self.route.answers["p2pRoute"] = [envelope("7000", "offline")]
-        error = self.failureResultOf(self.client.send_private(1, "x"), UserOffline).value
+        error = self.failureResultOf(self.client.send(1, "x"), UserOffline).value
         self.assertEqual(error.message, "offline")
 
     def test_what_was_certainly_not_sent_is_tried_again_for_a_while(self):
         self.ready()
         self.network.trouble["a"] = "refused"
-        sending = self.client.send_group("hello")
+        sending = self.client.send("g:0", "hello")
         self.clock.advance(0.5)
         self.assertNoResult(sending)
         self.network.trouble.clear()
@@ -295,24 +321,44 @@ class SendingTests(ClientTestCase):
     def test_and_then_given_up(self):
         self.ready()
         self.network.trouble["a"] = "refused"
-        sending = self.client.send_group("hello")
+        sending = self.client.send("g:0", "hello")
         self.clock.pump([0.5] * int(SEND_SECONDS * 2))
         self.failureResultOf(sending, Unreachable)
 
     def test_what_may_have_been_sent_is_not_sent_again(self):
         self.ready()
         self.network.trouble["a"] = "half"
-        error = self.failureResultOf(self.client.send_group("hello"), Unavailable).value
+        error = self.failureResultOf(self.client.send("g:0", "hello"), Unavailable).value
         self.assertNotIsInstance(error, Unreachable)
         self.clock.advance(1)
         self.assertEqual(self.route.paths(), ["groupRoute"])
 
-    def test_given_up_while_it_waits_is_certainly_not_sent(self):
+    def test_given_up_before_the_first_login_is_not_sent(self):
         self.start()
-        sending = self.client.send_group("hello")
+        sending = self.client.send("g:0", "hello")
+        sending.cancel()
+        self.failureResultOf(sending, CancelledError)
+        self.server.pong()
+        self.assertNotIn("groupRoute", self.route.paths())
+
+    def test_given_up_while_it_waits_is_certainly_not_sent(self):
+        self.ready()
+        self.network.trouble["a"] = "refused"
+        sending = self.client.send("g:0", "hello")
         sending.cancel()
         self.failureResultOf(sending, Unreachable)
-        self.server.pong()
+        self.network.trouble.clear()
+        self.clock.advance(10)
+        self.assertNotIn("groupRoute", self.route.paths())
+
+    def test_what_waits_when_the_client_is_closed_is_certainly_not_sent(self):
+        self.ready()
+        self.network.trouble["a"] = "refused"
+        sending = self.client.send("g:0", "hello")
+        self.successResultOf(self.client.close())
+        self.network.trouble.clear()
+        self.clock.advance(10)
+        self.assertIn("closed", self.failureResultOf(sending, Unreachable).value.message)
         self.assertNotIn("groupRoute", self.route.paths())
 
 
@@ -342,7 +388,7 @@ class ReceivingTests(ClientTestCase):
 
 class LeavingTests(ClientTestCase):
     def stop(self):
-        return self.client.stopService()
+        return self.client.close()
 
     def test_closes_the_connection_then_logs_out_once(self):
         self.ready()
@@ -418,10 +464,10 @@ class SpreadTests(ClientTestCase):
         self.ready()
         self.network.hosts.clear()
         for _ in range(4):
-            self.successResultOf(self.client.send_group("x"))
+            self.successResultOf(self.client.send("g:0", "x"))
         self.assertEqual(sorted(self.network.hosts), ["a", "a", "b", "b"])
 
     def test_deferreds_are_deferreds(self):
         self.ready()
-        for made in (self.client.send_group("x"), self.client.send_private(1, "x"), self.client.online_users()):
+        for made in (self.client.send("g:0", "x"), self.client.send(1, "x"), self.client.online()):
             self.assertIsInstance(made, Deferred)

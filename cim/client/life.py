@@ -1,0 +1,174 @@
+"""Where a client stands, and what may follow: from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from automat import TypeMachineBuilder, pep614
+
+from cim.client.listeners import Listeners
+from cim.client.moment import Moment
+from cim.client.values import State, User
+from cim.ecim import CIMError, Unreachable
+
+
+class Life(Protocol):
+    """What happens to a client."""
+
+    def start(self) -> None:
+        """The program starts it.
+
+        :raises RuntimeError: it was started before, or closed
+        """
+
+    def identified(self, user: User) -> None:
+        """It is known who it is."""
+
+    def ready(self, reason: str) -> None:
+        """It is logged in; `reason` can be shown to a user, here and below."""
+
+    def away(self, reason: str) -> None:
+        """It is not logged in, and tries to be."""
+
+    def note(self, reason: str) -> None:
+        """It stands where it stood, and there is something to tell."""
+
+    def failed(self, error: CIMError) -> None:
+        """It cannot be logged in, or not any more."""
+
+    def close(self) -> None:
+        """The program closes it."""
+
+    def left(self) -> None:
+        """Its session has ended, for it was closed."""
+
+    def released(self) -> None:
+        """All that it held is let go of."""
+
+
+@dataclass
+class Standing:
+    """Where it stands, for those who ask and those who wait.
+
+    :param begin: opens the history and goes online; `failed` or `left` tells how that ended
+    :param leave: ends what `begin` began
+    :param release: lets go of the history and of connections; `released` follows
+    :ivar identified: comes when it is known who it is
+    :ivar ready: comes with the first login
+    :ivar closed: comes with the end; with the reason when it ended by itself
+    """
+
+    listeners: Listeners
+    begin: Callable[[], None]
+    leave: Callable[[], None]
+    release: Callable[[], None]
+    state: State = State.CLOSED
+    me: User | None = None
+    identified: Moment = field(default_factory=Moment)
+    ready: Moment = field(default_factory=Moment)
+    closed: Moment = field(default_factory=Moment)
+    released: Moment = field(default_factory=Moment)
+
+    def to(self, state: State, reason: str) -> None:
+        """Stand there, and tell."""
+        self.state = state
+        self.listeners.state(state, reason)
+
+    def end(self, error: CIMError | None) -> None:
+        """Stand still for ever, and tell all who wait."""
+        self.listeners.stop_messages()
+        self.to(State.CLOSED, error.message if error is not None else "")
+        for moment in (self.ready, self.identified):
+            moment.come(error or Unreachable("the client was closed"))
+        self.closed.come(error)
+
+
+def _machine() -> Callable[[Standing], Life]:
+    machine = TypeMachineBuilder(Life, Standing)
+
+    New = machine.state("New")
+    Connecting = machine.state("Connecting")
+    Ready = machine.state("Ready")
+    Reconnecting = machine.state("Reconnecting")
+    Leaving = machine.state("Leaving")
+    #: Ended by itself, and not closed by the program yet.
+    Ended = machine.state("Ended")
+    Releasing = machine.state("Releasing")
+    Released = machine.state("Released")
+    online = (Connecting, Ready, Reconnecting)
+    over = (Leaving, Ended, Releasing, Released)
+
+    @pep614(New.upon(Life.start).to(Connecting))
+    def begin(life: Life, standing: Standing) -> None:
+        standing.to(State.CONNECTING, "")
+        standing.begin()
+
+    def started(life: Life, standing: Standing) -> None:
+        raise RuntimeError("a client is started once, and not again when it was closed")
+
+    def identified(life: Life, standing: Standing, user: User) -> None:
+        standing.me = user
+        standing.identified.come()
+
+    def ready(life: Life, standing: Standing, reason: str) -> None:
+        standing.to(State.READY, reason)
+        standing.ready.come()
+
+    def connecting(life: Life, standing: Standing, reason: str) -> None:
+        standing.to(State.CONNECTING, reason)
+
+    def reconnecting(life: Life, standing: Standing, reason: str) -> None:
+        standing.to(State.RECONNECTING, reason)
+
+    def failed(life: Life, standing: Standing, error: CIMError) -> None:
+        standing.end(error)
+
+    def note(life: Life, standing: Standing, reason: str) -> None:
+        standing.to(standing.state, reason)
+
+    def leave(life: Life, standing: Standing) -> None:
+        standing.listeners.stop_messages()
+        standing.leave()
+
+    def end(life: Life, standing: Standing, error: CIMError | None = None) -> None:
+        standing.end(None)
+        standing.release()
+
+    Connecting.upon(Life.away).loop()(connecting)
+    Ready.upon(Life.away).to(Reconnecting)(reconnecting)
+    Reconnecting.upon(Life.away).loop()(reconnecting)
+    for state in online:
+        state.upon(Life.start).loop()(started)
+        state.upon(Life.identified).loop()(identified)
+        state.upon(Life.ready).to(Ready)(ready)
+        state.upon(Life.note).loop()(note)
+        state.upon(Life.failed).to(Ended)(failed)
+        state.upon(Life.close).to(Leaving)(leave)
+    New.upon(Life.close).to(Releasing)(end)
+    Leaving.upon(Life.left).to(Releasing)(end)
+    Leaving.upon(Life.failed).to(Releasing)(end)
+
+    @pep614(Ended.upon(Life.close).to(Releasing))
+    def release(life: Life, standing: Standing) -> None:
+        standing.release()
+
+    @pep614(Releasing.upon(Life.released).to(Released))
+    def released(life: Life, standing: Standing) -> None:
+        standing.released.come()
+
+    # What is told too late.
+    for state in over:
+        state.upon(Life.start).loop()(started)
+        state.upon(Life.identified).loop().returns(None)
+        state.upon(Life.ready).loop().returns(None)
+        state.upon(Life.away).loop().returns(None)
+        state.upon(Life.note).loop().returns(None)
+    for state in (Leaving, Releasing, Released):
+        state.upon(Life.close).loop().returns(None)
+    return machine.build()
+
+
+#: From a Standing, the Life that moves it.
+new_life = _machine()

@@ -1,0 +1,46 @@
+"""Something that comes once."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.client.moment import Moment
+from cim.ecim import Forbidden
+
+
+class MomentTests(SynchronousTestCase):
+    def setUp(self):
+        self.moment = Moment()
+
+    def test_it_is_waited_for_and_then_it_is_there(self):
+        early, other = self.moment.when(), self.moment.when()
+        self.assertNoResult(early)
+        self.assertFalse(self.moment.came)
+        self.moment.come()
+        for when in (early, other, self.moment.when()):
+            self.assertIsNone(self.successResultOf(when))
+        self.assertTrue(self.moment.came)
+
+    def test_it_does_not_come(self):
+        early = self.moment.when()
+        self.moment.come(Forbidden("no"))
+        for when in (early, self.moment.when()):
+            self.assertEqual(self.failureResultOf(when, Forbidden).value.message, "no")
+
+    def test_that_it_came_counts_no_longer(self):
+        self.moment.come()
+        self.moment.come(Forbidden())
+        self.failureResultOf(self.moment.when(), Forbidden)
+
+    def test_whoever_is_told_may_wait_anew(self):
+        again = []
+        self.moment.when().addCallback(lambda _: again.append(self.moment.when()))
+        self.moment.come()
+        self.successResultOf(again[0])
+
+    def test_whoever_gave_up_is_not_told(self):
+        given_up = self.moment.when()
+        given_up.addErrback(lambda _: None)
+        given_up.cancel()
+        self.moment.come()
+        self.successResultOf(self.moment.when())
