@@ -20,10 +20,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client.client import Client
-from cim.ecim import Forbidden, Unauthorized
+from cim.client import Client, DataDirectory, Forbidden, Unauthorized
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.plain import PlainTerminal
+from cim.terminal.iconsole import Screen
 
 
 @implementer(IPushProducer)
@@ -84,23 +84,28 @@ class ErrorStream(FileDescriptor):
 
 
 class ErrorLines(io.TextIOBase):
-    """Stands for standard error while a line editor has the terminal: what is written becomes notices.
-
-    :ivar show: takes a line; while there is none, lines go to the stream
-    """
+    """Stands for standard error: while a line editor has the terminal, what is written becomes notices there."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._partial = ""
-        self.show: Callable[[str], object] | None = None
+        self._screen: Screen | None = None
+
+    def to_screen(self, screen: Screen) -> None:
+        """Show lines there from now on."""
+        self._screen = screen
+
+    def to_stream(self) -> None:
+        """Write to the stream again."""
+        self._screen = None
 
     def write(self, text: str) -> int:
         """Take text."""
-        if self.show is None:
+        if self._screen is None:
             return int(self._stream.write(text))
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
-            self.show(line)
+            self._screen.notice(line)
         return len(text)
 
     def flush(self) -> None:
@@ -119,13 +124,14 @@ class Identity:
 
     :param facts: what `:info` tells of it
     :param banner: what is told when it is logged in for the first time
-    :param refused: called when the login was refused; returns what the user may do about it, or nothing
+    :param new: where the password was made now, since the user had none: in vain when the login is refused
     """
 
     client: Client
+    name: str
     facts: Sequence[tuple[str, str]] = ()
     banner: Sequence[str] = ()
-    refused: Callable[[], str] = str
+    new: DataDirectory | None = None
 
 
 @frozen
@@ -161,12 +167,12 @@ class TerminalService(Service):
 
     def __init__(
         self,
-        identity: Callable[[], Identity],
-        chat: Callable[[Identity, Any], Chat],
-        commands: Sequence[Any],
         reactor: Any,
-        leave: Callable[[int], None],
         *,
+        identity: Callable[[], Identity],
+        chat: Callable[[Identity, Screen], Chat],
+        commands: Sequence[Any],
+        leave: Callable[[int], None],
         stay: bool,
         look: Look,
     ) -> None:
@@ -221,14 +227,16 @@ class TerminalService(Service):
         )
         made.run()
         if self._look.errors is not None:
-            self._look.errors.show = made.notice
+            self._look.errors.to_screen(made)
         return made
 
     def _refused(self, failure: Failure, identity: Identity) -> None:
-        if failure.check(Unauthorized, Forbidden):
-            advice = identity.refused()
-            if advice and self._terminal is not None:
-                self._terminal.notice(advice)
+        if failure.check(Unauthorized, Forbidden) and identity.new is not None:
+            identity.new.drop_password()
+            self._terminal.notice(
+                f"the name {identity.name} is taken: choose another, give its password by --password-file FILE,"
+                " or try --guest"
+            )
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -240,7 +248,7 @@ class TerminalService(Service):
         if self._client is not None:
             await self._client.stopService()
         if self._look.errors is not None:
-            self._look.errors.show = None
+            self._look.errors.to_stream()
         if self._terminal is not None:
             await self._terminal.flush()
         if self._errors is not None:

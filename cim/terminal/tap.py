@@ -179,16 +179,16 @@ def _identity(options: Options, reactor: Any) -> Identity:
     facts = [("route", ", ".join(options.routes)), ("device", options.device())]
     history: IHistory = MemoryHistory()
     credentials: Credentials = Guest(name)
-    made = False
+    new: DataDirectory | None = None
     if folder is not None:
         history = SqliteHistory(folder.history, reactor)
         facts.append(("data", _short(folder.path)))
     if options["password-file"]:
         credentials = Password(name, read_secret_file(options["password-file"], "password-file"), create=True)
     elif folder is not None:
-        made = folder.password() is None
+        new = folder if folder.password() is None else None
         credentials = folder.credentials(name)
-        if made:
+        if new is not None:
             banner.append(f"the password of {name} was made and is kept in {_short(folder.password_file)}")
     listeners = list(options["listeners"])
     if options["message-log"]:
@@ -204,15 +204,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         agent="cim-client",
     )
 
-    def refused() -> str:
-        if folder is None or not made:
-            return ""
-        folder.drop_password()
-        return (
-            f"somebody has the name {name}: choose another, give its password by --password-file FILE, or try --guest"
-        )
-
-    return Identity(client, facts, banner, refused)
+    return Identity(client, name, facts, banner, new)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -244,11 +236,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
     root.add(
         TerminalService(
-            lambda: _identity(options, reactor),
-            chat,
-            all_commands(),
             reactor,
-            exit.leave,
+            identity=lambda: _identity(options, reactor),
+            chat=chat,
+            commands=all_commands(),
+            leave=exit.leave,
             stay=bool(options["stay"]),
             look=look,
         )

@@ -61,7 +61,7 @@ class FakeClient(Service):
 
     def tell(self, what, *arguments):
         for listener in tuple(self.listeners):
-            if what == "received" or hasattr(listener, what):
+            if hasattr(listener, what):
                 getattr(listener, what)(self, *arguments)
 
     def position(self):

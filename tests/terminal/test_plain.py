@@ -86,7 +86,6 @@ class ChatTests(TerminalTestCase):
 
     def test_interfaces(self):
         verifyObject(IHalfCloseableProtocol, self.terminal)
-        verifyObject(IListener, self.terminal)
         verifyObject(IListener, self.terminal.chat)
         verifyObject(IPushProducer, self.terminal)
 

@@ -79,12 +79,16 @@ class ErrorStreamTests(SynchronousTestCase):
 class ErrorLinesTests(SynchronousTestCase):
     def test_lines_are_notices_while_there_is_an_editor(self):
         stream, shown = io.StringIO(), []
+
+        class Shown:
+            notice = shown.append
+
         lines = ErrorLines(stream)
         lines.write("before\n")
-        lines.show = shown.append
+        lines.to_screen(Shown)
         lines.write("a trace")
         lines.write("back\nin two lines\n")
-        lines.show = None
+        lines.to_stream()
         lines.write("after\n")
         lines.flush()
         self.assertEqual(stream.getvalue(), "before\nafter\n")

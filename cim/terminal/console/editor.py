@@ -54,6 +54,7 @@ from cim.terminal.console.emoji import emojize
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.listing import message_spans
 from cim.terminal.console.menus import STYLE, Offers
+from cim.terminal.console.stage import Run, Stage
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import printable
 
@@ -102,18 +103,14 @@ class Editor:
         self._client = self.chat.client
         self._interpreter = Interpreter(self.chat, commands)
         self._clock = clock
-        self._leave = leave
+        self._run = Run(leave)
         self._colour = colour
         self._where = where
         self._banner = banner
         self._queue: list[str] = []
         self._queued: IDelayedCall | None = None
         self._rooms: list[Deferred[None]] = []
-        self._paused = False
-        self._over = False
         self._day: date | None = None
-        self._stopped = False
-        self._was_ready = False
         self._running: Deferred[None] | None = None
         self._buffer = Buffer(
             completer=Offers(self.chat),
@@ -177,16 +174,16 @@ class Editor:
     def _ended(self, result: Any) -> None:
         if isinstance(result, Failure) and not result.check(EOFError, CancelledError, asyncio.CancelledError):
             self._log.failure("The line editor failed", result)
-            self._end(1)
-        self._end(0)
+            self._run.end(1)
+        self._run.end(0)
 
     def stop(self) -> None:
         """Take no more lines; what is received is still shown."""
-        self._over = True
+        self._run.stop()
         if self.chat.unsent:
             kept = "; they are kept and sent next time" if self.chat.keeps else ""
             self.notice(f"leaving: not accepted yet: {len(self.chat.unsent)}{kept}")
-        self._stopped = True
+        self._run.stop(left=True)
 
     def flush(self) -> Deferred[None]:
         """Show the rest and leave the terminal as it was; fires when it is."""
@@ -213,7 +210,7 @@ class Editor:
 
     def notice(self, text: str) -> None:
         """See Screen."""
-        if self._stopped:
+        if self._run.stage is Stage.LEFT:
             return  # what becomes of messages on their way was told
         for line in text.split("\n"):
             self._put(look.styled([("warn", f"* {line}")], colour=self._colour))
@@ -234,14 +231,13 @@ class Editor:
 
     def leave(self) -> None:
         """See Screen."""
-        self._end(0)
+        self._run.end(0)
 
     def _put(self, line: str) -> None:
         self._queue.append(line)
         if self._queued is None:
             self._queued = self._clock.callLater(GATHER, self._draw)
-        if len(self._queue) > MANY_LINES and not self._paused:
-            self._paused = True
+        if len(self._queue) == MANY_LINES:
             self._client.pause_receiving()
 
     def _draw(self) -> None:
@@ -256,8 +252,7 @@ class Editor:
             if not self.app.is_running:
                 output.flush()
             self.app.invalidate()
-        if self._paused:
-            self._paused = False
+        if len(lines) >= MANY_LINES:
             self._client.resume_receiving()
         self._put_rooms()
 
@@ -326,7 +321,7 @@ class Editor:
 
         @keys.add("c-d", filter=Condition(lambda: not self._buffer.text))
         def _(event: KeyPressEvent) -> None:
-            self._end(0)
+            self._run.end(0)
 
         @keys.add("c-z")
         def _(event: KeyPressEvent) -> None:
@@ -360,7 +355,7 @@ class Editor:
 
     def _do(self, lines: Sequence[str]) -> None:
         """Do one line after the other, beside what is being done already."""
-        if self._over:
+        if self._run.over:
             return
         Deferred.fromCoroutine(self._work(lines)).addErrback(self._failed)
 
@@ -380,18 +375,14 @@ class Editor:
     # How it begins and ends
 
     def _ready(self) -> None:
-        self._was_ready = True
+        self._run.ready()
         me = self._client.me
         who = f"you are {me.name} (id {me.id}) at {self._where}" if me is not None else f"you are at {self._where}"
         for line in (who, *self._banner, *BANNER):
             self.notice(line)
 
     def _closed(self, failure: Failure) -> None:
-        if not self._over:
-            self.notice(f"{'' if self._was_ready else 'cannot log in: '}{failure.getErrorMessage()}")
-        self._end(1)
-
-    def _end(self, status: int) -> None:
-        if not self._over:
-            self._over = True
-            self._leave(status)
+        why = self._run.why(failure)
+        if why:
+            self.notice(why)
+        self._run.end(1)

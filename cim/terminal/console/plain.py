@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+import enum
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, succeed
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.client.client import Client
-from cim.client.iclient import IListener
-from cim.client.values import Kind, Message, Presence, Receipt, State, Typing
+from cim.client.values import Kind, Message, State
 from cim.ecim import CIMError
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.look import plain
+from cim.terminal.console.stage import Run
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import MAX_LINE, LineReader, printable
 
@@ -40,7 +40,13 @@ class ErrorOutput(Protocol):
         """Take bytes, or drop them when too many wait."""
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer, IListener)
+class End(enum.Enum):
+    """What comes behind the last line."""
+
+    OF_INPUT = enum.auto()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class PlainTerminal(TwistedProtocol):
     """Says the lines of its input one by one, the next when the last was answered, and shows what is received.
 
@@ -72,21 +78,18 @@ class PlainTerminal(TwistedProtocol):
         self.chat = chat(self)
         self._client = self.chat.client
         self._errors = errors
-        self._leave = leave
+        self._run = Run(leave)
         self._stay = stay
         self._interactive = interactive
         self._banner = banner
         self._max_line = max_line
         self._reader = LineReader(max_line)
         self._interpreter = Interpreter(self.chat, commands)
-        self._lines: deque[str | None] = deque()
-        self._busy = False
-        self._working: Deferred[None] | None = None
-        self._input_ended = False
-        self._over = False
-        self._was_ready = False
-        self._full = False
-        self._whens_room: list[Deferred[None]] = []
+        #: What was read and is not done yet; None is a line that was too long.
+        self._lines: DeferredQueue[str | End | None] = DeferredQueue()
+        self._working = Deferred.fromCoroutine(self._work()).addErrback(self._failed)
+        #: Whoever waits until the output is taken; None while it is.
+        self._waiting_for_room: list[Deferred[None]] | None = None
         self._flushing: Deferred[None] | None = None
         self._client.add_listener(self)
         self._client.when_closed().addErrback(self._closed)
@@ -95,12 +98,12 @@ class PlainTerminal(TwistedProtocol):
 
     def stop(self) -> None:
         """Send nothing more; what is received is still shown."""
-        self._over = True
-        if self._working is not None:
-            self._working.cancel()
-        if self._lines:
-            self.notice(f"leaving: {len(self._lines)} more lines were not sent")
-            self._lines.clear()
+        self._run.stop()
+        self._working.cancel()
+        unsent = [line for line in self._lines.pending if line is not End.OF_INPUT]
+        if unsent:
+            self.notice(f"leaving: {len(unsent)} more lines were not sent")
+            self._lines.pending.clear()
 
     def flush(self) -> Deferred[None]:
         """Let go of standard input and output; fires when all that was shown is written."""
@@ -117,10 +120,10 @@ class PlainTerminal(TwistedProtocol):
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """See Screen."""
         self._write("".join(f"{plain(line)}\n" for line in lines))
-        if not self._full:
+        if self._waiting_for_room is None:
             return succeed(None)
         room: Deferred[None] = Deferred()
-        self._whens_room.append(room)
+        self._waiting_for_room.append(room)
         return room
 
     def notice(self, text: str) -> None:
@@ -146,7 +149,7 @@ class PlainTerminal(TwistedProtocol):
 
     def leave(self) -> None:
         """End the program in good order."""
-        self._end(0)
+        self._run.end(0)
 
     # What the client calls
 
@@ -154,28 +157,15 @@ class PlainTerminal(TwistedProtocol):
         """Tell what becomes of the login."""
         if reason and state is not State.CLOSED:
             self.notice(reason)
-        self._was_ready = self._was_ready or state is State.READY
-        if state is State.READY and self._interactive:
-            self._interactive = False
+        if state is State.READY and self._run.ready() and self._interactive:
             for line in (*self._banner, *BANNER):
                 self.notice(line)
 
-    def received(self, client: Client, message: Message) -> None:
-        """The chat is told, too."""
-
-    def receipt(self, client: Client, receipt: Receipt) -> None:
-        """The chat is told, too."""
-
-    def typing(self, client: Client, typing: Typing) -> None:
-        """The chat is told, too."""
-
-    def presence(self, client: Client, presence: Presence) -> None:
-        """The chat is told, too."""
-
     def _closed(self, failure: Failure) -> None:
-        if not self._over:
-            self.notice(f"{'' if self._was_ready else 'cannot log in: '}{failure.getErrorMessage()}")
-        self._end(1)
+        why = self._run.why(failure)
+        if why:
+            self.notice(why)
+        self._run.end(1)
 
     # What standard input and output call
 
@@ -187,31 +177,29 @@ class PlainTerminal(TwistedProtocol):
 
     def readConnectionLost(self) -> None:
         """The input has ended."""
-        self._input_ended = True
-        self._take(self._reader.finish())
+        self._take([*self._reader.finish(), End.OF_INPUT])
 
     def writeConnectionLost(self) -> None:
         """Nobody reads the output any more."""
-        self._end(0)
+        self._run.end(0)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.transport = None
         if self._flushing is not None:
             self._flushing.callback(None)
         else:
-            self._end(0)
+            self._run.end(0)
 
     def pauseProducing(self) -> None:
         """The output is not taken as fast as messages come."""
-        self._full = True
+        self._waiting_for_room = []
         self._client.pause_receiving()
 
     def resumeProducing(self) -> None:
         """The output was taken."""
-        self._full = False
+        waiting, self._waiting_for_room = self._waiting_for_room or (), None
         self._client.resume_receiving()
-        rooms, self._whens_room = self._whens_room, []
-        for room in rooms:
+        for room in waiting:
             room.callback(None)
 
     def stopProducing(self) -> None:
@@ -219,31 +207,29 @@ class PlainTerminal(TwistedProtocol):
 
     # How lines are worked off
 
-    def _take(self, lines: Sequence[str | None]) -> None:
-        if self._over:
+    def _take(self, lines: Sequence[str | End | None]) -> None:
+        if self._run.over:
             return
-        self._lines.extend(lines)
-        if len(self._lines) > MANY_LINES:
+        for line in lines:
+            self._lines.put(line)
+        if len(self._lines.pending) > MANY_LINES:
             self.transport.pauseProducing()
-        if not self._busy:
-            self._busy = True
-            self._working = Deferred.fromCoroutine(self._work()).addErrback(self._failed)
 
     async def _work(self) -> None:
-        try:
-            while self._lines and not self._over:
-                line = self._lines.popleft()
-                if len(self._lines) == FEW_LINES:
-                    self.transport.resumeProducing()
-                if line is None:
-                    self.notice(f"a line of more than {self._max_line} bytes is not sent")
-                else:
-                    await self._interpreter.line(line)
-            if self._input_ended and not self._stay and not self._over:
-                await self._client.when_ready()
-                self._end(0)
-        finally:
-            self._busy = False
+        """Do one line after the other, until the input has ended or the program does."""
+        while not self._run.over:
+            line = await self._lines.get()
+            if len(self._lines.pending) == FEW_LINES:
+                self.transport.resumeProducing()
+            if line is End.OF_INPUT:
+                break
+            if line is None:
+                self.notice(f"a line of more than {self._max_line} bytes is not sent")
+            else:
+                await self._interpreter.line(line)
+        if not self._stay and not self._run.over:
+            await self._client.when_ready()
+            self._run.end(0)
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError, CIMError):
@@ -252,8 +238,3 @@ class PlainTerminal(TwistedProtocol):
     def _write(self, text: str) -> None:
         if self.transport is not None:
             self.transport.write(text.encode())
-
-    def _end(self, status: int) -> None:
-        if not self._over:
-            self._over = True
-            self._leave(status)

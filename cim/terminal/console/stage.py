@@ -1,0 +1,61 @@
+"""How far a run of the terminal is, on any screen."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from twisted.python.failure import Failure
+
+
+class Stage(enum.Enum):
+    """How far it is."""
+
+    LOGGING_IN = enum.auto()
+    CHATTING = enum.auto()
+    #: What is typed is not taken any more; what is received is still shown.
+    LEAVING = enum.auto()
+    #: All that there was to say about leaving was said.
+    LEFT = enum.auto()
+
+
+class Run:
+    """One run, which ends once.
+
+    :param leave: called with an exit status when it is to end
+    """
+
+    def __init__(self, leave: Callable[[int], None]) -> None:
+        self.stage = Stage.LOGGING_IN
+        self._leave = leave
+
+    @property
+    def over(self) -> bool:
+        """Whether it ends or has ended."""
+        return self.stage in (Stage.LEAVING, Stage.LEFT)
+
+    def ready(self) -> bool:
+        """It is logged in; return whether that is so for the first time."""
+        first = self.stage is Stage.LOGGING_IN
+        if first:
+            self.stage = Stage.CHATTING
+        return first
+
+    def why(self, failure: Failure) -> str:
+        """Return what to tell the user when the client has ended by itself; nothing while leaving."""
+        if self.over:
+            return ""
+        return f"{'cannot log in: ' if self.stage is Stage.LOGGING_IN else ''}{failure.getErrorMessage()}"
+
+    def end(self, status: int) -> None:
+        """Have the program end, unless it does already."""
+        if not self.over:
+            self.stage = Stage.LEAVING
+            self._leave(status)
+
+    def stop(self, *, left: bool = False) -> None:
+        """The program ends: say so to nobody.
+
+        :param left: all that there was to say was said
+        """
+        self.stage = Stage.LEFT if left else Stage.LEAVING
