@@ -42,7 +42,7 @@ RESUME_AT = 100
 
 @frozen
 class Stands:
-    """The client stands elsewhere.
+    """The client changed its state.
 
     :param reason: can be shown to a user; may be empty
     """
@@ -64,12 +64,12 @@ async def connect(
     agent: str = "",
     listeners: Sequence[object] = (),
 ) -> AsyncIterator[AsyncClient]:
-    """Be online while the `async with` runs; see `cim.client.client.Client`.
+    """Be online while the `async with` block runs; see `cim.client.Client`.
 
-    It does not wait to be online: messages that are sent before do, and `when_ready` tells.
+    It does not wait until the client is online: `when_ready` does, and so does whatever is sent.
 
-    :param history: what is remembered over restarts, or the file for it; nothing when it is left out
-    :raises RuntimeError: as `running_reactor`
+    :param history: what is remembered over restarts, or a path to a file for it; without it, nothing is
+    :raises RuntimeError: see `running_reactor`
     """
     reactor = running_reactor()
     if isinstance(history, (str, os.PathLike)):
@@ -84,7 +84,7 @@ async def connect(
 
 
 def running_reactor() -> Any:
-    """Return the reactor that runs on the running event loop, installed and started now if there is none.
+    """Return the reactor of the running event loop; install and start one if there is none.
 
     :raises RuntimeError: when another reactor is installed, or one on another loop
     """
@@ -133,7 +133,7 @@ class _Listener:
 
 
 class _Flow:
-    """Has the client read nothing while any stream is full."""
+    """Stops the client from reading while any stream is full."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -152,10 +152,10 @@ class _Flow:
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """What comes, in order, until the client is closed or the last reference to it is gone.
+    """An asynchronous iterator over what comes, in order, until the client is closed.
 
-    When the client ends by itself, iterating raises the CIMError that says why. When nobody takes what comes, the
-    client soon reads nothing more from the server, and nothing is lost.
+    When the client ends by itself, iterating raises the CIMError that says why. While nobody takes what comes, the
+    client soon stops reading from the server, so that nothing is lost. A stream without references ends by itself.
     """
 
     def __init__(self, client: Client, flow: _Flow, kinds: tuple[type, ...], early: Iterable[Event] = ()) -> None:
@@ -174,7 +174,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._ended = weakref.finalize(self, _end, client, flow, listener, id(self))
 
     def put(self, event: Any) -> None:
-        """Have it come, if it is of the kinds that were asked for."""
+        """Add an event, if it is of one of the kinds that were asked for."""
         if isinstance(event, self._kinds):
             self._waiting.append(cast(T, event))
             self._something.set()
@@ -184,12 +184,12 @@ class Stream(AsyncIterator[T], Generic[T]):
             self.finish()
 
     def finish(self) -> None:
-        """End it, after what waits."""
+        """End the iteration after what is waiting."""
         self._finished = True
         self._something.set()
 
     async def aclose(self) -> None:
-        """End it now, without a word about why the client ends."""
+        """End the iteration now, without raising why the client ended."""
         self._client = None
         self._waiting.clear()
         self.finish()
@@ -264,23 +264,23 @@ class AsyncClient:
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """The state of the client."""
         return self._client.state
 
     @property
     def me(self) -> User | None:
-        """Who it is, once that is known."""
+        """The user, once it is known."""
         return self._client.me
 
     def messages(self) -> Stream[Message]:
-        """Return the messages that come, one's own too: each once, in order.
+        """Return a stream of the messages that come, including the user's own: each once, in order.
 
-        The first call of this or of `events` gives also what came before it, as far as it was the last 999 things.
+        The first call of this or of `events` also gives what came before it, up to the last 999 events.
         """
         return self._stream((Message,))
 
     def events(self) -> Stream[Event]:
-        """Return all that comes: messages, receipts, typing, presence, and where the client stands; see `messages`."""
+        """Return a stream of everything: messages, receipts, typing, presence, changes of state; see `messages`."""
         return self._stream((Message, Receipt, Typing, Presence, Stands))
 
     def _stream(self, kinds: tuple[type, ...]) -> Stream[Any]:

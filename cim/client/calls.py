@@ -57,7 +57,7 @@ class Calls:
 
     @property
     def me(self) -> User | None:
-        """Who it is, once that is known."""
+        """See Client."""
         raise NotImplementedError
 
     async def _any_engine(self) -> Engine:
@@ -106,7 +106,7 @@ class Calls:
     async def _written(self) -> IHistory:
         """Return the local history, with all in it that was received."""
         if not self._opened.came:
-            raise Unavailable("the history is not open yet")
+            raise Unavailable("the local history is not open yet")
         if self._engine is not None:
             await self._engine.flush()
         return self._history

@@ -107,36 +107,36 @@ class Client(Calls, Service):
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """Where the client stands."""
         return self._standing.state
 
     @property
     def me(self) -> User | None:
-        """Who it is, once that is known."""
+        """The user, once it is known who that is."""
         return self._standing.me
 
     # Who is told
 
     def add_listener(self, listener: object) -> None:
-        """Have an IListener, or an IMessageListener, told of what comes, after those that were added before."""
+        """Tell an IListener, or an IMessageListener, what comes, after the listeners added before it."""
         self._listeners.add(listener)
 
     def remove_listener(self, listener: object) -> None:
-        """Tell it no more."""
+        """Stop telling a listener."""
         self._listeners.remove(listener)
 
     def when_ready(self) -> Deferred[None]:
-        """Fire at the first READY, or fail with why there will be none."""
+        """Fire when the client is READY for the first time, or fail with the reason why it never will be."""
         return self._standing.ready.when()
 
     def when_closed(self) -> Deferred[None]:
-        """Fire when the client is CLOSED after it was started, or fail with why it ended by itself."""
+        """Fire when the client was closed, or fail with the reason why it ended by itself."""
         return self._standing.closed.when()
 
     # Its life
 
     def startService(self) -> None:
-        """Begin to be online."""
+        """Go online, and stay online until `close`."""
         self._life.start()
         super().startService()
 
@@ -148,7 +148,7 @@ class Client(Calls, Service):
         return self._standing.released.when()
 
     def close(self) -> Deferred[None]:
-        """End the session and the client; what waits unsent stays on disk when there is one."""
+        """End the session and the client; messages that were not accepted yet stay in the history."""
         return self.stopService()
 
     def _begin(self) -> None:
@@ -214,11 +214,11 @@ class Client(Calls, Service):
         await self._http.close()
 
     def pause_receiving(self) -> None:
-        """Read nothing from the server until `resume_receiving`, over reconnections too."""
+        """Stop reading from the server until `resume_receiving`, across reconnections too."""
         self._pause(True)
 
     def resume_receiving(self) -> None:
-        """Read from the server again."""
+        """Start reading from the server again."""
         self._pause(False)
 
     def _pause(self, paused: bool) -> None:
@@ -232,21 +232,21 @@ class Client(Calls, Service):
     async def send(
         self, to: User | int | str, text: str, *, data: bytes = b"", content_type: str = "", client_id: str = ""
     ) -> Sent:
-        """Say something; fires when it is stored, and fails when it was refused.
+        """Send a message; fires when it is stored, and fails when it is refused.
 
         :param to: a user, a user's id, or a conversation's name (`g:0` is everyone)
-        :param client_id: makes a repetition the same message
+        :param client_id: sending again under the same id sends the same message
         """
         return await self._send(to, Waiting(client_id or self._new_id(), 0, 0, text, data, content_type))
 
     @call
     async def recall(self, conversation: str, position: str) -> Sent:
-        """Take back what one said."""
+        """Take back one of the user's own messages."""
         return await self._send(conversation, Waiting(self._new_id(), 0, 0, "", kind=Kind.RECALL, ref=position))
 
     @call
     async def edit(self, conversation: str, position: str, text: str) -> Sent:
-        """Replace what one said."""
+        """Replace the text of one of the user's own messages."""
         return await self._send(conversation, Waiting(self._new_id(), 0, 0, text, kind=Kind.EDIT, ref=position))
 
     @call
@@ -275,19 +275,19 @@ class Client(Calls, Service):
         return check_id(user, "user"), 0
 
     def mark_read(self, conversation: str, position: str = "") -> None:
-        """Say that the user has read a conversation, up to its end without a position."""
+        """Say that the user has read a conversation up to a position, or all that came of it."""
         conversations.parse(conversation)
         positions.parse(position)
         if self._engine is not None and conversation != conversations.EVERYONE:
             self._engine.mark_read(conversation, position)
 
     def typing(self, to: User | int | str) -> None:
-        """Say that the user is typing; too often is left out."""
+        """Say that the user is typing; at most one hint in half a second goes out."""
         if self._engine is not None and self.state is State.READY:
             self._engine.typing(*self._target(to))
 
     def watch(self, users: Sequence[int]) -> None:
-        """Hear of the presence of these users, at most 200, and of no others."""
+        """Watch the presence of these users, at most 200, and of nobody else."""
         if len(users) > MAX_WATCHED:
             raise InvalidField("users", f"must be at most {MAX_WATCHED}")
         self._watched = tuple(check_id(user, "user") for user in users)

@@ -99,7 +99,7 @@ class GuestEngine:
 
     async def _send(self, waiting: Waiting) -> Sent:
         if waiting.data or waiting.ref or waiting.group:
-            raise NotSupported("servers of this kind take texts to a user or to everyone, and nothing else")
+            raise NotSupported("this server only takes texts, to a user or to everyone")
         if waiting.user:
             name = conversations.private(self._me.id, waiting.user)
             await self._deliver(lambda me: self._api.send_private(me, waiting.user, waiting.text))
@@ -134,11 +134,11 @@ class GuestEngine:
                     raise
                 if not told:
                     told = True
-                    self._told.life.note(f"{error.message}; the message waits")
+                    self._told.life.note(f"{error.message}; the message is waiting")
             try:
                 await deferLater(clock, wait)
             except CancelledError:
-                raise Unreachable("given up before it was sent")
+                raise Unreachable("cancelled before it was sent")
 
     def mark_read(self, conversation: str, position: str) -> None:
         """See Engine."""
@@ -151,7 +151,7 @@ class GuestEngine:
 
     def v1(self) -> V1Calls:
         """See Engine."""
-        raise NotSupported("servers of this kind do not have this")
+        raise NotSupported("this server does not support that")
 
     async def online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
         """See Engine."""

@@ -18,7 +18,7 @@ __all__ = ["IClient", "IHistory", "IListener"]
 
 
 def __getattr__(name: str) -> object:
-    """Have `IClient` be the Client: once there was an interface of that name, which programs import for annotations."""
+    """Return Client as `IClient`: programs import it by the name of a former interface, for annotations."""
     if name == "IClient":
         from cim.client.client import Client
 
@@ -27,17 +27,16 @@ def __getattr__(name: str) -> object:
 
 
 class IListener(Interface):
-    """What an application does with what comes.
+    """What an application does with what a client hears; all methods are optional.
 
-    Every method may raise: that harms nobody else. A listener that wants only messages provides
-    `cim.icim.IMessageListener`, which has `received` alone.
+    What a method raises is logged and does no other harm. One that wants messages alone provides IMessageListener.
     """
 
     def received(client: Client, message: Message) -> None:
-        """A message came, or one's own was accepted."""
+        """A message came, or the user's own was accepted."""
 
     def receipt(client: Client, receipt: Receipt) -> None:
-        """Somebody has read."""
+        """Somebody has read a conversation up to a position."""
 
     def typing(client: Client, typing: Typing) -> None:
         """Somebody is typing."""
@@ -46,7 +45,7 @@ class IListener(Interface):
         """A watched user came or went."""
 
     def state(client: Client, state: State, reason: str) -> None:
-        """The client stands elsewhere; `reason` can be shown to a user, and may be empty."""
+        """The client changed its state; `reason` can be shown to a user, and may be empty."""
 
 
 class IHistory(Interface):
@@ -57,16 +56,16 @@ class IHistory(Interface):
     """
 
     def open() -> Deferred[None]:
-        """Get ready; called once, before all else."""
+        """Open the history; called once, before everything else."""
 
     def close() -> Deferred[None]:
-        """Write what waits and let go."""
+        """Write what is waiting and close the history."""
 
     def places() -> Deferred[dict[str, str]]:
         """Return for each conversation the end of the contiguous prefix that was handed to the application."""
 
     def add(messages: Sequence[Message], places: dict[str, str]) -> Deferred[None]:
-        """Keep messages (one that is there already is left) and move places, in one transaction.
+        """Keep messages, unless they are there already, and move places, in one transaction.
 
         A RECALL blanks the message it refers to, an EDIT replaces its text in searches and pages.
         """
@@ -75,19 +74,19 @@ class IHistory(Interface):
         """Return messages before a position, or the last ones, oldest first."""
 
     def search(text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
-        """Return messages that contain a text, the latest first; any text is a literal one."""
+        """Return messages that contain a text literally, the latest first."""
 
     def waiting() -> Deferred[Sequence[Waiting]]:
-        """Return what was sent and not accepted yet, in order."""
+        """Return the messages that were sent and not accepted yet, in order."""
 
     def put_waiting(message: Waiting) -> Deferred[None]:
         """Keep a message until `drop_waiting`."""
 
     def drop_waiting(client_id: str) -> Deferred[None]:
-        """It was accepted or refused."""
+        """Forget a message that was accepted or refused."""
 
     def facts() -> Deferred[dict[str, str]]:
         """Return small things that are kept: the token, `as_of` of the last Welcome, the account's id."""
 
     def set_fact(name: str, value: str) -> Deferred[None]:
-        """Keep a small thing."""
+        """Keep a small thing under a name."""

@@ -44,20 +44,20 @@ class Journal:
         self._messages.append((message, conversation, place))
 
     def write(self) -> None:
-        """Write what was added: what came together goes in one transaction."""
+        """Write what was added since the last time, in one transaction."""
         if self._messages and not self._writing:
             self._write()
 
     def put_waiting(self, waiting: Waiting) -> None:
-        """Keep what is to be sent."""
+        """Keep a message to be sent."""
         self._do(lambda: self.history.put_waiting(waiting))
 
     def drop_waiting(self, client_id: str) -> None:
-        """It was answered."""
+        """Forget a message to be sent: it was answered."""
         self._do(lambda: self.history.drop_waiting(client_id))
 
     def set_fact(self, name: str, value: str) -> None:
-        """Keep a small thing."""
+        """Keep a small thing under a name."""
         self._do(lambda: self.history.set_fact(name, value))
 
     def flush(self) -> Deferred[None]:

@@ -72,12 +72,12 @@ class Standing:
     released: Moment = field(default_factory=Moment)
 
     def to(self, state: State, reason: str) -> None:
-        """Stand there, and tell."""
+        """Take a state, and tell the listeners."""
         self.state = state
         self.listeners.state(state, reason)
 
     def end(self, error: CIMError | None) -> None:
-        """Stand still for ever, and tell all who wait."""
+        """Take the state CLOSED for ever, and tell everybody who waits."""
         self.listeners.stop_messages()
         self.to(State.CLOSED, error.message if error is not None else "")
         for moment in (self.ready, self.identified):
@@ -106,7 +106,7 @@ def _machine() -> Callable[[Standing], Life]:
         standing.begin()
 
     def started(life: Life, standing: Standing) -> None:
-        raise RuntimeError("a client is started once, and not again when it was closed")
+        raise RuntimeError("a client can be started only once")
 
     def identified(life: Life, standing: Standing, user: User) -> None:
         standing.me = user

@@ -30,20 +30,20 @@ class Listeners:
         self._deaf = False
 
     def add(self, listener: object) -> None:
-        """Tell it, too."""
+        """Tell a listener, too, from now on."""
         self._all.append(listener)
 
     def remove(self, listener: object) -> None:
-        """Tell it no more."""
+        """Stop telling a listener."""
         if listener in self._all:
             self._all.remove(listener)
 
     def stop_messages(self) -> None:
-        """Give no message to anybody any more."""
+        """Stop giving messages to anybody; other things are still told."""
         self._deaf = True
 
     def received(self, message: Message) -> bool:
-        """Give a message to all; False when nothing more is wanted: it was given to nobody."""
+        """Give a message to all listeners; return False, and give it to nobody, after `stop_messages`."""
         if self._deaf:
             return False
         for one in tuple(self._all):

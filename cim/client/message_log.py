@@ -1,4 +1,4 @@
-"""Upstream's log of messages: a text file for each user and day (UPSTREAM.md section 6.2)."""
+"""Upstream's log of messages: a text file for each user and day (docs/upstream.md)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MessageLog:
         self._file: BinaryIO | None = None
 
     def received(self, client: Client, message: Message) -> None:
-        """Write a line. A full disk raises: the client logs that, and goes on."""
+        """Write a line. A full disk raises; the client logs that and goes on."""
         if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
             return
         text = message.text if message.mine else f"{message.sender.name or 'nobody'}:{message.text}"
@@ -49,7 +49,7 @@ class MessageLog:
         return self._directory / _folder(user) / f"{today.year}{today.month}{today.day}.log"
 
     def close(self) -> None:
-        """Let go of the file; another message opens it again."""
+        """Close the file; the next message opens it again."""
         if self._file is not None:
             self._file.close()
         self._path = self._file = None

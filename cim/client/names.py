@@ -34,14 +34,14 @@ class Names:
         self._groups: OrderedDict[int, tuple[float, str]] = OrderedDict()
 
     def learn(self, user: User) -> None:
-        """A name was seen."""
+        """Remember a user's name."""
         if user.id and self._users.get(user.id) != user.name:
             self._users[user.id] = user.name
             if len(self._users) > MAX_NAMES:
                 self._users.popitem(last=False)
 
     async def user(self, id: int) -> User:
-        """Return a user; one that is gone is called by its id."""
+        """Return a user by id; one that is gone has its id for a name."""
         name = self._users.get(id)
         if name is None:
             try:
@@ -61,7 +61,7 @@ class Names:
         return await _few_at_a_time(names, lambda name: self.title(name, me))
 
     async def group(self, id: int) -> str:
-        """Return the name of a group; one that cannot be asked for is called by its id."""
+        """Return the name of a group, or `group <id>` when it cannot be asked for."""
         known = self._groups.get(id)
         if known is not None and known[0] > self._clock.seconds():
             return known[1]

@@ -229,7 +229,7 @@ class NativeEngine:
             return farewell
         if farewell is not None:
             why = farewell.message
-        told = f"lost the connection to {self._place}" if welcomed else f"the server {self._place} did not welcome us"
+        told = f"lost the connection to {self._place}" if welcomed else f"could not log in at {self._place}"
         return Busy(f"{told}: {why}", int(retry_after(farewell)) if farewell is not None else 0)
 
     def is_final(self, error: CIMError) -> bool:
@@ -261,7 +261,7 @@ class NativeEngine:
     def beat(self) -> None:
         """See PacketUser."""
         if self._outbox.stuck() and self._connection is not None:
-            self._connection.abort("it answers nothing")
+            self._connection.abort("it stopped answering")
 
     def ended(self, reason: str) -> None:
         """See Ends."""
@@ -320,11 +320,11 @@ class NativeEngine:
 
     def _hear_goodbye(self, goodbye: Any) -> None:
         if goodbye.code == "replaced":
-            self._farewell = Over("this user logged in on the same device elsewhere")
+            self._farewell = Over("this user logged in elsewhere with the same device name")
         elif goodbye.code == "logged-out":
             self._farewell = Over("this user was logged out")
         else:
-            message = goodbye.message or f"it said goodbye ({goodbye.code})"
+            message = goodbye.message or f"it ended the session ({goodbye.code})"
             self._farewell = Busy(message, goodbye.retry_after_seconds)
         assert self._connection is not None
         self._connection.leave(goodbye.code)

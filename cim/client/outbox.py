@@ -83,7 +83,7 @@ class Outgoing:
     told: list[Deferred[Sent]] = field(factory=list)
 
     def answered(self, how: Callable[[Deferred[Sent]], None]) -> None:
-        """Tell all who wait for it."""
+        """Tell everybody who waits for the answer."""
         told, self.told = self.told, []
         for one in told:
             how(one)
@@ -128,10 +128,10 @@ class Outbox:
         """
         known = self._all.get(waiting.client_id)
         if known is not None and known.waiting != waiting:
-            raise Conflict("another message with this client id waits to be sent")
+            raise Conflict("another message with this client id is waiting to be sent")
         if known is None:
             if len(self._all) >= MAX_WAITING:
-                raise RateLimited(f"{MAX_WAITING} messages wait to be sent already")
+                raise RateLimited(f"{MAX_WAITING} messages are waiting to be sent already")
             known = self._put(waiting)
         told: Deferred[Sent] = Deferred()
         known.told.append(told)
@@ -148,7 +148,7 @@ class Outbox:
                     self._forget(one.client_id)
 
     def knows(self, client_id: str) -> bool:
-        """Whether that message waits."""
+        """Whether a message with that client id is waiting."""
         return client_id in self._all
 
     def _put(self, waiting: Waiting) -> Outgoing:
@@ -167,12 +167,12 @@ class Outbox:
     # The session
 
     def begin(self, write: Callable[[bytes], object]) -> None:
-        """A session is there: everything goes, in order."""
+        """Write everything, in order: a session has begun."""
         self._write = write
         self._pump()
 
     def ended(self) -> None:
-        """The session is gone: what was written there is to be written again."""
+        """Note that the session has ended: what was written there is to be written again."""
         self._write = None
         self._under_way = 0
         for lane in self._lanes.values():
@@ -182,14 +182,14 @@ class Outbox:
         self._set_timer()
 
     def accepted(self, client_id: str) -> Outgoing | None:
-        """A message was accepted; return it, for its senders to be told, or None when it is not known (any more)."""
+        """Forget a message that was accepted; return it for its senders to be told, or None when it is not known."""
         outgoing = self._take(client_id)
         if outgoing is not None:
             self._pump()
         return outgoing
 
     def failed(self, failure: Failure) -> None:
-        """A message was refused, or failed so that it goes again."""
+        """Fail a message that was refused, or write it again later when the failure may pass."""
         outgoing = self._all.get(failure.client_id)
         if outgoing is None:
             return
@@ -216,7 +216,7 @@ class Outbox:
         )
 
     def close(self) -> None:
-        """Nothing is sent any more: those who wait are told so."""
+        """Send nothing more, and tell everybody who waits."""
         self.ended()
         self._lanes.clear()
         everything, self._all = self._all, {}

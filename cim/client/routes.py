@@ -50,8 +50,8 @@ def check_place(route: str, host: str) -> None:
     """
     if is_loopback(host) and not is_loopback(URL.from_text(route).host):
         raise Misdirected(
-            f"the route {route} names a server at {host}, which others cannot reach:"
-            " start that server with --advertise and an address of its machine"
+            f"the route {route} sends clients to a server at {host}, which this machine cannot reach:"
+            " start that server with --advertise and its address on the network"
         )
 
 
@@ -108,7 +108,7 @@ class Routes:
         try:
             return route, read(answer)
         except (KeyError, TypeError, ValueError, AttributeError, InvalidField) as error:
-            raise Unavailable(f"the route {route} did not answer as this version expects") from error
+            raise Unavailable(f"the route {route} gave an answer that this version does not understand") from error
 
     def _in_turn(self) -> list[str]:
         """Return all in the order in which they are to be asked now."""

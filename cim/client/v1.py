@@ -152,7 +152,7 @@ def _read(route: str, answer: Answer) -> Any:
     kind = (answer.headers.getRawHeaders("Content-Type") or [""])[0]
     if not kind.startswith(PROBLEM) or not isinstance(said, dict):
         if answer.status in (200, 404, 405):
-            raise NotNative(f"the route {route} is not of this system: it does not have /v1")
+            raise NotNative(f"the route {route} does not have the /v1 API")
         raise Unavailable(f"{route} answered HTTP {answer.status}")
     code, detail = str(said.get("code", "")), str(said.get("detail") or said.get("title") or "refused")
     wait = (answer.headers.getRawHeaders("Retry-After") or ["0"])[0]

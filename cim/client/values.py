@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 
 class State(enum.Enum):
-    """Where a client stands."""
+    """The state of a client."""
 
     CONNECTING = "connecting"
     READY = "ready"
@@ -49,7 +49,7 @@ Credentials = Password | Guest
 
 @frozen
 class User:
-    """Somebody.
+    """A user.
 
     :param id: 0 when it is unknown
     """
@@ -60,14 +60,14 @@ class User:
 
 @frozen
 class Message:
-    """What somebody said, as the application sees it: once, and in the order of its conversation.
+    """A message, as the application sees it: once, and in the order of its conversation.
 
     :param conversation: `p:<lower id>:<higher id>`, `g:<group id>`, or `g:0` for everyone
     :param position: its place there; empty for messages of servers that have no places (upstream's)
     :param sent_at: ms since 1970
     :param group: the group's id; 0 for a private message
     :param ref: the position of the message that this one recalls, edits or reacts to
-    :param mine: the client's own user said it, here or on another device
+    :param mine: the client's own user sent it, here or on another device
     """
 
     conversation: str
@@ -86,7 +86,7 @@ class Message:
 
 @frozen
 class Sent:
-    """A message that was accepted: it is stored."""
+    """A message that was accepted and is stored."""
 
     client_id: str
     conversation: str
@@ -96,7 +96,7 @@ class Sent:
 
 @frozen
 class Receipt:
-    """Somebody has read a conversation up to a position; the own user on another device, too."""
+    """Somebody has read a conversation up to a position; this may be the user itself, on another device."""
 
     conversation: str
     reader: int
@@ -125,8 +125,8 @@ class Conversation:
 
     :param title: the other user's name, or the group's
     :param unread: others' messages after the read mark, up to 999
-    :param latest: the position of the last message that is known of
-    :param read: the own read mark
+    :param latest: the position of the last known message
+    :param read: the user's own read mark
     """
 
     name: str
@@ -138,7 +138,7 @@ class Conversation:
 
 @frozen
 class Group:
-    """A group.
+    """A group of users.
 
     :param open: anyone may join
     :param history: members may read what was said before they joined
@@ -153,7 +153,7 @@ class Group:
 
 @frozen
 class Member:
-    """Who is in a group.
+    """A member of a group.
 
     :param role: owner, admin or member
     """

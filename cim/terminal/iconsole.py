@@ -20,16 +20,16 @@ Line = str | Sequence[Span]
 
 
 class ICommand(Interface):
-    """Something that a line starting with a colon asks for. Those of applications are found as Twisted plugins."""
+    """What a line that starts with a colon asks for. Applications add theirs as Twisted plugins."""
 
-    words: Sequence[str] = Attribute("What it is called by, each with its colon, the usual one first.")
-    usage: str = Attribute("What stands behind the word, such as `<name> [number]`; may be empty.")
-    summary: str = Attribute("What `:all` says of it: a few words.")
-    help: str = Attribute("What `:help` says beyond that; may be empty.")
-    completes: str = Attribute("What its argument may be: users, groups, talks, commands, files, or nothing.")
+    words: Sequence[str] = Attribute("Its names, each with its colon, the usual one first.")
+    usage: str = Attribute("Its arguments, such as `<name> [number]`; may be empty.")
+    summary: str = Attribute("A few words for `:all`.")
+    help: str = Attribute("What `:help` adds; may be empty.")
+    completes: str = Attribute("What completes its argument: users, groups, talks, commands, files, or nothing.")
 
     def run(chat: Chat, rest: str) -> Awaitable[None]:
-        """Do it; `rest` is the line behind the word. A CIMError is shown; cim.terminal.console.commands.Misuse, too."""
+        """Do it; `rest` is the line after the word. A CIMError is shown, such as console.commands.Misuse."""
 
 
 class IAnswerer(Interface):
@@ -46,19 +46,19 @@ class Screen(Protocol):
     """Where things are shown."""
 
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
-        """Put lines into the chat; fires when there is room for more."""
+        """Add lines to the chat; fires when there is room for more."""
 
     def notice(self, text: str) -> None:
-        """Tell the user something beside the chat."""
+        """Tell the user something that is not part of the chat."""
 
     def message(self, message: Message, *, own: bool) -> None:
-        """Show what was said.
+        """Show a message.
 
         :param own: it was typed here
         """
 
     def refresh(self) -> None:
-        """Show anew what stands below the chat: something of it has changed."""
+        """Redraw what stands below the chat."""
 
     def leave(self) -> None:
         """End the program in good order."""

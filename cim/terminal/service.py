@@ -49,23 +49,23 @@ class ErrorStream(FileDescriptor):
         return result
 
     def write(self, data: bytes) -> None:
-        """Write, or drop."""
+        """Write, or drop while too much is waiting."""
         if not self._full:
             super().write(data)
 
     def pauseProducing(self) -> None:
-        """Too much waits."""
+        """Drop what is written from now on: too much is waiting."""
         self._full = True
 
     def resumeProducing(self) -> None:
-        """There is room again."""
+        """Write again: there is room."""
         self._full = False
 
     def stopProducing(self) -> None:
         """Nobody reads standard error any more."""
 
     def close(self) -> Deferred[None]:
-        """Fire when all that was taken is written, or cannot be."""
+        """Write what was taken and stop; fires when that is done, or cannot be."""
         closing: Deferred[None] = Deferred()
         if not self.connected:
             closing.callback(None)
@@ -122,9 +122,9 @@ def _descriptor(number: int, stream: object) -> int:
 class Identity:
     """Who is at the terminal.
 
-    :param facts: what `:info` tells of it
-    :param banner: what is told when it is logged in for the first time
-    :param new: where the password was made now, since the user had none: in vain when the login is refused
+    :param facts: what `:info` shows of it
+    :param banner: lines to show after the first login
+    :param new: where a password was just made for a new user; useless when the login is refused
     """
 
     client: Client
@@ -141,7 +141,7 @@ class Look:
     :param editing: with a line editor; else lines are read as they come
     :param interactive: somebody types
     :param colour: whether the editor uses colours
-    :param where: what the editor calls the system
+    :param where: the system's name in the editor
     :param errors: stands for standard error, where the log goes
     :param typed: the file that keeps the lines that were typed; empty for none
     """
@@ -234,7 +234,7 @@ class TerminalService(Service):
         if failure.check(Unauthorized, Forbidden) and identity.new is not None:
             identity.new.drop_password()
             self._terminal.notice(
-                f"the name {identity.name} is taken: choose another, give its password by --password-file FILE,"
+                f"the name {identity.name} is taken: choose another, give its password with --password-file FILE,"
                 " or try --guest"
             )
 

@@ -54,31 +54,36 @@ class Options(DaemonOptions):
         "Chat at the terminal. A typed line goes to everyone, @name text and id;;text to one user; :all lists the"
         " commands, :q! leaves. Input may be piped: lines are sent one at a time, and at its end the client leaves."
         " Standard output then holds the chat alone, one message a line. The exit status is 1 when the login is"
-        " refused. A new name is registered, with a password that is made and kept."
+        " refused. A new name is registered with a generated password, which is kept."
     )
 
     optParameters = [
-        ["user", None, None, "Log in as this user; the name is registered when it is new."],
-        ["password-file", None, None, "File with the user's password; else one is made and kept in the data folder."],
-        ["device", None, None, "What this device is called; a new login of the same one ends the old."],
-        ["data", None, None, "Folder of history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
+        ["user", None, None, "Log in as this user; a new name is registered."],
+        [
+            "password-file",
+            None,
+            None,
+            "File with the user's password; without it one is generated and kept in the data folder.",
+        ],
+        ["device", None, None, "Name of this device; a new login with the same name ends the old one."],
+        ["data", None, None, "Folder for history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
         ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, as upstream's client."],
-        ["ai", None, "cim.terminal.console.robot.Robot", "What answers after :ai: the dotted name of what makes it."],
+        ["ai", None, "cim.terminal.console.robot.Robot", "Dotted name of what makes the robot that answers after :ai."],
     ]
     optFlags = [
-        ["guest", None, "Log in without a password, by the upstream API: no history, and no groups of its own."],
-        ["stay", None, "Stay after the end of the input, until a signal."],
+        ["guest", None, "Log in without a password, through upstream's API: no history and no groups."],
+        ["stay", None, "Stay after the input ends, until a signal."],
     ]
 
     def opt_route(self, text: str) -> None:
-        """A route's URL; may be given several times: calls are spread over all. [default: http://127.0.0.1:8083]"""
+        """A route's URL; may be repeated: calls are spread over all. [default: http://127.0.0.1:8083]"""
         try:
             self.add("route", parse_route(text))
         except InvalidField as error:
             raise UsageError(error.reason)
 
     def opt_listener(self, name: str) -> None:
-        """Also give messages to what this class or function (a dotted name) makes; may be given several times."""
+        """Also give messages to what this class or function (a dotted name) makes; may be repeated."""
         self.add("listener", name)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -92,14 +97,14 @@ class Options(DaemonOptions):
         super().parseOptions([*named, "--", *names] if names else given)
 
     def parseArgs(self, *names: str) -> None:
-        """Take the user's name without `--user`, too."""
+        """Accept the user's name without `--user`."""
         if len(names) > 1 or (names and self["user"]):
-            raise UsageError("one name of a user is enough")
+            raise UsageError("give only one user name")
         if names:
             self["user"] = names[0]
 
     def postOptions(self) -> None:
-        """Check what belongs together, and choose the reactor that the line editor needs."""
+        """Check the options together, and choose the reactor that the line editor needs."""
         if not self["user"]:
             raise UsageError("--user NAME is missing")
         try:
@@ -107,7 +112,7 @@ class Options(DaemonOptions):
         except InvalidField as error:
             raise UsageError(f"{error.field} {error.reason}")
         if self["data"] == "" and not self["guest"] and not self["password-file"]:
-            raise UsageError("--data '' keeps no password: name one by --password-file, or be a --guest")
+            raise UsageError("--data '' keeps no password: give one with --password-file, or use --guest")
         self["listeners"] = [
             _made("listener", name, IMessageListener, IListener) for name in self.get("listener") or ()
         ]
@@ -147,7 +152,7 @@ class Options(DaemonOptions):
         return DataDirectory.of(base, self.routes[0], self["user"])
 
     def device(self) -> str:
-        """What this device is called: one for each user of each machine, so that two machines do not end each other."""
+        """This device's name: that of the machine, so that sessions on two machines do not end each other."""
         return self["device"] or f"terminal-{socket.gethostname()}"[:64]
 
 
@@ -160,7 +165,7 @@ def _made(option: str, name: str, *interfaces: Any) -> Any:
     except Exception as error:
         raise UsageError(f"--{option} {name}: {type(error).__name__}: {error}")
     if not any(interface.providedBy(made) for interface in interfaces):
-        raise UsageError(f"--{option} {name}: what it makes does not provide {interfaces[0].__identifier__}")
+        raise UsageError(f"--{option} {name}: the object that it makes does not provide {interfaces[0].__identifier__}")
     return made
 
 
@@ -189,7 +194,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         new = folder if folder.password() is None else None
         credentials = folder.credentials(name)
         if new is not None:
-            banner.append(f"the password of {name} was made and is kept in {_short(folder.password_file)}")
+            banner.append(f"a password for {name} was generated and is kept in {_short(folder.password_file)}")
     listeners = list(options["listeners"])
     if options["message-log"]:
         listeners.append(MessageLog(options["message-log"], reactor))

@@ -201,12 +201,16 @@ class ReconnectionTests(ClientCase):
         wire.server.write(encode_frame(Packet(failure=refusal).SerializeToString()))
         wire.server.loseConnection()
         self.turn()
-        self.assertRegex(alice.heard.states[-1][1], "did not welcome us: come back later; trying again in 5.5 s")
+        self.assertRegex(
+            alice.heard.states[-1][1], "could not log in at 127.0.0.1:11211: come back later; trying again in 5.5 s"
+        )
 
     def test_replaced_is_the_end(self):
         first = self.online("alice")
         second = self.online("alice")
-        self.assertEqual(first.heard.states[-1], (State.CLOSED, "this user logged in on the same device elsewhere"))
+        self.assertEqual(
+            first.heard.states[-1], (State.CLOSED, "this user logged in elsewhere with the same device name")
+        )
         self.wait(60)
         self.assertEqual((first.state, second.state), (State.CLOSED, State.READY))
 

@@ -316,7 +316,7 @@ class SendingTests(ClientTestCase):
         self.clock.advance(1)
         self.successResultOf(sending)
         self.assertEqual(self.route.paths(), ["groupRoute"])
-        self.assertEqual(len([reason for _, reason in self.states if "waits" in reason]), 1)
+        self.assertEqual(len([reason for _, reason in self.states if "is waiting" in reason]), 1)
 
     def test_and_then_given_up(self):
         self.ready()

@@ -76,7 +76,7 @@ class EitherTests:
         [bobs] = [line.split()[0] for line in alice.out if line.endswith(" bob")]
         alice.write(f"{bobs};;just you\nbob;;no id\n")
         await bob.wait_for_line("alice: just you")
-        await alice.wait_for_line("is no user id")
+        await alice.wait_for_line("is not a user id")
         alice.write(":q!\n")
         self.assertEqual(await alice.wait_for_exit(), 0)
         bob.write(f"{bobs};;me\n:olu\n")

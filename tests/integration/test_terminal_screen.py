@@ -66,7 +66,7 @@ class ScreenTests(TestCase):
         alice.type("@bob שלום\r")
         await bob.wait_for("alice → me: שלום", "unread: alice 1")
         bob.type(":to al\t\r")
-        await bob.wait_for("you talk to alice now")
+        await bob.wait_for("you are now talking to alice")
         await alice.wait_for("✓✓ bob has read")
         bob.type("x")
         await bob.wait_until(lambda: not bob.shows("unread"), "nothing to be unread")

@@ -126,7 +126,7 @@ class InterpreterTests(CommandTestCase):
             self.assertIn("id", self.notice(f"{head};;hi"))
 
     def test_private_to_a_name_of_nobody(self):
-        self.assertIn('no user "nobody", and nothing was sent', self.notice("@nobody hi"))
+        self.assertIn('no user "nobody", so nothing was sent', self.notice("@nobody hi"))
 
     def test_blank_lines_warn(self):
         for line in ("", "   ", "\t", "1000;;", "1000;;  ", "@", "@bob", "@bob  "):
@@ -148,7 +148,7 @@ class InterpreterTests(CommandTestCase):
             self.assertEqual(self.screen.notices.pop(), f'"hello" {fate}')
         self.client.errors["online"] = Unavailable("away")
         self.line(":olu")
-        self.assertIn("cannot be told", self.screen.notices.pop())
+        self.assertIn("not possible at the moment", self.screen.notices.pop())
         self.client.errors["groups"] = NotSupported("not here")
         self.line(":groups")
         self.assertEqual(self.screen.notices.pop(), ":groups: not here")
@@ -194,7 +194,7 @@ class InterpreterTests(CommandTestCase):
         for line in (":weather Rome", ":all", ":weather"):
             self.successResultOf(Deferred.fromCoroutine(interpreter.line(line)))
         self.assertEqual(self.screen.shown, ["it rains in Rome"])
-        self.assertEqual(self.screen.notices, ["which city?; it is :weather <city>"] * 2)
+        self.assertEqual(self.screen.notices, ["which city? (usage: :weather <city>)"] * 2)
 
     def test_each_command_is_one(self):
         words = []
@@ -427,7 +427,7 @@ class TalkCommandTests(CommandTestCase):
 
     def test_react(self):
         self.line(":react 👍")
-        self.assertIn("no message", self.screen.notices[-1])
+        self.assertIn("nobody else has said anything", self.screen.notices[-1])
         self.client.push(1001, "bob", "hi", group=0)
         self.line(":react :thumbsup:")
         self.line(":react")
@@ -486,7 +486,7 @@ class TalkCommandTests(CommandTestCase):
         self.assertEqual(self.chat.typists(), [])
         for online in (True, True, False):
             self.client.tell("presence", Presence(1001, online))
-        self.assertEqual(self.screen.shown, ["      bob has gone"])
+        self.assertEqual(self.screen.shown, ["      bob has gone offline"])
 
     def test_who(self):
         self.client.online_now = [User(1001, "bob"), User(1003, "bobby")]
@@ -525,10 +525,10 @@ class FileTests(CommandTestCase):
         self.assertEqual("".join(parts), "x" * 100_000)
 
     def test_what_cannot_be_sent(self):
-        for data, why in ((b"", "nothing in"), (b"\xff\xfe", "no UTF-8"), (b"x" * (4 << 20) + b"x", "more than")):
+        for data, why in ((b"", "is empty"), (b"\xff\xfe", "not UTF-8"), (b"x" * (4 << 20) + b"x", "larger than")):
             self.assertEqual(self.send(data), [])
             self.assertIn(why, self.screen.notices.pop())
-        for path, why in ((self.mktemp(), "No such file"), ("/", "cannot read"), ("/dev/zero", "is no file")):
+        for path, why in ((self.mktemp(), "No such file"), ("/", "cannot read"), ("/dev/zero", "not a regular file")):
             self.assertIn(why, self.notice(f":send {path}"))
         self.assertIn(":send <file>", self.notice(":send"))
 
@@ -561,10 +561,10 @@ class GroupCommandTests(CommandTestCase):
         self.line(":rename Our Team")
         self.assertEqual(self.did("rename_group"), [(1, "Our Team")])
         self.assertEqual((self.chat.current.title, self.chat.title_of("g:1")), ("Our Team", "Our Team"))
-        self.assertEqual(self.screen.notices[-1], "the group is called Our Team now")
+        self.assertEqual(self.screen.notices[-1], "the group is now called Our Team")
         self.line(":to")
         self.line(":rename Theirs")
-        self.assertIn("say which group", self.screen.notices[-1])
+        self.assertIn("name a group", self.screen.notices[-1])
 
     def test_join_and_leave(self):
         self.line(":join 7")
@@ -579,12 +579,12 @@ class GroupCommandTests(CommandTestCase):
             (":join", ":join"),
             (":invite", ":invite"),
             (":rename", ":rename"),
-            (":members", "say which"),
+            (":members", "name a group"),
         ):
             self.line(line)
             self.assertIn(why, self.screen.notices[-1])
         self.line(":leave nowhere")
-        self.assertIn('in no group "nowhere"', self.screen.notices[-1])
+        self.assertIn('not in a group called "nowhere"', self.screen.notices[-1])
 
     def test_a_name_that_a_user_and_a_group_share(self):
         self.client.my_groups[5] = Group(5, "bob", False, False, 1)

@@ -168,7 +168,7 @@ class EditorTests(EditorTestCase):
         self.enter("hello")
         self.editor.stop()
         self.successResultOf(self.editor.flush())
-        self.assertIn("not accepted yet: 1", self.terminal.getvalue())
+        self.assertIn("1 message is not accepted yet", self.terminal.getvalue())
 
     def test_leaving(self):
         self.enter(":q!")

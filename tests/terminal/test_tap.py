@@ -50,8 +50,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_a_name_alone(self):
         self.assertEqual(self.parse("--stay", "alice")["user"], "alice")
-        self.assertIn("one name", self.refused("--user", "a", "b"))
-        self.assertIn("one name", self.refused("a", "b"))
+        self.assertIn("only one user name", self.refused("--user", "a", "b"))
+        self.assertIn("only one user name", self.refused("a", "b"))
 
     def test_where_things_are_kept(self):
         at = "cim/127.0.0.1-8083/alice"

@@ -1,4 +1,4 @@
-"""The commands of upstream's terminal, by the same names and with the same meaning (UPSTREAM.md section 6.2)."""
+"""The commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Leave(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         if rest:
-            raise Misuse("to leave, type :q! or :q alone")
+            raise Misuse("to leave, type :q! or :q with nothing after it")
         chat.screen.leave()
 
 
 class Search(Command):
     words = (":q",)
     usage = "<words>"
-    summary = "search what was said; :q alone leaves"
-    help = "Finds the messages that contain the words as they are typed, the latest last."
+    summary = "search messages; :q alone leaves"
+    help = "Finds messages that contain the words exactly as typed; the latest come last."
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
@@ -84,13 +84,13 @@ class All(Command):
 class Help(Command):
     words = (":help",)
     usage = "[command]"
-    summary = "tell more of a command"
+    summary = "explain a command"
     completes = "commands"
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             chat.screen.notice(
-                "a line is said where the prompt says; @name text and id;;text go to one user; :to <name> stays there\n"
+                "a line goes where the prompt says; @name text and id;;text go to one user; :to <name> stays there\n"
                 "Tab completes commands, names and emoji; Up finds earlier lines; :all lists the commands"
             )
             return
@@ -105,7 +105,7 @@ class Help(Command):
 
 class Info(Command):
     words = (":info",)
-    summary = "tell who and where you are"
+    summary = "show who and where you are"
 
     async def run(self, chat: Chat, rest: str) -> None:
         me = chat.client.me
@@ -113,7 +113,7 @@ class Info(Command):
             ("user", f"{me.name} (id {me.id})" if me is not None else "not logged in yet"),
             ("state", chat.standing.value + (f": {chat.reason}" if chat.reason else "")),
             ("talking to", chat.current.title),
-            ("not accepted yet", str(len(chat.unsent))),
+            ("not yet accepted", str(len(chat.unsent))),
             *chat.facts,
         ]
         width = max(len(name) for name, _ in facts)
@@ -124,7 +124,7 @@ class Emoji(Command):
     words = (":emoji",)
     usage = "<page or word>"
     summary = "list emoji and their aliases"
-    help = "In a text an alias such as :smile: becomes its emoji. A word lists the aliases that contain it."
+    help = "In a message, an alias such as :smile: becomes its emoji. A word lists the aliases that contain it."
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
@@ -138,15 +138,15 @@ class Emoji(Command):
             word = rest.strip(":").lower()
             rows = tuple(row for row in table if any(word in alias for alias in row[1]))[:30]
         if not rows:
-            raise Misuse(f"no alias has {rest[:20]!r} in it")
+            raise Misuse(f"no alias contains {rest[:20]!r}")
         await chat.screen.show([f"{shown} {' '.join(f':{alias}:' for alias in names)}" for shown, names in rows])
 
 
 class Delay(Command):
     words = (":delay",)
     usage = "<text> <seconds>"
-    summary = "say something later"
-    help = "It is said where you are now, if the program runs until then."
+    summary = "send a message later"
+    help = "It goes to the current talk, if the program is still running then."
 
     async def run(self, chat: Chat, rest: str) -> None:
         text, _, seconds = rest.rpartition(" ")
@@ -172,7 +172,7 @@ class AnswererOn(Command):
 
 class AnswererOff(Command):
     words = (":qai",)
-    summary = "leave the robot"
+    summary = "stop talking to the robot"
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not chat.answering:

@@ -1,4 +1,4 @@
-"""What the terminal knows of the chat: whom it talks to, who is who, what is unread, what was said last."""
+"""The state of the chat: the current talk, who is who, what is unread, what was said last."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Chat(Directory):
     :ivar standing: the client's state, and `reason` why
     :ivar unread: of each conversation with any, how many
     :ivar numbered: what the numbers of the last list of messages mean
-    :ivar facts: what `:info` tells beyond
+    :ivar facts: what else `:info` shows
     :ivar keeps: messages that are not accepted yet outlast the program
     """
 
@@ -97,7 +97,7 @@ class Chat(Directory):
         client.add_listener(self)
 
     def close(self) -> None:
-        """Forget what waits for its time."""
+        """Cancel everything that was to happen later."""
         self.client.remove_listener(self)
         for call in (self._settling, *self._typing.values(), *self._later):
             if call is not None and call.active():
@@ -106,7 +106,7 @@ class Chat(Directory):
             self._learning.cancel()
 
     def later(self, seconds: float, do: Callable[[], Any]) -> None:
-        """Call `do` then, unless the program ends before."""
+        """Call `do` after so many seconds, unless the program ends before."""
 
         def due() -> None:
             self._later.discard(call)
@@ -118,7 +118,7 @@ class Chat(Directory):
     # Saying things
 
     async def say(self, talk: Talk, text: str) -> None:
-        """Send a text and show it when it was accepted; fails as Client.send."""
+        """Send a text and show it when it is accepted; fails as Client.send does."""
         client_id = self._new_id()
         self._own.append(client_id)
         self.unsent[client_id] = Unsent(talk, text, self.now())
@@ -130,7 +130,7 @@ class Chat(Directory):
             self.screen.refresh()
 
     async def _send(self, talk: Talk, text: str, client_id: str) -> Sent:
-        """Send, again and again while the servers say that it is too much at once: nothing was sent then."""
+        """Send; repeat it for a while if the servers say that it is too much at once, since nothing was sent then."""
         until = self.clock.seconds() + TOO_MUCH_SECONDS
         while True:
             try:
@@ -144,7 +144,7 @@ class Chat(Directory):
             await rest
 
     def say_later(self, talk: Talk, text: str) -> None:
-        """Send a text for which nobody waits; a failure is shown."""
+        """Send a text without anybody waiting for it; show a failure."""
         saying = Deferred.fromCoroutine(self.say(talk, text))
         saying.addErrback(lambda failure: self.screen.notice(f"{text[:40]!r} was not sent: {failure.value}"))
 
@@ -170,7 +170,7 @@ class Chat(Directory):
         self.screen.message(message, own=True)
 
     def go_to(self, talk: Talk) -> None:
-        """Have further lines go there."""
+        """Make a talk the current one: further lines go there."""
         self.current = talk
         self.titles.setdefault(talk.name, talk.title)
         self.attend()
@@ -178,13 +178,13 @@ class Chat(Directory):
         self.screen.refresh()
 
     def attend(self) -> None:
-        """The user is there: what was shown of the present conversation is read."""
+        """Mark the current conversation as read: the user is at the keyboard."""
         if self.unread.pop(self.current.name, 0):
             self.client.mark_read(self.current.name)
             self.screen.refresh()
 
     def read(self, conversation: str) -> None:
-        """All of a conversation is read."""
+        """Mark all of a conversation as read."""
         self.unread.pop(conversation, None)
         if conversation != EVERYONE.name:
             self.client.mark_read(conversation)
@@ -193,22 +193,23 @@ class Chat(Directory):
     # What was said
 
     def said(self, number: str, *, mine: bool) -> Message:
-        """Return the message that `#n` of the last list means, or with no number the last one of the talk.
+        """Return the message that `#n` of the last list means, or without a number the last one of the current talk.
 
-        :param mine: of the user's own; else of the others'
+        :param mine: look among the user's own messages, not the others'
         """
         if number:
             index = int(number.removeprefix("#")) if number.removeprefix("#").isdigit() else 0
             if not 0 < index <= len(self.numbered):
-                raise NotFound(f"there is no message {number}: :history numbers them")
+                raise NotFound(f"there is no message {number}; :history numbers them")
             return self.numbered[index - 1]
         for message in reversed(self._said):
             if message.conversation == self.current.name and message.mine == mine and message.kind is Kind.TEXT:
                 return message
-        raise NotFound(f"no message of {'yours' if mine else 'others'} was seen here: :history numbers them")
+        who = "you have not" if mine else "nobody else has"
+        raise NotFound(f"{who} said anything here yet; :history numbers older messages")
 
     def seen(self, *, conversation: str = "", text: str = "") -> list[Message]:
-        """Return what was said since the program began, of one conversation or with a text in it, oldest first."""
+        """Return the messages since the program began, of one conversation or containing a text, oldest first."""
         return [
             one
             for one in self._said
@@ -216,20 +217,20 @@ class Chat(Directory):
         ]
 
     def referred(self, message: Message) -> Message | None:
-        """Return the message that one recalls, edits or reacts to, if it was seen."""
+        """Return the message that another one recalls, edits or reacts to, if it was seen."""
         for one in reversed(self._said):
             if one.position == message.ref and one.conversation == message.conversation:
                 return one
         return None
 
     def is_read(self, message: Message) -> bool:
-        """Whether somebody else has read an own message."""
+        """Whether somebody else has read one of the user's own messages."""
         me = self.client.me.id if self.client.me is not None else 0
         reads = self._reads.get(message.conversation, {})
         return any(reader != me and _reaches(mark, message.position) for reader, mark in reads.items())
 
     def typists(self) -> list[str]:
-        """Return the names of those who type where the user is."""
+        """Return the names of those who are typing in the current talk."""
         return [self.name_of(who) for conversation, who in self._typing if conversation == self.current.name]
 
     # What the client tells
@@ -291,7 +292,7 @@ class Chat(Directory):
         before = self.present.get(presence.user)
         self.present[presence.user] = presence.online
         if before is not None and before != presence.online:
-            what = "has come online" if presence.online else "has gone"
+            what = "is online now" if presence.online else "has gone offline"
             self.screen.show([[("dim", f"      {self.name_of(presence.user)} {what}")]])
         self.screen.refresh()
 

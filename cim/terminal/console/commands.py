@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Misuse(CIMError):
-    """A command was called as it cannot be; its usage is told behind the message, which may be empty."""
+    """A command was used wrongly; its usage is shown after the message, which may be empty."""
 
     text = ""
 
 
 @implementer(ICommand, IPlugin)
 class Command:
-    """A command; subclasses say what it is called, and do it."""
+    """A command; subclasses give its words and do what it is for."""
 
     words: Sequence[str] = ()
     usage = ""
@@ -37,17 +37,17 @@ class Command:
 
 
 def number(text: str, what: str, most: int) -> int:
-    """Read a whole number.
+    """Return a whole number that was typed.
 
     :raises Misuse: it is none, or above `most`
     """
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= most):
-        raise Misuse(f"{what} is a number up to {most}, not {text[:20]!r}")
+        raise Misuse(f"{what} must be a number up to {most}, not {text[:20]!r}")
     return int(text)
 
 
 def all_commands() -> list[Any]:
-    """Return the commands that are built in, and behind them those that are found as Twisted plugins."""
+    """Return the built-in commands, then those found as Twisted plugins."""
     from cim.terminal.console import basic_commands, group_commands, message_commands
 
     return [

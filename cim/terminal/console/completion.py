@@ -13,9 +13,9 @@ MANY = 100
 
 
 def offers(chat: Chat, text: str) -> list[tuple[str, int, str]]:
-    """Return what could stand at the end of what was typed so far.
+    """Return the possible completions of what was typed so far.
 
-    :returns: what would stand there, how many characters it takes the place of, and what is said of it
+    :returns: of each: its text, how many typed characters it replaces, and a few words about it
     """
     if text.startswith(":") and " " not in text:
         found = [

@@ -28,7 +28,7 @@ EVERYONE = Talk("g:0", "everyone", "g:0")
 
 
 class Directory:
-    """The users and talks that were heard of, and the way to ask for others.
+    """The users and talks that are known, and lookups of others.
 
     :ivar current: where lines go
     :ivar titles: of conversations, by their names
@@ -79,7 +79,9 @@ class Directory:
         return Talk(f"p:{low}:{high}", user.name, user.id)
 
     async def user(self, who: str) -> User:
-        """Return a user by its name or id; NotFound says so in words."""
+        """Return a user by name or id.
+
+        :raises NotFound: with a message that can be shown"""
         who = who.removeprefix("@")
         if who in self.users:
             return User(self.users[who], who)
@@ -91,7 +93,7 @@ class Directory:
         return user
 
     async def group(self, what: str) -> int:
-        """Return a group's id by its id (`5` or `g:5`) or by the name of a group that the user is in."""
+        """Return a group's id, given that (`5` or `g:5`) or the name of one of the user's groups."""
         number = what.removeprefix("g:")
         if number.isascii() and number.isdigit() and len(number) < 19:
             return int(number)
@@ -102,7 +104,11 @@ class Directory:
         for group in groups:
             if group.name == what:
                 return group.id
-        raise NotFound(f'you are in no group "{what[:64]}"; :groups lists yours' if what else "say which group")
+        raise NotFound(
+            f'you are not in a group called "{what[:64]}"; :groups lists yours'
+            if what
+            else "name a group, or go to one first with :to"
+        )
 
     async def talk(self, what: str) -> Talk:
         """Return the talk that a name, `@name`, an id, a group's name or `g:<id>` means."""
@@ -123,4 +129,4 @@ class Directory:
             try:
                 return Talk(f"g:{await self.group(what)}", what, f"g:{await self.group(what)}")
             except CIMError:
-                raise NotFound(f"{error.message}, and no group of yours") from None
+                raise NotFound(f"{error.message}, and you are not in a group called that") from None

@@ -1,4 +1,4 @@
-"""The terminal at which somebody types: a line editor below, the chat scrolling above it.
+"""The terminal with a line editor: the line that is typed below, the chat scrolling above it.
 
 prompt_toolkit does the editing: it is what IPython and the database shells use, knows wide characters, bracketed
 paste and completion menus, which Twisted's own terminal support does not, and lives on an asyncio loop, which is that
@@ -67,7 +67,7 @@ MAX_TEXT = 48_000
 #: Rows for the line that is typed, and for offers.
 INPUT_ROWS, MENU_ROWS = 8, 8
 BANNER = (
-    "a line goes to everyone, @name text to one user, :to <name> stays with one",
+    "a line goes to everyone, @name text to one user; :to <name> stays in one talk",
     "Tab completes, Up finds earlier lines, :all lists the commands, :q! leaves",
 )
 
@@ -79,8 +79,8 @@ class Editor:
     :param leave: called with an exit status when it is over
     :param output: where it draws; must not ask the terminal for the position of its cursor
     :param colour: whether colours are wanted
-    :param where: how the route is called in the line of state
-    :param banner: lines to begin with
+    :param where: the route's name in the line of state
+    :param banner: lines to show at the start
     """
 
     _log = Logger()
@@ -167,7 +167,7 @@ class Editor:
     # What the service calls
 
     def run(self) -> None:
-        """Take the terminal."""
+        """Take over the terminal."""
         running = asyncio.ensure_future(self.app.run_async(handle_sigint=False, set_exception_handler=False))
         self._running = Deferred.fromFuture(running).addBoth(self._ended)
 
@@ -178,15 +178,17 @@ class Editor:
         self._run.end(0)
 
     def stop(self) -> None:
-        """Take no more lines; what is received is still shown."""
+        """Take no more lines; what comes is still shown."""
         self._run.stop()
         if self.chat.unsent:
-            kept = "; they are kept and sent next time" if self.chat.keeps else ""
-            self.notice(f"leaving: not accepted yet: {len(self.chat.unsent)}{kept}")
+            many = len(self.chat.unsent)
+            messages, they = ("1 message is", "it is") if many == 1 else (f"{many} messages are", "they are")
+            kept = f"; {they} kept and sent next time" if self.chat.keeps else ""
+            self.notice(f"leaving: {messages} not accepted yet{kept}")
         self._run.stop(left=True)
 
     def flush(self) -> Deferred[None]:
-        """Show the rest and leave the terminal as it was; fires when it is."""
+        """Show the rest and restore the terminal; fires when that is done."""
         self.chat.close()
         if self._queued is not None:
             self._queued.cancel()
@@ -354,7 +356,7 @@ class Editor:
         return False
 
     def _do(self, lines: Sequence[str]) -> None:
-        """Do one line after the other, beside what is being done already."""
+        """Do these lines one after the other, in parallel to lines entered before."""
         if self._run.over:
             return
         Deferred.fromCoroutine(self._work(lines)).addErrback(self._failed)

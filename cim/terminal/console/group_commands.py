@@ -13,7 +13,7 @@ from cim.terminal.iconsole import Line
 
 class Groups(Command):
     words = (":groups",)
-    summary = "list the groups that you are in"
+    summary = "list your groups"
 
     async def run(self, chat: Chat, rest: str) -> None:
         groups = await chat.client.groups()
@@ -22,18 +22,18 @@ class Groups(Command):
             f"{group.id} {group.name}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
             for group in sorted(groups, key=lambda group: group.name)
         ]
-        await chat.screen.show(lines or ["you are in no group; :create <name> makes one"])
+        await chat.screen.show(lines or ["you are not in any group; :create <name> makes one"])
 
 
 def _kind(group: Group) -> str:
-    words = [word for word, said in (("open", group.open), ("its history can be read", group.history)) if said]
+    words = [word for word, said in (("open", group.open), ("with history for new members", group.history)) if said]
     return f" ({', '.join(words)})" if words else ""
 
 
 class Create(Command):
     words = (":create",)
     usage = "[open] [history] <name>"
-    summary = "make a group, and stay in it"
+    summary = "make a group and talk there"
     help = "open: anyone may join; history: members may read what was said before they joined."
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -46,14 +46,14 @@ class Create(Command):
         group = await chat.client.create_group(" ".join(words), open=flags["open"], history=flags["history"])
         chat.learn_groups([group])
         chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
-        how = f"others come in by :join {group.id}" if group.open else "you bring others in by :invite <name>"
-        chat.screen.notice(f"you talk to the group {group.name} (id {group.id}) now; {how}")
+        how = f"others join with :join {group.id}" if group.open else "add others with :invite <name>"
+        chat.screen.notice(f"you are now talking to the group {group.name} (id {group.id}); {how}")
 
 
 class Rename(Command):
     words = (":rename",)
     usage = "<name>"
-    summary = "give the group that you talk to another name"
+    summary = "rename the group that you are talking to"
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
@@ -61,13 +61,13 @@ class Rename(Command):
         group = await chat.client.rename_group(await chat.group(""), rest)
         chat.learn_groups([group])
         chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
-        chat.screen.notice(f"the group is called {group.name} now")
+        chat.screen.notice(f"the group is now called {group.name}")
 
 
 class Join(Command):
     words = (":join",)
     usage = "<group id>"
-    summary = "join an open group, and stay in it"
+    summary = "join an open group and talk there"
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
@@ -76,14 +76,14 @@ class Join(Command):
         await chat.client.join(id)
         chat.learn_groups(await chat.client.groups())
         chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
-        chat.screen.notice(f"you talk to the group {chat.current.title} now")
+        chat.screen.notice(f"you are now talking to the group {chat.current.title}")
 
 
 class LeaveGroup(Command):
     words = (":leave",)
     usage = "[group]"
     summary = "leave a group"
-    help = "Without a group it is the one that you talk to."
+    help = "Without a group, the one that you are talking to."
     completes = "groups"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -94,14 +94,14 @@ class LeaveGroup(Command):
         chat.unread.pop(f"g:{id}", None)
         if chat.current.name == f"g:{id}":
             chat.go_to(EVERYONE)
-        chat.screen.notice(f"you left {title}; you talk to {chat.current.title} now")
+        chat.screen.notice(f"you left {title} and are now talking to {chat.current.title}")
 
 
 class Invite(Command):
     words = (":invite",)
     usage = "<user> [group]"
-    summary = "bring a user into a group"
-    help = "Without a group it is the one that you talk to."
+    summary = "add a user to a group"
+    help = "Without a group, the one that you are talking to."
     completes = "users"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -112,14 +112,14 @@ class Invite(Command):
         user = await chat.user(name)
         id = await chat.group(rest[len(name) :].strip())
         await chat.client.invite(id, user.id)
-        chat.screen.notice(f"{user.name} is in {chat.title_of(f'g:{id}')}")
+        chat.screen.notice(f"{user.name} is now in {chat.title_of(f'g:{id}')}")
 
 
 class Members(Command):
     words = (":members",)
     usage = "[group]"
-    summary = "list who is in a group"
-    help = "Without a group it is the one that you talk to."
+    summary = "list the members of a group"
+    help = "Without a group, the one that you are talking to."
     completes = "groups"
 
     async def run(self, chat: Chat, rest: str) -> None:

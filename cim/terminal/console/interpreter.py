@@ -1,4 +1,4 @@
-"""What a typed line means (UPSTREAM.md section 6.2): a command, a private message, or a message to the present talk."""
+"""What a typed line means (docs/terminal.md): a command, a private message, or a message to the present talk."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PRIVATE = ";;"
 
 
 class Interpreter:
-    """Does what lines say, for any screen.
+    """Does what typed lines ask for, on any screen.
 
-    :param commands: all that there are; of two with the same word the later one has it
+    :param commands: all commands; of two with the same word, the later one wins
     """
 
     _log = Logger()
@@ -32,7 +32,7 @@ class Interpreter:
         chat.commands = tuple(dict.fromkeys(self._by_word.values()))
 
     async def line(self, line: str) -> None:
-        """Do what a line says and wait for the answer; whatever fails is told on the screen."""
+        """Do what a line asks for and wait for the answer; failures are shown on the screen."""
         notice = self._chat.screen.notice
         try:
             if not line.strip():
@@ -70,15 +70,15 @@ class Interpreter:
             if word.endswith(":") and len(word) > 2 and " " not in word:
                 await self._chat.say(self._chat.current, line)
                 return
-            notice(f"{quoted(word)} is no command, and nothing was sent; :all lists the commands")
+            notice(f"{quoted(word)} is not a command, so nothing was sent; :all lists the commands")
             return
         try:
             await maybeDeferred(_awaited, command, self._chat, rest.strip())
         except Misuse as error:
             usage = f"{command.words[0]} {command.usage}".rstrip()
-            notice(f"{error.message}; it is {usage}" if error.args[0] else f"it is {usage}: {command.summary}")
+            notice(f"{error.message} (usage: {usage})" if error.args[0] else f"usage: {usage}: {command.summary}")
         except Unavailable as error:
-            notice(f"{word}: that cannot be told or done at the moment: {error.message}")
+            notice(f"{word}: not possible at the moment: {error.message}")
         except CIMError as error:
             notice(f"{word}: {error.message}")
 
@@ -93,7 +93,7 @@ class Interpreter:
         number = head.strip()
         if not (number.isascii() and number.isdigit() and len(number) < 20):
             self._chat.screen.notice(
-                f"{quoted(head)} is no user id, and nothing was sent: a private message is id{PRIVATE}text,"
+                f"{quoted(head)} is not a user id, so nothing was sent; a private message is id{PRIVATE}text,"
                 " and :olu lists the ids"
             )
             return
@@ -111,13 +111,14 @@ class Interpreter:
         name = max(known, key=len) if known else line[1:].split(None, 1)[0] if line[1:].strip() else ""
         text = line[1 + len(name) :].strip()
         if not name or not text:
-            self._chat.screen.notice("a blank message is not sent: to one user it is @name text")
+            self._chat.screen.notice("a blank message is not sent; to write to one user, type @name text")
             return
         try:
             talk = EVERYONE if name == EVERYONE.title else self._chat.private(await self._chat.user(name))
         except NotFound as error:
             self._chat.screen.notice(
-                f"{error.message}, and nothing was sent; with a space before it, {quoted('@' + name)} is said as it is"
+                f"{error.message}, so nothing was sent; to send the line as it is, put a space before"
+                f" {quoted('@' + name)}"
             )
             return
         await self._chat.say(talk, text)

@@ -16,7 +16,7 @@ PAGE = 100
 
 
 async def online_users(chat: Chat, prefix: str, most: int) -> tuple[list[User], int]:
-    """Return who is online by name, at most so many, and how many there are in all."""
+    """Return the users who are online, by name, at most `most` of them, and how many there are in all."""
     users: list[User] = []
     while True:
         page, total = await chat.client.online(prefix, users[-1].name if users else "", PAGE)
@@ -38,7 +38,7 @@ async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") 
     lines: list[Line] = []
     for index, message in zip(range(len(messages), 0, -1), messages, strict=True):
         lines.append([("dim", f"#{index:<{width}} "), *message_spans(chat, message, dated=True, wanted=wanted)])
-    await chat.screen.show(lines or ["nothing was found" if wanted else "nothing was said yet"])
+    await chat.screen.show(lines or ["nothing was found" if wanted else "nothing has been said yet"])
 
 
 def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: str = "") -> list[Span]:
@@ -53,9 +53,9 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     text = emoji.emojize(message.text)
     where = f" [{chat.title_of(message.conversation)}]" if message.group else ""
     if message.kind is Kind.RECALL:
-        return [*spans, ("bold", where), ("dim", f" took back what was said{_about(chat, message)}")]
+        return [*spans, ("bold", where), ("dim", f" took back a message{_about(chat, message)}")]
     if message.kind is Kind.REACTION:
-        said = f" reacts {text}" if text else " takes a reaction back"
+        said = f" reacted {text}" if text else " took back a reaction"
         return [*spans, ("bold", where), ("dim", said + _about(chat, message))]
     if not where and message.conversation not in ("", EVERYONE.name):
         where = f" → {chat.title_of(message.conversation)}" if message.mine else " → me"

@@ -27,7 +27,7 @@ STYLE = Style.from_dict(
 
 
 class Offers(Completer):
-    """Offers for a line; a text of several lines has none."""
+    """Offers completions for a single line; text of several lines has none."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat

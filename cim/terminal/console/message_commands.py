@@ -27,14 +27,14 @@ class To(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         chat.go_to(await chat.talk(rest) if rest else EVERYONE)
-        chat.screen.notice(f"you talk to {chat.current.title} now")
+        chat.screen.notice(f"you are now talking to {chat.current.title}")
 
 
 class History(Command):
     words = (":history",)
     usage = "[name] [number]"
     summary = "show the last messages of a talk"
-    help = "Without a name it is the present talk. The numbers before the messages are for :recall, :edit and :react."
+    help = "Without a name, of the current talk. Their numbers are for :recall, :edit and :react."
     completes = "talks"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -100,7 +100,9 @@ class React(Command):
     words = (":react",)
     usage = "[#n] [emoji]"
     summary = "react to the last message here, or to #n"
-    help = "#n is the number of a message in the last list that was shown. Without an emoji it is taken back."
+    help = (
+        "#n is the number of a message in the last list that was shown. Without an emoji, your reaction is taken back."
+    )
 
     async def run(self, chat: Chat, rest: str) -> None:
         from cim.terminal.console.emoji import emojize
@@ -113,7 +115,7 @@ class React(Command):
 class Who(Command):
     words = (":who",)
     usage = "<name or id>"
-    summary = "tell who somebody is"
+    summary = "show who somebody is"
     completes = "users"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -131,8 +133,10 @@ class Who(Command):
 class SendFile(Command):
     words = (":send",)
     usage = "<file>"
-    summary = "say a text file, in parts"
-    help = f"It is said where you are: UTF-8, at most {MAX_FILE >> 20} MiB; a part is whole lines, {PART >> 10} KiB."
+    summary = "send a text file, in parts"
+    help = (
+        f"It goes to the current talk: UTF-8, up to {MAX_FILE >> 20} MiB, in parts of whole lines ({PART >> 10} KiB)."
+    )
     completes = "files"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -156,18 +160,18 @@ def _text_of(path: str) -> str:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise Misuse(f"{path} is no file")
+                raise Misuse(f"{path} is not a regular file")
             raw = file.read(MAX_FILE + 1)
     except OSError as error:
         raise Misuse(f"cannot read {path}: {error.strerror}")
     if len(raw) > MAX_FILE:
-        raise Misuse(f"{path} has more than {MAX_FILE >> 20} MiB")
+        raise Misuse(f"{path} is larger than {MAX_FILE >> 20} MiB")
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise Misuse(f"{path} is no UTF-8 text")
+        raise Misuse(f"{path} is not UTF-8 text")
     if not text.strip():
-        raise Misuse(f"there is nothing in {path}")
+        raise Misuse(f"{path} is empty")
     return text
 
 
@@ -195,7 +199,7 @@ def _position(message: Message) -> str:
     if message.kind is not Kind.TEXT:
         return message.ref
     if not message.position:
-        raise Misuse("this server has no places of messages")
+        raise Misuse("on this server, single messages cannot be recalled, edited or reacted to")
     return message.position
 
 

@@ -1,4 +1,4 @@
-"""Piped, or at a terminal that can only print: lines in, the chat on standard output, the rest on standard error."""
+"""The terminal in a pipe, or where only printing works: the chat on standard output, the rest on standard error."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class End(enum.Enum):
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class PlainTerminal(TwistedProtocol):
-    """Says the lines of its input one by one, the next when the last was answered, and shows what is received.
+    """Does the lines of its input one by one, each after the one before was answered, and shows what comes.
 
     One received message is one line, `name: text`, and `[group] name: text` when it was said in a group. While
-    standard output is not taken the server is not read. It is over when the input has ended and all of it was
-    answered, unless it shall stay; when standard output is closed; or when the login is refused (status 1).
+    standard output is not taken, the server is not read. It ends when all of the input was answered, unless it is to
+    stay; when standard output is closed; or when the login is refused (status 1).
 
     :param chat: from a screen, makes the chat that is shown there
     :param commands: what lines with a colon may ask for
@@ -97,16 +97,17 @@ class PlainTerminal(TwistedProtocol):
     # What the service calls
 
     def stop(self) -> None:
-        """Send nothing more; what is received is still shown."""
+        """Do no more lines; what comes is still shown."""
         self._run.stop()
         self._working.cancel()
         unsent = [line for line in self._lines.pending if line is not End.OF_INPUT]
         if unsent:
-            self.notice(f"leaving: {len(unsent)} more lines were not sent")
+            lines = "1 more line was" if len(unsent) == 1 else f"{len(unsent)} more lines were"
+            self.notice(f"leaving: {lines} not sent")
             self._lines.pending.clear()
 
     def flush(self) -> Deferred[None]:
-        """Let go of standard input and output; fires when all that was shown is written."""
+        """Close standard input and output; fires when everything shown is written."""
         self.chat.close()
         if self.transport is None:
             return succeed(None)
@@ -154,7 +155,7 @@ class PlainTerminal(TwistedProtocol):
     # What the client calls
 
     def state(self, client: Client, state: State, reason: str) -> None:
-        """Tell what becomes of the login."""
+        """Tell the user about the login."""
         if reason and state is not State.CLOSED:
             self.notice(reason)
         if state is State.READY and self._run.ready() and self._interactive:
@@ -191,12 +192,12 @@ class PlainTerminal(TwistedProtocol):
             self._run.end(0)
 
     def pauseProducing(self) -> None:
-        """The output is not taken as fast as messages come."""
+        """Stop reading from the server: nobody takes the output."""
         self._waiting_for_room = []
         self._client.pause_receiving()
 
     def resumeProducing(self) -> None:
-        """The output was taken."""
+        """Read from the server again: the output was taken."""
         waiting, self._waiting_for_room = self._waiting_for_room or (), None
         self._client.resume_receiving()
         for room in waiting:

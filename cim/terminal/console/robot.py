@@ -1,4 +1,4 @@
-"""Who answers while `:ai` is on: upstream's joke (UPSTREAM.md section 6.2)."""
+"""Who answers while `:ai` is on: upstream's joke (docs/upstream.md)."""
 
 from __future__ import annotations
 
