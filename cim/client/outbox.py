@@ -105,9 +105,7 @@ class Outbox:
     :param forget: called with the client id of each message that was answered
     """
 
-    def __init__(
-        self, clock: IReactorTime, random: Callable[[], float], forget: Callable[[str], object] = lambda client_id: None
-    ) -> None:
+    def __init__(self, clock: IReactorTime, random: Callable[[], float], forget: Callable[[str], object]) -> None:
         self._clock = clock
         self._random = random
         self._forget = forget

@@ -33,7 +33,7 @@ class NotNative(NotSupported):
 
 def retry_after(error: CIMError) -> float:
     """Return the seconds after which whoever answered wants to be asked again; 0 when that was not said."""
-    return min(float(getattr(error, "retry_after", 0)), MAX_RETRY)
+    return min(float(error.retry_after), MAX_RETRY)
 
 
 @frozen

@@ -129,6 +129,15 @@ class InboxTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.said(), [("sync", "", "m")])
 
+    def test_a_failure_about_another_conversation_changes_nothing_for_pages_of_heads(self):
+        self.begin(more="m")
+        self.said()
+        self.inbox.failed("p:8:9", 1)
+        self.clock.advance(HEADS_SECONDS - 1)
+        self.assertEqual(self.said(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.said(), [("sync", "", "m")])
+
     def test_so_many_pages_are_asked_for_at_a_time(self):
         names = [f"p:1:{other}" for other in range(2, 30)]
         self.begin(*(self.head("1-9", received="1-1", conversation=name) for name in names))
@@ -191,6 +200,14 @@ class InboxTests(SynchronousTestCase):
             self.clock.advance(0.25)
         self.clock.advance(1)
         self.assertEqual([place for _, _, place in self.said()], ["1-1", "1-5", "1-9"])
+
+    def test_what_was_acknowledged_and_is_written_again_asks_for_no_receipt(self):
+        self.begin()
+        self.deliver("1-1")
+        self.inbox.kept({TALK: "1-1"})
+        self.assertEqual(self.said(), [("received", TALK, "1-1")])
+        self.inbox.kept({TALK: "1-1"})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_receipt_that_waited_goes_out_in_the_next_session(self):
         self.begin()
