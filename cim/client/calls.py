@@ -47,7 +47,7 @@ def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callabl
     return called
 
 
-class Calls:
+class ClientCalls:
     """The part of a client that asks. At upstream's servers all but `online` and `search` fail with NotSupported."""
 
     _names: Names

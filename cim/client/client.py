@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
 from cim.client.api import RouteAPI
-from cim.client.calls import Calls, call
+from cim.client.calls import ClientCalls, call
 from cim.client.engine import Engine, Told, World
 from cim.client.guest_engine import GuestEngine
 from cim.client.history import MemoryHistory
@@ -32,7 +32,7 @@ from cim.client.life import Standing, new_life
 from cim.client.listeners import Listeners
 from cim.client.moment import Moment
 from cim.client.names import Names
-from cim.client.native_engine import Identity, NativeEngine, Stored
+from cim.client.native_engine import DeviceLogin, NativeEngine, Remembered
 from cim.client.routes import Routes
 from cim.client.v1 import NotNative, V1Calls
 from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
@@ -47,7 +47,7 @@ DEVICE = "default"
 MAX_WATCHED = 200
 
 
-class Client(Calls, Service):
+class Client(ClientCalls, Service):
     """One identity at one system.
 
     Deferreds fail with a CIMError whose message can be shown; NotSupported is for what upstream's servers do not have.
@@ -164,15 +164,15 @@ class Client(Calls, Service):
             return await self._guest().run()
         self._api.token = facts.get("token", "")
         me = User(int(facts["id"]), facts.get("name", self._credentials.name)) if "id" in facts else None
-        stored = Stored(me, await self._history.places(), await self._history.waiting())
+        known = Remembered(me, await self._history.places(), await self._history.waiting())
         try:
-            await self._native(self._credentials, stored).run()
+            await self._native(self._credentials, known).run()
         except NotNative:
             await self._guest().run()
 
-    def _native(self, credentials: Password, stored: Stored) -> Engine:
-        identity = Identity(credentials, self._device, self._agent)
-        return self._use(NativeEngine(self._told, self._world, self._api, identity, self._history, stored))
+    def _native(self, credentials: Password, known: Remembered) -> Engine:
+        device = DeviceLogin(credentials, self._device, self._agent)
+        return self._use(NativeEngine(self._told, self._world, self._api, device, self._history, known))
 
     def _guest(self) -> Engine:
         api = RouteAPI(self._http, self._routes)
@@ -295,7 +295,7 @@ class Client(Calls, Service):
             self._engine.watch(self._watched)
 
     async def _any_engine(self) -> Engine:
-        """See Calls."""
+        """See ClientCalls."""
         await self._standing.identified.when()
         assert self._engine is not None
         return self._engine

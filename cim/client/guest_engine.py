@@ -1,6 +1,6 @@
 """The guest generation (W2) under a `Client`: for servers of upstream, and for accounts of its API (docs/upstream.md).
 
-A session of it (cim.client.session): register the name -> log in through a route -> connect to the server that it
+A session of it (cim.client.reconnection): register the name -> log in through a route -> connect to the server that it
 named, login frame, first pong -> live. Before logging in again, /offLine for the own session that may still count as
 live. Before the first session only what may pass (no route, no server yet) is tried again; whatever else goes wrong is
 the end. Leaving closes the connection and logs out once.
@@ -16,11 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cim.client.api import RouteAPI
+from cim.client.backoff import Backoff
 from cim.client.connection import connect
 from cim.client.engine import Told, World, passes
 from cim.client.guest_connection import GuestConnection, sender_of, texts_of
-from cim.client.reconnection import Backoff
-from cim.client.session import LEAVE_SECONDS, Kept, new_session
+from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
 from cim.client.v1 import V1Calls
 from cim.client.values import Message, Sent, User, Waiting
 from cim.ecim import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable
@@ -48,8 +48,8 @@ class GuestEngine:
         self._world = world
         self._api = api
         self._name = name
-        self._keeping = Kept(self, told.life, world.reactor, Backoff(world.random))
-        self._session = new_session(self._keeping)
+        self._upkeep = Upkeep(self, told.life, world.reactor, Backoff(world.random))
+        self._reconnection = new_reconnection(self._upkeep)
         self._connection: GuestConnection | None = None
         self._account: Account | None = None
         self._place = ""
@@ -62,9 +62,9 @@ class GuestEngine:
 
     async def run(self) -> None:
         """See Engine."""
-        self._session.start()
+        self._reconnection.start()
         try:
-            await self._keeping.over.when()
+            await self._upkeep.over.when()
         finally:
             self._fetching.cancel()
             await self._log_out()
@@ -81,7 +81,7 @@ class GuestEngine:
 
     def leave(self) -> None:
         """See Engine."""
-        self._session.leave()
+        self._reconnection.leave()
 
     def pause(self, paused: bool) -> None:
         """See Engine."""
@@ -123,14 +123,14 @@ class GuestEngine:
         told = False
         while True:
             try:
-                if self._keeping.over.came:
+                if self._upkeep.over.came:
                     raise Unreachable("the client was closed before this was sent")
                 if self._account is None:
                     raise Unreachable("not logged in at the moment")
                 return await call(self._account.id)
             except Unreachable as error:
                 wait = backoff.next()
-                if self._keeping.over.came or clock.seconds() + wait >= until:
+                if self._upkeep.over.came or clock.seconds() + wait >= until:
                     raise
                 if not told:
                     told = True
@@ -169,7 +169,7 @@ class GuestEngine:
     # What its session asks
 
     async def connect(self) -> None:
-        """See Attempts."""
+        """See Reconnectable."""
         address = await self._log_in()
         assert self._account is not None
         self._place = f"{address.host}:{address.tcp_port}"
@@ -188,7 +188,7 @@ class GuestEngine:
             address = await self._api.login(self._account)
         except CIMError as error:
             # What a first login finds may be another's session: never end that.
-            self._to_log_out = self._keeping.sessions > 0 or isinstance(error, Misdirected)
+            self._to_log_out = self._upkeep.sessions > 0 or isinstance(error, Misdirected)
             if isinstance(error, AccountMismatch):
                 self._account = None  # the routes do not know it any more: register again
             raise
@@ -196,28 +196,28 @@ class GuestEngine:
         return address
 
     def lost(self, why: str, welcomed: bool) -> CIMError:
-        """See Attempts."""
+        """See Reconnectable."""
         if welcomed:
             return Unavailable(f"lost the connection to {self._place}: {why}")
         return Unavailable(f"the server {self._place} refused the login: {why}")
 
     def is_final(self, error: CIMError) -> bool:
-        """See Attempts."""
-        return self._keeping.sessions == 0 and not passes(error)
+        """See Reconnectable."""
+        return self._upkeep.sessions == 0 and not passes(error)
 
     # What the connection tells
 
     def connected(self) -> None:
         """See Ends."""
         assert self._connection is not None
-        self._session.connected(self._connection)
+        self._reconnection.connected(self._connection)
 
     def welcomed(self) -> None:
         """See GuestUser."""
         me = self._me
         self._told.names.learn(me)
         self._told.life.identified(me)
-        self._session.welcomed(f"logged in as {me.name} (id {me.id})")
+        self._reconnection.welcomed(f"logged in as {me.name} (id {me.id})")
         self._fetching = Deferred.fromCoroutine(self._fetch_missed(me.id))
 
     async def _fetch_missed(self, user: int) -> None:
@@ -239,7 +239,7 @@ class GuestEngine:
     def ended(self, reason: str) -> None:
         """See Ends."""
         self._connection = None
-        self._session.ended(reason)
+        self._reconnection.ended(reason)
 
     def _now(self) -> int:
         return int(self._world.reactor.seconds() * 1000)

@@ -1,8 +1,8 @@
 """The native generation under a `Client`: logs in, reads, sends; what outlasts a session is kept here.
 
-A session of it (cim.client.session): POST /v1/sessions by the token or the password (the account is made when that was
-asked for) -> connect -> Hello, Welcome -> live. A Goodbye `replaced` or `logged-out`, and a login that is refused, are
-the end: to log in again by itself would end the other client, which would do the same.
+A session of it (cim.client.reconnection): POST /v1/sessions by the token or the password (the account is made when that
+was asked for) -> connect -> Hello, Welcome -> live. A Goodbye `replaced` or `logged-out`, and a login that is refused,
+are the end: to log in again by itself would end the other client, which would do the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import frozen
 
 from twisted.internet.defer import Deferred
 
+from cim.client.backoff import Backoff
 from cim.client.connection import connect
 from cim.client.delivered import message_of, message_of_mine
 from cim.client.engine import Told, World, passes
@@ -24,9 +25,8 @@ from cim.client.journal import Journal
 from cim.client.native_connection import NativeConnection
 from cim.client.native_login import log_in
 from cim.client.outbox import Outbox
-from cim.client.reconnection import Backoff
+from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
-from cim.client.session import Kept, new_session
 from cim.client.v1 import NotNative, V1Calls, retry_after, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
 from cim.ecim import CIMError, Unauthorized
@@ -41,19 +41,19 @@ GO_ON_READING = 500
 
 
 @frozen
-class Identity:
-    """Who logs in.
+class DeviceLogin:
+    """What logs in: one of a user's devices.
 
-    :param agent: what the program calls itself
+    :param agent: what the program on it calls itself
     """
 
     credentials: Password
-    device: str
+    name: str
     agent: str
 
 
 @frozen
-class Stored:
+class Remembered:
     """What the history knew at the start.
 
     :param me: who it was the last time
@@ -84,20 +84,20 @@ class NativeEngine:
     """
 
     def __init__(
-        self, told: Told, world: World, api: V1Calls, identity: Identity, history: IHistory, stored: Stored
+        self, told: Told, world: World, api: V1Calls, device: DeviceLogin, history: IHistory, known: Remembered
     ) -> None:
         self._told = told
         self._world = world
         self._api = api
-        self._identity = identity
-        self._me = stored.me
+        self._device = device
+        self._me = known.me
         self._journal = Journal(history, self._kept)
         self._inbox = Inbox(self, world.reactor, world.random)
-        self._inbox.load(stored.places)
+        self._inbox.load(known.places)
         self._outbox = Outbox(world.reactor, world.random, self._journal.drop_waiting)
-        self._outbox.load(stored.waiting)
-        self._keeping = Kept(self, told.life, world.reactor, Backoff(world.random))
-        self._session = new_session(self._keeping)
+        self._outbox.load(known.waiting)
+        self._upkeep = Upkeep(self, told.life, world.reactor, Backoff(world.random))
+        self._reconnection = new_reconnection(self._upkeep)
         #: Of the session that there is, or is being made; `_server` while it is live.
         self._connection: NativeConnection | None = None
         self._server: NativeConnection | None = None
@@ -136,9 +136,9 @@ class NativeEngine:
         """See Engine."""
         if self._me is not None:
             self._told.life.identified(self._me)
-        self._session.start()
+        self._reconnection.start()
         try:
-            await self._keeping.over.when()
+            await self._upkeep.over.when()
         finally:
             self._inbox.close()
             self._outbox.close()
@@ -146,7 +146,7 @@ class NativeEngine:
     def leave(self) -> None:
         """See Engine."""
         self._inbox.acknowledge_all()
-        self._session.leave()
+        self._reconnection.leave()
 
     def pause(self, paused: bool) -> None:
         """See Engine."""
@@ -199,15 +199,15 @@ class NativeEngine:
     # What its session asks
 
     async def connect(self) -> None:
-        """See Attempts."""
-        first = self._keeping.sessions == 0
-        login = await log_in(self._api, self._identity.credentials, self._identity.device, create=first)
+        """See Reconnectable."""
+        first = self._upkeep.sessions == 0
+        login = await log_in(self._api, self._device.credentials, self._device.name, create=first)
         self._identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
             # Before the session begins, so that what is said from now on lies behind it.
             self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
-        hello = Hello(ticket=login.ticket, device=login.device, agent=self._identity.agent, since=self._since)
+        hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
         self._place = f"{login.host}:{login.port}"
         self._farewell = None
         self._connection = connection = NativeConnection(self, hello, self._world.reactor)
@@ -223,7 +223,7 @@ class NativeEngine:
         self._told.life.identified(user)
 
     def lost(self, why: str, welcomed: bool) -> CIMError:
-        """See Attempts; what the server said before knows best."""
+        """See Reconnectable; what the server said before knows best."""
         farewell = self._farewell
         if isinstance(farewell, Over):
             return farewell
@@ -233,19 +233,19 @@ class NativeEngine:
         return Busy(f"{told}: {why}", int(retry_after(farewell)) if farewell is not None else 0)
 
     def is_final(self, error: CIMError) -> bool:
-        """See Attempts: of a system that let us in before, most of what is wrong passes."""
+        """See Reconnectable: of a system that let us in before, most of what is wrong passes."""
         if isinstance(error, (Over, Unauthorized)):
             return True
         if isinstance(error, NotNative):
             return self._me is None
-        return self._keeping.sessions == 0 and not passes(error)
+        return self._upkeep.sessions == 0 and not passes(error)
 
     # What the connection tells
 
     def connected(self) -> None:
         """See Ends."""
         assert self._connection is not None
-        self._session.connected(self._connection)
+        self._reconnection.connected(self._connection)
 
     def packet(self, kind: str, body: Any) -> None:
         """See PacketUser."""
@@ -268,7 +268,7 @@ class NativeEngine:
         self._connection = self._server = None
         self._inbox.ended()
         self._outbox.ended()
-        self._session.ended(reason)
+        self._reconnection.ended(reason)
 
     def _hear_welcome(self, welcome: Any) -> None:
         assert self._connection is not None and self._me is not None
@@ -281,7 +281,7 @@ class NativeEngine:
             server.say(watch=Watch(users=self._watched))
         self._say_read()
         self._outbox.begin(server.write)
-        self._session.welcomed(f"logged in as {self._me.name} (id {self._me.id})")
+        self._reconnection.welcomed(f"logged in as {self._me.name} (id {self._me.id})")
 
     def _hear_refusal(self, failure: Any) -> None:
         self._farewell = Busy(failure.message or failure.code, failure.retry_after_seconds)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cim.client.v1 import Login, V1Calls
+from cim.client.v1 import LoggedIn, V1Calls
 from cim.client.values import Password
 from cim.ecim import Conflict, Forbidden, Unauthorized
 
 
-async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> Login:
+async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:
     """Log in; a token that is void is forgotten.
 
     :param create: the account may be made now, when that was asked for

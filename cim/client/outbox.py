@@ -16,7 +16,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from cim.client.reconnection import Backoff
+from cim.client.backoff import Backoff
 from cim.client.values import Sent, Waiting
 from cim.ecim import (
     CIMError,
@@ -69,7 +69,7 @@ def send_of(waiting: Waiting) -> Send:
 
 
 @define(eq=False)
-class Outgoing:
+class Unanswered:
     """A message that is not accepted yet.
 
     :ivar written: when it was written to the present connection; None: it was not, or it failed there
@@ -92,7 +92,7 @@ class Outgoing:
 @define(eq=False)
 class _Lane:
     backoff: Backoff
-    pending: dict[str, Outgoing] = field(factory=dict)
+    pending: dict[str, Unanswered] = field(factory=dict)
     under_way: int = 0
     #: Nothing is written before, for something failed; 0: nothing did.
     blocked: float = 0.0
@@ -111,7 +111,7 @@ class Outbox:
         self._forget = forget
         self._write: Callable[[bytes], object] | None = None
         self._lanes: dict[tuple[int, int], _Lane] = {}
-        self._all: dict[str, Outgoing] = {}
+        self._all: dict[str, Unanswered] = {}
         self._under_way = 0
         self._timer: IDelayedCall | None = None
 
@@ -149,9 +149,9 @@ class Outbox:
         """Whether a message with that client id is waiting."""
         return client_id in self._all
 
-    def _put(self, waiting: Waiting) -> Outgoing:
+    def _put(self, waiting: Waiting) -> Unanswered:
         frame = encode_frame(Packet(send=send_of(waiting)).SerializeToString())
-        outgoing = self._all[waiting.client_id] = Outgoing(waiting, frame)
+        outgoing = self._all[waiting.client_id] = Unanswered(waiting, frame)
         lane = self._lane(waiting)
         lane.pending[waiting.client_id] = outgoing
         return outgoing
@@ -179,7 +179,7 @@ class Outbox:
                 outgoing.written = None
         self._set_timer()
 
-    def accepted(self, client_id: str) -> Outgoing | None:
+    def accepted(self, client_id: str) -> Unanswered | None:
         """Forget a message that was accepted; return it for its senders to be told, or None when it is not known."""
         outgoing = self._take(client_id)
         if outgoing is not None:
@@ -224,7 +224,7 @@ class Outbox:
                 error = Unavailable("the client was closed before this was answered: it may or may not have been sent")
             outgoing.answered(lambda told, error=error: told.errback(error))  # type: ignore[misc]  # mypy cannot infer
 
-    def _take(self, client_id: str) -> Outgoing | None:
+    def _take(self, client_id: str) -> Unanswered | None:
         outgoing = self._all.pop(client_id, None)
         if outgoing is None:
             return None
@@ -237,7 +237,7 @@ class Outbox:
         self._forget(client_id)
         return outgoing
 
-    def _not_under_way(self, lane: _Lane, outgoing: Outgoing) -> None:
+    def _not_under_way(self, lane: _Lane, outgoing: Unanswered) -> None:
         if outgoing.written is not None:
             outgoing.written = None
             lane.under_way -= 1

@@ -37,7 +37,7 @@ def retry_after(error: CIMError) -> float:
 
 
 @frozen
-class Login:
+class LoggedIn:
     """What a login is answered with."""
 
     user: User
@@ -49,7 +49,7 @@ class Login:
 
 
 @frozen
-class Line:
+class Listed:
     """A line of the list of conversations."""
 
     conversation: str
@@ -70,7 +70,7 @@ class V1Calls:
         self._routes = routes
         self.token = ""
 
-    async def log_in(self, name: str, device: str, password: str = "") -> Login:
+    async def log_in(self, name: str, device: str, password: str = "") -> LoggedIn:
         """Log in by the password, or by the token when there is none.
 
         :raises Misdirected: a route elsewhere names a server on this machine
@@ -87,7 +87,7 @@ class V1Calls:
         """Make an account."""
         await self._call("POST", "accounts", {"name": name, "password": password}, "", nothing)
 
-    async def conversations(self) -> list[Line]:
+    async def conversations(self) -> list[Listed]:
         """List the user's conversations, the latest first."""
         return await self.pages("conversations", "conversations", 100, _line)
 
@@ -163,9 +163,9 @@ def _read(route: str, answer: Answer) -> Any:
     raise error
 
 
-def _login(said: Any) -> Login:
+def _login(said: Any) -> LoggedIn:
     server = said["server"]
-    return Login(
+    return LoggedIn(
         User(int(said["user_id"]), str(said["name"])),
         str(said["device"]),
         str(server["host"]),
@@ -175,8 +175,8 @@ def _login(said: Any) -> Login:
     )
 
 
-def _line(said: Any) -> Line:
-    return Line(said["conversation"], said["latest"], said["read"], said["unread"])
+def _line(said: Any) -> Listed:
+    return Listed(said["conversation"], said["latest"], said["read"], said["unread"])
 
 
 def user_of(said: Any) -> User:

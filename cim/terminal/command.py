@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run twistd with the options that were given."""
+    """TerminalRun twistd with the options that were given."""
     from twisted.scripts.twistd import run
 
     sys.argv = ["cim", "cim-client", *sys.argv[1:]]

@@ -6,13 +6,13 @@ import inspect
 
 from twisted.application.service import Service
 
-from cim.client.calls import Calls
+from cim.client.calls import ClientCalls
 from cim.client.client import Client
 
 #: Names of methods -> their signatures; those of a Service alone are left out.
 METHODS = {
     name: inspect.signature(method)
-    for part in (Calls, Client)
+    for part in (ClientCalls, Client)
     for name, method in vars(part).items()
     if inspect.isfunction(method) and not name.startswith("_") and not hasattr(Service, name)
 }

@@ -7,11 +7,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from cim.client.backoff import STEADY_SECONDS
 from cim.client.client import Client
 from cim.client.guest_engine import SEND_SECONDS
 from cim.client.iclient import IListener
-from cim.client.reconnection import STEADY_SECONDS
-from cim.client.session import LEAVE_SECONDS
+from cim.client.reconnection import LEAVE_SECONDS
 from cim.client.values import Guest, State, User
 from cim.ecim import (
     AccountMismatch,

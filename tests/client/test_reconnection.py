@@ -1,24 +1,185 @@
+"""The one loop of reconnection: what follows what, for any engine."""
+
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.reconnection import CAP_SECONDS, FIRST_SECONDS, Backoff
+from cim.client.backoff import STEADY_SECONDS, Backoff
+from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
+from cim.client.routes import Busy
+from cim.ecim import CIMError, Forbidden, Unavailable
 
 
-class BackoffTests(SynchronousTestCase):
-    def test_bounds_double_up_to_the_cap(self):
-        backoff = Backoff(lambda: 1.0)
-        self.assertEqual([backoff.next() for _ in range(9)], [0.5, 1, 2, 4, 8, 16, 30, 30, 30])
-        self.assertEqual((FIRST_SECONDS, CAP_SECONDS), (0.5, 30.0))
+class Connection:
+    """Ends when it is told to, unless it is stuck."""
 
-    def test_the_whole_of_a_wait_is_random(self):
-        numbers = iter([0.0, 0.5, 0.25])
-        backoff = Backoff(lambda: next(numbers))
-        self.assertEqual([backoff.next() for _ in range(3)], [0.0, 0.5, 0.5])
+    def __init__(self, case):
+        self.case = case
+        self.did = []
+        self.stuck = False
 
-    def test_reset_starts_again(self):
-        backoff = Backoff(lambda: 1.0)
-        for _ in range(5):
-            backoff.next()
-        backoff.reset()
-        self.assertEqual(backoff.next(), 0.5)
+    def leave(self):
+        self.did.append("leave")
+        if not self.stuck:
+            self.case.loop.ended("left")
+
+    def abort(self, reason):
+        self.did.append(("abort", reason))
+        self.case.loop.ended(reason)
+
+
+class SessionTests(SynchronousTestCase):
+    """Is what an engine and a Life are to the loop."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.upkeep = Upkeep(self, self, self.clock, Backoff(lambda: 1.0))
+        self.loop = new_reconnection(self.upkeep)
+        self.attempts = []
+        self.told = []
+
+    async def connect(self):
+        """As an engine: each attempt is a Deferred of the test."""
+        self.attempts.append(Deferred())
+        await self.attempts[-1]
+
+    def lost(self, why, welcomed):
+        return Unavailable(f"{'lost' if welcomed else 'unwelcome'}: {why}")
+
+    def is_final(self, error):
+        return isinstance(error, Forbidden)
+
+    def ready(self, reason):
+        self.told.append(reason)
+
+    away = ready
+
+    def waits(self):
+        return [call.getTime() - self.clock.seconds() for call in self.clock.getDelayedCalls()]
+
+    def greeting(self):
+        self.loop.start()
+        connection = Connection(self)
+        self.loop.connected(connection)
+        self.attempts[-1].callback(None)
+        return connection
+
+    def live(self):
+        connection = self.greeting()
+        self.loop.welcomed("logged in")
+        return connection
+
+    def test_from_its_start_to_its_end(self):
+        connection = self.live()
+        self.assertEqual((self.told, self.upkeep.sessions), (["logged in"], 1))
+        self.loop.leave()
+        self.successResultOf(self.upkeep.over.when())
+        self.assertEqual((connection.did, self.waits(), self.told), (["leave"], [], ["logged in"]))
+
+    def test_what_passes_is_tried_again_after_growing_waits(self):
+        self.loop.start()
+        for wait in (0.5, 1, 2):
+            self.attempts[-1].errback(Unavailable("no route"))
+            self.assertEqual(self.waits(), [wait])
+            self.assertEqual(self.told.pop(), f"no route; trying again in {wait:.1f} s")
+            self.clock.advance(wait)
+        self.assertEqual(len(self.attempts), 4)
+
+    def test_whoever_is_busy_is_left_alone_as_long_as_it_says(self):
+        self.loop.start()
+        self.attempts[-1].errback(Busy("later", 7))
+        self.assertEqual(self.waits(), [7.5])
+
+    def test_a_session_that_lasted_makes_waits_short_again(self):
+        for lasted, wait in ((1, 0.5), (1, 1), (STEADY_SECONDS, 0.5)):
+            if self.attempts:
+                self.clock.advance(self.waits()[0])
+                self.loop.connected(Connection(self))
+                self.loop.welcomed("again")
+            else:
+                self.live()
+            self.clock.advance(lasted)
+            self.loop.ended("cut")
+            self.assertEqual(self.waits(), [wait])
+            self.assertIn("lost: cut", self.told[-1])
+
+    def test_a_connection_that_ends_before_it_is_welcomed(self):
+        self.greeting()
+        self.loop.ended("closed")
+        self.assertIn("unwelcome: closed", self.told[-1])
+        self.assertEqual((self.upkeep.sessions, self.waits()), (0, [0.5]))
+
+    def test_what_is_final_is_the_end(self):
+        self.loop.start()
+        self.attempts[-1].errback(Forbidden("no"))
+        self.failureResultOf(self.upkeep.over.when(), Forbidden)
+        self.loop.leave()
+        self.assertEqual((self.told, self.waits()), ([], []))
+
+    def test_what_should_not_happen_is_logged_and_is_the_end(self):
+        self.loop.start()
+        self.attempts[-1].errback(ZeroDivisionError("bug"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.failureResultOf(self.upkeep.over.when(), CIMError).value.message, "unexpected error: bug")
+
+    def test_leaving_before_it_began(self):
+        self.loop.leave()
+        self.successResultOf(self.upkeep.over.when())
+
+    def test_leaving_while_it_logs_in(self):
+        self.loop.start()
+        self.loop.leave()
+        self.successResultOf(self.upkeep.over.when())
+        self.assertTrue(self.attempts[0].called)
+
+    def test_leaving_while_it_waits(self):
+        self.loop.start()
+        self.attempts[-1].errback(Unavailable())
+        self.loop.leave()
+        self.successResultOf(self.upkeep.over.when())
+        self.assertEqual(self.waits(), [])
+
+    def test_leaving_before_it_is_welcomed(self):
+        connection = self.greeting()
+        self.loop.leave()
+        self.assertEqual(connection.did, ["leave"])
+        self.successResultOf(self.upkeep.over.when())
+
+    def test_a_connection_that_does_not_close_is_dropped(self):
+        connection = self.live()
+        connection.stuck = True
+        self.loop.leave()
+        self.loop.leave()
+        self.clock.advance(LEAVE_SECONDS - 0.1)
+        self.assertNoResult(self.upkeep.over.when())
+        self.clock.advance(0.1)
+        self.assertEqual(connection.did, ["leave", ("abort", "left")])
+        self.successResultOf(self.upkeep.over.when())
+        self.assertEqual(self.waits(), [])
+
+    def test_a_connection_that_comes_too_late_is_dropped(self):
+        self.loop.start()
+        self.loop.leave()
+        connection = Connection(self)
+        self.loop.connected(connection)
+        self.assertEqual(connection.did, [("abort", "left")])
+
+    def test_leaving_while_one_is_told_of_a_loss(self):
+        self.away = lambda reason: self.loop.leave()
+        self.live()
+        self.loop.ended("cut")
+        self.successResultOf(self.upkeep.over.when())
+        self.assertEqual(self.waits(), [])
+
+    def test_an_attempt_that_is_answered_at_once(self):
+        connection = Connection(self)
+
+        async def connect():
+            self.loop.connected(connection)
+            self.loop.welcomed("at once")
+
+        self.connect = connect
+        self.loop.start()
+        self.assertEqual((self.told, self.upkeep.connection), (["at once"], connection))

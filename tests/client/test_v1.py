@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from cim.client.routes import Busy, Routes, check_place
-from cim.client.v1 import Line, Login, NotNative, V1Calls, group_of, retry_after, user_of
+from cim.client.v1 import Listed, LoggedIn, NotNative, V1Calls, group_of, retry_after, user_of
 from cim.client.values import User
 from cim.ecim import (
     BadRequest,
@@ -74,7 +74,7 @@ class V1Tests(SynchronousTestCase):
     def test_a_login_by_password_then_by_token(self):
         api = self.api(answer(201, LOGIN))
         login = self.ok(api.log_in("alice", "d", "secret"))
-        self.assertEqual(login, Login(User(5, "alice"), "d", "127.0.0.1", 11211, "t", "k"))
+        self.assertEqual(login, LoggedIn(User(5, "alice"), "d", "127.0.0.1", 11211, "t", "k"))
         self.ok(api.log_in("alice", "d"))
         url = "http://127.0.0.1:1/v1/sessions"
         self.assertEqual(
@@ -139,7 +139,7 @@ class V1Tests(SynchronousTestCase):
             answer(200, {"conversations": lines[:2], "more": "m&"}),
             answer(200, {"conversations": lines[2:], "more": None}),
         )
-        self.assertEqual(self.ok(api.conversations()), [Line(f"g:{n}", "1-1", "", n) for n in range(3)])
+        self.assertEqual(self.ok(api.conversations()), [Listed(f"g:{n}", "1-1", "", n) for n in range(3)])
         self.assertIn("after=m%26", self.calls.asked[1][1])
 
     def test_a_route_that_cannot_be_reached_is_passed_over_and_asked_last(self):

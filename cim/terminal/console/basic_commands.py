@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.terminal.console import emoji
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import MANY_USERS, Chat
 from cim.terminal.console.commands import Command, Misuse, number
-from cim.terminal.console.directory import EVERYONE
 from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.console.look import highlighted
 from cim.terminal.iconsole import Line
@@ -41,7 +41,7 @@ class Search(Command):
         await show_found(chat, found, rest)
 
 
-class Online(Command):
+class OnlineUsers(Command):
     words = (":olu",)
     summary = "list who is online, and how many"
 
@@ -185,7 +185,7 @@ class AnswererOff(Command):
 COMMANDS: Sequence[Command] = (
     All(),
     Help(),
-    Online(),
+    OnlineUsers(),
     Prefix(),
     Search(),
     Leave(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from cim.client.values import State
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
-from cim.terminal.console.directory import EVERYONE
 from cim.terminal.lines import printable
 
 #: Messages on their way that are shown one by one.

@@ -17,7 +17,7 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.ecim import CIMError, NotFound, RateLimited
-from cim.terminal.console.directory import EVERYONE, Directory, Talk
+from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.robot import Robot
 from cim.terminal.iconsole import IAnswerer, Screen
 from cim.wire import positions
@@ -44,7 +44,7 @@ class Unsent:
 
 
 @implementer(IListener)
-class Chat(Directory):
+class Chat(AddressBook):
     """The state that commands, completion and screens share; it follows the client.
 
     :param clock: an IReactorTime, for delays

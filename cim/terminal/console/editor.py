@@ -46,15 +46,15 @@ from twisted.python.failure import Failure
 from cim.client.values import Message
 from cim.ecim import CIMError
 from cim.terminal.console import look
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.below import UNSENT_ROWS, state_row, unsent_rows
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.completion import offers
-from cim.terminal.console.directory import EVERYONE
 from cim.terminal.console.emoji import emojize
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.listing import message_spans
 from cim.terminal.console.menus import STYLE, Offers
-from cim.terminal.console.stage import Run, Stage
+from cim.terminal.console.stage import Stage, TerminalRun
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import printable
 
@@ -103,7 +103,7 @@ class Editor:
         self._client = self.chat.client
         self._interpreter = Interpreter(self.chat, commands)
         self._clock = clock
-        self._run = Run(leave)
+        self._run = TerminalRun(leave)
         self._colour = colour
         self._where = where
         self._banner = banner

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.client.values import Group
+from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
-from cim.terminal.console.directory import EVERYONE, Talk
 from cim.terminal.iconsole import Line
 
 
@@ -50,7 +50,7 @@ class Create(Command):
         chat.screen.notice(f"you are now talking to the group {group.name} (id {group.id}); {how}")
 
 
-class Rename(Command):
+class RenameGroup(Command):
     words = (":rename",)
     usage = "<name>"
     summary = "rename the group that you are talking to"
@@ -133,4 +133,4 @@ class Members(Command):
         await chat.screen.show([*lines, f"{len(members)} in {chat.title_of(f'g:{id}')}"])
 
 
-COMMANDS: Sequence[Command] = (Groups(), Create(), Rename(), Join(), LeaveGroup(), Invite(), Members())
+COMMANDS: Sequence[Command] = (Groups(), Create(), RenameGroup(), Join(), LeaveGroup(), Invite(), Members())

@@ -10,9 +10,9 @@ from twisted.logger import Logger
 
 from cim.ecim import CIMError, InvalidField, NotFound, Unavailable, Unreachable
 from cim.model import check_id
+from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Misuse
-from cim.terminal.console.directory import EVERYONE, Talk
 
 #: Between a receiver's id and the text of a private message.
 PRIVATE = ";;"

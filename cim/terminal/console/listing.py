@@ -7,8 +7,8 @@ from datetime import datetime
 
 from cim.client.values import Kind, Message, User
 from cim.terminal.console import emoji, look
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
-from cim.terminal.console.directory import EVERYONE
 from cim.terminal.iconsole import Line, Span
 
 #: Users that one call gives.

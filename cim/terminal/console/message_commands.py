@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from cim.client.values import Kind, Message
 from cim.ecim import NotSupported
 from cim.model import check_id
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, number
-from cim.terminal.console.directory import EVERYONE
 from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.iconsole import Line
 
@@ -112,7 +112,7 @@ class React(Command):
         await chat.client.react(message.conversation, _position(message), emojize(text))
 
 
-class Who(Command):
+class WhoIs(Command):
     words = (":who",)
     usage = "<name or id>"
     summary = "show who somebody is"
@@ -203,4 +203,4 @@ def _position(message: Message) -> str:
     return message.position
 
 
-COMMANDS: Sequence[Command] = (To(), History(), Read(), Recall(), Edit(), React(), Who(), SendFile())
+COMMANDS: Sequence[Command] = (To(), History(), Read(), Recall(), Edit(), React(), WhoIs(), SendFile())

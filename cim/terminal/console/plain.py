@@ -20,7 +20,7 @@ from cim.ecim import CIMError
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.look import plain
-from cim.terminal.console.stage import Run
+from cim.terminal.console.stage import TerminalRun
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import MAX_LINE, LineReader, printable
 
@@ -78,7 +78,7 @@ class PlainTerminal(TwistedProtocol):
         self.chat = chat(self)
         self._client = self.chat.client
         self._errors = errors
-        self._run = Run(leave)
+        self._run = TerminalRun(leave)
         self._stay = stay
         self._interactive = interactive
         self._banner = banner

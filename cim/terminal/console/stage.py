@@ -19,7 +19,7 @@ class Stage(enum.Enum):
     LEFT = enum.auto()
 
 
-class Run:
+class TerminalRun:
     """One run, which ends once.
 
     :param leave: called with an exit status when it is to end

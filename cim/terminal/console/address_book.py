@@ -27,7 +27,7 @@ class Talk:
 EVERYONE = Talk("g:0", "everyone", "g:0")
 
 
-class Directory:
+class AddressBook:
     """The users and talks that are known, and lookups of others.
 
     :ivar current: where lines go

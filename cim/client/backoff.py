@@ -1,0 +1,34 @@
+"""How long to wait before the next attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_SECONDS = 0.5
+CAP_SECONDS = 30.0
+#: A session that lasted this long was a good one: the next loss starts from the shortest wait again.
+STEADY_SECONDS = 20.0
+
+
+class Backoff:
+    """Waits that double up to a cap, each anywhere between nothing and that ("full jitter").
+
+    Many clients that lost the same server so come back spread out, and the first of them at once.
+
+    :param random: returns a number from 0 up to 1
+    """
+
+    def __init__(self, random: Callable[[], float], *, first: float = FIRST_SECONDS, cap: float = CAP_SECONDS) -> None:
+        self._random = random
+        self._first = first
+        self._cap = cap
+        self._bound = first
+
+    def reset(self) -> None:
+        """Start from the shortest wait again."""
+        self._bound = self._first
+
+    def next(self) -> float:
+        """Return the next wait, seconds."""
+        bound, self._bound = self._bound, min(self._cap, self._bound * 2)
+        return bound * self._random()
