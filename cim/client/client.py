@@ -172,11 +172,13 @@ class Client(ClientCalls, Service):
 
     def _native(self, credentials: Password, known: Remembered) -> Engine:
         device = DeviceLogin(credentials, self._device, self._agent)
-        return self._use(NativeEngine(self._told, self._world, self._api, device, self._history, known))
+        return self._use(
+            NativeEngine(self._told, self._world, api=self._api, device=device, history=self._history, known=known)
+        )
 
     def _guest(self) -> Engine:
         api = RouteAPI(self._http, self._routes)
-        return self._use(GuestEngine(self._told, self._world, api, self._credentials.name))
+        return self._use(GuestEngine(self._told, self._world, api=api, name=self._credentials.name))
 
     def _use(self, engine: Engine) -> Engine:
         self._engine = engine
@@ -201,7 +203,7 @@ class Client(ClientCalls, Service):
             self._running.cancel()
 
     def _release(self) -> None:
-        Deferred.fromCoroutine(self._let_go()).addBoth(lambda _: self._life.released())
+        Deferred.fromCoroutine(self._let_go()).addBoth(lambda _: self._standing.released.come())
 
     async def _let_go(self) -> None:
         if self._opened.came:

@@ -20,52 +20,49 @@ from cim.web.calling import reason
 from cim.wire.framing import FrameReader
 
 
-class Ends(Inputs):
-    """Who is told of a connection."""
+class ConnectionUser(Inputs):
+    """What is done with what happens on a connection."""
 
     def connected(self) -> None:
         """It is made, and the first frames are written."""
+
+    def frames_done(self) -> None:
+        """All frames that came together were handed on."""
+
+    def beat(self) -> None:
+        """A heartbeat has passed in which the server was read."""
 
     def ended(self, reason: str) -> None:
         """It is gone; comes once, last."""
 
 
 class ServerConnection(Protocol):
-    """Writes its first frames at once, then a ping after the other, and hands on what frames come.
+    """Writes its first frames at once, then one ping after the other, and hands on the frames that come.
 
     :param first: the frames that are written when it is made
-    :param ping: the frame that is written every `beat_after` seconds
-    :param dead_after: the longest silence of the server, seconds; none counts while it is paused
+    :param ping: the frame that is written in every heartbeat
+    :cvar max_frame: bounds what a broken server may cost, bytes
+    :ivar beat_after: the length of a heartbeat, seconds
+    :ivar dead_after: the longest silence of the server, seconds; none counts while it is paused
     """
 
     _log = Logger()
     transport: Any  # an ITCPTransport that is an IPushProducer too
+    max_frame: int
+    beat_after: float
+    dead_after: float
 
-    def __init__(
-        self,
-        ends: Ends,
-        clock: IReactorTime,
-        *,
-        first: bytes,
-        ping: bytes,
-        beat_after: float,
-        dead_after: float,
-        max_frame: int,
-    ) -> None:
-        self._ends = ends
+    def __init__(self, user: ConnectionUser, clock: IReactorTime, *, first: bytes, ping: bytes) -> None:
+        self._user = user
         self._clock = clock
         self._first = first
         self._ping = ping
-        self._beat_after = beat_after
-        self._dead_after = dead_after
-        self._reader = FrameReader(max_frame)
+        self._reader = FrameReader(self.max_frame)
         self._heard = 0.0
         self._beats: Any = None
         self._paused = False
         self._over = False
         self._reason = ""
-
-    # What a generation does
 
     def frame_received(self, frame: bytes) -> None:
         """Take a frame.
@@ -73,12 +70,6 @@ class ServerConnection(Protocol):
         :raises ProtocolViolation, DecodeError: it cannot be read
         """
         raise NotImplementedError
-
-    def frames_done(self) -> None:
-        """All that came together was taken."""
-
-    def beat(self) -> None:
-        """A ping was written, and the connection is not paused."""
 
     # What its owner calls
 
@@ -119,8 +110,8 @@ class ServerConnection(Protocol):
             self.transport.pauseProducing()
         self._heard = self._clock.seconds()
         self.write(self._first)
-        self._beats = self._clock.callLater(self._beat_after, self._beat)
-        self._ends.connected()
+        self._beats = self._clock.callLater(self.beat_after, self._beat)
+        self._user.connected()
 
     def dataReceived(self, data: bytes) -> None:
         self._heard = self._clock.seconds()
@@ -132,24 +123,24 @@ class ServerConnection(Protocol):
         except (ProtocolViolation, DecodeError, UnicodeDecodeError) as error:
             self._log.warn("The server sent something that cannot be read: {error}", error=str(error))
             self.abort("the server sent something that cannot be read")
-        self.frames_done()
+        self._user.frames_done()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._over = True
         if self._beats is not None:
             self._beats.cancel()
             self._beats = None
-        self._ends.ended(self._reason or reason.getErrorMessage().rstrip("."))
+        self._user.ended(self._reason or reason.getErrorMessage().rstrip("."))
 
     def _beat(self) -> None:
-        self._beats = self._clock.callLater(self._beat_after, self._beat)
+        self._beats = self._clock.callLater(self.beat_after, self._beat)
         if self._paused:
             self.write(self._ping)
-        elif self._clock.seconds() - self._heard >= self._dead_after:
-            self.abort(f"nothing heard from the server for {self._dead_after:g} s")
+        elif self._clock.seconds() - self._heard >= self.dead_after:
+            self.abort(f"nothing heard from the server for {self.dead_after:g} s")
         else:
             self.write(self._ping)
-            self.beat()
+            self._user.beat()
 
 
 async def connect(

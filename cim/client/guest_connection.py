@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.client.connection import Ends, ServerConnection
+from cim.client.connection import ConnectionUser, ServerConnection
 from cim.model import Account
 from cim.wire.cim_pb2 import PING, Packet
 from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
@@ -22,11 +22,11 @@ DEAD_SECONDS = 30.0
 MAX_FRAME = 1 << 20
 
 
-class GuestUser(Ends, Protocol):
+class GuestUser(ConnectionUser, Protocol):
     """What is done with what a server says."""
 
     def welcomed(self) -> None:
-        """The server accepted the login."""
+        """The server has accepted the login."""
 
     def pushed(self, packet: Packet) -> None:
         """The server pushed a message, or several in one frame."""
@@ -35,18 +35,14 @@ class GuestUser(Ends, Protocol):
 class GuestConnection(ServerConnection):
     """Logs in, pings, and hands on what is pushed."""
 
+    max_frame = MAX_FRAME
+    beat_after = PING_SECONDS
+    dead_after = DEAD_SECONDS
+
     def __init__(self, user: GuestUser, account: Account, clock: IReactorTime) -> None:
         ping = encode_ping(Generation.W2, account.id)
-        super().__init__(
-            user,
-            clock,
-            first=encode_login(Generation.W2, account.id, account.name) + ping,
-            ping=ping,
-            beat_after=PING_SECONDS,
-            dead_after=DEAD_SECONDS,
-            max_frame=MAX_FRAME,
-        )
-        self._user = user
+        super().__init__(user, clock, first=encode_login(Generation.W2, account.id, account.name) + ping, ping=ping)
+        self._guest = user
         self._welcomed = False
 
     def frame_received(self, frame: bytes) -> None:
@@ -54,10 +50,10 @@ class GuestConnection(ServerConnection):
         packet = parse_pushed(Generation.W2, frame)
         if packet.command != PING:
             if packet.WhichOneof("body") is None:
-                self._user.pushed(packet)
+                self._guest.pushed(packet)
         elif not self._welcomed:
             self._welcomed = True
-            self._user.welcomed()
+            self._guest.welcomed()
 
 
 def texts_of(packet: Packet) -> list[str]:

@@ -43,12 +43,12 @@ class GuestEngine:
 
     _log = Logger()
 
-    def __init__(self, told: Told, world: World, api: RouteAPI, name: str) -> None:
+    def __init__(self, told: Told, world: World, *, api: RouteAPI, name: str) -> None:
         self._told = told
         self._world = world
         self._api = api
         self._name = name
-        self._upkeep = Upkeep(self, told.life, world.reactor, Backoff(world.random))
+        self._upkeep = Upkeep(engine=self, life=told.life, clock=world.reactor, backoff=Backoff(world.random))
         self._reconnection = new_reconnection(self._upkeep)
         self._connection: GuestConnection | None = None
         self._account: Account | None = None
@@ -195,12 +195,6 @@ class GuestEngine:
         self._to_log_out = True
         return address
 
-    def lost(self, why: str, welcomed: bool) -> CIMError:
-        """See Reconnectable."""
-        if welcomed:
-            return Unavailable(f"lost the connection to {self._place}: {why}")
-        return Unavailable(f"the server {self._place} refused the login: {why}")
-
     def is_final(self, error: CIMError) -> bool:
         """See Reconnectable."""
         return self._upkeep.sessions == 0 and not passes(error)
@@ -208,7 +202,7 @@ class GuestEngine:
     # What the connection tells
 
     def connected(self) -> None:
-        """See Ends."""
+        """See ConnectionUser."""
         assert self._connection is not None
         self._reconnection.connected(self._connection)
 
@@ -236,10 +230,16 @@ class GuestEngine:
         for text in texts_of(packet):
             self._told.listeners.received(Message(conversation, "", sender, self._now(), text))
 
+    def frames_done(self) -> None:
+        """See ConnectionUser."""
+
+    beat = frames_done
+
     def ended(self, reason: str) -> None:
-        """See Ends."""
+        """See ConnectionUser."""
         self._connection = None
-        self._reconnection.ended(reason)
+        what = "lost the connection to" if self._upkeep.live else "the login was refused by"
+        self._upkeep.end(self._reconnection, Unavailable(f"{what} {self._place}: {reason}"))
 
     def _now(self) -> int:
         return int(self._world.reactor.seconds() * 1000)

@@ -44,9 +44,6 @@ class Life(Protocol):
     def left(self) -> None:
         """Its session has ended, for it was closed."""
 
-    def released(self) -> None:
-        """All that it held is let go of."""
-
 
 @dataclass
 class Standing:
@@ -54,7 +51,7 @@ class Standing:
 
     :param begin: opens the history and goes online; `failed` or `left` tells how that ended
     :param leave: ends what `begin` began
-    :param release: lets go of the history and of connections; `released` follows
+    :param release: closes the history and connections that are idle; `released` is to come then
     :ivar identified: comes when it is known who it is
     :ivar ready: comes with the first login
     :ivar closed: comes with the end; with the reason when it ended by itself
@@ -95,10 +92,8 @@ def _machine() -> Callable[[Standing], Life]:
     Leaving = machine.state("Leaving")
     #: Ended by itself, and not closed by the program yet.
     Ended = machine.state("Ended")
-    Releasing = machine.state("Releasing")
-    Released = machine.state("Released")
+    Closed = machine.state("Closed")
     online = (Connecting, Ready, Reconnecting)
-    over = (Leaving, Ended, Releasing, Released)
 
     @pep614(New.upon(Life.start).to(Connecting))
     def begin(life: Life, standing: Standing) -> None:
@@ -115,9 +110,6 @@ def _machine() -> Callable[[Standing], Life]:
     def ready(life: Life, standing: Standing, reason: str) -> None:
         standing.to(State.READY, reason)
         standing.ready.come()
-
-    def connecting(life: Life, standing: Standing, reason: str) -> None:
-        standing.to(State.CONNECTING, reason)
 
     def reconnecting(life: Life, standing: Standing, reason: str) -> None:
         standing.to(State.RECONNECTING, reason)
@@ -136,9 +128,9 @@ def _machine() -> Callable[[Standing], Life]:
         standing.end(None)
         standing.release()
 
-    Connecting.upon(Life.away).loop()(connecting)
+    Connecting.upon(Life.away).loop()(note)
     Ready.upon(Life.away).to(Reconnecting)(reconnecting)
-    Reconnecting.upon(Life.away).loop()(reconnecting)
+    Reconnecting.upon(Life.away).loop()(note)
     for state in online:
         state.upon(Life.start).loop()(started)
         state.upon(Life.identified).loop()(identified)
@@ -146,26 +138,22 @@ def _machine() -> Callable[[Standing], Life]:
         state.upon(Life.note).loop()(note)
         state.upon(Life.failed).to(Ended)(failed)
         state.upon(Life.close).to(Leaving)(leave)
-    New.upon(Life.close).to(Releasing)(end)
-    Leaving.upon(Life.left).to(Releasing)(end)
-    Leaving.upon(Life.failed).to(Releasing)(end)
+    New.upon(Life.close).to(Closed)(end)
+    Leaving.upon(Life.left).to(Closed)(end)
+    Leaving.upon(Life.failed).to(Closed)(end)
 
-    @pep614(Ended.upon(Life.close).to(Releasing))
+    @pep614(Ended.upon(Life.close).to(Closed))
     def release(life: Life, standing: Standing) -> None:
         standing.release()
 
-    @pep614(Releasing.upon(Life.released).to(Released))
-    def released(life: Life, standing: Standing) -> None:
-        standing.released.come()
-
     # What is told too late.
-    for state in over:
+    for state in (Leaving, Ended, Closed):
         state.upon(Life.start).loop()(started)
         state.upon(Life.identified).loop().returns(None)
         state.upon(Life.ready).loop().returns(None)
         state.upon(Life.away).loop().returns(None)
         state.upon(Life.note).loop().returns(None)
-    for state in (Leaving, Releasing, Released):
+    for state in (Leaving, Closed):
         state.upon(Life.close).loop().returns(None)
     return machine.build()
 

@@ -6,13 +6,14 @@ heartbeat, and a server of which nothing is heard for two and a half is taken fo
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from cim.client.connection import Ends, ServerConnection
+from cim.client.connection import ConnectionUser, ServerConnection
 from cim.wire.cim_pb2 import Goodbye, Hello, Packet
 from cim.wire.framing import encode_frame
 from cim.wire.native import PING, PONG
@@ -28,44 +29,40 @@ MAX_FRAME = 4 << 20
 _PONG = encode_frame(PONG)
 
 
-class PacketUser(Ends, Protocol):
-    """What is done with what a server says."""
-
-    def packet(self, kind: str, body: Any) -> None:
-        """The server said something: the name of the Packet's body, and the body."""
-
-    def packets_done(self) -> None:
-        """All that came together was told."""
-
-    def beat(self) -> None:
-        """A heartbeat has passed in which the server was read."""
+#: By the name of a Packet's body, what is done with it.
+Hearing = Mapping[str, Callable[[Any], None]]
 
 
 class NativeConnection(ServerConnection):
-    """Says Hello, keeps the connection alive, and hands on what comes."""
+    """Says Hello, keeps the connection alive, and hands on what comes.
 
-    def __init__(self, user: PacketUser, hello: Hello, clock: IReactorTime) -> None:
-        super().__init__(
-            user,
-            clock,
-            first=encode_frame(Packet(hello=hello).SerializeToString()),
-            ping=encode_frame(PING),
-            beat_after=HEARTBEAT_SECONDS,
-            dead_after=HEARTBEAT_SECONDS * DEAD_HEARTBEATS,
-            max_frame=MAX_FRAME,
-        )
-        self._user = user
+    :param hearing: what is done with what comes before the Welcome, and with that; all else is passed over
+    """
+
+    max_frame = MAX_FRAME
+    beat_after = HEARTBEAT_SECONDS
+    dead_after = HEARTBEAT_SECONDS * DEAD_HEARTBEATS
+
+    def __init__(self, user: ConnectionUser, hello: Hello, hearing: Hearing, clock: IReactorTime) -> None:
+        first = encode_frame(Packet(hello=hello).SerializeToString())
+        super().__init__(user, clock, first=first, ping=encode_frame(PING))
+        self._hearing = hearing
         self._late: Any = None
 
     def say(self, **body: Any) -> None:
         """Send a Packet with one body, given by its name."""
         self.write(encode_frame(Packet(**body).SerializeToString()))
 
-    def welcomed(self, heartbeat: float) -> None:
-        """The server has answered; it wants to hear something every `heartbeat` seconds."""
+    def welcomed(self, heartbeat: float, hearing: Hearing) -> None:
+        """Take the server's Welcome.
+
+        :param heartbeat: how often it wants to hear something, seconds
+        :param hearing: what is done with what comes from now on
+        """
         self._cancel_late()
+        self._hearing = hearing
         if heartbeat > 0:
-            self._beat_after, self._dead_after = heartbeat, heartbeat * DEAD_HEARTBEATS
+            self.beat_after, self.dead_after = heartbeat, heartbeat * DEAD_HEARTBEATS
             self._beats.reset(heartbeat)
 
     def leave(self, reason: str = "left") -> None:
@@ -87,16 +84,8 @@ class NativeConnection(ServerConnection):
         kind = packet.WhichOneof("body")
         if kind == "ping":
             self.write(_PONG)
-        elif kind is not None:
-            self._user.packet(kind, getattr(packet, kind))
-
-    def frames_done(self) -> None:
-        """See ServerConnection."""
-        self._user.packets_done()
-
-    def beat(self) -> None:
-        """See ServerConnection."""
-        self._user.beat()
+        elif kind is not None and (hear := self._hearing.get(kind)) is not None:
+            hear(getattr(packet, kind))
 
     def _unwelcome(self) -> None:
         if self._paused:

@@ -8,7 +8,7 @@ are the end: to log in again by itself would end the other client, which would d
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -22,14 +22,14 @@ from cim.client.engine import Told, World, passes
 from cim.client.iclient import IHistory
 from cim.client.inbox import Inbox
 from cim.client.journal import Journal
-from cim.client.native_connection import NativeConnection
+from cim.client.native_connection import Hearing, NativeConnection
 from cim.client.native_login import log_in
 from cim.client.outbox import Outbox
 from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
-from cim.client.v1 import NotNative, V1Calls, retry_after, user_of
+from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
-from cim.ecim import CIMError, Unauthorized
+from cim.ecim import CIMError, Unauthorized, Unavailable
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 
@@ -84,7 +84,7 @@ class NativeEngine:
     """
 
     def __init__(
-        self, told: Told, world: World, api: V1Calls, device: DeviceLogin, history: IHistory, known: Remembered
+        self, told: Told, world: World, *, api: V1Calls, device: DeviceLogin, history: IHistory, known: Remembered
     ) -> None:
         self._told = told
         self._world = world
@@ -96,7 +96,7 @@ class NativeEngine:
         self._inbox.load(known.places)
         self._outbox = Outbox(world.reactor, world.random, self._journal.drop_waiting)
         self._outbox.load(known.waiting)
-        self._upkeep = Upkeep(self, told.life, world.reactor, Backoff(world.random))
+        self._upkeep = Upkeep(engine=self, life=told.life, clock=world.reactor, backoff=Backoff(world.random))
         self._reconnection = new_reconnection(self._upkeep)
         #: Of the session that there is, or is being made; `_server` while it is live.
         self._connection: NativeConnection | None = None
@@ -112,13 +112,13 @@ class NativeEngine:
         self._watched: Sequence[int] = ()
         self._typed = -TYPING_SECONDS
         self._holdups: set[Holdup] = set()
-        #: What is heard of a server that has not answered the login, and of one that has.
-        self._greeting: Mapping[str, Callable[[Any], None]] = {
+        #: What is done with what a server says that has not answered the login, and then with the rest.
+        self._greeting: Hearing = {
             "welcome": self._hear_welcome,
             "failure": self._hear_refusal,
             "goodbye": self._hear_goodbye,
         }
-        self._live: Mapping[str, Callable[[Any], None]] = {
+        self._live: Hearing = {
             "deliver": self._hear_deliver,
             "accepted": self._hear_accepted,
             "synced": self._hear_synced,
@@ -210,7 +210,7 @@ class NativeEngine:
         hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
         self._place = f"{login.host}:{login.port}"
         self._farewell = None
-        self._connection = connection = NativeConnection(self, hello, self._world.reactor)
+        self._connection = connection = NativeConnection(self, hello, self._greeting, self._world.reactor)
         connection.pause(bool(self._holdups))
         await connect(self._world.endpoint, login.host, login.port, connection)
 
@@ -221,16 +221,6 @@ class NativeEngine:
         self._me = user
         self._told.names.learn(user)
         self._told.life.identified(user)
-
-    def lost(self, why: str, welcomed: bool) -> CIMError:
-        """See Reconnectable; what the server said before knows best."""
-        farewell = self._farewell
-        if isinstance(farewell, Over):
-            return farewell
-        if farewell is not None:
-            why = farewell.message
-        told = f"lost the connection to {self._place}" if welcomed else f"could not log in at {self._place}"
-        return Busy(f"{told}: {why}", int(retry_after(farewell)) if farewell is not None else 0)
 
     def is_final(self, error: CIMError) -> bool:
         """See Reconnectable: of a system that let us in before, most of what is wrong passes."""
@@ -243,37 +233,35 @@ class NativeEngine:
     # What the connection tells
 
     def connected(self) -> None:
-        """See Ends."""
+        """See ConnectionUser."""
         assert self._connection is not None
         self._reconnection.connected(self._connection)
 
-    def packet(self, kind: str, body: Any) -> None:
-        """See PacketUser."""
-        hear = (self._greeting if self._server is None else self._live).get(kind)
-        if hear is not None:
-            hear(body)
-
-    def packets_done(self) -> None:
-        """See PacketUser."""
+    def frames_done(self) -> None:
+        """See ConnectionUser."""
         self._journal.write()
         self._keep_up()
 
     def beat(self) -> None:
-        """See PacketUser."""
+        """See ConnectionUser."""
         if self._outbox.stuck() and self._connection is not None:
             self._connection.abort("it stopped answering")
 
     def ended(self, reason: str) -> None:
-        """See Ends."""
+        """See ConnectionUser; what the server said before knows best why."""
         self._connection = self._server = None
         self._inbox.ended()
         self._outbox.ended()
-        self._reconnection.ended(reason)
+        error = self._farewell or Unavailable(reason)
+        if not isinstance(error, Over):
+            what = "lost the connection to" if self._upkeep.live else "could not log in at"
+            error = Busy(f"{what} {self._place}: {error.message}", error.retry_after)
+        self._upkeep.end(self._reconnection, error)
 
     def _hear_welcome(self, welcome: Any) -> None:
         assert self._connection is not None and self._me is not None
         self._server = server = self._connection
-        server.welcomed(welcome.heartbeat_seconds)
+        server.welcomed(welcome.heartbeat_seconds, self._live)
         self._as_of = welcome.as_of
         self._inbox.begin(welcome.heads, welcome.more, self._baseline or {})
         self._heads_done()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from automat import TypeMachineBuilder, pep614
@@ -38,19 +39,12 @@ class Reconnectable(Protocol):
         :raises CIMError: the login was refused, or nothing can be reached
         """
 
-    def lost(self, why: str, welcomed: bool) -> CIMError:
-        """Return the error that stands for the end of a connection, before or after it was welcomed."""
-
     def is_final(self, error: CIMError) -> bool:
         """Return whether it is useless to try again."""
 
 
-class Unexpected(CIMError):
-    """Something failed that should not: a bug, told in the log."""
-
-
 class Reconnection(Protocol):
-    """What happens to a session: the inputs of the loop."""
+    """What happens to a session: the inputs of the loop. Reasons and errors can be shown to a user."""
 
     def start(self) -> None:
         """The client is to be online."""
@@ -59,19 +53,13 @@ class Reconnection(Protocol):
         """A connection is made, and the login is written to it."""
 
     def welcomed(self, reason: str) -> None:
-        """The server has accepted the login; `reason` can be shown to a user."""
+        """The server has accepted the login."""
 
-    def ended(self, why: str) -> None:
-        """The connection is gone; `why` in a few words."""
+    def lost(self, error: CIMError) -> None:
+        """The session ended, or did not come about: try again later."""
 
-    def failed(self, error: CIMError) -> None:
-        """Logging in or connecting has failed."""
-
-    def again(self, error: CIMError) -> None:
-        """What went wrong may pass: wait, and try again."""
-
-    def give_up(self, error: CIMError) -> None:
-        """What went wrong will not pass: end."""
+    def refused(self, error: CIMError) -> None:
+        """The session ended, or did not come about, for good."""
 
     def due(self) -> None:
         """The time is over that was waited for."""
@@ -86,7 +74,7 @@ class Upkeep:
 
     :ivar connection: the present one, or the last one
     :ivar sessions: how many sessions were welcomed
-    :ivar since: when the last one was welcomed, on the clock
+    :ivar since: when the present one was welcomed, on the clock; never for none
     :ivar over: comes when the session was left; with the reason when there will be none any more
     """
 
@@ -96,9 +84,21 @@ class Upkeep:
     backoff: Backoff
     connection: ServerConnection | None = None
     sessions: int = 0
-    since: float = 0.0
+    since: float = inf
     over: Moment = field(default_factory=Moment)
     log: Logger = field(default_factory=lambda: Logger("cim.client.reconnection"))
+
+    @property
+    def live(self) -> bool:
+        """Whether the present session was welcomed."""
+        return self.since < inf
+
+    def end(self, loop: Reconnection, error: CIMError) -> None:
+        """Tell the loop that a session ended, or did not come about."""
+        if self.engine.is_final(error):
+            loop.refused(error)
+        else:
+            loop.lost(error)
 
 
 def _machine() -> Callable[[Upkeep], Reconnection]:
@@ -106,16 +106,18 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
 
     def attempt(loop: Reconnection, upkeep: Upkeep) -> Deferred[None]:
         def failed(failure: Failure) -> None:
-            error = failure.value
-            if not isinstance(error, (CIMError, CancelledError, ConnectingCancelledError)):
+            if isinstance(failure.value, CIMError):
+                upkeep.end(loop, failure.value)
+            elif not failure.check(CancelledError, ConnectingCancelledError):
                 upkeep.log.failure("The login failed unexpectedly", failure)
-                error = Unexpected(f"unexpected error: {failure.getErrorMessage()}")
-            if isinstance(error, CIMError):
-                loop.failed(error)
+                loop.refused(CIMError(f"unexpected error: {failure.getErrorMessage()}"))
 
         return Deferred.fromCoroutine(upkeep.engine.connect()).addErrback(failed)
 
     def wait(loop: Reconnection, upkeep: Upkeep, error: CIMError) -> IDelayedCall:
+        if upkeep.clock.seconds() - upkeep.since >= STEADY_SECONDS:
+            upkeep.backoff.reset()
+        upkeep.since = inf
         seconds = retry_after(error) + upkeep.backoff.next()
         upkeep.life.away(f"{error.message}; trying again in {seconds:.1f} s")
         return upkeep.clock.callLater(seconds, loop.due)
@@ -128,13 +130,14 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
     #: Connected, and not welcomed yet.
     Greeting = machine.state("Greeting")
     Live = machine.state("Live")
-    #: There is none: whether it is worth trying again is decided at once.
-    Lost = machine.state("Lost")
     Waiting = machine.state("Waiting", wait)
     Leaving = machine.state("Leaving", good_order)
     Over = machine.state("Over")
 
     New.upon(Reconnection.start).to(LoggingIn).returns(None)
+    LoggingIn.upon(Reconnection.lost, nodata=True).to(Waiting).returns(None)
+    Greeting.upon(Reconnection.lost).to(Waiting).returns(None)
+    Live.upon(Reconnection.lost).to(Waiting).returns(None)
     Waiting.upon(Reconnection.due, nodata=True).to(LoggingIn).returns(None)
 
     @pep614(LoggingIn.upon(Reconnection.connected).to(Greeting))
@@ -147,39 +150,22 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
         upkeep.since = upkeep.clock.seconds()
         upkeep.life.ready(reason)
 
-    def judge(loop: Reconnection, upkeep: Upkeep, error: CIMError) -> None:
-        if isinstance(error, Unexpected) or upkeep.engine.is_final(error):
-            loop.give_up(error)
-        else:
-            loop.again(error)
+    # How it is refused
 
-    @pep614(LoggingIn.upon(Reconnection.failed).to(Lost))
-    def fail(loop: Reconnection, upkeep: Upkeep, attempt: Deferred[None], error: CIMError) -> None:
-        judge(loop, upkeep, error)
+    @pep614(LoggingIn.upon(Reconnection.refused).to(Over))
+    def refused_login(loop: Reconnection, upkeep: Upkeep, attempt: Deferred[None], error: CIMError) -> None:
+        upkeep.over.come(error)
 
-    @pep614(Greeting.upon(Reconnection.ended).to(Lost))
-    def unwelcome(loop: Reconnection, upkeep: Upkeep, why: str) -> None:
-        judge(loop, upkeep, upkeep.engine.lost(why, welcomed=False))
-
-    @pep614(Live.upon(Reconnection.ended).to(Lost))
-    def lose(loop: Reconnection, upkeep: Upkeep, why: str) -> None:
-        if upkeep.clock.seconds() - upkeep.since >= STEADY_SECONDS:
-            upkeep.backoff.reset()
-        judge(loop, upkeep, upkeep.engine.lost(why, welcomed=True))
-
-    Lost.upon(Reconnection.again).to(Waiting).returns(None)
-
-    @pep614(Lost.upon(Reconnection.give_up).to(Over))
-    def give_up(loop: Reconnection, upkeep: Upkeep, error: CIMError) -> None:
+    @pep614(Greeting.upon(Reconnection.refused).to(Over))
+    @pep614(Live.upon(Reconnection.refused).to(Over))
+    def refused(loop: Reconnection, upkeep: Upkeep, error: CIMError) -> None:
         upkeep.over.come(error)
 
     # How it is left
 
+    @pep614(New.upon(Reconnection.leave).to(Over))
     def left(loop: Reconnection, upkeep: Upkeep) -> None:
         upkeep.over.come()
-
-    New.upon(Reconnection.leave).to(Over)(left)
-    Lost.upon(Reconnection.leave).to(Over)(left)
 
     @pep614(LoggingIn.upon(Reconnection.leave).to(Over))
     def cancel_attempt(loop: Reconnection, upkeep: Upkeep, attempt: Deferred[None]) -> None:
@@ -202,24 +188,23 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
         assert upkeep.connection is not None
         upkeep.connection.abort("left")
 
-    @pep614(Leaving.upon(Reconnection.ended).to(Over))
-    def ended(loop: Reconnection, upkeep: Upkeep, late: IDelayedCall, why: str) -> None:
+    @pep614(Leaving.upon(Reconnection.lost).to(Over))
+    @pep614(Leaving.upon(Reconnection.refused).to(Over))
+    def ended(loop: Reconnection, upkeep: Upkeep, late: IDelayedCall, error: CIMError) -> None:
         if late.active():
             late.cancel()
         upkeep.over.come()
 
-    # What comes too late.
+    # What comes too late
 
     @pep614(Over.upon(Reconnection.connected).loop())
     def unwanted(loop: Reconnection, upkeep: Upkeep, connection: ServerConnection) -> None:
         connection.abort("left")
 
     Leaving.upon(Reconnection.leave, nodata=True).loop().returns(None)
-    for late_input in (Reconnection.leave, Reconnection.due):
-        Over.upon(late_input).loop().returns(None)
-    Over.upon(Reconnection.ended).loop().returns(None)
-    for troubled in (Reconnection.failed, Reconnection.again, Reconnection.give_up):
-        Over.upon(troubled).loop().returns(None)
+    Over.upon(Reconnection.leave).loop().returns(None)
+    Over.upon(Reconnection.lost).loop().returns(None)
+    Over.upon(Reconnection.refused).loop().returns(None)
     return machine.build()
 
 

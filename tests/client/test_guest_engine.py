@@ -206,7 +206,7 @@ class LoginTests(ClientTestCase):
     def test_a_connection_closed_before_the_pong_is_a_refused_login(self):
         self.start()
         self.server.close()
-        self.assertIn("refused the login", self.states[-1][1])
+        self.assertIn("the login was refused by 10.0.0.7:11211", self.states[-1][1])
         self.route.calls.clear()
         self.clock.advance(0.5)
         self.assertEqual(self.route.paths(), ["offLine", "login"])

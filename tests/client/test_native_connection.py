@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.native_connection import DEAD_HEARTBEATS, HEARTBEAT_SECONDS, WELCOME_SECONDS, NativeConnection
-from cim.wire.cim_pb2 import Deliver, Hello, Packet, Ping, Pong
+from cim.wire.cim_pb2 import Deliver, Hello, News, Packet, Ping, Pong
 from cim.wire.framing import FrameReader, encode_frame
 
 
@@ -33,10 +33,7 @@ class User:
     def connected(self):
         self.told.append("connected")
 
-    def packet(self, kind, body):
-        self.told.append((kind, body))
-
-    def packets_done(self):
+    def frames_done(self):
         self.told.append("done")
 
     def beat(self):
@@ -50,13 +47,16 @@ class ConnectionTests(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.user = User()
-        self.connection = NativeConnection(self.user, Hello(ticket="t"), self.clock)
+        self.connection = self.make()
         self.transport = self.connection.transport = Transport()
         self.transport.protocol = self.connection
         self.connection.makeConnection(self.transport)
         self.reader = FrameReader()
-
         self.assertEqual(self.told(), ["connected"])
+
+    def make(self):
+        hearing = {"deliver": lambda body: self.user.told.append(("deliver", body))}
+        return NativeConnection(self.user, Hello(ticket="t"), hearing, self.clock)
 
     def said(self):
         data = self.transport.value()
@@ -79,8 +79,14 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.told(), [("deliver", Deliver(text="a")), ("deliver", Deliver(text="b")), "done"])
         self.assertEqual(self.said(), ["pong"])
 
+    def test_after_the_welcome_other_things_are_heard(self):
+        heard = []
+        self.connection.welcomed(4, {"news": heard.append})
+        self.hear(Packet(deliver=Deliver(text="a")), Packet(news=News(more="m")), Packet(pong=Pong()))
+        self.assertEqual((heard, self.told()), ([News(more="m")], ["done"]))
+
     def test_something_is_said_in_every_heartbeat(self):
-        self.connection.welcomed(4)
+        self.connection.welcomed(4, {})
         self.said()
         for _ in range(10):
             self.clock.advance(4)
@@ -104,7 +110,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertTrue(self.transport.aborted)
 
     def test_paused_before_it_is_made_it_reads_nothing(self):
-        connection = NativeConnection(self.user, Hello(ticket="t"), self.clock)
+        connection = self.make()
         connection.pause(True)
         transport = Transport()
         transport.protocol = connection
@@ -113,7 +119,7 @@ class ConnectionTests(SynchronousTestCase):
         transport.abortConnection()
 
     def test_silence_is_the_end(self):
-        self.connection.welcomed(HEARTBEAT_SECONDS)
+        self.connection.welcomed(HEARTBEAT_SECONDS, {})
         for _ in range(int(DEAD_HEARTBEATS + 1)):
             self.assertFalse(self.transport.aborted)
             self.clock.advance(HEARTBEAT_SECONDS)
@@ -122,7 +128,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_not_while_it_is_paused(self):
-        self.connection.welcomed(HEARTBEAT_SECONDS)
+        self.connection.welcomed(HEARTBEAT_SECONDS, {})
         self.connection.pause(True)
         for _ in range(10):
             self.clock.advance(HEARTBEAT_SECONDS)

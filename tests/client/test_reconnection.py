@@ -23,11 +23,11 @@ class Connection:
     def leave(self):
         self.did.append("leave")
         if not self.stuck:
-            self.case.loop.ended("left")
+            self.case.ended("left")
 
     def abort(self, reason):
         self.did.append(("abort", reason))
-        self.case.loop.ended(reason)
+        self.case.ended(reason)
 
 
 class SessionTests(SynchronousTestCase):
@@ -45,8 +45,9 @@ class SessionTests(SynchronousTestCase):
         self.attempts.append(Deferred())
         await self.attempts[-1]
 
-    def lost(self, why, welcomed):
-        return Unavailable(f"{'lost' if welcomed else 'unwelcome'}: {why}")
+    def ended(self, why):
+        what = "lost" if self.upkeep.live else "unwelcome"
+        self.upkeep.end(self.loop, Unavailable(f"{what}: {why}"))
 
     def is_final(self, error):
         return isinstance(error, Forbidden)
@@ -101,13 +102,13 @@ class SessionTests(SynchronousTestCase):
             else:
                 self.live()
             self.clock.advance(lasted)
-            self.loop.ended("cut")
+            self.ended("cut")
             self.assertEqual(self.waits(), [wait])
             self.assertIn("lost: cut", self.told[-1])
 
     def test_a_connection_that_ends_before_it_is_welcomed(self):
         self.greeting()
-        self.loop.ended("closed")
+        self.ended("closed")
         self.assertIn("unwelcome: closed", self.told[-1])
         self.assertEqual((self.upkeep.sessions, self.waits()), (0, [0.5]))
 
@@ -169,7 +170,7 @@ class SessionTests(SynchronousTestCase):
     def test_leaving_while_one_is_told_of_a_loss(self):
         self.away = lambda reason: self.loop.leave()
         self.live()
-        self.loop.ended("cut")
+        self.ended("cut")
         self.successResultOf(self.upkeep.over.when())
         self.assertEqual(self.waits(), [])
 
