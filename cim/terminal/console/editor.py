@@ -103,7 +103,7 @@ class Editor:
         self._client = self.chat.client
         self._interpreter = Interpreter(self.chat, commands)
         self._clock = clock
-        self._run = TerminalRun(leave)
+        self._run = TerminalRun(leave, self.notice)
         self._colour = colour
         self._where = where
         self._banner = banner
@@ -123,7 +123,7 @@ class Editor:
         )
         self.app: Application[None] = self._application(input, output)
         self._client.when_ready().addCallbacks(lambda _: self._ready(), lambda _: None)
-        self._client.when_closed().addErrback(self._closed)
+        self._client.when_closed().addErrback(self._run.closed)
 
     def _application(self, input: Input, output: Output) -> Application[None]:
         search = SearchToolbar(ignore_case=True)
@@ -382,9 +382,3 @@ class Editor:
         who = f"you are {me.name} (id {me.id}) at {self._where}" if me is not None else f"you are at {self._where}"
         for line in (who, *self._banner, *BANNER):
             self.notice(line)
-
-    def _closed(self, failure: Failure) -> None:
-        why = self._run.why(failure)
-        if why:
-            self.notice(why)
-        self._run.end(1)

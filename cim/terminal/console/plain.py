@@ -78,7 +78,7 @@ class PlainTerminal(TwistedProtocol):
         self.chat = chat(self)
         self._client = self.chat.client
         self._errors = errors
-        self._run = TerminalRun(leave)
+        self._run = TerminalRun(leave, self.notice)
         self._stay = stay
         self._interactive = interactive
         self._banner = banner
@@ -92,7 +92,7 @@ class PlainTerminal(TwistedProtocol):
         self._waiting_for_room: list[Deferred[None]] | None = None
         self._flushing: Deferred[None] | None = None
         self._client.add_listener(self)
-        self._client.when_closed().addErrback(self._closed)
+        self._client.when_closed().addErrback(self._run.closed)
 
     # What the service calls
 
@@ -161,12 +161,6 @@ class PlainTerminal(TwistedProtocol):
         if state is State.READY and self._run.ready() and self._interactive:
             for line in (*self._banner, *BANNER):
                 self.notice(line)
-
-    def _closed(self, failure: Failure) -> None:
-        why = self._run.why(failure)
-        if why:
-            self.notice(why)
-        self._run.end(1)
 
     # What standard input and output call
 

@@ -23,11 +23,13 @@ class TerminalRun:
     """One run, which ends once.
 
     :param leave: called with an exit status when it is to end
+    :param notice: tells the user something
     """
 
-    def __init__(self, leave: Callable[[int], None]) -> None:
+    def __init__(self, leave: Callable[[int], None], notice: Callable[[str], None]) -> None:
         self.stage = Stage.LOGGING_IN
         self._leave = leave
+        self._notice = notice
 
     @property
     def over(self) -> bool:
@@ -41,11 +43,12 @@ class TerminalRun:
             self.stage = Stage.CHATTING
         return first
 
-    def why(self, failure: Failure) -> str:
-        """Return what to tell the user when the client has ended by itself; nothing while leaving."""
-        if self.over:
-            return ""
-        return f"{'cannot log in: ' if self.stage is Stage.LOGGING_IN else ''}{failure.getErrorMessage()}"
+    def closed(self, failure: Failure) -> None:
+        """Have the program end, for the client has ended by itself; say why, unless it does already."""
+        if not self.over:
+            what = "cannot log in: " if self.stage is Stage.LOGGING_IN else ""
+            self._notice(what + failure.getErrorMessage())
+        self.end(1)
 
     def end(self, status: int) -> None:
         """Have the program end, unless it does already."""
