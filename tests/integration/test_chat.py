@@ -186,8 +186,9 @@ class ClusterChatTests(ChatCase):
         first.say()
         whole = sum(map(len, first.due.values()))
         await self.until(first.shown, lambda shown: shown > whole // 3, "a third is said")
+        # How many depends on the ids: the hash that picks a conversation's route may leave one of them a single talk.
         for route in routes:
-            self.assertGreater(await self.metric(route, 'cim_messages_total{direction="in"}'), 10)
+            self.assertGreater(await self.metric(route, 'cim_messages_total{direction="in"}'), 0)
         await routes[0].kill()
         self.assertLess(first.shown(), whole, "the route died too late to meet lines on their way")
         fates = await self.finished(first)
