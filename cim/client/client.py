@@ -89,15 +89,17 @@ class Client(ClientCalls, Service):
         self._history: IHistory = history if history is not None else MemoryHistory()
         #: Comes when the history is open.
         self._opened = Moment()
-        self._world = World(reactor, random, endpoint or self._by_host_name)
+        self._world = World(reactor=reactor, random=random, endpoint=endpoint or self._by_host_name)
         self._http = JSONCalls(reactor, agent=http)
         self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)
         self._api = V1Calls(self._http, self._routes)
         self._names = Names(self._api, reactor)
         self._listeners = Listeners(self, listeners)
-        self._standing = Standing(self._listeners, self._begin, self._leave, self._release)
+        self._standing = Standing(
+            listeners=self._listeners, begin=self._begin, leave=self._leave, release=self._release
+        )
         self._life = new_life(self._standing)
-        self._told = Told(self._life, self._listeners, self._names)
+        self._told = Told(life=self._life, listeners=self._listeners, names=self._names)
         #: All that goes on since it was started.
         self._running: Deferred[None] = succeed(None)
         #: There is one when the history is open.
@@ -137,8 +139,8 @@ class Client(ClientCalls, Service):
 
     def startService(self) -> None:
         """Go online, and stay online until `close`."""
-        self._life.start()
         super().startService()
+        self._life.start()
 
     def stopService(self) -> Deferred[None]:
         """See `close`."""
@@ -188,13 +190,11 @@ class Client(ClientCalls, Service):
 
     def _ended(self, failure: Failure) -> None:
         error = failure.value
-        if not isinstance(error, (CIMError, CancelledError)):
-            self._log.failure("The client failed", failure)
+        if not isinstance(error, CIMError):
+            if not failure.check(CancelledError):
+                self._log.failure("The client failed", failure)
             error = CIMError(f"unexpected error: {failure.getErrorMessage()}")
-        if isinstance(error, CIMError):
-            self._life.failed(error)
-        else:
-            self._life.left()
+        self._life.failed(error)
 
     def _leave(self) -> None:
         if self._engine is not None:

@@ -15,44 +15,44 @@ from cim.ecim import CIMError, Unreachable
 
 
 class Life(Protocol):
-    """What happens to a client."""
+    """What happens to a client: the inputs of its machine. Reasons can be shown to a user."""
 
     def start(self) -> None:
-        """The program starts it.
+        """The program starts the client.
 
         :raises RuntimeError: it was started before, or closed
         """
 
     def identified(self, user: User) -> None:
-        """It is known who it is."""
+        """The engine knows which user the client is."""
 
     def ready(self, reason: str) -> None:
-        """It is logged in; `reason` can be shown to a user, here and below."""
+        """The engine is logged in."""
 
     def away(self, reason: str) -> None:
-        """It is not logged in, and tries to be."""
+        """The engine is not logged in, and tries again."""
 
     def note(self, reason: str) -> None:
-        """It stands where it stood, and there is something to tell."""
+        """The engine has something to tell, and the state stays what it is."""
 
     def failed(self, error: CIMError) -> None:
-        """It cannot be logged in, or not any more."""
+        """The client cannot go on, or could not even begin."""
 
     def close(self) -> None:
-        """The program closes it."""
+        """The program closes the client."""
 
     def left(self) -> None:
-        """Its session has ended, for it was closed."""
+        """The session has ended after `close`."""
 
 
 @dataclass
 class Standing:
-    """Where it stands, for those who ask and those who wait.
+    """The state of a client, for those who ask and those who wait.
 
     :param begin: opens the history and goes online; `failed` or `left` tells how that ended
     :param leave: ends what `begin` began
     :param release: closes the history and connections that are idle; `released` is to come then
-    :ivar identified: comes when it is known who it is
+    :ivar identified: comes when the user is known
     :ivar ready: comes with the first login
     :ivar closed: comes with the end; with the reason when it ended by itself
     """
