@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--seconds", type=float, default=60.0, help="how long things go wrong (%(default)s)")
     option("--seed", type=int, help="of what goes wrong and who says what (a new one, which is printed)")
     option("--members", type=int, default=24, metavar="N", help="native clients (%(default)s)")
+    option("--library", type=int, default=6, metavar="N", help="of these use the client library (%(default)s)")
     option("--guests", type=int, default=6, metavar="N", help="clients of upstream's kind (%(default)s)")
     option("--groups", type=int, default=4, metavar="N", help="groups (%(default)s)")
     option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
@@ -88,7 +89,7 @@ class Chaos:
 
     async def _torment(self, cluster: Cluster, chooser: random.Random) -> int:
         arguments = self.arguments
-        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls)
+        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls, arguments.library)
         faults = random.Random(chooser.getrandbits(64))
         try:
             await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)

@@ -19,6 +19,7 @@ from bench.guest_member import GuestLog, GuestMember, mark_of, marked
 from bench.guests import Guest
 from bench.history import Handed, History, Key, Violation
 from bench.http import HTTPError, HTTPPool
+from bench.library_member import LibraryMember
 from bench.member import Member
 from bench.websocket import JSON, PROTOBUF
 from cim.wire import conversations
@@ -81,13 +82,17 @@ class Crowd:
     """Members in pairs and groups who talk all the time: native ones over TCP and both kinds of WebSocket, and guests.
 
     :param urls: the routes
+    :param library: how many of the native ones are applications of the client library; of the others, who speak the
+        protocol by themselves, every second repeats what failed without waiting for what is still unanswered
     :ivar members: the native ones, then the guests, then the second devices of some native ones, which only read
     """
 
-    def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str]) -> None:
+    def __init__(self, reactor: Any, chooser: random.Random, urls: Sequence[str], library: int = 0) -> None:
         self._reactor = reactor
         self._random = chooser
         self._pools = [HTTPPool(reactor, url, 16) for url in urls]
+        self._urls = urls
+        self._library = library
         self._names = f"chaos-{chooser.getrandbits(32):08x}"
         self._places: dict[int, list[str]] = {}
         self._lists: dict[str, list[int]] = {}
@@ -97,8 +102,8 @@ class Crowd:
         self._tablets: set[int] = set()
         self.history = History(self._lists)
         self.times = Times()
-        self.members: list[Member | GuestMember] = []
-        self._speakers: list[Member | GuestMember] = []
+        self.members: list[Member | LibraryMember | GuestMember] = []
+        self._speakers: list[Member | LibraryMember | GuestMember] = []
         self.logs: list[GuestLog] = []
         self.forgotten = 0
 
@@ -166,7 +171,7 @@ class Crowd:
     def _complete(self, key: Key, now: float) -> None:
         self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
 
-    def _member(self, number: int, user: int, second: str = "") -> Member:
+    def _member(self, number: int, user: int, second: str = "") -> Member | LibraryMember:
         def handed(conversation: str, message: Handed, now: float) -> None:
             self._complete((message.author, conversation, message.number), now)
 
@@ -177,9 +182,22 @@ class Crowd:
             mark = mark_of(deliver.text) if deliver.sender in self._guests else None
             return mark[2] if mark else None
 
+        seed = self._random.getrandbits(64)
+        if number < self._library and not second:
+            return LibraryMember(
+                self._reactor,
+                self._name(number),
+                PASSWORD,
+                user,
+                self._urls,
+                self.history,
+                number_of=number_of,
+                handed=handed,
+                accepted=accepted,
+            )
         return Member(
             self._reactor,
-            random.Random(self._random.getrandbits(64)),
+            random.Random(seed),
             self._name(number),
             PASSWORD,
             user,
@@ -188,6 +206,7 @@ class Crowd:
             device=second or "bench",
             reader=-user if second else user,
             subprotocol=SUBPROTOCOLS[(number + bool(second)) % len(SUBPROTOCOLS)],
+            patient=number % 2 == 0,
             number_of=number_of,
             handed=handed,
             accepted=accepted,
@@ -227,12 +246,11 @@ class Crowd:
                     number = self._say(member, conversation)
                     self.times.sent[member.user, conversation, number] = now
 
-    def _say(self, member: Member | GuestMember, conversation: str) -> int:
+    def _say(self, member: Member | LibraryMember | GuestMember, conversation: str) -> int:
         text, data, content_type = saying(self._random)
         if conversation in self._marked:
-            if isinstance(member, Member):
-                number = member.conversation(conversation).numbers
-                text = marked(member.user, conversation, number, text)
+            if not isinstance(member, GuestMember):
+                text = marked(member.user, conversation, member.next_number(conversation), text)
             return member.send(conversation, text)
         return member.send(conversation, text, data, content_type)
 

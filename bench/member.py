@@ -69,6 +69,7 @@ class Member:
     :param reader: under which id the history knows what it is handed; its user id when 0
     :param number_of: returns the number of a message, when not the client id says that
     :param subprotocol: of its WebSocket; empty: it uses TCP
+    :param patient: see `bench.outgoing.Conversation`
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Member:
         device: str = "bench",
         reader: int = 0,
         subprotocol: str = "",
+        patient: bool = True,
         number_of: Callable[[Deliver], int | None] = lambda deliver: None,
         handed: Callable[[str, Handed, float], object] = lambda conversation, message, now: None,
         accepted: Callable[[str, int, float], object] = lambda conversation, number, now: None,
@@ -98,6 +100,7 @@ class Member:
         self._history = history
         self._device = device
         self._subprotocol = subprotocol
+        self._patient = patient
         self._number_of = number_of
         self._told_handed = handed
         self._told_accepted = accepted
@@ -152,6 +155,10 @@ class Member:
         self._pump(there)
         return number
 
+    def next_number(self, conversation: str) -> int:
+        """Return the number that its next message in a conversation has."""
+        return self.conversation(conversation).numbers
+
     def forget(self) -> int:
         """Lose all memory of what is not accepted, as a client that dies, and return how much that was.
 
@@ -176,7 +183,7 @@ class Member:
         """Return its end of a conversation, made when it is new."""
         there = self.conversations.get(name)
         if there is None:
-            there = self.conversations[name] = Conversation(name, GapRule(self._policy))
+            there = self.conversations[name] = Conversation(name, GapRule(self._policy), self._patient)
         return there
 
     @property

@@ -39,6 +39,8 @@ class Outgoing:
 class Conversation:
     """One member's end of a conversation.
 
+    :ivar patient: when something failed it waits until nothing is unanswered before it repeats; else it repeats at once
+        all from the first that failed on, also what is unanswered
     :ivar numbers: how many messages it has sent here
     :ivar pending: number -> what is not accepted, in the order of sending
     :ivar unacknowledged: messages since the last receipt
@@ -46,6 +48,7 @@ class Conversation:
 
     name: str
     rule: GapRule[Handed]
+    patient: bool = True
     numbers: int = 0
     pending: dict[int, Outgoing] = field(factory=dict)
     acknowledged: positions.Position = positions.ZERO
@@ -65,9 +68,16 @@ class Conversation:
             return []
         if self._blocked_until:
             # What is in flight behind the one that failed fails, too; then all goes again from the first on.
-            if self._in_flight:
+            if self.patient and self._in_flight:
                 return []
             self._blocked_until = 0.0
+            behind = False
+            for outgoing in self.pending.values():
+                if outgoing.written is None:
+                    behind = True
+                elif behind:
+                    outgoing.written = None
+                    self._in_flight -= 1
         frames = []
         for outgoing in self.pending.values():
             if self._in_flight >= WINDOW:
