@@ -71,7 +71,6 @@ class GuestEngine:
 
     async def _log_out(self) -> None:
         if self._to_log_out and self._account is not None:
-            self._to_log_out = False
             leaving = Deferred.fromCoroutine(self._api.log_out(self._account.id))
             leaving.addTimeout(LEAVE_SECONDS, self._world.reactor)
             try:
@@ -209,7 +208,6 @@ class GuestEngine:
     def welcomed(self) -> None:
         """See GuestUser."""
         me = self._me
-        self._told.names.learn(me)
         self._told.life.identified(me)
         self._reconnection.welcomed(f"logged in as {me.name} (id {me.id})")
         self._fetching = Deferred.fromCoroutine(self._fetch_missed(me.id))
@@ -223,9 +221,7 @@ class GuestEngine:
     def pushed(self, packet: Packet) -> None:
         """See GuestUser."""
         id, name = sender_of(packet)
-        sender = User(id, name)
-        self._told.names.learn(sender)
-        me = self._me.id
+        sender, me = User(id, name), self._me.id
         conversation = conversations.private(me, id) if id and id != me else conversations.EVERYONE
         for text in texts_of(packet):
             self._told.listeners.received(Message(conversation, "", sender, self._now(), text))

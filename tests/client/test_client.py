@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from cim.client.client import Client
+from cim.client.history import MemoryHistory
 from cim.client.iclient import IListener
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.ecim import (
     Forbidden,
+    HistoryUnavailable,
     InvalidField,
     Misdirected,
     NotSupported,
@@ -332,6 +334,13 @@ class CloseTests(ClientCase):
             self.assertEqual([state for state, _ in leaving.states].count(at), 1)
             self.assertEqual(len(self.network.wires), connections, "it came back")
             self.result(alice.close())
+
+    def test_a_history_that_cannot_be_closed_is_logged(self):
+        history = MemoryHistory()
+        history.close = lambda: fail(HistoryUnavailable("the disk is gone"))
+        alice = self.online("alice", history=history)
+        self.result(alice.close())
+        self.assertEqual(len(self.flushLoggedErrors(HistoryUnavailable)), 1)
 
     def test_started_twice(self):
         alice = self.online("alice")

@@ -11,7 +11,8 @@ from cim.client.values import Kind, Presence, Receipt, State, Typing, User
 from cim.ecim import Forbidden, HistoryUnavailable, InvalidField
 from cim.icim import IMessageListener
 from cim.wire import conversations
-from cim.wire.framing import FrameReader
+from cim.wire.cim_pb2 import Failure, Packet
+from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.native import parse_client_packet
 from tests.client.client_case import ClientCase
 
@@ -79,6 +80,41 @@ class GapTests(ReadingCase):
         self.wait(1)
         self.wire_of(self.bob).lossy = False
         self.wait(12)
+        self.assertEqual(self.bob.heard.texts, ["one", "two", "three"])
+
+    def test_a_sync_that_failed_is_repeated_after_a_second(self):
+        self.say("one")
+        wire = self.wire_of(self.bob)
+        said = self.said(self.bob)
+        wire.lossy = True
+        self.say("two", "three")
+        wire.lossy = False
+        self.say("four")
+        wire.lossy = True
+        self.wait(0.3)
+        [(_, first)] = [one for one in said if one[0] == "sync"]
+        wire.lossy = False
+        refusal = Failure(code="unavailable", conversation=first.conversation)
+        wire.server.write(encode_frame(Packet(failure=refusal).SerializeToString()))
+        self.wait(0.8)
+        self.assertEqual([kind for kind, _ in said].count("sync"), 1)
+        self.wait(0.5)
+        self.assertEqual([kind for kind, _ in said].count("sync"), 2)
+
+    def test_a_listener_that_closes_is_given_nothing_that_was_kept_aside(self):
+        @implementer(IMessageListener)
+        class Leaving:
+            def received(self, client, message):
+                if message.text == "three":
+                    client.close()
+
+        self.say("one")
+        self.bob.add_listener(Leaving())
+        self.wire_of(self.bob).lossy = True
+        self.say("two", "three")
+        self.wire_of(self.bob).lossy = False
+        self.say("four")
+        self.wait(1)
         self.assertEqual(self.bob.heard.texts, ["one", "two", "three"])
 
     def test_what_was_said_while_it_was_away(self):
@@ -407,6 +443,15 @@ class AskingTests(ReadingCase):
                 wire.cut()
         self.assertEqual(self.result(self.bob.history(self.name, limit=10)), last)
 
+    def test_history_that_this_device_was_never_given(self):
+        self.say(*map(str, range(30)))
+        self.bob.mark_read(self.name)
+        self.wait(2)
+        other = self.online("bob", device="other")
+        found = self.result(other.history(self.name, limit=20))
+        self.assertEqual([message.text for message in found], [str(number) for number in range(10, 30)])
+        self.assertEqual(other.heard.texts, [])
+
     def test_search(self):
         self.say("one fish", "two birds")
         self.assertEqual([message.text for message in self.result(self.bob.search("fish"))], ["one fish"])
@@ -448,7 +493,8 @@ class AskingTests(ReadingCase):
     def test_what_cannot_be(self):
         self.error(self.alice.history("nonsense"), InvalidField)
         self.error(self.alice.join(0), InvalidField)
-        self.assertRaises(InvalidField, self.alice.watch, range(1, 300))
+        self.alice.watch(range(1, 201))
+        self.assertRaises(InvalidField, self.alice.watch, range(1, 202))
 
     def test_a_route_that_is_away_is_passed_over(self):
         self.network.down.add(8083)

@@ -125,6 +125,14 @@ class ConnectionTests(SynchronousTestCase):
         self.clock.pump([1] * int(PING_SECONDS))
         self.assertTrue(self.server.aborted)
 
+    def test_that_reading_goes_on_is_no_sign_of_life(self):
+        self.ready()
+        for _ in range(int(DEAD_SECONDS)):
+            self.connection.pause(False)
+            self.clock.advance(1)
+        self.clock.advance(PING_SECONDS)
+        self.assertTrue(self.server.aborted)
+
     def test_garbage_ends_it(self):
         for garbage in (b"\xff" * 6, encode_frame(b"\x0a\xff"), b"\x80\x80\x80\x08"):
             self.server.close()

@@ -224,6 +224,11 @@ class ChatTests(TerminalTestCase):
         self.terminal.stop()
         self.assertIn('"one"', self.errors.lines[0])
         self.assertIn("2 more lines", self.errors.lines[1])
+        self.type("four\n")
+        self.client.release()
+        self.assertEqual(self.sent(), ["one"])
+        self.terminal.writeConnectionLost()
+        self.assertEqual(self.statuses, [], "it is stopped already")
 
     def test_flush_waits_for_what_was_shown(self):
         self.terminal.stop()

@@ -104,7 +104,6 @@ class PlainTerminal(TwistedProtocol):
         if unsent:
             lines = "1 more line was" if len(unsent) == 1 else f"{len(unsent)} more lines were"
             self.notice(f"leaving: {lines} not sent")
-            self._lines.pending.clear()
 
     def flush(self) -> Deferred[None]:
         """Close standard input and output; fires when everything shown is written."""
