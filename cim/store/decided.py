@@ -20,12 +20,12 @@ class DecidedSessions:
     """The changes of ISessions."""
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, probably_none: bool = False
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
     ) -> Deferred[T]:
         """Carry out what `decide` says of a user's records, in one step, and return its result.
 
         :param name: what `IStore.observe` calls it
-        :param probably_none: there will be no record
+        :param by_end: it depends on whether the user was ended
         """
         raise NotImplementedError
 
@@ -48,7 +48,7 @@ class DecidedSessions:
             expires = 0 if live else facts.now + max(1, round(seconds * 1000))
             return rules.reserve(facts.records, Held(record, policy != LoginPolicy.MANY, expires), policy, expected)
 
-        return self.change("reserve", user, decide, probably_none=True)
+        return self.change("reserve", user, decide)
 
     def claim(self, user: int, device: str, place: Place, owner: str) -> Deferred[bool]:
         """See ISessions."""
@@ -64,7 +64,7 @@ class DecidedSessions:
 
     def end(self, user: int) -> Deferred[Sequence[SessionRecord]]:
         """See ISessions."""
-        return self.change("end", user, rules.end)
+        return self.change("end", user, rules.end, by_end=True)
 
 
 @frozen

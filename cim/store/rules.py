@@ -379,5 +379,7 @@ def end(facts: SessionFacts) -> SessionChange[Sequence[SessionRecord]]:
 
 def shown(records: Records) -> Held | None:
     """Return the record that upstream's servers are shown: the newest live one, else the newest."""
-    live = [held for held in records if held.record.live]
-    return live[-1] if live else records[-1] if records else None
+    for held in reversed(records):
+        if held.record.live:
+            return held
+    return records[-1] if records else None

@@ -15,7 +15,8 @@ The name is written last: it must not lead to an account that is not there.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
@@ -24,7 +25,7 @@ from zope.interface import implementer
 from cim.ecim import Conflict
 from cim.icim import IAccounts
 from cim.model import ID_LIMIT, Account
-from cim.store.redis.changing import Changing, Command, Decision, Facts, Seen
+from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 
 _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
+
+#: The keys of a change by their numbers.
+_NAME, _BARE_NAME, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 6)
+_NAMES = Facts(0, 2, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME))
+
+#: What MGET of one key gives.
+_Value = list[bytes | None]
 
 
 def name_key(name: str) -> str:
@@ -71,7 +79,8 @@ class RedisAccounts:
         return self._changing.operation("named", self._named(name))
 
     async def _named(self, name: str) -> Account | None:
-        id, _ = await self._find("named", name)
+        (ours, theirs), _ = await self._changing.look("named", (name_key(name), name), _NAMES)
+        id = await self._known(name, ours, theirs)
         return None if id is None else Account(id, name)
 
     def create(self, name: str, password: str) -> Deferred[Account]:
@@ -84,51 +93,58 @@ class RedisAccounts:
             raise Conflict("this name is taken")
         return Account(id, name)
 
-    async def _find(self, operation: str, name: str) -> tuple[int | None, bytes | None]:
-        """Return the id of a name, and what our key of it holds."""
-        (ours,), (theirs,) = (await self._changing.look(operation, ("MGET", name_key(name)), ("MGET", name))).replies
-        if ours is not None and _ID.fullmatch(ours):
-            return int(ours), ours
-        match = _UPSTREAM.fullmatch(theirs or b"")
+    async def _known(self, name: str, ours: _Value, theirs: _Value) -> int | None:
+        """Return the id of a name, given what its two keys hold."""
+        if _ID.fullmatch(ours[0] or b""):
+            return int(ours[0] or 0)
+        match = _UPSTREAM.fullmatch(theirs[0] or b"")
         if match is None or int(match[1]) >= ID_LIMIT:
-            return None, ours
+            return None
         id = int(match[1])
         (its_name,) = await self._connection.command("account", "MGET", account_key(id))
-        return (id if its_name == name.encode() else None), ours
+        return id if its_name == name.encode() else None
 
     async def _find_or_make(self, operation: str, name: str, password: str | None = None) -> tuple[int, bool]:
         """Return the id of a name, and whether its account was made now.
 
         :param password: of the account that is made; a guest's has none
         """
+        held: tuple[_Value, _Value, _Value] = ([None], [None], [None])
         while True:
-            known, held = await self._find(operation, name)
+            made, held = await self._make(operation, name, password, held)
+            if made:
+                return made, True
+            known = await self._known(name, *held[:2])
             if known is not None:
                 return known, False
-            made = await self._make(operation, name, held, password)
-            if made is not None:
-                return made, True
 
-    async def _make(self, operation: str, name: str, held: bytes | None, password: str | None) -> int | None:
-        """Return the id of the new account of a name; None when somebody was faster.
+    async def _make(
+        self, operation: str, name: str, password: str | None, held: tuple[_Value, _Value, _Value]
+    ) -> tuple[int, tuple[_Value, _Value, _Value]]:
+        """Make the account of a name if it is nobody's.
 
-        :param held: what our key of the name holds while it is nobody's
+        Return its id, or 0 when it was not made, and what the name's two keys and the last id's are.
+
+        :param held: what these were when the name was nobody's
         """
-        key = name_key(name)
-        id = await self._changing.change(operation, key, Facts(()), _allot, ())
-        account = account_key(id)
-        commands: list[Command] = [("SET", account, name), ("SET", key, id)]
+        ours, theirs, (last,) = held
+        id = await self._changing.new_id(operation, int(last) if last and _ID.fullmatch(last) else 0)
+        # The name last: it must not lead to an account that is not there.
+        words: Words = [3, "SET", _LAST, id, 3, "SET", _ACCOUNT, name, 3, "SET", _NAME, id]
         if password is not None:
-            commands.insert(0, ("HSET", Key.CREDENTIAL.of(id), "password", password, "valid_from", 0))
+            words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
 
-        def decide(seen: Seen) -> Decision[int | None]:
-            if seen.replies != [[held], 0]:
-                return Decision(lambda _: None)
-            return Decision(lambda _: id, commands)
+        def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, tuple[_Value, _Value, _Value]]]:
+            ours_now, taken, past, theirs_now, last_now = replies
+            held_now = ours_now, theirs_now, last_now
+            changed = ours_now != ours or (theirs_now != theirs and _UPSTREAM.fullmatch(theirs_now[0] or b""))
+            if changed or taken or past:
+                return Decision([], (0, held_now))
+            return Decision(words, (id, held_now))
 
-        facts = Facts([("MGET", key), ("EXISTS", account)])
-        return await self._changing.change(operation, key, facts, decide, [[held], 0])
-
-
-def _allot(seen: Seen) -> Decision[int]:
-    return Decision(lambda given: int(given[0]), [("ID", Key.LAST_ACCOUNT)])
+        # Something else may lie under the bare name, and change all the time.
+        counts = theirs[0] is None or _UPSTREAM.fullmatch(theirs[0]) is not None
+        free = (2, "MGET", _NAME, 2, "EXISTS", _ACCOUNT, 3, "PAST", _LAST, id, 2, "MGET", _BARE_NAME, 2, "MGET", _LAST)
+        facts = Facts(3 + counts, 2 - counts, free)
+        keys = (name_key(name), name, account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))
+        return await self._changing.change(operation, keys, facts, decide, (ours, 0, 0, theirs, [last]))

@@ -5,14 +5,13 @@ counts only against bounds. When they are the same it writes; otherwise they are
 pause. Of one key a route makes one change at a time, so it meets only other routes there; after some mismatches in a
 row it gives up.
 
-Most changes first need to read. Who can guess what it would find says so, and mostly is right: one call then does.
+Most changes begin with a guess at what would be read. It mostly is right, and then one call does.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import frozen
@@ -21,7 +20,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from cim.ecim import CIMError, StoreUnavailable
-from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
 
 if TYPE_CHECKING:
@@ -37,46 +35,46 @@ REPEATS = 5
 #: The longest pause before the first repetition, seconds; each further one may take twice as long.
 FIRST_PAUSE = 0.005
 
-#: A command of Redis or of change.lua: its name, its key, its other arguments.
-Command = tuple[str | int, ...]
+#: Commands of Redis or of change.lua, one after the other: the number of its words, its name, the number of its key
+#: among those of the change, from 1, other arguments.
+Words = list[str | bytes | int]
 
 
 @frozen
 class Facts:
     """What a decision is made by.
 
-    :param compared: commands whose replies must still be the same when it is carried out
-    :param told: further commands; replies may have changed
+    :param compared: how many commands give what must still be the same when it is carried out
+    :param told: how many further commands give what may have changed
+    :param words: all of them
     """
 
-    compared: Sequence[Command]
-    told: Sequence[Command] = ()
-
-
-@frozen
-class Seen:
-    """Facts as they were.
-
-    :param now: ms since 1970 by Redis's clock
-    :param replies: of the commands, in their order
-    """
-
-    now: int
-    replies: Sequence[Any]
+    compared: int = 0
+    told: int = 0
+    words: Sequence[str | int] = ()
 
 
 @frozen
 class Decision(Generic[T]):
-    """What is to be written.
+    """What is to be written, and the result.
 
-    :param result: makes the result of what the commands ID and LOG gave
-    :param commands: nothing is to be written when there are none
-    :param bounds: hashes, and how many fields they may have at least and at most
+    :param words: commands; nothing is to be written when there are none
+    :param made: makes the result of what the commands LOG gave; else it is `result`
+    :param bounds: keys of hashes by their numbers, and how many fields they may have at least and at most
     """
 
-    result: Callable[[Sequence[Any]], T]
-    commands: Sequence[Command] = ()
-    bounds: Sequence[tuple[str, int, int]] = ()
+    words: Words
+    result: T = None  # type: ignore[assignment]  # whoever leaves it out has `made`
+    made: Callable[[Sequence[Any]], T] | None = None
+    bounds: Sequence[tuple[int, int, int]] = ()
+
+    def of(self, given: Sequence[Any]) -> T:
+        """Return the result."""
+        return self.result if self.made is None else self.made(given)
+
+
+#: Decides by the replies to the commands of the facts, and the time, ms since 1970 by Redis's clock.
+Decide = Callable[[Sequence[Any], int], Decision[T]]
 
 
 class Changing:
@@ -89,142 +87,154 @@ class Changing:
         self._connection = connection
         self._clock = clock
         self._random = random
-        #: How much Redis's clock is ahead of ours, as the last answer told; None before.
+        #: How much Redis's clock is ahead of ours, ms, as the last answer told; None before.
         self._ahead: int | None = None
-        self._waiting: dict[str, deque[Deferred[None]]] = {}
+        self._last_id = 0
+        # Key -> whose turn comes after the change under way.
+        self._turns: dict[str, deque[Deferred[None]] | None] = {}
 
-    def operation(self, name: str, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> Deferred[T]:
+    async def new_id(self, name: str, last: int) -> int:
+        """Return an id for something that is made now: the time by Redis's clock, ms since 1970, as far as it is known.
+
+        :param name: what a refusal is told under
+        :param last: it must be beyond that
+        """
+        if self._ahead is None:
+            await self._call(name, (), Facts())
+        self._last_id = max(self._last_id, last, self._time() - 1) + 1
+        return self._last_id
+
+    def _time(self) -> int:
+        return int(self._clock.seconds() * 1000) + (self._ahead or 0)
+
+    def operation(self, name: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Do something that may take several calls, counted as one of that name."""
+        return Deferred.fromCoroutine(self._operation(name, work))
+
+    async def _operation(self, name: str, work: Coroutine[Deferred[Any], Any, T]) -> T:
         started = self._clock.seconds()
-
-        def ended(result: T) -> T:
+        try:
+            return await work
+        finally:
             self._connection.observed(name, self._clock.seconds() - started)
-            return result
 
-        ending = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
-        return ending.addBoth(ended)
-
-    async def look(self, name: str, *commands: Command) -> Seen:
-        """Read facts, in one call.
+    async def look(self, name: str, keys: Sequence[str], facts: Facts) -> tuple[Sequence[Any], int]:
+        """Read facts in one call; return the replies and the time, ms since 1970 by Redis's clock.
 
         :param name: what a refusal is told under
         """
-        _, seen = await self._call(name, Facts((), commands))
-        return seen
+        _, replies, now = await self._call(name, keys, facts)
+        return replies, now
 
     async def change(
-        self,
-        name: str,
-        key: str,
-        facts: Facts,
-        decide: Callable[[Seen], Decision[T]],
-        guess: Sequence[Any] | None = None,
+        self, name: str, keys: Sequence[str], facts: Facts, decide: Decide[T], guess: Sequence[Any] | None = None
     ) -> T:
         """Change what `decide` says about the facts, and return its result.
 
         :param name: what a refusal is told under
-        :param key: of which there is one change at a time
+        :param keys: those that commands name by their number; of the first there is one change at a time
         :param decide: must be repeatable; what it raises about facts that were read is the outcome
         :param guess: what the replies will probably be
         :raises StoreUnavailable: it may have been made or not
         """
-        await self._turn(key)
-        try:
-            return await self._change(name, facts, decide, guess)
-        finally:
-            self._end_turn(key)
-
-    async def _turn(self, key: str) -> None:
-        waiting = self._waiting.get(key)
-        if waiting is None:
-            self._waiting[key] = deque()
+        first = keys[0]
+        if first in self._turns:
+            await self._wait(first)
         else:
-            turn: Deferred[None] = Deferred()
-            waiting.append(turn)
-            await turn
+            self._turns[first] = None
+        try:
+            if guess is None or self._ahead is None:
+                return await self._insist(name, keys, facts, decide)
+            now = self._time()
+            try:
+                decision = decide(guess, now)
+            except CIMError:  # of a guess that means nothing
+                return await self._insist(name, keys, facts, decide)
+            wrote, found, now = await self._call(name, keys, facts, guess, decision, now)
+            if wrote:
+                return decision.of(found)
+            return await self._insist(name, keys, facts, decide, (found, now))
+        finally:
+            self._pass_on(first)
 
-    def _end_turn(self, key: str) -> None:
-        waiting = self._waiting[key]
+    async def _wait(self, key: str) -> None:
+        turn: Deferred[None] = Deferred()
+        waiting = self._turns[key]
+        if waiting is None:
+            waiting = self._turns[key] = deque()
+        waiting.append(turn)
+        await turn
+
+    def _pass_on(self, key: str) -> None:
+        waiting = self._turns[key]
         if waiting:
             waiting.popleft().callback(None)
         else:
-            del self._waiting[key]
+            del self._turns[key]
 
-    async def _change(
-        self, name: str, facts: Facts, decide: Callable[[Seen], Decision[T]], guess: Sequence[Any] | None
+    async def _insist(
+        self,
+        name: str,
+        keys: Sequence[str],
+        facts: Facts,
+        decide: Decide[T],
+        seen: tuple[Sequence[Any], int] | None = None,
     ) -> T:
-        seen = None
-        if guess is not None and self._ahead is not None:
-            seen = Seen(int(self._clock.seconds() * 1000) + self._ahead, guess)
-            try:
-                decision = decide(seen)
-            except CIMError:  # of a guess that means nothing
-                seen = None
-            else:
-                given, seen = await self._call(name, facts, seen, decision, assumed=True)
-                if given is not None:
-                    return decision.result(given)
-        if seen is None:
-            _, seen = await self._call(name, facts)
+        """Read, decide and write until it was.
+
+        :param seen: replies that were read just now, and when
+        """
         for repeat in range(REPEATS + 1):
             if repeat:
-                # What it was told is old after the pause.
                 await deferLater(self._clock, FIRST_PAUSE * 2 ** (repeat - 1) * self._random())
-                _, seen = await self._call(name, facts)
-            decision = decide(seen)
-            if not decision.commands:
-                return decision.result(())
-            given, _ = await self._call(name, facts, seen, decision)
-            if given is not None:
-                return decision.result(given)
+            replies, now = seen if seen is not None else await self.look(name, keys, facts)
+            decision = decide(replies, now)
+            if not decision.words:
+                return decision.of(())
+            wrote, found, _ = await self._call(name, keys, facts, replies, decision)
+            if wrote:
+                return decision.of(found)
+            seen = None  # it will be old after the pause
         raise StoreUnavailable()
 
     async def _call(
         self,
         name: str,
+        keys: Sequence[str],
         facts: Facts,
-        seen: Seen | None = None,
+        replies: Sequence[Any] = (),
         decision: Decision[Any] | None = None,
-        *,
-        assumed: bool = False,
-    ) -> tuple[Sequence[Any] | None, Seen]:
-        """Return what the commands gave if it wrote, else None, and what was seen.
+        assumed: int | str = "",
+    ) -> tuple[int, Sequence[Any], int]:
+        """Write if the facts are the same; return whether it did, what was given or read, and the time.
 
-        :param assumed: the time of what was seen is not Redis's own
+        :param decision: None only reads
+        :param assumed: the time that the decision was made by, if it is not Redis's own
         """
-        keys: dict[str | int, int] = {}
-        words: list[str | int] = []
-
-        def add(name: str | int, key: str | int, *arguments: str | int) -> None:
-            words.extend((2 + len(arguments), name, keys.setdefault(key, len(keys) + 1), *arguments))
-
-        for command in (*facts.compared, *facts.told):
-            add(*command)
-        fingerprint, bounds = "", 0
-        if decision is not None and seen is not None:
-            fingerprint = _fingerprint(seen.replies[: len(facts.compared)])
-            bounds = len(decision.bounds)
+        arguments: Words = ["", assumed, facts.compared, facts.told, 0, *facts.words]
+        if decision is not None:
+            arguments[0] = _text(replies[: facts.compared])
+            arguments[4] = len(decision.bounds)
             for bound in decision.bounds:
-                add("HLEN", *bound)
-            for command in decision.commands:
-                add(*command)
-                if command[0] == "LOG":
-                    keys.setdefault(Key.GROUP_LOG, len(keys) + 1)
-        time = seen.now if assumed and seen is not None else ""
-        arguments = (fingerprint, time, len(facts.compared), len(facts.told), bounds, *words)
-        reply = await self._connection.run(CHANGE, tuple(map(str, keys)), arguments, name=name)
-        now, wrote, found = int(reply[0]), reply[1], reply[2]
+                arguments += bound
+            arguments += decision.words
+        now, wrote, found = await self._connection.evaluate(name, CHANGE, keys, arguments)
+        now = int(now)
         self._ahead = now - int(self._clock.seconds() * 1000)
-        return (found, Seen(now, ())) if wrote else (None, Seen(now, found))
+        return wrote, found, now
 
 
-def _fingerprint(replies: Sequence[Any]) -> str:
+def _text(replies: Sequence[Any]) -> bytes:
     """Return what change.lua makes of the same replies."""
-    parts: list[bytes] = []
+    parts = [b"="]
     for reply in replies:
-        held = reply if isinstance(reply, list) else [reply]
+        held = reply if isinstance(reply, list) else (reply,)
         parts.append(b"%d;" % len(held))
         for part in held:
-            text = b"" if part is None else b"%d" % part if isinstance(part, int) else part
-            parts.append(b"%d:%b" % (len(text), text))
-    return sha1(b"".join(parts), usedforsecurity=False).hexdigest()
+            if part is None:
+                parts.append(b"-")
+            elif isinstance(part, int):
+                parts.append(b":%d," % part)
+            else:
+                parts.append(b"%d:%b" % (len(part), part))
+    return b"".join(parts)

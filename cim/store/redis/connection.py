@@ -243,22 +243,16 @@ class RedisConnection:
         """
         self._ordered.append(script)
 
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        args: Sequence[str | bytes | int],
-        *,
-        name: str = "",
-    ) -> Deferred[Any]:
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script, by its hash when Redis knows it; bulk replies are bytes.
 
         Fails with StoreUnavailable, whatever went wrong: it may have run or not.
-
-        :param name: of what it is a part, which its caller has counted (see `observed`)
         """
-        call = ("EVALSHA", script.sha, len(keys), *keys, *args)
-        return Deferred.fromCoroutine(self._call(name or script.name, call, script, observed=not name))
+        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
+
+    async def evaluate(self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """Run a script as a part of what `name` says, which its caller counts (see `observed`); fails like `run`."""
+        return await self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
 
     def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.

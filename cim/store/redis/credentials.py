@@ -5,6 +5,7 @@ cim:auth:{<user>}    hash: password, valid_from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,7 @@ from zope.interface import implementer
 from cim.icim import ICredentials
 from cim.model import Account, Credential
 from cim.store.redis.accounts import RedisAccounts, account_key, name_key
-from cim.store.redis.changing import Changing, Command, Decision, Facts, Seen
+from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
 
@@ -55,18 +56,19 @@ class RedisCredentials:
         """See ICredentials."""
         return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
 
-    def _set(self, name: str, user: int, needed: str, now: int, fields: Command = ()) -> Deferred[bool]:
+    def _set(self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = ()) -> Deferred[bool]:
         """Set fields, and void tokens issued before `now`; False when the key that it needs is not there."""
-        key = Key.CREDENTIAL.of(user)
 
-        def decide(seen: Seen) -> Decision[bool]:
-            there, valid_from = seen.replies
+        def decide(replies: Sequence[Any], time: int) -> Decision[bool]:
+            there, valid_from = replies
             if not there:
-                return Decision(lambda _: False)
-            return Decision(lambda _: True, [("HSET", key, "valid_from", max(now, int(valid_from or 0)), *fields)])
+                return Decision([], False)
+            valid_from = max(now, int(valid_from or 0))
+            return Decision([4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields], True)
 
-        facts = Facts([("EXISTS", needed), ("HGET", key, "valid_from")])
-        return self._changing.operation(name, self._changing.change(name, key, facts, decide))
+        keys = (Key.CREDENTIAL.of(user), needed)
+        facts = Facts(2, 0, (2, "EXISTS", 2, 3, "HGET", 1, "valid_from"))
+        return self._changing.operation(name, self._changing.change(name, keys, facts, decide))
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
@@ -76,14 +78,14 @@ class RedisCredentials:
         # The account last: what was left of an attempt that failed is found again by the next.
         account = await self._accounts.account(user)
         await self._groups.leave_all(user)
-        # Marks of devices expire by themselves.
-        name, key = name_key(account.name if account is not None else ""), account_key(user)
 
-        def decide(seen: Seen) -> Decision[bool]:
-            (held,), there = seen.replies
-            commands: list[Command] = [("DEL", name)] if held == str(user).encode() else []
-            commands += [("UNLINK", Key.ACTIVITY.of(user)), ("DEL", Key.CREDENTIAL.of(user)), ("DEL", key)]
-            return Decision(lambda _: bool(there), commands)
+        def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
+            (held,), there = replies
+            words: Words = [2, "DEL", 2] if held == str(user).encode() else []
+            # Marks of devices expire by themselves.
+            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "DEL", 1
+            return Decision(words, bool(there))
 
-        facts = Facts([("MGET", name), ("EXISTS", key)])
-        return await self._changing.change("delete", key, facts, decide)
+        name = name_key(account.name if account is not None else "")
+        keys = (account_key(user), name, Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
+        return await self._changing.change("delete", keys, Facts(2, 0, (2, "MGET", 2, 2, "EXISTS", 1)), decide)

@@ -37,7 +37,7 @@ class Key(StrEnum):
 
     def of(self, tag: object) -> str:
         """Return the name of the key with that tag."""
-        return f"{self}{{{tag}}}"
+        return "".join((self, "{", str(tag), "}"))
 
 
 #: What makes them known to a script, in one line.

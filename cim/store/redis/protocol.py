@@ -52,6 +52,10 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             reply: Deferred[Any] = self.replyQueue.get().addCallback(self.handle_reply)
             return reply
 
+        def tryConvertData(self, data: Any) -> Any:
+            # Nothing is to be converted; txredisapi would look at each part of a reply.
+            return data
+
         def _check(self) -> None:
             self._watch = None
             if self.replyQueue.waiting:

@@ -20,13 +20,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import frozen
+
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.icim import ISessions
 from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
-from cim.store.redis.changing import Changing, Command, Decision, Facts, Seen
+from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 from cim.store.rules import REPEATED_WITHIN_MS, Held, Records, SessionChange, SessionFacts, shown, unexpired
 
@@ -35,58 +37,100 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RECORD = re.compile(r"(\d+)\t(\d+)\t([01])\t([^\t]*)\t([^\t]*)\t([^\t]*)")
+#: The keys of a change by their numbers; those of servers of upstream follow.
+_SESSIONS, _ENDED, _ROUTE, _ONLINE = range(1, 5)
+_FACTS = Facts(1, 0, (2, "HGETALL", _SESSIONS))
+_BY_END = Facts(1, 1, (2, "HGETALL", _SESSIONS, 2, "EXISTS", _ENDED))
+_LAST_LEASE = Facts(0, 1, (5, "ZRANGE", 1, -1, -1, "WITHSCORES"))
+#: Users of whom is remembered what this route wrote last.
+KEPT = 10_000
+
+_RECORD = re.compile(rb"(\d+)\t(\d+)\t([01])\t([^\t]*)\t([^\t]*)\t([^\t]*)")
 
 
 def _held(user: int, device: bytes, line: bytes) -> Held | None:
-    match = _RECORD.fullmatch(line.decode(errors="replace"))
+    match = _RECORD.fullmatch(line)
     if match is None:
         return None
     since, expires, alone, owner, server, incarnation = match.groups()
-    place = Place(server, incarnation)
-    record = SessionRecord(user, place, owner, expires == "0", int(since), device.decode(errors="replace"))
-    return Held(record, alone == "1", int(expires))
+    place = Place(server.decode(), incarnation.decode())
+    record = SessionRecord(user, place, owner.decode(), expires == b"0", int(since), device.decode())
+    return Held(record, alone == b"1", int(expires))
 
 
-def _line(held: Held) -> str:
+def _line(held: Held) -> bytes:
     record = held.record
     place = record.place
-    return f"{record.since}\t{held.expires}\t{held.alone:d}\t{record.owner}\t{place.server}\t{place.incarnation}"
+    alone = "1" if held.alone else "0"
+    return f"{record.since}\t{held.expires}\t{alone}\t{record.owner}\t{place.server}\t{place.incarnation}".encode()
 
 
-def _read(user: int, fields: Sequence[bytes], now: int) -> tuple[Records, Records]:
-    """Return all records, and those that count, the newest last."""
-    found = [_held(user, device, line) for device, line in zip(fields[::2], fields[1::2], strict=True)]
-    records = [held for held in found if held is not None]
-    records.sort(key=lambda held: (held.record.since, held.record.device))
-    return tuple(records), unexpired(records, now)
+def _read(user: int, fields: Sequence[bytes]) -> Records:
+    """Return all records, the newest last."""
+    records: list[Held] = []
+    for device, line in zip(fields[::2], fields[1::2], strict=True):
+        try:
+            held = _held(user, device, line)
+        except UnicodeDecodeError:  # not ours
+            continue
+        if held is not None:
+            records.append(held)
+    if len(records) > 1:
+        records.sort(key=lambda held: (held.record.since, held.record.device))
+    return tuple(records)
 
 
-def _writes(user: int, before: Records, after: Records) -> list[Command]:
-    """Return the commands that make a user's records `after`, and then show them to upstream's servers."""
-    key, route, id = Key.SESSIONS.of(user), f"{Key.ROUTE}{user}", str(user)
-    if after:
-        devices = {held.record.device for held in after}
-        commands: list[Command] = [
-            ("HDEL", key, held.record.device) for held in before if held.record.device not in devices
-        ]
-        commands += [("HSET", key, held.record.device, _line(held)) for held in after if held not in before]
-        live = any(held.record.live for held in after)
-        commands.append(("PERSIST", key) if live else ("PEXPIREAT", key, max(held.expires for held in after)))
-    else:
-        commands = [("DEL", key)]
-    for verb, some, others in (("SREM", before, after), ("SADD", after, before)):
-        for held in some:
-            if held.at_upstream and held not in others:
-                commands.append((verb, Key.UPSTREAM.of(held.record.place.server), id))
+def _write(user: int, before: Records, after: Records, keys: list[str], words: Words) -> list[bytes]:
+    """Add the commands that make a user's records `after`, and then show them to upstream's servers.
+
+    :param keys: those of servers of upstream are added to it
+    :returns: the fields of `after`
+    """
+    fields: list[bytes] = []
+    last = 0
+    devices = {held.record.device for held in after}
+    for held in before:
+        record = held.record
+        if record.device not in devices:
+            words += 3, "HDEL", _SESSIONS, record.device
+        if held.at_upstream and held not in after:
+            keys.append(Key.UPSTREAM.of(record.place.server))
+            words += 3, "SREM", len(keys), user
+    for held in after:
+        record = held.record
+        line = _line(held)
+        fields += record.device.encode(), line
+        last = max(last, held.expires)
+        if held not in before:
+            words += 4, "HSET", _SESSIONS, record.device, line
+            if held.at_upstream:
+                keys.append(Key.UPSTREAM.of(record.place.server))
+                words += 3, "SADD", len(keys), user
     newest = shown(after)
     if newest is None:
-        commands.append(("?DEL", route))
+        words += 2, "DEL", _SESSIONS, 2, "?DEL", _ROUTE, 3, "?SREM", _ONLINE, user
+        return fields
+    server = newest.record.place.server
+    if newest.expires:
+        words += 3, "PEXPIREAT", _SESSIONS, last, 5, "?SET", _ROUTE, server, "PXAT", newest.expires
+        words += 3, "?SREM", _ONLINE, user
     else:
-        ends = ("PXAT", newest.expires) if newest.expires else ()
-        commands.append(("?SET", route, newest.record.place.server, *ends))
-    commands.append(("?SADD" if newest is not None and newest.record.live else "?SREM", Key.ONLINE, id))
-    return commands
+        words += 2, "PERSIST", _SESSIONS, 3, "?SET", _ROUTE, server, 3, "?SADD", _ONLINE, user
+    return fields
+
+
+@frozen
+class _Written:
+    """What a route last wrote of a user.
+
+    :param fields: as HGETALL gives them
+    """
+
+    fields: list[bytes]
+    records: Records
+
+
+_NOBODY = _Written([], ())
 
 
 @implementer(ISessions)
@@ -96,70 +140,82 @@ class RedisSessions(DecidedSessions):
     def __init__(self, connection: RedisConnection, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
+        # By user: probably it is still so.
+        self._written: dict[int, _Written] = {}
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, probably_none: bool = False
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
     ) -> Deferred[T]:
         """See DecidedSessions."""
-        key, ended = Key.SESSIONS.of(user), Key.ENDED.of(user)
+        return self._changing.operation(name, self._change(name, user, decide, by_end))
 
-        def decision(seen: Seen) -> Decision[T]:
-            fields, was_ended = seen.replies
-            held, records = _read(user, fields, seen.now)
-            change = decide(SessionFacts(records, bool(was_ended), seen.now))
-            commands = _writes(user, held, change.records) if change.records is not records else []
+    async def _change(
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], by_end: bool
+    ) -> T:
+        keys = [Key.SESSIONS.of(user), Key.ENDED.of(user), Key.ROUTE + str(user), Key.ONLINE]
+        known = self._written.get(user, _NOBODY)
+        written: _Written | None = None
+
+        def decision(replies: Sequence[Any], now: int) -> Decision[T]:
+            nonlocal written
+            fields, *ended = replies
+            held = known.records if fields is known.fields else _read(user, fields)
+            records = unexpired(held, now) if held else held
+            change = decide(SessionFacts(records, any(ended), now))
+            written = None
+            words: Words = []
+            if change.records is not records:
+                del keys[_ONLINE:]
+                written = _Written(_write(user, held, change.records, keys, words), change.records)
             if change.ends:
-                commands.append(("SET", ended, 1, "PX", REPEATED_WITHIN_MS))
-            return Decision(lambda _: change.result, commands)
+                words += 5, "SET", _ENDED, 1, "PX", REPEATED_WITHIN_MS
+            return Decision(words, change.result)
 
-        facts = Facts((("HGETALL", key),), (("EXISTS", ended),))
-        guess: Sequence[Any] | None = ([], 0) if probably_none else None
-        return self._changing.operation(name, self._changing.change(name, key, facts, decision, guess))
+        facts, guess = (_BY_END, None) if by_end else (_FACTS, (known.fields,))
+        result = await self._changing.change(name, keys, facts, decision, guess)
+        if written is not None:
+            self._written.pop(user, None)
+            if written.fields:
+                self._written[user] = written
+                if len(self._written) > KEPT:
+                    del self._written[next(iter(self._written))]
+        return result
 
     def sessions(self, user: int) -> Deferred[Sequence[SessionRecord]]:
         """See ISessions."""
         return self._changing.operation("sessions", self._sessions(user))
 
     async def _sessions(self, user: int) -> Sequence[SessionRecord]:
-        seen = await self._changing.look("sessions", ("HGETALL", Key.SESSIONS.of(user)))
-        _, records = _read(user, seen.replies[0], seen.now)
-        return [held.record for held in records]
+        (fields,), now = await self._changing.look("sessions", (Key.SESSIONS.of(user),), _FACTS)
+        return [held.record for held in unexpired(_read(user, fields), now)]
 
     def hold_lease(self, place: Place, route: str, seconds: float) -> Deferred[None]:
         """See ISessions."""
-        return self._lease("hold_lease", place, route, max(1, round(seconds * 1000)))
+        return self._changing.operation("hold_lease", self._lease(place, route, max(1, round(seconds * 1000))))
 
     def drop_lease(self, place: Place, route: str) -> Deferred[None]:
         """See ISessions."""
-        return self._lease("drop_lease", place, route, 0)
+        return self._changing.operation("drop_lease", self._lease(place, route, 0))
 
-    def _lease(self, name: str, place: Place, route: str, ms: int) -> Deferred[None]:
-        key = Key.LEASE.of(place)
-
-        def decision(seen: Seen) -> Decision[None]:
-            commands: list[Command] = [("ZREMRANGEBYSCORE", key, "-inf", seen.now)]
+    async def _lease(self, place: Place, route: str, ms: int) -> None:
+        def decide(replies: Sequence[Any], now: int) -> Decision[None]:
+            words: Words = [4, "ZREMRANGEBYSCORE", 1, "-inf", now]
             if ms:
-                until = seen.now + ms
-                commands += [
-                    ("ZADD", key, until, route),
-                    ("PEXPIREAT", key, until, "NX"),
-                    ("PEXPIREAT", key, until, "GT"),
-                ]
+                words += 4, "ZADD", 1, now + ms, route
+                words += 4, "PEXPIREAT", 1, now + ms, "NX", 4, "PEXPIREAT", 1, now + ms, "GT"
             else:
-                commands.append(("ZREM", key, route))
-            return Decision(lambda _: None, commands)
+                words += 3, "ZREM", 1, route
+            return Decision(words)
 
-        change = self._changing.change(name, f"{key} {route}", Facts(()), decision, ())
-        return self._changing.operation(name, change)
+        await self._changing.change("lease", (Key.LEASE.of(place),), Facts(), decide, ())
 
     def leased(self, place: Place) -> Deferred[bool]:
         """See ISessions."""
         return self._changing.operation("leased", self._leased(place))
 
     async def _leased(self, place: Place) -> bool:
-        seen = await self._changing.look("leased", ("ZRANGE", Key.LEASE.of(place), -1, -1, "WITHSCORES"))
-        last: Any = seen.replies[0]
-        return bool(last) and float(last[1]) > seen.now
+        (last,), now = await self._changing.look("leased", (Key.LEASE.of(place),), _LAST_LEASE)
+        return bool(last) and float(last[1]) > now
 
     def users_at(self, server: str) -> Deferred[Sequence[int]]:
         """See ISessions."""

@@ -73,7 +73,7 @@ class LocalSessions(DecidedSessions):
                     heappush(self._expiries, (held.expires, user))
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, probably_none: bool = False
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
     ) -> Deferred[T]:
         """See DecidedSessions."""
         return execute(self._change, name, user, decide)

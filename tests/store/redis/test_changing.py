@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import pairwise
 
 from twisted.internet.defer import Deferred
@@ -13,11 +12,10 @@ from cim.ecim import Conflict, StoreUnavailable
 from cim.store.redis.changing import FIRST_PAUSE, REPEATS, Changing, Decision, Facts
 
 NOW = 1_700_000_000_000
-FACTS = Facts((("GET", "a"), ("HGETALL", "b")), (("HLEN", "c"),))
-
-
-def fingerprint(text):
-    return hashlib.sha1(text).hexdigest()
+KEYS = ("a", "b", "c")
+FACTS = Facts(2, 1, (2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3))
+#: What Redis is sent to read these.
+READ = ("", "", 2, 1, 0, 2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3)
 
 
 class Connection:
@@ -27,9 +25,9 @@ class Connection:
         self.calls = []
         self.seen = []
 
-    def run(self, script, keys, args, *, name):
+    def evaluate(self, name, script, keys, args):
         reply = Deferred()
-        self.calls.append((keys, args, reply))
+        self.calls.append((keys, tuple(args), reply))
         return reply
 
     def observed(self, name, seconds):
@@ -44,32 +42,31 @@ class ChangingTests(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def take(self):
-        """Take the only call that waits: its keys, its arguments."""
+        """Take the only call that waits, and return its arguments."""
         ((keys, args, self.reply),) = self.connection.calls
+        self.assertEqual(keys, KEYS)
         self.connection.calls.clear()
-        return keys, args
+        return args
 
     def answer(self, wrote, found, now=NOW):
         self.reply.callback([b"%d" % now, wrote, found])
 
-    def change(self, decide, guess=None, facts=FACTS, key="b"):
-        return Deferred.fromCoroutine(self.changing.change("test", key, facts, decide, guess))
+    def change(self, decide, guess=None, keys=KEYS):
+        return Deferred.fromCoroutine(self.changing.change("test", keys, FACTS, decide, guess))
 
-    def set_it(self, seen):
-        self.decided_by = seen
-        return Decision(lambda given: (seen.replies[0], list(given)), [("SET", "a", 1), ("ID", "d")], [("c", 0, 5)])
+    def set_it(self, replies, now):
+        self.decided_by = replies, now
+        words = [3, "SET", 1, "x", 3, "ID", 2, 1]
+        return Decision(words, made=lambda given: (replies[0], list(given)), bounds=[(3, 0, 5)])
 
-    READ = ("", "", 2, 1, 0, 2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3)
-    WRITE = (4, "HLEN", 3, 0, 5, 3, "SET", 1, 1, 2, "ID", 4)
+    WRITE = (3, 0, 5, 3, "SET", 1, "x", 3, "ID", 2, 1)
 
     def test_it_reads_decides_and_writes_what_is_still_so(self):
         done = self.change(self.set_it)
-        self.assertEqual(self.take(), (("a", "b", "c"), self.READ))
+        self.assertEqual(self.take(), READ)
         self.answer(0, [None, [b"x", b"yz"], 7])
-        self.assertEqual((self.decided_by.now, self.decided_by.replies), (NOW, [None, [b"x", b"yz"], 7]))
-        keys, args = self.take()
-        self.assertEqual(keys, ("a", "b", "c", "d"))
-        self.assertEqual(args, (fingerprint(b"1;0:2;1:x2:yz"), "", 2, 1, 1, *self.READ[5:], *self.WRITE))
+        self.assertEqual(self.decided_by, ([None, [b"x", b"yz"], 7], NOW))
+        self.assertEqual(self.take(), (b"=1;-2;1:x2:yz", "", 2, 1, 1, *READ[5:], *self.WRITE))
         self.answer(1, [b"8"])
         self.assertEqual(self.successResultOf(done), (None, [b"8"]))
 
@@ -80,32 +77,29 @@ class ChangingTests(SynchronousTestCase):
         self.take()
         self.answer(0, [b"2", [], 0])
         self.clock.advance(1)
-        self.assertEqual(self.take()[1], self.READ)
+        self.assertEqual(self.take(), READ)
         self.answer(0, [b"3", [], 0])
-        self.assertEqual(self.take()[1][0], fingerprint(b"1;1:30;"))
+        self.assertEqual(self.take()[0], b"=1;1:30;")
         self.answer(1, [b"8"])
         self.assertEqual(self.successResultOf(done), (b"3", [b"8"]))
 
     def test_it_gives_up_after_some_mismatches_each_waited_for_longer(self):
         done = self.change(self.set_it)
-        self.take()
-        self.answer(0, [b"0", [], 0])
         pauses = []
-        for number in range(REPEATS):
-            self.take()
-            self.answer(0, [b"%d" % number, [], 0])
-            self.assertEqual(self.connection.calls, [])
-            (call,) = self.clock.getDelayedCalls()
-            pauses.append(call.getTime() - self.clock.seconds())
-            self.clock.advance(pauses[-1])
-            self.take()
-            self.answer(0, [b"%d" % number, [], 0])
-        self.take()
-        self.answer(0, [b"x", [], 0])
+        for repeat in range(REPEATS + 1):
+            if repeat:
+                self.assertEqual(self.connection.calls, [])
+                (call,) = self.clock.getDelayedCalls()
+                pauses.append(call.getTime() - self.clock.seconds())
+                self.clock.advance(pauses[-1])
+            self.assertEqual(self.take(), READ)
+            self.answer(0, [b"0", [], 0])
+            self.assertEqual(self.take()[0], b"=1;1:00;")
+            self.answer(0, [b"1", [], 0])
         self.failureResultOf(done, StoreUnavailable)
+        self.assertAlmostEqual(pauses[0], FIRST_PAUSE)
         for pause, longer in pairwise(pauses):
             self.assertAlmostEqual(longer, 2 * pause)
-        self.assertAlmostEqual(pauses[0], FIRST_PAUSE)
 
     def test_pauses_are_jittered(self):
         self.changing = Changing(self.connection, self.clock, lambda: 0.25)
@@ -118,7 +112,7 @@ class ChangingTests(SynchronousTestCase):
         call.cancel()
 
     def test_a_refusal_by_what_was_read_is_the_outcome(self):
-        def refuse(seen):
+        def refuse(replies, now):
             raise Conflict()
 
         done = self.change(refuse)
@@ -128,7 +122,7 @@ class ChangingTests(SynchronousTestCase):
         self.assertEqual(self.connection.calls, [])
 
     def test_nothing_to_write(self):
-        done = self.change(lambda seen: Decision(lambda given: seen.replies[2]))
+        done = self.change(lambda replies, now: Decision([], replies[2]))
         self.take()
         self.answer(0, [None, [], 7])
         self.assertEqual(self.successResultOf(done), 7)
@@ -136,18 +130,18 @@ class ChangingTests(SynchronousTestCase):
 
     # Guesses
 
-    def know_the_time(self, ahead=0):
-        looked = Deferred.fromCoroutine(self.changing.look("x", ("GET", "a")))
-        self.take()
-        self.answer(0, [None], NOW + ahead)
-        self.successResultOf(looked)
+    def know_the_time(self):
+        looked = Deferred.fromCoroutine(self.changing.look("x", KEYS, FACTS))
+        self.assertEqual(self.take(), READ)
+        self.answer(0, [None, [], 3])
+        self.assertEqual(self.successResultOf(looked), ([None, [], 3], NOW))
 
     def test_a_right_guess_is_one_call(self):
         self.know_the_time()
         self.clock.advance(0.25)
         done = self.change(self.set_it, guess=(None, [], 0))
-        self.assertEqual(self.decided_by.now, NOW + 250)
-        self.assertEqual(self.take()[1][:2], (fingerprint(b"1;0:0;"), NOW + 250))
+        self.assertEqual(self.decided_by, ((None, [], 0), NOW + 250))
+        self.assertEqual(self.take()[:2], (b"=1;-0;", NOW + 250))
         self.answer(1, [b"8"])
         self.assertEqual(self.successResultOf(done), (None, [b"8"]))
 
@@ -157,25 +151,32 @@ class ChangingTests(SynchronousTestCase):
         self.take()
         self.answer(0, [b"x", [], 0], NOW + 9)
         # At once: nobody was faster. And by Redis's own time, which needs no comparing.
-        self.assertEqual(self.decided_by.now, NOW + 9)
-        self.assertEqual(self.take()[1][:2], (fingerprint(b"1;1:x0;"), ""))
+        self.assertEqual(self.decided_by, ([b"x", [], 0], NOW + 9))
+        self.assertEqual(self.take()[:2], (b"=1;1:x0;", ""))
         self.answer(1, [])
         self.assertEqual(self.successResultOf(done), (b"x", []))
 
+    def test_a_guess_by_which_nothing_is_to_be_written_is_compared(self):
+        self.know_the_time()
+        done = self.change(lambda replies, now: Decision([], replies[0]), guess=(b"y", [], 0))
+        self.assertEqual(self.take(), (b"=1;1:y0;", NOW, 2, 1, 0, *READ[5:]))
+        self.answer(0, [b"x", [], 0])
+        self.assertEqual(self.successResultOf(done), b"x")
+
     def test_before_the_time_is_known_nothing_is_guessed(self):
         self.change(self.set_it, guess=(None, [], 0))
-        self.assertEqual(self.take()[1], self.READ)
+        self.assertEqual(self.take(), READ)
 
     def test_a_guess_that_would_be_refused_reads(self):
         self.know_the_time()
 
-        def decide(seen):
-            if seen.replies[0] is None:
+        def decide(replies, now):
+            if replies[0] is None:
                 raise Conflict()
-            return self.set_it(seen)
+            return self.set_it(replies, now)
 
         done = self.change(decide, guess=(None, [], 0))
-        self.assertEqual(self.take()[1], self.READ)
+        self.assertEqual(self.take(), READ)
         self.answer(0, [None, [], 0])
         self.failureResultOf(done, Conflict)
 
@@ -183,7 +184,7 @@ class ChangingTests(SynchronousTestCase):
 
     def test_of_one_key_there_is_one_change_at_a_time(self):
         first, second, third = (self.change(self.set_it) for _ in range(3))
-        other = self.change(self.set_it, key="other")
+        other = self.change(self.set_it, keys=("x", "y", "z"))
         (_, _, self.reply), (_, _, others) = self.connection.calls
         self.connection.calls.clear()
         others.errback(StoreUnavailable())
@@ -202,7 +203,7 @@ class ChangingTests(SynchronousTestCase):
         self.take()
 
     def test_an_operation_is_counted_once(self):
-        done = self.changing.operation("two", self.changing.look("x", ("GET", "a")))
+        done = self.changing.operation("two", self.changing.look("x", KEYS, FACTS))
         self.clock.advance(0.5)
         self.assertEqual(self.connection.seen, [])
         self.take()

@@ -1,0 +1,171 @@
+"""Operations on one group that go together: what they depend on, and what is written of what was decided.
+
+The keys of a change by their numbers: the group's five, then the groups of each user that is named, then those that
+are removed with the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+from attrs import frozen
+
+from cim.ecim import CIMError
+from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Role
+from cim.store import rules
+from cim.store.decided import GroupChanged
+from cim.store.redis.changing import Decision, Facts, Words
+from cim.store.redis.keys import Key
+from cim.store.rules import Add, Depart, Effects, GroupFacts, Operation, Remove, Rename, RoleChange, SetRole
+from cim.wire import conversations
+
+GROUP, MEMBERS, IDS, COUNTERS, LOG, MINE = range(1, 7)
+
+
+def group_keys(id: int) -> list[str]:
+    """Return the five keys of every change of a group."""
+    tag = conversations.group(id)
+    return [Key.GROUP.of(tag), Key.MEMBERS.of(tag), Key.MEMBER_IDS.of(tag), Key.COUNTERS.of(tag), Key.GROUP_LOG]
+
+
+@frozen
+class Seen:
+    """What a route last saw of a group.
+
+    :param fields: open, history, owners
+    :param roles: of those who changed something
+    """
+
+    fields: list[bytes]
+    roles: dict[int, bytes | None]
+
+
+class Batch:
+    """Operations on one group.
+
+    :ivar seen: what may be guessed of the group once they are carried out; None when nothing
+    """
+
+    def __init__(self, id: int, operations: Sequence[Operation]) -> None:
+        self.seen: Seen | None = None
+        self._id = id
+        self._operations = operations
+        self._users = users = rules.users(operations)
+        self._joining = joining = list(dict.fromkeys(one.user for one in operations if isinstance(one, Add)))
+        self._mine = mine = {user: MINE + at for at, user in enumerate(users)}
+        self.keys = group_keys(id)
+        self.keys += [Key.GROUPS_OF.of(user) for user in users]
+        words: list[str | int] = [5, "HMGET", GROUP, "open", "history", "owners", 2 + len(users), "ROLES", MEMBERS]
+        words += users
+        words += 4, "HMGET", GROUP, "name", "version", 2, "HLEN", MEMBERS
+        for user in joining:
+            words += 2, "HLEN", mine[user]
+        self.facts = Facts(2, 2 + len(joining), words)
+        self._guess: Sequence[Any] | None = None
+
+    def guess(self, seen: Seen | None) -> Sequence[Any] | None:
+        """Return the probable replies: there is room, who is to join is no member, and others are simple ones."""
+        if seen is None:
+            return None
+        roles = dict(seen.roles)
+        for operation in self._operations:
+            if isinstance(operation, Add):
+                roles[operation.user] = None
+            elif isinstance(operation, Remove | SetRole):
+                roles.setdefault(operation.user, b"0")
+            elif isinstance(operation, Rename):  # gives the group as it is
+                return None
+        joining = (0,) * len(self._joining)
+        self._guess = [seen.fields, [roles.get(user) for user in self._users], [b"", 0], 2, *joining]
+        return self._guess
+
+    def decide(self, replies: Sequence[Any], now: int) -> Decision[list[GroupChanged | CIMError]]:
+        """Decide about all of them; each has its own result."""
+        (open, history, owners), digits, (name, version), count, *groups = replies
+        facts = None
+        if open is not None:
+            roles = {user: Role(int(digit)) for user, digit in zip(self._users, digits, strict=True) if digit}
+            facts = GroupFacts(open == b"1", int(owners), count, roles, dict(zip(self._joining, groups, strict=True)))
+        outcomes, left = rules.decide_all(facts, self._operations)
+        effects: list[RoleChange] = []
+        words: Words = []
+        name = name.decode() if name else ""
+        for operation, outcome in zip(self._operations, outcomes, strict=True):
+            if isinstance(outcome, CIMError):
+                if replies is self._guess:  # of numbers that nothing is compared with
+                    raise outcome
+            elif outcome:
+                effects += outcome
+            elif isinstance(operation, Rename):
+                name = operation.name
+                words += 4, "HSET", GROUP, "name", name
+            elif isinstance(operation, Depart):
+                # Whoever is not in the group does not think so either.
+                words += 3, "HDEL", self._mine[operation.user], self._id
+        for effect in effects:
+            self._write(words, effect, int(history == b"1"))
+        if facts is not None and left is None:
+            self._end(words)
+        owners_change = any(effect.owners for effect in effects)
+        if left is None or owners_change:
+            self.seen = None
+        else:
+            known = dict(zip(self._users, digits, strict=True))
+            actors = {one.actor: known[one.actor] for one in self._operations if not isinstance(one, Depart)}
+            self.seen = Seen([open, history, owners], actors)
+        group = Group(self._id, name, open == b"1", history == b"1", count, int(version or 0))
+
+        def made(given: Sequence[Any]) -> list[GroupChanged | CIMError]:
+            versions = iter(given)
+            return [
+                outcome if isinstance(outcome, CIMError) else GroupChanged(group, self._changes(outcome, versions))
+                for outcome in outcomes
+            ]
+
+        return Decision(words, made=made, bounds=self._bounds(count, effects, left is None))
+
+    def _changes(self, effects: Effects, versions: Iterator[Any]) -> list[GroupChange]:
+        changes = []
+        for effect in effects:
+            if effect.members:
+                version, group_version = next(versions)
+                changes.append(GroupChange(int(version), self._id, effect.user, effect.members > 0, group_version))
+        return changes
+
+    def _bounds(self, count: int, effects: Sequence[RoleChange], ended: bool) -> list[tuple[int, int, int]]:
+        """Return within what numbers of members, and of groups of theirs, the same would have been decided."""
+        sizes = [0, *accumulate(effect.members for effect in effects)]
+        lowest, highest = min(sizes), max(sizes)
+        bounds = [(self._mine[effect.user], 0, MAX_GROUPS - 1) for effect in effects if effect.members > 0]
+        if ended:
+            bounds.append((MEMBERS, count, count))
+        else:
+            bounds.append((MEMBERS, 1 - lowest if lowest else 0, MAX_MEMBERS - highest))
+        return bounds
+
+    def _write(self, words: Words, effect: RoleChange, history: int) -> None:
+        user, role, members = effect.user, effect.after, effect.members
+        mine = self._mine[user]
+        if role is None:
+            words += 3, "HDEL", MEMBERS, user, 3, "ZREM", IDS, user, 3, "HDEL", COUNTERS, f"r:{user}"
+            words += 3, "HDEL", mine, self._id
+        elif members:
+            words += 4, "ZADD", IDS, user, user, 8, "JOIN", MEMBERS, user, int(role), history, COUNTERS, mine, self._id
+        else:
+            words += 6, "ROLE", MEMBERS, user, int(role), mine, self._id
+        if effect.owners:
+            words += 4, "HINCRBY", GROUP, "owners", effect.owners
+        if members:
+            words += 6, "LOG", GROUP, LOG, self._id, user, int(members > 0)
+
+    def _end(self, words: Words) -> None:
+        """Remove all that is left of the group."""
+        tag = conversations.group(self._id)
+        del self.keys[LOG + len(self._users) :]
+        self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.GROUP_ACTIVITY]
+        activity = len(self.keys)
+        for key in (GROUP, IDS, COUNTERS, activity - 2, activity - 1):
+            words += 2, "UNLINK", key
+        words += 3, "ZREM", activity, tag
