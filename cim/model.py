@@ -414,17 +414,21 @@ _DEVICE_SECONDS = 90 * 86400
 
 @frozen
 class Retention:
-    """How long messages are kept: for that many days, and that many of each conversation, whichever is less."""
+    """How long messages are kept: for that many days, and that many of each conversation, whichever is less.
+
+    :ivar ms: the days in ms
+    :ivar device_ms: how long a device's marks are kept: never less than messages are
+    """
 
     days: float = 30
     count: int = 10_000
+    ms: int = field(init=False)
+    device_ms: int = field(init=False)
 
-    @property
-    def ms(self) -> int:
-        """The days in ms."""
+    @ms.default
+    def _ms(self) -> int:
         return int(self.days * 86_400_000)
 
-    @property
-    def device_ms(self) -> int:
-        """How long a device's marks are kept: never less than messages are."""
+    @device_ms.default
+    def _device_ms(self) -> int:
         return max(self.ms, _DEVICE_SECONDS * 1000)

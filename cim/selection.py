@@ -96,4 +96,9 @@ def rendezvous(key: str, names: Sequence[str]) -> str:
 
     :param names: at least one
     """
-    return max(names, key=lambda name: hashlib.blake2b(f"{key}\0{name}".encode(), digest_size=8).digest())
+    chosen, most = names[0], b""
+    for name in names if len(names) > 1 else ():
+        weight = hashlib.blake2b(f"{key}\0{name}".encode(), digest_size=8).digest()
+        if weight > most:
+            chosen, most = name, weight
+    return chosen

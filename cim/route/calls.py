@@ -36,8 +36,8 @@ class LinkCalls:
 
     def reserve(self, link: ILink, reserve: Reserve) -> Deferred[Outcome]:
         """Reserve a session; the code is "live" when one there is in the way. Takes `reserve` over."""
-        reserve.call = next(self._numbers)
-        return self._ask(link, reserve.call, Item(reserve=reserve))
+        call = reserve.call = next(self._numbers)
+        return self._asked(link, call, link.send(Item(reserve=reserve)))
 
     def end(self, link: ILink, user: int, owner: str, code: str) -> Deferred[Outcome]:
         """End the session or reservation of that owner, or all of the user when `owner` is empty."""

@@ -22,6 +22,7 @@ class Directory:
         #: Our own by name, and upstream's.
         self.ours: dict[str, NodeData] = {}
         self.upstream: set[str] = set()
+        self._names: list[str] = []
         #: Called with each server of upstream that is listed no more.
         self.on_upstream_gone: list[Callable[[str], None]] = []
         self._heard = False
@@ -48,6 +49,7 @@ class Directory:
         gone = self.upstream - upstream
         self.ours = ours
         self.upstream = upstream
+        self._names = sorted([*ours, *upstream])
         self._heard = True
         self.changed()
         for server in sorted(gone):
@@ -59,19 +61,22 @@ class Directory:
         host = self._presence.hosts.get(name)
         return host if host is not None and host.link is not None and name in self.ours else None
 
-    def candidates(self, without: frozenset[str] | set[str] = frozenset()) -> list[Candidate]:
-        """Return the servers that a login may go to, by name: ours when listed and linked, upstream's when listed."""
-        found = [Candidate(name) for name in self.upstream if name not in without]
-        for name in self.ours:
-            host = self.linked(name)
-            if host is not None and name not in without:
-                found.append(Candidate(name, len(host.sessions)))
-        found.sort(key=lambda candidate: candidate.server)
-        return found
+    def candidates(self, without: frozenset[str] | set[str] = frozenset(), *, native: bool = False) -> list[Candidate]:
+        """Return the servers that a login may go to, by name: ours when listed and linked, upstream's when listed.
 
-    def linked_candidates(self, without: frozenset[str] | set[str] = frozenset()) -> list[Candidate]:
-        """Return the servers that a native session may go to: upstream's cannot take one."""
-        return [candidate for candidate in self.candidates(without) if candidate.server in self.ours]
+        :param native: for a native session, which upstream's cannot take
+        """
+        found: list[Candidate] = []
+        for name in self._names:
+            if name in without:
+                continue
+            if name in self.ours:
+                host = self._presence.hosts.get(name)
+                if host is not None and host.link is not None:
+                    found.append(Candidate(name, len(host.sessions)))
+            elif not native:
+                found.append(Candidate(name))
+        return found
 
     @property
     def caught_up(self) -> bool:

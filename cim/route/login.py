@@ -7,7 +7,7 @@ way is asked first: a second login is refused for a session that its server says
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 from cim.ecim import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.icim import IServerSelection, ISessions
-from cim.model import GUEST, Account, Candidate, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
+from cim.model import GUEST, Account, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
 from cim.route.accounts import KnownAccounts
 from cim.route.calls import LinkCalls
 from cim.route.directory import Directory
 from cim.route.grouping import Grouping
-from cim.route.presence import Host, Presence
+from cim.route.presence import Host, Online, Presence
 from cim.route.recorder import SessionRecorder
 from cim.route.upstream_servers import UpstreamServers
 from cim.wire.link_pb2 import Reserve
@@ -94,21 +94,20 @@ class Logins:
         account = await self._accounts.get(user)
         if account.name != name:
             raise AccountMismatch()
-        return (await self._admit(account, GUEST, self._directory.candidates)).address
+        return (await self._admit(account, GUEST)).address
 
     async def login_native(self, account: Account, device: str) -> Admission:
         """Reserve a native session for a device, at a server of ours; errors as of `login`."""
-        return await self._admit(account, device, self._directory.linked_candidates)
+        return await self._admit(account, device, native=True)
 
-    async def _admit(
-        self, account: Account, device: str, candidates: Callable[[set[str]], list[Candidate]]
-    ) -> Admission:
+    async def _admit(self, account: Account, device: str, *, native: bool = False) -> Admission:
         user = account.id
-        await self._refuse_if_online(user, device)
+        if self._policy == LoginPolicy.REJECT:
+            await self._refuse_if_online(user, device)
         tried: set[str] = set()
         expected: set[str] = set()
         for _ in range(ATTEMPTS):
-            server = await self._pick(user, tried, candidates)
+            server = await self._pick(user, tried, native)
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
@@ -130,7 +129,9 @@ class Logins:
                         raise RepeatLogin()
                     expected.add(record.owner)
                 continue
-            await self._end_replaced(user, device, {(record.place, record.owner) for record in reserved.replaced})
+            online = self._presence.of(user)
+            if reserved.replaced or online:
+                await self._end_replaced(user, device, reserved.replaced, online)
             if host is None:
                 return Admission(place, owner)
             if await self._confirmed(host, account, owner, device, await groups):
@@ -139,8 +140,6 @@ class Logins:
         raise NoServerAvailable()
 
     async def _refuse_if_online(self, user: int, device: str) -> None:
-        if self._policy != LoginPolicy.REJECT:
-            return
         for online in self._presence.of(user):
             if online.device == device != GUEST:
                 continue
@@ -148,9 +147,12 @@ class Logins:
             if await self._is_live(record):
                 raise RepeatLogin()
 
-    async def _end_replaced(self, user: int, device: str, ends: set[tuple[Place, str]]) -> None:
+    async def _end_replaced(
+        self, user: int, device: str, replaced: Iterable[SessionRecord], there: Iterable[Online]
+    ) -> None:
         """End the sessions whose place a login took; one that cannot be told ends when its server is linked again."""
-        for online in self._presence.of(user):
+        ends = {(record.place, record.owner) for record in replaced}
+        for online in there:
             if self._policy == LoginPolicy.REPLACE or online.device == device != GUEST:
                 ends.add((online.host.place, online.owner))
         telling = [
@@ -161,9 +163,9 @@ class Logins:
         for told in telling:
             await told
 
-    async def _pick(self, user: int, tried: set[str], candidates: Callable[[set[str]], list[Candidate]]) -> str:
+    async def _pick(self, user: int, tried: set[str], native: bool) -> str:
         while True:
-            found = candidates(tried)
+            found = self._directory.candidates(tried, native=native)
             if not found:
                 raise NoServerAvailable()
             server = self._selection.select(found, user).server

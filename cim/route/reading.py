@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.ecim import Forbidden, InvalidField
 from cim.icim import IConversations, IGroups
-from cim.model import ConversationHead, Entry, HeadsPage, Member, Page
+from cim.model import Entry, HeadsPage, Member, Page
 from cim.route.together import together
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
@@ -130,7 +130,7 @@ class Reading:
 
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
         """Return a Welcome packet with heads, more and as_of; the server puts the rest into it."""
-        page = await self.heads(user, device, after, since)
+        page = await self._store.heads(user, device, after=after, since=since, limit=HEADS)
         return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of)))
 
     async def news(self, user: int, device: str, after: str) -> bytes:
@@ -141,17 +141,11 @@ class Reading:
 
 def heads_of(page: HeadsPage) -> list[Head]:
     """Return heads as clients get them."""
-    return [_head(head) for head in page.heads]
-
-
-def _head(head: ConversationHead) -> Head:
-    return Head(
-        conversation=head.conversation,
-        latest=head.latest,
-        received=head.received,
-        read=head.read,
-        unread=head.unread,
-    )
+    heads: list[Head] = []
+    for head in page.heads:
+        name, latest, received, read = head.conversation, head.latest, head.received, head.read
+        heads.append(Head(conversation=name, latest=latest, received=received, read=read, unread=head.unread))
+    return heads
 
 
 def _edit(entry: Entry) -> Deliver | None:

@@ -71,8 +71,9 @@ class SessionRecorder(Service):
             self._put(write)
             return
         del self._claimed[online.owner]
-        settling = Deferred.fromCoroutine(self._settle(write, True))
-        settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
+        if len(self._presence.of(online.user)) > 1:
+            settling = Deferred.fromCoroutine(self._settle(write, True))
+            settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
 
     def vanished(self, online: Online) -> None:
         """Have the record of a session removed if this is its home."""

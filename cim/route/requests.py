@@ -204,7 +204,8 @@ class Requests:
         outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
         if claimed:
             memberships = await self._groups.memberships(opening.user)
-            outcome.groups.extend(member.group for member in memberships.members)
+            for member in memberships.members:
+                outcome.groups.append(member.group)
             outcome.version = memberships.version
         link.send(Item(open_outcome=outcome))
 

@@ -66,7 +66,8 @@ class GroupIndex:
 
         :param version: of the log, when they were read
         """
-        self.leave(session)
+        if session.groups is not None:
+            self.leave(session)
         if version < self._forgotten:
             return False
         if not self._joined and version > self._version:

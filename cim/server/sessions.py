@@ -265,7 +265,7 @@ class Sessions:
                     return False
         # Taken out first, so that the dict stays in the order of expiry.
         others = self._reservations.pop(user, [])
-        kept = [other for other in others if other.device != device] if beside else []
+        kept = [other for other in others if other.device != device] if beside and others else []
         kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native, groups))
         self._reservations[user] = kept
         return True
@@ -315,13 +315,15 @@ class Sessions:
             del self._reservations[user]
 
     def _put(self, session: Session, reservation: Reservation) -> None:
-        for other in self.of(session.user):
+        others = self.of(session.user)
+        for other in others:
             if other.device == session.device or not reservation.beside:
                 self.close(other)
                 other.farewell("replaced")
         session.id = f"{next(self._ids):x}"
         self._by_id[session.id] = session
-        others = self.of(session.user)
+        if others:
+            others = self.of(session.user)
         self._by_user[session.user] = (*others, session) if others else session
 
     def forget_groups(self) -> None:

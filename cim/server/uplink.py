@@ -131,7 +131,7 @@ class Uplink:
         for session in sessions:
             if session not in self._sessions or not session.announced:
                 continue
-            link.send(self._opened(session, link))
+            link.send(self._opened(session, self._home_of(session) == link.peer.name))
             told += 1
             if told == CHUNK:
                 self._clock.callLater(0, self._tell, link, sessions, finish)
@@ -255,8 +255,9 @@ class Uplink:
         """Tell all routes of a new session."""
         now = self._clock.seconds()
         confirming = Confirming(now) if session.native else None
-        for link in self._links.values():
-            item = self._opened(session, link)
+        home = self._home_of(session)
+        for name, link in self._links.items():
+            item = self._opened(session, name == home)
             if confirming is not None:
                 call = item.opened.call = self._submissions.next_call()
                 confirming.calls[call] = link
@@ -305,17 +306,17 @@ class Uplink:
         """Have the record of a session that is over already given back: its home hears that it came and went."""
         home = self._submissions.home(session.user)
         if home is not None:
-            home.send(self._opened(session, home))
-            home.send(self._closed(session, home))
+            home.send(self._opened(session, True))
+            home.send(self._closed(session, True))
 
-    def _opened(self, session: Session, link: ILink) -> Item:
+    def _opened(self, session: Session, home: bool) -> Item:
         return Item(
             opened=Opened(
                 user=session.user,
                 name=session.name,
                 session=session.id,
                 owner=session.owner,
-                home=self._is_home(session, link),
+                home=home,
                 device=session.device,
             )
         )
@@ -323,19 +324,21 @@ class Uplink:
     def closed(self, session: Session) -> None:
         """Tell all routes that a session has ended."""
         self._confirming.pop(session, None)
-        for link in self._links.values():
-            link.send(self._closed(session, link))
+        home = self._home_of(session)
+        for name, link in self._links.items():
+            link.send(self._closed(session, name == home))
 
-    def _closed(self, session: Session, link: ILink) -> Item:
+    def _closed(self, session: Session, home: bool) -> Item:
         return Item(
             closed=Closed(
                 user=session.user,
                 session=session.id,
                 owner=session.owner,
-                home=self._is_home(session, link),
+                home=home,
                 device=session.device,
             )
         )
 
-    def _is_home(self, session: Session, link: ILink) -> bool:
-        return rendezvous(str(session.user), self._names) == link.peer.name
+    def _home_of(self, session: Session) -> str:
+        """Return the name of the route that writes the session's record; "" without any."""
+        return rendezvous(str(session.user), self._names) if self._names else ""

@@ -348,15 +348,21 @@ def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collectio
 
 def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
     """Make a session live; nothing changes, and it is False, when another login holds its place."""
-    held = next((held for held in records if held.record.device == live.device), None)
+    others: list[Held] = []
+    held = None
+    newer = False
+    for one in records:
+        if one.record.device == live.device:
+            held = one
+        else:
+            others.append(one)
+            newer = newer or one.alone
     if held is None:
         # A login that lets no other device be live is the newer one.
-        if any(other.alone for other in records):
-            return SessionChange(records, False)
-        return SessionChange((*records, Held(live, False)), True)
+        return SessionChange(records if newer else (*others, Held(live, False)), not newer)
     if held.record.owner != live.owner or held.record.live:
         return SessionChange(records, held.record.owner == live.owner)
-    return SessionChange((*(other for other in records if other is not held), Held(live, held.alone)), True)
+    return SessionChange((*others, Held(live, held.alone)), True)
 
 
 def release(records: Records, owner: str) -> SessionChange[bool]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeVar
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
 from cim.icim import ISessions
@@ -60,15 +60,17 @@ class LocalSessions(DecidedSessions):
         else:
             self._records.pop(user, None)
         for held in before:
-            if held not in after and held.at_upstream:
-                users = self._upstream[held.record.place.server]
+            place = held.record.place
+            if not place.incarnation and held.at_upstream and held not in after:
+                users = self._upstream[place.server]
                 users.discard(user)
                 if not users:
-                    del self._upstream[held.record.place.server]
+                    del self._upstream[place.server]
         for held in after:
             if held not in before:
-                if held.at_upstream:
-                    self._upstream.setdefault(held.record.place.server, set()).add(user)
+                place = held.record.place
+                if not place.incarnation and held.at_upstream:
+                    self._upstream.setdefault(place.server, set()).add(user)
                 if held.expires:
                     heappush(self._expiries, (held.expires, user))
 
@@ -76,18 +78,18 @@ class LocalSessions(DecidedSessions):
         self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
     ) -> Deferred[T]:
         """See DecidedSessions."""
-        return execute(self._change, name, user, decide)
-
-    def _change(self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]]) -> T:
-        self._guard(name)
-        facts = self._facts(user)
-        change = decide(facts)
+        try:
+            self._guard(name)
+            facts = self._facts(user)
+            change = decide(facts)
+        except Exception:
+            return fail()
         if change.records is not facts.records:
             self._put(user, facts.records, change.records)
         if change.ends:
             self._ended[user] = facts.now
             self._ends.append((facts.now, user))
-        return change.result
+        return succeed(change.result)
 
     def _asked(self, name: str, answer: Callable[[], T]) -> Deferred[T]:
         def run() -> T:
