@@ -1,8 +1,9 @@
 """Groups and their members, and how the servers' indexes keep up with them (DESIGN.md section 5).
 
 Every change is in the store's log. A route tells its servers what it changed at once, and looks into the log now and
-then for what others changed; a server that was away is told what it missed. Servers take a change by its version, so
-being told twice does no harm.
+then for what others changed: what it told itself it does not tell again, but each of the others does, so it comes
+through even if the route that made it dies first. A server that was away is told what it missed. Servers take a change
+by its version, so being told twice does no harm.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from cim.route.reading import Reading
 LOOK_SECONDS = 2.0
 
 
+def _anew(version: int) -> GroupChange:
+    """Return what has a server read its sessions' groups anew, of which it may lack changes up to a version."""
+    return GroupChange(version, 0, 0, False)
+
+
 class Grouping(Service):
     """Changes groups, and tells the servers."""
 
@@ -47,6 +53,8 @@ class Grouping(Service):
         self._reading = reading
         #: The version of the log up to which this route's servers were told; None until it was read first.
         self._version: int | None = None
+        #: Versions beyond that which this route told when it made them.
+        self._own: set[int] = set()
         self._looking = False
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
@@ -72,18 +80,21 @@ class Grouping(Service):
     async def _read_log(self) -> None:
         try:
             changes, version, forgotten = await self._groups.changes(self._version or 0)
-            if self._version is not None:
-                if forgotten:
-                    self._tell(GroupChange(version, 0, 0, False))
-                for change in changes:
-                    self._tell(change)
-                if changes and changes[-1].version < version:
-                    version = changes[-1].version
-            self._version = version
         except Unavailable:
-            pass
+            return
         finally:
             self._looking = False
+        if self._version is not None:
+            if forgotten:
+                self._tell(_anew(version))
+            for change in changes:
+                # Another look may have told it meanwhile.
+                if change.version > self._version and change.version not in self._own:
+                    self._tell(change)
+            if changes:  # there may be more
+                version = changes[-1].version
+        self._version = version
+        self._own = {own for own in self._own if own > version}
 
     def _tell(self, change: GroupChange) -> list[Deferred[bool]]:
         self._delivery.forget_group(change.group)
@@ -118,7 +129,7 @@ class Grouping(Service):
             while True:
                 changes, version, forgotten = await self._groups.changes(seen)
                 if forgotten:
-                    self._tell_one(link, GroupChange(version, 0, 0, False))
+                    self._tell_one(link, _anew(version))
                     return
                 for change in changes:
                     self._tell_one(link, change)
@@ -127,22 +138,21 @@ class Grouping(Service):
                 seen = changes[-1].version
         except Unavailable:
             # Better an index that is read anew than one that lacks something.
-            self._tell_one(link, GroupChange(seen, 0, 0, False))
+            self._tell_one(link, _anew(seen))
 
     async def add(self, group: int, actor: int, user: int) -> bool:
         """Make `user` a member; False when it was one. Errors as of IGroups.add."""
-        change = await self._groups.add(group, actor, user)
-        if change is None:
-            return False
-        for told in self._tell(change):
-            await told
-        return True
+        return await self._changed(await self._groups.add(group, actor, user))
 
     async def remove(self, group: int, actor: int, user: int) -> bool:
         """End a membership, and return when the servers push nothing more to it, or did not answer in time."""
-        change = await self._groups.remove(group, actor, user)
+        return await self._changed(await self._groups.remove(group, actor, user))
+
+    async def _changed(self, change: GroupChange | None) -> bool:
+        """Tell what this route changed, and wait for the servers; False when there is nothing to tell."""
         if change is None:
             return False
+        self._own.add(change.version)
         for told in self._tell(change):
             await told
         return True

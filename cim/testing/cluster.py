@@ -109,12 +109,13 @@ class Cluster:
         selection: IServerSelection | None = None,
         limits: Limits | None = None,
         policy: LoginPolicy = LoginPolicy.REJECT,
+        store: Any = None,
     ) -> None:
         # Its sockets are those that probe upstream's servers.
         self.clock = MemoryReactorClock()
         # Far from 0, where a clock's first reading would look like "never".
         self.clock.advance(1_700_000_000)
-        self.store = MemoryStore(self.clock)
+        self.store: Any = MemoryStore(self.clock) if store is None else store
         self.registry = MemoryRegistry(self.clock)
         self._announced: dict[str, IAnnouncement] = {}
         self.owners = (f"owner-{number}" for number in itertools.count(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
+
 from cim.ecim import Conflict, Forbidden, StoreUnavailable
 from cim.model import GroupChange, Role
 from cim.route.calls import CALL_SECONDS
@@ -81,6 +83,34 @@ class GroupingTests(RouteCase):
         self.assertEqual(self.told(), [(group, self.bob.id, True)])
         self.look()
         self.assertEqual(self.told(), [])
+
+    def test_what_this_route_changed_is_not_told_again(self):
+        group = self.group(self.alice)
+        self.look()
+        self.told()
+        self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [(group, self.bob.id, True)])
+        # What another route did before it and after it is.
+        self.now(self.store.groups.add(group, self.carol.id, self.carol.id))
+        self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [(group, self.bob.id, False)])
+        self.look()
+        self.assertEqual(self.told(), [(group, self.carol.id, True)])
+        self.look()
+        self.assertEqual(self.told(), [])
+
+    def test_versions_of_its_own_are_forgotten_with_the_log_behind_them(self):
+        group = self.group(self.alice)
+        for _ in range(3):
+            self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
+            self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.look()
+        self.assertEqual(len(self.grouping._own), 0)
+
+    def test_an_error_that_nobody_expected_is_not_taken_for_a_server_that_is_lost(self):
+        group = self.group(self.alice)
+        self.grouping._calls.group_change = lambda link, change: fail(ValueError("?"))
+        self.refusal(self.grouping.add(group, self.bob.id, self.bob.id), ValueError)
 
     def test_a_new_group_is_told_at_once(self):
         group = self.now(self.grouping.create(self.alice.id, "g", open=True, history=True))
@@ -201,6 +231,16 @@ class LogTests(RouteCase):
         self.assertEqual(self.told(), [(6, 1, 2)])
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [6])
+
+    def test_looks_that_cross_tell_each_change_once(self):
+        self.hold.answer(([], 5, False))
+        self.clock.advance(LOOK_SECONDS)
+        creating = self.begin(self.grouping.create(self.alice.id, "g", open=True, history=True))
+        self.assertEqual(self.asked(), [5, 5])
+        for _ in range(2):
+            self.hold.answer(([GroupChange(6, 1, 2, True)], 6, False))
+        self.successResultOf(creating)
+        self.assertEqual(self.told(), [(6, 1, 2)])
 
     def test_when_changes_were_forgotten_all_indexes_are_read_anew(self):
         self.hold.answer(([], 5, False))

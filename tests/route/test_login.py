@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import AccountMismatch, LinkLost, NoServerAvailable, RepeatLogin, StoreUnavailable
+from cim.ecim import AccountMismatch, CallTimeout, LinkLost, NoServerAvailable, RepeatLogin, StoreUnavailable
 from cim.model import Account
 from cim.testing.cluster import Cluster
 from cim.wire.guests import Generation, encode_login
+
+
+class First:
+    """Always takes the first."""
+
+    name = "first"
+
+    def select(self, candidates, user):
+        return candidates[0]
 
 
 class LoginCase(SynchronousTestCase):
@@ -121,6 +130,24 @@ class LoginTests(LoginCase):
             login = self.login(self.cluster.account(name))
             self.cluster.pass_seconds(3)
             self.assertEqual(str(self.successResultOf(login)), self.cluster.servers[1].own.name)
+
+    def test_a_server_that_does_not_answer_is_not_tried_again(self):
+        route = self.cluster.routes[0]
+        route.logins._selection = First()
+        reserve, tried = route.calls.reserve, []
+
+        def reserving(link, wanted):
+            tried.append(link.peer.name)
+            return fail(CallTimeout()) if len(tried) == 1 else reserve(link, wanted)
+
+        self.patch(route.calls, "reserve", reserving)
+        self.assertEqual(str(self.successResultOf(self.login(self.alice))), self.cluster.servers[1].own.name)
+        self.assertEqual(tried, [server.own.name for server in self.cluster.servers])
+
+    def test_of_a_login_that_no_server_took_nothing_is_left(self):
+        self.patch(self.cluster.routes[0].calls, "reserve", lambda link, wanted: fail(CallTimeout()))
+        self.failureResultOf(self.login(self.alice), NoServerAvailable)
+        self.assertIsNone(self.record(self.alice))
 
     def test_the_server_refuses_while_the_user_is_live_there(self):
         client = self.cluster.log_in(self.alice)

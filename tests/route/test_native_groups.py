@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from cim.route.delivery import BY_USER
+from cim.route.grouping import LOOK_SECONDS
 from cim.wire.cim_pb2 import Packet, Send, Typing
 from tests.route.native_case import NativeCase
 
@@ -53,6 +54,17 @@ class MemberTests(GroupCase):
         for client in (self.phone, self.pad):
             self.assertEqual(client.texts(), ["hello again"])
         self.assertEqual(self.desk.packets(), [])
+
+    def test_a_route_that_dies_before_it_told_the_servers_is_made_up_for_by_another(self):
+        dying = self.cluster.routes[0]
+        dying.calls.group_change = lambda link, change: Deferred()
+        self.cluster.begin(dying.grouping.add(self.group, self.bob.id, self.bob.id))
+        self.cluster.kill_route(dying)
+        server = next(server for server in self.cluster.servers if server.sessions.of(self.bob.id))
+        (session,) = server.sessions.of(self.bob.id)
+        self.assertNotIn(session, server.index.of(self.group))
+        self.cluster.pass_seconds(int(LOOK_SECONDS) + 1)
+        self.assertIn(session, server.index.of(self.group))
 
     def test_what_is_known_through_one_route_is_through_the_other(self):
         """A change is made through one route, messages go through whichever has the conversation."""

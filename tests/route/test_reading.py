@@ -100,7 +100,7 @@ class ReadingTests(RouteCase):
         self.reading.forget(group, self.bob.id)
         self.assertNoResult(self.begin(self.reading.floor(self.bob.id, f"g:{group}")))
         held.go()
-        self.clock.advance(MEMBER_SECONDS + 1)
+        self.clock.advance(MEMBER_SECONDS)
         late = self.begin(self.reading.floor(self.bob.id, f"g:{group}"))
         self.assertNoResult(late)
         held.answer(None)
@@ -147,8 +147,9 @@ class ReadingTests(RouteCase):
 
     def test_positions_that_are_none(self):
         for position in ("x", "1", "1-", "-1", "01-1", "1-1 ", "1-1-1", "9" * 40 + "-1"):
-            self.refusal(self.reading.page(self.bob.id, self.ab, after=position), InvalidField)
-            self.refusal(self.reading.page(self.bob.id, self.ab, before=position), InvalidField)
+            for name in ("after", "before"):
+                error = self.refusal(self.reading.page(self.bob.id, self.ab, **{name: position}), InvalidField)
+                self.assertEqual(error.field, name)
         self.refusal(self.reading.page(self.bob.id, self.ab, after="1-1", before="1-2"), InvalidField)
 
     def test_a_position_beyond_the_end_resets(self):
