@@ -1,5 +1,6 @@
--- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each: conversation,
--- sender, client_id, digest, body, sent_at, what it is to others (`counts` as unread, `recalls` or `refers` to a text, or
+-- KEYS: for each message its conversation's stream, whose tag all its other keys carry but the indexes of users and
+-- groups: docs/architecture.md says in which order a Redis Cluster would need those.
+-- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each: sender, client_id, digest, body, sent_at, what it is to others (`counts` as unread, `recalls` or `refers` to a text, or
 -- nothing), the position of that text, the client_id of the sender's message that must be stored before it.
 -- Each answer is `position previous version`, or a list for a repetition, or `-` and why not, or `!` and an error.
 local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -76,11 +77,12 @@ local function unfit(stream, tag, position, recalls)
   if not recalls and redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
 end
 
-local function append(i)
-  local conversation, sender, client_id, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local sent_at, role, ref, after = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
+local function append(stream, i)
+  local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local sent_at, role, ref, after = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local counts = role == 'counts'
-  local tag = '{' .. conversation .. '}'
+  local tag = string.sub(stream, #STREAM + 1)
+  local conversation = string.sub(tag, 2, -2)
   local everyone, version = conversation == 'g:0', '0'
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
@@ -90,7 +92,7 @@ local function append(i)
     if not version then return '-not-found' end
     if redis.call('HEXISTS', MEMBERS .. tag, sender) == 0 then return '-forbidden' end
   end
-  local stream, counters = STREAM .. tag, COUNTERS .. tag
+  local counters = COUNTERS .. tag
   local held = redis.call('HMGET', counters, 'log', 's:' .. sender)
   local last, total, counted, indexed = log_of(conversation, held[1])
   total = total + 1
@@ -132,11 +134,11 @@ local function append(i)
     redis.call('SET', once, become(), 'PX', 86400000)
   end
   local running = (counts and '' or '-') .. digits(counted)
-  local refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
+  local refused = add(stream, position, sender, sent_at, running, body, before)
   if refused then  -- someone else wrote to the stream?
     position, before = follow(later(last, top(conversation))), last
     redis.call('SET', once, become(), 'PX', 86400000)
-    refused = add(stream, position, sender, sent_at, running, ARGV[i + 4], before)
+    refused = add(stream, position, sender, sent_at, running, body, before)
     if refused then
       redis.call('DEL', once)
       return '!' .. refused
@@ -156,8 +158,8 @@ local function append(i)
 end
 
 local answers = {}
-for i = 6, #ARGV, 9 do
-  local well, answer = pcall(append, i)
+for i, stream in ipairs(KEYS) do
+  local well, answer = pcall(append, stream, 8 * i - 2)
   if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
   answers[#answers + 1] = answer
 end

@@ -254,13 +254,14 @@ class RedisConnection:
         """Run a script as a part of what `name` says, which its caller counts (see `observed`); fails like `run`."""
         return await self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
 
-    def run_in_epoch(self, script: Script, args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script without declared keys, with the epoch of the connection that carries it as its first argument.
+    def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
+        """Run a script with the epoch of the connection that carries it as its first argument.
 
         The epoch is the server's time, ms since 1970, when we first saw the run that answers. On one connection these
         calls run in the order in which they are made.
         """
-        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, 0, *args), script, in_epoch=True))
+        call = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        return Deferred.fromCoroutine(self._call(script.name, call, script, epoch_at=3 + len(keys)))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command, counted as `name`; fails like `run`."""
@@ -271,18 +272,21 @@ class RedisConnection:
         name: str,
         args: tuple[str | bytes | int, ...],
         script: Script | None,
-        in_epoch: bool = False,
+        epoch_at: int = 0,
         observed: bool = True,
     ) -> Any:
-        """Call, and wait for a connection if need be."""
+        """Call, and wait for a connection if need be.
+
+        :param epoch_at: where the connection's epoch goes among the arguments; 0: nowhere
+        """
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
-            if in_epoch:
-                args = (*args[:3], protocol.epoch, *args[3:])
+            if epoch_at:
+                args = (*args[:epoch_at], protocol.epoch, *args[epoch_at:])
             try:
                 reply = await protocol.ask(*args)
             except self._ResponseError as error:

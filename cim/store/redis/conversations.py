@@ -76,11 +76,13 @@ class RedisConversations:
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
+        keys: list[str] = []
         args: list[str | bytes | int] = [self._now(), self._retention.count, self._retention.ms, EVERYONE_KEPT]
         for item in items:
-            args += (item.conversation, item.sender, item.client_id, item.digest, item.body, item.sent_at)
+            keys.append(Key.STREAM.of(item.conversation))
+            args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
             args += (_role(item), item.recalls or item.refers, item.after)
-        return self._connection.run_in_epoch(APPEND, args).addCallback(
+        return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
 
