@@ -11,7 +11,7 @@ TOP = Path(__file__).resolve().parent.parent
 PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets", "wire"}
 LAYERS = {"registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite", "terminal"}
-BASE = {"lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
+BASE = {"daemon", "lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
 #: What is HTTP: the libraries, and what we make of them.
 HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
 #: Who sees what of it, by the beginning of the module's path; tap modules see all, others nothing.

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute, fail, succeed
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.client import history_tables as tables
 from cim.client.iclient import IHistory
 from cim.client.values import Message, Waiting
+from cim.daemon.sqlite import SqliteWorker, Work
 from cim.ecim import HistoryUnavailable
 
 T = TypeVar("T")
-
-#: Work on a connection; what it returns or raises is the result.
-Work = Callable[[sqlite3.Connection], T]
-MAX_GROUP = 1_000
 
 
 class _History:
@@ -129,8 +123,6 @@ class MemoryHistory(_History):
 class SqliteHistory(_History):
     """A history in a file that its user alone can read, served by one thread.
 
-    Whatever waits for the thread goes into one transaction, and nobody hears of it before that is on disk.
-
     Every method fails with HistoryUnavailable, which names the file, when that is in use by another client, damaged,
     or cannot be written.
 
@@ -141,81 +133,21 @@ class SqliteHistory(_History):
     def __init__(self, path: str | os.PathLike[str], reactor: Any) -> None:
         self.path = Path(path)
         self._reactor = reactor
-        self._queue: queue.SimpleQueue[tuple[Work[Any], Deferred[Any]] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._finished: Deferred[None] | None = None
-
-    # In the reactor's thread
+        self._worker: SqliteWorker | None = None
 
     def open(self) -> Deferred[None]:
         """See IHistory; another client has the file to itself until it closes it or its process ends."""
-        opened: Deferred[None] = Deferred()
-        self._thread = threading.Thread(target=self._serve, args=(opened,), name="cim-history", daemon=True)
-        self._thread.start()
-        return opened
+        self._worker = SqliteWorker(self._reactor, self._connect, self._unavailable, name="cim-history")
+        return self._worker.start()
 
     def close(self) -> Deferred[None]:
         """See IHistory."""
-        if self._thread is None:
-            return succeed(None)
-        if self._finished is None:
-            self._finished = Deferred()
-            self._queue.put(None)
-        finished: Deferred[None] = Deferred()
-        self._finished.chainDeferred(finished)
-        return finished
+        return succeed(None) if self._worker is None else self._worker.stop()
 
     def _run(self, work: Work[T]) -> Deferred[T]:
-        if self._thread is None or self._finished is not None:
+        if self._worker is None or self._worker.stopped:
             return fail(HistoryUnavailable(f"the history {self.path} is not open"))
-        result: Deferred[T] = Deferred()
-        self._queue.put((work, result))
-        return result
-
-    def _deliver(self, results: Sequence[tuple[Deferred[Any], Any]]) -> None:
-        for result, value in results:
-            result.callback(value)
-
-    def _not_opened(self, opened: Deferred[None], failure: Failure) -> None:
-        self._finish()
-        opened.errback(failure)
-        while not self._queue.empty():
-            asked = self._queue.get()
-            if asked is not None:
-                asked[1].errback(failure)
-
-    def _finish(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._finished is not None:
-            self._finished.callback(None)
-
-    # In the thread
-
-    def _serve(self, opened: Deferred[None]) -> None:
-        try:
-            connection = self._connect()
-        except BaseException:
-            self._reactor.callFromThread(self._not_opened, opened, Failure())
-            return
-        self._reactor.callFromThread(opened.callback, None)
-        going = True
-        while going:
-            group = [self._queue.get()]
-            while len(group) < MAX_GROUP and group[-1] is not None:
-                try:
-                    group.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            going = group[-1] is not None
-            asked = [item for item in group if item is not None]
-            if asked:
-                results = self._transaction(connection, [work for work, _ in asked])
-                told = list(zip((result for _, result in asked), results, strict=True))
-                self._reactor.callFromThread(self._deliver, told)
-        connection.close()
-        self._reactor.callFromThread(self._finish)
+        return self._worker.run(work)
 
     def _connect(self) -> sqlite3.Connection:
         with self._named():
@@ -244,34 +176,6 @@ class SqliteHistory(_History):
                 raise
             return connection
 
-    def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> Sequence[Any]:
-        """Run works in one transaction; return their results or Failures."""
-        try:
-            with self._named():
-                connection.execute("BEGIN IMMEDIATE")
-                results = [self._protected(connection, work) for work in works]
-                connection.execute("COMMIT")
-                return results
-        except HistoryUnavailable:
-            failure = Failure()
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            return [failure] * len(works)
-
-    def _protected(self, connection: sqlite3.Connection, work: Work[T]) -> T | Failure:
-        """Run one piece of work; what it raises undoes it alone, but for errors of the file, which undo all."""
-        connection.execute("SAVEPOINT work")
-        try:
-            result: T | Failure = work(connection)
-        except sqlite3.Error:
-            raise
-        except Exception:
-            result = Failure()
-            connection.execute("ROLLBACK TO work")
-        connection.execute("RELEASE work")
-        return result
-
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
         """Have errors name the file, and say what can be done."""
@@ -280,7 +184,10 @@ class SqliteHistory(_History):
         except tables.Foreign as error:
             raise HistoryUnavailable(f"the history {self.path} cannot be used: it {error}") from error
         except (sqlite3.Error, OSError) as error:
-            raise HistoryUnavailable(f"the history {self.path} {_trouble(error)}") from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error | OSError) -> HistoryUnavailable:
+        return HistoryUnavailable(f"the history {self.path} {_trouble(error)}")
 
 
 def _trouble(error: sqlite3.Error | OSError) -> str:

@@ -124,6 +124,11 @@ def add_route(
     metrics.gauge("calls_waiting", "Questions to servers without an answer yet.", lambda: len(route.calls))
     metrics.gauge("appends_waiting", "Messages that wait for the store.", lambda: len(route.appender))
     metrics.gauge("receipts_waiting", "Receipts to be written.", lambda: len(route.receipts))
+    metrics.gauge(
+        "entries_skipped",
+        "Stored messages and names that were passed over because they could not be understood.",
+        lambda: route.store.conversations.skipped,
+    )
     metrics.gauge("passwords_waiting", "Passwords that are being hashed or wait for it.", lambda: len(passwords))
     root.add(CatchingUp(route))
     root.add(threads)

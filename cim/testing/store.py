@@ -24,7 +24,7 @@ from cim.store.sqlite.tables import SCHEMA
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from cim.store.sqlite.threads import Work
+    from cim.daemon.sqlite import Work
 
 T = TypeVar("T")
 

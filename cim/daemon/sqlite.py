@@ -1,0 +1,173 @@
+"""One thread with one SQLite connection, which does not hold up the reactor.
+
+Whatever waits for the thread goes into one transaction, and nobody hears of it before that is on disk. So a call costs
+one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+#: Work on a connection, run in its thread; what it returns or raises is the result.
+Work = Callable[[sqlite3.Connection], T]
+#: When so many pieces of work wait, further ones fail at once.
+MAX_WAITING = 20_000
+#: Pieces of work that go into one transaction.
+MAX_GROUP = 1_000
+#: Errors of one piece of work that say nothing about the file.
+_NOT_THE_FILE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
+
+
+@frozen
+class _Asked:
+    work: Work[Any]
+    result: Deferred[Any]
+
+
+class SqliteWorker:
+    """Runs work on a connection, in the order of asking.
+
+    :param connect: makes the connection, in the thread
+    :param unavailable: makes what work fails with of an error of SQLite's
+    :param name: of the thread
+    :param begin: how a transaction begins; "BEGIN" for one that only reads
+    :param heard: called after each group with what is wrong with the file; "" when nothing is
+    :ivar stopped: it takes no more work
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        connect: Callable[[], sqlite3.Connection],
+        unavailable: Callable[[sqlite3.Error], Exception],
+        *,
+        name: str,
+        begin: str = "BEGIN IMMEDIATE",
+        heard: Callable[[str], None] = lambda complaint: None,
+    ) -> None:
+        self._reactor = reactor
+        self._connect = connect
+        self._unavailable = unavailable
+        self._begin = begin
+        self._heard = heard
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self.stopped = False
+        self._finished: Deferred[None] = Deferred()
+        self._error = ""  # the thread's own
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+
+    # In the reactor's thread
+
+    def start(self) -> Deferred[None]:
+        """Start the thread; fires when the connection is made, and fails with what `connect` raised."""
+        self._opened: Deferred[None] = Deferred()
+        self._thread.start()
+        return self._opened
+
+    def run(self, work: Work[T]) -> Deferred[T]:
+        """Run `work`; fires when what it changed is on disk.
+
+        Fails with what `work` raised, with what `unavailable` makes of SQLite's own errors; then it changed nothing.
+        """
+        if self.stopped or self._waiting >= MAX_WAITING:
+            return fail(self._unavailable(sqlite3.OperationalError("too much waits for it")))
+        self._waiting += 1
+        result: Deferred[T] = Deferred()
+        self._queue.put(_Asked(work, result))
+        return result
+
+    def stop(self) -> Deferred[None]:
+        """Finish what waits, then end the thread and close the connection."""
+        if not self.stopped:
+            self.stopped = True
+            self._queue.put(None)
+        finished: Deferred[None] = Deferred()
+        self._finished.chainDeferred(finished)
+        return finished
+
+    def _deliver(self, group: Sequence[_Asked], results: Sequence[Any], error: str) -> None:
+        self._waiting -= len(group)
+        self._heard(error)
+        for asked, result in zip(group, results, strict=True):
+            asked.result.callback(result)
+
+    def _not_opened(self, failure: Failure) -> None:
+        self.stopped = True
+        self._finish()
+        self._opened.errback(failure)
+        while not self._queue.empty():
+            asked = self._queue.get()
+            if asked is not None:
+                asked.result.errback(failure)
+
+    def _finish(self) -> None:
+        self._thread.join()
+        self._finished.callback(None)
+
+    # In the thread
+
+    def _serve(self) -> None:
+        try:
+            connection = self._connect()
+        except BaseException:
+            self._reactor.callFromThread(self._not_opened, Failure())
+            return
+        self._reactor.callFromThread(self._opened.callback, None)
+        going = True
+        while going:
+            group = [self._queue.get()]
+            while len(group) < MAX_GROUP and group[-1] is not None:
+                try:
+                    group.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            going = group[-1] is not None
+            asked = [item for item in group if item is not None]
+            if asked:
+                results, error = self._transaction(connection, asked)
+                self._reactor.callFromThread(self._deliver, asked, results, error)
+        connection.close()
+        self._reactor.callFromThread(self._finish)
+
+    def _transaction(self, connection: sqlite3.Connection, group: Sequence[_Asked]) -> tuple[list[Any], str]:
+        """Run work in one transaction; return its results or Failures, and what is wrong with the file."""
+        self._error = ""
+        try:
+            connection.execute(self._begin)
+            results = [self._protected(connection, asked.work) for asked in group]
+            connection.execute("COMMIT")
+            return results, self._error
+        except sqlite3.Error as error:  # the disk is full, the file is locked...
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            return [Failure(self._unavailable(error)) for _ in group], str(error)
+
+    def _protected(self, connection: sqlite3.Connection, work: Work[Any]) -> Any:
+        connection.execute("SAVEPOINT work")
+        try:
+            result = work(connection)
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite itself rolled all of it back
+                raise error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error)) from error
+            connection.execute("ROLLBACK TO work")
+            result = Failure()
+            if isinstance(error, sqlite3.Error):
+                result = Failure(self._unavailable(error))
+                if not isinstance(error, _NOT_THE_FILE):
+                    self._error = str(error)
+        connection.execute("RELEASE work")
+        return result
