@@ -104,7 +104,9 @@ class LibraryMember:
         place = conversations.parse(conversation)
         to = place.other(self.user) if isinstance(place, conversations.Private) else conversation
         self.waiting += 1
-        sending = self._client.send(to, text, data=data, content_type=content_type, client_id=f"0.{number}")
+        sending = self._client.send(
+            to, text, data=data, content_type=content_type, client_id=f"{conversation}.{number}"
+        )
         sending.addCallbacks(self._accepted, self._refused, (conversation, number), {}, (conversation, number), {})
         return number
 

@@ -209,10 +209,20 @@ class InterpreterTests(CommandTestCase):
 
 class PluginTests(SynchronousTestCase):
     def test_a_command_in_a_folder_of_plugins_is_found(self):
+        self.found("from cim.terminal.console.commands import Command")
+
+    def test_a_command_that_was_written_for_the_first_release_is_found(self):
+        self.found(
+            "from cim.client.console.commands import Command, Misuse\n"
+            "from cim.client.iconsole import ICommand\n"
+            "assert ICommand.implementedBy(Command)"
+        )
+
+    def found(self, imports):
         folder = Path(self.mktemp()).absolute()
         (folder / "twisted" / "plugins").mkdir(parents=True)
         (folder / "twisted" / "plugins" / "shouting.py").write_text(
-            "from cim.terminal.console.commands import Command\n"
+            f"{imports}\n"
             "class Shout(Command):\n    words = (':shout',)\n    summary = 'say something loudly'\n"
             "shout = Shout()\n"
         )

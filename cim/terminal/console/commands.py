@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from twisted.plugin import IPlugin, getPlugins
@@ -13,6 +15,14 @@ from cim.terminal.iconsole import ICommand
 
 if TYPE_CHECKING:
     from cim.terminal.console.chat import Chat
+
+
+#: Names that plugins of the first release import -> what they stand for.
+FORMER_NAMES = {
+    "cim.client.iconsole": "cim.terminal.iconsole",
+    "cim.client.console": "cim.terminal.console",
+    "cim.client.console.commands": "cim.terminal.console.commands",
+}
 
 
 class Misuse(CIMError):
@@ -50,6 +60,8 @@ def all_commands() -> list[Any]:
     """Return the built-in commands, then those found as Twisted plugins."""
     from cim.terminal.console import basic_commands, group_commands, message_commands
 
+    for former, name in FORMER_NAMES.items():
+        sys.modules.setdefault(former, import_module(name))
     return [
         *basic_commands.COMMANDS,
         *message_commands.COMMANDS,
