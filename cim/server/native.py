@@ -123,6 +123,7 @@ class NativeSession(Session):
     :ivar unanswered: requests that went up and were not answered
     :ivar asker: who it is, as all of its requests begin
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
+    :ivar settled: what was settled of its Sends since one failed (see SendOrder)
     :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
     :ivar watch: the Packet with whose presence it watches
     """
@@ -141,6 +142,7 @@ class NativeSession(Session):
         "logged_in",
         "orders",
         "receipts",
+        "settled",
         "unanswered",
         "watch",
     )
@@ -161,6 +163,7 @@ class NativeSession(Session):
         self.asker = b""
         self.unanswered = 0
         self.orders: dict[str, SendOrder] | None = None
+        self.settled: dict[tuple[str, str], None] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch: bytes = b""
 

@@ -26,6 +26,8 @@ from cim.wire.native import failure_packet
 
 #: Conversations of a session in which a Send that failed keeps others back.
 MAX_KEPT_BACK = 256
+#: Settled Sends that are remembered of a session in which something has failed.
+MAX_SETTLED = 64
 
 
 class SendState(enum.Enum):
@@ -52,9 +54,11 @@ class Sender(Asker, Protocol):
     """A session that sends.
 
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
+    :ivar settled: conversation and client_id of what was settled since one of its Sends failed, the newest; None before
     """
 
     orders: dict[str, SendOrder] | None
+    settled: dict[tuple[str, str], None] | None
 
 
 @define(eq=False)
@@ -138,6 +142,12 @@ class SendOrder:
         sends = self._sends
         former = sends.get(send.client_id) if sends else None
         if former is None:
+            settled = self._session.settled
+            if settled and (self._conversation, send.client_id) in settled:
+                # Its client came again before it heard. It is answered once more, but nobody waits for it if it fails.
+                send.state = REPEATED
+                self._trim()
+                return
             for other in reversed(sends.values()):
                 if other.state is UP or other.state is WAITING:
                     send.before = other
@@ -180,26 +190,34 @@ class SendOrder:
         """A Send was stored, or refused for good; if its client has come again with it, so is the repetition."""
         while send.repetition is not None:
             send = send.repetition
+        self._settle(send, stored)
+        settled = self._session.settled
+        if settled is not None:
+            settled[self._conversation, send.client_id] = None
+            if len(settled) > MAX_SETTLED:
+                del settled[next(iter(settled))]
+        # What failed and was forgotten has no repetition, but may have come again all the same.
+        kept = self._sends.pop(send.client_id, None)
+        if kept is not None:
+            self._settle(kept, stored)
+            if self.first_failed is kept:
+                self.first_failed = None
+            self._trim()
+
+    def _settle(self, send: SendRequest, stored: bool) -> None:
         if send.state is not SETTLED:
             self._leave(send, SETTLED)
             if stored:
                 # So is all that it stood behind.
                 send.before = None
-            if self.first_failed is send:
-                self.first_failed = None
-            sends = self._sends
-            if sends.get(send.client_id) is send:
-                del sends[send.client_id]
-                if sends:
-                    self._trim()
-                else:
-                    self._forget()
 
     def fail(self, send: SendRequest, error: CIMError) -> None:
         """A Send failed so that it may come again: the first that did keeps the others back."""
         if _is_unanswered(send):
             self._leave(send, FAILED)
             send.error = type(error)
+            if self._session.settled is None:
+                self._session.settled = {}
             self.first_failed = next(other for other in self._sends.values() if other.state is FAILED)
             self._trim()
 
@@ -212,15 +230,13 @@ class SendOrder:
             send.before = in_effect(send.before)
 
     def _trim(self) -> None:
-        """Forget what failed and has nothing unanswered behind it."""
+        """Forget what failed and has nothing unanswered behind it, and the whole order when nothing is left of it."""
         sends = self._sends
         while sends:
             last = next(reversed(sends.values()))
             if last.state is not FAILED or last is self.first_failed:
-                break
+                return
             del sends[last.client_id]
-
-    def _forget(self) -> None:
         orders = self._session.orders
         if orders is not None and orders.get(self._conversation) is self:
             del orders[self._conversation]

@@ -36,6 +36,7 @@ class Session:
         self.to_send = list(names)
         self.final = set()
         self.orders = None
+        self.settled = None
         self.unanswered = 0
         self.connection = self
         self.told = []
