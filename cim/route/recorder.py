@@ -71,7 +71,7 @@ class SessionRecorder(Service):
             self._put(write)
             return
         del self._claimed[online.owner]
-        if len(self._presence.of(online.user)) > 1:
+        if self._crossed(write):
             settling = Deferred.fromCoroutine(self._settle(write, True))
             settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
 
@@ -155,7 +155,7 @@ class SessionRecorder(Service):
         """Of two logins of a device that crossed one wins: end the sessions there that are not the one of record."""
         if not done:
             self._end(write.user, lambda online: online.owner == write.owner)
-        elif len(self._presence.of(write.user)) > 1:
+        elif self._crossed(write):
             # Read once more: the other may be the newer one.
             try:
                 records = await self._sessions.sessions(write.user)
@@ -164,6 +164,13 @@ class SessionRecorder(Service):
             kept = {record.owner for record in records if record.device == write.device}
             if kept:
                 self._end(write.user, lambda online: online.device == write.device and online.owner not in kept)
+
+    def _crossed(self, write: Write) -> bool:
+        """Whether another session of the same device is there."""
+        for online in self._presence.of(write.user):
+            if online.device == write.device and online.owner != write.owner:
+                return True
+        return False
 
     def _end(self, user: int, condemned: Callable[[Online], bool]) -> None:
         for online in self._presence.of(user):

@@ -70,6 +70,14 @@ class RecorderTests(RouteCase):
         self.assertEqual(self.made(), ["sessions"])
         self.assertEqual([end.owner for end in self.link_.take("end")], ["o-s1"])
 
+    def test_another_device_is_not_compared_with(self):
+        self.online(self.link_, self.alice, "s1", device="desk")
+        self.claim("o-s2")
+        self.made()
+        self.online(self.link_, self.alice, "s2")
+        self.online(self.link_, self.alice, "s3", device="watch")
+        self.assertEqual(self.made(), ["claim"])
+
     def test_a_store_that_is_away_when_two_are_compared_is_no_error(self):
         self.online(self.link_, self.alice, "s1")
         self.now(self.store.sessions.release(self.alice.id, "o-s1"))

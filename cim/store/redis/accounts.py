@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from attrs import frozen
+
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -38,8 +40,14 @@ _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 _NAME, _BARE_NAME, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 6)
 _NAMES = Facts(0, 2, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME))
 
-#: What MGET of one key gives.
-_Value = list[bytes | None]
+
+@frozen
+class _Held:
+    """What our key of a name holds, the bare name, and the last id that was given; 0 when that is not known."""
+
+    ours: bytes | None = None
+    theirs: bytes | None = None
+    last: int = 0
 
 
 def name_key(name: str) -> str:
@@ -79,8 +87,8 @@ class RedisAccounts:
         return self._changing.operation("named", self._named(name))
 
     async def _named(self, name: str) -> Account | None:
-        (ours, theirs), _ = await self._changing.look("named", (name_key(name), name), _NAMES)
-        id = await self._known(name, ours, theirs)
+        ((ours,), (theirs,)), _ = await self._changing.look("named", (name_key(name), name), _NAMES)
+        id = await self._known(name, _Held(ours, theirs))
         return None if id is None else Account(id, name)
 
     def create(self, name: str, password: str) -> Deferred[Account]:
@@ -93,11 +101,11 @@ class RedisAccounts:
             raise Conflict("this name is taken")
         return Account(id, name)
 
-    async def _known(self, name: str, ours: _Value, theirs: _Value) -> int | None:
-        """Return the id of a name, given what its two keys hold."""
-        if _ID.fullmatch(ours[0] or b""):
-            return int(ours[0] or 0)
-        match = _UPSTREAM.fullmatch(theirs[0] or b"")
+    async def _known(self, name: str, held: _Held) -> int | None:
+        """Return the id of a name, given what its keys hold."""
+        if held.ours is not None and _ID.fullmatch(held.ours):
+            return int(held.ours)
+        match = _UPSTREAM.fullmatch(held.theirs or b"")
         if match is None or int(match[1]) >= ID_LIMIT:
             return None
         id = int(match[1])
@@ -109,42 +117,36 @@ class RedisAccounts:
 
         :param password: of the account that is made; a guest's has none
         """
-        held: tuple[_Value, _Value, _Value] = ([None], [None], [None])
+        held = _Held()
         while True:
             made, held = await self._make(operation, name, password, held)
             if made:
                 return made, True
-            known = await self._known(name, *held[:2])
+            known = await self._known(name, held)
             if known is not None:
                 return known, False
 
-    async def _make(
-        self, operation: str, name: str, password: str | None, held: tuple[_Value, _Value, _Value]
-    ) -> tuple[int, tuple[_Value, _Value, _Value]]:
-        """Make the account of a name if it is nobody's.
+    async def _make(self, operation: str, name: str, password: str | None, held: _Held) -> tuple[int, _Held]:
+        """Make the account of a name if it is nobody's; return its id, or 0 and what its keys hold.
 
-        Return its id, or 0 when it was not made, and what the name's two keys and the last id's are.
-
-        :param held: what these were when the name was nobody's
+        :param held: what they held when the name was found to be nobody's
         """
-        ours, theirs, (last,) = held
-        id = await self._changing.new_id(operation, int(last) if last and _ID.fullmatch(last) else 0)
+        id = await self._changing.new_id(operation, held.last)
         # The name last: it must not lead to an account that is not there.
         words: Words = [3, "SET", _LAST, id, 3, "SET", _ACCOUNT, name, 3, "SET", _NAME, id]
         if password is not None:
             words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
 
-        def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, tuple[_Value, _Value, _Value]]]:
-            ours_now, taken, past, theirs_now, last_now = replies
-            held_now = ours_now, theirs_now, last_now
-            changed = ours_now != ours or (theirs_now != theirs and _UPSTREAM.fullmatch(theirs_now[0] or b""))
+        def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
+            (ours,), taken, past, (theirs,) = replies
+            changed = ours != held.ours or (theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b""))
             if changed or taken or past:
-                return Decision([], (0, held_now))
-            return Decision(words, (id, held_now))
+                return Decision([], (0, _Held(ours, theirs, int(past))))
+            return Decision(words, (id, held))
 
         # Something else may lie under the bare name, and change all the time.
-        counts = theirs[0] is None or _UPSTREAM.fullmatch(theirs[0]) is not None
-        free = (2, "MGET", _NAME, 2, "EXISTS", _ACCOUNT, 3, "PAST", _LAST, id, 2, "MGET", _BARE_NAME, 2, "MGET", _LAST)
-        facts = Facts(3 + counts, 2 - counts, free)
+        counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
+        free = (2, "MGET", _NAME, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id, 2, "MGET", _BARE_NAME)
         keys = (name_key(name), name, account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))
-        return await self._changing.change(operation, keys, facts, decide, (ours, 0, 0, theirs, [last]))
+        guess = ([held.ours], 0, 0, [held.theirs])
+        return await self._changing.change(operation, keys, Facts(3 + counts, 1 - counts, free), decide, guess)

@@ -8,7 +8,7 @@ here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -250,9 +250,11 @@ class RedisConnection:
         """
         return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
 
-    async def evaluate(self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+    def evaluate(
+        self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Coroutine[Deferred[Any], Any, Any]:
         """Run a script as a part of what `name` says, which its caller counts (see `observed`); fails like `run`."""
-        return await self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
+        return self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
 
     def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script with the epoch of the connection that carries it as its first argument.
@@ -296,13 +298,34 @@ class RedisConnection:
             self._refusal = ""
             return reply
         except self._RedisError as error:
-            if isinstance(error, self._ResponseError):
-                self.refused(name, str(error))
-            raise StoreUnavailable() from error
+            raise self._unavailable(name, error) from error
         finally:
             self._unanswered -= 1
             if observed:
                 self.observed(name, self._clock.seconds() - started)
+
+    async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+        """Run commands in one write, as parts of what `name` says, which its caller counts; fails like `run`."""
+        if self._unanswered >= MAX_UNANSWERED:
+            raise StoreUnavailable()
+        self._unanswered += 1
+        asked: list[Deferred[Any]] = []
+        try:
+            protocol = self._protocol or await self._usable()
+            for words in commands:
+                asked.append(protocol.ask(*words))
+            return [await reply for reply in asked]
+        except self._RedisError as error:
+            for reply in asked:
+                reply.addErrback(lambda _: None)  # they fail alike
+            raise self._unavailable(name, error) from error
+        finally:
+            self._unanswered -= 1
+
+    def _unavailable(self, name: str, error: Exception) -> StoreUnavailable:
+        if isinstance(error, self._ResponseError):
+            self.refused(name, str(error))
+        return StoreUnavailable()
 
     def observed(self, name: str, seconds: float) -> None:
         """Tell whoever observes calls that one of that name ended."""

@@ -57,7 +57,7 @@ class Batch:
         self._mine = mine = {user: MINE + at for at, user in enumerate(users)}
         self.keys = group_keys(id)
         self.keys += [Key.GROUPS_OF.of(user) for user in users]
-        words: list[str | int] = [5, "HMGET", GROUP, "open", "history", "owners", 2 + len(users), "ROLES", MEMBERS]
+        words: list[str | int] = [5, "HMGET", GROUP, "open", "history", "owners", 2 + len(users), "@ROLES", MEMBERS]
         words += users
         words += 4, "HMGET", GROUP, "name", "version", 2, "HLEN", MEMBERS
         for user in joining:
@@ -152,13 +152,13 @@ class Batch:
             words += 3, "HDEL", MEMBERS, user, 3, "ZREM", IDS, user, 3, "HDEL", COUNTERS, f"r:{user}"
             words += 3, "HDEL", mine, self._id
         elif members:
-            words += 4, "ZADD", IDS, user, user, 8, "JOIN", MEMBERS, user, int(role), history, COUNTERS, mine, self._id
+            words += 4, "ZADD", IDS, user, user, 8, "@JOIN", MEMBERS, user, int(role), mine, self._id, COUNTERS, history
         else:
-            words += 6, "ROLE", MEMBERS, user, int(role), mine, self._id
+            words += 6, "@ROLE", MEMBERS, user, int(role), mine, self._id
         if effect.owners:
             words += 4, "HINCRBY", GROUP, "owners", effect.owners
         if members:
-            words += 6, "LOG", GROUP, LOG, self._id, user, int(members > 0)
+            words += 6, "@LOG", GROUP, LOG, self._id, user, int(members > 0)
 
     def _end(self, words: Words) -> None:
         """Remove all that is left of the group."""

@@ -48,7 +48,6 @@ TOGETHER = 100
 KEPT_GROUPS = 10_000
 
 _LAST_CHANGE = (6, "XREVRANGE", 1, "+", "-", "COUNT", 1)
-_MEMBERSHIPS = Facts(0, 2, (*_LAST_CHANGE, 2, "HGETALL", 2))
 _WHOLE = Facts(0, 2, (6, "HMGET", 1, "name", "open", "history", "version", 2, "HLEN", 2))
 _STREAM, _LAST = MINE + 1, MINE + 2
 
@@ -131,26 +130,25 @@ class RedisGroups(DecidedGroups):
         return self._changing.operation("create_group", self._create(owner, name, open, history))
 
     async def _create(self, owner: int, name: str, open: bool, history: bool) -> Group:
-        last = b""
+        last = 0
         while True:
-            id = await self._changing.new_id("create_group", int(last) if last.isdigit() else 0)
+            id = await self._changing.new_id("create_group", last)
             record = f"{Role.OWNER:d} "
             fields = ("name", name, "open", int(open), "history", int(history), "version", 0, "owners", 1)
             words: Words = [3, "SET", _LAST, id, 2 + len(fields), "HSET", GROUP, *fields]
             words += 4, "HSET", MEMBERS, owner, record, 4, "ZADD", IDS, owner, owner, 4, "HSET", MINE, id, record
-            words += 6, "LOG", GROUP, LOG, id, owner, 1
+            words += 6, "@LOG", GROUP, LOG, id, owner, 1
 
-            def decide(replies: Sequence[Any], now: int, words: Words = words) -> Decision[bytes | None]:
-                *used, count, (last,) = replies
-                if any(used):
-                    return Decision([], last or b"")
+            def decide(replies: Sequence[Any], now: int, words: Words = words) -> Decision[int | None]:
+                *used, past, count = replies
+                if past or any(used):
+                    return Decision([], int(past))
                 rules.check_groups(count)
                 return Decision(words, None, bounds=[(MINE, 0, MAX_GROUPS - 1)])
 
-            unused = (2, "EXISTS", GROUP, 2, "EXISTS", _STREAM, 3, "PAST", _LAST, id, 2, "HLEN", MINE, 2, "MGET", _LAST)
+            unused = Facts(3, 1, (2, "EXISTS", GROUP, 2, "EXISTS", _STREAM, 3, "@PAST", _LAST, id, 2, "HLEN", MINE))
             keys = [*group_keys(id), Key.GROUPS_OF.of(owner), Key.STREAM.of(conversations.group(id)), Key.LAST_GROUP]
-            guess = (0, 0, 0, 0, [None])
-            again = await self._changing.change("create_group", keys, Facts(3, 2, unused), decide, guess)
+            again = await self._changing.change("create_group", keys, unused, decide, (0, 0, 0, 0))
             if again is None:
                 self._remember(id, Seen([b"%d" % open, b"%d" % history, b"1"], {owner: b"2"}))
                 return Group(id, name, open, history, 1, 1)
@@ -185,8 +183,9 @@ class RedisGroups(DecidedGroups):
         return self._changing.operation("memberships", self._memberships(user))
 
     async def _memberships(self, user: int) -> Memberships:
-        keys = (Key.GROUP_LOG, Key.GROUPS_OF.of(user))
-        (lines, held), _ = await self._changing.look("memberships", keys, _MEMBERSHIPS)
+        # The version first: what changes in between is told again.
+        last = ("XREVRANGE", Key.GROUP_LOG, "+", "-", "COUNT", 1)
+        lines, held = await self._connection.commands("memberships", last, ("HGETALL", Key.GROUPS_OF.of(user)))
         members = [_member(int(id), user, record) for id, record in zip(held[::2], held[1::2], strict=True)]
         members.sort(key=lambda member: member.group)
         return Memberships(_version(lines[0][0]) if lines else 0, tuple(members))
