@@ -80,43 +80,53 @@ def _read(user: int, fields: Sequence[bytes]) -> Records:
     return tuple(records)
 
 
-def _write(user: int, before: Records, after: Records, keys: list[str], words: Words) -> list[bytes]:
+def _write(
+    user: int, fields: Sequence[bytes], before: Records, after: Records, keys: list[str], words: Words
+) -> list[bytes]:
     """Add the commands that make a user's records `after`, and then show them to upstream's servers.
 
+    :param fields: those of `before`, as HGETALL gives them
     :param keys: those of servers of upstream are added to it
     :returns: the fields of `after`
     """
-    fields: list[bytes] = []
-    last = 0
+    lines = dict(zip(fields[::2], fields[1::2], strict=True))
+    left = {id(held) for held in after}
     devices = {held.record.device for held in after}
     for held in before:
-        record = held.record
-        if record.device not in devices:
-            words += 3, "HDEL", _SESSIONS, record.device
-        if held.at_upstream and held not in after:
-            keys.append(Key.UPSTREAM.of(record.place.server))
-            words += 3, "SREM", len(keys), user
+        if id(held) not in left:
+            record = held.record
+            if record.device not in devices:
+                words += 3, "HDEL", _SESSIONS, record.device
+            if held.at_upstream:
+                keys.append(Key.UPSTREAM.of(record.place.server))
+                words += 3, "SREM", len(keys), user
+    there = {id(held) for held in before}
+    written: list[bytes] = []
+    last = 0
     for held in after:
         record = held.record
-        line = _line(held)
-        fields += record.device.encode(), line
+        device = record.device.encode()
         last = max(last, held.expires)
-        if held not in before:
-            words += 4, "HSET", _SESSIONS, record.device, line
+        if id(held) in there:
+            line = lines[device]
+        else:
+            line = _line(held)
+            words += 4, "HSET", _SESSIONS, device, line
             if held.at_upstream:
                 keys.append(Key.UPSTREAM.of(record.place.server))
                 words += 3, "SADD", len(keys), user
+        written += device, line
     newest = shown(after)
     if newest is None:
         words += 2, "DEL", _SESSIONS, 2, "?DEL", _ROUTE, 3, "?SREM", _ONLINE, user
-        return fields
+        return written
     server = newest.record.place.server
     if newest.expires:
         words += 3, "PEXPIREAT", _SESSIONS, last, 5, "?SET", _ROUTE, server, "PXAT", newest.expires
         words += 3, "?SREM", _ONLINE, user
     else:
         words += 2, "PERSIST", _SESSIONS, 3, "?SET", _ROUTE, server, 3, "?SADD", _ONLINE, user
-    return fields
+    return written
 
 
 @frozen
@@ -166,7 +176,7 @@ class RedisSessions(DecidedSessions):
             words: Words = []
             if change.records is not records:
                 del keys[_ONLINE:]
-                written = _Written(_write(user, held, change.records, keys, words), change.records)
+                written = _Written(_write(user, fields, held, change.records, keys, words), change.records)
             if change.ends:
                 words += 5, "SET", _ENDED, 1, "PX", REPEATED_WITHIN_MS
             return Decision(words, change.result)

@@ -59,15 +59,15 @@ class LocalSessions(DecidedSessions):
             self._records[user] = after
         else:
             self._records.pop(user, None)
+        left, there = {id(held) for held in after}, {id(held) for held in before}
         for held in before:
-            place = held.record.place
-            if not place.incarnation and held.at_upstream and held not in after:
-                users = self._upstream[place.server]
-                users.discard(user)
-                if not users:
-                    del self._upstream[place.server]
+            server = held.record.place.server
+            if id(held) not in left and server in self._upstream and held.at_upstream:
+                self._upstream[server].discard(user)
+                if not self._upstream[server]:
+                    del self._upstream[server]
         for held in after:
-            if held not in before:
+            if id(held) not in there:
                 place = held.record.place
                 if not place.incarnation and held.at_upstream:
                     self._upstream.setdefault(place.server, set()).add(user)
