@@ -14,6 +14,8 @@ position *h*. Two kinds of statement let it grow; both stay true, whenever and h
   once. `reset` says that what is missing before is not to be had (trimmed, joined late); with an `upto` before h, when
   h is what was asked after, it says that the store has lost its tail: the prefix ends at `upto` again.
 
+Where the prefix begins need not be known when the first message comes: until then all is kept aside.
+
 A head (in `Welcome` or `News`) with a `latest` beyond h makes the reader sync too. A reader acknowledges (`Received`)
 only the end of its prefix. One `Sync` is under way at a time; unanswered, it is asked again. What had been heard of
 before the `Sync`, and did not come although its `Synced` is without `more`, does not exist any more.
@@ -36,6 +38,9 @@ from attrs import frozen
 from cim.wire.positions import ZERO, Position
 
 Item = TypeVar("Item")
+
+#: Where a prefix ends of which nobody knows yet where it begins: before all positions, ZERO too.
+UNKNOWN: Position = (-1, -1)
 
 
 @frozen
@@ -64,7 +69,8 @@ class GapRule(Generic[Item]):
     The caller feeds it what comes, writes what the methods return to the application in that order, and sends the Sync
     that `sync_due` asks for. Times are seconds on any clock, the same for all calls.
 
-    :param held: where the prefix ends at the start: the received mark, or what the reader has stored
+    :param held: where the prefix ends at the start: the received mark, or what the reader has stored; UNKNOWN when
+        `begin` will tell
     :ivar held: the end of the prefix: what may be acknowledged once the items were taken
     """
 
@@ -98,6 +104,20 @@ class GapRule(Generic[Item]):
     def settled(self) -> bool:
         """Whether nothing is known to be missing and nothing is kept: only `held` is worth remembering."""
         return self._due is None and not self._aside
+
+    @property
+    def end(self) -> Position:
+        """The last position that is known of."""
+        return max(self.held, self._latest, max(self._aside, default=ZERO) if self._aside else ZERO)
+
+    def begin(self, held: Position, now: float) -> list[Item]:
+        """Learn where the prefix begins; return what to hand over of what came before that was known."""
+        self.held = held
+        self._due = self._forgot = None
+        taken: list[Item] = []
+        self._drain(taken)
+        self._settle(now)
+        return taken
 
     def pushed(self, position: Position, previous: Position, item: Item, now: float) -> list[Item]:
         """Take a message that came, live or in a page, or one's own that was accepted; return what to hand over."""
@@ -137,7 +157,7 @@ class GapRule(Generic[Item]):
             self._asked = self._due = None
             self._more = more or cut
             if not self._more:
-                self._give_up()
+                self._forget_missing()
             elif self.held <= after:
                 # It came to nothing: an answer like the last one must not make it ask in a loop.
                 self._due = now + self._policy.wait()
@@ -161,6 +181,12 @@ class GapRule(Generic[Item]):
             self._asked = None
             self._more = True
             self._due = now + delay
+
+    def give_up(self) -> None:
+        """What is missing will not be given to this reader: forget it until something new comes."""
+        self._asked = self._due = self._aside = self._forgot = None
+        self._more = False
+        self._latest = ZERO
 
     def _keep(self, position: Position, previous: Position, item: Item) -> None:
         if self._aside is None:
@@ -200,7 +226,7 @@ class GapRule(Generic[Item]):
             if not aside:
                 self._aside = None
 
-    def _give_up(self) -> None:
+    def _forget_missing(self) -> None:
         """Forget what was heard of before the Sync and is not there."""
         if self._latest <= self._mark:
             self._latest = ZERO
