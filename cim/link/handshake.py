@@ -30,7 +30,7 @@ from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
 #: The versions of the link's items that are spoken here.
 LOWEST_VERSION = 1
-HIGHEST_VERSION = 1
+HIGHEST_VERSION = 2
 NONCE_BYTES = 32
 #: No frame of a handshake is larger.
 MAX_HANDSHAKE_FRAME = 4096

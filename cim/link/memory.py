@@ -13,6 +13,7 @@ from zope.interface import implementer
 from cim.icim import ILink, ILinkUser
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
+from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Item, Missed
 
@@ -148,6 +149,8 @@ def connect(
     :param version: the version that the two ends speak
     :returns: the server's end (its `peer` is the route) and the route's
     """
+    if version == 1:
+        server_user, route_user = old_routes(server_user), old_servers(route_user)
     pair = _Pair(reactor, gone, dropped)
     at_server = MemoryLink(pair, server_user, route_peer, version)
     at_route = MemoryLink(pair, route_user, server_peer, version)

@@ -56,6 +56,8 @@ def _is_encrypted(transport: object) -> bool:
 class LinkParts:
     """What every link of a process needs.
 
+    :param user: is told of links
+    :param old_user: of those that speak version 1
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that a full queue did not take
     :param highest: the highest version of the items to agree to
@@ -64,6 +66,7 @@ class LinkParts:
     own: LinkPeer
     key: bytes
     user: ILinkUser
+    old_user: ILinkUser
     reactor: IReactorTime
     random_bytes: Callable[[int], bytes]
     observe: Callable[[str, int, int], None] | None = None
@@ -97,6 +100,7 @@ class LinkProtocol(Protocol):
         #: Whether items go both ways. Set by the lifecycle alone, which is too slow to be asked for each item.
         self.up = False
         self._parts = parts
+        self._user = parts.user
         self._owner = owner
         self._lifecycle = lifecycle(self)
         self._pipe = Pipe()
@@ -200,6 +204,8 @@ class LinkProtocol(Protocol):
         self._deadline.cancel()
         self.peer = self._handshake.peer
         self.version = self._handshake.version
+        if self.version == 1:
+            self._user = self._parts.old_user
         self._handshake = None
         self._frames = FrameReader(MAX_FRAME)
         self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
@@ -239,7 +245,7 @@ class LinkProtocol(Protocol):
 
     def tell_down(self, reason: str) -> None:
         """Tell the user that the link is down."""
-        self._parts.user.link_down(self, reason)
+        self._user.link_down(self, reason)
 
     def tell_gone(self) -> None:
         """Tell the owner, and all who waited, that the connection is gone."""
@@ -282,7 +288,7 @@ class LinkProtocol(Protocol):
                 self._lifecycle.proven()
                 # Told here and not by the lifecycle, so that what they do to the link holds before they return.
                 self._owner.link_proven(self)
-                self._parts.user.link_up(self)
+                self._user.link_up(self)
                 rest, self._early = self._early, b""
                 return rest
         return b""
@@ -294,7 +300,7 @@ class LinkProtocol(Protocol):
         items = pipe.receive(body)
         if self._parts.observe is not None:
             self._parts.observe("in", len(items), len(body))
-        received = self._parts.user.link_received
+        received = self._user.link_received
         for item in items:
             if not self.up:
                 break

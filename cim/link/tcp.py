@@ -15,6 +15,7 @@ from cim.ecim import InvalidField
 from cim.icim import ROUTES, ILinkUser, IRegistry
 from cim.link.handshake import HIGHEST_VERSION, NONCE_BYTES, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
+from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer, RouteAddress
 
 #: Connections that have proven nothing yet; more are closed at once.
@@ -59,7 +60,7 @@ class LinkAcceptor(Factory):
         *,
         highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped, highest)
+        self._parts = LinkParts(own, key, user, old_servers(user), reactor, random_bytes, observe, dropped, highest)
         self._refused = refused
         self._unproven: set[LinkProtocol] = set()
         self._links: dict[str, LinkProtocol] = {}
@@ -159,7 +160,7 @@ class LinkDialers(Service):
         *,
         highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, reactor, random_bytes, observe, dropped, highest)
+        self._parts = LinkParts(own, key, user, old_routes(user), reactor, random_bytes, observe, dropped, highest)
         self._registry = registry
         self._endpoint_for = endpoint_for
         self._random = random

@@ -12,7 +12,7 @@ from cim.ecim import CallTimeout, LinkLost, RateLimited
 from cim.icim import ILink
 from cim.model import GroupChange
 from cim.wire import link_pb2
-from cim.wire.link_pb2 import End, FetchOffline, Item, Outcome, Probe, Reserve
+from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
 
 #: Upstream's terminal client gives a call 3 s.
 CALL_SECONDS = 2.0
@@ -67,11 +67,6 @@ class LinkCalls:
             call=call, version=change.version, group=change.group, user=change.user, added=change.added
         )
         return self._ask(link, call, Item(group_change=told))
-
-    def fetch_offline(self, link: ILink, user: int) -> Deferred[Outcome]:
-        """Have a guest's backlog written to it; answered when it was."""
-        call = next(self._numbers)
-        return self._ask(link, call, Item(fetch_offline=FetchOffline(call=call, user=user)))
 
     def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
         return self._asked(link, call, link.send(item))

@@ -16,7 +16,7 @@ from cim.icim import IGroups, ILink
 from cim.route.calls import LinkCalls
 from cim.route.presence import Presence
 from cim.wire import packed
-from cim.wire.link_pb2 import Guest, Outcome
+from cim.wire.link_pb2 import Outcome
 
 #: Groups of up to so many members are addressed by user, larger ones by group.
 BY_USER = 100
@@ -29,27 +29,21 @@ MAX_WAITING = 1000
 class Push:
     """Something to be pushed, with everything but for whom.
 
-    :param conversation: with position and previous: of a message; empty for what is none
-    :param packet: for native sessions; empty when they get nothing
-    :param guest: for guests; None when they are shown nothing
     :param origin: the link of the session that sent it
     :param session: that session, which is not pushed to
     :param repeated: of a message that was said before
+    :param batch: of a batch: how many of its messages are pushed from this one on
     """
 
-    conversation: str = ""
-    position: str = ""
-    previous: str = ""
-    packet: bytes = b""
-    guest: Guest | None = None
+    packet: bytes
     origin: ILink | None = None
     session: str = ""
     repeated: bool = False
+    batch: int = 0
 
     @cached_property
     def _common(self) -> bytes:
-        guest = self.guest.SerializeToString() if self.guest is not None else None
-        return packed.pushed(self.conversation, self.position, self.previous, self.packet, guest, self.repeated)
+        return packed.pushed(self.packet, self.repeated, self.batch)
 
     def over(
         self,
@@ -103,13 +97,19 @@ class Delivery:
     def to_users(self, push: Push, users: Iterable[int]) -> None:
         """Push to the sessions of these users."""
         for link, at in self._by_link(push, users).items():
-            link.send_packed(push.over(link, at), True)
+            self.to_server(link, push, at)
 
     def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
         """Push to the sessions of these users; each link's Outcome says to how many it was written."""
-        return [
-            self._calls.deliver(link, partial(push.over, link, at)) for link, at in self._by_link(push, users).items()
-        ]
+        return [self.ask_server(link, push, at) for link, at in self._by_link(push, users).items()]
+
+    def to_server(self, link: ILink, push: Push, users: Iterable[int]) -> None:
+        """Push to the sessions that these users have at one server, whether this route has heard of them or not."""
+        link.send_packed(push.over(link, users), True)
+
+    def ask_server(self, link: ILink, push: Push, users: Iterable[int]) -> Deferred[Outcome]:
+        """Push as `to_server` does; the Outcome says to how many sessions it was written."""
+        return self._calls.deliver(link, partial(push.over, link, users))
 
     def ask_everyone(self, push: Push, except_user: int = 0) -> list[tuple[ILink, Deferred[Outcome]]]:
         """Push to everyone online."""

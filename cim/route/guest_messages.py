@@ -6,9 +6,11 @@ is 7000 all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, pairwise
 from typing import Any
+
+from attrs import frozen
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
@@ -16,21 +18,35 @@ from twisted.python.failure import Failure
 
 from cim.ecim import CIMError, InvalidField, LinkLost, RateLimited, Unavailable, UserOffline
 from cim.icim import ILink, ISessions
-from cim.model import GUEST, Account, Appended
+from cim.model import GUEST, Account, Appended, SessionRecord
 from cim.route.accounts import KnownAccounts
-from cim.route.calls import LinkCalls
 from cim.route.delivery import Delivery, Push
 from cim.route.directory import Directory
 from cim.route.presence import Presence
-from cim.route.sending import Outgoing, Sending
+from cim.route.sending import Outgoing, Sending, push_of
 from cim.route.together import together
 from cim.route.upstream_servers import UpstreamServers
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
-from cim.wire.link_pb2 import Guest, Outcome
+from cim.wire.link_pb2 import Outcome
 
 #: Calls to upstream's servers that one group message has under way at once.
 UPSTREAM_CALLS = 8
+#: Has a guest's backlog written to it.
+FETCH = Push(native.FETCH)
+
+
+@frozen
+class _Private:
+    """What one user says to another in one call.
+
+    :param batch: guests get it in one frame
+    """
+
+    author: Account
+    receiver: int
+    texts: Sequence[str]
+    batch: bool
 
 
 def _client_ids(new_id: Callable[[], str]) -> Iterator[str]:
@@ -54,7 +70,6 @@ class GuestMessages:
         sessions: ISessions,
         presence: Presence,
         directory: Directory,
-        calls: LinkCalls,
         sending: Sending,
         delivery: Delivery,
         upstream: UpstreamServers,
@@ -64,7 +79,6 @@ class GuestMessages:
         self._sessions = sessions
         self._presence = presence
         self._directory = directory
-        self._calls = calls
         self._sending = sending
         self._delivery = delivery
         self._upstream = upstream
@@ -80,7 +94,8 @@ class GuestMessages:
         if sender == receiver:
             raise InvalidField("receiveUserId", "must be another user: nobody writes to oneself")
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
-        messages = self._chain(author, receiver, texts)
+        said = _Private(author, receiver, texts, batch)
+        messages = self._chain(said)
         ended: list[tuple[bool, Any]] = await DeferredList(
             [self._sending.send(message) for message in messages], consumeErrors=True
         )
@@ -91,66 +106,81 @@ class GuestMessages:
                 if well:
                     self._sending.push(message, at)
             next(failure for well, failure in ended if not well).raiseException()
-        if not await self._push(author, receiver, messages, appended, texts, batch):
+        if not await self._push(said, messages, appended):
             raise UserOffline()
 
-    def _chain(self, author: Account, receiver: int, texts: Sequence[str]) -> list[Outgoing]:
+    def _chain(self, said: _Private) -> list[Outgoing]:
         """Return texts as messages each of which is stored behind the one before it, or not at all."""
-        conversation = conversations.private(author.id, receiver)
+        conversation = conversations.private(said.author.id, said.receiver)
         messages: list[Outgoing] = []
         after = ""
-        for text in texts:
-            send = Send(user=receiver, client_id=next(self._client_ids), text=text)
-            messages.append(Outgoing(author, send, conversation, after, push=False))
+        for text in said.texts:
+            send = Send(user=said.receiver, client_id=next(self._client_ids), text=text)
+            messages.append(Outgoing(said.author, send, conversation, after, push=False))
             after = send.client_id
         return messages
 
-    async def _push(
-        self,
-        author: Account,
-        receiver: int,
-        messages: Sequence[Outgoing],
-        appended: Sequence[Appended],
-        texts: Sequence[str],
-        batch: bool,
-    ) -> bool:
+    async def _push(self, said: _Private, messages: Sequence[Outgoing], appended: Sequence[Appended]) -> bool:
         """Push what was stored; True when the receiver got it."""
-        as_one = batch and all(after.previous == before.position for before, after in pairwise(appended))
-        asked: list[Deferred[Outcome]] = []
-        for message, at in zip(messages, appended, strict=True):
-            packet = native.deliver_packet(at.body, message.conversation, at.position, at.previous)
-            guest = None if as_one else Guest(sender=author.id, sender_name=author.name, texts=(message.send.text,))
-            push = Push(message.conversation, at.position, at.previous, packet, guest)
-            asked += self._delivery.ask_users(push, (receiver,))
-            self._delivery.to_users(push, (author.id,))
-        if as_one:
-            # A live guest gets a batch as one frame, so for guests it is one delivery from the first to the last.
-            guest = Guest(sender=author.id, sender_name=author.name, texts=texts, batch=True)
-            conversation = messages[0].conversation
-            whole = Push(conversation, appended[-1].position, appended[0].previous, b"", guest)
-            asked += self._delivery.ask_users(whole, (receiver,))
-            self._delivery.to_users(whole, (author.id,))
-        written = sum(await together([self._written(answer) for answer in asked]))
-        if not written and self._directory.upstream:
-            written += await self._through_upstream(author, receiver, texts, batch)
-        return written > 0
+        as_one = said.batch and all(after.previous == before.position for before, after in pairwise(appended))
+        pushes = [
+            push_of(message, at, len(messages) - number if as_one else 0)
+            for number, (message, at) in enumerate(zip(messages, appended, strict=True))
+        ]
+        # One run for the receiver and then one for the author: a batch is whole only if nothing comes between. When the
+        # last of it was written, all was.
+        receivers = (said.receiver,)
+        for push in pushes[:-1]:
+            self._delivery.to_users(push, receivers)
+        asked = self._delivery.ask_users(pushes[-1], receivers)
+        for push in pushes:
+            self._delivery.to_users(push, (said.author.id,))
+        return await self._written(asked) or await self._push_by_records(said, pushes)
 
     @staticmethod
-    def _written(answer: Deferred[Outcome]) -> Deferred[int]:
-        """Make the answer the number of sessions that it was written to; none when the link is gone or full."""
+    async def _written(asked: Sequence[Deferred[Outcome]]) -> bool:
+        """Return whether it was written to any session; to none when the link is gone or full."""
 
-        def failed(failure: Failure) -> int:
+        def failed(failure: Failure) -> Outcome:
             failure.trap(LinkLost, RateLimited)
-            return 0
+            return Outcome()
 
-        return answer.addCallbacks(lambda outcome: outcome.sessions, failed)
+        outcomes = await together([answer.addErrback(failed) for answer in asked])
+        return any(outcome.sessions for outcome in outcomes)
 
-    async def _through_upstream(self, author: Account, receiver: int, texts: Sequence[str], batch: bool) -> bool:
-        for record in await self._sessions.sessions(receiver):
+    async def _push_by_records(self, said: _Private, pushes: Sequence[Push]) -> bool:
+        """Push where the store says that the receiver is: the links may not have told of a new session yet."""
+        try:
+            records = await self._sessions.sessions(said.receiver)
+        except Unavailable:
+            return False
+        for record in records:
             if record.place.server in self._directory.upstream:
-                await self._upstream.send(record.place.server, receiver, author.id, author.name, texts, batch=batch)
+                await self._upstream.send(
+                    record.place.server,
+                    said.receiver,
+                    said.author.id,
+                    said.author.name,
+                    said.texts,
+                    batch=said.batch,
+                )
                 return True
-        return False
+        receivers = (said.receiver,)
+        asked = []
+        for link in self._links_to(records) - {online.host.link for online in self._presence.of(said.receiver)}:
+            for push in pushes[:-1]:
+                self._delivery.to_server(link, push, receivers)
+            asked.append(self._delivery.ask_server(link, pushes[-1], receivers))
+        return await self._written(asked)
+
+    def _links_to(self, records: Iterable[SessionRecord]) -> set[ILink]:
+        """Return the links to the servers that records name."""
+        links = set()
+        for record in records:
+            host = self._presence.hosts.get(record.place.server)
+            if host is not None and host.link is not None and host.place == record.place:
+                links.add(host.link)
+        return links
 
     async def everyone(self, sender: int, text: str) -> None:
         """Push a text to everyone online but the sender; returns when every server has written it or is lost.
@@ -162,13 +192,7 @@ class GuestMessages:
         send = Send(group=0, client_id=next(self._client_ids), text=text)
         message = Outgoing(author, send, conversations.EVERYONE, push=False)
         at = await self._sending.send(message)
-        push = Push(
-            conversations.EVERYONE,
-            at.position,
-            at.previous,
-            native.deliver_packet(at.body, conversations.EVERYONE, at.position, at.previous),
-            Guest(sender=author.id, sender_name=author.name, texts=(text,)),
-        )
+        push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.
         asked = self._delivery.ask_everyone(push, except_user=author.id)
         upstream = Deferred.fromCoroutine(self._everyone_upstream(author, text)) if self._directory.upstream else None
@@ -211,9 +235,15 @@ class GuestMessages:
             for online in self._presence.of(user)
             if online.device == GUEST and online.host.link is not None
         }
-        if not links and any(record.device == GUEST for record in await self._sessions.sessions(user)):
+        heard_of = bool(links)
+        if not heard_of:
+            records = [record for record in await self._sessions.sessions(user) if record.device == GUEST]
+            links = self._links_to(records)
+            if records and not links:
+                raise Unavailable()
+        outcomes = await together([self._delivery.ask_server(link, FETCH, (user,)) for link in links])
+        if links and not heard_of and not any(outcome.sessions for outcome in outcomes):
             raise Unavailable()
-        await together([self._calls.fetch_offline(link, user) for link in links])
 
     async def online(self) -> list[Account]:
         """Return everyone who is online, by id."""

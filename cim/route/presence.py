@@ -12,7 +12,7 @@ from typing import Protocol
 from attrs import define, field
 
 from cim.icim import ILink
-from cim.model import GUEST, Account, Place
+from cim.model import Account, Place
 
 
 @define(eq=False)
@@ -66,8 +66,6 @@ class Presence:
         self.hosts: dict[str, Host] = {}
         self.observers: list[PresenceObserver] = []
         self._by_user: dict[int, tuple[Online, ...]] = {}
-        #: How many of the sessions are guests'.
-        self.guests = 0
 
     def __len__(self) -> int:
         return len(self._by_user)
@@ -132,7 +130,6 @@ class Presence:
         if online is None:
             online = host.sessions[session] = Online(user, name, session, owner, home, device, host)
             self._by_user[user] = (*self._by_user.get(user, ()), online)
-            self.guests += device == GUEST
         else:
             online.home = home
         for observer in self.observers:
@@ -162,7 +159,6 @@ class Presence:
                 observer.died(online)
 
     def _drop(self, online: Online) -> None:
-        self.guests -= online.device == GUEST
         left = tuple(other for other in self._by_user.get(online.user, ()) if other is not online)
         if left:
             self._by_user[online.user] = left

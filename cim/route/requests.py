@@ -24,7 +24,7 @@ from cim.route.watching import Watching
 from cim.wire import conversations, native, packed
 from cim.wire.cim_pb2 import Packet, Typing
 from cim.wire.error_table import row_of
-from cim.wire.link_pb2 import BACKLOG, HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
+from cim.wire.link_pb2 import HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
 
 
 class Requests:
@@ -62,7 +62,7 @@ class Requests:
 
     def received(self, link: ILink, request: Request) -> None:
         """Serve a Request."""
-        if request.purpose in (HEADS, BACKLOG):
+        if request.purpose == HEADS:
             self._later(link, request, self._heads(request))
             return
         try:

@@ -19,14 +19,12 @@ from twisted.logger import Logger
 from cim.ecim import CIMError, Forbidden, OutOfOrder, RateLimited, Unavailable
 from cim.icim import IConversations, ILink
 from cim.metrics import Metrics
-from cim.model import GUEST, Account, Append, Appended
+from cim.model import Account, Append, Appended
 from cim.route.accounts import KnownAccounts
 from cim.route.appending import Appender
 from cim.route.delivery import Delivery, Push
-from cim.route.presence import Presence
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
-from cim.wire.link_pb2 import Guest
 
 #: How long an author may recall or edit what it said, seconds.
 REVISION_SECONDS = 24 * 3600.0
@@ -61,6 +59,15 @@ class Outgoing:
     push: bool = True
 
 
+def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
+    """Return the push of a message that was appended.
+
+    :param batch: of a batch: how many of its messages are pushed from this one on
+    """
+    packet = native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous)
+    return Push(packet, message.origin, message.session, appended.repeated, batch)
+
+
 #: Told once what became of a message.
 Done = Callable[[Appended | CIMError], None]
 
@@ -76,7 +83,6 @@ class Sending:
         store: IConversations,
         appender: Appender,
         delivery: Delivery,
-        presence: Presence,
         clock: IReactorTime,
         metrics: Metrics,
         revision_seconds: float = REVISION_SECONDS,
@@ -86,7 +92,6 @@ class Sending:
         self._store = store
         self._appender = appender
         self._delivery = delivery
-        self._presence = presence
         self._clock = clock
         self._metrics = metrics
         # Messages that wait for something to be looked up first, and those behind them, by conversation.
@@ -207,35 +212,13 @@ class Sending:
 
     def push(self, message: Outgoing, appended: Appended) -> None:
         """Push a message that was appended to whom it is for."""
-        send = message.send
-        push = Push(
-            message.conversation,
-            appended.position,
-            appended.previous,
-            native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous),
-            self._guest(message, appended),
-            message.origin,
-            message.session,
-            appended.repeated,
-        )
+        send, push = message.send, push_of(message, appended)
         if send.user:
             self._delivery.to_users(push, (send.user, message.author.id))
         elif send.group:
             self._delivery.to_group(push, send.group, appended.version)
         else:
             self._delivery.to_everyone(push)
-
-    def _guest(self, message: Outgoing, appended: Appended) -> Guest | None:
-        if not self._presence.guests:
-            return None
-        send, author = message.send, message.author
-        if send.user and not any(
-            online.device == GUEST for user in (send.user, author.id) for online in self._presence.of(user)
-        ):
-            return None
-        texts = native.guest_texts(appended.body)
-        # Nothing to show still moves a guest's position on.
-        return Guest(sender=author.id, sender_name=author.name, texts=texts)
 
     def _may_tell_everyone(self, user: int) -> bool:
         now = self._clock.seconds()

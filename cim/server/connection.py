@@ -16,11 +16,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.ecim import ProtocolViolation
-from cim.server.sessions import GuestSession, Session
+from cim.server.sessions import Session
 from cim.server.shared_packet import SharedPacket
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
-from cim.wire.native import goodbye_packet
 
 if TYPE_CHECKING:
     from cim.server.gateway import Gateway
@@ -44,6 +43,13 @@ class Limits:
     native_idle: int = 33
     write_buffer: int = 1 << 20
     closing: int = 5
+
+    def idle_of(self, protocol: str) -> int:
+        """Return how long a client that speaks that may be silent."""
+        for generation, seconds in self.idle.items():
+            if generation.value == protocol:
+                return seconds
+        return self.native_idle
 
 
 #: What native clients are told when their connection ends for these reasons.
@@ -104,16 +110,13 @@ class ClientConnection(Protocol):
         self.gateway.wheel.put(self, self._since + self._idle())
 
     def _idle(self) -> int:
-        limits = self.gateway.limits
-        return limits.idle[self.session.generation] if isinstance(self.session, GuestSession) else limits.native_idle
+        assert self.session is not None
+        return self.gateway.limits.idle_of(self.session.protocol)
 
     def violated(self, violation: ProtocolViolation) -> None:
         """What came breaks the protocol."""
         self.gateway.refused(violation.kind)
-        if self.session is not None and self.session.native:
-            self.end(goodbye_packet("protocol-error", violation.message))
-        else:
-            self.close(violation.message)
+        self._leave("protocol-error", violation.message)
 
     def write(self, data: bytes) -> None:
         """Queue bytes; what is written in one reactor turn leaves in one piece."""
@@ -187,11 +190,14 @@ class ClientConnection(Protocol):
         self.leave(kind)
 
     def leave(self, reason: str) -> None:
-        """Close for a reason of ours; a native client is told."""
-        if self.session is not None and self.session.native:
-            self.end(goodbye_packet(GOODBYES[reason]))
+        """Close for a reason of ours; its client is told, if it has a session and knows reasons."""
+        self._leave(GOODBYES[reason])
+
+    def _leave(self, code: str, message: str = "") -> None:
+        if self.session is not None:
+            self.session.farewell(code, message=message)
         else:
-            self.close(reason)
+            self.close(code)
 
     def hold(self, held: bool) -> None:
         """Stop reading from the client, or go on."""

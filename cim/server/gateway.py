@@ -12,19 +12,18 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from cim.ecim import BadLogin, ProtocolViolation
+from cim.ecim import ProtocolViolation
 from cim.server.connection import ClientConnection, Limits
-from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.sessions import Session, Sessions
 from cim.server.shared_packet import SharedPacket
 from cim.server.wheel import TimerWheel
 from cim.wire.framing import FrameReader, encode_varint
-from cim.wire.guests import LOGIN_COMMANDS, PING_COMMANDS, PONGS, parse_login, parse_packet
 
 #: The first byte of a frame whose first field has a number from 16 up.
 _NATIVE = 0x80
 
-#: Makes the native session of a connection.
-NativeSessions = Callable[[ClientConnection], "Session"]
+#: Makes the session of a connection.
+MakeSession = Callable[[ClientConnection], Session]
 
 
 class TCPConnection(ClientConnection):
@@ -53,41 +52,10 @@ class TCPConnection(ClientConnection):
     def _frame_received(self, body: bytes) -> None:
         if self.closing:
             return
-        session = self.session
-        if session is None:
-            self._first_frame(body)
-        elif session.native:
-            session.received(body)
-        else:
-            self._guest_frame(session, body)
-
-    def _first_frame(self, body: bytes) -> None:
-        gateway = self.gateway
-        if body and body[0] >= _NATIVE:
-            self.session = gateway.native(self)
-            self.session.received(body)
-            return
-        session = gateway.sessions.claim(parse_login(body), self)
-        if session is None:
-            gateway.refused("unreserved-login")
-            self.close("no reservation")
-            return
-        self.session = session
-        self.logged_in()
-
-    def _guest_frame(self, session: Session, body: bytes) -> None:
-        assert isinstance(session, GuestSession)
-        packet = parse_packet(body)
-        generation = session.generation
-        if packet.command == PING_COMMANDS[generation]:
-            self.transport.write(PONGS[generation])
-            self.gateway.pings += 1
-        elif packet.command == LOGIN_COMMANDS[generation]:
-            if packet.user_id != session.user:
-                raise BadLogin("a connection cannot log in as a second user")
-        else:
-            # Chat of guests goes up by HTTP; upstream ignores it here too.
-            self.gateway.refused("ignored-frame")
+        if self.session is None:
+            gateway = self.gateway
+            self.session = gateway.native(self) if body and body[0] >= _NATIVE else gateway.guest(self)
+        self.session.received(body)
 
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet as one frame."""
@@ -101,7 +69,8 @@ class TCPConnection(ClientConnection):
 class Gateway(Factory):
     """All clients' connections to one port of this server.
 
-    :param native: makes the native session of a connection
+    :param native: makes the session of a native client's connection
+    :param guest: makes the session of a guest's
     :param refused: called with a short name for every input that was refused or ignored
     :param max_connections: more are closed as they come
     :param retry_after: gives each session the seconds after which it should come back when this server stops
@@ -112,15 +81,18 @@ class Gateway(Factory):
     def __init__(
         self,
         sessions: Sessions,
-        native: NativeSessions,
+        native: MakeSession,
         wheel: TimerWheel,
         refused: Callable[[str], None],
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
         retry_after: Callable[[], int] = lambda: 0,
+        *,
+        guest: MakeSession,
     ) -> None:
         self.sessions = sessions
         self.native = native
+        self.guest = guest
         self.wheel = wheel
         self.refused = refused
         self.limits = limits if limits is not None else Limits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.ecim import InvalidField, UserOffline
 from cim.metrics import Metrics
-from cim.server.sessions import GuestSession, Sessions
+from cim.server.sessions import Sessions
 from cim.web.declaring import Who, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
 from cim.web.schema import Choice, Id, Optional, TextMap
@@ -60,9 +60,7 @@ class ServerAPI:
             properties=properties or {"sendUserName": "nobody"},
             max_frame=self._max_frame,
         )
-        written = sum(
-            [session.push(message) for session in self._sessions.of(userId) if isinstance(session, GuestSession)]
-        )
+        written = sum([session.show(message) for session in self._sessions.of(userId)])
         self.metrics.messages_out += written
         if not written:
             raise UserOffline()

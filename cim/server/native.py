@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from attrs import define
@@ -19,13 +19,14 @@ from twisted.internet.interfaces import IReactorTime
 from cim.ecim import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
 from cim.metrics import Metrics
 from cim.model import Place
+from cim.server.asked import Asked
 from cim.server.receipts import Receipts
 from cim.server.send_order import SendOrder
 from cim.server.sessions import Connection, Session, Sessions
 from cim.server.shared_packet import SharedPacket
 from cim.server.submissions import Submissions
 from cim.tickets import read_ticket
-from cim.wire import native, packed
+from cim.wire import native
 from cim.wire.cim_pb2 import Hello, Packet, Read, Received, Welcome
 from cim.wire.native import PONG, goodbye_packet
 
@@ -121,7 +122,6 @@ class NativeSession(Session):
     :ivar live: it was welcomed and is not over
     :ivar logged_in: it said who it is and is not over
     :ivar unanswered: requests that went up and were not answered
-    :ivar asker: who it is, as all of its requests begin
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
     :ivar settled: what was settled of its Sends since one failed (see SendOrder)
     :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
@@ -138,7 +138,6 @@ class NativeSession(Session):
         "_state",
         "_typed",
         "asker",
-        "live",
         "logged_in",
         "orders",
         "receipts",
@@ -146,7 +145,8 @@ class NativeSession(Session):
         "unanswered",
         "watch",
     )
-    native = True
+    waits_for_routes = True
+    asker: bytes
 
     def __init__(self, side: NativeSide, connection: Connection) -> None:
         super().__init__(connection)
@@ -158,14 +158,13 @@ class NativeSession(Session):
         self._missed = False
         self._typed = 0.0
         self._going_on = False
-        self.live = False
         self.logged_in = False
         self.asker = b""
         self.unanswered = 0
         self.orders: dict[str, SendOrder] | None = None
         self.settled: dict[tuple[str, str], None] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
-        self.watch: bytes = b""
+        self.watch = b""
 
     @property
     def protocol(self) -> str:
@@ -232,7 +231,7 @@ class NativeSession(Session):
             self._become(OVER)
             self.connection.end(goodbye_packet("unauthorized", error.message))
             return
-        self.asker = packed.asker(self.user, self.name, self.id, self.device)
+        self.asker = super().asker
         self._kept = []
         # Nothing is taken from it before its Welcome but what came with the Hello.
         self._become(OPENING)
@@ -328,8 +327,8 @@ class NativeSession(Session):
             if self.unanswered < GO_ON_READING and self._state is FULL:
                 self._become(LIVE)
 
-    def push(self, shared: SharedPacket) -> bool:
-        """Write or keep a Packet that it did not ask for; False when it is too slow to take more."""
+    def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
+        """See Session; it is written, or kept until the Welcome is, unless the session is too slow to take more."""
         if self._kept is not None:
             if len(self._kept) >= KEPT_PACKETS or self._kept_bytes >= KEPT_BYTES:
                 self._missed = True
@@ -339,11 +338,16 @@ class NativeSession(Session):
             return True
         connection = self.connection
         if connection.slow:
-            if not self.behind_since:
-                self.behind_since = self._side.clock.seconds()
+            self.fell_behind(self._side.clock.seconds())
             return False
         connection.write_shared(shared)
         return True
+
+    def told(self, packets: Iterable[bytes]) -> None:
+        """See Session."""
+        write = self.connection.write_packet
+        for packet in packets:
+            write(packet)
 
     def welcome(self, welcome: Welcome) -> None:
         """Begin: the route said what is new, in `welcome`, which is taken over."""
@@ -379,11 +383,11 @@ class NativeSession(Session):
         if self.receipts:
             self._side.receipts.flush(self)
 
-    def farewell(self, code: str, retry_after: int = 0) -> None:
+    def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
         """Say Goodbye and close."""
         if code not in GOODBYE_CODES:
             code = "logged-out"
-        self.connection.end(goodbye_packet(code, retry_after=retry_after))
+        self.connection.end(goodbye_packet(code, message, retry_after))
 
 
 #: What is done with a Packet that comes in a state.

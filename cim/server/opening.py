@@ -17,9 +17,8 @@ from twisted.logger import Logger
 from cim.ecim import CIMError, Unavailable
 from cim.server.groups import GroupIndex
 from cim.server.native import NativeSession
-from cim.server.rechecks import Rechecks, heads
-from cim.server.sessions import GuestSession, Session, Sessions
-from cim.server.store_clock import StoreClock
+from cim.server.rechecks import Rechecks
+from cim.server.sessions import Session, Sessions
 from cim.server.submissions import Submissions
 from cim.wire.cim_pb2 import Welcome
 from cim.wire.link_pb2 import Item, Open, OpenOutcome
@@ -61,7 +60,6 @@ class Openings:
         index: GroupIndex,
         announcer: Announcer,
         rechecks: Rechecks,
-        store_clock: StoreClock,
         clock: IReactorTime,
         random: Callable[[], float],
     ) -> None:
@@ -70,7 +68,6 @@ class Openings:
         self._index = index
         self._announcer = announcer
         self._rechecks = rechecks
-        self._store_clock = store_clock
         self._clock = clock
         self._random = random
         self._unread: dict[Session, None] = {}
@@ -93,7 +90,6 @@ class Openings:
                 session.unavailable(error, 1 + int(self._random() * COME_BACK_SECONDS))
             return
         if session in self._sessions:
-            self._store_clock.note(welcome)
             session.welcome(welcome)
             if not complete:
                 self._rechecks.recheck(session, began)
@@ -141,14 +137,14 @@ class Openings:
         deadline = self._clock.seconds() + TRY_SECONDS
         while True:
             try:
-                return await heads(self._submissions, session, since)
+                return await self._rechecks.heads(session, since)
             except Unavailable:
                 if self._clock.seconds() >= deadline or session not in self._sessions:
                     raise
             await deferLater(self._clock, RETRY_SECONDS)
 
     def read_groups(self, sessions: Iterable[Session]) -> None:
-        """Have the groups of sessions read, at a bounded rate; guests are live before theirs are known."""
+        """Have the groups of sessions read that are live already, at a bounded rate."""
         idle = not self._unread
         for session in sessions:
             self._unread[session] = None
@@ -172,11 +168,9 @@ class Openings:
                 self._clock.callLater(TRY_SECONDS, self.read_groups, (session,))
 
     def opened(self, session: Session) -> None:
-        """A session is live: a guest's groups are still to be read, unless its reservation told them."""
-        if isinstance(session, GuestSession):
-            known, session.known_groups = session.known_groups, None
-            if known is None or not self._index.join(session, known[1], known[0]):
-                self.read_groups((session,))
+        """A session is live: if its groups are not known yet, they are read."""
+        if session.groups is None:
+            self.read_groups((session,))
 
     def closed(self, session: Session) -> None:
         """A session has ended."""

@@ -1,7 +1,8 @@
-"""Requests to routes that are not answered yet: what this server asks for itself, and what its clients say."""
+"""Requests to routes that are not answered yet: what this server asks for itself, and what its sessions ask."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from attrs import define, field
@@ -19,17 +20,20 @@ Answer = Reply | OpenOutcome | Outcome
 
 
 class Asker(Protocol):
-    """A session whose requests go up.
+    """A session whose requests go up."""
 
-    :ivar asker: who it is, as all of its requests begin
-    """
-
-    asker: bytes
     connection: Connection
+
+    @property
+    def asker(self) -> bytes:
+        """Who it is, as all of its requests begin."""
 
     @property
     def live(self) -> bool:
         """Whether it can be told something."""
+
+    def told(self, packets: Iterable[bytes]) -> None:
+        """Tell it the Packets that answer a request of it, or say that there is no answer."""
 
     def asked(self, weight: int = 1) -> None:
         """A request of it went up, which counts for so many."""
@@ -89,7 +93,7 @@ class Question(Pending):
 
 @define(eq=False)
 class ClientRequest(Pending):
-    """What a client said, which a route answers with packets.
+    """What a session asks, mostly what its client said, which a route answers with packets.
 
     :ivar conversation: what it is about; empty when it is about none
     :ivar packet: as the client said it
@@ -112,14 +116,12 @@ class ClientRequest(Pending):
         assert isinstance(answer, Reply)
         session = self.session
         if session.live:
-            write = session.connection.write_packet
-            for packet in answer.packets:
-                write(packet)
+            session.told(answer.packets)
         session.answered(self.weight)
 
     def failed(self, error: CIMError) -> None:
         """See Pending."""
         session = self.session
         if session.live and not self.quiet:
-            session.connection.write_packet(failure_packet(error, conversation=self.conversation))
+            session.told((failure_packet(error, conversation=self.conversation),))
         session.answered(self.weight)

@@ -8,17 +8,13 @@ what was pushed are looked at when they can take more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.ecim import CIMError, Unavailable
-from cim.server.native import NativeSession
-from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.sessions import Session, Sessions
 from cim.server.shared_packet import SharedPacket
-from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.wire.cim_pb2 import Packet, Welcome
 from cim.wire.link_pb2 import HEADS, Item, Reply, Request
@@ -35,32 +31,25 @@ SILENCE_SECONDS = 15.0
 ROUNDS = (1.0, 5.0, 15.0, 30.0, *(60.0 * minute for minute in range(1, 11)))
 #: For how long a route that was never linked here may have served other servers.
 UNLINKED_SECONDS = 600.0
+#: What is taken off each time that the store is asked about: a conversation was active when a message was sent, which
+#: may take long to be stored and pushed; and clocks differ.
+MARGIN_SECONDS = 15.0
 #: Lost routes that are remembered, for when they come back.
 KEPT_LOST = 1000
 RETRY_SECONDS = 2.0
 
 
 class Rechecks:
-    """Looks for news at a bounded rate.
-
-    :param guest: looks for a guest's news
-    """
+    """Looks for news at a bounded rate."""
 
     _log = Logger()
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        sessions: Sessions,
-        submissions: Submissions,
-        store_clock: StoreClock,
-        guest: Callable[[GuestSession, float], None],
-    ) -> None:
+    def __init__(self, clock: IReactorTime, sessions: Sessions, submissions: Submissions) -> None:
         self._clock = clock
         self._sessions = sessions
         self._submissions = submissions
-        self._store_clock = store_clock
-        self._guest = guest
+        # By how much the store's clock is ahead of ours, as its last answer told.
+        self._ahead = 0.0
         # Session id -> since when, seconds on the clock; in the order of their turn.
         self._waiting: dict[str, float] = {}
         self._at_once = 0
@@ -112,7 +101,7 @@ class Rechecks:
     def all(self, since: float) -> None:
         """Look for what is new to anybody since then."""
         for session in self._sessions:
-            if session.announced:
+            if session.announced and session.wants_news:
                 self.recheck(session, since)
 
     def recheck(self, session: Session, since: float) -> None:
@@ -129,26 +118,22 @@ class Rechecks:
             id = next(iter(self._waiting))
             since = self._waiting.pop(id)
             session = self._sessions.session(id)
-            if session is None:
-                continue
-            if isinstance(session, GuestSession):
-                self._guest(session, since)
-            elif isinstance(session, NativeSession):
+            if session is not None:
                 self._at_once += 1
                 looking = Deferred.fromCoroutine(self._look(session, since))
                 looking.addErrback(lambda failure: self._log.failure("news were not looked for", failure))
         if self._waiting:
             self._timer = self._clock.callLater(STEP_SECONDS, self._step)
 
-    async def _look(self, session: NativeSession, since: float) -> None:
+    async def _look(self, session: Session, since: float) -> None:
+        at_store = max(0, int((since + self._ahead - MARGIN_SECONDS) * 1000))
         try:
-            welcome = await heads(self._submissions, session, self._store_clock.since(since))
+            welcome = await self.heads(session, str(at_store))
         except CIMError:
             self._clock.callLater(RETRY_SECONDS, self._again, session, since)
             return
         finally:
             self._at_once -= 1
-        self._store_clock.note(welcome)
         if not welcome.heads or session not in self._sessions:
             return
         if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
@@ -159,27 +144,29 @@ class Rechecks:
         if session in self._sessions:
             self.recheck(session, since)
 
+    async def heads(self, session: Session, since: str = "") -> Welcome:
+        """Ask a session's home route for the conversations in which something is new to it.
 
-async def heads(submissions: Submissions, session: Session, since: str = "") -> Welcome:
-    """Ask a session's home route for the conversations in which something is new to it.
-
-    :param since: ms since 1970 by the store's clock
-    :raises Unavailable: no answer, or the store is away
-    """
-    reply = await submissions.ask(
-        str(session.user),
-        lambda call: Item(
-            request=Request(
-                call=call,
-                user=session.user,
-                name=session.name,
-                session=session.id,
-                device=session.device,
-                purpose=HEADS,
-                since=since,
-            )
-        ),
-    )
-    if not isinstance(reply, Reply) or reply.code or not reply.packets:
-        raise Unavailable()
-    return Packet.FromString(reply.packets[0]).welcome
+        :param since: only those that were active since; ms since 1970 by the store's clock
+        :raises Unavailable: no answer, or the store is away
+        """
+        reply = await self._submissions.ask(
+            str(session.user),
+            lambda call: Item(
+                request=Request(
+                    call=call,
+                    user=session.user,
+                    name=session.name,
+                    session=session.id,
+                    device=session.device,
+                    purpose=HEADS,
+                    since=since,
+                )
+            ),
+        )
+        if not isinstance(reply, Reply) or reply.code or not reply.packets:
+            raise Unavailable()
+        welcome = Packet.FromString(reply.packets[0]).welcome
+        if welcome.as_of.isascii() and welcome.as_of.isdigit():
+            self._ahead = int(welcome.as_of[:16]) / 1000 - self._clock.seconds()
+        return welcome

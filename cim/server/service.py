@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -13,13 +14,13 @@ from cim.server.connection import Limits
 from cim.server.deliveries import Deliveries
 from cim.server.gateway import Gateway
 from cim.server.groups import GroupIndex
-from cim.server.guests import Guests
+from cim.server.guests.session import GuestSession
+from cim.server.guests.side import GuestSide
 from cim.server.native import NativeSide
 from cim.server.opening import Openings
 from cim.server.receipts import Receipts
 from cim.server.rechecks import Rechecks
 from cim.server.sessions import Sessions
-from cim.server.store_clock import StoreClock
 from cim.server.submissions import Submissions
 from cim.server.uplink import Uplink
 from cim.server.wheel import TimerWheel
@@ -61,11 +62,7 @@ class Server:
         self.wheel = TimerWheel(reactor)
         self.submissions = Submissions(reactor, metrics)
         self.uplink = Uplink(self.sessions, self.submissions, reactor, metrics)
-        store_clock = StoreClock(reactor)
-        self.guests = Guests(self.sessions, self.submissions, store_clock, reactor, limits.max_frame, metrics, random)
-        self.sessions.guest_relieved = self.guests.relieved
-        self.sessions.observers.append(self.guests)
-        self.rechecks = Rechecks(reactor, self.sessions, self.submissions, store_clock, self.guests.recheck)
+        self.rechecks = Rechecks(reactor, self.sessions, self.submissions)
         self.index = GroupIndex(
             self.sessions,
             reactor,
@@ -73,13 +70,22 @@ class Server:
             lambda sessions: self.openings.read_groups(sessions),
         )
         self.openings = Openings(
-            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, store_clock, reactor, random
+            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, reactor, random
         )
         self.sessions.observers.append(self.openings)
         self.uplink.index = self.index
-        self.uplink.guests = self.guests
         self.uplink.rechecks = self.rechecks
-        self.uplink.deliveries = Deliveries(self.sessions, self.index, self.guests, reactor, limits.max_frame, metrics)
+        self.uplink.deliveries = Deliveries(self.sessions, self.index, reactor, metrics)
+        self.guests = GuestSide(
+            sessions=self.sessions,
+            submissions=self.submissions,
+            rechecks=self.rechecks,
+            index=self.index,
+            clock=reactor,
+            metrics=metrics,
+            max_frame=limits.max_frame,
+            random=random,
+        )
         self.native = NativeSide(
             ticket_key,
             own.place,
@@ -100,6 +106,7 @@ class Server:
             limits,
             max_connections,
             self.retry_after,
+            guest=partial(GuestSession, self.guests),
         )
 
     def retry_after(self) -> int:

@@ -1,4 +1,4 @@
-"""The sessions and reservations of this server (DESIGN.md section 7).
+"""The sessions and reservations of this server (docs/architecture.md, Logins).
 
 A session is a user at one device. Guests have one device among them all, "guest", and claim their reservation by id and
 name; native clients claim theirs by the owner token in their ticket.
@@ -7,7 +7,7 @@ name; native clients claim theirs by the owner token in their ticket.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
@@ -17,11 +17,11 @@ from twisted.internet.interfaces import IReactorTime
 from cim.ecim import ProtocolViolation
 from cim.model import GUEST, check_id
 from cim.server.shared_packet import SharedPacket
-from cim.wire.guests import Generation, GuestMessage, Login, Recipient
+from cim.wire import packed
+from cim.wire.guests import GuestMessage
 
 if TYPE_CHECKING:
-    from cim.server.guest_frames import Shown
-    from cim.wire.guest_backlog import GuestBacklog
+    from cim.server.asked import Asked
 
 
 #: A version of the log of changes, and groups.
@@ -68,6 +68,7 @@ class Session:
     :ivar announced: routes were told of it
     :ivar groups: the groups that it gets messages of, by the server's index
     :ivar groups_version: of the change log, when its groups were read
+    :ivar live: it can be told something
     :ivar behind_since: since when pushes to it were left out (seconds on the clock), 0 for never
     """
 
@@ -79,13 +80,19 @@ class Session:
         "groups",
         "groups_version",
         "id",
+        "live",
         "name",
         "owner",
         "user",
     )
-    native = False
     #: Whether it said who it is.
     logged_in = True
+    #: Whether it is told of what it may have missed.
+    wants_news = True
+    #: Whether its client learns that it is live only when all routes know of it.
+    waits_for_routes = False
+    #: The Packet with whose presence it watches.
+    watch: bytes = b""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -97,6 +104,7 @@ class Session:
         self.announced = False
         self.groups: set[int] | None = None
         self.groups_version = 0
+        self.live = False
         self.behind_since = 0.0
 
     @property
@@ -104,72 +112,59 @@ class Session:
         """What it speaks, as metrics name it."""
         raise NotImplementedError
 
-    def received(self, packet: bytes) -> None:
-        """Take a Packet that the client sent; of native sessions alone.
+    @property
+    def asker(self) -> bytes:
+        """Who it is, as all of its requests begin."""
+        return packed.asker(self.user, self.name, self.id, self.device)
 
-        :raises ProtocolViolation: bytes that are no packet of a client
+    def asked(self, weight: int = 1) -> None:
+        """A request of it went up, which counts for so many."""
+
+    def answered(self, weight: int = 1) -> None:
+        """A request of it was answered or failed."""
+
+    def received(self, packet: bytes) -> None:
+        """Take a frame that the client sent.
+
+        :raises ProtocolViolation: bytes that no client may send
         """
         raise NotImplementedError
 
+    def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
+        """Tell it something that it did not ask for; True when that was written in this call.
+
+        :param asked: is told later whether it was, if that is not known yet
+        """
+        raise NotImplementedError
+
+    def told(self, packets: Iterable[bytes]) -> None:
+        """Tell it the Packets that answer a request of it, or say that there is no answer."""
+        raise NotImplementedError
+
+    def fetch(self, asked: Asked | None) -> None:
+        """Write what it has missed, if its client cannot ask for that itself."""
+
+    def show(self, message: GuestMessage) -> bool:
+        """Write what upstream's /sendMsg says, if it is a guest's; False when it was not written."""
+        return False
+
+    def fell_behind(self, now: float) -> None:
+        """Note that something was not pushed to it, for it was too slow."""
+        if not self.behind_since:
+            self.behind_since = now
+
     def relieved(self) -> None:
         """The connection was slow and is not any more."""
+
+    def link_lost(self) -> None:
+        """A link is gone, and perhaps its route with what that was told last."""
 
     def lost(self) -> None:
         """The connection is gone or is closing; the session is out of the tables."""
 
-    def farewell(self, code: str, retry_after: int = 0) -> None:
+    def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
         """End its connection and say why, where the protocol has words for it."""
         raise NotImplementedError
-
-
-class GuestSession(Session):
-    """A guest's session.
-
-    :param relieved: called when its connection was slow and is not any more
-    :ivar backlog: its place in its conversations, while it has anything to be decided (see `server.guests`)
-    :ivar fetched: its backlog was to be written, as far as this session goes
-    :ivar known_groups: what its reservation told of its groups, until they are taken
-    """
-
-    __slots__ = ("_relieved", "backlog", "fetched", "known_groups", "recipient")
-
-    def __init__(
-        self, login: Login, connection: Connection, relieved: Callable[[GuestSession], None] = lambda session: None
-    ) -> None:
-        super().__init__(connection)
-        self._relieved = relieved
-        self.backlog: GuestBacklog[Shown] | None = None
-        self.fetched = False
-        self.known_groups: KnownGroups | None = None
-        self.user = login.user
-        self.name = login.name
-        self.device = GUEST
-        self.recipient = Recipient(login.generation, login.user)
-
-    @property
-    def generation(self) -> Generation:
-        """Which of the guests' protocols it speaks."""
-        return self.recipient.generation
-
-    @property
-    def protocol(self) -> str:
-        """What it speaks, as metrics name it."""
-        return self.recipient.generation.value
-
-    def push(self, message: GuestMessage) -> bool:
-        """Write a message; False when the connection is too slow to take more."""
-        if self.connection.slow:
-            return False
-        self.connection.write(message.frames(self.recipient))
-        return True
-
-    def relieved(self) -> None:
-        """The connection was slow and is not any more."""
-        self._relieved(self)
-
-    def farewell(self, code: str, retry_after: int = 0) -> None:
-        """Close the connection: guests know no reasons."""
-        self.connection.close(code)
 
 
 @define
@@ -215,8 +210,6 @@ class Sessions:
         # In the order of expiry of each user's newest.
         self._reservations: dict[int, list[Reservation]] = {}
         self.observers: list[SessionObserver] = []
-        #: Called with a guest's session whose connection was slow and is not any more.
-        self.guest_relieved: Callable[[GuestSession], None] = lambda session: None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -270,20 +263,16 @@ class Sessions:
         self._reservations[user] = kept
         return True
 
-    def claim(self, login: Login, connection: Connection) -> GuestSession | None:
-        """Open the session of a guest's login; None when nothing is reserved for that id and name.
+    def claim_login(self, session: Session, user: int, name: str) -> Reservation | None:
+        """Give a guest's session the place that was reserved for that id and name; None when there is none.
 
-        The reservation is used up. The session is live when this returns.
+        The reservation is used up. Deliveries find the session from now on; routes are told with `announce`.
         """
-        reservation = self._take(login.user, lambda held: not held.native and held.name == login.name)
-        if reservation is None or (not reservation.beside and login.user in self._by_user):
+        reservation = self._take(user, lambda held: not held.native and held.name == name)
+        if reservation is None or (not reservation.beside and user in self._by_user):
             return None
-        session = GuestSession(login, connection, self.guest_relieved)
-        session.owner = reservation.owner
-        session.known_groups = reservation.groups
-        self._put(session, reservation)
-        self.announce(session)
-        return session
+        self._put(session, user, reservation)
+        return reservation
 
     def claim_ticket(self, session: Session, user: int, owner: str, device: str) -> bool:
         """Give a native session the place that was reserved for its ticket; False when there is none.
@@ -293,11 +282,7 @@ class Sessions:
         reservation = self._take(user, lambda held: held.native and held.owner == owner and held.device == device)
         if reservation is None:
             return False
-        session.user = user
-        session.name = reservation.name
-        session.owner = owner
-        session.device = device
-        self._put(session, reservation)
+        self._put(session, user, reservation)
         return True
 
     def _take(self, user: int, fits: Callable[[Reservation], bool]) -> Reservation | None:
@@ -314,8 +299,10 @@ class Sessions:
         if not reservations:
             del self._reservations[user]
 
-    def _put(self, session: Session, reservation: Reservation) -> None:
-        others = self.of(session.user)
+    def _put(self, session: Session, user: int, reservation: Reservation) -> None:
+        session.user = user
+        session.name, session.owner, session.device = reservation.name, reservation.owner, reservation.device
+        others = self.of(user)
         for other in others:
             if other.device == session.device or not reservation.beside:
                 self.close(other)
@@ -323,8 +310,8 @@ class Sessions:
         session.id = f"{next(self._ids):x}"
         self._by_id[session.id] = session
         if others:
-            others = self.of(session.user)
-        self._by_user[session.user] = (*others, session) if others else session
+            others = self.of(user)
+        self._by_user[user] = (*others, session) if others else session
 
     def forget_groups(self) -> None:
         """Take no reservation's word on groups any more: changes of them may have been missed."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,14 +31,12 @@ from cim.server.send_order import (
     in_effect,
     order_of,
 )
+from cim.server.sessions import Session
 from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
 from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.link_pb2 import Item, Reply
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
-
-if TYPE_CHECKING:
-    from cim.server.native import NativeSession
 
 #: Seconds until an unanswered request has failed.
 TIMEOUT = 5.0
@@ -119,7 +116,7 @@ class Submissions:
         if link is not None and link.queued <= MAX_QUEUED:
             link.send_packed(packed.request(0, session.asker, conversation, packet), False)
 
-    def watch_again(self, session: NativeSession, former: ILink | None) -> None:
+    def watch_again(self, session: Session, former: ILink | None) -> None:
         """Say whom a session watches at its home, which is another than before.
 
         :param former: the link of its former home, which is told that it watches nobody

@@ -25,16 +25,13 @@ from cim.selection import rendezvous
 from cim.server.deliveries import Deliveries
 from cim.server.fences import Fences
 from cim.server.groups import GroupIndex
-from cim.server.guests import Guests
-from cim.server.native import NativeSession
 from cim.server.rechecks import Rechecks
-from cim.server.sessions import GuestSession, Session, Sessions
+from cim.server.sessions import Session, Sessions
 from cim.server.submissions import Submissions
 from cim.wire.link_pb2 import (
     Closed,
     Deliver,
     End,
-    FetchOffline,
     GroupChange,
     GroupsSeen,
     Item,
@@ -83,7 +80,6 @@ class Uplink:
 
     _log = Logger()
     deliveries: Deliveries
-    guests: Guests
     index: GroupIndex
     rechecks: Rechecks
 
@@ -150,7 +146,10 @@ class Uplink:
         self._names = sorted(self._links)
         self._submissions.link_down(link)
         self._fences.link_down(link)
+        self.deliveries.interrupt(link)
         self.rechecks.link_down(name)
+        for session in self._sessions:
+            session.link_lost()
         for call, confirming in list(self._calls.items()):
             if confirming.calls.get(call) is link:
                 self._confirmed(call)
@@ -168,7 +167,7 @@ class Uplink:
     def _watch_again(self, before: list[str]) -> None:
         """Say at their new homes whom sessions watch."""
         for session in self._sessions:
-            if isinstance(session, NativeSession) and session.watch:
+            if session.watch:
                 key = str(session.user)
                 if not before or rendezvous(key, before) != rendezvous(key, self._names):
                     former = self._links.get(rendezvous(key, before)) if before else None
@@ -194,9 +193,8 @@ class Uplink:
             self._probe(link, item.probe)
         elif kind == "group_change":
             self._group_change(link, item.group_change)
-        elif kind == "fetch_offline":
-            self._fetch_offline(link, item.fetch_offline)
         elif kind == "missed":
+            self.deliveries.interrupt(link)
             self.rechecks.missed(item.missed.seconds)
         else:
             self._metrics.refused("unknown-link-item")
@@ -232,19 +230,11 @@ class Uplink:
 
     def _deliver(self, link: ILink, deliver: Deliver) -> None:
         call = deliver.call
-        try:
-            self.deliveries.deliver(deliver, lambda written: self._answer(link, call, sessions=written))
-        except CIMError:
-            self._metrics.refused("undeliverable")
-            self._answer(link, call, "invalid")
+        self.deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
 
     def _group_change(self, link: ILink, change: GroupChange) -> None:
         self.index.changed(change)
         self._answer(link, change.call)
-
-    def _fetch_offline(self, link: ILink, fetch: FetchOffline) -> None:
-        call = fetch.call
-        self.guests.fetch_offline(fetch.user, lambda written: self._answer(link, call, sessions=written))
 
     def ask_changes_again(self) -> None:
         """Have a route tell the changes of groups that are missing."""
@@ -254,7 +244,7 @@ class Uplink:
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""
         now = self._clock.seconds()
-        confirming = Confirming(now) if session.native else None
+        confirming = Confirming(now) if session.waits_for_routes else None
         home = self._home_of(session)
         for name, link in self._links.items():
             item = self._opened(session, name == home)
@@ -270,8 +260,7 @@ class Uplink:
 
     def _heard(self, session: Session, since: float) -> None:
         """A route has heard of a session: what it did not push to it before is looked for if that was not done yet."""
-        quiet = isinstance(session, GuestSession) and session.backlog is None and not session.fetched
-        if session in self._sessions and not quiet:
+        if session in self._sessions and session.wants_news:
             self.rechecks.recheck(session, since)
 
     def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:

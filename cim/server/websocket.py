@@ -32,7 +32,6 @@ _CLOSE_CODES = {
     "draining": CloseReason.GOING_AWAY,
     "idle": CloseReason.GOING_AWAY,
     "protocol-error": CloseReason.PROTOCOL_ERROR,
-    "slow-frame": CloseReason.PROTOCOL_ERROR,
     "goodbye": CloseReason.NORMAL_CLOSURE,
 }
 

@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from cim.icim import IAnnouncement, IServerSelection
 from cim.keys import derive_key
+from cim.link.handshake import HIGHEST_VERSION
 from cim.link.memory import MemoryLink, connect
 from cim.metrics import Metrics
 from cim.model import Account, LinkPeer, LoginPolicy, NodeData, RouteAddress, ServerAddress
@@ -99,6 +100,7 @@ class TestClient:
 class Cluster:
     """Servers and routes that are linked each to each.
 
+    :param link_version: gives the version of the items that a new link speaks
     :ivar clock: advance it with `turn` for what is due at once
     """
 
@@ -110,7 +112,9 @@ class Cluster:
         limits: Limits | None = None,
         policy: LoginPolicy = LoginPolicy.REJECT,
         store: Any = None,
+        link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
     ) -> None:
+        self.link_version = link_version
         # Its sockets are those that probe upstream's servers.
         self.clock = MemoryReactorClock()
         # Far from 0, where a clock's first reading would look like "never".
@@ -202,8 +206,9 @@ class Cluster:
 
     def link(self, server: Server, route: Route) -> None:
         """Link a server and a route."""
-        self._links[server.own.name, str(route.address)] = connect(
-            self.clock, server.uplink, server.own, route.downlink, LinkPeer(str(route.address), "run")
+        peer = LinkPeer(str(route.address), "run")
+        self._links[server.own.name, peer.name] = connect(
+            self.clock, server.uplink, server.own, route.downlink, peer, version=self.link_version()
         )
 
     def cut(self, server: Server, route: Route) -> None:

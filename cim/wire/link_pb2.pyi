@@ -11,10 +11,8 @@ class Purpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PACKET: _ClassVar[Purpose]
     HEADS: _ClassVar[Purpose]
-    BACKLOG: _ClassVar[Purpose]
 PACKET: Purpose
 HEADS: Purpose
-BACKLOG: Purpose
 
 class Handshake(_message.Message):
     __slots__ = ("hello", "challenge", "proof", "refused")
@@ -77,7 +75,7 @@ class Batch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "fetch_offline", "missed", "fence", "guest_receipts")
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -93,7 +91,6 @@ class Item(_message.Message):
     OPEN_OUTCOME_FIELD_NUMBER: _ClassVar[int]
     GROUP_CHANGE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_SEEN_FIELD_NUMBER: _ClassVar[int]
-    FETCH_OFFLINE_FIELD_NUMBER: _ClassVar[int]
     MISSED_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     GUEST_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
@@ -112,11 +109,10 @@ class Item(_message.Message):
     open_outcome: OpenOutcome
     group_change: GroupChange
     groups_seen: GroupsSeen
-    fetch_offline: FetchOffline
     missed: Missed
     fence: Fence
     guest_receipts: GuestReceipts
-    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., fetch_offline: _Optional[_Union[FetchOffline, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ...) -> None: ...
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -223,57 +219,28 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "guest", "sessions", "group", "except_session", "conversation", "position", "previous", "packet", "repeated")
+    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_USER_FIELD_NUMBER: _ClassVar[int]
-    GUEST_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_SESSION_FIELD_NUMBER: _ClassVar[int]
-    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
-    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
     everyone: bool
     except_user: int
-    guest: Guest
     sessions: _containers.RepeatedScalarFieldContainer[str]
     group: int
     except_session: str
-    conversation: str
-    position: str
-    previous: str
     packet: bytes
     repeated: bool
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., guest: _Optional[_Union[Guest, _Mapping]] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ...) -> None: ...
-
-class Guest(_message.Message):
-    __slots__ = ("sender", "sender_name", "texts", "batch", "offline", "properties")
-    class PropertiesEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-    SENDER_FIELD_NUMBER: _ClassVar[int]
-    SENDER_NAME_FIELD_NUMBER: _ClassVar[int]
-    TEXTS_FIELD_NUMBER: _ClassVar[int]
-    BATCH_FIELD_NUMBER: _ClassVar[int]
-    OFFLINE_FIELD_NUMBER: _ClassVar[int]
-    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
-    sender: int
-    sender_name: str
-    texts: _containers.RepeatedScalarFieldContainer[str]
-    batch: bool
-    offline: bool
-    properties: _containers.ScalarMap[str, str]
-    def __init__(self, sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., batch: _Optional[bool] = ..., offline: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    batch: int
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ...) -> None: ...
 
 class Request(_message.Message):
     __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after")
@@ -358,14 +325,6 @@ class GroupsSeen(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: int
     def __init__(self, version: _Optional[int] = ...) -> None: ...
-
-class FetchOffline(_message.Message):
-    __slots__ = ("call", "user")
-    CALL_FIELD_NUMBER: _ClassVar[int]
-    USER_FIELD_NUMBER: _ClassVar[int]
-    call: int
-    user: int
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ...) -> None: ...
 
 class Missed(_message.Message):
     __slots__ = ("seconds",)

@@ -62,6 +62,8 @@ def packet(**body: Any) -> bytes:
 
 PING = packet(ping=Ping())
 PONG = packet(pong=Pong())
+#: Pushed by a route: guests' sessions write what they have missed, others have nothing to do.
+FETCH = packet(news=News())
 
 
 def parse_client_packet(body: bytes) -> Packet:
@@ -239,22 +241,22 @@ def is_blank(body: bytes) -> bool:
     return not deliver.text and not deliver.data
 
 
-def guest_texts(
-    message: bytes | Deliver, edited: str = "(edited) ", attachment: str = "[attachment]"
-) -> tuple[str, ...]:
-    """Return what a guest is shown of a stored message: one text, or nothing.
+def guest_text(
+    deliver: Deliver, edited: str = "(edited) ", attachment: str = "[attachment]", *, new: bool = False
+) -> str | None:
+    """Return what a guest is shown of a message; None for nothing.
 
     :param edited: stands before the new text of an EDIT
     :param attachment: stands for data without a text
-    :raises BadFrame: bytes that are no body
+    :param new: it was just said: guests may say nothing at all, otherwise an empty text is a recalled one
     """
-    deliver = parse_body(message) if isinstance(message, bytes) else message
-    if deliver.kind not in (TEXT, EDIT):
-        return ()
+    kind = deliver.kind
+    if kind not in (TEXT, EDIT):
+        return None
     shown = deliver.text or (attachment if deliver.data else "")
-    if not shown:
-        return ()
-    return (edited + shown if deliver.kind == EDIT else shown,)
+    if kind == EDIT:
+        return edited + shown if shown else None
+    return shown if shown or new else None
 
 
 def deliver_packet(body: bytes, conversation: str, position: str, previous: str) -> bytes:

@@ -103,21 +103,17 @@ def request(call: int, asker: bytes, conversation: str, packet: bytes, after: st
     return _REQUEST + varint(len(body)) + body
 
 
-def pushed(
-    conversation: str, position: str, previous: str, packet: bytes, guest: bytes | None, repeated: bool = False
-) -> bytes:
+def pushed(packet: bytes, repeated: bool = False, batch: int = 0) -> bytes:
     """Return what all Delivers of a push have in common.
 
-    :param guest: a serialized Guest
+    :param batch: of a batch: how many of its messages are still to come, with this one
     """
-    parts = [_text(b"\x4a", conversation), _text(b"\x52", position), _text(b"\x5a", previous)]
-    if packet:
-        parts += (b"\x62", varint(len(packet)), packet)
-    if guest is not None:
-        parts += (b"\x2a", varint(len(guest)), guest)
-    if repeated:
-        parts.append(b"\x70\x01")
-    return b"".join(parts)
+    return b"%b%b%b%b" % (
+        b"\x62" + varint(len(packet)) if packet else b"",
+        packet,
+        b"\x70\x01" if repeated else b"",
+        b"\x78" + varint(batch) if batch else b"",
+    )
 
 
 def deliver(

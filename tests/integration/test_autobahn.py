@@ -75,7 +75,7 @@ class AutobahnTests(TestCase):
         wheel = TimerWheel(reactor)
         wheel.startService()
         self.addCleanup(wheel.stopService)
-        gateway = Gateway(Sessions(reactor), None, wheel, Metrics("test").refused, LIMITS)
+        gateway = Gateway(Sessions(reactor), None, wheel, Metrics("test").refused, LIMITS, guest=None)
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port = await endpoint.listen(EchoPort(gateway, Origins(())))
         self.addCleanup(port.stopListening)

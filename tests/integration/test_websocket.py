@@ -46,7 +46,9 @@ class WebSocketCase(TestCase):
         wheel.startService()
         self.addCleanup(wheel.stopService)
         self.sessions = []
-        self.gateway = Gateway(Sessions(reactor), self.session, wheel, lambda kind: None, self.limits)
+        self.gateway = Gateway(
+            Sessions(reactor), self.session, wheel, lambda kind: None, self.limits, guest=self.session
+        )
         port = WebSocketPort(self.gateway, Origins(["https://chat.example.com"]))
         self.port = await serverFromString(reactor, self.description).listen(port)
         self.addCleanup(self.stop)

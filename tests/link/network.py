@@ -16,7 +16,7 @@ from cim.link.memory import connect
 from cim.link.tcp import LinkAcceptor, LinkDialers
 from cim.model import LinkPeer
 from cim.registry.memory import MemoryRegistry
-from cim.wire.link_pb2 import Deliver, Guest, Item, Opened
+from cim.wire.link_pb2 import Deliver, Item, Opened
 
 KEY = b"k" * 32
 SERVER = LinkPeer("10.0.0.1:11211:8081", "server-run", "10.0.0.1:11212")
@@ -30,7 +30,7 @@ def opened(user, padding=0):
 
 def deliver(call, padding=0):
     """An item that a slow peer may lose."""
-    return Item(deliver=Deliver(call=call, guest=Guest(texts=["x" * padding])))
+    return Item(deliver=Deliver(call=call, packet=bytes(padding)))
 
 
 @implementer(ILinkUser)

@@ -58,7 +58,7 @@ class End:
         self.clock = Clock()
         self.user, self.owner, self.transport = Recorder(), Owner(), StringTransport()
         own = SERVER if isinstance(handshake, DialerHandshake) else ROUTE
-        parts = LinkParts(own, KEY, self.user, self.clock, lambda count: b"n" * count)
+        parts = LinkParts(own, KEY, self.user, self.user, self.clock, lambda count: b"n" * count)
         self.link = LinkProtocol(parts, self.owner, handshake)
         self.other = other
         self.link.makeConnection(self.transport)

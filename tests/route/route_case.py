@@ -124,7 +124,7 @@ class RouteCase(SynchronousTestCase):
         self.watching = Watching(self.presence)
         self.grouping = Grouping(self.groups, self.presence, self.calls, self.delivery, self.reading, self.clock)
         self.sending = Sending(
-            self.accounts, self.conversations, self.appender, self.delivery, self.presence, self.clock, self.metrics
+            self.accounts, self.conversations, self.appender, self.delivery, self.clock, self.metrics
         )
         self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock)
         self.requests = Requests(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from cim.ecim import CIMError
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Packet, Send
@@ -128,7 +130,7 @@ class Member:
 
 
 class Listener:
-    """A guest, who only listens.
+    """A guest, who says things by HTTP, each once, whatever becomes of it.
 
     :ivar shown: for each connection the texts that it was shown
     """
@@ -140,10 +142,19 @@ class Listener:
         self.client = None
         self.shown = []
         self.ping_at = 0
+        self.calls = 0
 
     @property
     def online(self):
         return self.client is not None and not self.client.closed
+
+    def say(self, receiver, count):
+        """Say one thing, or a batch."""
+        self.calls += 1
+        texts = [f"{self.account.name} {self.calls} {number}" for number in range(count)]
+        route = self.storm.random.choice(self.storm.cluster.routes)
+        saying = route.messages.private(self.account.id, receiver.id, texts, batch=count > 1)
+        Deferred.fromCoroutine(saying).addErrback(lambda failure: failure.trap(CIMError))
 
     def connect(self):
         """Log in, if that can be had now."""

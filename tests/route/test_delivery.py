@@ -6,10 +6,9 @@ from cim.ecim import StoreUnavailable
 from cim.model import GUEST
 from cim.route import delivery
 from cim.route.delivery import BY_USER, Push
-from cim.wire.link_pb2 import Guest
 from tests.route.route_case import RouteCase
 
-PUSH = Push("p:1:2", "1-2", "1-1", b"packet", Guest(sender=1, texts=("x",)))
+PUSH = Push(b"packet", repeated=True, batch=3)
 
 
 class UserTests(RouteCase):
@@ -25,8 +24,8 @@ class UserTests(RouteCase):
         self.assertEqual(list(at_there.users), [self.bob.id])
         self.assertEqual(idle.items, [])
         self.assertEqual(
-            (at_here.conversation, at_here.position, at_here.previous, at_here.packet, list(at_here.guest.texts)),
-            ("p:1:2", "1-2", "1-1", b"packet", ["x"]),
+            (at_here.packet, at_here.repeated, at_here.batch),
+            (b"packet", True, 3),
         )
         self.assertEqual((at_here.call, at_here.except_session, at_here.everyone, at_here.group), (0, "", False, 0))
 
@@ -98,7 +97,7 @@ class GroupTests(RouteCase):
         self.online(self.there, self.bob, "b1")
 
     def push(self, group, version=1, text=b"x"):
-        self.delivery.to_group(Push("g:1", "1-1", "", text), group, version)
+        self.delivery.to_group(Push(text), group, version)
 
     def test_a_small_group_is_addressed_by_user(self):
         group = self.group(self.alice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from cim.ecim import (
     AccountMismatch,
@@ -24,7 +24,7 @@ from cim.route.guest_messages import GuestMessages
 from cim.route.sending import EVERYONE_BURST
 from cim.route.upstream_servers import UpstreamServers
 from cim.web.calling import Envelope
-from cim.wire.cim_pb2 import Packet
+from cim.wire.cim_pb2 import News, Packet
 from tests.route.route_case import RouteCase
 from tests.store.looking import end_of
 
@@ -42,7 +42,6 @@ class GuestCase(RouteCase):
             self.store.sessions,
             self.presence,
             self.directory,
-            self.calls,
             self.sending,
             self.delivery,
             UpstreamServers(None, self.post),
@@ -70,9 +69,8 @@ class GuestCase(RouteCase):
 
     @staticmethod
     def shown(deliver):
-        """(texts, as a batch, for native sessions) of a Deliver."""
-        packet = Packet.FromString(deliver.packet).deliver.text if deliver.packet else None
-        return (list(deliver.guest.texts) if deliver.HasField("guest") else None, deliver.guest.batch, packet)
+        """The text of a Deliver, and how many of its batch are still to come with it."""
+        return Packet.FromString(deliver.packet).deliver.text, deliver.batch
 
 
 class PrivateTests(GuestCase):
@@ -81,9 +79,10 @@ class PrivateTests(GuestCase):
         sent = self.private("hello")
         self.assertNoResult(sent)
         (deliver,) = [item.deliver for item in self.here.items]
-        self.assertEqual(self.shown(deliver), (["hello"], False, "hello"))
-        self.assertEqual((deliver.guest.sender, deliver.guest.sender_name), (self.alice.id, "alice"))
-        self.assertEqual((deliver.conversation, list(deliver.users)), (self.ab, [self.bob.id]))
+        self.assertEqual(self.shown(deliver), ("hello", 0))
+        said = Packet.FromString(deliver.packet).deliver
+        self.assertEqual((said.sender, said.sender_name, said.conversation), (self.alice.id, "alice", self.ab))
+        self.assertEqual(list(deliver.users), [self.bob.id])
         self.answer_all(self.here)
         self.successResultOf(sent)
         self.assertEqual(self.stored(self.ab), ["hello"])
@@ -103,7 +102,7 @@ class PrivateTests(GuestCase):
         self.online(self.there, self.alice, "a1")
         sent = self.private("hello")
         (deliver,) = [item.deliver for item in self.there.items]
-        self.assertEqual((deliver.call, self.shown(deliver)[2]), (0, "hello"))
+        self.assertEqual((deliver.call, self.shown(deliver)), (0, ("hello", 0)))
         self.answer_all(self.here)
         self.successResultOf(sent)
 
@@ -145,6 +144,36 @@ class PrivateTests(GuestCase):
         self.there.full = True
         self.failureResultOf(self.private("x"), UserOffline)
 
+    def test_a_session_that_the_links_have_not_told_of_yet(self):
+        """Its record names the server, which knows."""
+        self.now(self.store.sessions.reserve(self.bob.id, self.there.peer.place, "owner", seconds=30))
+        sent = self.private("hello")
+        (deliver,) = [item.deliver for item in self.there.items]
+        self.assertEqual((list(deliver.users), self.shown(deliver)), ([self.bob.id], ("hello", 0)))
+        self.assertEqual(self.here.items, [])
+        self.answer_all(self.there)
+        self.successResultOf(sent)
+
+    def test_one_that_has_not_connected_yet(self):
+        self.now(self.store.sessions.reserve(self.bob.id, self.there.peer.place, "owner", seconds=30))
+        sent = self.private("hello")
+        self.answer_all(self.there, sessions=0)
+        self.failureResultOf(sent, UserOffline)
+
+    def test_where_it_was_pushed_already_it_is_not_pushed_again(self):
+        self.guest(self.bob)
+        self.now(self.store.sessions.reserve(self.bob.id, self.here.peer.place, "owner", seconds=30))
+        sent = self.private("hello")
+        self.answer_all(self.here, sessions=0)
+        self.turn()
+        self.failureResultOf(sent, UserOffline)
+        self.assertEqual(len(self.here.items), 1)
+
+    def test_records_that_cannot_be_read_leave_it_stored(self):
+        self.patch(self.store.sessions, "sessions", lambda user: fail(StoreUnavailable()))
+        self.failureResultOf(self.private("hello"), UserOffline)
+        self.assertEqual(self.stored(self.ab), ["hello"])
+
     def test_one_session_of_two_is_enough(self):
         self.guest(self.bob)
         self.online(self.there, self.bob, "n1")
@@ -157,17 +186,21 @@ class PrivateTests(GuestCase):
 
 
 class BatchTests(GuestCase):
-    def test_a_batch_is_consecutive_messages_and_one_frame_for_guests(self):
+    def test_a_batch_is_consecutive_messages_in_a_run_for_each_of_the_two(self):
         self.guest(self.bob)
+        self.online(self.here, self.alice, "a1")
         sent = self.private("a", "b", batch=True)
         delivers = [item.deliver for item in self.here.items]
         self.assertEqual(
-            [self.shown(deliver) for deliver in delivers],
-            [(None, False, "a"), (None, False, "b"), (["a", "b"], True, None)],
+            [(list(deliver.users), self.shown(deliver), deliver.call > 0) for deliver in delivers],
+            [
+                ([self.bob.id], ("a", 2), False),
+                ([self.bob.id], ("b", 1), True),
+                ([self.alice.id], ("a", 2), False),
+                ([self.alice.id], ("b", 1), False),
+            ],
         )
-        first, second, whole = delivers
-        # From the first to the last, as the gap rule wants it.
-        self.assertEqual((whole.previous, whole.position), (first.previous, second.position))
+        first, second = [Packet.FromString(deliver.packet).deliver for deliver in delivers[:2]]
         self.assertEqual(second.previous, first.position)
         self.answer_all(self.here)
         self.successResultOf(sent)
@@ -190,8 +223,7 @@ class BatchTests(GuestCase):
         self.answer_all(self.here)
         self.successResultOf(sent)
         shown = [self.shown(deliver) for deliver in self.here.take("deliver")]
-        self.assertIn((["a"], False, "a"), shown)
-        self.assertIn((["b"], False, "b"), shown)
+        self.assertEqual(sorted(shown), [("a", 0), ("b", 0), ("between", 0)])
 
     def test_what_was_stored_of_a_batch_is_pushed_although_the_rest_failed(self):
         self.guest(self.bob)
@@ -206,7 +238,7 @@ class BatchTests(GuestCase):
 
         self.appender._conversations = Failing
         self.failureResultOf(self.private("a", "b", batch=True), StoreUnavailable)
-        self.assertEqual([self.shown(d) for d in self.here.take("deliver")], [(["a"], False, "a")])
+        self.assertEqual([self.shown(deliver) for deliver in self.here.take("deliver")], [("a", 0)])
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
@@ -215,7 +247,7 @@ class EveryoneTests(GuestCase):
         sent = self.everyone()
         for link in (self.here, self.there):
             (deliver,) = [item.deliver for item in link.items]
-            self.assertEqual(self.shown(deliver), (["all"], False, "all"))
+            self.assertEqual(self.shown(deliver), ("all", 0))
             self.assertEqual((deliver.everyone, deliver.except_user), (True, self.alice.id))
             self.assertNoResult(sent)
             self.answer_all(link)
@@ -246,8 +278,8 @@ class EveryoneTests(GuestCase):
         fetched = self.begin(self.messages.fetch_offline(self.bob.id))
         self.assertEqual(self.there.items, [])
         self.assertNoResult(fetched)
-        (fetch,) = [item.fetch_offline for item in self.here.items]
-        self.assertEqual(fetch.user, self.bob.id)
+        (fetch,) = [item.deliver for item in self.here.items]
+        self.assertEqual((list(fetch.users), Packet.FromString(fetch.packet)), ([self.bob.id], Packet(news=News())))
         self.answer_all(self.here)
         self.successResultOf(fetched)
 
@@ -261,13 +293,26 @@ class EveryoneTests(GuestCase):
         self.failureResultOf(fetched, LinkLost)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_fetching_when_the_guest_s_server_is_not_linked_or_does_not_know_it_yet(self):
+    def test_fetching_when_the_links_have_not_told_of_the_guest_yet(self):
+        """Its record names the server, which knows."""
         self.successResultOf(self.store.sessions.reserve(self.bob.id, self.here.peer.place, "owner", seconds=30))
         fetched = self.begin(self.messages.fetch_offline(self.bob.id))
+        self.assertEqual((len(self.here.items), self.there.items), (1, []))
+        self.answer_all(self.here)
+        self.successResultOf(fetched)
+        fetched = self.begin(self.messages.fetch_offline(self.bob.id))
+        self.answer_all(self.here, sessions=0)
         self.failureResultOf(fetched, Unavailable)
+
+    def test_fetching_when_the_guest_s_server_is_not_linked(self):
+        self.successResultOf(self.store.sessions.reserve(self.bob.id, self.here.peer.place, "owner", seconds=30))
         self.guest(self.bob)
         self.presence.link_down(self.here)
         self.failureResultOf(self.begin(self.messages.fetch_offline(self.bob.id)), Unavailable)
+        # Nor when another run of it is there.
+        elsewhere = Place(self.there.peer.place.server, "an earlier run")
+        self.successResultOf(self.store.sessions.reserve(self.carol.id, elsewhere, "owner", seconds=30))
+        self.failureResultOf(self.begin(self.messages.fetch_offline(self.carol.id)), Unavailable)
 
     def test_who_is_online(self):
         self.guest(self.carol)

@@ -188,9 +188,9 @@ class LargeTests(GroupCase):
         for server in self.cluster.servers:
             deliver = server.uplink.deliveries.deliver
 
-            def note(told, answer, deliver=deliver):
+            def note(link, told, answer, deliver=deliver):
                 delivered.append(told)
-                deliver(told, answer)
+                deliver(link, told, answer)
 
             self.patch(server.uplink.deliveries, "deliver", note)
         self.say("hello")

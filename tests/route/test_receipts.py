@@ -5,6 +5,7 @@ from __future__ import annotations
 from cim.ecim import InvalidField, StoreUnavailable
 from cim.route import receipts
 from cim.route.receipts import FLUSH_ITEMS, FLUSH_SECONDS
+from cim.wire.cim_pb2 import Packet
 from tests.route.route_case import RouteCase
 from tests.store.looking import marks_of
 
@@ -123,7 +124,7 @@ class ReceiptsTests(RouteCase):
         self.write()
         (deliver,) = link.take("deliver")
         self.assertEqual((sorted(deliver.users), deliver.except_session), ([self.alice.id, self.bob.id], "b1"))
-        self.assertEqual((deliver.conversation, deliver.HasField("guest")), ("", False))
+        self.assertEqual(Packet.FromString(deliver.packet).WhichOneof("body"), "read")
 
     def test_in_a_group_only_the_readers_own_sessions_are_told(self):
         group = self.group(self.alice, self.bob)

@@ -8,7 +8,7 @@ from cim.route.receipts import FLUSH_SECONDS
 from cim.route.sending import EVERYONE_BURST
 from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Hello, Packet, Ping, Read, Received, Send, Sync, Typing, Watch
-from cim.wire.link_pb2 import BACKLOG, HEADS, Open
+from cim.wire.link_pb2 import HEADS, Open
 from tests.route.route_case import Held, RouteCase, body_of
 from tests.store.looking import marks_of
 
@@ -273,10 +273,9 @@ class PacketTests(RequestsCase):
 
     def test_heads(self):
         self.say(self.bob, self.alice, "x")
-        for purpose in (HEADS, BACKLOG):
-            _, (welcome,) = self.ask(self.here, self.alice, purpose=purpose)
-            self.assertEqual([head.conversation for head in welcome.heads], [self.ab])
-            self.assertEqual(welcome.as_of, str(int(self.clock.seconds() * 1000)))
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS)
+        self.assertEqual([head.conversation for head in welcome.heads], [self.ab])
+        self.assertEqual(welcome.as_of, str(int(self.clock.seconds() * 1000)))
 
     def test_heads_since(self):
         self.say(self.bob, self.alice, "x")
@@ -294,11 +293,10 @@ class PacketTests(RequestsCase):
     def test_what_was_received_counts_although_it_is_not_written_yet(self):
         said = self.say(self.bob, self.alice, "x").position
         packet = Packet(received=Received(conversation=self.ab, position=said))
-        for purpose in (BACKLOG, HEADS):
-            self.ask(self.here, self.alice, packet, device=GUEST)
-            self.ask(self.here, self.alice, Packet(read=Read(conversation=self.ab, position=said)), device=GUEST)
-            _, (welcome,) = self.ask(self.here, self.alice, purpose=purpose, device=GUEST)
-            self.assertEqual(len(welcome.heads), 0)
+        self.ask(self.here, self.alice, packet, device=GUEST)
+        self.ask(self.here, self.alice, Packet(read=Read(conversation=self.ab, position=said)), device=GUEST)
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS, device=GUEST)
+        self.assertEqual(len(welcome.heads), 0)
         said = self.say(self.bob, self.alice, "y").position
         self.ask(self.here, self.alice, Packet(received=Received(conversation=self.ab, position=said)))
         self.ask(self.here, self.alice, Packet(read=Read(conversation=self.ab, position=said)))

@@ -17,7 +17,7 @@ from cim.model import GUEST, Account, Append, Appended, Entry
 from cim.route import sending
 from cim.route.sending import EVERYONE_BURST, EVERYONE_RATE, REVISION_SECONDS, Outgoing
 from cim.wire import conversations
-from cim.wire.cim_pb2 import EDIT, REACTION, RECALL
+from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet
 from cim.wire.error_table import row_of
 from tests.route.route_case import Held, RouteCase
 
@@ -109,15 +109,21 @@ class SendingTests(RouteCase):
         self.assertEqual((list(here.users), here.except_session), ([self.alice.id], "s1"))
         self.assertEqual((list(there.users), there.except_session), ([self.alice.id], ""))
 
-    def test_guests_get_their_form(self):
+    def test_guests_get_what_all_get(self):
+        """What shows them nothing moves their place on all the same."""
         link = self.link()
         self.online(link, self.bob, device=GUEST)
         first = self.say(self.alice, self.bob, "hello")
         self.react(self.alice, self.bob, first.position)
         self.edit(self.alice, self.bob, first.position, "bye")
-        texts = [list(deliver.guest.texts) for deliver in link.take("deliver")]
-        # What shows nothing moves a guest's place on all the same.
-        self.assertEqual(texts, [["hello"], [], ["(edited) bye"]])
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["hello", "+", "bye"])
+
+    def test_a_repetition_says_that_it_is_one(self):
+        link = self.link()
+        self.online(link, self.bob)
+        for _ in range(2):
+            self.say(self.alice, self.bob, "hello", client_id="1")
+        self.assertEqual([deliver.repeated for deliver in link.take("deliver")], [False, True])
 
     # RECALL, EDIT, REACTION
 
@@ -230,7 +236,8 @@ class SendingTests(RouteCase):
         (here,), (there,) = link.take("deliver"), other.take("deliver")
         self.assertTrue(here.everyone and there.everyone)
         self.assertEqual((here.except_session, there.except_session), ("s1", ""))
-        self.assertEqual((here.conversation, here.position), ("g:0", said.position))
+        told = Packet.FromString(here.packet).deliver
+        self.assertEqual((told.conversation, told.position), ("g:0", said.position))
 
     def test_everyone_is_rate_limited_by_sender(self):
         for _ in range(int(EVERYONE_BURST)):

@@ -222,6 +222,4 @@ def deliver(text, conversation="", position="", previous="", **fields):
         packet.deliver.conversation = conversation
         packet.deliver.position = position
         packet.deliver.previous = previous
-    return Deliver(
-        packet=packet.SerializeToString(), conversation=conversation, position=position, previous=previous, **fields
-    )
+    return Deliver(packet=packet.SerializeToString(), **fields)

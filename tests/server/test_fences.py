@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.server.fences import Fences
-from cim.wire.link_pb2 import BACKLOG, FetchOffline
+from cim.wire.link_pb2 import HEADS, Deliver
+from cim.wire.native import FETCH
 from tests.server.native_case import Route, ServerCase
 
 ALICE, BOB = 7, 9
@@ -75,21 +76,23 @@ class LateTests(ServerCase):
         return found
 
     def test_a_guest_that_fetched_before_the_route_had_heard_of_it(self):
-        self.late.silent = {"fence"}
+        self.late.silent = {"fence", "heads"}
+        self.home.silent = {"heads"}
         self.guest(BOB)
         self.turn()
-        self.home.say(fetch_offline=FetchOffline(call=5, user=BOB))
-        self.assertEqual(self.asked(BACKLOG), [""])
+        self.home.say(deliver=Deliver(call=5, users=[BOB], packet=FETCH))
+        self.assertEqual(self.asked(HEADS), [""])
         self.pass_seconds(1)
-        self.late.silent = set()
+        self.assertEqual(self.asked(HEADS), [])
+        self.late.silent = {"heads"}
         self.pass_seconds(0.3)
-        session = next(iter(self.server.sessions))
-        self.assertFalse(session.backlog._recent.idle)
+        [since] = self.asked(HEADS)
+        self.assertLess(int(since), self.clock.seconds() * 1000)
 
     def test_a_guest_that_fetches_afterwards_costs_nothing_more(self):
         self.guest(BOB)
         self.pass_seconds(1)
-        self.assertEqual((self.asked(BACKLOG), len(self.server.rechecks)), ([], 0))
+        self.assertEqual((self.asked(HEADS), len(self.server.rechecks)), ([], 0))
 
     def test_a_native_session_that_was_welcomed_before(self):
         self.late.silent = {"opened", "fence"}

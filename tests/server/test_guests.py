@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from cim.ecim import Forbidden, StoreUnavailable
 from cim.wire import positions
 from cim.wire.cim_pb2 import MESSAGE, OFFLINE, Deliver, Packet, Welcome
+from cim.wire.error_table import row_of
 from cim.wire.guests import Generation
-from cim.wire.link_pb2 import BACKLOG, FetchOffline, Guest, OpenOutcome, Reply
+from cim.wire.link_pb2 import HEADS, OpenOutcome, Reply
 from cim.wire.link_pb2 import Deliver as Push
-from cim.wire.native import deliver_packet, failure_packet, synced_packet
+from cim.wire.native import FETCH, deliver_packet, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, head
 
 ALICE, BOB, CAROL = 7, 9, 11
@@ -51,20 +53,21 @@ class Conversations:
             if item.WhichOneof("item") != "request" or not item.request.call:
                 continue
             request = item.request
-            kind = "backlog" if request.purpose == BACKLOG else Packet.FromString(request.packet).WhichOneof("body")
-            code = self.failing.get(kind, "")
-            if code == "silent":
+            kind = "heads" if request.purpose == HEADS else Packet.FromString(request.packet).WhichOneof("body")
+            error = self.failing.get(kind)
+            if error == "silent":
                 continue
             route.items.remove(item)
             worked = True
             self.asked.append((kind, request))
-            if code:
-                route.reply(request, failure_packet(ValueError()), code=code)
+            if error is not None:
+                packet = failure_packet(error, conversation=request.conversation)
+                route.reply(request, packet, code=row_of(error).failure)
             else:
                 route.reply(request, *getattr(self, kind)(request))
         return worked
 
-    def backlog(self, request):
+    def heads(self, request):
         heads = []
         for conversation, log in self.logs.items():
             mark = self.marks.get(conversation, (0, 0))
@@ -111,27 +114,26 @@ class GuestCase(ServerCase):
         self.turn()
         return client
 
-    def push(self, conversation, place, *texts, sender=BOB, call=0, batch=False, repeated=False):
+    def push(self, conversation, place, text, sender=BOB, route=None, **fields):
         """Push a message of `place` = (position, previous)."""
-        position, previous = place
-        guest = Guest(sender=sender, sender_name=NAMES[sender], texts=texts, batch=batch)
-        self.route.say(
-            deliver=Push(
-                call=call,
-                users=[ALICE],
-                conversation=conversation,
-                position=positions.text(position),
-                previous=positions.text(previous),
-                guest=guest,
-                repeated=repeated,
-            )
-        )
+        body = Deliver(
+            sender=sender, sender_name=NAMES[sender], text=text, sent_at=int(self.clock.seconds() * 1000)
+        ).SerializeToString()
+        packet = deliver_packet(body, conversation, *map(positions.text, place))
+        (route or self.route).say(deliver=Push(users=[ALICE], packet=packet, **fields))
+
+    def say_batch(self, *texts, sender=BOB, **fields):
+        """Store and push a batch."""
+        places = [self.store.say(AB, sender, text) for text in texts]
+        for left, place, text in zip(range(len(texts), 0, -1), places, texts, strict=True):
+            self.push(AB, place, text, sender, batch=left, **fields)
+        return places
 
     def outcomes(self, call):
         return [outcome.sessions for outcome in self.route.take("outcome") if outcome.call == call]
 
     def fetch(self, call=70):
-        self.route.say(fetch_offline=FetchOffline(call=call, user=ALICE))
+        self.route.say(deliver=Push(call=call, users=[ALICE], packet=FETCH))
         self.turn()
         return self.outcomes(call)
 
@@ -216,9 +218,9 @@ class BacklogTests(GuestCase):
         self.assertEqual(self.refused("undeliverable"), 1)
 
     def test_the_store_is_away_for_a_while(self):
-        for kind in ("backlog", "sync"):
+        for kind in ("heads", "sync"):
             with self.subTest(kind):
-                self.store.failing[kind] = "unavailable"
+                self.store.failing[kind] = StoreUnavailable()
                 client = self.log_in(Generation.W1)
                 self.pass_seconds(3)
                 self.assertEqual(client.texts(), [])
@@ -230,7 +232,7 @@ class BacklogTests(GuestCase):
                 self.store.marks.clear()
 
     def test_a_conversation_that_is_not_its_own_any_more(self):
-        self.store.failing["sync"] = "forbidden"
+        self.store.failing["sync"] = Forbidden()
         client = self.log_in()
         self.fetch()
         self.pass_seconds(20)
@@ -255,7 +257,7 @@ class BacklogTests(GuestCase):
 
     def test_the_link_dies_in_the_middle(self):
         other = self.link("127.0.0.1:8183:8184")
-        self.store.failing.update(backlog="silent")
+        self.store.failing.update(heads="silent")
         client = self.guest(ALICE, "alice", Generation.W1)
         self.clock.advance(0)
         home = next(r for r in self.routes if any(i.WhichOneof("item") == "request" for i in r.items))
@@ -321,27 +323,22 @@ class LiveTests(GuestCase):
 
     def test_a_batch_is_one_frame(self):
         client = self.log_in()
-        _, previous = self.store.say(AB, BOB, "1")
-        position, _ = self.store.say(AB, BOB, "2")
-        self.push(AB, (position, previous), "1", "2", batch=True, call=5)
+        # Its conversation is unknown: all of it waits for the mark.
+        self.say_batch("1", "2", call=5)
         self.turn()
         [frame] = client.frames()
-        self.assertEqual(frame.batch[:], ["1", "2"])
-        self.assertEqual(self.outcomes(5), [1])
+        self.assertEqual((frame.batch[:], frame.command), (["1", "2"], MESSAGE))
+        self.assertEqual(self.outcomes(5), [1, 1])
+        self.say_batch("3", "4", "5", call=6)
+        [frame] = client.frames()
+        self.assertEqual(frame.batch[:], ["3", "4", "5"])
+        self.assertEqual(self.outcomes(6), [1, 1, 1])
 
     def test_to_everyone_it_is_live_only(self):
         client = self.log_in()
-        self.route.say(
-            deliver=Push(
-                call=3,
-                everyone=True,
-                except_user=BOB,
-                conversation="g:0",
-                position="1-9",
-                previous="1-8",
-                guest=Guest(sender=BOB, sender_name="bob", texts=["all"]),
-            )
-        )
+        body = Deliver(sender=BOB, sender_name="bob", text="all").SerializeToString()
+        packet = deliver_packet(body, "g:0", "1-9", "1-8")
+        self.route.say(deliver=Push(call=3, everyone=True, except_user=BOB, packet=packet))
         self.assertEqual(client.texts(), ["all"])
         self.assertEqual(self.outcomes(3), [1])
         self.pass_seconds(1)
@@ -358,7 +355,7 @@ class LiveTests(GuestCase):
         self.assertEqual(client.texts(), ["1"])
         self.assertEqual(self.outcomes(5), [0, 0])
         client.connection.resumeProducing()
-        self.turn()
+        self.pass_seconds(0.2)
         self.assertEqual(client.texts(), ["2", "3"])
 
     def test_after_a_link_was_lost_it_is_looked_at(self):
@@ -390,8 +387,7 @@ class LiveTests(GuestCase):
         for _ in range(4):
             self.pass_seconds(25)
             client.ping(ALICE)
-        self.assertEqual(len(self.server.guests), 0)
-        self.assertEqual((self.server.guests._timers, len(self.server.guests._receipts)), ({}, 0))
+        self.assertEqual((len(self.server.guests), len(self.server.guests.receipts)), (0, 0))
         self.push(AB, self.store.say(AB, BOB, "2"), "2")
         self.turn()
         self.assertEqual(client.texts(), ["1", "2"])
@@ -402,5 +398,4 @@ class LiveTests(GuestCase):
         self.push(AB, self.store.say(AB, BOB, "2"), "2")
         client.drop()
         self.turn()
-        guests = self.server.guests
-        self.assertEqual((len(guests), guests._timers, guests._fetching), (0, {}, {}))
+        self.assertEqual((len(self.server.guests), len(self.server.guests.receipts)), (0, 0))

@@ -39,7 +39,7 @@ class Session:
         self.settled = None
         self.unanswered = 0
         self.connection = self
-        self.told = []
+        self.heard = []
 
     def asked(self, weight=1):
         self.unanswered += weight
@@ -48,7 +48,11 @@ class Session:
         self.unanswered -= weight
 
     def write_packet(self, data):
-        self.told.append(Packet.FromString(data))
+        self.heard.append(Packet.FromString(data))
+
+    def told(self, packets):
+        for data in packets:
+            self.write_packet(data)
 
     def say(self):
         """Take the next thing to send."""
@@ -58,8 +62,8 @@ class Session:
 
     def listen(self):
         """Take what came."""
-        told, self.told = self.told, []
-        for said in told:
+        heard, self.heard = self.heard, []
+        for said in heard:
             name = said.accepted.client_id or said.failure.client_id
             self.written.discard(name)
             if said.HasField("accepted") or said.failure.code == "forbidden":

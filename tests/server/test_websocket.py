@@ -48,7 +48,7 @@ PING = Packet(ping=PacketPing()).SerializeToString()
 class StandIn(Session):
     """A native session that notes what it is told and answers pings."""
 
-    native = True
+    protocol = "native"
     logged_in = False
 
     def __init__(self, connection):
@@ -74,8 +74,8 @@ class StandIn(Session):
     def lost(self):
         self.is_lost = True
 
-    def farewell(self, code, retry_after=0):
-        self.connection.end(goodbye_packet(code, retry_after=retry_after))
+    def farewell(self, code, retry_after=0, message=""):
+        self.connection.end(goodbye_packet(code, message, retry_after))
 
 
 # The core's is a property, too.
@@ -152,7 +152,13 @@ class PortTestCase(SynchronousTestCase):
         self.counted = []
         self.native = []
         self.gateway = Gateway(
-            Sessions(self.clock), self.make_session, self.wheel, self.counted.append, self.limits, max_connections=10
+            Sessions(self.clock),
+            self.make_session,
+            self.wheel,
+            self.counted.append,
+            self.limits,
+            max_connections=10,
+            guest=self.make_session,
         )
         self.port = WebSocketPort(self.gateway, Origins(["https://chat.example.com"]))
 

@@ -16,7 +16,6 @@ from cim.wire.cim_pb2 import (
     OFFLINE,
     REACTION,
     RECALL,
-    TEXT,
     Deliver,
     Hello,
     Packet,
@@ -268,27 +267,30 @@ class BodyTests(SynchronousTestCase):
         for garbage in (b"\xff", b"\x22\x05a", b"\x42\x02\xff\xfe"):
             self.assertRaises(ecim.BadFrame, native.blank, garbage)
             self.assertRaises(ecim.BadFrame, native.parse_body, garbage)
-            self.assertRaises(ecim.BadFrame, native.guest_texts, garbage)
             self.assertRaises((DecodeError, ValueError), Deliver.FromString, garbage)
 
 
-class GuestTextsTests(SynchronousTestCase):
-    def shown(self, **fields):
-        return native.guest_texts(native.body_of(send(**fields), 5, "lisi", 1))
+class GuestTextTests(SynchronousTestCase):
+    def shown(self, new=False, **fields):
+        return native.guest_text(native.parse_body(native.body_of(send(**fields), 5, "lisi", 1)), new=new)
 
     def test_what_guests_see(self):
-        self.assertEqual(self.shown(), ("hello",))
-        self.assertEqual(self.shown(text="", data=b"x"), ("[attachment]",))
-        self.assertEqual(self.shown(data=b"x"), ("hello",))
-        self.assertEqual(self.shown(kind=EDIT, ref="1-1"), ("(edited) hello",))
-        self.assertEqual(native.guest_texts(Deliver(text="a", kind=EDIT), edited="* "), ("* a",))
+        self.assertEqual(self.shown(), "hello")
+        self.assertEqual(self.shown(text="", data=b"x"), "[attachment]")
+        self.assertEqual(self.shown(data=b"x"), "hello")
+        self.assertEqual(self.shown(kind=EDIT, ref="1-1"), "(edited) hello")
+        self.assertEqual(native.guest_text(Deliver(text="a", kind=EDIT), edited="* "), "* a")
 
     def test_what_guests_do_not_see(self):
-        self.assertEqual(self.shown(kind=RECALL, ref="1-1", text=""), ())
-        self.assertEqual(self.shown(kind=REACTION, ref="1-1"), ())
-        self.assertEqual(self.shown(kind=TEXT, text=""), ())
-        self.assertEqual(native.guest_texts(native.blank(native.body_of(send(), 5, "lisi", 1))), ())
-        self.assertEqual(native.guest_texts(Deliver(text="a", kind=77)), ())
+        for new in (True, False):
+            self.assertIsNone(self.shown(kind=RECALL, ref="1-1", text="", new=new))
+            self.assertIsNone(self.shown(kind=REACTION, ref="1-1", new=new))
+            self.assertIsNone(self.shown(kind=EDIT, ref="1-1", text="", new=new))
+            self.assertIsNone(native.guest_text(Deliver(text="a", kind=77), new=new))
+        self.assertIsNone(native.guest_text(native.parse_body(native.blank(native.body_of(send(), 5, "lisi", 1)))))
+
+    def test_an_empty_text_is_one_that_was_recalled_unless_it_was_just_said(self):
+        self.assertEqual((self.shown(text=""), self.shown(text="", new=True)), (None, ""))
 
 
 class AnswerTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.wire import native, packed
 from cim.wire.cim_pb2 import Accepted, Packet, Send
-from cim.wire.link_pb2 import Deliver, Guest, Item, Reply, Request
+from cim.wire.link_pb2 import Deliver, Item, Reply, Request
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=200)
 ids = st.integers(1, (1 << 53) - 1)
@@ -55,17 +55,14 @@ class PackedTests(SynchronousTestCase):
 
     @given(
         st.lists(ids, max_size=100),
-        st.tuples(names, st.one_of(st.just(""), places), st.one_of(st.just(""), places), packets),
-        st.one_of(st.none(), st.builds(Guest, sender=ids, sender_name=texts, texts=st.lists(texts, max_size=3))),
+        packets,
+        st.integers(0, 1000),
         st.tuples(calls, st.one_of(st.just(0), ids), st.booleans(), st.one_of(st.just(0), ids), names),
         st.booleans(),
     )
-    def test_deliver(self, users, what, guest, to, repeated):
-        conversation, position, previous, packet = what
+    def test_deliver(self, users, packet, batch, to, repeated):
         call, group, everyone, except_user, except_session = to
-        common = packed.pushed(
-            conversation, position, previous, packet, None if guest is None else guest.SerializeToString(), repeated
-        )
+        common = packed.pushed(packet, repeated, batch)
         found = packed.deliver(
             common,
             users,
@@ -82,11 +79,8 @@ class PackedTests(SynchronousTestCase):
             everyone=everyone,
             except_user=except_user,
             except_session=except_session,
-            conversation=conversation,
-            position=position,
-            previous=previous,
             packet=packet,
-            guest=guest,
             repeated=repeated,
+            batch=batch,
         )
         self.assertEqual(Item.FromString(found), Item(deliver=expected))

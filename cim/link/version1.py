@@ -1,0 +1,353 @@
+"""Links to ends of the first release, which speak version 1 of the items: they are told what they always were.
+
+Each end puts one of these between such a link and its user. They translate what version 2 says otherwise:
+
+- A Deliver had a form for guests beside that for native sessions, and a batch was one more Deliver behind its messages.
+  Now guests' sessions read the Packet, and each message of a batch says how many follow.
+- `FetchOffline` is the push of an empty News now.
+- The routes kept the order of a session's Sends, and `again` let the one through that had failed first. Now the store
+  keeps it, and a Send names the one before it (docs/architecture.md, Order).
+
+What is changed is changed in a copy: links within one process hand over the items themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+
+from zope.interface import implementer
+
+from cim.ecim import Unavailable
+from cim.icim import ILink, ILinkUser
+from cim.model import LinkPeer
+from cim.wire import link1_pb2, native
+from cim.wire.cim_pb2 import Deliver as Message
+from cim.wire.cim_pb2 import Packet
+from cim.wire.error_table import RETRYABLE, row_of
+from cim.wire.link_pb2 import HEADS, PACKET, Deliver, Item, Outcome, Reply, Request
+
+#: The purpose of a request for a guest's heads, which is served like any other for heads.
+BACKLOG = 2
+#: Sends of one link whose answer is awaited, and sessions of which something failed, that are remembered.
+KEPT = 100_000
+
+#: A session, and the conversation that it sends into.
+_Line = tuple[str, str]
+
+
+@implementer(ILink)
+class _Translated:
+    """A link of version 1 as its user sees it."""
+
+    def __init__(self, link: ILink) -> None:
+        self._link = link
+
+    @property
+    def peer(self) -> LinkPeer:
+        """See ILink."""
+        return self._link.peer
+
+    @property
+    def version(self) -> int:
+        """See ILink."""
+        return self._link.version
+
+    @property
+    def queued(self) -> int:
+        """See ILink."""
+        return self._link.queued
+
+    def send(self, item: Item) -> bool:
+        """See ILink."""
+        return self.send_packed(item.SerializeToString(), item.HasField("deliver"))
+
+    def send_packed(self, item: bytes, droppable: bool) -> bool:
+        """See ILink."""
+        return self._link.send_packed(self.said(Item.FromString(item)), droppable)
+
+    def lose(self, reason: str) -> None:
+        """See ILink."""
+        self._link.lose(reason)
+
+    def said(self, item: Item) -> bytes:
+        """Return what the other end is told for an item, which is the caller's own."""
+        raise NotImplementedError
+
+    def heard(self, item: Item) -> Item | None:
+        """Return what the user is told for an item, which must stay as it is; None for nothing."""
+        raise NotImplementedError
+
+
+@implementer(ILinkUser)
+class Version1:
+    """Tells a user of links of version 1 as if they were of the present one.
+
+    :param translated: makes a link as the user sees it
+    """
+
+    def __init__(self, user: ILinkUser, translated: Callable[[ILink], _Translated]) -> None:
+        self._user = user
+        self._translated = translated
+        self._links: dict[ILink, _Translated] = {}
+
+    def link_up(self, link: ILink) -> None:
+        """See ILinkUser."""
+        seen = self._links[link] = self._translated(link)
+        self._user.link_up(seen)
+
+    def link_received(self, link: ILink, item: Item) -> None:
+        """See ILinkUser."""
+        seen = self._links[link]
+        heard = seen.heard(item)
+        if heard is not None:
+            self._user.link_received(seen, heard)
+
+    def link_down(self, link: ILink, reason: str) -> None:
+        """See ILinkUser."""
+        self._user.link_down(self._links.pop(link), reason)
+
+
+def old_routes(server: ILinkUser) -> ILinkUser:
+    """Return the user of a server's links to routes of the first release."""
+    return Version1(server, _ToOldRoute)
+
+
+def old_servers(route: ILinkUser) -> ILinkUser:
+    """Return the user of a route's links to servers of the first release."""
+    return Version1(route, _ToOldServer)
+
+
+def _old(item: Item) -> link1_pb2.Item:
+    """Return an item of version 1 with the fields that both versions have."""
+    return link1_pb2.Item.FromString(item.SerializeToString())
+
+
+class _Sends:
+    """The Sends of a link that are not answered: which line each is of, and its client_id."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, tuple[_Line, str]] = {}
+
+    def note(self, request: Request) -> tuple[_Line, str] | None:
+        """Note a request if it is a Send; return its line and client_id."""
+        if request.purpose != PACKET:
+            return None
+        packet = Packet.FromString(request.packet)
+        if packet.WhichOneof("body") != "send":
+            return None
+        send = (request.session, request.conversation), packet.send.client_id
+        if request.call:
+            self._sent[request.call] = send
+            if len(self._sent) > KEPT:
+                del self._sent[next(iter(self._sent))]
+        return send
+
+    def answered(self, call: int) -> tuple[_Line, str] | None:
+        """Return the Send that a Reply answers; None when it answers something else."""
+        return self._sent.pop(call, None)
+
+
+# A server of the present, a route of the first release
+
+
+@define
+class _Asked:
+    """The last message that a route asked about.
+
+    :ivar sessions: to how many it was written; None while that is not known
+    """
+
+    call: int
+    packet: bytes
+    sessions: int | None = None
+
+
+class _ToOldRoute(_Translated):
+    """A server's end."""
+
+    def __init__(self, link: ILink) -> None:
+        super().__init__(link)
+        self._sends = _Sends()
+        # Session -> conversations in which something failed so that it may come again.
+        self._failed: dict[str, set[str]] = {}
+        self._asked = _Asked(0, b"")
+        # What the route asked about a whole batch is answered as what it asked about the last message of it.
+        self._whole: dict[int, int] = {}
+
+    def said(self, item: Item) -> bytes:
+        """See _Translated."""
+        kind = item.WhichOneof("item")
+        if kind == "request":
+            return self._request(item)
+        if kind == "outcome":
+            self._outcome(item.outcome)
+        elif kind == "closed":
+            self._failed.pop(item.closed.session, None)
+        return item.SerializeToString()
+
+    def _request(self, item: Item) -> bytes:
+        send = self._sends.note(item.request)
+        item.request.ClearField("after")
+        old = _old(item)
+        if send is not None:
+            (session, conversation), _ = send
+            failed = self._failed.get(session, set())
+            if conversation in failed:
+                # The server lets none through but the one that failed first.
+                failed.remove(conversation)
+                old.request.again = True
+        return old.SerializeToString()
+
+    def _outcome(self, outcome: Outcome) -> None:
+        if outcome.call == self._asked.call:
+            self._asked.sessions = outcome.sessions
+        whole = self._whole.pop(outcome.call, 0)
+        if whole:
+            self._link.send(Item(outcome=Outcome(call=whole, sessions=outcome.sessions)))
+
+    def heard(self, item: Item) -> Item | None:
+        """See _Translated."""
+        kind = item.WhichOneof("item")
+        if kind == "reply":
+            self._replied(item.reply)
+        elif kind == "deliver":
+            if not item.deliver.packet:
+                self._batch_ends(_old(item).deliver)
+                return None
+            if item.deliver.call:
+                self._asked = _Asked(item.deliver.call, item.deliver.packet)
+        elif kind is None:
+            fetch = _old(item).fetch_offline
+            return Item(deliver=Deliver(call=fetch.call, users=(fetch.user,), packet=native.FETCH))
+        return item
+
+    def _replied(self, reply: Reply) -> None:
+        send = self._sends.answered(reply.call)
+        if send is not None and reply.code in RETRYABLE:
+            (session, conversation), _ = send
+            self._failed.setdefault(session, set()).add(conversation)
+            if len(self._failed) > KEPT:
+                del self._failed[next(iter(self._failed))]
+
+    def _batch_ends(self, whole: link1_pb2.Deliver) -> None:
+        """Answer for a whole batch, whose messages were pushed one by one before."""
+        if not whole.call:
+            return
+        asked = self._asked
+        last = Packet.FromString(asked.packet).deliver
+        came = (last.conversation, last.position) == (whole.conversation, whole.position)
+        if came and asked.sessions is None:
+            self._whole[asked.call] = whole.call
+        else:
+            sessions = (asked.sessions or 0) if came else 0
+            self._link.send(Item(outcome=Outcome(call=whole.call, sessions=sessions)))
+
+
+# A route of the present, a server of the first release
+
+
+class _ToOldServer(_Translated):
+    """A route's end."""
+
+    def __init__(self, link: ILink) -> None:
+        super().__init__(link)
+        self._sends = _Sends()
+        # Session -> conversation -> its Sends there that were neither stored nor refused for good, in order.
+        self._lines: dict[str, dict[str, list[str]]] = {}
+        # Of the batch that is being pushed: how many of its messages follow, their texts, and what was before them.
+        self._left = 0
+        self._texts: list[str] = []
+        self._before = ""
+
+    def said(self, item: Item) -> bytes:
+        """See _Translated."""
+        kind = item.WhichOneof("item")
+        if kind == "deliver":
+            return self._deliver(item)
+        if kind == "reply":
+            self._reply(item.reply)
+        return item.SerializeToString()
+
+    def _deliver(self, item: Item) -> bytes:
+        deliver = item.deliver
+        if deliver.packet == native.FETCH:
+            fetch = link1_pb2.FetchOffline(call=deliver.call, user=deliver.users[0])
+            return link1_pb2.Item(fetch_offline=fetch).SerializeToString()
+        left = deliver.batch
+        deliver.ClearField("batch")
+        old = _old(item)
+        packet = Packet.FromString(deliver.packet)
+        if packet.WhichOneof("body") == "deliver":
+            self._add_guest(old.deliver, packet.deliver, left)
+        return old.SerializeToString()
+
+    def _add_guest(self, told: link1_pb2.Deliver, message: Message, left: int) -> None:
+        """Add what guests are shown of a message; of a batch, to its last message, all of it."""
+        text = native.guest_text(message, new=not told.repeated)
+        if not left or left != self._left:
+            self._texts, self._before = [], message.previous
+        self._left = max(0, left - 1)
+        if text is not None:
+            self._texts.append(text)
+        told.conversation, told.position, told.previous = message.conversation, message.position, message.previous
+        if left <= 1:
+            told.previous = self._before
+            told.guest.sender, told.guest.sender_name = message.sender, message.sender_name
+            told.guest.texts.extend(self._texts)
+            told.guest.batch = left == 1
+
+    def _reply(self, reply: Reply) -> None:
+        send = self._sends.answered(reply.call)
+        if send is None:
+            return
+        (session, conversation), client_id = send
+        if reply.code == native.OUT_OF_ORDER:
+            error = Unavailable("a message before it failed")
+            reply.code = row_of(error).failure
+            reply.packets[:] = [native.failure_packet(error, client_id, conversation)]
+        elif reply.code not in RETRYABLE:
+            lines = self._lines.get(session, {})
+            line = lines.get(conversation, [])
+            if client_id in line:
+                line.remove(client_id)
+                if not line:
+                    del lines[conversation]
+                    if not lines:
+                        del self._lines[session]
+
+    def heard(self, item: Item) -> Item | None:
+        """See _Translated."""
+        kind = item.WhichOneof("item")
+        if kind == "request":
+            return self._request(item)
+        if kind == "closed":
+            self._lines.pop(item.closed.session, None)
+        return item
+
+    def _request(self, item: Item) -> Item:
+        changed = Item()
+        changed.CopyFrom(item)
+        request = changed.request
+        if request.purpose == BACKLOG:
+            request.purpose = HEADS
+        send = self._sends.note(request)
+        if send is not None:
+            request.after = self._follow(*send, again=_old(item).request.again)
+        return changed
+
+    def _follow(self, line: _Line, client_id: str, *, again: bool) -> str:
+        """Return what must be stored before a Send: the last of its line that is not."""
+        session, conversation = line
+        sends = self._lines.setdefault(session, {}).setdefault(conversation, [])
+        if again:
+            sends.clear()
+        elif client_id in sends:
+            # What stood behind it comes again, too.
+            del sends[sends.index(client_id) :]
+        after = sends[-1] if sends else ""
+        sends.append(client_id)
+        if len(self._lines) > KEPT:
+            del self._lines[next(iter(self._lines))]
+        return after

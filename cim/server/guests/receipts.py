@@ -1,0 +1,96 @@
+"""How far guests have come, told to the routes many at a time, for each message that they are written moves a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from cim.icim import ILink
+from cim.server.sessions import Session
+from cim.server.submissions import Submissions
+from cim.wire import positions
+from cim.wire.link_pb2 import GuestReceipt, GuestReceipts, Item
+from cim.wire.positions import Position
+
+#: How long receipts gather, and how long they wait when they could not be told, seconds.
+GATHER_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+#: Receipts in one item.
+RECEIPTS = 500
+
+
+class Reading(Protocol):
+    """Whose receipts there are.
+
+    :ivar session: the guest's
+    """
+
+    session: Session
+
+    def receipts(self) -> list[tuple[str, Position]]:
+        """Return how far the guest has come in conversations where that is not known yet."""
+
+    def receipts_lost(self, since: float) -> None:
+        """What was returned since then (seconds on the clock) may be lost, and is to be returned again."""
+
+
+_Receipt = tuple[Reading, str, Position]
+
+
+class ReceiptsOfGuests:
+    """Sends up the receipts of guests' readings."""
+
+    def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:
+        self._submissions = submissions
+        self._clock = clock
+        self._noted: dict[Reading, None] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    def note(self, reading: Reading) -> None:
+        """The guest may have come further: tell that soon."""
+        self._noted[reading] = None
+        if self._timer is None:
+            self._timer = self._clock.callLater(GATHER_SECONDS, self._time)
+
+    def flush(self, reading: Reading) -> None:
+        """Tell how far the guest has come: its session is over."""
+        self._noted.pop(reading, None)
+        self._tell([(reading, *receipt) for receipt in reading.receipts()])
+
+    def _time(self) -> None:
+        self._timer = None
+        readings, self._noted = self._noted, {}
+        self._tell([(reading, *receipt) for reading in readings for receipt in reading.receipts()])
+
+    def _tell(self, receipts: Sequence[_Receipt]) -> None:
+        # To the routes that are asked for the users' heads, which count what they have not written yet.
+        homes: dict[ILink | None, list[_Receipt]] = {}
+        for receipt in receipts:
+            homes.setdefault(self._submissions.home(receipt[0].session.user), []).append(receipt)
+        for of_home in homes.values():
+            for at in range(0, len(of_home), RECEIPTS):
+                self._tell_home(of_home[at : at + RECEIPTS])
+
+    def _tell_home(self, receipts: Sequence[_Receipt]) -> None:
+        since = self._clock.seconds()
+        told = [
+            GuestReceipt(user=reading.session.user, conversation=conversation, position=positions.text(position))
+            for reading, conversation, position in receipts
+        ]
+        asking = self._submissions.ask(
+            str(receipts[0][0].session.user),
+            lambda call: Item(guest_receipts=GuestReceipts(call=call, receipts=told)),
+        )
+
+        def failed(error: object) -> None:
+            for reading in dict.fromkeys(reading for reading, _, _ in receipts):
+                if reading.session.live:
+                    reading.receipts_lost(since)
+                    self._clock.callLater(RETRY_SECONDS, self.note, reading)
+
+        asking.addErrback(failed)
