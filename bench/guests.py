@@ -1,4 +1,4 @@
-"""Users of the load generator: W2 guests that log in by the upstream API and note what they receive."""
+"""Users of the load generator: guests that log in by the upstream API and note what they receive."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from bench.http import HTTPPool
-from cim.wire.cim_pb2 import PING, Packet
+from cim.wire.cim_pb2 import PING
 from cim.wire.framing import FrameReader
-from cim.wire.guests import Generation, encode_login, encode_ping
+from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
 
 #: What a code of the upstream API means here.
 SUCCESS = "9000"
@@ -48,8 +48,11 @@ class GuestConnection(Protocol):
     :param arrived: called with the receiver's id and the text of every message
     """
 
-    def __init__(self, user: int, name: str, arrived: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, user: int, name: str, arrived: Callable[[int, str], None], generation: Generation = Generation.W2
+    ) -> None:
         self._user = user
+        self._generation = generation
         self._name = name
         self._arrived = arrived
         self._reader = FrameReader()
@@ -57,7 +60,7 @@ class GuestConnection(Protocol):
         self.lost: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        self.write(encode_login(Generation.W2, self._user, self._name) + encode_ping(Generation.W2, self._user))
+        self.write(encode_login(self._generation, self._user, self._name) + encode_ping(self._generation, self._user))
 
     def write(self, data: bytes) -> None:
         """Write frames."""
@@ -66,11 +69,11 @@ class GuestConnection(Protocol):
 
     def ping(self) -> None:
         """Say that this end lives."""
-        self.write(encode_ping(Generation.W2, self._user))
+        self.write(encode_ping(self._generation, self._user))
 
     def dataReceived(self, data: bytes) -> None:
         for body in self._reader.feed(data):
-            packet = Packet.FromString(body)
+            packet = parse_pushed(self._generation, body)
             if packet.command == PING:
                 if not self.live.called:
                     self.live.callback(None)

@@ -18,6 +18,7 @@ from cim.testing.daemons import Daemon, loopback
 from cim.testing.processes import HOST, RedisProcess, ZooKeeperProcess, free_port, private_file, shared_zookeeper
 from cim.web.calling import JSONCalls
 from cim.wire.error_table import SUCCESS
+from cim.wire.guests import Generation
 
 PASSWORD = 'pass "word" 密码'
 #: How long a daemon may take to be ready on a busy machine, seconds.
@@ -29,11 +30,13 @@ class User:
 
     :ivar texts: what was received, over all connections
     :ivar server: the node of the server of the last connection
+    :ivar generation: what it speaks
     """
 
     def __init__(self, case, name):
         self.case = case
         self.name = name
+        self.generation = Generation.W2
         self.id = 0
         self.texts = []
         self.connection = None
@@ -51,12 +54,16 @@ class User:
     async def connect(self, place, *, wrap=lambda endpoint: endpoint):
         """Connect to the server that /login answered, and wait until the session is live."""
         endpoint = wrap(HostnameEndpoint(self.case.reactor, place["ip"], int(place["cimServerPort"])))
-        connection = GuestConnection(self.id, self.name, lambda _, text: self.texts.append(text))
+        connection = GuestConnection(self.id, self.name, self.hear, self.generation)
         await connectProtocol(endpoint, connection)
         self.case.addCleanup(connection.transport.abortConnection)
         await connection.live
         self.connection = connection
         self.server = f"{place['ip']}:{place['cimServerPort']}:{place['httpPort']}"
+
+    def hear(self, _, text):
+        """Note a text; W1 is told who said it in the same field."""
+        self.texts.append(text.partition(":")[2] if self.generation is Generation.W1 else text)
 
     async def log_in(self, url, **options):
         """Do all of it and return the answer of /login."""
