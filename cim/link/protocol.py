@@ -52,7 +52,7 @@ def _is_encrypted(transport: object) -> bool:
     return bool(ISSLTransport.providedBy(transport))
 
 
-@frozen
+@frozen(kw_only=True)
 class LinkParts:
     """What every link of a process needs.
 

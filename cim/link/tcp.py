@@ -49,6 +49,7 @@ class LinkAcceptor(Factory):
 
     def __init__(
         self,
+        *,
         own: LinkPeer,
         key: bytes,
         user: ILinkUser,
@@ -57,10 +58,19 @@ class LinkAcceptor(Factory):
         observe: Callable[[str, int, int], None] | None = None,
         dropped: Callable[[], None] | None = None,
         refused: Callable[[], None] | None = None,
-        *,
         highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, old_servers(user), reactor, random_bytes, observe, dropped, highest)
+        self._parts = LinkParts(
+            own=own,
+            key=key,
+            user=user,
+            old_user=old_servers(user),
+            reactor=reactor,
+            random_bytes=random_bytes,
+            observe=observe,
+            dropped=dropped,
+            highest=highest,
+        )
         self._refused = refused
         self._unproven: set[LinkProtocol] = set()
         self._links: dict[str, LinkProtocol] = {}
@@ -147,6 +157,7 @@ class LinkDialers(Service):
 
     def __init__(
         self,
+        *,
         own: LinkPeer,
         key: bytes,
         user: ILinkUser,
@@ -157,10 +168,19 @@ class LinkDialers(Service):
         random_bytes: Callable[[int], bytes],
         observe: Callable[[str, int, int], None] | None = None,
         dropped: Callable[[], None] | None = None,
-        *,
         highest: int = HIGHEST_VERSION,
     ) -> None:
-        self._parts = LinkParts(own, key, user, old_routes(user), reactor, random_bytes, observe, dropped, highest)
+        self._parts = LinkParts(
+            own=own,
+            key=key,
+            user=user,
+            old_user=old_routes(user),
+            reactor=reactor,
+            random_bytes=random_bytes,
+            observe=observe,
+            dropped=dropped,
+            highest=highest,
+        )
         self._registry = registry
         self._endpoint_for = endpoint_for
         self._random = random

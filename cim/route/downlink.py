@@ -28,6 +28,7 @@ class Downlink:
 
     def __init__(
         self,
+        *,
         presence: Presence,
         leases: Leases,
         calls: LinkCalls,

@@ -39,6 +39,7 @@ class Grouping(Service):
 
     def __init__(
         self,
+        *,
         groups: IGroups,
         presence: Presence,
         calls: LinkCalls,

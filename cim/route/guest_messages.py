@@ -66,6 +66,7 @@ class GuestMessages:
 
     def __init__(
         self,
+        *,
         accounts: KnownAccounts,
         sessions: ISessions,
         presence: Presence,

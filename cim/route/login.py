@@ -60,6 +60,7 @@ class Logins:
 
     def __init__(
         self,
+        *,
         accounts: KnownAccounts,
         sessions: ISessions,
         presence: Presence,

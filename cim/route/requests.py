@@ -34,6 +34,7 @@ class Requests:
 
     def __init__(
         self,
+        *,
         sending: Sending,
         reading: Reading,
         receipts: Receipts,

@@ -79,6 +79,7 @@ class Sending:
 
     def __init__(
         self,
+        *,
         accounts: KnownAccounts,
         store: IConversations,
         appender: Appender,

@@ -46,6 +46,7 @@ class Route:
 
     def __init__(
         self,
+        *,
         address: RouteAddress,
         reactor: Any,
         store: IStore,
@@ -69,54 +70,68 @@ class Route:
         self.reading = Reading(store.conversations, store.groups, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, reactor)
         self.watching = Watching(self.presence)
-        self.grouping = Grouping(store.groups, self.presence, self.calls, self.delivery, self.reading, reactor)
+        self.grouping = Grouping(
+            groups=store.groups,
+            presence=self.presence,
+            calls=self.calls,
+            delivery=self.delivery,
+            reading=self.reading,
+            clock=reactor,
+        )
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         self.sending = Sending(
-            self.accounts,
-            store.conversations,
-            self.appender,
-            self.delivery,
-            reactor,
-            metrics,
-            revision_seconds,
+            accounts=self.accounts,
+            store=store.conversations,
+            appender=self.appender,
+            delivery=self.delivery,
+            clock=reactor,
+            metrics=metrics,
+            revision_seconds=revision_seconds,
         )
         self.requests = Requests(
-            self.sending,
-            self.reading,
-            self.receipts,
-            self.watching,
-            self.delivery,
-            self.recorder,
-            store.groups,
-            metrics,
+            sending=self.sending,
+            reading=self.reading,
+            receipts=self.receipts,
+            watching=self.watching,
+            delivery=self.delivery,
+            recorder=self.recorder,
+            groups=store.groups,
+            metrics=metrics,
         )
-        self.downlink = Downlink(self.presence, self.leases, self.calls, self.requests, self.grouping, metrics.refused)
+        self.downlink = Downlink(
+            presence=self.presence,
+            leases=self.leases,
+            calls=self.calls,
+            requests=self.requests,
+            grouping=self.grouping,
+            refused=metrics.refused,
+        )
         upstream = UpstreamServers(reactor, post)
         self.logins = Logins(
-            self.accounts,
-            store.sessions,
-            self.presence,
-            self.directory,
-            self.calls,
-            self.recorder,
-            upstream,
-            selection,
-            new_owner,
-            self.grouping,
-            policy,
+            accounts=self.accounts,
+            sessions=store.sessions,
+            presence=self.presence,
+            directory=self.directory,
+            calls=self.calls,
+            recorder=self.recorder,
+            upstream=upstream,
+            selection=selection,
+            new_owner=new_owner,
+            grouping=self.grouping,
+            policy=policy,
         )
         self.messages = GuestMessages(
-            self.accounts,
-            store.sessions,
-            self.presence,
-            self.directory,
-            self.sending,
-            self.delivery,
-            upstream,
-            new_owner,
+            accounts=self.accounts,
+            sessions=store.sessions,
+            presence=self.presence,
+            directory=self.directory,
+            sending=self.sending,
+            delivery=self.delivery,
+            upstream=upstream,
+            new_id=new_owner,
         )
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)

@@ -80,6 +80,7 @@ class Gateway(Factory):
 
     def __init__(
         self,
+        *,
         sessions: Sessions,
         native: MakeSession,
         wheel: TimerWheel,
@@ -87,7 +88,6 @@ class Gateway(Factory):
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
         retry_after: Callable[[], int] = lambda: 0,
-        *,
         guest: MakeSession,
     ) -> None:
         self.sessions = sessions

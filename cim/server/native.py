@@ -91,7 +91,7 @@ class Rechecks(Protocol):
         """Look for what is new since then (seconds on the clock)."""
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class NativeSide:
     """What the native sessions of a server share.
 

@@ -55,6 +55,7 @@ class Openings:
 
     def __init__(
         self,
+        *,
         sessions: Sessions,
         submissions: Submissions,
         index: GroupIndex,

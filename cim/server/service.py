@@ -43,13 +43,13 @@ class Server:
 
     def __init__(
         self,
+        *,
         own: LinkPeer,
         reactor: IReactorTime,
         registry: IRegistry,
         metrics: Metrics,
         limits: Limits,
         max_connections: int = 1 << 20,
-        *,
         ticket_key: bytes,
         random: Callable[[], float],
     ) -> None:
@@ -70,7 +70,13 @@ class Server:
             lambda sessions: self.openings.read_groups(sessions),
         )
         self.openings = Openings(
-            self.sessions, self.submissions, self.index, self.uplink, self.rechecks, reactor, random
+            sessions=self.sessions,
+            submissions=self.submissions,
+            index=self.index,
+            announcer=self.uplink,
+            rechecks=self.rechecks,
+            clock=reactor,
+            random=random,
         )
         self.sessions.observers.append(self.openings)
         self.uplink.index = self.index
@@ -87,25 +93,25 @@ class Server:
             random=random,
         )
         self.native = NativeSide(
-            ticket_key,
-            own.place,
-            reactor,
-            self.sessions,
-            self.submissions,
-            Receipts(self.submissions, reactor),
-            self.openings,
-            self.rechecks,
-            metrics,
+            ticket_key=ticket_key,
+            place=own.place,
+            clock=reactor,
+            sessions=self.sessions,
+            submissions=self.submissions,
+            receipts=Receipts(self.submissions, reactor),
+            opening=self.openings,
+            rechecks=self.rechecks,
+            metrics=metrics,
             heartbeat_seconds=max(1, limits.native_idle // 3),
         )
         self.gateway = Gateway(
-            self.sessions,
-            self.native.session,
-            self.wheel,
-            metrics.refused,
-            limits,
-            max_connections,
-            self.retry_after,
+            sessions=self.sessions,
+            native=self.native.session,
+            wheel=self.wheel,
+            refused=metrics.refused,
+            limits=limits,
+            max_connections=max_connections,
+            retry_after=self.retry_after,
             guest=partial(GuestSession, self.guests),
         )
 

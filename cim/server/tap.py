@@ -107,12 +107,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
     own = LinkPeer(str(name), token(os.urandom), websocket_url(options))
     server = Server(
-        own,
-        reactor,
-        registry,
-        metrics,
-        limits_of(options),
-        options["max-connections"],
+        own=own,
+        reactor=reactor,
+        registry=registry,
+        metrics=metrics,
+        limits=limits_of(options),
+        max_connections=options["max-connections"],
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
     )
@@ -123,14 +123,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         return HostnameEndpoint(reactor, route.host, route.link_port, timeout=3)
 
     links = LinkDialers(
-        own,
-        derive_key(secret, "link"),
-        server.uplink,
-        registry,
-        reactor,
-        endpoint_for,
-        random.random,
-        os.urandom,
+        own=own,
+        key=derive_key(secret, "link"),
+        user=server.uplink,
+        registry=registry,
+        reactor=reactor,
+        endpoint_for=endpoint_for,
+        random=random.random,
+        random_bytes=os.urandom,
         observe=metrics.link_batch,
         dropped=lambda: metrics.dropped("link"),
     )

@@ -132,26 +132,26 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
     server = Server(
-        own,
-        reactor,
-        registry,
-        metrics,
-        limits_of(options),
-        options["max-connections"],
+        own=own,
+        reactor=reactor,
+        registry=registry,
+        metrics=metrics,
+        limits=limits_of(options),
+        max_connections=options["max-connections"],
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
     )
     route = Route(
-        route_address,
-        reactor,
-        store,
-        registry,
-        selection(options["select"]),
-        lambda: token(os.urandom),
-        calls.post,
-        metrics,
-        LoginPolicy(options["login-policy"]),
-        options["revision-hours"] * 3600.0,
+        address=route_address,
+        reactor=reactor,
+        store=store,
+        registry=registry,
+        selection=selection(options["select"]),
+        new_owner=lambda: token(os.urandom),
+        post=calls.post,
+        metrics=metrics,
+        policy=LoginPolicy(options["login-policy"]),
+        revision_seconds=options["revision-hours"] * 3600.0,
     )
     links = MemoryLinks(
         reactor,

@@ -156,11 +156,11 @@ class Cluster:
         index = len(self.servers) if at is None else at
         name = str(ServerAddress("127.0.0.1", 11211 + index, 8081 + 100 * index))
         server = Server(
-            LinkPeer(name, f"run-{next(self.owners)}", f"ws://127.0.0.1:{11212 + 100 * index}/v1/socket"),
-            self.clock,
-            self.registry,
-            self.metrics,
-            self.limits,
+            own=LinkPeer(name, f"run-{next(self.owners)}", f"ws://127.0.0.1:{11212 + 100 * index}/v1/socket"),
+            reactor=self.clock,
+            registry=self.registry,
+            metrics=self.metrics,
+            limits=self.limits,
             ticket_key=self.ticket_key,
             random=lambda: 0.5,
         )
@@ -180,15 +180,15 @@ class Cluster:
         """Start a route that is linked to all servers."""
         address = RouteAddress("127.0.0.1", 8083 + len(self.routes), 9083 + len(self.routes))
         route = Route(
-            address,
-            self.clock,
-            self.store,
-            self.registry,
-            self._selection,
-            lambda: next(self.owners),
-            self._post,
-            self.metrics,
-            self._policy,
+            address=address,
+            reactor=self.clock,
+            store=self.store,
+            registry=self.registry,
+            selection=self._selection,
+            new_owner=lambda: next(self.owners),
+            post=self._post,
+            metrics=self.metrics,
+            policy=self._policy,
         )
         self.routes.append(route)
         route.leases.startService()

@@ -75,7 +75,14 @@ class AutobahnTests(TestCase):
         wheel = TimerWheel(reactor)
         wheel.startService()
         self.addCleanup(wheel.stopService)
-        gateway = Gateway(Sessions(reactor), None, wheel, Metrics("test").refused, LIMITS, guest=None)
+        gateway = Gateway(
+            sessions=Sessions(reactor),
+            native=None,
+            wheel=wheel,
+            refused=Metrics("test").refused,
+            limits=LIMITS,
+            guest=None,
+        )
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port = await endpoint.listen(EchoPort(gateway, Origins(())))
         self.addCleanup(port.stopListening)

@@ -51,7 +51,7 @@ class RealLinkTests(TestCase):
         self.at_route, self.at_server = Recorder(), Recorder()
         self.up = Deferred()
         self.at_server.on_up = self.up.callback
-        self.acceptor = LinkAcceptor(ROUTE, KEY, self.at_route, reactor, os.urandom)
+        self.acceptor = LinkAcceptor(own=ROUTE, key=KEY, user=self.at_route, reactor=reactor, random_bytes=os.urandom)
 
     async def link(self, factory=None, wrap=lambda endpoint: endpoint):
         port = await TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1").listen(factory or self.acceptor)
@@ -62,14 +62,14 @@ class RealLinkTests(TestCase):
         self.addCleanup(registry.stopService)
         registry.announce(ROUTES, ROUTE.name, b"")
         self.dialers = LinkDialers(
-            SERVER,
-            KEY,
-            self.at_server,
-            registry,
-            self.reactor,
-            lambda address: wrap(TCP4ClientEndpoint(self.reactor, "127.0.0.1", number)),
-            random.random,
-            os.urandom,
+            own=SERVER,
+            key=KEY,
+            user=self.at_server,
+            registry=registry,
+            reactor=self.reactor,
+            endpoint_for=lambda address: wrap(TCP4ClientEndpoint(self.reactor, "127.0.0.1", number)),
+            random=random.random,
+            random_bytes=os.urandom,
         )
         self.dialers.startService()
         self.addCleanup(self.acceptor.lose_all, "the test ends")

@@ -308,7 +308,13 @@ class TLSTests(TestCase):
         folder.mkdir()
         pem = certificate.dumpPEM()
         (folder / "localhost.pem").write_bytes(certificate.privateKey.dump(crypto.FILETYPE_PEM) + pem)
-        gateway = Gateway(Sessions(reactor), StandIn, TimerWheel(reactor), lambda kind: None, guest=StandIn)
+        gateway = Gateway(
+            sessions=Sessions(reactor),
+            native=StandIn,
+            wheel=TimerWheel(reactor),
+            refused=lambda kind: None,
+            guest=StandIn,
+        )
         port = await serverFromString(reactor, f"tls:{folder}:0:interface={HOST}").listen(gateway)
         self.addCleanup(port.stopListening)
         trust = trustRootFromCertificates([Certificate.loadPEM(pem)])

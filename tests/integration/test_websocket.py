@@ -47,7 +47,12 @@ class WebSocketCase(TestCase):
         self.addCleanup(wheel.stopService)
         self.sessions = []
         self.gateway = Gateway(
-            Sessions(reactor), self.session, wheel, lambda kind: None, self.limits, guest=self.session
+            sessions=Sessions(reactor),
+            native=self.session,
+            wheel=wheel,
+            refused=lambda kind: None,
+            limits=self.limits,
+            guest=self.session,
         )
         port = WebSocketPort(self.gateway, Origins(["https://chat.example.com"]))
         self.port = await serverFromString(reactor, self.description).listen(port)

@@ -102,7 +102,15 @@ class Network:
         """Let a route accept links and return its acceptor, with what it counted as `counted`."""
         counted = Counted()
         acceptor = LinkAcceptor(
-            peer, key, user, self.reactor, random_bytes(seed), counted.observe, counted.drop, counted.refuse, **options
+            own=peer,
+            key=key,
+            user=user,
+            reactor=self.reactor,
+            random_bytes=random_bytes(seed),
+            observe=counted.observe,
+            dropped=counted.drop,
+            refused=counted.refuse,
+            **options,
         )
         acceptor.counted = counted
         self.reactor.listenTCP(int(peer.name.rpartition(":")[2]), acceptor)
@@ -112,16 +120,16 @@ class Network:
         """Return the running dialers of a server, with what they counted as `counted`."""
         counted = Counted()
         dialers = LinkDialers(
-            peer,
-            key,
-            user,
-            registry or self.registry,
-            self.reactor,
-            self.endpoint_for,
-            lambda: jitter,
-            random_bytes(seed),
-            counted.observe,
-            counted.drop,
+            own=peer,
+            key=key,
+            user=user,
+            registry=registry or self.registry,
+            reactor=self.reactor,
+            endpoint_for=self.endpoint_for,
+            random=lambda: jitter,
+            random_bytes=random_bytes(seed),
+            observe=counted.observe,
+            dropped=counted.drop,
             **options,
         )
         dialers.counted = counted

@@ -58,7 +58,14 @@ class End:
         self.clock = Clock()
         self.user, self.owner, self.transport = Recorder(), Owner(), StringTransport()
         own = SERVER if isinstance(handshake, DialerHandshake) else ROUTE
-        parts = LinkParts(own, KEY, self.user, self.user, self.clock, lambda count: b"n" * count)
+        parts = LinkParts(
+            own=own,
+            key=KEY,
+            user=self.user,
+            old_user=self.user,
+            reactor=self.clock,
+            random_bytes=lambda count: b"n" * count,
+        )
         self.link = LinkProtocol(parts, self.owner, handshake)
         self.other = other
         self.link.makeConnection(self.transport)

@@ -213,7 +213,14 @@ class HandshakeTests(NetworkTestCase):
 
     def test_the_first_batch_may_come_with_the_last_frame_of_the_handshake(self):
         # And may be larger than any frame of a handshake.
-        parts = LinkParts(SERVER, KEY, self.at_server, self.at_server, self.network.reactor, lambda count: b"d" * count)
+        parts = LinkParts(
+            own=SERVER,
+            key=KEY,
+            user=self.at_server,
+            old_user=self.at_server,
+            reactor=self.network.reactor,
+            random_bytes=lambda count: b"d" * count,
+        )
 
         class Owner:
             link_proven = link_refused = link_gone = lambda self, *arguments: None

@@ -122,20 +122,32 @@ class RouteCase(SynchronousTestCase):
         self.reading = Reading(self.conversations, self.groups, self.clock)
         self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.clock)
         self.watching = Watching(self.presence)
-        self.grouping = Grouping(self.groups, self.presence, self.calls, self.delivery, self.reading, self.clock)
+        self.grouping = Grouping(
+            groups=self.groups,
+            presence=self.presence,
+            calls=self.calls,
+            delivery=self.delivery,
+            reading=self.reading,
+            clock=self.clock,
+        )
         self.sending = Sending(
-            self.accounts, self.conversations, self.appender, self.delivery, self.clock, self.metrics
+            accounts=self.accounts,
+            store=self.conversations,
+            appender=self.appender,
+            delivery=self.delivery,
+            clock=self.clock,
+            metrics=self.metrics,
         )
         self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock)
         self.requests = Requests(
-            self.sending,
-            self.reading,
-            self.receipts,
-            self.watching,
-            self.delivery,
-            self.recorder,
-            self.groups,
-            self.metrics,
+            sending=self.sending,
+            reading=self.reading,
+            receipts=self.receipts,
+            watching=self.watching,
+            delivery=self.delivery,
+            recorder=self.recorder,
+            groups=self.groups,
+            metrics=self.metrics,
         )
         self.numbers = itertools.count(1)
         self.alice, self.bob, self.carol = (self.account(name) for name in ("alice", "bob", "carol"))

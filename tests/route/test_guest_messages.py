@@ -38,14 +38,14 @@ class GuestCase(RouteCase):
         self.directory = Directory(self.presence)
         ids = itertools.count(1)
         self.messages = GuestMessages(
-            self.accounts,
-            self.store.sessions,
-            self.presence,
-            self.directory,
-            self.sending,
-            self.delivery,
-            UpstreamServers(None, self.post),
-            lambda: f"new-{next(ids)}",
+            accounts=self.accounts,
+            sessions=self.store.sessions,
+            presence=self.presence,
+            directory=self.directory,
+            sending=self.sending,
+            delivery=self.delivery,
+            upstream=UpstreamServers(None, self.post),
+            new_id=lambda: f"new-{next(ids)}",
         )
         self.here, self.there = self.link(0), self.link(1)
 

@@ -124,11 +124,11 @@ class ServerCase(SynchronousTestCase):
         self.clock.advance(START)
         self.metrics = Metrics("test")
         self.server = Server(
-            LinkPeer("127.0.0.1:11211:8081", "run-1"),
-            self.clock,
-            MemoryRegistry(self.clock),
-            self.metrics,
-            self.limits,
+            own=LinkPeer("127.0.0.1:11211:8081", "run-1"),
+            reactor=self.clock,
+            registry=MemoryRegistry(self.clock),
+            metrics=self.metrics,
+            limits=self.limits,
             ticket_key=KEY,
             random=lambda: 0.5,
         )
@@ -140,7 +140,7 @@ class ServerCase(SynchronousTestCase):
 
     def link(self, name="127.0.0.1:8083:8084"):
         """Link a route."""
-        route = Route(name)
+        route = Route(address=name)
         route.server = self.server
         self.server.uplink.link_up(route)
         self.routes.append(route)

@@ -152,11 +152,11 @@ class PortTestCase(SynchronousTestCase):
         self.counted = []
         self.native = []
         self.gateway = Gateway(
-            Sessions(self.clock),
-            self.make_session,
-            self.wheel,
-            self.counted.append,
-            self.limits,
+            sessions=Sessions(self.clock),
+            native=self.make_session,
+            wheel=self.wheel,
+            refused=self.counted.append,
+            limits=self.limits,
             max_connections=10,
             guest=self.make_session,
         )
