@@ -80,7 +80,7 @@ class LinkCalls:
             self._timer = self._clock.callLater(self._seconds, self._expire)
         return answer
 
-    def answered(self, outcome: Outcome) -> None:
+    def answered(self, link: ILink, outcome: Outcome) -> None:
         """An Outcome came; one that nobody waits for any more is dropped."""
         waiting = self._waiting.pop(outcome.call, None)
         if waiting is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -12,9 +13,9 @@ from cim.model import GUEST
 from cim.route.calls import LinkCalls
 from cim.route.grouping import Grouping
 from cim.route.leases import Leases
-from cim.route.presence import Presence
+from cim.route.presence import Host, Presence
 from cim.route.requests import Requests
-from cim.wire.link_pb2 import Item, Outcome
+from cim.wire.link_pb2 import Closed, Fence, GroupsSeen, Item, Opened, Outcome, SnapshotBegin, SnapshotEnd
 
 
 @implementer(ILinkUser)
@@ -42,6 +43,21 @@ class Downlink:
         self._requests = requests
         self._grouping = grouping
         self._refused = refused
+        # What is done with an item, by its kind: from any link, and from those whose server is known.
+        self._received: dict[str, Callable[[ILink, Any], None]] = {
+            "request": requests.received,
+            "outcome": calls.answered,
+            "guest_receipts": requests.guest_receipts,
+            "open": requests.opened,
+        }
+        self._received_from: dict[str, Callable[[Host, ILink, Any], None]] = {
+            "opened": self._opened,
+            "closed": self._closed,
+            "groups_seen": self._groups_seen,
+            "fence": self._fence,
+            "snapshot_begin": self._snapshot_begin,
+            "snapshot_end": self._snapshot_end,
+        }
         #: Called when a server's snapshot is complete or a server is gone.
         self.on_change: list[Callable[[], None]] = []
 
@@ -63,40 +79,41 @@ class Downlink:
     def link_received(self, link: ILink, item: Item) -> None:
         """Note what a server says."""
         kind = item.WhichOneof("item")
-        if kind == "outcome":
-            self._calls.answered(item.outcome)
-            return
-        if kind == "request":
-            self._requests.received(link, item.request)
-            return
-        if kind == "guest_receipts":
-            self._requests.guest_receipts(link, item.guest_receipts)
+        receive = self._received.get(kind) if kind is not None else None
+        if receive is not None:
+            receive(link, getattr(item, kind))
             return
         host = self._presence.host_of(link)
         if host is None:
             return
-        if kind == "opened":
-            opened = item.opened
-            device = opened.device or GUEST
-            self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home, device)
-            if opened.call:
-                link.send(Item(outcome=Outcome(call=opened.call)))
-        elif kind == "closed":
-            self._presence.closed(host, item.closed.session, item.closed.home)
-            self._requests.session_closed(link, item.closed.session)
-        elif kind == "open":
-            self._requests.opened(link, item.open)
-        elif kind == "groups_seen":
-            self._grouping.seen(link, item.groups_seen.version)
-        elif kind == "fence":
-            link.send(Item(outcome=Outcome(call=item.fence.call)))
-        elif kind == "snapshot_begin":
-            self._presence.snapshot_begin(host)
-        elif kind == "snapshot_end":
-            self._presence.snapshot_end(host)
-            self._changed()
-        else:
+        receive_from = self._received_from.get(kind) if kind is not None else None
+        if receive_from is None:
             self._refused("unknown-link-item")
+        else:
+            receive_from(host, link, getattr(item, kind))
+
+    def _opened(self, host: Host, link: ILink, opened: Opened) -> None:
+        device = opened.device or GUEST
+        self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home, device)
+        if opened.call:
+            link.send(Item(outcome=Outcome(call=opened.call)))
+
+    def _closed(self, host: Host, link: ILink, closed: Closed) -> None:
+        self._presence.closed(host, closed.session, closed.home)
+        self._requests.session_closed(link, closed.session)
+
+    def _groups_seen(self, host: Host, link: ILink, seen: GroupsSeen) -> None:
+        self._grouping.seen(link, seen.version)
+
+    def _fence(self, host: Host, link: ILink, fence: Fence) -> None:
+        link.send(Item(outcome=Outcome(call=fence.call)))
+
+    def _snapshot_begin(self, host: Host, link: ILink, begin: SnapshotBegin) -> None:
+        self._presence.snapshot_begin(host)
+
+    def _snapshot_end(self, host: Host, link: ILink, end: SnapshotEnd) -> None:
+        self._presence.snapshot_end(host)
+        self._changed()
 
     def _changed(self) -> None:
         for listener in self.on_change:

@@ -66,7 +66,7 @@ GOODBYES = {
 class ClientConnection(Protocol):
     """One client's connection; a producer only so that its transport tells when its buffer is full.
 
-    Those who add the framing call `heard` with whether a frame is incomplete whenever bytes came, and set `session`.
+    Those who add the framing call `heard` whenever bytes came, and set `session`.
     """
 
     transport: Any  # a TCP or TLS one: twisted.web and the plain ITransport name too little of it
@@ -92,15 +92,20 @@ class ClientConnection(Protocol):
         self.transport.registerProducer(self, True)
         gateway.wheel.put(self, self._since + gateway.limits.login)
 
-    def heard(self, partial: bool) -> None:
-        """Note a sign of life, and whether the end of a frame is still to come."""
+    def heard(self, whole: bool, partial: bool) -> None:
+        """Note a sign of life.
+
+        :param whole: a frame came to its end
+        :param partial: the end of a frame is still to come
+        """
         gateway = self.gateway
         session = self.session
         if session is not None and session.logged_in:
             self._since = gateway.wheel.now
-        if not partial:
+        if whole or not partial:
+            # What is incomplete now began after what was incomplete before.
             self._frame_since = 0
-        elif not self._frame_since and not self.closing:
+        if partial and not self._frame_since and not self.closing:
             self._frame_since = gateway.wheel.now
             gateway.wheel.put(self, min(self.wheel_slot, self._frame_since + gateway.limits.frame))
 

@@ -55,7 +55,7 @@ class Fences:
         link.send(Item(fence=Fence(call=call)))
 
     def answered(self, call: int) -> None:
-        """An Outcome came, perhaps of something else."""
+        """An Outcome came; one that nobody waits for here any more is dropped."""
         link = self._calls.pop(call, None)
         if link is None:
             return

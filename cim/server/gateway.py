@@ -44,10 +44,7 @@ class TCPConnection(ClientConnection):
         except ProtocolViolation as violation:
             self.violated(violation)
             return
-        if bodies:
-            # What is incomplete now began after what was incomplete before.
-            self.heard(False)
-        self.heard(self._reader.partial)
+        self.heard(bool(bodies), self._reader.partial)
 
     def _frame_received(self, body: bytes) -> None:
         if self.closing:

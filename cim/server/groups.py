@@ -26,21 +26,15 @@ _Change = tuple[int, int, int, bool]
 class GroupIndex:
     """Group -> its sessions here.
 
-    :param ask_again: called to have the routes tell the changes after `version` again
-    :param read_again: called with sessions whose groups have to be read anew
+    :ivar on_missing: called when the routes are to tell the changes after `version` again
+    :ivar on_outdated: called with sessions whose groups have to be read anew
     """
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        clock: IReactorTime,
-        ask_again: Callable[[], None],
-        read_again: Callable[[Iterable[Session]], None],
-    ) -> None:
+    def __init__(self, sessions: Sessions, clock: IReactorTime) -> None:
         self._sessions = sessions
         self._clock = clock
-        self._ask_again = ask_again
-        self._read_again = read_again
+        self.on_missing: list[Callable[[], None]] = []
+        self.on_outdated: list[Callable[[list[Session]], None]] = []
         self._members: dict[int, set[Session]] = {}
         self._joined = 0
         # All changes up to here were taken; those in _ahead beyond.
@@ -161,7 +155,8 @@ class GroupIndex:
         self._waiting = None
         if not self._asked and self._joined:
             self._asked = True
-            self._ask_again()
+            for ask in self.on_missing:
+                ask()
             self._waiting = self._clock.callLater(PATIENCE_SECONDS, self._missing)
         else:
             self._read_all(max(self._ahead))
@@ -170,4 +165,6 @@ class GroupIndex:
         self._asked = False
         self._sessions.forget_groups()
         self._skip(version)
-        self._read_again([session for session in self._sessions if session.groups is not None])
+        outdated = [session for session in self._sessions if session.groups is not None]
+        for read_again in self.on_outdated:
+            read_again(outdated)

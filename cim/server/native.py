@@ -145,6 +145,7 @@ class NativeSession(Session):
         "unanswered",
         "watch",
     )
+    protocol = "native"
     waits_for_routes = True
     asker: bytes
 
@@ -165,11 +166,6 @@ class NativeSession(Session):
         self.settled: dict[tuple[str, str], None] | None = None
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch = b""
-
-    @property
-    def protocol(self) -> str:
-        """What it speaks, as metrics name it."""
-        return "native"
 
     # What the client says.
 

@@ -72,6 +72,8 @@ class Openings:
         self._clock = clock
         self._random = random
         self._unread: dict[Session, None] = {}
+        sessions.observers.append(self)
+        index.on_outdated.append(self.read_groups)
 
     def begin(self, session: NativeSession, since: str) -> None:
         """The session has claimed its place; `since` is of its Hello."""
@@ -103,9 +105,8 @@ class Openings:
             try:
                 answer = await self._submissions.ask(
                     str(session.user),
-                    lambda call: Item(
+                    Item(
                         open=Open(
-                            call=call,
                             user=session.user,
                             name=session.name,
                             session=session.id,

@@ -152,9 +152,8 @@ class Rechecks:
         """
         reply = await self._submissions.ask(
             str(session.user),
-            lambda call: Item(
+            Item(
                 request=Request(
-                    call=call,
                     user=session.user,
                     name=session.name,
                     session=session.id,

@@ -190,7 +190,7 @@ class SendOrder:
         """A Send was stored, or refused for good; if its client has come again with it, so is the repetition."""
         while send.repetition is not None:
             send = send.repetition
-        self._settle(send, stored)
+        self._decide(send, stored)
         settled = self._session.settled
         if settled is not None:
             settled[self._conversation, send.client_id] = None
@@ -199,12 +199,13 @@ class SendOrder:
         # What failed and was forgotten has no repetition, but may have come again all the same.
         kept = self._sends.pop(send.client_id, None)
         if kept is not None:
-            self._settle(kept, stored)
+            if kept is not send:
+                self._decide(kept, stored)
             if self.first_failed is kept:
                 self.first_failed = None
             self._trim()
 
-    def _settle(self, send: SendRequest, stored: bool) -> None:
+    def _decide(self, send: SendRequest, stored: bool) -> None:
         if send.state is not SETTLED:
             self._leave(send, SETTLED)
             if stored:

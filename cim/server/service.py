@@ -61,13 +61,17 @@ class Server:
         self.sessions = Sessions(reactor)
         self.wheel = TimerWheel(reactor)
         self.submissions = Submissions(reactor, metrics)
-        self.uplink = Uplink(self.sessions, self.submissions, reactor, metrics)
         self.rechecks = Rechecks(reactor, self.sessions, self.submissions)
-        self.index = GroupIndex(
-            self.sessions,
-            reactor,
-            self.uplink.ask_changes_again,
-            lambda sessions: self.openings.read_groups(sessions),
+        self.index = GroupIndex(self.sessions, reactor)
+        self.deliveries = Deliveries(self.sessions, self.index, reactor, metrics)
+        self.uplink = Uplink(
+            sessions=self.sessions,
+            submissions=self.submissions,
+            index=self.index,
+            rechecks=self.rechecks,
+            deliveries=self.deliveries,
+            clock=reactor,
+            metrics=metrics,
         )
         self.openings = Openings(
             sessions=self.sessions,
@@ -78,10 +82,6 @@ class Server:
             clock=reactor,
             random=random,
         )
-        self.sessions.observers.append(self.openings)
-        self.uplink.index = self.index
-        self.uplink.rechecks = self.rechecks
-        self.uplink.deliveries = Deliveries(self.sessions, self.index, reactor, metrics)
         self.guests = GuestSide(
             sessions=self.sessions,
             submissions=self.submissions,

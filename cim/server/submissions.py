@@ -9,7 +9,7 @@ that does not come within TIMEOUT is a failure of unknown outcome, however often
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -127,15 +127,17 @@ class Submissions:
 
     # What this server asks for itself.
 
-    def ask(self, key: str, make: Callable[[int], Item]) -> Deferred[Answer]:
+    def ask(self, key: str, item: Item) -> Deferred[Answer]:
         """Ask something and return the answer; it fails with Unavailable or CallTimeout.
 
         :param key: a conversation, or a user's id for its home link
-        :param make: makes the item with its call's number
+        :param item: what is asked; its call's number is set here
         """
         fate: Deferred[Answer] = Deferred()
-        call = next(self._numbers)
-        self._submit(Question(key, self._deadline(), make(call).SerializeToString(), fate), call)
+        kind = item.WhichOneof("item")
+        assert kind is not None
+        call = getattr(item, kind).call = next(self._numbers)
+        self._submit(Question(key, self._deadline(), item.SerializeToString(), fate), call)
         return fate
 
     def next_call(self) -> int:
@@ -192,8 +194,9 @@ class Submissions:
 
     # What becomes of it.
 
-    def answered(self, link: ILink, call: int, answer: Answer) -> None:
+    def answered(self, link: ILink, answer: Answer) -> None:
         """An answer came; one that nobody waits for here any more is dropped."""
+        call = answer.call
         pending = self._pending.get(call)
         if pending is None or pending.link is not link:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from attrs import define, field
 
@@ -35,6 +36,7 @@ from cim.wire.link_pb2 import (
     GroupChange,
     GroupsSeen,
     Item,
+    Missed,
     Opened,
     Outcome,
     Probe,
@@ -76,16 +78,26 @@ class Confirming:
 
 @implementer(ILinkUser)
 class Uplink:
-    """The server's end of all its links; its parts are set by `server.service`."""
+    """The server's end of all its links."""
 
     _log = Logger()
-    deliveries: Deliveries
-    index: GroupIndex
-    rechecks: Rechecks
 
-    def __init__(self, sessions: Sessions, submissions: Submissions, clock: IReactorTime, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        submissions: Submissions,
+        index: GroupIndex,
+        rechecks: Rechecks,
+        deliveries: Deliveries,
+        clock: IReactorTime,
+        metrics: Metrics,
+    ) -> None:
         self._sessions = sessions
         self._submissions = submissions
+        self._index = index
+        self._rechecks = rechecks
+        self._deliveries = deliveries
         self._clock = clock
         self._metrics = metrics
         self._links: dict[str, ILink] = {}
@@ -94,6 +106,19 @@ class Uplink:
         self._calls: dict[int, Confirming] = {}
         self._fences = Fences(submissions.next_call)
         sessions.observers.append(self)
+        index.on_missing.append(self._ask_changes_again)
+        # What is done with an item, by its kind.
+        self._received: dict[str, Callable[[ILink, Any], None]] = {
+            "deliver": self._deliver,
+            "reply": submissions.answered,
+            "outcome": self._outcome,
+            "open_outcome": submissions.answered,
+            "reserve": self._reserve,
+            "end": self._end,
+            "probe": self._probe,
+            "group_change": self._group_change,
+            "missed": self._missed,
+        }
 
     def __len__(self) -> int:
         return len(self._links)
@@ -107,7 +132,7 @@ class Uplink:
         self._submissions.link_up(link)
         self._log.info("linked to route {route}", route=name)
         self._sessions.forget_groups()
-        link.send(Item(groups_seen=GroupsSeen(version=self.index.version)))
+        link.send(Item(groups_seen=GroupsSeen(version=self._index.version)))
         link.send(Item(snapshot_begin=SnapshotBegin()))
         self._watch_again(before)
         self._tell(link, iter(list(self._sessions)), self._finish_snapshot)
@@ -115,7 +140,7 @@ class Uplink:
     def _finish_snapshot(self, link: ILink) -> None:
         link.send(Item(snapshot_end=SnapshotEnd()))
         # Until the route has heard of them it pushes nothing to them.
-        self._fences.after(link, partial(self.rechecks.link_up, link.peer.name))
+        self._fences.after(link, partial(self._rechecks.link_up, link.peer.name))
 
     def _tell(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None = None) -> None:
         if self._links.get(link.peer.name) is not link:
@@ -146,13 +171,14 @@ class Uplink:
         self._names = sorted(self._links)
         self._submissions.link_down(link)
         self._fences.link_down(link)
-        self.deliveries.interrupt(link)
-        self.rechecks.link_down(name)
+        self._deliveries.interrupt(link)
+        self._rechecks.link_down(name)
         for session in self._sessions:
             session.link_lost()
         for call, confirming in list(self._calls.items()):
             if confirming.calls.get(call) is link:
-                self._confirmed(call)
+                del self._calls[call]
+                confirming.confirmed(call)
         if not self._names:
             return
         self._watch_again(before)
@@ -176,28 +202,22 @@ class Uplink:
     def link_received(self, link: ILink, item: Item) -> None:
         """Do what a route asks."""
         kind = item.WhichOneof("item")
-        if kind == "deliver":
-            self._deliver(link, item.deliver)
-        elif kind == "reply":
-            self._submissions.answered(link, item.reply.call, item.reply)
-        elif kind == "outcome":
-            self._confirmed(item.outcome.call)
-            self._fences.answered(item.outcome.call)
-        elif kind == "open_outcome":
-            self._submissions.answered(link, item.open_outcome.call, item.open_outcome)
-        elif kind == "reserve":
-            self._reserve(link, item.reserve)
-        elif kind == "end":
-            self._end(link, item.end)
-        elif kind == "probe":
-            self._probe(link, item.probe)
-        elif kind == "group_change":
-            self._group_change(link, item.group_change)
-        elif kind == "missed":
-            self.deliveries.interrupt(link)
-            self.rechecks.missed(item.missed.seconds)
-        else:
+        receive = self._received.get(kind) if kind is not None else None
+        if receive is None:
             self._metrics.refused("unknown-link-item")
+        else:
+            receive(link, getattr(item, kind))
+
+    def _outcome(self, link: ILink, outcome: Outcome) -> None:
+        confirming = self._calls.pop(outcome.call, None)
+        if confirming is not None:
+            confirming.confirmed(outcome.call)
+        else:
+            self._fences.answered(outcome.call)
+
+    def _missed(self, link: ILink, missed: Missed) -> None:
+        self._deliveries.interrupt(link)
+        self._rechecks.missed(missed.seconds)
 
     def _answer(self, link: ILink, call: int, code: str = "", sessions: int = 0) -> None:
         if call:
@@ -230,16 +250,15 @@ class Uplink:
 
     def _deliver(self, link: ILink, deliver: Deliver) -> None:
         call = deliver.call
-        self.deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
+        self._deliveries.deliver(link, deliver, lambda written: self._answer(link, call, sessions=written))
 
     def _group_change(self, link: ILink, change: GroupChange) -> None:
-        self.index.changed(change)
+        self._index.changed(change)
         self._answer(link, change.call)
 
-    def ask_changes_again(self) -> None:
-        """Have a route tell the changes of groups that are missing."""
+    def _ask_changes_again(self) -> None:
         for name in self._names[:1]:
-            self._links[name].send(Item(groups_seen=GroupsSeen(version=self.index.version)))
+            self._links[name].send(Item(groups_seen=GroupsSeen(version=self._index.version)))
 
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""
@@ -261,7 +280,7 @@ class Uplink:
     def _heard(self, session: Session, since: float) -> None:
         """A route has heard of a session: what it did not push to it before is looked for if that was not done yet."""
         if session in self._sessions and session.wants_news:
-            self.rechecks.recheck(session, since)
+            self._rechecks.recheck(session, since)
 
     def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
         """Fire when all routes have confirmed that they know of a session, with False when one did not in time."""
@@ -285,11 +304,6 @@ class Uplink:
             return complete
 
         return waiting.addCallback(done)
-
-    def _confirmed(self, call: int) -> None:
-        confirming = self._calls.pop(call, None)
-        if confirming is not None:
-            confirming.confirmed(call)
 
     def release(self, session: Session) -> None:
         """Have the record of a session that is over already given back: its home hears that it came and went."""

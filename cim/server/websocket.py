@@ -95,10 +95,7 @@ class WebSocketConnection(ClientConnection):
             self.violated(violation)
             self._wait_for_close(reader, b"")
             return
-        if completed:
-            # What is incomplete now began after what was incomplete before.
-            self.heard(False)
-        self.heard(reader.partial)
+        self.heard(completed, reader.partial)
 
     def _message(self, payload: bytes | str) -> None:
         packet = from_json(payload).SerializeToString() if isinstance(payload, str) else payload

@@ -277,7 +277,7 @@ class RouteCase(SynchronousTestCase):
         for item in list(link.items):
             call = getattr(getattr(item, item.WhichOneof("item")), "call", 0)
             if call:
-                self.calls.answered(Outcome(call=call, sessions=sessions))
+                self.calls.answered(None, Outcome(call=call, sessions=sessions))
                 count += 1
         return count
 

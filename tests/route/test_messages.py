@@ -82,7 +82,7 @@ class MessageTests(SynchronousTestCase):
     def test_a_server_that_does_not_answer_means_unknown(self):
         self.cluster.log_in(self.bob)
         for server in self.cluster.servers:
-            server.uplink._deliver = lambda link, deliver: None
+            self.patch(server.deliveries, "deliver", lambda link, deliver, answer: None)
         sent = self.private(self.alice, self.bob, "x")
         self.cluster.pass_seconds(1)
         self.assertNoResult(sent)

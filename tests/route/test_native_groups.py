@@ -186,13 +186,13 @@ class LargeTests(GroupCase):
     def test_it_goes_by_the_group_s_name(self):
         delivered = []
         for server in self.cluster.servers:
-            deliver = server.uplink.deliveries.deliver
+            deliver = server.deliveries.deliver
 
             def note(link, told, answer, deliver=deliver):
                 delivered.append(told)
                 deliver(link, told, answer)
 
-            self.patch(server.uplink.deliveries, "deliver", note)
+            self.patch(server.deliveries, "deliver", note)
         self.say("hello")
         self.assertEqual(self.desk.texts(), ["hello"])
         self.assertEqual(self.pad.packets(), [])

@@ -87,8 +87,8 @@ class RulesTests(SynchronousTestCase):
     def test_what_operators_decide_reaches_the_route(self):
         """Of a route alone, and of the one in the suite."""
 
-        def made(*arguments):
-            raise MadeRoute(arguments)
+        def made(**parts):
+            raise MadeRoute(parts)
 
         for module, more in ((route_tap, ()), (suite_tap, ("--data", self.mktemp()))):
             self.patch(module, "Route", made)
@@ -96,4 +96,5 @@ class RulesTests(SynchronousTestCase):
             options.parseOptions(["--login-policy", "many", "--revision-hours", "2", *more])
             with self.assertRaises(MadeRoute) as raised:
                 module.makeService(options, MemoryReactorClock())
-            self.assertEqual(raised.exception.args[0][-2:], (LoginPolicy.MANY, 7200.0))
+            parts = raised.exception.args[0]
+            self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))

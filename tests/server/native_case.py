@@ -140,7 +140,7 @@ class ServerCase(SynchronousTestCase):
 
     def link(self, name="127.0.0.1:8083:8084"):
         """Link a route."""
-        route = Route(address=name)
+        route = Route(name)
         route.server = self.server
         self.server.uplink.link_up(route)
         self.routes.append(route)

@@ -25,7 +25,7 @@ class FencesTests(SynchronousTestCase):
         return [fence.call for fence in link.take("fence")]
 
     def test_one_question_at_a_time_for_all_that_came_before_it(self):
-        one, other = Route(address="one"), Route(address="other")
+        one, other = Route("one"), Route("other")
         for name in "abc":
             self.after(one, name)
         self.after(other, "d")
@@ -38,20 +38,20 @@ class FencesTests(SynchronousTestCase):
         self.assertEqual(self.asked(one), [4])
 
     def test_answers_to_something_else(self):
-        self.after(Route(address="one"), "a")
+        self.after(Route("one"), "a")
         self.fences.answered(77)
         self.fences.answered(1)
         self.fences.answered(1)
         self.assertEqual(self.heard, ["a"])
 
     def test_a_link_that_ends(self):
-        link = Route(address="one")
+        link = Route("one")
         self.after(link, "a")
         self.after(link, "b")
         self.fences.link_down(link)
         self.fences.answered(1)
         self.assertEqual(self.heard, [])
-        again = Route(address="one")
+        again = Route("one")
         self.after(again, "c")
         self.fences.answered(*self.asked(again))
         self.assertEqual(self.heard, ["c"])

@@ -126,7 +126,7 @@ class Route:
             packets = []
         else:
             packets = [packet(failure=Failure(code=code, client_id=name))]
-        self.storm.submissions.answered(self, call, Reply(call=call, code=code, packets=packets))
+        self.storm.submissions.answered(self, Reply(call=call, code=code, packets=packets))
 
 
 class Storm:
@@ -141,7 +141,7 @@ class Storm:
         self.stored = []
         self.refused = set()
         self.calm = False
-        self.routes = [Route(address=f"127.0.0.1:{port}:9000", reactor=self) for port in (1, 2)]
+        self.routes = [Route(f"127.0.0.1:{port}:9000", self) for port in (1, 2)]
         self.lost = []
         for route in self.routes:
             self.submissions.link_up(route)
@@ -178,7 +178,7 @@ class Storm:
             self.lost.append(lost)
             self.submissions.link_down(lost)
         else:
-            back = Route(address=f"127.0.0.1:{len(self.lost) + 2}:9000", reactor=self)
+            back = Route(f"127.0.0.1:{len(self.lost) + 2}:9000", self)
             self.routes.append(back)
             self.submissions.link_up(back)
 

@@ -183,13 +183,11 @@ class RequestTests(SubmissionCase):
         self.assertEqual(len(self.alice.packets()), 1)
 
     def test_what_the_server_asks_itself(self):
-        fate = self.server.submissions.ask("7", lambda call: Item(probe=Probe(call=call)))
+        fate = self.server.submissions.ask("7", Item(probe=Probe()))
         self.pass_seconds(6)
         self.failureResultOf(fate, CallTimeout)
         self.unlink(self.route)
-        self.failureResultOf(
-            self.server.submissions.ask("7", lambda call: Item(request=Request(call=call))), Unavailable
-        )
+        self.failureResultOf(self.server.submissions.ask("7", Item(request=Request())), Unavailable)
 
 
 class OrderTests(SubmissionCase):

@@ -84,7 +84,7 @@ class ReceiptsOfGuests:
         ]
         asking = self._submissions.ask(
             str(receipts[0][0].session.user),
-            lambda call: Item(guest_receipts=GuestReceipts(call=call, receipts=told)),
+            Item(guest_receipts=GuestReceipts(receipts=told)),
         )
 
         def failed(error: object) -> None:
