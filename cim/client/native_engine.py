@@ -333,17 +333,17 @@ class NativeEngine:
     # What the inbox asks
 
     def say(self, **body: Any) -> None:
-        """See Reader."""
+        """See InboxUser."""
         if self._server is not None:
             self._server.say(**body)
 
     def hand(self, message: Message) -> bool:
-        """See Reader."""
+        """See InboxUser."""
         self._told.names.learn(message.sender)
         return self._told.listeners.received(message)
 
     def keep(self, message: Message | None, conversation: str, place: str) -> None:
-        """See Reader."""
+        """See InboxUser."""
         self._journal.add(message, conversation, place)
 
     def _kept(self, places: Mapping[str, str]) -> None:

@@ -462,6 +462,9 @@ class Reader(Generic[Item]):
             return begun
         baseline, self._baseline = self._baseline, {}
         for name in list(self._unknown):
+            # Before it begins, so that what is missing is asked for at once.
+            rule = self._places[name].rule
+            rule.news(rule.end, now)
             self._begin(name, positions.parse(baseline.get(name, "")), begun, now)
         for name, text in baseline.items():
             if name not in self._places:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.inbox import HEADS_SECONDS, MAX_SYNCS, Inbox
+from cim.client.inbox import MAX_SYNCS, Inbox
 from cim.client.values import Message, User
 from cim.wire.cim_pb2 import Head
+from cim.wire.reader import HEADS_SECONDS
 
 TALK = "p:1:2"
 
