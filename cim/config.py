@@ -1,4 +1,4 @@
-"""The options of every daemon, from command line, environment, file and defaults (DESIGN.md section 8)."""
+"""The options of every daemon, from command line, environment, file and defaults (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interfaces at which the layers meet (DESIGN.md section 3). Each has a real implementation and a twin in memory.
+"""The interfaces at which the rooms meet (docs/architecture.md). Each has a real implementation and a twin in memory.
 
 Every Deferred fires in the reactor thread. Times are seconds on the injected clock unless a name says ms.
 """
@@ -60,7 +60,7 @@ class ISessions(Interface):
     """Who is logged in where, for all routes to see. Every method fails with StoreUnavailable when the store is away.
 
     A user has at most one record for each device, a reservation or a live session, named by its owner token. Records
-    of a dead server stay: a record counts only while its place is leased (DESIGN.md section 6).
+    of a dead server stay: a record counts only while its place is leased (docs/architecture.md, Presence and leases).
     """
 
     def reserve(
@@ -100,7 +100,7 @@ class ISessions(Interface):
         """Remove the user's records, whoever holds them, and return them.
 
         Fails with RepeatedEnd, and removes nothing, when the newest record is under 1 s old and another end of that
-        user was handled in the last 3 s: upstream's clients send /offLine two or three times (DESIGN.md section 7).
+        user was handled in the last 3 s: upstream's clients send /offLine two or three times.
         """
 
     def sessions(user: int) -> Deferred[Sequence[SessionRecord]]:
@@ -223,7 +223,7 @@ class IMessageListener(Interface):
 
 
 class IConversations(Interface):
-    """The logs of messages (DESIGN.md section 5). Every method fails with StoreUnavailable when the store is away."""
+    """The logs of messages. Every method fails with StoreUnavailable when the store is away."""
 
     skipped: int = Attribute("How many stored messages and names could not be understood and were passed over.")
 

@@ -1,4 +1,4 @@
-"""The cluster's secret, and the keys that are derived from it, one for each purpose (DESIGN.md section 6)."""
+"""The cluster's secret, and the keys that are derived from it, one for each purpose (docs/architecture.md)."""
 
 from __future__ import annotations
 

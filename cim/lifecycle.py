@@ -1,4 +1,4 @@
-"""Starting and stopping in order, with deadlines (DESIGN.md section 9)."""
+"""Starting and stopping in order, with deadlines (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from cim.ecim import InvalidField
 
-#: Account ids stay below this, so that JavaScript can hold them (DESIGN.md section 7).
+#: Account ids stay below this, so that JavaScript can hold them.
 ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
@@ -68,7 +68,7 @@ def _split_address(text: str, what: str) -> tuple[str, int, int]:
 
 @frozen(order=True)
 class ServerAddress:
-    """Where a server is reached; its text form is its name in the registry (UPSTREAM.md section 4)."""
+    """Where a server is reached; its text form is its name in the registry (docs/upstream.md, ZooKeeper)."""
 
     host: str
     tcp_port: int
@@ -108,7 +108,7 @@ class RouteAddress:
 
 @frozen
 class NodeData:
-    """What our own nodes say of themselves in the registry; upstream's carry no data (DESIGN.md section 6)."""
+    """What our own nodes say of themselves in the registry; upstream's carry no data."""
 
     version: str
     incarnation: str
@@ -163,7 +163,7 @@ class SessionRecord:
 
 
 class LoginPolicy(enum.StrEnum):
-    """What a login does with the user's sessions on other devices (DESIGN.md section 7)."""
+    """What a login does with the user's sessions on other devices (docs/architecture.md, Logins)."""
 
     REJECT = "reject"
     REPLACE = "replace"
@@ -225,7 +225,7 @@ class Health:
 
 @frozen
 class Append:
-    """A message on its way into a conversation (DESIGN.md section 5).
+    """A message on its way into a conversation.
 
     :param conversation: its name, `p:...` or `g:...`
     :param client_id: with sender and conversation, what makes a repetition the same message

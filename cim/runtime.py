@@ -1,4 +1,4 @@
-"""What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (DESIGN.md section 8).
+"""What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (docs/architecture.md).
 
 How a daemon ends: SIGTERM, SIGINT or SIGHUP stops the reactor, which stops the services in order, and the exit status
 is 0; a second signal ends the process at once. A service that must end the process calls `Exit.leave(status, reason)`:

@@ -1,4 +1,4 @@
-"""Which server a login goes to: upstream's three ways and least loaded (UPSTREAM.md section 4)."""
+"""Which server a login goes to: upstream's three ways and least loaded (docs/upstream.md, ZooKeeper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tickets: what a login gives a native client to show to the one server it may connect to (DESIGN.md section 7).
+"""Tickets: what a login gives a native client to show to the one server it may connect to.
 
 A ticket alone opens nothing: the server also wants the reservation with the ticket's owner token, which one connection
 may claim. That makes it single use.

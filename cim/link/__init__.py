@@ -1,1 +1,1 @@
-"""The pipe between a server and a route (DESIGN.md section 6)."""
+"""The pipe between a server and a route (docs/architecture.md, Links)."""

@@ -1,4 +1,4 @@
-"""Links within one process: pairs of objects that deliver in the next reactor turn (DESIGN.md section 6)."""
+"""Links within one process: pairs of objects that deliver in the next reactor turn."""
 
 from __future__ import annotations
 

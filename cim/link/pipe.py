@@ -1,4 +1,4 @@
-"""The established link, without its transport: batches, credit, heartbeats, silence (DESIGN.md section 6).
+"""The established link, without its transport: batches, credit, heartbeats, silence (docs/architecture.md, Links).
 
 What one end sends within a reactor turn goes out as one Batch (several when it is much). Each end tells the other, as
 a running total, how many bytes of its batches it has handled; at most WINDOW bytes are under way unhandled, the rest

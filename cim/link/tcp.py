@@ -1,4 +1,4 @@
-"""Links over TCP: the route accepts them, the server dials every route in the registry (DESIGN.md section 6)."""
+"""Links over TCP: the route accepts them, the server dials every route in the registry (docs/architecture.md)."""
 
 from __future__ import annotations
 

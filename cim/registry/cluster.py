@@ -1,4 +1,4 @@
-"""The registry of a cluster: ZooKeeper, in the layout that upstream shares (UPSTREAM.md section 4)."""
+"""The registry of a cluster: ZooKeeper, in the layout that upstream shares (docs/upstream.md, ZooKeeper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge to ZooKeeper over kazoo (STYLE.md section 5).
+"""The bridge to ZooKeeper over kazoo (docs/architecture.md, ZooKeeper).
 
 kazoo runs in threads of its own. Whatever it says comes to the reactor thread by `callFromThread`, replies in the
 order of the calls; nothing here ever waits for a thread. While there is no connection, calls fail at once: kazoo

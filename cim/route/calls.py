@@ -1,4 +1,4 @@
-"""Questions to servers over their links, and the answers (DESIGN.md section 6)."""
+"""Questions to servers over their links, and the answers (docs/architecture.md, Links)."""
 
 from __future__ import annotations
 

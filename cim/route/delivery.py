@@ -1,4 +1,4 @@
-"""Who gets a message on which link (DESIGN.md sections 5 and 6): one frame a link, however many receive it."""
+"""Who gets a message on which link: one frame a link, however many receive it."""
 
 from __future__ import annotations
 

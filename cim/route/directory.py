@@ -1,4 +1,4 @@
-"""The living servers, kept in memory as the registry tells them (DESIGN.md section 6)."""
+"""The living servers, kept in memory as the registry tells them."""
 
 from __future__ import annotations
 

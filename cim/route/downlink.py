@@ -1,4 +1,4 @@
-"""What the route hears on its links to servers (DESIGN.md section 6)."""
+"""What the route hears on its links to servers (docs/architecture.md, Links)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups and their members, and how the servers' indexes keep up with them (DESIGN.md section 5).
+"""Groups and their members, and how the servers' indexes keep up with them (docs/architecture.md, Groups).
 
 Every change is in the store's log. A route tells its servers what it changed at once, and looks into the log now and
 then for what others changed: what it told itself it does not tell again, but each of the others does, so it comes

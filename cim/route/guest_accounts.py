@@ -1,4 +1,4 @@
-"""Which accounts are guests': those without a password, the only ones that upstream's API acts for (DESIGN.md 7)."""
+"""Which accounts are guests': those without a password, the only ones that upstream's API acts for."""
 
 from __future__ import annotations
 

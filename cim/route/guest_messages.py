@@ -1,4 +1,4 @@
-"""What upstream's API says: messages of guests, and to them (DESIGN.md sections 5 and 7).
+"""What upstream's API says: messages of guests, and to them (docs/architecture.md, Guests).
 
 A private message is stored before it is pushed, so one to somebody who is offline waits there; upstream's answer to it
 is 7000 all the same.

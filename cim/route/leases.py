@@ -1,4 +1,4 @@
-"""Which servers this route is linked to, told to the other routes through the store (DESIGN.md section 6).
+"""Which servers this route is linked to, told to the other routes through the store (docs/architecture.md, Presence).
 
 While any route holds a lease on a server, the records of its sessions are valid. A route that dies without dropping
 its leases lets them run out.

@@ -1,4 +1,4 @@
-"""Logging in and out (DESIGN.md section 7).
+"""Logging in and out (docs/architecture.md, Logins).
 
 A login reserves twice: in the store, where one owner token at a time holds a user, and at the server that was picked,
 where one connection may claim it. Only when both stand is the server told to the client. Whoever seems to be in the
@@ -225,7 +225,7 @@ class Logins:
     async def log_out(self, user: int) -> None:
         """End a user's session and reservation, wherever they are, and return when the server has confirmed.
 
-        Repeats that follow on a new login are ignored (DESIGN.md section 7).
+        Repeats that follow on a new login are ignored (docs/architecture.md, Logins).
 
         :raises LinkLost: a server could not be told; the session may live on
         """

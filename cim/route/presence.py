@@ -1,4 +1,4 @@
-"""Who is connected where, as the links tell it (DESIGN.md section 6).
+"""Who is connected where, as the links tell it (docs/architecture.md, Presence and leases).
 
 A lost link is not a lost server: what was heard of a server stays until it is declared dead, comes back with a
 snapshot, or a new run of its process takes its name.

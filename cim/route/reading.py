@@ -1,4 +1,4 @@
-"""Who may read what of a conversation, and the pages that they get (DESIGN.md section 5)."""
+"""Who may read what of a conversation, and the pages that they get."""
 
 from __future__ import annotations
 

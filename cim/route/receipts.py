@@ -1,4 +1,4 @@
-"""Received and Read marks, written behind (DESIGN.md section 5): losing one costs a repeat that positions remove."""
+"""Received and Read marks, written behind: losing one costs a repeat that positions remove."""
 
 from __future__ import annotations
 

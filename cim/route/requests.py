@@ -1,4 +1,4 @@
-"""What servers pass on from their clients (DESIGN.md section 6): each Request is answered by one Reply."""
+"""What servers pass on from their clients (docs/architecture.md, Links): each Request is answered by one Reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The route, put together from parts that it is given; and the order in which they start and stop (DESIGN.md 9)."""
+"""The route, put together from parts that it is given; and the order in which they start and stop."""
 
 from __future__ import annotations
 

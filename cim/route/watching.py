@@ -1,4 +1,4 @@
-"""Presence for those who watch (DESIGN.md section 5): a change costs as many pushes as it has watchers."""
+"""Presence for those who watch: a change costs as many pushes as it has watchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every client's connection has, whatever frames it carries: liveness, slowness, its end (DESIGN.md section 4).
+"""What every client's connection has, whatever frames it carries: liveness, slowness, its end (docs/protocol.md).
 
 A connection's life: made -> within `login` seconds it has logged in -> it ends when the client goes, is silent for too
 long, breaks the protocol, reads too slowly for too long, or its session is ended from elsewhere.

@@ -1,4 +1,4 @@
-"""Clients' TCP connections: frames in, frames out (DESIGN.md section 4).
+"""Clients' TCP connections: frames in, frames out (docs/protocol.md, Frames).
 
 The first frame says who speaks: one that begins with a field from 16 up is native, anything else must be a guest's
 login.

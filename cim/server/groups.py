@@ -1,4 +1,4 @@
-"""Which of this server's sessions are in which group (DESIGN.md sections 5 and 6).
+"""Which of this server's sessions are in which group (docs/architecture.md, Groups).
 
 A session's groups are read when it opens, as of a version of the store's change log; from then on the routes tell the
 changes, some of them more than once and not always in order. What is missing is asked for again; when that cannot be

@@ -1,4 +1,4 @@
-"""The session core of the native generation (DESIGN.md sections 4 and 5): what a client says and is told.
+"""The session core of the native generation (docs/protocol.md): what a client says and is told.
 
 A connection makes a session with its first Packet, calls `received` for each, and is called back as `Connection` says.
 The session's life: Hello with a ticket -> opened by `server.opening` while its client's further Packets and what is

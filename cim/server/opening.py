@@ -1,4 +1,4 @@
-"""A native session from its ticket to its Welcome (DESIGN.md section 5, Login order).
+"""A native session from its ticket to its Welcome (docs/architecture.md, Logins).
 
 The home route claims the session in the store and tells its groups -> all routes are told of it, and have confirmed or
 had a second for it -> only then is it asked what is new, so that whatever comes later is pushed.

@@ -1,4 +1,4 @@
-"""Received and Read on their way up: of each only the newest, a few times a second (DESIGN.md section 5, Receipts).
+"""Received and Read on their way up: of each only the newest, a few times a second (docs/architecture.md, Receipts).
 
 Losing one costs a repeat that positions remove, so nothing waits for their answers.
 """

@@ -1,4 +1,4 @@
-"""News: after anything that may have lost pushes, sessions are looked at again (DESIGN.md section 5).
+"""News: after anything that may have lost pushes, sessions are looked at again (docs/architecture.md).
 
 A lost link may have taken pushes with it from the moment its other end fell silent, and until it is back its route
 cannot push here. So when a link is lost all sessions are looked at soon, again now and then while it is away, and

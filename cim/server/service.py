@@ -1,4 +1,4 @@
-"""The server, put together from parts that it is given (DESIGN.md 9 has the order in which they start and stop)."""
+"""The server, put together from parts that it is given (docs/architecture.md, Starting and stopping)."""
 
 from __future__ import annotations
 

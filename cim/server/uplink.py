@@ -1,4 +1,4 @@
-"""What this server tells its routes and does for them (DESIGN.md section 6).
+"""What this server tells its routes and does for them (docs/architecture.md, Links).
 
 Up go the sessions that open and close; each user has one home route among the live links, by rendezvous, which alone
 writes the session's record. A new link first gets all sessions between SnapshotBegin and SnapshotEnd. Down come

@@ -1,4 +1,4 @@
-"""Native clients' WebSockets: Packets in, Packets out (DESIGN.md section 4).
+"""Native clients' WebSockets: Packets in, Packets out (docs/protocol.md, Frames).
 
 An own Protocol over wsproto's frames, because `twisted.web.websocket` bounds nothing and frames anew for each receiver.
 Compression (permessage-deflate) is not offered: it would cost hundreds of kilobytes per connection, a frame of its own

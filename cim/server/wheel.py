@@ -1,4 +1,4 @@
-"""One timer for all connections: who has been silent for too long (DESIGN.md section 4, Liveness)."""
+"""One timer for all connections: who has been silent for too long."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Accounts and sessions: the Redis ones and the embedded ones (DESIGN.md section 5)."""
+"""Accounts and sessions: the Redis ones and the embedded ones (docs/architecture.md, Stores)."""

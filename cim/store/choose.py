@@ -1,4 +1,4 @@
-"""The store that `--store` names (DESIGN.md section 8)."""
+"""The store that `--store` names."""
 
 from __future__ import annotations
 

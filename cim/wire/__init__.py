@@ -1,1 +1,1 @@
-"""Bytes, frames and packets: everything about the wire that needs no socket (DESIGN.md section 4)."""
+"""Bytes, frames and packets: everything about the wire that needs no socket (docs/protocol.md)."""

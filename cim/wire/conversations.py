@@ -1,4 +1,4 @@
-"""Names of conversations: `p:<lower id>:<higher id>` for two people, `g:<id>` for a group (DESIGN.md section 5).
+"""Names of conversations: `p:<lower id>:<higher id>` for two people, `g:<id>` for a group.
 
 A conversation has one name only, so that names can be compared, hashed and used as keys as they are: whatever comes
 from outside is parsed strictly.

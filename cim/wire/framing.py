@@ -1,10 +1,10 @@
-"""Frames on TCP: a base-128 varint32 length, then that many bytes (UPSTREAM.md section 1.3)."""
+"""Frames on TCP: a base-128 varint32 length, then that many bytes (docs/protocol.md, Frames)."""
 
 from __future__ import annotations
 
 from cim.ecim import BadFrame, FrameTooLarge
 
-#: DESIGN.md section 4; also what one frame may cost in memory before anything is known of its sender.
+#: Also what one frame may cost in memory before anything is known of its sender.
 DEFAULT_MAX_FRAME = 65536
 
 

@@ -1,4 +1,4 @@
-"""The two upstream generations, W1 and W2, whose clients are our guests (UPSTREAM.md section 1).
+"""The two upstream generations, W1 and W2, whose clients are our guests (docs/upstream.md).
 
 The first frame that a client sends is its login, and says which generation it speaks: W1 has field 3 = 1, W2 has no
 field 3, ours has field 16. What is pushed to guests is put together by hand from parts that are the same for every

@@ -1,4 +1,4 @@
-"""Packets of the native generation, and the stored form of a message (DESIGN.md sections 4 and 5).
+"""Packets of the native generation, and the stored form of a message (docs/protocol.md).
 
 A stored message is its *body*: a serialized `Deliver` without conversation, position and previous, which only the store
 knows. Whoever reads or pushes it puts them behind the body, byte by byte, and never serializes the body again; protobuf
@@ -286,7 +286,7 @@ def news_packet(heads: Iterable[Head], more: str = "") -> bytes:
 def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:
     """Return the last packet of a session.
 
-    :param code: one of DESIGN.md section 4's
+    :param code: one of those in docs/protocol.md, The end
     :param retry_after: seconds to wait before the next login; 0 leaves it to the client
     """
     return Packet(goodbye=Goodbye(code=code, message=message, retry_after_seconds=retry_after)).SerializeToString()

@@ -1,4 +1,4 @@
-"""The wire of both upstream generations, to the byte, through a whole cluster (UPSTREAM.md section 1.3)."""
+"""The wire of both upstream generations, to the byte, through a whole cluster (docs/upstream.md, Frames)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upstream's choice of server by consistent hash: the same user meets the same server (UPSTREAM.md section 4)."""
+"""Upstream's choice of server by consistent hash: the same user meets the same server (docs/upstream.md, ZooKeeper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of our servers beside one of upstream's, which is listed without data and reached over HTTP (section 4)."""
+"""One of our servers beside one of upstream's, which is listed without data and reached over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests and native clients in the same conversations; what guests missed (DESIGN.md section 5, Guests)."""
+"""Guests and native clients in the same conversations; what guests missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links and routes that die under native clients: nothing is lost, doubled or out of order (DESIGN.md section 5)."""
+"""Links and routes that die under native clients: nothing is lost, doubled or out of order."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, TIME, CONFIG GET -> in use -> lost
 -> wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
-connection that is lost during AUTH or SELECT for a refused password and never connects again (STYLE.md section 4.7);
+connection that is lost during AUTH or SELECT for a refused password and never connects again;
 here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
 """
 

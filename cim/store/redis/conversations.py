@@ -1,4 +1,4 @@
-"""Conversations in Redis (DESIGN.md section 5).
+"""Conversations in Redis (docs/architecture.md, Conversations).
 
     cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages count up
                                 to this one (negative when it does not count itself), b body, p the position before

@@ -1,4 +1,4 @@
-"""What a Redis says of itself, and what an acknowledged write is worth there (DESIGN.md section 5)."""
+"""What a Redis says of itself, and what an acknowledged write is worth there (docs/reliability.md)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
     import txredisapi
 
     class Connection(txredisapi.HiredisProtocol):
-        """A connection; `complaint` says why we cut it, `epoch` is that of appends over it (DESIGN.md section 5).
+        """A connection; `complaint` says why we cut it, `epoch` is that of appends over it.
 
         txredisapi's `execute_command` has a timer and three Deferreds for each command; `ask` has one timer for all
         and one Deferred, which takes a quarter off the CPU time of a call.

@@ -1,4 +1,4 @@
-"""Conversations in SQLite (DESIGN.md section 5); cim.store.sqlite.tables has the tables."""
+"""Conversations in SQLite; cim.store.sqlite.tables has the tables."""
 
 from __future__ import annotations
 
