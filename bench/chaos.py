@@ -18,7 +18,7 @@ from bench.faults import Deck, Havoc, every_kind, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
 from bench.running import run_bounded
-from cim.testing.processes import DaemonProcess
+from tests.harness.processes import DaemonProcess
 
 #: Violations that are shown one by one.
 SHOWN = 40

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 
 from bench.proxy import Proxy
 from cim.keys import make_secret_file
-from cim.testing.daemons import Daemon, OnLine, loopback
-from cim.testing.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
+from tests.harness.daemons import Daemon, OnLine, loopback
+from tests.harness.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
 
 
 class DataInUse(Exception):

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from bench.cluster import Cluster
-from cim.testing.processes import DaemonProcess
+from tests.harness.processes import DaemonProcess
 
 #: What is done to processes, and to which.
 ACTIONS = ("kill", "freeze", "restart")

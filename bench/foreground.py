@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 
 from bench.cluster import Cluster, DataInUse
-from cim.testing.processes import DaemonProcess, MissingProgram, ProcessFailed
+from tests.harness.processes import DaemonProcess, MissingProgram, ProcessFailed
 
 #: Of the terminal: one for each process, none of them red.
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)

@@ -21,14 +21,14 @@ from bench.native import Address, Place, call
 from bench.native_users import NativeUser, Told
 from bench.pacing import closed_loop
 from bench.running import run_bounded
-from cim.icim import IStore
+from cim.interfaces import IStore
 from cim.keys import derive_key, read_secret
 from cim.model import Account, Append
 from cim.signed import sign
 from cim.store.choose import store_from
-from cim.testing.processes import HOST
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
+from tests.harness.processes import HOST
 
 WHAT = ("appends", "groups", "logins")
 #: Nobody logs in with it: these users have tokens that were made here.

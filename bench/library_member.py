@@ -15,7 +15,7 @@ from zope.interface import implementer
 from bench.history import Handed, History
 from bench.outgoing import content_of
 from cim.client import Client, Message, Password, Sent, State
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Deliver, Send
 

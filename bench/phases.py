@@ -18,7 +18,7 @@ from bench.figures import Ledger, Percentiles, cpu_seconds, resident_bytes
 from bench.guests import Guest, Refused, call
 from bench.http import HTTPError, HTTPPool
 from bench.pacing import closed_loop, open_loop
-from cim.testing.processes import DaemonProcess
+from tests.harness.processes import DaemonProcess
 
 #: How long deliveries may pause before the rest counts as lost.
 PATIENCE = 5.0

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ReactorNotRunning
 
-from cim.runtime import raise_file_limit
-from cim.testing.processes import MissingProgram, ProcessFailed
+from cim.daemon.runtime import raise_file_limit
+from tests.harness.processes import MissingProgram, ProcessFailed
 
 
 class Running(Protocol):

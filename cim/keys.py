@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 
 PURPOSES = frozenset({"link", "ticket", "token", "http"})
 MIN_SECRET = 16

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from attrs import define, field, frozen
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 
 #: Account ids stay below this, so that JavaScript can hold them.
 ID_LIMIT = 1 << 53

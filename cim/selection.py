@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from zope.interface import implementer
 
-from cim.icim import IServerSelection
+from cim.interfaces import IServerSelection
 from cim.model import Candidate
 
 

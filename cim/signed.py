@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from cim.ecim import Unauthorized
+from cim.errors import Unauthorized
 
 _ALGORITHM = "HS256"
 #: Longer ones are none of ours, and are not looked at.

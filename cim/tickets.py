@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from cim.ecim import Unauthorized
+from cim.errors import Unauthorized
 from cim.model import ID_LIMIT, Place
 from cim.signed import sign, verify
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.keys import PURPOSES, derive_key, make_secret_file, read_secret
 
 SECRET = b"0123456789abcdef"

@@ -8,10 +8,24 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
-PURE = {"icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets", "wire"}
+PURE = {"interfaces", "errors", "icim", "ecim", "model", "ids", "selection", "keys", "signed", "tickets", "wire"}
 LAYERS = {"registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite", "terminal"}
-BASE = {"daemon", "lifecycle", "runtime", "root", "logs", "metrics", "config", "announcing"}
+BASE = {"daemon"}
+#: The rooms of a daemon: each may import those of the lines above its own, and itself.
+ROOMS = {
+    "server": (("sessions",), ("links",), ("native", "guests", "edge"), ("service",), ("tap",)),
+    "route": (
+        ("presence",),
+        ("messages",),
+        ("guests",),
+        ("front",),
+        ("service",),
+        ("http",),
+        ("options",),
+        ("tap",),
+    ),
+}
 #: What is HTTP: the libraries, and what we make of them.
 HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
 #: Who sees what of it, by the beginning of the module's path; tap modules see all, others nothing.
@@ -19,9 +33,9 @@ SEES = {
     "web/": HTTP[:-1],
     "route/http/": HTTP,
     "route/options.py": ("cim.route.http", "cim.web.origins"),
-    "server/http_api.py": HTTP[:-1],
+    "server/edge/http_api.py": HTTP[:-1],
     # WebSockets begin as HTTP, which wsproto reads.
-    "server/websocket": ("cim.web.origins",),
+    "server/edge/websocket": ("cim.web.origins",),
     "client/": ("cim.web.calling", "twisted.web.iweb"),
 }
 
@@ -81,7 +95,21 @@ def allowed(owner, tap):
         return PURE | BASE | {"client", owner}
     if owner in DAEMONS:
         return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
-    return PURE | BASE | LAYERS | DAEMONS | {owner}
+    return PURE
+
+
+def open_rooms(path):
+    """The rooms of its own daemon that a module may import, given its path below `cim`; None when it has no rooms."""
+    rooms = ROOMS.get(path.parts[0])
+    if rooms is None or len(path.parts) < 2 or path.name == "__init__.py":
+        return None
+    own = path.parts[1].removesuffix(".py")
+    before = set()
+    for line in rooms:
+        if own in line:
+            return before | {own}
+        before.update(line)
+    return set()
 
 
 def below(module, names):
@@ -91,7 +119,7 @@ def below(module, names):
 
 def sees(path):
     """What a module may see of HTTP, given its path below `cim`."""
-    if path.name == "tap.py" or path.parts[0] == "testing":
+    if path.name == "tap.py":
         return HTTP
     return next((seen for start, seen in SEES.items() if path.as_posix().startswith(start)), ())
 
@@ -101,11 +129,15 @@ def complaints(path, source):
     owner, tap = path.parts[0].removesuffix(".py"), path.name == "tap.py"
     found = Found(ast.parse(source))
     wrong = []
-    if owner not in PURE | BASE | LAYERS | DAEMONS | {"testing", "__init__"}:
+    rooms = open_rooms(path)
+    if owner not in PURE | BASE | LAYERS | DAEMONS | {"__init__"}:
         wrong.append("is of no known part")
     for module, at_top in found.imports:
         other = part(module)
         if other is not None and other not in allowed(owner, tap):
+            wrong.append(f"imports {module}")
+        words = module.split(".")
+        if rooms is not None and words[:2] == ["cim", owner] and len(words) > 2 and words[2] not in rooms:
             wrong.append(f"imports {module}")
         if below(module, HTTP) and not below(module, sees(path)):
             wrong.append(f"imports {module} and is not of HTTP")
@@ -115,7 +147,7 @@ def complaints(path, source):
             wrong.append(f"is pure and imports {module}")
         if module == "twisted.internet.reactor" and (at_top or not tap):
             wrong.append("imports the global reactor")
-    if found.environment and not tap and owner not in ("config", "runtime", "testing"):
+    if found.environment and not tap and path.as_posix() not in ("daemon/config.py", "daemon/runtime.py"):
         wrong.append("reads the environment")
     return wrong
 
@@ -146,27 +178,34 @@ class RuleTests(SynchronousTestCase):
         for path, source in (
             ("wire/framing.py", "from twisted.internet.defer import Deferred"),
             ("model.py", "import twisted.internet"),
-            ("model.py", "from cim.metrics import Metrics"),
+            ("model.py", "from cim.daemon.metrics import Metrics"),
             ("store/a.py", "from cim.link import pipe"),
             ("link/a.py", "from cim import web"),
             ("web/a.py", "def f():\n    import cim.registry.memory"),
-            ("server/a.py", "from cim.route.login import Login"),
+            ("server/links/a.py", "from cim.route.front.login import Login"),
+            ("server/links/a.py", "from cim.server.native.session import NativeSession"),
+            ("server/links/a.py", "from cim.server import native"),
+            ("server/guests/a.py", "def f():\n    from cim.server.native import receipts"),
+            ("server/edge/a.py", "from cim.server.service import Server"),
+            ("server/novelty/a.py", "from cim.server.sessions.table import Sessions"),
+            ("route/presence/a.py", "from cim.route.messages.reading import Reading"),
+            ("route/front/login.py", "from cim.route.service import Route"),
             ("server/service.py", "from cim.store.choose import store_from"),
             ("route/tap.py", "from cim.server.tap import Options"),
             ("route/tap.py", "from twisted.internet import reactor"),
             ("route/service.py", "def f():\n    from twisted.internet import reactor"),
             ("route/service.py", "import os\nos.environ['X']"),
-            ("route/service.py", "from cim.testing.store import MemoryStore"),
+            ("route/service.py", "from tests.harness.store import MemoryStore"),
             ("route/service.py", "from . import login"),
             ("client/client.py", "def f():\n    from cim.terminal.lines import printable"),
             ("terminal/tap.py", "from cim.web.calling import HTTPCalls"),
-            ("lifecycle.py", "from cim.web.site import http_site"),
+            ("daemon/lifecycle.py", "from cim.web.site import http_site"),
             ("route/service.py", "from cim.web.serving import CallResource"),
             ("route/service.py", "from cim.route.http.tokens import Tokens"),
-            ("route/login.py", "from twisted.web.iweb import IRequest"),
-            ("route/requests.py", "from cim.web import problem"),
-            ("server/gateway.py", "import klein"),
-            ("server/websocket.py", "from cim.web.serving import CallResource"),
+            ("route/front/login.py", "from twisted.web.iweb import IRequest"),
+            ("route/front/requests.py", "from cim.web import problem"),
+            ("server/edge/gateway.py", "import klein"),
+            ("server/edge/websocket.py", "from cim.web.serving import CallResource"),
             ("client/client.py", "from cim.web.serving import CallResource"),
             ("web/serving.py", "from cim.route.http.access import Access"),
             ("novelty.py", ""),
@@ -175,7 +214,7 @@ class RuleTests(SynchronousTestCase):
 
     def test_let_through(self):
         for path, source in (
-            ("wire/framing.py", "from cim.ecim import BadFrame"),
+            ("wire/framing.py", "from cim.errors import BadFrame"),
             (
                 "model.py",
                 "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from twisted.internet.defer import Deferred",
@@ -190,11 +229,13 @@ class RuleTests(SynchronousTestCase):
                 "route/http/groups.py",
                 "from cim.web.declaring import http_call\nfrom cim.route.http.access import Caller",
             ),
-            ("server/http_api.py", "from cim.web.declaring import http_call"),
-            ("server/websocket.py", "from cim.web.origins import Origins"),
+            ("server/edge/http_api.py", "from cim.web.declaring import http_call"),
+            ("server/edge/websocket.py", "from cim.web.origins import Origins"),
             ("client/v1.py", "from cim.web.calling import HTTPCalls"),
             ("terminal/console/chat.py", "from cim.client import Client"),
-            ("testing/store.py", "from cim.route.service import Route"),
+            ("server/links/uplink.py", "from cim.server.sessions.table import Sessions"),
+            ("route/front/login.py", "from cim.route.presence.recorder import SessionRecorder"),
+            ("daemon/config.py", "import os\nos.environ['X']"),
             ("link/tcp.py", "import cim\nfrom cim import __version__"),
         ):
             self.assertEqual(complaints(Path(path), source), [], f"{path}: {source}")

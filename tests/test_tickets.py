@@ -9,7 +9,7 @@ import jwt
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import Unauthorized
+from cim.errors import Unauthorized
 from cim.model import Place
 from cim.signed import sign, verify
 from cim.tickets import Ticket, make_ticket, read_ticket

@@ -22,7 +22,7 @@ from cim.client.values import (
     User,
     Waiting,
 )
-from cim.ecim import (
+from cim.errors import (
     BadRequest,
     CIMError,
     Conflict,
@@ -40,7 +40,7 @@ from cim.ecim import (
     Unreachable,
     UserOffline,
 )
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 
 __all__ = [
     "BadRequest",

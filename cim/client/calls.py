@@ -20,7 +20,7 @@ from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
 from cim.client.values import Conversation, Group, Kind, Member, Message, User
-from cim.ecim import Unavailable
+from cim.errors import Unavailable
 from cim.model import check_id
 from cim.wire import conversations, positions
 

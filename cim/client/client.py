@@ -36,7 +36,7 @@ from cim.client.native_engine import DeviceLogin, NativeEngine, Remembered
 from cim.client.routes import Routes
 from cim.client.v1 import NotNative, V1Calls
 from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
-from cim.ecim import CIMError, InvalidField
+from cim.errors import CIMError, InvalidField
 from cim.model import check_id, check_name
 from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions

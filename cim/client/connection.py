@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.ecim import ProtocolViolation, Unavailable
+from cim.errors import ProtocolViolation, Unavailable
 from cim.web.calling import reason
 from cim.wire.framing import FrameReader
 

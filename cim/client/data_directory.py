@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from cim.client.values import Password
-from cim.ecim import CIMError, InvalidField
+from cim.errors import CIMError, InvalidField
 
 _PORTS = {"http": 80, "https": 443}
 #: File systems allow 255 bytes; this leaves room for endings.

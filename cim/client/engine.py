@@ -15,7 +15,7 @@ from cim.client.listeners import Listeners
 from cim.client.names import Names
 from cim.client.v1 import V1Calls
 from cim.client.values import Sent, User, Waiting
-from cim.ecim import CIMError, NoServerAvailable, RateLimited, Unavailable
+from cim.errors import CIMError, NoServerAvailable, RateLimited, Unavailable
 
 
 @frozen

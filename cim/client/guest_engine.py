@@ -23,7 +23,7 @@ from cim.client.guest_connection import GuestConnection, sender_of, texts_of
 from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
 from cim.client.v1 import V1Calls
 from cim.client.values import Message, Sent, User, Waiting
-from cim.ecim import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable
+from cim.errors import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable
 from cim.model import Account, ServerAddress
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Packet

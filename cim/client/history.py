@@ -16,7 +16,7 @@ from cim.client import history_tables as tables
 from cim.client.iclient import IHistory
 from cim.client.values import Message, Waiting
 from cim.daemon.sqlite import SqliteWorker, Work
-from cim.ecim import HistoryUnavailable
+from cim.errors import HistoryUnavailable
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from automat import TypeMachineBuilder, pep614
 from cim.client.listeners import Listeners
 from cim.client.moment import Moment
 from cim.client.values import State, User
-from cim.ecim import CIMError, Unreachable
+from cim.errors import CIMError, Unreachable
 
 
 class Life(Protocol):

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from cim.client.iclient import IListener
 from cim.client.values import Message, Presence, Receipt, State, Typing
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 
 if TYPE_CHECKING:
     from cim.client.client import Client

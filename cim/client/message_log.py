@@ -14,7 +14,7 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.data_directory import folder_name
 from cim.client.values import Kind, Message
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 
 
 @implementer(IMessageListener)

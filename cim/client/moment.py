@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from cim.ecim import CIMError
+from cim.errors import CIMError
 
 
 class Moment:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.client.v1 import V1Calls, group_of, user_of
 from cim.client.values import User
-from cim.ecim import Forbidden, NotFound
+from cim.errors import Forbidden, NotFound
 from cim.wire import conversations
 
 K = TypeVar("K")

@@ -29,7 +29,7 @@ from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
-from cim.ecim import CIMError, Unauthorized, Unavailable
+from cim.errors import CIMError, Unauthorized, Unavailable
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.client.v1 import LoggedIn, V1Calls
 from cim.client.values import Password
-from cim.ecim import Conflict, Forbidden, Unauthorized
+from cim.errors import Conflict, Forbidden, Unauthorized
 
 
 async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:

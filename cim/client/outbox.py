@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from cim.client.backoff import Backoff
 from cim.client.values import Sent, Waiting
-from cim.ecim import (
+from cim.errors import (
     CIMError,
     Conflict,
     InvalidField,

@@ -24,7 +24,7 @@ from cim.client.connection import ServerConnection
 from cim.client.life import Life
 from cim.client.moment import Moment
 from cim.client.v1 import retry_after
-from cim.ecim import CIMError
+from cim.errors import CIMError
 
 #: How long leaving in good order may take, seconds.
 LEAVE_SECONDS = 2.0

@@ -10,7 +10,7 @@ from hyperlink import URL, URLParseError
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import InvalidField, Misdirected, Unavailable, Unreachable
+from cim.errors import InvalidField, Misdirected, Unavailable, Unreachable
 
 A = TypeVar("A")
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from cim.client.routes import Busy, Routes, check_place
 from cim.client.values import Group, User
-from cim.ecim import (
+from cim.errors import (
     CallTimeout,
     CIMError,
     NotSupported,

@@ -24,7 +24,7 @@ import typing
 
 from google.protobuf.message import DecodeError
 
-from cim.ecim import BadFrame, FrameTooLarge, HandshakeFailed
+from cim.errors import BadFrame, FrameTooLarge, HandshakeFailed
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 

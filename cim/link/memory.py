@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.icim import ILink, ILinkUser
+from cim.interfaces import ILink, ILinkUser
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
 from cim.link.version1 import old_routes, old_servers

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from cim.ecim import BadFrame
+from cim.errors import BadFrame
 from cim.wire.framing import encode_varint
 from cim.wire.link_pb2 import Batch, Item, Missed
 

@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.ecim import HandshakeFailed, ProtocolViolation
-from cim.icim import ILink, ILinkUser
+from cim.errors import HandshakeFailed, ProtocolViolation
+from cim.interfaces import ILink, ILinkUser
 from cim.link.handshake import HIGHEST_VERSION, LinkHandshake, first_frame, refusal
 from cim.link.lifecycle import lifecycle
 from cim.link.pipe import MAX_FRAME, Pipe

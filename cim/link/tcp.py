@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
-from cim.ecim import InvalidField
-from cim.icim import ROUTES, ILinkUser, IRegistry
+from cim.errors import InvalidField
+from cim.interfaces import ROUTES, ILinkUser, IRegistry
 from cim.link.handshake import HIGHEST_VERSION, NONCE_BYTES, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
 from cim.link.version1 import old_routes, old_servers

@@ -19,8 +19,8 @@ from attrs import define
 
 from zope.interface import implementer
 
-from cim.ecim import Unavailable
-from cim.icim import ILink, ILinkUser
+from cim.errors import Unavailable
+from cim.interfaces import ILink, ILinkUser
 from cim.model import LinkPeer
 from cim.wire import link1_pb2, native
 from cim.wire.cim_pb2 import Deliver as Message

@@ -12,7 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.kazoo_client import converted
 
 #: How many calls kazoo has at most. It is woken for each by a byte in a small buffer; a few hundred would overflow it.

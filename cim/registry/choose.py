@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cim.ecim import InvalidField
-from cim.icim import IRegistry
+from cim.errors import InvalidField
+from cim.interfaces import IRegistry
 from cim.registry.calls import ICallsReactor
 from cim.registry.cluster import ZooKeeperRegistry
 from cim.registry.memory import MemoryRegistry

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.izookeeper import IZooKeeper, NodeChange, RegistryRefused, SessionState
 
 

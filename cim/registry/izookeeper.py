@@ -11,7 +11,7 @@ from attrs import frozen
 from twisted.application.service import IService
 from zope.interface import Attribute
 
-from cim.ecim import CIMError
+from cim.errors import CIMError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

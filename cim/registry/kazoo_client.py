@@ -16,7 +16,7 @@ from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from twisted.logger import Logger
 
-from cim.ecim import CIMError, RegistryUnavailable
+from cim.errors import CIMError, RegistryUnavailable
 from cim.registry.izookeeper import NodeChange, NodeExists, NodeStat, NoNode, RegistryRefused
 
 #: The longest wait between two attempts to connect, s. Well below any session timeout, so that after ZooKeeper's

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from cim.icim import IAnnouncement, IRegistry
+from cim.interfaces import IAnnouncement, IRegistry
 from cim.registry.listing import Listener, Listing
 
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.icim import IAnnouncement
+from cim.interfaces import IAnnouncement
 from cim.model import NodeData
 from cim.registry.convergence import Convergence
 from cim.registry.izookeeper import IZooKeeper, NodeExists, NoNode, SessionState

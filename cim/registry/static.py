@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.ecim import InvalidField
-from cim.icim import ROUTES, SERVERS, IAnnouncement, IRegistry
+from cim.errors import InvalidField
+from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.model import NodeData, RouteAddress, ServerAddress
 from cim.registry.listing import Listener, Listing
 

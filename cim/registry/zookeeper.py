@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.calls import Calls, ICallsReactor
 from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, SessionState, StateListener, ensure_path
 from cim.registry.kazoo_client import CHANGES, data_and_stat, make_client, node_stat, stat_or_none

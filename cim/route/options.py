@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cim.config import one_of, positive_int
+from cim.daemon.config import one_of, positive_int
 from cim.keys import derive_key
 from cim.model import LoginPolicy, Retention
 from cim.route.http.access import read_keys

@@ -8,28 +8,28 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 
-from cim.icim import SERVERS, IRegistry, IServerSelection, IStore
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
 from cim.model import Health, LoginPolicy, RouteAddress
-from cim.route.accounts import KnownAccounts
-from cim.route.appending import Appender
-from cim.route.calls import LinkCalls
-from cim.route.delivery import Delivery
-from cim.route.directory import Directory
-from cim.route.downlink import Downlink
-from cim.route.grouping import Grouping
-from cim.route.guest_accounts import GuestAccounts
-from cim.route.guest_messages import GuestMessages
-from cim.route.leases import Leases
-from cim.route.login import Logins
-from cim.route.presence import Presence
-from cim.route.reading import Reading
-from cim.route.receipts import Receipts
-from cim.route.recorder import SessionRecorder
-from cim.route.requests import Requests
-from cim.route.sending import REVISION_SECONDS, Sending
-from cim.route.upstream_servers import Post, UpstreamServers, UpstreamSessions
-from cim.route.watching import Watching
+from cim.route.front.downlink import Downlink
+from cim.route.front.login import Logins
+from cim.route.front.requests import Requests
+from cim.route.guests.accounts import GuestAccounts
+from cim.route.guests.messages import GuestMessages
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.appending import Appender
+from cim.route.messages.delivery import Delivery
+from cim.route.messages.grouping import Grouping
+from cim.route.messages.reading import Reading
+from cim.route.messages.receipts import Receipts
+from cim.route.messages.sending import REVISION_SECONDS, Sending
+from cim.route.presence.calls import LinkCalls
+from cim.route.presence.directory import Directory
+from cim.route.presence.leases import Leases
+from cim.route.presence.presence import Presence
+from cim.route.presence.recorder import SessionRecorder
+from cim.route.presence.upstream_servers import Post, UpstreamServers, UpstreamSessions
+from cim.route.presence.watching import Watching
 
 #: How long a route that just started waits for the servers' snapshots before it answers with what it knows.
 CATCH_UP_SECONDS = 3.0

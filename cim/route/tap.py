@@ -12,23 +12,23 @@ from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
 import cim
-from cim.announcing import Announcing, Stopping, advertised
-from cim.config import read_secret_file
-from cim.ecim import InvalidField
-from cim.icim import ROUTES, IServerSelection
+from cim.daemon.announcing import Announcing, Stopping, advertised
+from cim.daemon.config import read_secret_file
+from cim.daemon.metrics import Metrics
+from cim.daemon.root import DaemonRoot
+from cim.daemon.runtime import Exit, listening, one_line_errors
+from cim.errors import InvalidField
 from cim.ids import token
+from cim.interfaces import ROUTES, IServerSelection
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.tcp import LinkAcceptor
-from cim.metrics import Metrics
 from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
 from cim.registry.choose import registry_from
-from cim.root import DaemonRoot
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI
 from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import CatchingUp, Route
-from cim.runtime import Exit, listening, one_line_errors
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls

@@ -7,23 +7,23 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.icim import IRegistry
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.interfaces import IRegistry
 from cim.model import Health, LinkPeer
-from cim.server.connection import Limits
-from cim.server.deliveries import Deliveries
-from cim.server.gateway import Gateway
-from cim.server.groups import GroupIndex
+from cim.server.edge.connection import Limits
+from cim.server.edge.gateway import Gateway
+from cim.server.edge.wheel import TimerWheel
 from cim.server.guests.session import GuestSession
 from cim.server.guests.side import GuestSide
-from cim.server.native import NativeSide
-from cim.server.opening import Openings
-from cim.server.receipts import Receipts
-from cim.server.rechecks import Rechecks
-from cim.server.sessions import Sessions
-from cim.server.submissions import Submissions
-from cim.server.uplink import Uplink
-from cim.server.wheel import TimerWheel
+from cim.server.links.deliveries import Deliveries
+from cim.server.links.groups import GroupIndex
+from cim.server.links.rechecks import Rechecks
+from cim.server.links.submissions import Submissions
+from cim.server.links.uplink import Uplink
+from cim.server.native.opening import Openings
+from cim.server.native.receipts import Receipts
+from cim.server.native.session import NativeSide
+from cim.server.sessions.table import Sessions
 
 #: When this server stops its clients come back spread over so many seconds, or so many a second when there are more.
 COME_BACK_SECONDS = 5

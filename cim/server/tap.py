@@ -12,23 +12,23 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.usage import UsageError
 
 import cim
-from cim.announcing import Announcing, Stopping, advertised
-from cim.config import positive_int, read_secret_file
-from cim.ecim import InvalidField
-from cim.icim import SERVERS
+from cim.daemon.announcing import Announcing, Stopping, advertised
+from cim.daemon.config import positive_int, read_secret_file
+from cim.daemon.metrics import Metrics
+from cim.daemon.root import DaemonRoot
+from cim.daemon.runtime import Exit, listening, one_line_errors
+from cim.errors import InvalidField
 from cim.ids import token
+from cim.interfaces import SERVERS
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.tcp import LinkDialers
-from cim.metrics import Metrics
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.choose import registry_from
-from cim.root import DaemonRoot
-from cim.runtime import Exit, listening, one_line_errors
-from cim.server.connection import Limits
-from cim.server.http_api import ServerAPI
+from cim.server.edge.connection import Limits
+from cim.server.edge.http_api import ServerAPI
+from cim.server.edge.websocket import WebSocketPort
+from cim.server.edge.websocket_options import WebSocketOptions, websocket_url
 from cim.server.service import Server
-from cim.server.websocket import WebSocketPort
-from cim.server.websocket_options import WebSocketOptions, websocket_url
 from cim.web.envelope import Envelopes
 from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import origins_of

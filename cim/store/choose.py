@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 
-from cim.ecim import InvalidField
-from cim.icim import IStore
+from cim.errors import InvalidField
+from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection

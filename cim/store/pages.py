@@ -8,7 +8,7 @@ from functools import partial
 
 from attrs import frozen
 
-from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
+from cim.errors import BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from cim.ecim import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
+from cim.errors import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
 from cim.model import GUEST, MAX_DEVICES, MAX_GROUPS, MAX_MEMBERS, LoginPolicy, Reserved, Role, SessionRecord
 
 T = TypeVar("T")

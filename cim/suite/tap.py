@@ -12,24 +12,24 @@ from twisted.application.service import IService, Service
 from twisted.python.usage import UsageError
 
 import cim
-from cim.announcing import Stopping, advertised, port_of
-from cim.config import positive_int
-from cim.ecim import InvalidField
+from cim.daemon.announcing import Stopping, advertised, port_of
+from cim.daemon.config import positive_int
+from cim.daemon.metrics import Metrics
+from cim.daemon.root import DaemonRoot
+from cim.daemon.runtime import Exit, one_line_errors
+from cim.errors import InvalidField
 from cim.ids import token
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
-from cim.metrics import Metrics
 from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
-from cim.root import DaemonRoot
 from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
-from cim.runtime import Exit, one_line_errors
-from cim.server.http_api import ServerAPI
+from cim.server.edge.http_api import ServerAPI
+from cim.server.edge.websocket_options import WebSocketOptions, websocket_url
 from cim.server.service import Server
 from cim.server.tap import add_server, limits_of
-from cim.server.websocket_options import WebSocketOptions, websocket_url
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
 from cim.web.operations import Operations, is_loopback

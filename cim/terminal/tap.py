@@ -26,12 +26,12 @@ from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
 from cim.client.routes import parse_route
 from cim.client.values import Credentials, Guest, Password
-from cim.config import DaemonOptions, read_secret_file
-from cim.ecim import InvalidField
-from cim.icim import IMessageListener
+from cim.daemon.config import DaemonOptions, read_secret_file
+from cim.daemon.root import DaemonRoot
+from cim.daemon.runtime import Exit
+from cim.errors import InvalidField
+from cim.interfaces import IMessageListener
 from cim.model import check_name
-from cim.root import DaemonRoot
-from cim.runtime import Exit
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.iconsole import IAnswerer

@@ -26,7 +26,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from cim.ecim import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
+from cim.errors import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
 from cim.wire.error_table import SUCCESS, of_envelope, row_of
 
 #: What an answer may weigh, bytes.

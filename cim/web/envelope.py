@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cim.ecim import BadRequest, CIMError
+from cim.errors import BadRequest, CIMError
 from cim.web.declaring import Call, Gate
 from cim.web.inputs import read_object
 from cim.web.site import respond

@@ -6,7 +6,7 @@ import json
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from cim.ecim import BadRequest, InvalidField
+from cim.errors import BadRequest, InvalidField
 from cim.web.schema import Fields, Optional
 
 _MAX_PARAMETERS = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.web.schema import Fields, Optional, Text, Texts
 
 #: Bytes of text in one message: what fits into a frame with what goes around it.

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from cim.ecim import BadRequest
+from cim.daemon.metrics import Metrics
+from cim.errors import BadRequest
 from cim.keys import derive_key, read_secret
-from cim.metrics import Metrics
 from cim.model import Health
 from cim.web.declaring import Content, Gate, Who, http_call
 

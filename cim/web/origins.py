@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
-from cim.config import DaemonOptions
+from cim.daemon.config import DaemonOptions
 
 ANY = "*"
 _MAX_AGE = b"600"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cim.ecim import BadRequest, CIMError, InvalidField
+from cim.errors import BadRequest, CIMError, InvalidField
 from cim.web.declaring import Call, Gate, WithStatus
 from cim.web.inputs import read_object
 from cim.web.origins import NO_ORIGINS, Origins

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.model import ID_LIMIT, MAX_NAME, check_id, check_name
 
 _MAX_DIGITS = 16

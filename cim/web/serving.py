@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
-from cim.ecim import BadRequest, CIMError
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import BadRequest, CIMError
 from cim.web.declaring import Call, Content, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
-from cim.ecim import BadRequest
-from cim.lifecycle import within
-from cim.metrics import Metrics
+from cim.daemon.lifecycle import within
+from cim.daemon.metrics import Metrics
+from cim.errors import BadRequest
 
 MAX_BODY = 256 * 1024
 #: So much of a body that is too large is read and thrown away, so that its sender comes to read our answer.

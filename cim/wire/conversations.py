@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.model import ID_LIMIT, check_id
 
 _NAME = re.compile(r"p:([1-9][0-9]{0,15}):([1-9][0-9]{0,15})|g:(0|[1-9][0-9]{0,15})")

@@ -1,4 +1,4 @@
-"""What each error is on the wire: one row for each class of `cim.ecim`, read in both directions.
+"""What each error is on the wire: one row for each class of `cim.errors`, read in both directions.
 
 `row_of` is for whoever answers. Clients make an error of what they were answered by `of_failure`, `of_problem` and
 `of_envelope`: of several classes that share a word, it is the first in the table, so the general stand before the
@@ -12,7 +12,7 @@ from functools import cache
 
 from attrs import evolve, frozen
 
-from cim.ecim import (
+from cim.errors import (
     AccountMismatch,
     BadFrame,
     BadLogin,

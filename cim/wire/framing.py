@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.ecim import BadFrame, FrameTooLarge
+from cim.errors import BadFrame, FrameTooLarge
 
 #: Also what one frame may cost in memory before anything is known of its sender.
 DEFAULT_MAX_FRAME = 65536

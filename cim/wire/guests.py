@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from google.protobuf.message import DecodeError, EncodeError
 
-from cim.ecim import BadFrame, BadLogin, FrameTooLarge
+from cim.errors import BadFrame, BadLogin, FrameTooLarge
 from cim.wire import v1_pb2
 from cim.wire.cim_pb2 import LOGIN_REQUEST, MESSAGE, OFFLINE, PING, Packet
 from cim.wire.framing import encode_frame, encode_varint

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from cim.ecim import BadFrame
+from cim.errors import BadFrame
 from cim.wire.cim_pb2 import Packet
 
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,19})")

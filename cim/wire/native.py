@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from cim.ecim import BadFrame, CIMError, InvalidField, TooLarge
+from cim.errors import BadFrame, CIMError, InvalidField, TooLarge
 from cim.model import ID_LIMIT, check_id
 from cim.wire import conversations, packed, positions
 from cim.wire.cim_pb2 import (

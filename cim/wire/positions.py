@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 
 #: (epoch, n): tuples compare as positions do.
 Position = tuple[int, int]

@@ -22,9 +22,9 @@ from wcwidth import wcwidth
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from cim.testing.daemons import Daemon, environment, loopback, twistd
-from cim.testing.screens import ScreenProcess
-from cim.testing.spawning import free_port
+from tests.harness.daemons import Daemon, environment, loopback, twistd
+from tests.harness.screens import ScreenProcess
+from tests.harness.spawning import free_port
 
 HERE = Path(__file__).resolve().parent
 COLUMNS, ROWS = 80, 20

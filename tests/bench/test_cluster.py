@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.cluster import Cluster, DataInUse, Ports
 from bench.foreground import Terminal, announcement
-from cim.testing.processes import HOST
+from tests.harness.processes import HOST
 
 
 class TerminalTests(SynchronousTestCase):

@@ -16,10 +16,10 @@ from cim.client.values import Password, State
 from cim.model import LoginPolicy
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords
-from cim.testing.cluster import Cluster
 from cim.web.operations import internal_only
 from cim.web.site import http_site
 from tests.client.network import Network
+from tests.harness.cluster import Cluster
 
 SECRET = "correct horse battery"
 

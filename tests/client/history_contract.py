@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from cim.client.iclient import IHistory
 from cim.client.values import Kind, Message, User, Waiting
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 
 BOB = User(1002, "bob")
 TALK = "p:1001:1002"

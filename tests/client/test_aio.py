@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.client.aio import PAUSE_AT, RESUME_AT, AsyncClient, Stands, running_reactor
 from cim.client.client import Client
 from cim.client.values import Message, Receipt, Sent, State, User
-from cim.ecim import Forbidden
+from cim.errors import Forbidden
 from tests.client.surface import METHODS, arguments
 
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.api import RouteAPI
 from cim.client.routes import REST_SECONDS, Routes, is_loopback, parse_route
-from cim.ecim import (
+from cim.errors import (
     AccountMismatch,
     CallTimeout,
     InvalidField,

@@ -11,7 +11,7 @@ from cim.client.history import MemoryHistory
 from cim.client.iclient import IListener
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
-from cim.ecim import (
+from cim.errors import (
     Forbidden,
     HistoryUnavailable,
     InvalidField,
@@ -22,7 +22,7 @@ from cim.ecim import (
     Unreachable,
     UserOffline,
 )
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 from cim.model import LoginPolicy
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import encode_frame

@@ -8,8 +8,8 @@ from zope.interface import implementer
 from cim.client.history import MemoryHistory
 from cim.client.inbox import MAX_SYNCS
 from cim.client.values import Kind, Presence, Receipt, State, Typing, User
-from cim.ecim import Forbidden, HistoryUnavailable, InvalidField
-from cim.icim import IMessageListener
+from cim.errors import Forbidden, HistoryUnavailable, InvalidField
+from cim.interfaces import IMessageListener
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import FrameReader, encode_frame

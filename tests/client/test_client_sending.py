@@ -6,7 +6,7 @@ from twisted.internet.defer import fail
 
 from cim.client.outbox import MAX_WAITING
 from cim.client.values import State
-from cim.ecim import (
+from cim.errors import (
     Conflict,
     Forbidden,
     InvalidField,

@@ -7,7 +7,7 @@ import random
 from twisted.internet.defer import fail
 
 from cim.client.values import State
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 from cim.wire import conversations, positions
 from tests.client.client_case import ClientCase
 from tests.client.test_client_reading import KeptHistory

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.data_directory import DataDirectory, data_home, folder_name, system_name
 from cim.client.values import Password
-from cim.ecim import CIMError, InvalidField
+from cim.errors import CIMError, InvalidField
 from tests.store.contract import NASTY_NAMES
 
 ROUTE = "http://chat.example:8083"

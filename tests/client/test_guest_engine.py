@@ -13,7 +13,7 @@ from cim.client.guest_engine import SEND_SECONDS
 from cim.client.iclient import IListener
 from cim.client.reconnection import LEAVE_SECONDS
 from cim.client.values import Guest, State, User
-from cim.ecim import (
+from cim.errors import (
     AccountMismatch,
     BadRequest,
     CIMError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.history import MemoryHistory
-from cim.ecim import HistoryUnavailable
+from cim.errors import HistoryUnavailable
 from tests.client.history_contract import TALK, HistoryContract, said
 
 

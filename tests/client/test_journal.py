@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.journal import BATCH, Journal
 from cim.client.values import Message, User, Waiting
-from cim.ecim import HistoryUnavailable
+from cim.errors import HistoryUnavailable
 
 
 class History:

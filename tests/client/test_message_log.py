@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from cim.client.message_log import MessageLog
 from cim.client.values import Kind, Message, User
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 from tests.store.contract import NASTY_NAMES
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.moment import Moment
-from cim.ecim import Forbidden
+from cim.errors import Forbidden
 
 
 class MomentTests(SynchronousTestCase):

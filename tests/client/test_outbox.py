@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.outbox import ANSWER_SECONDS, LANE_WINDOW, MAX_WAITING, WINDOW, Outbox
 from cim.client.values import Sent, Waiting
-from cim.ecim import BadRequest, CIMError, Conflict, Forbidden, NotFound, RateLimited, TooLarge, Unavailable
+from cim.errors import BadRequest, CIMError, Conflict, Forbidden, NotFound, RateLimited, TooLarge, Unavailable
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import FrameReader
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.client.backoff import STEADY_SECONDS, Backoff
 from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
 from cim.client.routes import Busy
-from cim.ecim import CIMError, Forbidden, Unavailable
+from cim.errors import CIMError, Forbidden, Unavailable
 
 
 class Connection:

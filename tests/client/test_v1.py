@@ -12,7 +12,7 @@ from twisted.web.http_headers import Headers
 from cim.client.routes import Busy, Routes, check_place
 from cim.client.v1 import Listed, LoggedIn, NotNative, V1Calls, group_of, retry_after, user_of
 from cim.client.values import User
-from cim.ecim import (
+from cim.errors import (
     BadRequest,
     CallTimeout,
     Conflict,

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Account
-from cim.testing.cluster import Cluster
 from cim.wire.guests import Generation, encode_login, encode_ping
+from tests.harness.cluster import Cluster
 
 ZHANGSAN = Account(1545574049323, "zhangsan")
 LISI = Account(100, "lisi")

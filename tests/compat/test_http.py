@@ -6,13 +6,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Account
 from cim.route.http.upstream import UpstreamAPI
-from cim.server.http_api import ServerAPI
-from cim.testing.cluster import ClientTransport, Cluster
+from cim.server.edge.http_api import ServerAPI
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
 from cim.web.serving import CallResource
 from cim.web.site import BoundedSite
 from cim.wire.guests import Generation
+from tests.harness.cluster import ClientTransport, Cluster
 
 SUCCESS = '{"code":"9000","message":"Success","reqNo":null,"dataBody":null}'
 OFFLINE_FRAME = (

@@ -8,11 +8,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import CallTimeout, NoServerAvailable, RepeatLogin, Unreachable, UserOffline
+from cim.errors import CallTimeout, NoServerAvailable, RepeatLogin, Unreachable, UserOffline
 from cim.model import Place
-from cim.testing.cluster import Cluster
 from cim.web.calling import Envelope
 from cim.wire.guests import Generation, encode_login
+from tests.harness.cluster import Cluster
 
 JAVA = "10.0.0.9:11211:8081"
 SEND = "http://10.0.0.9:8081/sendMsg"

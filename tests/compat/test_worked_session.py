@@ -8,10 +8,10 @@ from pathlib import Path
 
 from wsproto.events import Message
 
-from cim.testing.native_client import NativeClient
 from cim.wire.cim_pb2 import Packet
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
+from tests.harness.native_client import NativeClient
 from tests.route.http.api_case import APICase
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"

@@ -13,9 +13,9 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.values import Password
-from cim.icim import IMessageListener
-from cim.testing.daemons import ROOT, Daemon, environment, loopback
-from cim.testing.spawning import DaemonProcess, free_port
+from cim.interfaces import IMessageListener
+from tests.harness.daemons import ROOT, Daemon, environment, loopback
+from tests.harness.spawning import DaemonProcess, free_port
 
 #: How long anything may take to come, seconds.
 PATIENCE = 20.0

@@ -7,8 +7,8 @@ import sys
 
 from twisted.internet.utils import getProcessOutputAndValue
 
-from cim.testing.daemons import ROOT, environment
 from tests.examples.suite_case import SuiteCase
+from tests.harness.daemons import ROOT, environment
 
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "client.md").read_text(), re.MULTILINE | re.DOTALL)
 WHOLE = [program for program in PROGRAMS if "http://127.0.0.1:8083" in program]

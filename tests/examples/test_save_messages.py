@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cim.client.values import Message, User
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 from cim.terminal.tap import Options
 from examples.save_messages import SaveMessages
 from tests.examples.suite_case import SuiteCase

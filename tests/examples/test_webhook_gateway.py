@@ -6,9 +6,9 @@ import os
 from treq.client import HTTPClient
 from twisted.web.client import Agent
 
-from cim.testing.daemons import loopback
-from cim.testing.spawning import free_port
 from tests.examples.suite_case import SuiteCase
+from tests.harness.daemons import loopback
+from tests.harness.spawning import free_port
 
 
 class GatewayTests(SuiteCase):

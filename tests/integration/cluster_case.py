@@ -13,12 +13,12 @@ from twisted.trial.unittest import TestCase
 
 from bench.guests import GuestConnection
 from cim.keys import make_secret_file
-from cim.testing.asking import ask
-from cim.testing.daemons import Daemon, loopback
-from cim.testing.processes import HOST, RedisProcess, ZooKeeperProcess, free_port, private_file, shared_zookeeper
 from cim.web.calling import JSONCalls
 from cim.wire.error_table import SUCCESS
 from cim.wire.guests import Generation
+from tests.harness.asking import ask
+from tests.harness.daemons import Daemon, loopback
+from tests.harness.processes import HOST, RedisProcess, ZooKeeperProcess, free_port, private_file, shared_zookeeper
 
 PASSWORD = 'pass "word" 密码'
 #: How long a daemon may take to be ready on a busy machine, seconds.

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.store import RedisStore
-from cim.testing.processes import RedisProcess
+from tests.harness.processes import RedisProcess
 
 
 class ShiftedClock:

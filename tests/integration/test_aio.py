@@ -7,7 +7,7 @@ import sys
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from cim.testing.daemons import environment
+from tests.harness.daemons import environment
 
 #: The reactor inside a running loop: timers, threads, names, files, and then the process ends by itself.
 REACTOR = """

@@ -17,14 +17,14 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, TestCase
 
-from cim.metrics import Metrics
-from cim.server.connection import Limits
-from cim.server.gateway import Gateway
-from cim.server.sessions import Sessions
-from cim.server.websocket import WebSocketConnection, WebSocketPort
-from cim.server.websocket_frames import MessageReader, frame
-from cim.server.websocket_upgrade import PROTOBUF, Upgrade
-from cim.server.wheel import TimerWheel
+from cim.daemon.metrics import Metrics
+from cim.server.edge.connection import Limits
+from cim.server.edge.gateway import Gateway
+from cim.server.edge.websocket import WebSocketConnection, WebSocketPort
+from cim.server.edge.websocket_frames import MessageReader, frame
+from cim.server.edge.websocket_upgrade import PROTOBUF, Upgrade
+from cim.server.edge.wheel import TimerWheel
+from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
 
 #: Messages of the suite's limit tests have up to 16 MiB.

@@ -9,8 +9,8 @@ import sys
 
 from twisted.trial.unittest import TestCase
 
-from cim.testing.daemons import ROOT, environment
-from cim.testing.processes import DaemonProcess
+from tests.harness.daemons import ROOT, environment
+from tests.harness.processes import DaemonProcess
 
 STARTED = 60.0
 #: The order in which the processes must have ended; those of one group in any order.

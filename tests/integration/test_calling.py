@@ -8,7 +8,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from cim.ecim import Unavailable, Unreachable
+from cim.errors import Unavailable, Unreachable
 from cim.web.calling import JSONCalls
 
 

@@ -12,8 +12,8 @@ import sys
 
 from twisted.trial.unittest import TestCase
 
-from cim.testing.daemons import ROOT, environment
-from cim.testing.processes import DaemonProcess
+from tests.harness.daemons import ROOT, environment
+from tests.harness.processes import DaemonProcess
 
 SECONDS = 60
 

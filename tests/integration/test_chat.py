@@ -8,8 +8,8 @@ from collections import Counter
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from cim.testing.daemons import environment, loopback, twistd
-from cim.testing.processes import HOST, DaemonProcess, free_port
+from tests.harness.daemons import environment, loopback, twistd
+from tests.harness.processes import HOST, DaemonProcess, free_port
 from tests.integration.cluster_case import STARTED, ClusterCase
 
 NAMES = ("alice", "bob", "陈小明", "🦊 fox", "Ünal")

@@ -11,11 +11,11 @@ from twisted.internet.task import deferLater
 from cim.client.client import Client
 from cim.client.history import SqliteHistory
 from cim.client.values import Guest, Password, State
-from cim.ecim import Unreachable
-from cim.testing.daemons import loopback
-from cim.testing.processes import free_port
+from cim.errors import Unreachable
 from cim.wire import conversations
 from tests.client.client_case import Listener
+from tests.harness.daemons import loopback
+from tests.harness.processes import free_port
 from tests.integration.cluster_case import ClusterCase
 
 

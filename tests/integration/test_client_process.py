@@ -6,8 +6,8 @@ import os
 
 from twisted.trial.unittest import TestCase
 
-from cim.testing.daemons import Daemon, environment, loopback, twistd
-from cim.testing.spawning import DaemonProcess, free_port
+from tests.harness.daemons import Daemon, environment, loopback, twistd
+from tests.harness.spawning import DaemonProcess, free_port
 
 
 class Streams(DaemonProcess):

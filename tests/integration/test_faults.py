@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.protocols.portforward import ProxyFactory
 
-from cim.ecim import Unreachable
-from cim.testing.daemons import loopback
-from cim.testing.processes import HOST, free_port
+from cim.errors import Unreachable
 from cim.wire.error_table import SUCCESS
+from tests.harness.daemons import loopback
+from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase, User
 
 OFFLINE, FAILED, LIVE = "7000", "4000", "5000"

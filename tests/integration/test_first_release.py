@@ -12,9 +12,9 @@ from twisted.internet.task import deferLater
 
 from cim.client.client import Client
 from cim.client.values import Password
-from cim.testing.daemons import ROOT, environment
 from cim.wire.guests import Generation
 from tests.client.client_case import Listener
+from tests.harness.daemons import ROOT, environment
 from tests.integration.cluster_case import SUCCESS, ClusterCase, User
 
 FIRST_RELEASE = "93fa1d3"

@@ -15,9 +15,9 @@ from twisted.trial.unittest import TestCase
 
 from cim.client.history import SqliteHistory
 from cim.client.values import Waiting
-from cim.ecim import HistoryUnavailable, InvalidField
-from cim.testing.daemons import ROOT
+from cim.errors import HistoryUnavailable, InvalidField
 from tests.client.history_contract import TALK, HistoryContract, at, said
+from tests.harness.daemons import ROOT
 
 #: Keeps message after message and says so; kept messages number `n` go with place `n` and one that waits, `n`.
 WRITER = """

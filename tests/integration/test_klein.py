@@ -11,9 +11,9 @@ import treq
 from twisted.trial.unittest import TestCase
 
 from cim.route.tap import Options, makeService
-from cim.testing.daemons import loopback
-from cim.testing.spawning import free_port
 from cim.web.site import HTTPService
+from tests.harness.daemons import loopback
+from tests.harness.spawning import free_port
 
 
 def take_out(url_map, *paths):

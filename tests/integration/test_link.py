@@ -17,7 +17,7 @@ from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClie
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
-from cim.icim import ROUTES
+from cim.interfaces import ROUTES
 from cim.link.tcp import LinkAcceptor, LinkDialers
 from cim.registry.memory import MemoryRegistry
 from tests.link.network import KEY, ROUTE, SERVER, Recorder, deliver, opened

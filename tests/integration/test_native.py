@@ -19,19 +19,19 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from cim.server.gateway import Gateway
-from cim.server.sessions import Sessions
-from cim.server.wheel import TimerWheel
-from cim.testing.daemons import loopback
-from cim.testing.processes import HOST, free_port
+from cim.server.edge.gateway import Gateway
+from cim.server.edge.wheel import TimerWheel
+from cim.server.sessions.table import Sessions
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Hello, Packet, Ping, Received, Send, Sync
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
 from cim.wire.native import goodbye_packet
+from tests.harness.daemons import loopback
+from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase
 from tests.integration.test_link import self_signed
-from tests.server.test_websocket import StandIn
+from tests.server.edge.test_websocket import StandIn
 
 PROTOBUF, JSON = "cim.v1.protobuf", "cim.v1.json"
 FORMS = ("", PROTOBUF, JSON)

@@ -14,10 +14,10 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from cim.route.http.api import APIS
-from cim.testing.daemons import Daemon, environment, loopback
-from cim.testing.spawning import free_port
 from cim.web.declaring import calls_of
 from cim.wire import conversations
+from tests.harness.daemons import Daemon, environment, loopback
+from tests.harness.spawning import free_port
 
 SEED = 20240229
 EXAMPLES = 12

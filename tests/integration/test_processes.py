@@ -14,8 +14,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from cim.testing.processes import DaemonProcess, ProcessFailed, RedisProcess, ZooKeeperProcess, shared_zookeeper
-from cim.testing.spawning import launched
+from tests.harness.processes import DaemonProcess, ProcessFailed, RedisProcess, ZooKeeperProcess, shared_zookeeper
+from tests.harness.spawning import launched
 
 ECHO = """
 import sys

@@ -6,7 +6,7 @@ import threading
 
 from twisted.internet.defer import Deferred
 
-from cim.icim import ROUTES, SERVERS
+from cim.interfaces import ROUTES, SERVERS
 from cim.model import NodeData
 from cim.registry.cluster import ZooKeeperRegistry
 from tests.integration.zookeeper_case import ZooKeeperCase

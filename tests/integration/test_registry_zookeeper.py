@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.izookeeper import NodeChange, RegistryRefused, SessionState
 from tests.integration.zookeeper_case import ZooKeeperCase
 from tests.registry.zookeeper_contract import ZooKeeperContract

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
-from cim.ecim import Conflict, NotFound, RateLimited, StoreUnavailable
+from cim.errors import Conflict, NotFound, RateLimited, StoreUnavailable
 from cim.model import GUEST, MAX_MEMBERS, GroupChange, LoginPolicy, Member, Role
 from cim.store.redis.connection import RedisConnection
 from tests.integration.redis_case import RedisCase

@@ -9,7 +9,7 @@ from twisted.internet.defer import gatherResults
 from twisted.logger import globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 
-from cim.ecim import Conflict, StoreUnavailable
+from cim.errors import Conflict, StoreUnavailable
 from cim.model import Append, Mark, Retention
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Send

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from cim.model import LoginPolicy
-from cim.testing.cluster import Cluster
+from tests.harness.cluster import Cluster
 from tests.integration.redis_case import RedisCase
 
 

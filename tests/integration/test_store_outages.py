@@ -8,7 +8,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.test.proto_helpers import EventLoggingObserver
 
-from cim.ecim import OutOfOrder, StoreUnavailable
+from cim.errors import OutOfOrder, StoreUnavailable
 from cim.model import GUEST, Append
 from cim.store.redis.conversations import APPEND
 from cim.wire import positions

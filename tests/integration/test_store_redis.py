@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 from cim.model import GUEST, Account, LoginPolicy, Reserved
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE, JAVA, THERE, StoreContract

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cim.ecim import CIMError, StoreUnavailable, UserOffline
+from cim.errors import CIMError, StoreUnavailable, UserOffline
 from cim.model import Append, Mark
 from cim.store.choose import store_from
 from cim.store.sqlite.threads import SqliteThreads

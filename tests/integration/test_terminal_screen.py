@@ -7,10 +7,10 @@ import os
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from cim.icim import IMessageListener
-from cim.testing.daemons import Daemon, environment, loopback, twistd
-from cim.testing.screens import ScreenProcess
-from cim.testing.spawning import free_port
+from cim.interfaces import IMessageListener
+from tests.harness.daemons import Daemon, environment, loopback, twistd
+from tests.harness.screens import ScreenProcess
+from tests.harness.spawning import free_port
 
 
 @implementer(IMessageListener)

@@ -11,8 +11,8 @@ from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
-from cim.testing.daemons import environment, twistd
-from cim.testing.processes import HOST, DaemonProcess, free_port
+from tests.harness.daemons import environment, twistd
+from tests.harness.processes import HOST, DaemonProcess, free_port
 from tests.integration.cluster_case import ClusterCase, User
 from tests.integration.test_link import self_signed
 

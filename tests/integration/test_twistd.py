@@ -11,8 +11,8 @@ from pathlib import Path
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from cim.testing.daemons import environment, loopback
-from cim.testing.spawning import HOST, DaemonProcess, free_port
+from tests.harness.daemons import environment, loopback
+from tests.harness.spawning import HOST, DaemonProcess, free_port
 
 TWISTD = [sys.executable, str(Path(sys.executable).parent / "twistd")]
 DEMO_DROPIN = """
@@ -22,9 +22,9 @@ demo = ServiceMaker("demo", "demo_tap", "A daemon that does as it is told.", "ci
 DEMO_TAP = """
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from cim.config import DaemonOptions
-from cim.root import DaemonRoot
-from cim.runtime import Exit
+from cim.daemon.config import DaemonOptions
+from cim.daemon.root import DaemonRoot
+from cim.daemon.runtime import Exit
 
 class Options(DaemonOptions):
     daemon = "server"

@@ -16,16 +16,16 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from cim.server.connection import Limits
-from cim.server.gateway import Gateway
-from cim.server.sessions import Sessions
-from cim.server.websocket import WebSocketPort
-from cim.server.websocket_upgrade import JSON, PROTOBUF
-from cim.server.wheel import TimerWheel
+from cim.server.edge.connection import Limits
+from cim.server.edge.gateway import Gateway
+from cim.server.edge.websocket import WebSocketPort
+from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
+from cim.server.edge.wheel import TimerWheel
+from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
 from tests.integration.test_link import self_signed
-from tests.server.test_websocket import HELLO, PING, StandIn
+from tests.server.edge.test_websocket import HELLO, PING, StandIn
 
 HOST = "127.0.0.1"
 JSON_HELLO = '{"hello": {"ticket": "t"}}'

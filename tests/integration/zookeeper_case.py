@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from cim.registry.kazoo_client import make_client
 from cim.registry.zookeeper import ZooKeeper
-from cim.testing.processes import ZooKeeperProcess, shared_zookeeper
+from tests.harness.processes import ZooKeeperProcess, shared_zookeeper
 
 
 class Client(ZooKeeper):

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import ConnectionCompleter
 from zope.interface import implementer
 
-from cim.icim import ROUTES, ILinkUser
+from cim.interfaces import ROUTES, ILinkUser
 from cim.link.memory import connect
 from cim.link.tcp import LinkAcceptor, LinkDialers
 from cim.model import LinkPeer

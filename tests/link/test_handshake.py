@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import HandshakeFailed
+from cim.errors import HandshakeFailed
 from cim.link.handshake import AcceptorHandshake, DialerHandshake, refusal
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Batch, Challenge, Handshake, Hello, Proof

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.icim import ILink
+from cim.interfaces import ILink
 from cim.link.pipe import MAX_ITEM, QUEUE
 from cim.model import LinkPeer
 from tests.link.network import ROUTE, SERVER, MemoryPair, TCPPair, deliver, opened

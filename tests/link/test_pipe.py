@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import BadFrame
+from cim.errors import BadFrame
 from cim.link.pipe import (
     BATCH,
     CONTROL_QUEUE,

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import HandshakeFailed
+from cim.errors import HandshakeFailed
 from cim.link.handshake import MAX_HANDSHAKE_FRAME, AcceptorHandshake, DialerHandshake, refusal
 from cim.link.pipe import MAX_FRAME
 from cim.link.protocol import DRAIN_SECONDS, HANDSHAKE_SECONDS, LinkParts, LinkProtocol

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cim.icim import ILink, ILinkUser
+from cim.interfaces import ILink, ILinkUser
 from cim.link.version1 import old_routes, old_servers
 from cim.wire import link1_pb2
 from cim.wire.cim_pb2 import News, Packet, Typing

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import HandshakeFailed
+from cim.errors import HandshakeFailed
 from cim.link.handshake import HIGHEST_VERSION, AcceptorHandshake, DialerHandshake
 from cim.link.memory import connect
 from cim.wire.link_pb2 import Challenge, Handshake, Hello

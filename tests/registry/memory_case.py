@@ -8,7 +8,7 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import NodeData
-from cim.testing.zookeeper import MemoryEnsemble, MemoryZooKeeper
+from tests.harness.zookeeper import MemoryEnsemble, MemoryZooKeeper
 
 OURS = NodeData("0.1", "run-1").encode()
 BEFORE = NodeData("0.1", "run-0").encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from cim.icim import ROUTES, SERVERS, IAnnouncement, IRegistry
+from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
 
 A, B = "10.0.0.1:11211:8081", "10.0.0.2:11211:8081"
 

@@ -6,8 +6,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.ecim import InvalidField
-from cim.icim import SERVERS, IRegistry
+from cim.errors import InvalidField
+from cim.interfaces import SERVERS, IRegistry
 from cim.registry.choose import registry_from
 from cim.registry.cluster import ZooKeeperRegistry
 from cim.registry.memory import MemoryRegistry

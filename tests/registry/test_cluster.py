@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.icim import SERVERS
+from cim.interfaces import SERVERS
 from cim.registry.cluster import ZooKeeperRegistry
 from cim.registry.membership import REREAD
 from tests.registry.memory_case import BEFORE, MemoryCase

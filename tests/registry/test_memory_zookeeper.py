@@ -6,9 +6,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.izookeeper import SessionState
-from cim.testing.zookeeper import MemoryEnsemble, MemoryZooKeeper
+from tests.harness.zookeeper import MemoryEnsemble, MemoryZooKeeper
 from tests.registry.zookeeper_contract import ZooKeeperContract
 
 

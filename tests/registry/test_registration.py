@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from cim.ecim import RegistryUnavailable
-from cim.icim import IAnnouncement
+from cim.errors import RegistryUnavailable
+from cim.interfaces import IAnnouncement
 from cim.registry.izookeeper import RegistryRefused
 from cim.registry.registration import Announcement
 from tests.registry.memory_case import BEFORE, OURS, MemoryCase, retry

@@ -8,8 +8,8 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.ecim import InvalidField
-from cim.icim import ROUTES, SERVERS, IAnnouncement, IRegistry
+from cim.errors import InvalidField
+from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.model import NodeData
 from cim.registry.static import StaticRegistry
 

@@ -13,7 +13,7 @@ from twisted.logger import globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.calls import WINDOW
 from cim.registry.izookeeper import NodeChange, NodeExists, NoNode, RegistryRefused, SessionState
 from cim.registry.zookeeper import REPLACE_AFTER, ZooKeeper

@@ -7,7 +7,7 @@ from functools import wraps
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.ecim import RegistryUnavailable
+from cim.errors import RegistryUnavailable
 from cim.registry.izookeeper import (
     IZooKeeper,
     NodeChange,

@@ -9,25 +9,25 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cim.icim import ILink
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.interfaces import ILink
 from cim.model import Account, Append, LinkPeer
-from cim.route.accounts import KnownAccounts
-from cim.route.appending import Appender
-from cim.route.calls import LinkCalls
-from cim.route.delivery import Delivery
-from cim.route.grouping import Grouping
-from cim.route.presence import Presence
-from cim.route.reading import Reading
-from cim.route.receipts import Receipts
-from cim.route.recorder import SessionRecorder
-from cim.route.requests import Requests
-from cim.route.sending import Outgoing, Sending
-from cim.route.watching import Watching
-from cim.testing.store import MemoryStore
+from cim.route.front.requests import Requests
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.appending import Appender
+from cim.route.messages.delivery import Delivery
+from cim.route.messages.grouping import Grouping
+from cim.route.messages.reading import Reading
+from cim.route.messages.receipts import Receipts
+from cim.route.messages.sending import Outgoing, Sending
+from cim.route.presence.calls import LinkCalls
+from cim.route.presence.presence import Presence
+from cim.route.presence.recorder import SessionRecorder
+from cim.route.presence.watching import Watching
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet, Send
 from cim.wire.link_pb2 import Item, Outcome, Request
+from tests.harness.store import MemoryStore
 
 START = 1_700_000_000
 

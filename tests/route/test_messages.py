@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import AccountMismatch, CallTimeout, InvalidField, UserOffline
-from cim.testing.cluster import Cluster
+from cim.errors import AccountMismatch, CallTimeout, InvalidField, UserOffline
 from cim.wire.guests import Generation
+from tests.harness.cluster import Cluster
 
 
 class MessageTests(SynchronousTestCase):

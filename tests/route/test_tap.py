@@ -17,7 +17,7 @@ from cim.suite import tap as suite_tap
 PLUGIN = """
 from zope.interface import implementer
 from twisted.plugin import IPlugin
-from cim.icim import IServerSelection
+from cim.interfaces import IServerSelection
 
 @implementer(IPlugin, IServerSelection)
 class Last:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.daemon.metrics import Metrics
 from cim.keys import derive_key
-from cim.metrics import Metrics
 from cim.model import LinkPeer
 from cim.registry.memory import MemoryRegistry
-from cim.server.connection import Limits
+from cim.server.edge.connection import Limits
 from cim.server.service import Server
-from cim.testing.cluster import ClientTransport, TestClient
-from cim.testing.native_client import NativeClient
 from cim.tickets import Ticket, make_ticket
 from cim.wire.cim_pb2 import Head, Packet, Welcome
 from cim.wire.guests import Generation, encode_login
@@ -25,6 +23,8 @@ from cim.wire.link_pb2 import (
     Reply,
     Reserve,
 )
+from tests.harness.cluster import ClientTransport, TestClient
+from tests.harness.native_client import NativeClient
 
 KEY = derive_key(b"of the test's server", "ticket")
 START = 1_700_000_000

@@ -1,12 +1,12 @@
-"""What every store promises (cim.icim), as tests to mix into a TestCase that supplies one."""
+"""What every store promises (cim.interfaces), as tests to mix into a TestCase that supplies one."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.ecim import RepeatedEnd
-from cim.icim import IAccounts, ISessions, IStore
+from cim.errors import RepeatedEnd
+from cim.interfaces import IAccounts, ISessions, IStore
 from cim.model import GUEST, ID_LIMIT, Account, Place, SessionRecord
 
 HERE = Place("127.0.0.1:11211:8081", "one")

@@ -1,12 +1,12 @@
-"""What every store promises of conversations (cim.icim.IConversations)."""
+"""What every store promises of conversations (cim.interfaces.IConversations)."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.ecim import Conflict, Forbidden, InvalidField, NotFound
-from cim.icim import IConversations
+from cim.errors import Conflict, Forbidden, InvalidField, NotFound
+from cim.interfaces import IConversations
 from cim.model import GUEST, Appended, Mark, Member, Role
 from cim.store.pages import EVERYONE_KEPT, PAGE_BYTES
 from cim.wire import conversations, native, positions

@@ -1,12 +1,12 @@
-"""What every store promises of credentials (cim.icim.ICredentials)."""
+"""What every store promises of credentials (cim.interfaces.ICredentials)."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.ecim import Conflict
-from cim.icim import ICredentials
+from cim.errors import Conflict
+from cim.interfaces import ICredentials
 from cim.model import Account, Append, Credential, Role
 from cim.wire import conversations
 from tests.store.looking import end_of

@@ -1,10 +1,10 @@
-"""What every store promises of sessions on several devices (cim.icim.ISessions)."""
+"""What every store promises of sessions on several devices (cim.interfaces.ISessions)."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 
-from cim.ecim import RateLimited, RepeatedEnd
+from cim.errors import RateLimited, RepeatedEnd
 from cim.model import GUEST, MAX_DEVICES, LoginPolicy, Place, Reserved
 
 HERE = Place("127.0.0.1:11211:8081", "one")

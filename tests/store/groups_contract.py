@@ -1,12 +1,12 @@
-"""What every store promises of groups (cim.icim.IGroups)."""
+"""What every store promises of groups (cim.interfaces.IGroups)."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.ecim import Conflict, Forbidden, NotFound, RateLimited
-from cim.icim import IGroups
+from cim.errors import Conflict, Forbidden, NotFound, RateLimited
+from cim.interfaces import IGroups
 from cim.model import ID_LIMIT, MAX_GROUPS, Group, GroupChange, Member, Role
 from cim.wire import conversations
 from tests.store.looking import end_of

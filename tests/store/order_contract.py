@@ -1,4 +1,4 @@
-"""What every store promises of a message that names the one before it, or a text (cim.icim.IConversations.append)."""
+"""What every store promises of a message that names the one before it, or a text (see `IConversations.append`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import define, field
 
 from twisted.internet.defer import gatherResults
 
-from cim.ecim import Conflict, Forbidden, NotFound, OutOfOrder
+from cim.errors import Conflict, Forbidden, NotFound, OutOfOrder
 from cim.model import Appended
 from cim.wire import conversations, native, positions
 from tests.store.conversing import ALICE, BOB, CAROL, DAY, RETENTION, TALK, Conversing

@@ -4,8 +4,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cim.ecim import InvalidField
-from cim.icim import IStore
+from cim.errors import InvalidField
+from cim.interfaces import IStore
 from cim.store.choose import store_from
 from cim.store.redis.store import RedisStore
 from cim.store.sqlite.store import SqliteStore

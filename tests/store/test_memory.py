@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 from cim.model import GUEST
-from cim.testing.store import MemoryStore
+from tests.harness.store import MemoryStore
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, RETENTION

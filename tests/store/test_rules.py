@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
+from cim.errors import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
 from cim.model import GUEST, MAX_DEVICES, MAX_GROUPS, MAX_MEMBERS, LoginPolicy, Place, Role, SessionRecord
 from cim.store import rules
 from cim.store.rules import Add, Depart, GroupFacts, Held, Remove, Rename, RoleChange, SessionFacts, SetRole

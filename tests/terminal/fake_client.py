@@ -8,7 +8,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 
 from cim.client.values import Group, Kind, Member, Message, Sent, State, User
-from cim.ecim import NotFound
+from cim.errors import NotFound
 
 
 class FakeClient(Service):

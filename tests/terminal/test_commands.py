@@ -16,7 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cim.client.values import Conversation, Group, Kind, Member, Presence, Receipt, State, Typing, User
-from cim.ecim import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
+from cim.errors import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
 from cim.terminal.console import look
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, all_commands

@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.values import State, User
-from cim.ecim import CIMError, RepeatLogin
+from cim.errors import CIMError, RepeatLogin
 from cim.terminal.console import emoji, look
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from cim.client.iclient import IListener
 from cim.client.values import Kind, State, User
-from cim.ecim import CIMError, RepeatLogin, Unavailable
+from cim.errors import CIMError, RepeatLogin, Unavailable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal

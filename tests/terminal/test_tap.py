@@ -10,7 +10,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cim.icim import IMessageListener
+from cim.interfaces import IMessageListener
 from cim.terminal.console.robot import Robot
 from cim.terminal.service import TerminalService
 from cim.terminal.tap import Options, makeService

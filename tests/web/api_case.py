@@ -6,8 +6,8 @@ import json
 
 from twisted.internet.defer import Deferred
 
-from cim.ecim import Conflict, Forbidden, RateLimited, TooLarge, Unauthorized
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import Conflict, Forbidden, RateLimited, TooLarge, Unauthorized
 from cim.web.declaring import Content, Who, WithStatus, http_call
 from cim.web.envelope import Envelopes
 from cim.web.origins import Origins

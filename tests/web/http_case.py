@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
 from cim.web.site import http_site
 
 

@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from cim.ecim import (
+from cim.errors import (
     AccountMismatch,
     BadRequest,
     CallTimeout,

@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import InvalidField, RepeatLogin, UserOffline
+from cim.errors import InvalidField, RepeatLogin, UserOffline
 from cim.web import envelope
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import BadRequest
+from cim.errors import BadRequest
 from cim.web.inputs import is_json, parse_object
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import BadRequest, CIMError, InvalidField
+from cim.errors import BadRequest, CIMError, InvalidField
 from cim.web.inputs import parse_object
 from cim.web.schema import Choice, Id, Integer, Name, Object, Optional, Text, TextMap, Texts
 

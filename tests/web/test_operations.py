@@ -8,9 +8,9 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from cim.ecim import BadRequest
+from cim.daemon.metrics import Metrics
+from cim.errors import BadRequest
 from cim.keys import derive_key
-from cim.metrics import Metrics
 from cim.model import Health
 from cim.web.declaring import Who
 from cim.web.envelope import Envelopes

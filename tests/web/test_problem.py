@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import BadRequest, CIMError, InvalidField
+from cim.errors import BadRequest, CIMError, InvalidField
 from cim.web.problem import TITLES, encode, problem
 
 

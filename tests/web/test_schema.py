@@ -6,7 +6,7 @@ import jsonschema_rs
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.model import ID_LIMIT
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 

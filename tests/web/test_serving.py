@@ -6,8 +6,8 @@ import json
 
 from twisted.internet.defer import Deferred
 
-from cim.ecim import InvalidField, RepeatLogin
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import InvalidField, RepeatLogin
 from cim.web.declaring import Who, http_call
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.model import ID_LIMIT
 from cim.wire import conversations
 from cim.wire.conversations import Group, Private

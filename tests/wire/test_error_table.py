@@ -6,8 +6,8 @@ import inspect
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim import ecim
-from cim.ecim import BadRequest, CIMError, RateLimited, Unavailable
+from cim import errors as ecim
+from cim.errors import BadRequest, CIMError, RateLimited, Unavailable
 from cim.registry.izookeeper import NoNode
 from cim.web.problem import TITLES
 from cim.wire.error_table import RETRYABLE, TABLE, of_envelope, of_failure, of_problem, row_of

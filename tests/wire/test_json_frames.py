@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import BadFrame
+from cim.errors import BadFrame
 from cim.wire import native
 from cim.wire.cim_pb2 import (
     EDIT,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim import ecim
+from cim import errors as ecim
 from cim.model import ID_LIMIT
 from cim.wire import native
 from cim.wire.cim_pb2 import (

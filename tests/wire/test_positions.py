@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.wire import positions
 
 NUMBERS = st.integers(0, positions.LIMIT - 1)

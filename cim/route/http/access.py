@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cim.ecim import Forbidden, InvalidField, Unauthorized
+from cim.errors import Forbidden, InvalidField, Unauthorized
 from cim.model import Account
 from cim.route.http.tokens import Proven, Tokens
 from cim.web.declaring import Who

@@ -9,18 +9,18 @@ from attrs import frozen
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
-from cim.icim import IStore
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
+from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
-from cim.route.accounts import KnownAccounts
-from cim.route.directory import Directory
+from cim.route.front.login import Logins
 from cim.route.http.access import Caller
 from cim.route.http.attempts import Attempts
 from cim.route.http.passwords import Passwords
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
 from cim.route.http.tokens import Tokens
-from cim.route.login import Logins
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Nullable, Object, Optional, Text

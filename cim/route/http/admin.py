@@ -6,16 +6,16 @@ from typing import Any
 
 from attrs import frozen
 
-from cim.ecim import NotFound
-from cim.icim import IStore
-from cim.route.accounts import KnownAccounts
-from cim.route.guest_accounts import GuestAccounts
+from cim.errors import NotFound
+from cim.interfaces import IStore
+from cim.route.front.login import Logins
+from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.accounts import SESSIONS, sessions_shown
 from cim.route.http.passwords import Passwords
 from cim.route.http.shapes import PASSWORD
 from cim.route.http.tokens import Tokens
-from cim.route.login import Logins
+from cim.route.messages.accounts import KnownAccounts
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Id, Text
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from attrs import frozen
 
 import cim
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import RateLimited
+from cim.errors import RateLimited
 
 #: Attempts at once, and seconds until one more is allowed.
 BURST = 10

@@ -6,13 +6,13 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
-from cim.ecim import Forbidden, NotFound
-from cim.icim import IGroups
+from cim.errors import Forbidden, NotFound
+from cim.interfaces import IGroups
 from cim.model import Account, Group, Member, Role
-from cim.route.accounts import KnownAccounts
-from cim.route.grouping import Grouping
 from cim.route.http.access import Caller
 from cim.route.http.shapes import GROUP, MORE_ID, PAGE, ROLE, limit
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.grouping import Grouping
 from cim.web.declaring import WithStatus, http_call
 from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
 

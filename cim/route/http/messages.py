@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from cim.ecim import BadFrame, Forbidden, InvalidField
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import BadFrame, Forbidden, InvalidField
 from cim.model import Account, ConversationHead, Entry
-from cim.route.accounts import KnownAccounts
 from cim.route.http.access import Caller
 from cim.route.http.shapes import (
     CLIENT_ID,
@@ -19,9 +18,10 @@ from cim.route.http.shapes import (
     Position,
     limit,
 )
-from cim.route.reading import HEADS, MAX_PAGE, Reading
-from cim.route.receipts import Receipts
-from cim.route.sending import Outgoing, Sending
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.reading import HEADS, MAX_PAGE, Reading
+from cim.route.messages.receipts import Receipts
+from cim.route.messages.sending import Outgoing, Sending
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 from cim.wire import conversations, native

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sortedcontainers import SortedList
 
 from cim.model import MAX_NAME, Account
-from cim.route.presence import Online, Presence
+from cim.route.presence.presence import Online, Presence
 
 #: Sorts behind every name that begins with what stands before it.
 _LAST = "\U0010ffff" * (MAX_NAME + 1)

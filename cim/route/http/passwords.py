@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from cim.ecim import Unavailable
+from cim.errors import Unavailable
 
 MIN_BYTES = 8
 MAX_BYTES = 1024

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cim.ecim import InvalidField
+from cim.errors import InvalidField
 from cim.model import GUEST
 from cim.route.http.passwords import MAX_BYTES, MIN_BYTES
 from cim.web.schema import Boolean, Choice, Id, Integer, Name, Nullable, Object, Schema, Text, string

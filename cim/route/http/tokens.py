@@ -13,8 +13,8 @@ from attrs import frozen
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.ecim import Unauthorized
-from cim.icim import ICredentials
+from cim.errors import Unauthorized
+from cim.interfaces import ICredentials
 from cim.model import ID_LIMIT, Account
 from cim.signed import sign, verify
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cim.ecim import CIMError
-from cim.icim import IAccounts
-from cim.metrics import Metrics
+from cim.daemon.metrics import Metrics
+from cim.errors import CIMError
+from cim.interfaces import IAccounts
 from cim.route.service import Route
 from cim.web.declaring import Who, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of

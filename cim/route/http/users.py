@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cim.ecim import NotFound
-from cim.icim import IAccounts
+from cim.errors import NotFound
+from cim.interfaces import IAccounts
 from cim.model import Account
-from cim.route.accounts import KnownAccounts
-from cim.route.directory import Directory
 from cim.route.http.access import Caller
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, limit
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.presence.directory import Directory
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Id, Integer, Name, Object, Optional, Text
 

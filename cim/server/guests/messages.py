@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from cim.ecim import CIMError
-from cim.server.batches import Batch
-from cim.server.shared_packet import SharedPacket
+from cim.errors import CIMError
+from cim.server.sessions.batches import Batch
+from cim.server.sessions.shared_packet import SharedPacket
 from cim.wire import positions
 from cim.wire.cim_pb2 import Deliver
 from cim.wire.conversations import EVERYONE

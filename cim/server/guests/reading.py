@@ -13,11 +13,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.ecim import CIMError
-from cim.server.batches import Done
+from cim.errors import CIMError
 from cim.server.guests.messages import Pushed, Shown, messages, paged
 from cim.server.guests.side import GuestSide
-from cim.server.sessions import Session
+from cim.server.sessions.batches import Done
+from cim.server.sessions.table import Session
 from cim.wire import cim_pb2, native, positions
 from cim.wire.cim_pb2 import Deliver, News, Synced, Welcome
 from cim.wire.error_table import RETRYABLE

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from cim.icim import ILink
-from cim.server.sessions import Session
-from cim.server.submissions import Submissions
+from cim.interfaces import ILink
+from cim.server.links.submissions import Submissions
+from cim.server.sessions.table import Session
 from cim.wire import positions
 from cim.wire.link_pb2 import GuestReceipt, GuestReceipts, Item
 from cim.wire.positions import Position

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cim.ecim import BadLogin
-from cim.server.asked import Asked
-from cim.server.batches import Done
+from cim.errors import BadLogin
 from cim.server.guests.messages import Pushed
 from cim.server.guests.reading import Reading
 from cim.server.guests.side import GuestSide
-from cim.server.sessions import Connection, Session
-from cim.server.shared_packet import SharedPacket
+from cim.server.sessions.asked import Asked
+from cim.server.sessions.batches import Done
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Connection, Session
 from cim.wire.cim_pb2 import News
 from cim.wire.guests import (
     LOGIN_COMMANDS,

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from cim.ecim import CIMError
-from cim.metrics import Metrics
-from cim.server.groups import GroupIndex
+from cim.daemon.metrics import Metrics
+from cim.errors import CIMError
 from cim.server.guests.messages import Framing, Pushed
 from cim.server.guests.receipts import ReceiptsOfGuests
-from cim.server.rechecks import Rechecks
-from cim.server.sessions import Sessions
-from cim.server.shared_packet import SharedPacket
-from cim.server.submissions import Submissions
+from cim.server.links.groups import GroupIndex
+from cim.server.links.rechecks import Rechecks
+from cim.server.links.submissions import Submissions
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Sessions
 from cim.wire.cim_pb2 import News
 from cim.wire.gap import GapPolicy
 from cim.wire.guests import parse_packet

@@ -24,8 +24,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import Conflict
-from cim.icim import IAccounts
+from cim.errors import Conflict
+from cim.interfaces import IAccounts
 from cim.model import ID_LIMIT, Account
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key

@@ -19,7 +19,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from cim.ecim import CIMError, StoreUnavailable
+from cim.errors import CIMError, StoreUnavailable
 from cim.store.redis.scripts import script
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 from cim.store.redis.facts import ServerFacts
 from cim.store.redis.protocol import connections
 

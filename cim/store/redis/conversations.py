@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import CIMError, StoreUnavailable
-from cim.icim import IConversations
+from cim.errors import CIMError, StoreUnavailable
+from cim.interfaces import IConversations
 from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
     EVERYONE_KEPT,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.icim import ICredentials
+from cim.interfaces import ICredentials
 from cim.model import Account, Credential
 from cim.store.redis.accounts import RedisAccounts, account_key, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cim.ecim import CIMError
+from cim.errors import CIMError
 from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Role
 from cim.store import rules
 from cim.store.decided import GroupChanged

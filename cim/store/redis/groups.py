@@ -25,8 +25,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.ecim import CIMError, Conflict, StoreUnavailable
-from cim.icim import IGroups
+from cim.errors import CIMError, Conflict, StoreUnavailable
+from cim.interfaces import IGroups
 from cim.model import MAX_GROUPS, Group, GroupChange, Member, Memberships, Role
 from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged

@@ -25,7 +25,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.icim import ISessions
+from cim.interfaces import ISessions
 from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
 from cim.store.redis.changing import Changing, Decision, Facts, Words

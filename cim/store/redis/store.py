@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.icim import IStore
+from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.redis.accounts import RedisAccounts

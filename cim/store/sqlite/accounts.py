@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from cim.icim import IAccounts
+from cim.interfaces import IAccounts
 from cim.model import ID_LIMIT, Account
 
 if TYPE_CHECKING:

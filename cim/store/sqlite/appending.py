@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from cim.ecim import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
+from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
 from cim.model import Append, Appended, Retention
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
 from cim.wire import conversations, native, positions

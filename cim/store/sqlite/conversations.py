@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import CIMError
-from cim.icim import IConversations
+from cim.errors import CIMError
+from cim.interfaces import IConversations
 from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
     LATE_MS,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.ecim import Conflict
-from cim.icim import ICredentials
+from cim.errors import Conflict
+from cim.interfaces import ICredentials
 from cim.model import Account, Credential
 from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.groups import leave_some

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.icim import IGroups
+from cim.interfaces import IGroups
 from cim.model import Group, GroupChange, Member, Memberships, Role
 from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
-from cim.icim import ISessions
+from cim.interfaces import ISessions
 from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
 from cim.store.rules import REPEATED_WITHIN_MS, Records, SessionChange, SessionFacts, unexpired

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 
 from cim.daemon.sqlite import SqliteWorker, Work
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 
 T = TypeVar("T")
 

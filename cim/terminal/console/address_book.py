@@ -8,7 +8,7 @@ from attrs import frozen
 
 from cim.client.client import Client
 from cim.client.values import Group, User
-from cim.ecim import CIMError, NotFound
+from cim.errors import CIMError, NotFound
 
 
 @frozen

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
-from cim.ecim import CIMError, NotFound, RateLimited
+from cim.errors import CIMError, NotFound, RateLimited
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.robot import Robot
 from cim.terminal.iconsole import IAnswerer, Screen

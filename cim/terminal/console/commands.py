@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface import implementer
 
-from cim.ecim import CIMError
+from cim.errors import CIMError
 from cim.terminal.iconsole import ICommand
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.client.values import Message
-from cim.ecim import CIMError
+from cim.errors import CIMError
 from cim.terminal.console import look
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.below import UNSENT_ROWS, state_row, unsent_rows

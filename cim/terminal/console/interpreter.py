@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.logger import Logger
 
-from cim.ecim import CIMError, InvalidField, NotFound, Unavailable, Unreachable
+from cim.errors import CIMError, InvalidField, NotFound, Unavailable, Unreachable
 from cim.model import check_id
 from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat

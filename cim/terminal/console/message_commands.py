@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 
 from cim.client.values import Kind, Message
-from cim.ecim import NotSupported
+from cim.errors import NotSupported
 from cim.model import check_id
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat

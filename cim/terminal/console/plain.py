@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.values import Kind, Message, State
-from cim.ecim import CIMError
+from cim.errors import CIMError
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.look import plain

@@ -14,11 +14,11 @@ from twisted.internet.defer import execute
 from cim.model import Account, LoginPolicy
 from cim.route.http.api import Settings, api_resource, document
 from cim.route.http.passwords import Passwords
-from cim.testing.cluster import Cluster, TestClient
-from cim.testing.native_client import NativeClient
 from cim.web.operations import internal_only
 from cim.web.origins import Origins
 from cim.web.site import http_site
+from tests.harness.cluster import Cluster, TestClient
+from tests.harness.native_client import NativeClient
 from tests.web.http_case import Conversation, HTTPCase, encode
 
 PASSWORD = "correct horse battery"

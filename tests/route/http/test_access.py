@@ -9,7 +9,7 @@ from twisted.internet.defer import maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from cim.ecim import Forbidden, InvalidField
+from cim.errors import Forbidden, InvalidField
 from cim.model import Account
 from cim.route.http.access import Access, Caller, read_keys
 from cim.route.http.tokens import Proven

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.ecim import Unauthorized
+from cim.errors import Unauthorized
 from cim.model import LoginPolicy
 from cim.route.http.attempts import BURST, SECONDS
 from cim.route.http.tokens import KEPT_SECONDS

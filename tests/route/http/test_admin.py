@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cim.ecim import LinkLost
-from cim.route.accounts import KEPT_SECONDS
+from cim.errors import LinkLost
 from cim.route.http.tokens import KEPT_SECONDS as TOKEN_SECONDS
+from cim.route.messages.accounts import KEPT_SECONDS
 from tests.route.http.api_case import KEY, PASSWORD, APICase
 
 CALLS = (

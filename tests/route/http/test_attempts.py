@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import RateLimited
+from cim.errors import RateLimited
 from cim.route.http.attempts import BURST, KEPT, SECONDS, Attempts
 
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import MAX_NAME, Place
 from cim.route.http.online_names import OnlineNames
-from cim.route.presence import Host, Presence
+from cim.route.presence.presence import Host, Presence
 
 NAMES = ["a", "ab", "abc", "b", "\U0010ffff", "a\U0010ffff\U0010ffff\U0010ffff", "张", "张三", "Z", "é"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import Unavailable
+from cim.errors import Unavailable
 from cim.route.http.passwords import THREADS, WAITING, Passwords, strong_hasher
 from tests.route.http.api_case import cheap_hasher
 

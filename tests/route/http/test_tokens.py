@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import StoreUnavailable, Unauthorized
+from cim.errors import StoreUnavailable, Unauthorized
 from cim.model import Account, Credential
 from cim.route.http import tokens
 from cim.route.http.tokens import KEPT_SECONDS, SKEW_MS, Tokens

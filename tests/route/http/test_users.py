@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.route.accounts import KEPT_SECONDS
+from cim.route.messages.accounts import KEPT_SECONDS
 from tests.route.http.api_case import KEY, APICase, segment
 
 

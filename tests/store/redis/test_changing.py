@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import Conflict, StoreUnavailable
+from cim.errors import Conflict, StoreUnavailable
 from cim.store.redis.changing import FIRST_PAUSE, REPEATS, Changing, Decision, Facts
 
 NOW = 1_700_000_000_000

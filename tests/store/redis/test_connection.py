@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.ecim import StoreUnavailable
+from cim.errors import StoreUnavailable
 from cim.store.redis.connection import MAX_DELAY, PATIENCE, RedisConnection, retry_delay
 
 

@@ -1,0 +1,84 @@
+"""What a daemon says of itself to the others, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.usage import UsageError
+
+from cim.interfaces import IAnnouncement, IRegistry
+
+
+class Announcing(Service):
+    """Keeps a name, with its data, in the registry while it runs."""
+
+    def __init__(self, registry: IRegistry, folder: str, name: str, value: bytes) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._name = name
+        self._value = value
+        self._announcement: IAnnouncement | None = None
+
+    def startService(self) -> None:
+        """Announce."""
+        super().startService()
+        self._announcement = self._registry.announce(self._folder, self._name, self._value)
+
+    def stopService(self) -> Deferred[None]:
+        """Withdraw; fires when it is gone."""
+        super().stopService()
+        announcement, self._announcement = self._announcement, None
+        return succeed(None) if announcement is None else announcement.withdraw()
+
+    def health(self) -> str:
+        """Return "" while it is listed, else a sentence."""
+        if self._announcement is not None and self._announcement.listed():
+            return ""
+        return "not listed in the registry yet"
+
+
+class Stopping(Service):
+    """Does something at its turn when the daemon stops."""
+
+    def __init__(self, name: str, stop: Callable[[], Deferred[None] | None]) -> None:
+        self.name = name
+        self._stop = stop
+
+    def stopService(self) -> Deferred[None] | None:
+        """Do it."""
+        super().stopService()
+        return self._stop()
+
+
+def port_of(description: str, option: str) -> int:
+    """Return the port that an endpoint description names: the first part that is a number.
+
+    :raises UsageError: there is none, or it is 0, so others could not be told where to connect
+    """
+    for part in description.split(":"):
+        if part.isascii() and part.isdigit() and 0 < int(part) < 65536:
+            return int(part)
+    raise UsageError(f"--{option} {description} names no port; say it with --advertise HOST:PORT:PORT")
+
+
+def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -> tuple[str, int, int]:
+    """Return the host and the two ports under which others reach this daemon.
+
+    :param advertise: `HOST`, or `HOST:PORT:PORT` where the ports differ from those that are listened on
+    :param ports: endpoint description and option name of both listeners
+    :raises UsageError: when it cannot be used
+    """
+    host, *given = advertise.split(":")
+    if not host or len(given) not in (0, 2) or not all(part.isascii() and part.isdigit() for part in given):
+        raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, is {advertise!r}")
+    if host in ("0.0.0.0", "*"):
+        raise UsageError("--advertise must be an address that others can connect to")
+    if given:
+        first, second = (int(part) for part in given)
+    else:
+        first, second = (port_of(description, option) for description, option in ports)
+    if not (0 < first < 65536 and 0 < second < 65536):
+        raise UsageError(f"--advertise: ports go from 1 to 65535, is {advertise!r}")
+    return host, first, second

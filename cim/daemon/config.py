@@ -1,0 +1,232 @@
+"""The options of every daemon, from command line, environment, file and defaults (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from twisted.python.reflect import accumulateClassList
+from twisted.python.usage import Options, UsageError
+
+import cim
+from cim.daemon.runtime import prepare
+
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
+_MAX_SECRET = 64 * 1024
+_TRUE = frozenset(("1", "true", "yes", "on"))
+_FALSE = frozenset(("", "0", "false", "no", "off"))
+
+
+def seconds(text: str) -> float:
+    """Read a positive number of seconds."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
+        raise ValueError(f"must be a positive number of seconds, is {text[:40]!r}")
+    return float(text)
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number from 1 to 10^15 - 1."""
+    if not re.fullmatch(r"[0-9]{1,15}", text) or not int(text):
+        raise ValueError(f"must be a positive whole number, is {text[:40]!r}")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Read a port number, 1 to 65535."""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise ValueError(f"must be a port from 1 to 65535, is {text[:40]!r}")
+    return int(text)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a coercion that takes one of these words."""
+
+    def coerce(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, is {text[:40]!r}")
+        return text
+
+    return coerce
+
+
+#: Coercions whose value in a file is a number, not text.
+_NUMERIC: tuple[Callable[[str], Any], ...] = (seconds, positive_int, port, int, float)
+
+
+def read_secret_file(path: str, option: str) -> str:
+    """Return the text of a file that holds a secret, without the white space around it.
+
+    :param option: the option that named the file, for the message
+    :raises UsageError: when it cannot be read, is empty, too long or no text; names the option, never the content
+    """
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MAX_SECRET + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"--{option}: cannot read {path}: {reason}") from None
+    if len(raw) > _MAX_SECRET:
+        raise UsageError(f"--{option}: {path} is longer than {_MAX_SECRET} bytes")
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"--{option}: {path} is not UTF-8 text") from None
+    if not text:
+        raise UsageError(f"--{option}: {path} is empty")
+    return text
+
+
+class DaemonOptions(Options):
+    """Options that may also come from the environment and from a file; subclasses add theirs the usual way.
+
+    An option `max-frame` of the server is `--max-frame` on the command line, `CIM_SERVER_MAX_FRAME` in the
+    environment and the key `max-frame` in the file. All are coerced by the same function, which raises ValueError
+    with the end of a sentence that starts with the option's name. A flag is a boolean in the file, and 1, true, yes,
+    on or 0, false, no, off in the environment. Environment variables that name no option are ignored: container
+    platforms make such names.
+
+    :cvar daemon: server, route, client or suite
+    :cvar default_log_level: what `--log-level` is when nobody says
+    :cvar repeated: options that may occur several times; each has an `opt_x` method that takes one value, usually by
+        `add`. They are lists in the file and separated by commas in the environment. A stronger source replaces the
+        weaker one's whole list.
+    """
+
+    daemon: ClassVar[str] = ""
+    default_log_level: ClassVar[str] = "info"
+    repeated: ClassVar[Sequence[str]] = ()
+
+    optParameters = [
+        ["config", None, None, "Read options from this TOML file."],
+        ["log-level", None, "info", f"Log from this level on: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS)],
+        ["log-format", None, "text", "Log lines as text or json.", one_of("text", "json")],
+    ]
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._environ = os.environ if environ is None else environ
+        rows: list[Sequence[Any]] = []
+        accumulateClassList(type(self), "optParameters", rows)
+        self._coercions: dict[str, Callable[[str], Any]] = {
+            row[0]: row[4] if len(row) > 4 and row[4] is not None else str for row in rows
+        }
+        flags: list[Sequence[Any]] = []
+        accumulateClassList(type(self), "optFlags", flags)
+        self._flags = frozenset(flag[0] for flag in flags)
+        self["log-level"] = self.defaults["log-level"] = self.default_log_level
+
+    def opt_version(self) -> NoReturn:
+        """Display CIM's version and exit."""
+        sys.stdout.write(f"cim-im {cim.__version__}\n")
+        raise SystemExit(0)
+
+    def add(self, option: str, value: Any) -> None:
+        """Append a value to an option that may occur several times."""
+        if not self.get(option):
+            self[option] = []
+        self[option].append(value)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Take options from all sources.
+
+        :raises UsageError: names the option or key, its source, and what is wrong
+        """
+        arguments = list(sys.argv[1:] if options is None else options)
+        try:
+            given, _ = getopt.getopt(arguments, self.shortOpt, self.longOpt)
+        except getopt.GetoptError:
+            given = []  # the parser proper says what is wrong
+        named = [(self._option(argument), value) for argument, value in given]
+        asked = {name for name, _ in named}
+        if not asked & {"help", "version"}:
+            for name, value in named:
+                if name in self._coercions:
+                    self._coerced(name, value, f"--{name}")
+            self._take_weaker_sources(asked, dict(named).get("config"))
+            prepare(self, self.daemon)
+        super().parseOptions(arguments)
+
+    def _option(self, argument: str) -> str:
+        bare = argument.lstrip("-")
+        return str(self.synonyms.get(bare, self.synonyms.get(bare.replace("-", "_"), bare)))
+
+    def _take_weaker_sources(self, taken: set[str], config: str | None) -> None:
+        known = {*self._coercions, *self._flags, *self.repeated, *self._handlers()} - {"help", "version"}
+        prefix = f"CIM_{self.daemon.upper()}_"
+        for name in sorted(known - taken):
+            variable = prefix + name.upper().replace("-", "_")
+            if variable in self._environ:
+                self._take_text(name, self._environ[variable], variable)
+                taken.add(name)
+        path = config or self["config"]
+        if path:
+            for key, value in self._load(path).items():
+                if key not in known - {"config"}:
+                    raise UsageError(f"{path}: unknown key {key!r}; cim-{self.daemon} --help lists the options")
+                if key not in taken:
+                    self._take_toml(key, value, f"{path}: {key}")
+
+    def _handlers(self) -> set[str]:
+        return {name[4:].replace("_", "-") for name in dir(type(self)) if name.startswith("opt_") and len(name) > 5}
+
+    def _load(self, path: str) -> dict[str, Any]:
+        import tomllib
+
+        try:
+            return tomllib.loads(Path(path).read_bytes().decode())
+        except OSError as error:
+            raise UsageError(f"--config: cannot read {path}: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"--config: {path} is no TOML: {error}") from None
+
+    def _take_text(self, name: str, text: str, source: str) -> None:
+        if name in self._flags:
+            if text.lower() not in _TRUE | _FALSE:
+                raise UsageError(f"{source} must be true or false, is {text[:40]!r}")
+            self[name] = int(text.lower() in _TRUE)
+        elif name in self.repeated:
+            for item in text.split(","):
+                if item.strip():
+                    self._handle(name, item.strip(), source)
+        elif name in self._coercions:
+            self[name] = self._coerced(name, text, source)
+        else:
+            self._handle(name, text, source)
+
+    def _take_toml(self, name: str, value: Any, source: str) -> None:
+        if name in self._flags:
+            if not isinstance(value, bool):
+                raise UsageError(f"{source} must be true or false")
+            self[name] = int(value)
+        elif name in self.repeated and isinstance(value, list):
+            for item in value:
+                if not isinstance(item, str):
+                    raise UsageError(f"{source} must be a list of texts")
+                self._handle(name, item, source)
+        elif self._coercions.get(name) in _NUMERIC:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UsageError(f"{source} must be a number")
+            self[name] = self._coerced(name, str(value), source)
+        elif not isinstance(value, str):
+            raise UsageError(f"{source} must be a text" + (" or a list of texts" if name in self.repeated else ""))
+        elif name in self._coercions:
+            self[name] = self._coerced(name, value, source)
+        else:
+            self._handle(name, value, source)
+
+    def _handle(self, name: str, text: str, source: str) -> None:
+        try:
+            getattr(self, "opt_" + name.replace("-", "_"))(text)
+        except UsageError as error:
+            raise UsageError(f"{source}: {error}") from None
+
+    def _coerced(self, name: str, text: str, source: str) -> Any:
+        try:
+            return self._coercions[name](text)
+        except ValueError as error:
+            raise UsageError(f"{source} {error}") from None

@@ -1,0 +1,234 @@
+"""What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (docs/architecture.md).
+
+How a daemon ends: SIGTERM, SIGINT or SIGHUP stops the reactor, which stops the services in order, and the exit status
+is 0; a second signal ends the process at once. A service that must end the process calls `Exit.leave(status, reason)`:
+the same orderly stop, then that status. A port that is taken, or anything else that is expected to go wrong at start,
+is one line in the log and status 1.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, MutableMapping
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from twisted.logger import Logger
+from twisted.python.usage import UsageError
+
+from cim.errors import CIMError
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.python.usage import Options
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+_log = Logger()
+
+
+def command(daemon: str) -> str:
+    """The twistd command of a daemon."""
+    return "cim" if daemon == "suite" else f"cim-{daemon}"
+
+
+def prepare(options: Options, daemon: str) -> None:
+    """Choose twistd's own settings where the user did not: call it while options are parsed.
+
+    In the foreground there is no pid file; a daemon's pid and log file carry its name; a client stays in the
+    foreground. Nothing is changed under `twist`, or when the options stand alone.
+    """
+    parent: MutableMapping[str, Any] | None = options.parent
+    if parent is None or "nodaemon" not in parent:
+        return
+    if daemon == "client":
+        parent["nodaemon"] = True
+    if parent["pidfile"] == "twistd.pid":
+        parent["pidfile"] = "" if parent["nodaemon"] else f"twistd-{command(daemon)}.pid"
+    if not parent["nodaemon"] and not parent.get("syslog") and not parent["logfile"]:
+        parent["logfile"] = f"{command(daemon)}.log"
+
+
+def sd_notify(state: str, environ: MutableMapping[str, str] | None = None) -> None:
+    """Tell systemd `READY=1` or `STOPPING=1`; nothing happens elsewhere."""
+    address = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            notify.setblocking(False)
+            notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+    except OSError as error:
+        _log.warn("systemd was not told {state}: {error}", state=state, error=str(error))
+
+
+def raise_file_limit() -> int:
+    """Lift the soft limit of open files to the hard one; return what holds now, and log it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            _log.warn("the limit of open files stays at {limit}: {error}", limit=soft, error=str(error))
+            return soft
+    _log.info("limit of open files: {limit}", limit=hard)
+    return hard
+
+
+def spare_collector() -> None:
+    """Have garbage collections pass over what is there now: code, which is there to stay; and have fewer of them.
+
+    A full collection looked at all of it, which stopped a route for 60 to 80 ms each time. Each message makes some
+    dozens of objects that are soon dropped, so the young ones were looked at several times for each batch.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+class Exit:
+    """How the process will end; one per process, made by the tap and handed to what may end it.
+
+    :ivar status: the exit status so far
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._leaving = False
+        self._signals = 0
+        self.status = 0
+
+    def leave(self, status: int, reason: str = "") -> None:
+        """End the process with that status after an orderly stop; the first call counts.
+
+        :param reason: a sentence for the log
+        """
+        if self._leaving:
+            return
+        self._leaving = True
+        self.status = status
+        if reason:
+            (_log.critical if status else _log.info)("{reason}", reason=reason)
+        # Before the reactor runs, stop() would raise; callWhenRunning calls at once when it does.
+        self._reactor.callWhenRunning(self._stop)
+
+    def _stop(self) -> None:
+        from twisted.internet.error import ReactorNotRunning
+
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # it is stopping already
+
+    def end_process_with_status(self) -> None:
+        """Have the interpreter's exit give the status; twistd itself always gives 0."""
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        if self.status:
+            end_now(self.status)
+
+    def stop_on_signals(self) -> None:
+        """Replace the reactor's handlers, which would make twistd end by the signal itself: not 0, but 143."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: object) -> None:
+        self._signals += 1
+        if self._leaving or self._signals > 1:
+            end_now(128 + number)
+        self._reactor.callFromThread(self.leave, 0, f"stopping on {signal.Signals(number).name}")
+
+
+def end_now(status: int) -> NoReturn:
+    """End the process without any more clean-up than flushing what was written."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(status)
+
+
+def refuse(daemon: str, reason: str) -> NoReturn:
+    """End the process before it started, with status 1 and one line on standard error."""
+    raise SystemExit(f"{command(daemon)}: {reason}")
+
+
+def one_line_errors(make_service: _M) -> _M:
+    """Decorate a tap's `makeService`: a UsageError that it raises is one line and status 1.
+
+    twistd does that only while it parses options; later it shows a traceback. Without twistd the error is raised.
+    """
+
+    @wraps(make_service)
+    def making(options: Any, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            return make_service(options, *arguments, **keywords)
+        except UsageError as error:
+            if options.parent is None:
+                raise
+            refuse(options.daemon, str(error))
+
+    return making  # type: ignore[return-value]  # the same signature
+
+
+def listening(option: str, description: str, factory: IProtocolFactory, reactor: Any) -> IService:
+    """Return the service that listens at an endpoint; a busy port ends the daemon as it starts.
+
+    :param option: the option that gave the description
+    :raises UsageError: names the option and what is wrong with the description
+    """
+    from twisted.application import strports
+
+    kind, _, rest = description.partition(":")
+    certificates = rest.partition(":")[0].removeprefix("path=")
+    # Twisted would listen, and fail every handshake.
+    if kind == "tls" and not any(Path(certificates).glob("*.pem")):
+        raise UsageError(f"--{option} {description}: there is no .pem file in {certificates}")
+    try:
+        return strports.service(description, factory, reactor=reactor)
+    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        raise UsageError(f"--{option} {description}: {error}") from None
+
+
+def start_error(error: BaseException) -> str | None:
+    """Return the sentence for an error that may be expected at start; None for one that nobody expected."""
+    from twisted.internet.error import CannotListenError
+
+    if isinstance(error, CannotListenError):
+        where = f"{error.interface or 'any'}:{error.port}"
+        reason = getattr(error.socketError, "strerror", None) or error.socketError
+        return f"cannot listen on {where}: {reason}"
+    if isinstance(error, CIMError):
+        return error.message
+    if isinstance(error, OSError):
+        return str(error)
+    return None
+
+
+def refuse_in_twistd(parent: MutableMapping[str, Any], reason: str, write: Callable[[int, bytes], int]) -> NoReturn:
+    """End a process that twistd is starting, with status 1.
+
+    When twistd daemonized, its first process waits at a pipe for what to say and with which status to end.
+    """
+    pipe = parent.get("statusPipe")
+    if pipe is not None:
+        write(pipe, f"1 {reason}".encode("ascii", "backslashreplace")[:100])
+    if parent.get("pidfile"):
+        try:
+            os.unlink(parent["pidfile"])
+        except OSError:
+            pass
+    raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""Where logins and the packets of servers come in."""

@@ -1,0 +1,120 @@
+"""What the route hears on its links to servers (docs/architecture.md, Links)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cim.interfaces import ILink, ILinkUser
+from cim.model import GUEST
+from cim.route.front.requests import Requests
+from cim.route.messages.grouping import Grouping
+from cim.route.presence.calls import LinkCalls
+from cim.route.presence.leases import Leases
+from cim.route.presence.presence import Host, Presence
+from cim.wire.link_pb2 import Closed, Fence, GroupsSeen, Item, Opened, Outcome, SnapshotBegin, SnapshotEnd
+
+
+@implementer(ILinkUser)
+class Downlink:
+    """The route's end of all its links.
+
+    :param refused: called with a short name for what was not understood
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        presence: Presence,
+        leases: Leases,
+        calls: LinkCalls,
+        requests: Requests,
+        grouping: Grouping,
+        refused: Callable[[str], None],
+    ) -> None:
+        self._presence = presence
+        self._leases = leases
+        self._calls = calls
+        self._requests = requests
+        self._grouping = grouping
+        self._refused = refused
+        # What is done with an item, by its kind: from any link, and from those whose server is known.
+        self._received: dict[str, Callable[[ILink, Any], None]] = {
+            "request": requests.received,
+            "outcome": calls.answered,
+            "guest_receipts": requests.guest_receipts,
+            "open": requests.opened,
+        }
+        self._received_from: dict[str, Callable[[Host, ILink, Any], None]] = {
+            "opened": self._opened,
+            "closed": self._closed,
+            "groups_seen": self._groups_seen,
+            "fence": self._fence,
+            "snapshot_begin": self._snapshot_begin,
+            "snapshot_end": self._snapshot_end,
+        }
+        #: Called when a server's snapshot is complete or a server is gone.
+        self.on_change: list[Callable[[], None]] = []
+
+    def link_up(self, link: ILink) -> None:
+        """A server is linked."""
+        self._log.info("server {server} is linked", server=link.peer.name)
+        self._leases.linked(self._presence.link_up(link))
+
+    def link_down(self, link: ILink, reason: str) -> None:
+        """A server's link is gone."""
+        self._log.info("link to server {server} is gone: {reason}", server=link.peer.name, reason=reason)
+        host = self._presence.link_down(link)
+        self._calls.link_down(link)
+        self._requests.link_down(link)
+        if host is not None:
+            self._leases.lost(host)
+        self._changed()
+
+    def link_received(self, link: ILink, item: Item) -> None:
+        """Note what a server says."""
+        kind = item.WhichOneof("item")
+        receive = self._received.get(kind) if kind is not None else None
+        if receive is not None:
+            receive(link, getattr(item, kind))
+            return
+        host = self._presence.host_of(link)
+        if host is None:
+            return
+        receive_from = self._received_from.get(kind) if kind is not None else None
+        if receive_from is None:
+            self._refused("unknown-link-item")
+        else:
+            receive_from(host, link, getattr(item, kind))
+
+    def _opened(self, host: Host, link: ILink, opened: Opened) -> None:
+        device = opened.device or GUEST
+        self._presence.opened(host, opened.user, opened.name, opened.session, opened.owner, opened.home, device)
+        if opened.call:
+            link.send(Item(outcome=Outcome(call=opened.call)))
+
+    def _closed(self, host: Host, link: ILink, closed: Closed) -> None:
+        self._presence.closed(host, closed.session, closed.home)
+        self._requests.session_closed(link, closed.session)
+
+    def _groups_seen(self, host: Host, link: ILink, seen: GroupsSeen) -> None:
+        self._grouping.seen(link, seen.version)
+
+    def _fence(self, host: Host, link: ILink, fence: Fence) -> None:
+        link.send(Item(outcome=Outcome(call=fence.call)))
+
+    def _snapshot_begin(self, host: Host, link: ILink, begin: SnapshotBegin) -> None:
+        self._presence.snapshot_begin(host)
+
+    def _snapshot_end(self, host: Host, link: ILink, end: SnapshotEnd) -> None:
+        self._presence.snapshot_end(host)
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self.on_change:
+            listener()

@@ -1,0 +1,276 @@
+"""Logging in and out (docs/architecture.md, Logins).
+
+A login reserves twice: in the store, where one owner token at a time holds a user, and at the server that was picked,
+where one connection may claim it. Only when both stand is the server told to the client. Whoever seems to be in the
+way is asked first: a second login is refused for a session that its server says is live, never for a record alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
+from cim.interfaces import IServerSelection, ISessions
+from cim.model import GUEST, Account, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.grouping import Grouping
+from cim.route.presence.calls import LinkCalls
+from cim.route.presence.directory import Directory
+from cim.route.presence.presence import Host, Online, Presence
+from cim.route.presence.recorder import SessionRecorder
+from cim.route.presence.upstream_servers import UpstreamServers
+from cim.wire.link_pb2 import Reserve
+
+#: How long a client has to connect, seconds.
+RESERVATION_SECONDS = 30
+#: Servers that one login tries.
+ATTEMPTS = 4
+
+
+@frozen
+class Admission:
+    """A session that is reserved.
+
+    :param websocket: where the server takes WebSockets; empty when it does not
+    """
+
+    place: Place
+    owner: str
+    websocket: str = ""
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where the client connects."""
+        return ServerAddress.parse(self.place.server)
+
+
+class Logins:
+    """Picks servers, reserves sessions, ends them.
+
+    :param new_owner: makes an unguessable token
+    :param policy: what a login does with the user's sessions on other devices
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        accounts: KnownAccounts,
+        sessions: ISessions,
+        presence: Presence,
+        directory: Directory,
+        calls: LinkCalls,
+        recorder: SessionRecorder,
+        upstream: UpstreamServers,
+        selection: IServerSelection,
+        new_owner: Callable[[], str],
+        grouping: Grouping,
+        policy: LoginPolicy = LoginPolicy.REJECT,
+    ) -> None:
+        self._grouping = grouping
+        self._policy = policy
+        self._accounts = accounts
+        self._sessions = sessions
+        self._presence = presence
+        self._directory = directory
+        self._calls = calls
+        self._recorder = recorder
+        self._upstream = upstream
+        self._selection = selection
+        self._new_owner = new_owner
+
+    async def login(self, user: int, name: str) -> ServerAddress:
+        """Reserve a guest's session and return the server that waits for it.
+
+        :raises AccountMismatch: no such account, or its name is another
+        :raises RepeatLogin: the user has a live session, and the policy refuses a second one
+        :raises NoServerAvailable: no living server; nothing is left behind
+        """
+        account = await self._accounts.get(user)
+        if account.name != name:
+            raise AccountMismatch()
+        return (await self._admit(account, GUEST)).address
+
+    async def login_native(self, account: Account, device: str) -> Admission:
+        """Reserve a native session for a device, at a server of ours; errors as of `login`."""
+        return await self._admit(account, device, native=True)
+
+    async def _admit(self, account: Account, device: str, *, native: bool = False) -> Admission:
+        user = account.id
+        if self._policy == LoginPolicy.REJECT:
+            await self._refuse_if_online(user, device)
+        tried: set[str] = set()
+        expected: set[str] = set()
+        for _ in range(ATTEMPTS):
+            server = await self._pick(user, tried, native)
+            owner = self._new_owner()
+            host = self._directory.linked(server)
+            place = host.place if host is not None else Place(server)
+            # Asked for together: guests have their groups in the turn in which they are live.
+            groups = self._grouping.memberships(user) if host is not None and device == GUEST else succeed(None)
+            reserved = await self._sessions.reserve(
+                user,
+                place,
+                owner,
+                device=device,
+                policy=self._policy,
+                expected=expected,
+                seconds=RESERVATION_SECONDS,
+                live=host is None,
+            )
+            if reserved.in_the_way:
+                for record in reserved.in_the_way:
+                    if await self._is_live(record):
+                        raise RepeatLogin()
+                    expected.add(record.owner)
+                continue
+            online = self._presence.of(user)
+            if reserved.replaced or online:
+                await self._end_replaced(user, device, reserved.replaced, online)
+            if host is None:
+                return Admission(place, owner)
+            if await self._confirmed(host, account, owner, device, await groups):
+                return Admission(place, owner, host.link.peer.websocket if host.link is not None else "")
+            tried.add(server)
+        raise NoServerAvailable()
+
+    async def _refuse_if_online(self, user: int, device: str) -> None:
+        for online in self._presence.of(user):
+            if online.device == device != GUEST:
+                continue
+            record = SessionRecord(user, online.host.place, online.owner, True, 0)
+            if await self._is_live(record):
+                raise RepeatLogin()
+
+    async def _end_replaced(
+        self, user: int, device: str, replaced: Iterable[SessionRecord], there: Iterable[Online]
+    ) -> None:
+        """End the sessions whose place a login took; one that cannot be told ends when its server is linked again."""
+        ends = {(record.place, record.owner) for record in replaced}
+        for online in there:
+            if self._policy == LoginPolicy.REPLACE or online.device == device != GUEST:
+                ends.add((online.host.place, online.owner))
+        telling = [
+            Deferred.fromCoroutine(self._end(place, user, owner, "replaced"))
+            for place, owner in ends
+            if place.incarnation
+        ]
+        for told in telling:
+            await told
+
+    async def _pick(self, user: int, tried: set[str], native: bool) -> str:
+        while True:
+            found = self._directory.candidates(tried, native=native)
+            if not found:
+                raise NoServerAvailable()
+            server = self._selection.select(found, user).server
+            if server in self._directory.ours or await self._upstream.answers(server):
+                return server
+            self._log.info("upstream's server {server} does not answer and is passed over", server=server)
+            tried.add(server)
+
+    async def _confirmed(
+        self, host: Host, account: Account, owner: str, device: str, groups: Memberships | None
+    ) -> bool:
+        """Reserve at the server; False when another server should be tried."""
+        reserve = Reserve(
+            user=account.id,
+            name=account.name,
+            owner=owner,
+            seconds=RESERVATION_SECONDS,
+            device=device,
+            beside=self._policy == LoginPolicy.MANY,
+            native=device != GUEST,
+        )
+        if groups is not None:
+            reserve.grouped = True
+            reserve.version = groups.version
+            reserve.groups.extend(member.group for member in groups.members)
+        try:
+            if host.link is None:
+                raise LinkLost()
+            outcome = await self._calls.reserve(host.link, reserve)
+        except CIMError:
+            outcome = None
+        if outcome is not None and not outcome.code:
+            return True
+        self._recorder.release(account.id, host.place, owner)
+        if outcome is not None and outcome.code == "live":
+            raise RepeatLogin()
+        return False
+
+    async def _is_live(self, record: SessionRecord) -> bool:
+        """Ask whoever knows best whether the session of a live record still lives."""
+        place = record.place
+        if not place.incarnation:
+            return place.server in self._directory.upstream
+        host = self._presence.hosts.get(place.server)
+        if host is not None and host.link is not None:
+            if host.place != place:
+                return False
+            try:
+                outcome = await self._calls.probe(host.link, record.user, record.owner)
+            except Unavailable:
+                pass
+            else:
+                return outcome.sessions > 0
+        return await self._sessions.leased(place)
+
+    async def log_out(self, user: int) -> None:
+        """End a user's session and reservation, wherever they are, and return when the server has confirmed.
+
+        Repeats that follow on a new login are ignored (docs/architecture.md, Logins).
+
+        :raises LinkLost: a server could not be told; the session may live on
+        """
+        try:
+            records = await self._sessions.end(user)
+        except RepeatedEnd:
+            return
+        ends = {(online.host.place, online.owner) for online in self._presence.of(user)}
+        ends.update((record.place, record.owner) for record in records)
+        await self._end_all(user, ends)
+
+    async def end_sessions(self, user: int, device: str | None = None) -> int:
+        """End the sessions and reservations of a user, or of one of its devices; return how many there were.
+
+        :raises LinkLost: a server could not be told; the session may live on
+        """
+        ends = {
+            (online.host.place, online.owner)
+            for online in self._presence.of(user)
+            if device is None or online.device == device
+        }
+        for record in await self._sessions.sessions(user):
+            if device is None or record.device == device:
+                ends.add((record.place, record.owner))
+        for _, owner in ends:
+            await self._sessions.release(user, owner)
+        await self._end_all(user, ends)
+        return len(ends)
+
+    async def _end_all(self, user: int, ends: set[tuple[Place, str]]) -> None:
+        telling = [
+            Deferred.fromCoroutine(self._end(place, user, owner, "logged-out"))
+            for place, owner in ends
+            if place.incarnation
+        ]
+        if not all([await told for told in telling]):
+            raise LinkLost()
+
+    async def _end(self, place: Place, user: int, owner: str, code: str) -> bool:
+        """End one login at its server; True when it is certainly over."""
+        host = self._presence.hosts.get(place.server)
+        try:
+            if host is None or host.place != place or host.link is None:
+                return not await self._sessions.leased(place)
+            await self._calls.end(host.link, user, owner, code)
+        except CIMError:
+            return False
+        return True

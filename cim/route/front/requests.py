@@ -1,0 +1,225 @@
+"""What servers pass on from their clients (docs/architecture.md, Links): each Request is answered by one Reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cim.daemon.metrics import Metrics
+from cim.errors import BadFrame, CIMError, Forbidden, InvalidField, OutOfOrder, RateLimited, Unavailable
+from cim.interfaces import IGroups, ILink
+from cim.model import GUEST, Account, Appended
+from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.reading import Reading
+from cim.route.messages.receipts import Receipts
+from cim.route.messages.sending import Outgoing, Sending
+from cim.route.presence.recorder import SessionRecorder
+from cim.route.presence.watching import Watching
+from cim.wire import conversations, native, packed
+from cim.wire.cim_pb2 import Packet, Typing
+from cim.wire.error_table import row_of
+from cim.wire.link_pb2 import HEADS, GuestReceipts, Item, Open, OpenOutcome, Reply, Request
+
+
+class Requests:
+    """Serves the requests of servers."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        sending: Sending,
+        reading: Reading,
+        receipts: Receipts,
+        watching: Watching,
+        delivery: Delivery,
+        recorder: SessionRecorder,
+        groups: IGroups,
+        metrics: Metrics,
+    ) -> None:
+        self._sending = sending
+        self._reading = reading
+        self._receipts = receipts
+        self._watching = watching
+        self._delivery = delivery
+        self._recorder = recorder
+        self._groups = groups
+        self._metrics = metrics
+        self._bodies: dict[str, Callable[[ILink, Request, Packet], None]] = {
+            "send": self._send,
+            "sync": self._sync,
+            "received": self._received,
+            "read": self._read,
+            "typing": self._typing,
+            "watch": self._watch,
+        }
+
+    def received(self, link: ILink, request: Request) -> None:
+        """Serve a Request."""
+        if request.purpose == HEADS:
+            self._later(link, request, self._heads(request))
+            return
+        try:
+            # The server has looked at it: it is of a kind that clients may send, and about that conversation.
+            packet = Packet.FromString(request.packet)
+            serve = self._bodies.get(packet.WhichOneof("body") or "")
+            if serve is None:
+                raise BadFrame("a server passes on no such packet")
+            serve(link, request, packet)
+        except DecodeError:
+            self._refuse(link, request, BadFrame("a server passed on what is no Packet"))
+        except CIMError as error:
+            self._refuse(link, request, error)
+        except Exception:
+            self._log.failure("a client's request failed")
+            self._metrics.internal_errors += 1
+            self._refuse(link, request, Unavailable())
+
+    def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
+        # A hint has no call, and nobody waits for its answer.
+        if request.call:
+            # Filled in place: to hand messages to constructors costs twice as much.
+            item = Item()
+            reply = item.reply
+            reply.call = request.call
+            if code:
+                reply.code = code
+            reply.packets.extend(packets)
+            link.send(item)
+
+    def _refuse(self, link: ILink, request: Request, error: BaseException | None, client_id: str = "") -> None:
+        error = error if error is not None else Unavailable()
+        retry_after = error.retry_after if isinstance(error, RateLimited) else 0
+        packet = native.failure_packet(error, client_id, request.conversation, retry_after)
+        self._answer(link, request, (packet,), row_of(error).failure)
+
+    def _later(self, link: ILink, request: Request, work: Coroutine[Deferred[Any], Any, list[bytes]]) -> None:
+        def failed(failure: Failure) -> None:
+            if not isinstance(failure.value, CIMError):
+                self._log.failure("a client's request failed", failure)
+                self._metrics.internal_errors += 1
+            self._refuse(link, request, failure.value)
+
+        Deferred.fromCoroutine(work).addCallbacks(lambda packets: self._answer(link, request, packets), failed)
+
+    def _send(self, link: ILink, request: Request, packet: Packet) -> None:
+        send = packet.send
+        client_id = send.client_id
+        try:
+            native.check_send(send)
+            conversation = request.conversation or native.conversation_of(packet, request.user)
+        except CIMError as error:
+            self._refuse(link, request, error, client_id)
+            return
+
+        def done(result: Appended | CIMError) -> None:
+            if isinstance(result, Appended):
+                accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
+                link.send_packed(packed.reply(call, accepted), False)
+            elif isinstance(result, OutOfOrder):
+                # The server knows what became of the one before, and so what is to become of this one.
+                self._answer(link, request, code=native.OUT_OF_ORDER)
+            else:
+                self._refuse(link, request, result, client_id)
+
+        call = request.call
+        message = Outgoing(
+            Account(request.user, request.name), send, conversation, request.after, link, request.session
+        )
+        self._sending.submit(message, done)
+
+    def _sync(self, link: ILink, request: Request, packet: Packet) -> None:
+        self._later(link, request, self._page(request, packet))
+
+    async def _page(self, request: Request, packet: Packet) -> list[bytes]:
+        sync = packet.sync
+        if not sync.conversation:
+            await self._receipts.written_of(request.user)
+            return [await self._reading.news(request.user, request.device, sync.after)]
+        return await self._reading.packets(request.user, sync.conversation, sync.after, sync.before, sync.limit)
+
+    async def _heads(self, request: Request) -> list[bytes]:
+        if not request.since.isascii() or (request.since and not request.since.isdigit()):
+            raise InvalidField("since", "must be an `as_of` of a Welcome")
+        since = int(request.since[:16] or 0)
+        # Guests know no positions: what they have had must not be among what they are told of.
+        await self._receipts.written_of(request.user)
+        return [await self._reading.welcome(request.user, request.device, request.page, since)]
+
+    def _received(self, link: ILink, request: Request, packet: Packet) -> None:
+        said = packet.received
+        conversations.parse(said.conversation)
+        self._receipts.note(request.user, request.device, said.conversation, said.position)
+        self._answer(link, request)
+
+    def guest_receipts(self, link: ILink, told: GuestReceipts) -> None:
+        """Note how far guests have come."""
+        for receipt in told.receipts:
+            try:
+                conversations.parse(receipt.conversation)
+                self._receipts.note(receipt.user, GUEST, receipt.conversation, receipt.position)
+            except CIMError:
+                self._metrics.refused("guest-receipt")
+        link.send(Item(reply=Reply(call=told.call)))
+
+    def _read(self, link: ILink, request: Request, packet: Packet) -> None:
+        said = packet.read
+        conversations.parse(said.conversation)
+        self._receipts.note(request.user, None, said.conversation, said.position, link, request.session)
+        self._answer(link, request)
+
+    def _typing(self, link: ILink, request: Request, packet: Packet) -> None:
+        typing = packet.typing
+        if (request.conversation or native.conversation_of(packet, request.user)) == conversations.EVERYONE:
+            raise Forbidden("nobody is told of typing to everyone")
+        if typing.user:
+            told = Typing(user=typing.user, who=request.user)
+            self._push_typing(link, request, told, (typing.user,))
+        else:
+            # A hint, for small groups whose members are at hand; it is not worth a look-up.
+            members = self._delivery.small_group(typing.group)
+            if members is not None and request.user in members:
+                self._push_typing(link, request, Typing(group=typing.group, who=request.user), members)
+        self._answer(link, request)
+
+    def _push_typing(self, link: ILink, request: Request, typing: Typing, users: Sequence[int]) -> None:
+        push = Push(packet=native.packet(typing=typing), origin=link, session=request.session)
+        self._delivery.to_users(push, users)
+
+    def _watch(self, link: ILink, request: Request, packet: Packet) -> None:
+        self._answer(link, request, self._watching.watch(link, request.session, packet.watch.users))
+
+    def opened(self, link: ILink, opening: Open) -> None:
+        """Claim a native session's record, and tell the server its groups."""
+        Deferred.fromCoroutine(self._open(link, opening)).addErrback(self._open_failed, link, opening)
+
+    async def _open(self, link: ILink, opening: Open) -> None:
+        claimed = await self._recorder.claim(opening.user, opening.device, link.peer.place, opening.owner)
+        outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
+        if claimed:
+            memberships = await self._groups.memberships(opening.user)
+            for member in memberships.members:
+                outcome.groups.append(member.group)
+            outcome.version = memberships.version
+        link.send(Item(open_outcome=outcome))
+
+    def _open_failed(self, failure: Failure, link: ILink, opening: Open) -> None:
+        if not isinstance(failure.value, CIMError):
+            self._log.failure("a session could not be opened", failure)
+            self._metrics.internal_errors += 1
+        link.send(Item(open_outcome=OpenOutcome(call=opening.call, code="unavailable")))
+
+    def session_closed(self, link: ILink, session: str) -> None:
+        """Forget what was kept of a session."""
+        self._watching.forget(link, session)
+
+    def link_down(self, link: ILink) -> None:
+        """Forget what was kept of a link's sessions."""
+        self._watching.forget_link(link)

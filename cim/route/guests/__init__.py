@@ -1,0 +1,1 @@
+"""What guests and upstream's HTTP calls do."""

@@ -1,0 +1,59 @@
+"""Which accounts are guests': those without a password, the only ones that upstream's API acts for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.errors import AccountMismatch
+from cim.interfaces import ICredentials
+from cim.route.messages.accounts import KnownAccounts
+
+MAX_KEPT = 100_000
+#: How long an account that was given a password through another route may still be taken for a guest's.
+KEPT_SECONDS = 30.0
+
+
+class GuestAccounts:
+    """Remembers accounts that were found to have no password."""
+
+    def __init__(self, accounts: KnownAccounts, credentials: ICredentials, clock: IReactorTime) -> None:
+        self._accounts = accounts
+        self._credentials = credentials
+        self._forgotten = 0
+        self._clock = clock
+        #: Until when each is remembered.
+        self._kept: OrderedDict[int, float] = OrderedDict()
+
+    def at_hand(self, user: int) -> bool:
+        """Whether an account is remembered to have no password."""
+        return self._kept.get(user, 0.0) >= self._clock.seconds()
+
+    async def check(self, user: int, *, anew: bool = False) -> None:
+        """Check that an account, if it is one, has no password: of the others an id proves nothing.
+
+        :param anew: whatever is remembered: what is granted lasts
+        :raises AccountMismatch: it has one
+        """
+        if self.at_hand(user) and not anew:
+            return
+        forgotten = self._forgotten
+        try:
+            # Before the password: an id that nobody has yet may get an account with one next.
+            await self._accounts.get(user)
+        except AccountMismatch:
+            return
+        if await self._credentials.credential(user) is not None:
+            raise AccountMismatch()
+        if forgotten != self._forgotten:
+            return
+        self._kept[user] = self._clock.seconds() + KEPT_SECONDS
+        self._kept.move_to_end(user)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+
+    def forget(self, user: int) -> None:
+        """The account has a password now."""
+        self._forgotten += 1
+        self._kept.pop(user, None)

@@ -1,0 +1,1 @@
+"""Messages: rights, appending, delivery, reading, receipts, groups."""

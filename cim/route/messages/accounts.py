@@ -1,0 +1,55 @@
+"""Accounts as the message path needs them: from memory, for they hardly ever change."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.errors import AccountMismatch
+from cim.interfaces import IAccounts
+from cim.model import Account
+
+MAX_KEPT = 100_000
+#: How long an account that another route deleted may still be taken to be there.
+KEPT_SECONDS = 30.0
+
+
+class KnownAccounts:
+    """Remembers accounts that were found; never that one was not, for it may be registered next."""
+
+    def __init__(self, accounts: IAccounts, clock: IReactorTime) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self._kept: OrderedDict[int, tuple[float, Account]] = OrderedDict()
+
+    def at_hand(self, user: int) -> Account | None:
+        """Return an account that is remembered."""
+        kept = self._kept.get(user)
+        if kept is None or kept[0] < self._clock.seconds():
+            return None
+        return kept[1]
+
+    async def get(self, user: int) -> Account:
+        """Return an account.
+
+        :raises AccountMismatch: there is none with that id
+        """
+        account = self.at_hand(user)
+        if account is None:
+            account = await self._accounts.account(user)
+            if account is None:
+                raise AccountMismatch()
+            self.keep(account)
+        return account
+
+    def forget(self, user: int) -> None:
+        """The account is gone."""
+        self._kept.pop(user, None)
+
+    def keep(self, account: Account) -> None:
+        """Remember an account."""
+        self._kept[account.id] = (self._clock.seconds() + KEPT_SECONDS, account)
+        self._kept.move_to_end(account.id)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)

@@ -1,0 +1,112 @@
+"""Messages on their way into the store: whatever waits goes in one call, at most two calls at a time.
+
+A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way
+the others gather, so the busier it is the larger the batches are and the less each message costs. Nothing here sees to
+the order: the store does, by what each message names as `after`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cim.errors import CIMError, RateLimited, StoreUnavailable
+from cim.interfaces import IConversations
+from cim.model import Append, Appended
+
+#: Calls under way; the store takes them in order, so conversations keep theirs.
+CALLS = 2
+#: Messages and bytes of bodies in one call.
+BATCH_ITEMS = 500
+BATCH_BYTES = 1 << 20
+#: Messages that may wait.
+QUEUE = 20_000
+
+#: What is told of a message's fate.
+Done = Callable[[Appended | CIMError], None]
+
+
+class Appender:
+    """Appends messages; those of one conversation in the order in which they are put, as far as none fails."""
+
+    _log = Logger()
+
+    def __init__(self, conversations: IConversations, clock: IReactorTime) -> None:
+        self._conversations = conversations
+        self._clock = clock
+        self._queue: deque[tuple[Append, Done]] = deque()
+        self._calls = 0
+        self._scheduled = False
+        self._calling = False
+        self._idle: list[Deferred[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, item: Append, done: Done) -> None:
+        """Append a message; `done` is called once, in a later turn unless too many wait."""
+        if len(self._queue) >= QUEUE:
+            done(RateLimited("too many messages wait for the store, please try again later"))
+            return
+        self._queue.append((item, done))
+        if not self._scheduled and self._calls < CALLS:
+            self._scheduled = True
+            self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._calling:
+            return  # the loop below goes on
+        self._calling = True
+        while self._queue and self._calls < CALLS:
+            item, done = self._queue.popleft()
+            items, waiting = [item], [done]
+            size = len(item.body)
+            while self._queue and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
+                item, done = self._queue.popleft()
+                items.append(item)
+                waiting.append(done)
+                size += len(item.body)
+            self._calls += 1
+            appending = maybeDeferred(self._conversations.append, items)
+            appending.addCallback(self._settle, waiting).addErrback(self._failed, waiting)
+        self._calling = False
+
+    def _failed(self, failure: Failure, waiting: list[Done]) -> None:
+        error = failure.value
+        if not isinstance(error, CIMError):
+            self._log.failure("the store failed to append", failure)
+            error = StoreUnavailable()
+        self._settle([error] * len(waiting), waiting)
+
+    def _settle(self, results: Sequence[Appended | CIMError], waiting: list[Done]) -> None:
+        if len(results) != len(waiting):
+            raise ValueError("the store answered for another number of messages")
+        self._calls -= 1
+        for done, result in zip(waiting, results, strict=True):
+            try:
+                done(result)
+            except Exception:
+                self._log.failure("the fate of a message could not be told")
+        if self._queue:
+            self._turn()
+        elif self._idle:
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._queue and not self._calls:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+    def settled(self) -> Deferred[None]:
+        """Fire when nothing waits and nothing is under way."""
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        self._note_idle()
+        return done

@@ -1,0 +1,177 @@
+"""Who gets a message on which link: one frame a link, however many receive it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import cached_property, partial
+
+from attrs import frozen
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cim.errors import Unavailable
+from cim.interfaces import IGroups, ILink
+from cim.route.presence.calls import LinkCalls
+from cim.route.presence.presence import Presence
+from cim.wire import packed
+from cim.wire.link_pb2 import Outcome
+
+#: Groups of up to so many members are addressed by user, larger ones by group.
+BY_USER = 100
+KEPT_GROUPS = 10_000
+#: Pushes of one group that wait for its members.
+MAX_WAITING = 1000
+
+
+@frozen(slots=False)
+class Push:
+    """Something to be pushed, with everything but for whom.
+
+    :param origin: the link of the session that sent it
+    :param session: that session, which is not pushed to
+    :param repeated: of a message that was said before
+    :param batch: of a batch: how many of its messages are pushed from this one on
+    """
+
+    packet: bytes
+    origin: ILink | None = None
+    session: str = ""
+    repeated: bool = False
+    batch: int = 0
+
+    @cached_property
+    def _common(self) -> bytes:
+        return packed.pushed(self.packet, self.repeated, self.batch)
+
+    def over(
+        self,
+        link: ILink,
+        users: Iterable[int] = (),
+        *,
+        call: int = 0,
+        group: int = 0,
+        everyone: bool = False,
+        except_user: int = 0,
+    ) -> bytes:
+        """Return the item to send over a link; a session's name means something on its own link alone."""
+        return packed.deliver(
+            self._common,
+            users,
+            call=call,
+            group=group,
+            everyone=everyone,
+            except_user=except_user,
+            except_session=self.session if link is self.origin else "",
+        )
+
+
+class Delivery:
+    """Pushes to whom presence and groups say."""
+
+    _log = Logger()
+
+    def __init__(self, presence: Presence, groups: IGroups, calls: LinkCalls) -> None:
+        self._presence = presence
+        self._groups = groups
+        self._calls = calls
+        # Members of small groups by group, at a version; None for a large group.
+        self._members: OrderedDict[int, tuple[int, tuple[int, ...] | None]] = OrderedDict()
+        self._asked: dict[int, list[tuple[Push, int]]] = {}
+
+    def _by_link(self, push: Push, users: Iterable[int]) -> dict[ILink, list[int]]:
+        links: dict[ILink, list[int]] = {}
+        # Names of sessions are a server's own.
+        origin, session = push.origin, push.session
+        for user in users:
+            for online in self._presence.of(user):
+                link = online.host.link
+                if link is None or (link is origin and online.session == session):
+                    continue
+                at = links.setdefault(link, [])
+                if not at or at[-1] != user:
+                    at.append(user)
+        return links
+
+    def to_users(self, push: Push, users: Iterable[int]) -> None:
+        """Push to the sessions of these users."""
+        for link, at in self._by_link(push, users).items():
+            self.to_server(link, push, at)
+
+    def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
+        """Push to the sessions of these users; each link's Outcome says to how many it was written."""
+        return [self.ask_server(link, push, at) for link, at in self._by_link(push, users).items()]
+
+    def to_server(self, link: ILink, push: Push, users: Iterable[int]) -> None:
+        """Push to the sessions that these users have at one server, whether this route has heard of them or not."""
+        link.send_packed(push.over(link, users), True)
+
+    def ask_server(self, link: ILink, push: Push, users: Iterable[int]) -> Deferred[Outcome]:
+        """Push as `to_server` does; the Outcome says to how many sessions it was written."""
+        return self._calls.deliver(link, partial(push.over, link, users))
+
+    def ask_everyone(self, push: Push, except_user: int = 0) -> list[tuple[ILink, Deferred[Outcome]]]:
+        """Push to everyone online."""
+        return [
+            (link, self._calls.deliver(link, partial(push.over, link, everyone=True, except_user=except_user)))
+            for link in self._presence.links()
+        ]
+
+    def to_everyone(self, push: Push) -> None:
+        """Push to everyone online, without asking."""
+        for link in self._presence.links():
+            link.send_packed(push.over(link, everyone=True), True)
+
+    def to_group(self, push: Push, group: int, version: int) -> None:
+        """Push to the members of a group.
+
+        :param version: of the group's members when the message was appended
+        """
+        waiting = self._asked.get(group)
+        if waiting is not None:
+            if len(waiting) < MAX_WAITING:
+                waiting.append((push, version))
+            else:
+                self._push_group(push, group, None)
+            return
+        known = self._members.get(group)
+        if known is None or known[0] < version:
+            self._asked[group] = [(push, version)]
+            reading = Deferred.fromCoroutine(self._read_members(group))
+            reading.addErrback(lambda failure: self._log.failure("a group's message was not pushed", failure))
+            return
+        self._push_group(push, group, known[1])
+
+    def _push_group(self, push: Push, group: int, members: tuple[int, ...] | None) -> None:
+        if members is not None:
+            self.to_users(push, members)
+            return
+        for link in self._presence.links():
+            link.send_packed(push.over(link, group=group), True)
+
+    async def _read_members(self, group: int) -> None:
+        version = max(version for _, version in self._asked[group])
+        # The servers' own index is the next best.
+        members: tuple[int, ...] | None = None
+        try:
+            found = await self._groups.members(group, limit=BY_USER + 1)
+            members = tuple(member.user for member in found) if len(found) <= BY_USER else None
+            self._members[group] = (version, members)
+            self._members.move_to_end(group)
+            if len(self._members) > KEPT_GROUPS:
+                self._members.popitem(last=False)
+        except Unavailable:
+            pass
+        finally:
+            for push, _ in self._asked.pop(group):
+                self._push_group(push, group, members)
+
+    def small_group(self, group: int) -> tuple[int, ...] | None:
+        """Return the members of a small group, if they are at hand."""
+        known = self._members.get(group)
+        return known[1] if known is not None else None
+
+    def forget_group(self, group: int) -> None:
+        """Its members have changed."""
+        self._members.pop(group, None)

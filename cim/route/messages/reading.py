@@ -1,0 +1,177 @@
+"""Who may read what of a conversation, and the pages that they get."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import evolve
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.errors import Forbidden, InvalidField
+from cim.interfaces import IConversations, IGroups
+from cim.model import Entry, HeadsPage, Member, Page
+from cim.route.messages.together import together
+from cim.wire import conversations, native, positions
+from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
+
+#: Messages in a page: when nobody says, and at the most.
+PAGE = 100
+MAX_PAGE = 500
+#: Bytes of a page's packets, so that it fits into one item of a link.
+PAGE_BYTES = 512 * 1024
+HEADS = 100
+#: How long a membership that was looked up is believed, seconds; a removal tells us at once (`forget`).
+MEMBER_SECONDS = 5.0
+KEPT_MEMBERS = 100_000
+#: What the body of every EDIT holds: its `kind`.
+_KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
+
+
+class Reading:
+    """Reads conversations for someone."""
+
+    def __init__(self, store: IConversations, groups: IGroups, clock: IReactorTime) -> None:
+        self._store = store
+        self._groups = groups
+        self._clock = clock
+        self._members: OrderedDict[tuple[int, int], tuple[float, Member]] = OrderedDict()
+        # How many changes were told: what was read before the last one is not kept.
+        self._forgotten = 0
+
+    async def floor(self, user: int, conversation: str) -> str:
+        """Return the position after which `user` may read; "" for all.
+
+        :raises InvalidField: no name of a conversation
+        :raises Forbidden: it is not the user's
+        """
+        name = conversations.parse(conversation)
+        if isinstance(name, conversations.Private):
+            if not name.involves(user):
+                raise Forbidden("you are not part of this conversation")
+            return ""
+        if conversation == conversations.EVERYONE:
+            return ""
+        member = await self.member(name.id, user)
+        if member is None:
+            raise Forbidden("you are not in this group")
+        return member.floor
+
+    async def member(self, group: int, user: int) -> Member | None:
+        """Return a membership; one that was found is remembered for a few seconds."""
+        kept = self._members.get((group, user))
+        if kept is not None and kept[0] > self._clock.seconds():
+            return kept[1]
+        forgotten = self._forgotten
+        member = await self._groups.member(group, user)
+        if member is not None and forgotten == self._forgotten:
+            self._members[group, user] = (self._clock.seconds() + MEMBER_SECONDS, member)
+            self._members.move_to_end((group, user))
+            if len(self._members) > KEPT_MEMBERS:
+                self._members.popitem(last=False)
+        return member
+
+    def forget(self, group: int, user: int) -> None:
+        """The membership has changed."""
+        self._forgotten += 1
+        self._members.pop((group, user), None)
+
+    async def page(self, user: int, conversation: str, after: str = "", before: str = "", limit: int = 0) -> Page:
+        """Return messages after a position, or the last ones before one, oldest first; what fits into PAGE_BYTES.
+
+        :param limit: 0 stands for PAGE; more than MAX_PAGE is MAX_PAGE
+        :raises InvalidField: positions or limit that cannot be
+        :raises Forbidden: it is not the user's
+        """
+        if limit < 0:
+            raise InvalidField("limit", "must not be negative")
+        if after and before:
+            raise InvalidField("before", "cannot be combined with `after`")
+        positions.parse(after, "after")
+        positions.parse(before, "before")
+        floor = await self.floor(user, conversation)
+        page = await self._store.read(
+            conversation, after=after, before=before, limit=min(limit or PAGE, MAX_PAGE), floor=floor
+        )
+        return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
+
+    async def _without_recalled(self, conversation: str, page: Page) -> Page:
+        """Blank the edits of texts that were recalled: the store blanks the texts themselves."""
+        edits = [(at, said) for at, entry in enumerate(page.entries) if (said := _edit(entry)) is not None]
+        if not edits:
+            return page
+        there = {entry.position: entry for entry in page.entries}
+        refs = dict.fromkeys(said.ref for _, said in edits)
+        # All are under way; most are in the page itself.
+        asked = {ref: self._store.entry(conversation, ref) for ref in refs if ref not in there}
+        texts: dict[str, Entry | None] = {**there, **dict(zip(asked, await together(asked.values()), strict=True))}
+        entries = list(page.entries)
+        for at, said in edits:
+            text = texts[said.ref]
+            if text is None or _says_nothing(text):
+                entries[at] = evolve(entries[at], body=native.blank(entries[at].body))
+        return evolve(page, entries=tuple(entries))
+
+    async def packets(self, user: int, conversation: str, after: str, before: str, limit: int) -> list[bytes]:
+        """Return a page as a client gets it: Deliver packets, then Synced."""
+        page = await self.page(user, conversation, after, before, limit)
+        packets = [
+            native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
+        ]
+        if before:
+            # What lies before the first of the page was not sent, whatever was asked for.
+            after = page.entries[0].previous if page.entries else page.upto
+        packets.append(native.synced_packet(conversation, after, page.upto, page.more, page.reset))
+        return packets
+
+    async def heads(self, user: int, device: str, after: str = "", since: int = 0, limit: int = HEADS) -> HeadsPage:
+        """Return the user's conversations with something new, newest first."""
+        return await self._store.heads(user, device, after=after, since=since, limit=min(limit, HEADS))
+
+    async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
+        """Return a Welcome packet with heads, more and as_of; the server puts the rest into it."""
+        page = await self._store.heads(user, device, after=after, since=since, limit=HEADS)
+        return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of)))
+
+    async def news(self, user: int, device: str, after: str) -> bytes:
+        """Return the next page of heads as a News packet."""
+        page = await self.heads(user, device, after)
+        return native.news_packet(heads_of(page), page.more)
+
+
+def heads_of(page: HeadsPage) -> list[Head]:
+    """Return heads as clients get them."""
+    heads: list[Head] = []
+    for head in page.heads:
+        name, latest, received, read = head.conversation, head.latest, head.received, head.read
+        heads.append(Head(conversation=name, latest=latest, received=received, read=read, unread=head.unread))
+    return heads
+
+
+def _edit(entry: Entry) -> Deliver | None:
+    if _KIND_EDIT not in entry.body:
+        return None
+    said = native.parse_body(entry.body)
+    return said if said.kind == EDIT else None
+
+
+def _says_nothing(entry: Entry) -> bool:
+    """Whether a text was recalled: others are never empty."""
+    said = native.parse_body(entry.body)
+    return not said.text and not said.data
+
+
+def _bounded(page: Page, *, backwards: bool) -> Page:
+    size = 0
+    kept = 0
+    entries = page.entries[::-1] if backwards else page.entries
+    for entry in entries:
+        size += len(entry.body) + 128
+        if size > PAGE_BYTES and kept:
+            break
+        kept += 1
+    if kept == len(entries):
+        return page
+    if backwards:
+        return Page(page.entries[-kept:], page.upto, True, page.reset)
+    return Page(page.entries[:kept], page.entries[kept - 1].position, True, page.reset)

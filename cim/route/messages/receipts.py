@@ -1,0 +1,180 @@
+"""Received and Read marks, written behind: losing one costs a repeat that positions remove."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cim.errors import CIMError, Unavailable
+from cim.interfaces import IConversations, ILink
+from cim.model import Mark
+from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.reading import Reading
+from cim.wire import conversations, native, positions
+from cim.wire.cim_pb2 import Read
+
+#: How long a receipt waits for others, seconds, and how many go at once.
+FLUSH_SECONDS = 0.2
+FLUSH_ITEMS = 200
+#: Receipts that may wait; beyond it the oldest are forgotten.
+WAITING = 100_000
+
+_Key = tuple[str | None, str]
+_Noted = tuple[positions.Position, str, ILink | None, str]
+
+
+@define(eq=False)
+class _Write:
+    """A write that is under way."""
+
+    users: frozenset[int]
+    waiters: list[Deferred[None]] = field(factory=list)
+
+
+class Receipts(Service):
+    """Keeps the newest receipt of each kind, writes them in batches, and tells who is to know of a Read."""
+
+    _log = Logger()
+
+    def __init__(self, store: IConversations, reading: Reading, delivery: Delivery, clock: IReactorTime) -> None:
+        self._store = store
+        self._reading = reading
+        self._delivery = delivery
+        self._clock = clock
+        # By user, the one that waits longest first; within, by device (None for a Read) and conversation.
+        self._waiting: dict[int, dict[_Key, _Noted]] = {}
+        self._count = 0
+        self._timer: IDelayedCall | None = None
+        self._writes: list[_Write] = []
+        self.forgotten = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def note(
+        self,
+        user: int,
+        device: str | None,
+        conversation: str,
+        position: str,
+        origin: ILink | None = None,
+        session: str = "",
+    ) -> None:
+        """Note a receipt; of what is said to everyone none are kept.
+
+        :param device: None for a Read
+        :param origin: with `session`: who said it, and need not be told
+        :raises InvalidField: a position that is none
+        """
+        noted = (positions.parse(position), position, origin, session)
+        if conversation == conversations.EVERYONE:
+            return
+        self._keep(user, (device, conversation), noted)
+        if self._count > WAITING:
+            self.forgotten += len(self._take(next(iter(self._waiting))))
+        if self._timer is None and not self._writes:
+            self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
+
+    def _keep(self, user: int, key: _Key, noted: _Noted) -> None:
+        of_user = self._waiting.setdefault(user, {})
+        kept = of_user.get(key)
+        if kept is None:
+            self._count += 1
+        elif kept[0] >= noted[0]:
+            return
+        of_user[key] = noted
+
+    def _take(self, user: int) -> dict[_Key, _Noted]:
+        taken = self._waiting.pop(user, {})
+        self._count -= len(taken)
+        return taken
+
+    async def written_of(self, user: int) -> None:
+        """Return when what was noted of a user is written, or the store does not take it."""
+        for write in self._writes:
+            if user in write.users:
+                over: Deferred[None] = Deferred()
+                write.waiters.append(over)
+                await over
+                break
+        if user in self._waiting:
+            await self._write({user: self._take(user)})
+
+    def _flush(self) -> None:
+        self._timer = None
+        batch: dict[int, dict[_Key, _Noted]] = {}
+        size = 0
+        while self._waiting and size < FLUSH_ITEMS:
+            user = next(iter(self._waiting))
+            batch[user] = self._take(user)
+            size += len(batch[user])
+        Deferred.fromCoroutine(self._write(batch))
+
+    async def _write(self, batch: dict[int, dict[_Key, _Noted]]) -> bool:
+        """Write receipts; False when the store does not take them, and they wait again. Never fails."""
+        write = _Write(frozenset(batch))
+        self._writes.append(write)
+        well = True
+        try:
+            await self._mark(batch)
+        except Unavailable:
+            well = False
+            for user, noted in batch.items():
+                for key, one in noted.items():
+                    self._keep(user, key, one)
+        except Exception:
+            self._log.failure("receipts were not written")
+        self._writes.remove(write)
+        for over in write.waiters:
+            over.callback(None)
+        if self._waiting and self._timer is None and not self._writes and self.running:
+            many = well and self._count >= FLUSH_ITEMS
+            self._timer = self._clock.callLater(0 if many else FLUSH_SECONDS, self._flush)
+        return well
+
+    async def _mark(self, batch: dict[int, dict[_Key, _Noted]]) -> None:
+        marks: list[Mark] = []
+        said: list[_Noted] = []
+        for user, noted in batch.items():
+            for (device, conversation), one in noted.items():
+                try:
+                    floor = await self._reading.floor(user, conversation)
+                except Unavailable:
+                    raise
+                except CIMError:
+                    continue
+                marks.append(Mark(user, device, conversation, one[1], floor))
+                said.append(one)
+        standing = await self._store.mark(marks) if marks else []
+        for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
+            # One that goes back moves nothing.
+            if mark.device is None and at and positions.parse(at) <= position:
+                self._tell(mark.user, mark.conversation, at, origin, session)
+
+    def _tell(self, user: int, conversation: str, position: str, origin: ILink | None, session: str) -> None:
+        packet = native.packet(read=Read(conversation=conversation, position=position, reader=user))
+        name = conversations.parse(conversation)
+        told = (user, name.other(user)) if isinstance(name, conversations.Private) else (user,)
+        self._delivery.to_users(Push(packet=packet, origin=origin, session=session), told)
+
+    def stopService(self) -> Deferred[None]:
+        """Write what waits; the service above sets the deadline."""
+        super().stopService()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return Deferred.fromCoroutine(self._write_all())
+
+    async def _write_all(self) -> None:
+        for write in list(self._writes):
+            over: Deferred[None] = Deferred()
+            write.waiters.append(over)
+            await over
+        while self._waiting:
+            batch = {user: self._take(user) for user in list(self._waiting)[:FLUSH_ITEMS]}
+            if not await self._write(batch):
+                return

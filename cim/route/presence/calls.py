@@ -1,0 +1,113 @@
+"""Questions to servers over their links, and the answers (docs/architecture.md, Links)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from cim.errors import CallTimeout, LinkLost, RateLimited
+from cim.interfaces import ILink
+from cim.model import GroupChange
+from cim.wire import link_pb2
+from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
+
+#: Upstream's terminal client gives a call 3 s.
+CALL_SECONDS = 2.0
+
+
+class LinkCalls:
+    """Sends items that are answered by an Outcome, and hands each answer to whoever asked.
+
+    One timer serves all calls: they all have the same time, so the oldest is always the next to expire.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float = CALL_SECONDS) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, tuple[float, ILink, Deferred[Outcome]]] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def reserve(self, link: ILink, reserve: Reserve) -> Deferred[Outcome]:
+        """Reserve a session; the code is "live" when one there is in the way. Takes `reserve` over."""
+        call = reserve.call = next(self._numbers)
+        return self._asked(link, call, link.send(Item(reserve=reserve)))
+
+    def end(self, link: ILink, user: int, owner: str, code: str) -> Deferred[Outcome]:
+        """End the session or reservation of that owner, or all of the user when `owner` is empty."""
+        call = next(self._numbers)
+        return self._ask(link, call, Item(end=End(call=call, user=user, owner=owner, code=code)))
+
+    def probe(self, link: ILink, user: int, owner: str) -> Deferred[Outcome]:
+        """Ask whether the session of that login lives there."""
+        call = next(self._numbers)
+        return self._ask(link, call, Item(probe=Probe(call=call, user=user, owner=owner)))
+
+    def deliver(self, link: ILink, make: Callable[..., bytes]) -> Deferred[Outcome]:
+        """Deliver, and ask to how many sessions it was written.
+
+        :param make: called with the `call`, makes the serialized item
+
+        Every call fails with LinkLost when the link goes before the answer, CallTimeout when none comes in time,
+        RateLimited when the queue to a slow server is full.
+        """
+        call = next(self._numbers)
+        return self._asked(link, call, link.send_packed(make(call=call), True))
+
+    def group_change(self, link: ILink, change: GroupChange) -> Deferred[Outcome]:
+        """Tell a change of who is in a group; answered when the server's index has it."""
+        call = next(self._numbers)
+        told = link_pb2.GroupChange(
+            call=call, version=change.version, group=change.group, user=change.user, added=change.added
+        )
+        return self._ask(link, call, Item(group_change=told))
+
+    def _ask(self, link: ILink, call: int, item: Item) -> Deferred[Outcome]:
+        return self._asked(link, call, link.send(item))
+
+    def _asked(self, link: ILink, call: int, sent: bool) -> Deferred[Outcome]:
+        if not sent:
+            return fail(RateLimited("the server does not keep up, please try again later"))
+        answer: Deferred[Outcome] = Deferred()
+        self._waiting[call] = (self._clock.seconds() + self._seconds, link, answer)
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._seconds, self._expire)
+        return answer
+
+    def answered(self, link: ILink, outcome: Outcome) -> None:
+        """An Outcome came; one that nobody waits for any more is dropped."""
+        waiting = self._waiting.pop(outcome.call, None)
+        if waiting is not None:
+            waiting[2].callback(outcome)
+
+    def link_down(self, link: ILink) -> None:
+        """Fail whatever waits for that link."""
+        lost = [call for call, waiting in self._waiting.items() if waiting[1] is link]
+        for call in lost:
+            self._waiting.pop(call)[2].errback(LinkLost())
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        while self._waiting:
+            call, (deadline, _link, answer) = next(iter(self._waiting.items()))
+            if deadline > now:
+                self._timer = self._clock.callLater(deadline - now, self._expire)
+                return
+            del self._waiting[call]
+            answer.errback(CallTimeout())
+
+    def stop(self) -> None:
+        """Fail all that waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, {}
+        for _deadline, _link, answer in waiting.values():
+            answer.errback(LinkLost())

@@ -1,0 +1,109 @@
+"""The living servers, kept in memory as the registry tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cim.errors import InvalidField
+from cim.model import Candidate, NodeData, ServerAddress
+from cim.route.presence.presence import Host, Presence
+
+
+class Directory:
+    """Which servers are listed, which of them are ours, and which can take a login."""
+
+    _log = Logger()
+
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        #: Our own by name, and upstream's.
+        self.ours: dict[str, NodeData] = {}
+        self.upstream: set[str] = set()
+        self._names: list[str] = []
+        #: Called with each server of upstream that is listed no more.
+        self.on_upstream_gone: list[Callable[[str], None]] = []
+        self._heard = False
+        self._waiting: list[Deferred[None]] = []
+        self._given_up = False
+
+    def listed(self, nodes: Mapping[str, bytes]) -> None:
+        """Take the registry's list."""
+        ours: dict[str, NodeData] = {}
+        upstream = set()
+        for name, value in nodes.items():
+            try:
+                ServerAddress.parse(name)
+            except InvalidField as error:
+                self._log.warn("the registry lists {name!r}, which is no server: {error}", name=name, error=error)
+                continue
+            data = NodeData.decode(value)
+            if data is None:
+                upstream.add(name)
+            else:
+                ours[name] = data
+        if ours.keys() != self.ours.keys() or upstream != self.upstream:
+            self._log.info("servers: {ours}; of upstream: {upstream}", ours=sorted(ours), upstream=sorted(upstream))
+        gone = self.upstream - upstream
+        self.ours = ours
+        self.upstream = upstream
+        self._names = sorted([*ours, *upstream])
+        self._heard = True
+        self.changed()
+        for server in sorted(gone):
+            for listener in self.on_upstream_gone:
+                listener(server)
+
+    def linked(self, name: str) -> Host | None:
+        """Return one of our servers that is listed and linked, or None."""
+        host = self._presence.hosts.get(name)
+        return host if host is not None and host.link is not None and name in self.ours else None
+
+    def candidates(self, without: frozenset[str] | set[str] = frozenset(), *, native: bool = False) -> list[Candidate]:
+        """Return the servers that a login may go to, by name: ours when listed and linked, upstream's when listed.
+
+        :param native: for a native session, which upstream's cannot take
+        """
+        found: list[Candidate] = []
+        for name in self._names:
+            if name in without:
+                continue
+            if name in self.ours:
+                host = self._presence.hosts.get(name)
+                if host is not None and host.link is not None:
+                    found.append(Candidate(name, len(host.sessions)))
+            elif not native:
+                found.append(Candidate(name))
+        return found
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that is listed is linked and has told its sessions, or was waited for long enough."""
+        if self._given_up:
+            return True
+        if not self._heard:
+            return False
+        hosts = self._presence.hosts
+        return all(name in hosts and hosts[name].complete for name in self.ours)
+
+    def when_caught_up(self) -> Deferred[None]:
+        """Fire once `caught_up` was true for the first time: a route that just started knows nobody yet."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        self.changed()
+        return waiting
+
+    def give_up_waiting(self) -> None:
+        """Start working with what is known."""
+        self._given_up = True
+        self.changed()
+
+    def changed(self) -> None:
+        """See whether all is known now."""
+        if self.caught_up:
+            self._given_up = True
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)

@@ -1,0 +1,105 @@
+"""Which servers this route is linked to, told to the other routes through the store (docs/architecture.md, Presence).
+
+While any route holds a lease on a server, the records of its sessions are valid. A route that dies without dropping
+its leases lets them run out.
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cim.errors import Unavailable
+from cim.interfaces import ISessions
+from cim.route.presence.presence import Host, Presence
+
+LEASE_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+#: How often a server that this route lost is looked up: soon at first, for the others lose it at the same time.
+LOOK_AGAIN = (0.05, 0.1, 0.2, 0.5)
+LOOK_AGAIN_THEN = 1.0
+
+
+class Leases(Service):
+    """Holds a lease on every linked server and finds out when a lost one is dead.
+
+    :param route: this route's own name among the lease holders
+    """
+
+    _log = Logger()
+
+    def __init__(self, sessions: ISessions, presence: Presence, route: str, clock: IReactorTime) -> None:
+        self._sessions = sessions
+        self._presence = presence
+        self._route = route
+        self._clock = clock
+        self._loop = LoopingCall(self.renew)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Begin to renew."""
+        super().startService()
+        self._loop.start(RENEW_SECONDS, now=False)
+
+    def renew(self) -> None:
+        """Hold all leases anew: on the timer, and when the store came back."""
+        for host in self._presence.hosts.values():
+            if host.link is not None:
+                self._tried(self._sessions.hold_lease(host.place, self._route, LEASE_SECONDS))
+
+    def linked(self, host: Host) -> None:
+        """Hold a lease on a server that was linked."""
+        self._tried(self._sessions.hold_lease(host.place, self._route, LEASE_SECONDS))
+
+    def lost(self, host: Host) -> None:
+        """Drop the lease on a server whose link is gone, and watch whether it is dead."""
+        self._tried(Deferred.fromCoroutine(self._lost(host)))
+
+    async def _lost(self, host: Host) -> None:
+        dropped = False
+        looks = 0
+        while host.link is None and self._presence.hosts.get(host.place.server) is host:
+            try:
+                if not dropped:
+                    await self._sessions.drop_lease(host.place, self._route)
+                    dropped = True
+                if not await self._sessions.leased(host.place):
+                    break
+            except Unavailable:
+                pass
+            if not self.running:
+                return
+            pause: Deferred[None] = Deferred()
+            wait = LOOK_AGAIN[looks] if looks < len(LOOK_AGAIN) else LOOK_AGAIN_THEN
+            looks += 1
+            self._clock.callLater(wait, pause.callback, None)
+            await pause
+        if host.link is None and self._presence.hosts.get(host.place.server) is host:
+            self._log.info(
+                "server {server} is dead, {sessions} sessions with it",
+                server=host.place.server,
+                sessions=len(host.sessions),
+            )
+            self._presence.forget(host)
+
+    def _tried(self, trying: Deferred[None]) -> None:
+        # The store says for itself that it is away; the next renewal makes up for what failed.
+        trying.addErrback(lambda failure: failure.trap(Unavailable) and None)
+        trying.addErrback(lambda failure: self._log.failure("a lease was not written", failure))
+
+    async def _drop_all(self) -> None:
+        for host in list(self._presence.hosts.values()):
+            if host.link is not None:
+                await self._sessions.drop_lease(host.place, self._route)
+
+    def stopService(self) -> Deferred[None]:
+        """Drop all leases."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        dropping = Deferred.fromCoroutine(self._drop_all())
+        dropping.addErrback(lambda failure: failure.trap(Unavailable) and None)
+        return dropping

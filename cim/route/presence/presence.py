@@ -1,0 +1,166 @@
+"""Who is connected where, as the links tell it (docs/architecture.md, Presence and leases).
+
+A lost link is not a lost server: what was heard of a server stays until it is declared dead, comes back with a
+snapshot, or a new run of its process takes its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from attrs import define, field
+
+from cim.interfaces import ILink
+from cim.model import Account, Place
+
+
+@define(eq=False)
+class Online:
+    """A session on one of our servers.
+
+    :ivar home: this route writes its record
+    """
+
+    user: int
+    name: str
+    session: str
+    owner: str
+    home: bool
+    device: str
+    host: Host
+
+
+@define(eq=False)
+class Host:
+    """A server that is or was linked to this route.
+
+    :ivar link: None while it is not linked
+    :ivar complete: whether a whole snapshot came over the present link
+    """
+
+    place: Place
+    link: ILink | None
+    sessions: dict[str, Online] = field(factory=dict)
+    complete: bool = False
+    unseen: dict[str, Online] | None = None
+
+
+class PresenceObserver(Protocol):
+    """Who is told what presence learns."""
+
+    def appeared(self, online: Online) -> None:
+        """A session is there, or was told again with another home."""
+
+    def vanished(self, online: Online) -> None:
+        """A session was closed."""
+
+    def died(self, online: Online) -> None:
+        """A session ended with its server; its record is void with the server's lease."""
+
+
+class Presence:
+    """All sessions that the links told of."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.observers: list[PresenceObserver] = []
+        self._by_user: dict[int, tuple[Online, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_user)
+
+    def of(self, user: int) -> tuple[Online, ...]:
+        """Return the sessions of `user`."""
+        return self._by_user.get(user, ())
+
+    def online(self) -> Iterator[Account]:
+        """Return everyone who is online."""
+        for user, sessions in self._by_user.items():
+            yield Account(user, sessions[0].name)
+
+    def links(self) -> Iterable[ILink]:
+        """Return the live links to servers."""
+        return [host.link for host in self.hosts.values() if host.link is not None]
+
+    def link_up(self, link: ILink) -> Host:
+        """A server is linked; a former run of it under the same name is dead."""
+        place = link.peer.place
+        host = self.hosts.get(place.server)
+        if host is not None and host.place != place:
+            self.forget(host)
+            host = None
+        if host is None:
+            host = self.hosts[place.server] = Host(place, link)
+        host.link = link
+        host.complete = False
+        host.unseen = None
+        return host
+
+    def link_down(self, link: ILink) -> Host | None:
+        """A link is gone; return its server if it was that server's present link."""
+        host = self.hosts.get(link.peer.name)
+        if host is None or host.link is not link:
+            return None
+        host.link = None
+        host.complete = False
+        return host
+
+    def host_of(self, link: ILink) -> Host | None:
+        """Return the server whose present link that is."""
+        host = self.hosts.get(link.peer.name)
+        return host if host is not None and host.link is link else None
+
+    def snapshot_begin(self, host: Host) -> None:
+        """All of the server's sessions will be told now."""
+        host.unseen = dict(host.sessions)
+
+    def snapshot_end(self, host: Host) -> None:
+        """All were told: what was not among them is gone."""
+        unseen, host.unseen = host.unseen, None
+        host.complete = True
+        for online in (unseen or {}).values():
+            self.closed(host, online.session, online.home)
+
+    def opened(self, host: Host, user: int, name: str, session: str, owner: str, home: bool, device: str) -> None:
+        """A session was opened, or told again."""
+        if host.unseen is not None:
+            host.unseen.pop(session, None)
+        online = host.sessions.get(session)
+        if online is None:
+            online = host.sessions[session] = Online(user, name, session, owner, home, device, host)
+            self._by_user[user] = (*self._by_user.get(user, ()), online)
+        else:
+            online.home = home
+        for observer in self.observers:
+            observer.appeared(online)
+
+    def closed(self, host: Host, session: str, home: bool) -> None:
+        """A session has ended; `home` as it is now, for homes move when links come and go."""
+        online = host.sessions.pop(session, None)
+        if online is None:
+            return
+        if host.unseen is not None:
+            host.unseen.pop(session, None)
+        online.home = home
+        self._drop(online)
+        for observer in self.observers:
+            observer.vanished(online)
+
+    def forget(self, host: Host) -> None:
+        """The server is dead, and all its sessions with it; their records are void with its lease."""
+        if self.hosts.get(host.place.server) is host:
+            del self.hosts[host.place.server]
+        host.link = None
+        sessions, host.sessions = host.sessions, {}
+        for online in sessions.values():
+            self._drop(online)
+            for observer in self.observers:
+                observer.died(online)
+
+    def _drop(self, online: Online) -> None:
+        left = tuple(other for other in self._by_user.get(online.user, ()) if other is not online)
+        if left:
+            self._by_user[online.user] = left
+        else:
+            self._by_user.pop(online.user, None)

@@ -1,0 +1,196 @@
+"""Writes the records of sessions behind what the links tell, and heals them after the store was away.
+
+Only a session's home route writes its record. What could not be written stays in line and is tried again, in order
+for each user, so a store that is away for a while delays records and loses none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import frozen
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cim.errors import Unavailable
+from cim.interfaces import ISessions
+from cim.model import GUEST, Place
+from cim.route.presence.presence import Online, Presence
+from cim.wire.link_pb2 import End, Item
+
+#: Writes that may be under way at once; all go through one connection.
+IN_FLIGHT = 64
+RETRY_SECONDS = 0.5
+#: Sessions that may be opening at once; beyond, records are written once more.
+KEPT_CLAIMS = 10_000
+
+
+@frozen
+class Write:
+    """A record to be made live, or to be removed."""
+
+    claim: bool
+    user: int
+    place: Place
+    owner: str
+    device: str = GUEST
+
+
+class SessionRecorder(Service):
+    """Keeps the store's session records true to presence."""
+
+    _log = Logger()
+
+    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime) -> None:
+        self._sessions = sessions
+        self._presence = presence
+        self._clock = clock
+        # A user that is a key here is in `_ready` or has a write under way, never both.
+        self._queues: dict[int, deque[Write]] = {}
+        self._ready: deque[int] = deque()
+        self._under_way = 0
+        self._retry: IDelayedCall | None = None
+        self._idle: list[Deferred[None]] = []
+        # Owners of records that were made live for sessions that have not appeared yet.
+        self._claimed: dict[str, None] = {}
+        presence.observers.append(self)
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def appeared(self, online: Online) -> None:
+        """Have the record of a session made live if this is its home."""
+        if not online.home:
+            return
+        write = Write(True, online.user, online.host.place, online.owner, online.device)
+        if online.owner not in self._claimed:
+            self._put(write)
+            return
+        del self._claimed[online.owner]
+        if self._crossed(write):
+            settling = Deferred.fromCoroutine(self._settle(write, True))
+            settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
+
+    def vanished(self, online: Online) -> None:
+        """Have the record of a session removed if this is its home."""
+        if online.home:
+            self.release(online.user, online.host.place, online.owner)
+
+    def died(self, online: Online) -> None:
+        """Nothing: the record is void with the server's lease."""
+
+    def release(self, user: int, place: Place, owner: str) -> None:
+        """Have a record removed, if it is still that owner's."""
+        self._put(Write(False, user, place, owner))
+
+    async def claim(self, user: int, device: str, place: Place, owner: str) -> bool:
+        """Make the record of a session that opens live, so that it need not be written when the session appears.
+
+        Return False when another login holds its place. Fails with Unavailable.
+        """
+        claimed = await self._sessions.claim(user, device, place, owner)
+        if claimed:
+            self._claimed[owner] = None
+            if len(self._claimed) > KEPT_CLAIMS:
+                del self._claimed[next(iter(self._claimed))]
+        return claimed
+
+    def rewrite(self) -> None:
+        """Write all records again: the store was away, or lost what it had."""
+        for host in self._presence.hosts.values():
+            for online in host.sessions.values():
+                self.appeared(online)
+
+    def _put(self, write: Write) -> None:
+        queue = self._queues.get(write.user)
+        if queue is None:
+            self._queues[write.user] = deque((write,))
+            self._ready.append(write.user)
+            self._work()
+        elif len(queue) > 1 and queue[-1].owner == write.owner:
+            # The first may be under way; of those behind it only the newest word on an owner counts.
+            queue[-1] = write
+        else:
+            queue.append(write)
+
+    def _work(self) -> None:
+        while self._ready and self._under_way < IN_FLIGHT and self._retry is None:
+            write = self._queues[self._ready.popleft()][0]
+            self._under_way += 1
+            writing = Deferred.fromCoroutine(self._write(write))
+            writing.addErrback(lambda failure: self._log.failure("a session record was not written", failure))
+
+    async def _write(self, write: Write) -> None:
+        try:
+            if write.claim:
+                done = await self._sessions.claim(write.user, write.device, write.place, write.owner)
+            else:
+                done = await self._sessions.release(write.user, write.owner)
+        except Unavailable:
+            self._under_way -= 1
+            self._ready.appendleft(write.user)
+            if self._retry is None:
+                self._retry = self._clock.callLater(RETRY_SECONDS, self._try_again)
+            return
+        self._under_way -= 1
+        queue = self._queues[write.user]
+        queue.popleft()
+        if queue:
+            self._ready.append(write.user)
+        else:
+            del self._queues[write.user]
+        self._work()
+        if not self._queues:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+        if write.claim:
+            await self._settle(write, done)
+
+    async def _settle(self, write: Write, done: bool) -> None:
+        """Of two logins of a device that crossed one wins: end the sessions there that are not the one of record."""
+        if not done:
+            self._end(write.user, lambda online: online.owner == write.owner)
+        elif self._crossed(write):
+            # Read once more: the other may be the newer one.
+            try:
+                records = await self._sessions.sessions(write.user)
+            except Unavailable:  # all is written again, and so compared, when the store is back
+                return
+            kept = {record.owner for record in records if record.device == write.device}
+            if kept:
+                self._end(write.user, lambda online: online.device == write.device and online.owner not in kept)
+
+    def _crossed(self, write: Write) -> bool:
+        """Whether another session of the same device is there."""
+        for online in self._presence.of(write.user):
+            if online.device == write.device and online.owner != write.owner:
+                return True
+        return False
+
+    def _end(self, user: int, condemned: Callable[[Online], bool]) -> None:
+        for online in self._presence.of(user):
+            if online.host.link is not None and condemned(online):
+                self._log.info("a session of user {user} is replaced by a newer login", user=user)
+                online.host.link.send(Item(end=End(user=user, owner=online.owner, code="replaced")))
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._work()
+
+    def settled(self) -> Deferred[None]:
+        """Fire when everything is written."""
+        if not self._queues:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._idle.append(waiting)
+        return waiting
+
+    def stopService(self) -> Deferred[None]:
+        """Write what waits; the service above sets the deadline."""
+        super().stopService()
+        return self.settled()

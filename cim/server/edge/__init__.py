@@ -1,0 +1,1 @@
+"""Clients' connections: TCP, WebSocket, and the server's HTTP calls."""

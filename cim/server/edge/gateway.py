@@ -1,0 +1,128 @@
+"""Clients' TCP connections: frames in, frames out (docs/protocol.md, Frames).
+
+The first frame says who speaks: one that begins with a field from 16 up is native, anything else must be a guest's
+login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from cim.errors import ProtocolViolation
+from cim.server.edge.connection import ClientConnection, Limits
+from cim.server.edge.wheel import TimerWheel
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Session, Sessions
+from cim.wire.framing import FrameReader, encode_varint
+
+#: The first byte of a frame whose first field has a number from 16 up.
+_NATIVE = 0x80
+
+#: Makes the session of a connection.
+MakeSession = Callable[[ClientConnection], Session]
+
+
+class TCPConnection(ClientConnection):
+    """One client's TCP connection."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self._reader = FrameReader(gateway.limits.max_frame)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes as they come."""
+        if self.closing:
+            return
+        try:
+            bodies = self._reader.feed(data)
+            for body in bodies:
+                self._frame_received(body)
+        except ProtocolViolation as violation:
+            self.violated(violation)
+            return
+        self.heard(bool(bodies), self._reader.partial)
+
+    def _frame_received(self, body: bytes) -> None:
+        if self.closing:
+            return
+        if self.session is None:
+            gateway = self.gateway
+            self.session = gateway.native(self) if body and body[0] >= _NATIVE else gateway.guest(self)
+        self.session.received(body)
+
+    def write_packet(self, packet: bytes) -> None:
+        """Queue a Packet as one frame."""
+        self.transport.write(encode_varint(len(packet)) + packet)
+
+    def write_shared(self, shared: SharedPacket) -> None:
+        """Queue a Packet that others get too."""
+        self.transport.write(shared.framed)
+
+
+class Gateway(Factory):
+    """All clients' connections to one port of this server.
+
+    :param native: makes the session of a native client's connection
+    :param guest: makes the session of a guest's
+    :param refused: called with a short name for every input that was refused or ignored
+    :param max_connections: more are closed as they come
+    :param retry_after: gives each session the seconds after which it should come back when this server stops
+    """
+
+    connection_class: Callable[[Gateway], ClientConnection] = TCPConnection
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        native: MakeSession,
+        wheel: TimerWheel,
+        refused: Callable[[str], None],
+        limits: Limits | None = None,
+        max_connections: int = 1 << 20,
+        retry_after: Callable[[], int] = lambda: 0,
+        guest: MakeSession,
+    ) -> None:
+        self.sessions = sessions
+        self.native = native
+        self.guest = guest
+        self.wheel = wheel
+        self.refused = refused
+        self.limits = limits if limits is not None else Limits()
+        self.max_connections = max_connections
+        self.connections: set[ClientConnection] = set()
+        self.pings = 0
+        self.noisy = False
+        self._retry_after = retry_after
+        self._emptied: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
+        """Return a connection's protocol, or None to close it at once: too many are open."""
+        if len(self.connections) >= self.max_connections:
+            self.refused("too-many-connections")
+            return None
+        return type(self).connection_class(self)
+
+    def gone(self, connection: ClientConnection) -> None:
+        """A connection was lost."""
+        self.connections.discard(connection)
+        if not self.connections:
+            emptied, self._emptied = self._emptied, []
+            for waiting in emptied:
+                waiting.callback(None)
+
+    def drain(self) -> Deferred[None]:
+        """Close every connection after what was written to it; fires when the last is gone."""
+        self.max_connections = 0
+        self.sessions.end_all("draining", self._retry_after)
+        for connection in list(self.connections):
+            connection.leave("draining")
+        if not self.connections:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._emptied.append(waiting)
+        return waiting

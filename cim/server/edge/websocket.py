@@ -1,0 +1,193 @@
+"""Native clients' WebSockets: Packets in, Packets out (docs/protocol.md, Frames).
+
+An own Protocol over wsproto's frames, because `twisted.web.websocket` bounds nothing and frames anew for each receiver.
+Compression (permessage-deflate) is not offered: it would cost hundreds of kilobytes per connection, a frame of its own
+for each receiver, and little is won on messages of chat.
+"""
+
+from __future__ import annotations
+
+from wsproto.frame_protocol import CloseReason, Opcode
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from cim.errors import ProtocolViolation
+from cim.server.edge.connection import ClientConnection
+from cim.server.edge.gateway import Gateway
+from cim.server.edge.websocket_frames import BadWebSocketFrame, MessageReader, close_code, close_frame, frame
+from cim.server.edge.websocket_upgrade import JSON, Refused, Upgrade
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.web.origins import Origins
+from cim.wire.cim_pb2 import Packet
+from cim.wire.json_frames import from_json, to_json
+
+_TIMEOUT = (
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)  # fmt: skip
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+#: What a Close says, by the code of the Goodbye before it or our reason where there is none; a policy for all others.
+_CLOSE_CODES = {
+    "draining": CloseReason.GOING_AWAY,
+    "idle": CloseReason.GOING_AWAY,
+    "protocol-error": CloseReason.PROTOCOL_ERROR,
+    "goodbye": CloseReason.NORMAL_CLOSURE,
+}
+
+
+class WebSocketConnection(ClientConnection):
+    """One client's connection: an HTTP request, then messages, then a Close from both sides."""
+
+    _reader: MessageReader | None = None
+    _last: bytes = b""  # the Close that we send
+    _ended = False  # the other side's Close came, or what it sends cannot be read
+
+    def __init__(self, gateway: Gateway, upgrade: Upgrade) -> None:
+        super().__init__(gateway)
+        self._upgrade: Upgrade | None = upgrade
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes as they come."""
+        reader = self._reader
+        if reader is None:
+            if not self.closing:
+                self._requested(data)
+        elif self.closing:
+            self._wait_for_close(reader, data)
+        else:
+            self._read(reader, data)
+
+    def _requested(self, data: bytes) -> None:
+        assert self._upgrade is not None
+        try:
+            accepted = self._upgrade.feed(data)
+        except Refused as refused:
+            self.gateway.refused(refused.kind)
+            self._last = refused.answer
+            self.close("no-websocket")
+            return
+        if accepted is not None:
+            self._upgrade = None
+            self._reader = MessageReader(accepted.subprotocol == JSON, self.gateway.limits.max_frame)
+            self.transport.write(accepted.answer)
+            if accepted.rest:
+                self._read(self._reader, accepted.rest)
+
+    def _read(self, reader: MessageReader, data: bytes) -> None:
+        completed = False
+        try:
+            for opcode, payload in reader.feed(data):
+                if opcode is Opcode.PING:
+                    self.transport.write(frame(Opcode.PONG, payload))
+                    self.gateway.pings += 1
+                elif opcode is Opcode.CLOSE:
+                    self._ended = True
+                    self._last = close_frame(payload)
+                    self.close("closed by the client")
+                elif opcode is not Opcode.PONG:
+                    completed = True
+                    self._message(payload)
+                if self.closing:
+                    self._wait_for_close(reader, b"")
+                    return
+        except ProtocolViolation as violation:
+            self.violated(violation)
+            self._wait_for_close(reader, b"")
+            return
+        self.heard(completed, reader.partial)
+
+    def _message(self, payload: bytes | str) -> None:
+        packet = from_json(payload).SerializeToString() if isinstance(payload, str) else payload
+        if self.session is None:
+            self.session = self.gateway.native(self)
+        self.session.received(packet)
+
+    def violated(self, violation: ProtocolViolation) -> None:
+        """What came breaks the protocol."""
+        self._last = close_frame(close_code(violation))
+        self._ended = self._ended or (isinstance(violation, BadWebSocketFrame) and violation.last)
+        super().violated(violation)
+
+    def write_packet(self, packet: bytes) -> None:
+        """Queue a Packet as one message."""
+        self.transport.write(self._framed(packet))
+
+    def write_shared(self, shared: SharedPacket) -> None:
+        """Queue a Packet that others get too."""
+        if self._speaks_json:
+            shared.text = data = shared.text or self._framed(shared.packet)
+        else:
+            shared.binary = data = shared.binary or self._framed(shared.packet)
+        self.transport.write(data)
+
+    @property
+    def _speaks_json(self) -> bool:
+        return self._reader is not None and self._reader.text
+
+    def _framed(self, packet: bytes) -> bytes:
+        if self._speaks_json:
+            return frame(Opcode.TEXT, to_json(packet).encode())
+        return frame(Opcode.BINARY, packet)
+
+    def end(self, goodbye: bytes) -> None:
+        """Send a last Packet and close; the Close says the same in its way."""
+        self._last = self._last or _close_for(Packet.FromString(goodbye).goodbye.code)
+        super().end(goodbye)
+
+    def close(self, reason: str) -> None:
+        """Say Close after what was written, and end the connection when the client said it too."""
+        if self._reader is None:
+            self._last = self._last or (_UNAVAILABLE if reason == "draining" else _TIMEOUT)
+        else:
+            self._last = self._last or _close_for(reason)
+        super().close(reason)
+
+    def finish(self) -> None:
+        """Say the last word; whoever closes before the other side did may destroy what that one has not read yet."""
+        self.transport.write(self._last)
+        if self._reader is None or self._ended:
+            self._lose()
+        elif not self.slow:
+            self.transport.resumeProducing()
+
+    def _wait_for_close(self, reader: MessageReader, data: bytes) -> None:
+        if not self._ended and reader.ends(data):
+            self._ended = True
+            self._lose()
+
+    def _lose(self) -> None:
+        # TLS waits for the producer that it has.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def resumeProducing(self) -> None:
+        """The write buffer is empty again."""
+        super().resumeProducing()
+        if self.closing and not self._ended:
+            self.transport.resumeProducing()
+
+
+def _close_for(reason: str) -> bytes:
+    return close_frame(_CLOSE_CODES.get(reason, CloseReason.POLICY_VIOLATION))
+
+
+class WebSocketPort(Factory):
+    """The WebSockets of one port; they count among the gateway's connections.
+
+    :param origins: pages of these may connect
+    """
+
+    noisy = False
+
+    def __init__(self, gateway: Gateway, origins: Origins) -> None:
+        self.gateway = gateway
+        self.origins = origins
+
+    def buildProtocol(self, addr: IAddress | None) -> WebSocketConnection | None:
+        """Return a connection's protocol, or None to close it at once: too many are open."""
+        gateway = self.gateway
+        if len(gateway.connections) >= gateway.max_connections:
+            gateway.refused("too-many-connections")
+            return None
+        return WebSocketConnection(gateway, Upgrade(self.origins))

@@ -1,0 +1,174 @@
+"""Messages in the frames of RFC 6455, as a server reads and writes them; no transport is known here.
+
+wsproto cuts the bytes into frames and unmasks them. What is added is a bound on a message while it is assembled, and
+the kind of message that the subprotocol allows.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from wsproto.frame_protocol import CloseReason, Frame, FrameDecoder, MessageDecoder, Opcode, ParseFailed
+
+from cim.errors import BadFrame, BadLogin, FrameTooLarge, ProtocolViolation
+
+#: What a client may give as the reason of its Close: those of the RFC, those registered later, and applications' own.
+_PROTOCOL_CODES = frozenset((*range(1000, 1004), *range(1007, 1015)))
+_APPLICATION_CODES = range(3000, 5000)
+_MAX_CONTROL = 125
+
+
+class BadWebSocketFrame(BadFrame):
+    """Bytes that RFC 6455 does not allow, or a message that the subprotocol does not.
+
+    :param close_code: what the Close says
+    :param last: nothing can be read behind it: it was a Close, or where the next frame begins is not known
+    """
+
+    def __init__(self, message: str, close_code: int = CloseReason.PROTOCOL_ERROR, *, last: bool = False) -> None:
+        super().__init__(message)
+        self.close_code = int(close_code)
+        self.last = last
+
+
+def close_code(violation: ProtocolViolation) -> int:
+    """Return what a Close says of a violation."""
+    if isinstance(violation, BadWebSocketFrame):
+        return violation.close_code
+    if isinstance(violation, FrameTooLarge):
+        return CloseReason.MESSAGE_TOO_BIG
+    if isinstance(violation, BadLogin):
+        return CloseReason.POLICY_VIOLATION
+    return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+
+
+def frame(opcode: Opcode, payload: bytes) -> bytes:
+    """Return a whole message or control frame of a server, which masks nothing: the same bytes for all receivers."""
+    size = len(payload)
+    if size <= _MAX_CONTROL:
+        return bytes((0x80 | opcode, size)) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+
+
+def close_frame(code: int | None) -> bytes:
+    """Return a Close; None gives no reason."""
+    return frame(Opcode.CLOSE, b"" if code is None else struct.pack("!H", code))
+
+
+class MessageReader:
+    """Makes messages of bytes as they come; holds at most one incomplete message, and one control frame within it.
+
+    :param text: messages are text, else binary; the other kind is refused
+    :param max_message: the largest message, bytes; checked as soon as a frame's header has come
+    """
+
+    __slots__ = ("_frames", "_messages", "_parts", "_size", "max_message", "text")
+
+    def __init__(self, text: bool, max_message: int) -> None:
+        self.text = text
+        self.max_message = max_message
+        self._frames = FrameDecoder(client=False)
+        self._messages = MessageDecoder()
+        self._parts: list[Any] | None = None
+        self._size = 0
+
+    @property
+    def partial(self) -> bool:
+        """Whether the first bytes of a message or frame have come and the rest has not."""
+        frames = self._frames
+        return self._messages.opcode is not None or frames.header is not None or bool(frames.buffer.buffer)
+
+    def feed(self, data: bytes) -> Iterator[tuple[Opcode, Any]]:
+        """Take bytes and yield what they complete, in order.
+
+        Messages are TEXT with a str or BINARY with bytes; PING and PONG have bytes, CLOSE its code or None.
+
+        :raises BadWebSocketFrame: anything that is not allowed
+        :raises FrameTooLarge: a message above the limit
+        """
+        self._frames.receive_bytes(data)
+        while True:
+            found = self._next_frame()
+            self._check_size(found)
+            if found is None:
+                return
+            if found.opcode is Opcode.CLOSE:
+                yield found.opcode, _close_reason(found.payload)
+            elif found.opcode.iscontrol():
+                yield found.opcode, found.payload
+            else:
+                message = self._assembled(found)
+                if message is not None:
+                    yield (Opcode.TEXT if self.text else Opcode.BINARY), message
+
+    def ends(self, data: bytes) -> bool:
+        """Take bytes that nobody wants any more; whether a Close is among them, or something that cannot be read."""
+        self._frames.receive_bytes(data)
+        try:
+            while (found := self._next_frame()) is not None:
+                if found.opcode is Opcode.CLOSE:
+                    return True
+        except BadWebSocketFrame:
+            return True
+        return False
+
+    def _next_frame(self) -> Frame | None:
+        try:
+            return self._frames.process_buffer()
+        except ParseFailed as error:
+            raise BadWebSocketFrame(str(error), error.code, last=True)
+
+    def _check_size(self, found: Frame | None) -> None:
+        if found is not None and not found.opcode.iscontrol():
+            self._size += len(found.payload)
+        header = self._frames.header
+        size = self._size
+        if header is not None and not header.opcode.iscontrol():
+            size += header.payload_len - self._frames.payload_consumed
+        if size > self.max_message:
+            raise FrameTooLarge(f"a message of {size} bytes or more is over the limit of {self.max_message}")
+
+    def _assembled(self, found: Frame) -> Any:
+        """Take a frame, or what has come of it; return the message if it was the end of one, else None."""
+        if found.opcode is not Opcode.CONTINUATION and (found.opcode is Opcode.TEXT) is not self.text:
+            wanted = "text" if self.text else "binary"
+            raise BadWebSocketFrame(f"messages of this subprotocol are {wanted}", CloseReason.UNSUPPORTED_DATA)
+        try:
+            found = self._messages.process_frame(found)
+        except ParseFailed as error:
+            raise BadWebSocketFrame(str(error), error.code)
+        payload: Any = found.payload
+        if not found.message_finished:
+            if self._parts is None:
+                self._parts = []
+            if payload:
+                self._parts.append(payload)
+            return None
+        self._size = 0
+        if self._parts is not None:
+            parts, self._parts = self._parts, None
+            return payload[:0].join((*parts, payload))
+        return payload
+
+
+def _close_reason(payload: Any) -> int | None:
+    """Return the code in a client's Close, or None when it gives none.
+
+    :raises BadWebSocketFrame: a code that nobody may send, or a reason that is no text
+    """
+    if not payload:
+        return None
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not (code in _PROTOCOL_CODES or code in _APPLICATION_CODES):
+        raise BadWebSocketFrame("a Close with a code that nobody may send", last=True)
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        raise BadWebSocketFrame(
+            "a Close with a reason that is no text", CloseReason.INVALID_FRAME_PAYLOAD_DATA, last=True
+        )
+    return code

@@ -1,0 +1,41 @@
+"""The options about WebSockets, of servers and of the suite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.python.usage import UsageError
+
+from cim.daemon.announcing import port_of
+from cim.server.edge.websocket_upgrade import PATH
+from cim.web.origins import OriginsOptions
+
+
+class WebSocketOptions(OriginsOptions):
+    """Adds `--advertise-websocket`; `--websocket` has another default in each daemon."""
+
+    optParameters = [
+        ["advertise-websocket", None, None, "URL at which clients reach the WebSocket, if a proxy is in between."],
+    ]
+
+
+def websocket_url(options: Any) -> str:
+    """Return where clients find the WebSocket; empty when there is none.
+
+    :raises UsageError: nobody can know
+    """
+    description, url = options["websocket"], options["advertise-websocket"]
+    if not description:
+        return ""
+    if url:
+        if not url.startswith(("ws://", "wss://")):
+            raise UsageError(
+                f"--advertise-websocket must be like wss://chat.example.com{PATH.decode()}, is {url[:80]!r}"
+            )
+        return str(url)
+    try:
+        port = port_of(description, "websocket")
+    except UsageError:
+        raise UsageError(f"--websocket {description} names no port; say the URL with --advertise-websocket")
+    host = options["advertise"].split(":")[0]
+    return f"{'wss' if description.startswith(('tls:', 'ssl:')) else 'ws'}://{host}:{port}{PATH.decode()}"

@@ -1,0 +1,1 @@
+"""What goes up to the routes and comes down from them."""

@@ -1,0 +1,79 @@
+"""What routes push to this server's sessions (docs/architecture.md, Links): the same packet for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.daemon.metrics import Metrics
+from cim.interfaces import ILink
+from cim.server.links.groups import GroupIndex
+from cim.server.sessions.asked import Asked, InTime
+from cim.server.sessions.batches import Batches
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Session, Sessions
+from cim.wire.link_pb2 import Deliver
+from cim.wire.native import FETCH
+
+#: How long an answer waits for sessions that write something else first: routes wait 2 s.
+ANSWER_SECONDS = 1.5
+
+
+class Deliveries:
+    """Pushes to sessions."""
+
+    def __init__(self, sessions: Sessions, index: GroupIndex, clock: IReactorTime, metrics: Metrics) -> None:
+        self._sessions = sessions
+        self._index = index
+        self._metrics = metrics
+        self._batches = Batches()
+        self._in_time = InTime(clock, ANSWER_SECONDS)
+
+    def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> None:
+        """Push what came over a link; `answer` is called with the number of sessions it was written to.
+
+        It is called when all is known, within ANSWER_SECONDS, and never when the Deliver has no call.
+        """
+        packet, left = deliver.packet, deliver.batch
+        shared = SharedPacket(packet, deliver.repeated)
+        if left or self._batches.runs:
+            self._batches.take(link, shared, left)
+        asked = Asked(answer) if deliver.call else None
+        fetches = packet == FETCH
+        except_user, except_session = deliver.except_user, deliver.except_session
+        written = 0
+        for session in self._receivers(deliver):
+            if (except_user and session.user == except_user) or session.id == except_session:
+                continue
+            if fetches:
+                session.fetch(asked)
+            elif session.push(shared, asked):
+                written += 1
+        self._metrics.messages_out += written
+        if left == 1:
+            self._batches.finish(link)
+        if asked is not None:
+            asked.written += written
+            asked.settle(False)
+            if asked.open:
+                self._in_time.answer(asked)
+
+    def interrupt(self, link: ILink) -> None:
+        """Something that came over a link was lost, or the link is: the rest of a batch will not come."""
+        self._batches.interrupt(link)
+
+    def _receivers(self, deliver: Deliver) -> Iterable[Session]:
+        if deliver.everyone:
+            return list(self._sessions)
+        if deliver.group:
+            return list(self._index.of(deliver.group))
+        users = deliver.users
+        if len(users) == 1 and not deliver.sessions:
+            return self._sessions.of(users[0])
+        found = [session for user in users for session in self._sessions.of(user)]
+        for id in deliver.sessions:
+            session = self._sessions.session(id)
+            if session is not None:
+                found.append(session)
+        return found

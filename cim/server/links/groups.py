@@ -1,0 +1,170 @@
+"""Which of this server's sessions are in which group (docs/architecture.md, Groups).
+
+A session's groups are read when it opens, as of a version of the store's change log; from then on the routes tell the
+changes, some of them more than once and not always in order. What is missing is asked for again; when that cannot be
+had, the sessions' groups are read anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from cim.server.sessions.table import Session, Sessions
+from cim.wire.link_pb2 import GroupChange
+
+#: Changes that are remembered for sessions whose groups were read before them.
+KEPT_CHANGES = 10_000
+#: How long a missing change may take to come by itself: routes look into the log every two seconds.
+PATIENCE_SECONDS = 3.0
+
+_Change = tuple[int, int, int, bool]
+
+
+class GroupIndex:
+    """Group -> its sessions here.
+
+    :ivar on_missing: called when the routes are to tell the changes after `version` again
+    :ivar on_outdated: called with sessions whose groups have to be read anew
+    """
+
+    def __init__(self, sessions: Sessions, clock: IReactorTime) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self.on_missing: list[Callable[[], None]] = []
+        self.on_outdated: list[Callable[[list[Session]], None]] = []
+        self._members: dict[int, set[Session]] = {}
+        self._joined = 0
+        # All changes up to here were taken; those in _ahead beyond.
+        self._version = 0
+        self._ahead: dict[int, _Change] = {}
+        self._recent: deque[_Change] = deque()
+        #: The newest change that is not remembered.
+        self._forgotten = 0
+        self._waiting: IDelayedCall | None = None
+        self._asked = False
+
+    @property
+    def version(self) -> int:
+        """Up to where the log was taken; 0 when no session's groups are known."""
+        return self._version if self._joined else 0
+
+    def of(self, group: int) -> Collection[Session]:
+        """Return the sessions of a group's members."""
+        return self._members.get(group, ())
+
+    def join(self, session: Session, groups: Iterable[int], version: int) -> bool:
+        """Take what was read of a session's groups; False when it has to be read anew: it is too old.
+
+        :param version: of the log, when they were read
+        """
+        if session.groups is not None:
+            self.leave(session)
+        if version < self._forgotten:
+            return False
+        if not self._joined and version > self._version:
+            self._skip(version)
+        self._joined += 1
+        session.groups = set()
+        session.groups_version = version
+        for group in groups:
+            self._add(session, group)
+        for change in sorted(self._recent):
+            if change[2] == session.user:
+                self._apply(session, change)
+        return True
+
+    def leave(self, session: Session) -> None:
+        """Forget a session."""
+        groups, session.groups = session.groups, None
+        if groups is None:
+            return
+        self._joined -= 1
+        for group in groups:
+            self._discard(session, group)
+
+    def _add(self, session: Session, group: int) -> None:
+        if session.groups is not None:
+            session.groups.add(group)
+            self._members.setdefault(group, set()).add(session)
+
+    def _discard(self, session: Session, group: int) -> None:
+        members = self._members.get(group)
+        if members is not None:
+            members.discard(session)
+            if not members:
+                del self._members[group]
+
+    def _apply(self, session: Session, change: _Change) -> None:
+        version, group, _, added = change
+        if session.groups is None or version <= session.groups_version:
+            return
+        if added:
+            self._add(session, group)
+        elif group in session.groups:
+            session.groups.remove(group)
+            self._discard(session, group)
+
+    def changed(self, told: GroupChange) -> None:
+        """Take a change; one that was taken before changes nothing."""
+        version = told.version
+        if not told.group:
+            self._read_all(version)
+            return
+        if version <= self._version or version in self._ahead:
+            return
+        change = (version, told.group, told.user, told.added)
+        # Of one user and group the newest counts, whatever came first.
+        newer = any(
+            other[1] == told.group and other[2] == told.user and other[0] > version for other in self._ahead.values()
+        )
+        if not newer:
+            for session in self._sessions.of(told.user):
+                self._apply(session, change)
+        self._recent.append(change)
+        if len(self._recent) > KEPT_CHANGES:
+            self._forgotten = max(self._forgotten, self._recent.popleft()[0])
+        if not self._version:
+            self._version = version - 1
+        self._ahead[version] = change
+        self._advance()
+
+    def _advance(self) -> None:
+        if self._ahead and min(self._ahead) <= self._version:
+            self._ahead = {version: change for version, change in self._ahead.items() if version > self._version}
+        while self._ahead.pop(self._version + 1, None) is not None:
+            self._version += 1
+        if self._ahead:
+            if self._waiting is None:
+                self._waiting = self._clock.callLater(PATIENCE_SECONDS, self._missing)
+        elif self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+            self._asked = False
+
+    def _skip(self, version: int) -> None:
+        """Do without the changes up to a version; whoever's groups are older has to be read anew."""
+        if version > self._version:
+            self._version = version
+            self._forgotten = max(self._forgotten, version)
+        self._advance()
+
+    def _missing(self) -> None:
+        self._waiting = None
+        if not self._asked and self._joined:
+            self._asked = True
+            for ask in self.on_missing:
+                ask()
+            self._waiting = self._clock.callLater(PATIENCE_SECONDS, self._missing)
+        else:
+            self._read_all(max(self._ahead))
+
+    def _read_all(self, version: int) -> None:
+        self._asked = False
+        self._sessions.forget_groups()
+        self._skip(version)
+        outdated = [session for session in self._sessions if session.groups is not None]
+        for read_again in self.on_outdated:
+            read_again(outdated)

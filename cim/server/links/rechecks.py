@@ -1,0 +1,171 @@
+"""News: after anything that may have lost pushes, sessions are looked at again (docs/architecture.md).
+
+A lost link may have taken pushes with it from the moment its other end fell silent, and until it is back its route
+cannot push here. So when a link is lost all sessions are looked at soon, again now and then while it is away, and
+once more when it comes back: others may have been linked to that route all the time. Sessions that were too slow for
+what was pushed are looked at when they can take more.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cim.errors import CIMError, Unavailable
+from cim.server.links.submissions import Submissions
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Session, Sessions
+from cim.wire.cim_pb2 import Packet, Welcome
+from cim.wire.link_pb2 import HEADS, Item, Reply, Request
+from cim.wire.native import news_packet
+
+#: Sessions that are looked at in a second, and how often it is their turn.
+RATE = 500
+STEP_SECONDS = 0.1
+#: Questions under way.
+AT_ONCE = 64
+#: How much earlier than we noticed a push may have been lost: a silent link is dead after 10 s.
+SILENCE_SECONDS = 15.0
+#: When sessions are looked at after a link was lost, seconds.
+ROUNDS = (1.0, 5.0, 15.0, 30.0, *(60.0 * minute for minute in range(1, 11)))
+#: For how long a route that was never linked here may have served other servers.
+UNLINKED_SECONDS = 600.0
+#: What is taken off each time that the store is asked about: a conversation was active when a message was sent, which
+#: may take long to be stored and pushed; and clocks differ.
+MARGIN_SECONDS = 15.0
+#: Lost routes that are remembered, for when they come back.
+KEPT_LOST = 1000
+RETRY_SECONDS = 2.0
+
+
+class Rechecks:
+    """Looks for news at a bounded rate."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, sessions: Sessions, submissions: Submissions) -> None:
+        self._clock = clock
+        self._sessions = sessions
+        self._submissions = submissions
+        # By how much the store's clock is ahead of ours, as its last answer told.
+        self._ahead = 0.0
+        # Session id -> since when, seconds on the clock; in the order of their turn.
+        self._waiting: dict[str, float] = {}
+        self._at_once = 0
+        self._timer: IDelayedCall | None = None
+        self._lost: dict[str, float] = {}
+        self._rounds: dict[str, list[IDelayedCall]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._at_once
+
+    def link_down(self, name: str) -> None:
+        """A link was lost."""
+        since = self._clock.seconds() - SILENCE_SECONDS
+        self._lost.setdefault(name, since)
+        if len(self._lost) > KEPT_LOST:
+            oldest = next(iter(self._lost))
+            self._cancel(oldest)
+            del self._lost[oldest]
+        self._cancel(name)
+        self._rounds[name] = [self._clock.callLater(delay, self._round, name) for delay in ROUNDS]
+
+    def link_up(self, name: str) -> None:
+        """A link is there, again or for the first time."""
+        self._cancel(name)
+        since = self._lost.pop(name, self._clock.seconds() - UNLINKED_SECONDS)
+        self.all(since)
+
+    def missed(self, seconds: float) -> None:
+        """A route could not send us everything, up to so many seconds before it said so."""
+        self.all(self._clock.seconds() - seconds - 2 * SILENCE_SECONDS)
+
+    def _cancel(self, name: str) -> None:
+        for call in self._rounds.pop(name, ()):
+            if call.active():
+                call.cancel()
+
+    def _round(self, name: str) -> None:
+        self.all(self._lost[name])
+
+    def stop(self) -> None:
+        """Look no more."""
+        for name in list(self._rounds):
+            self._cancel(name)
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def all(self, since: float) -> None:
+        """Look for what is new to anybody since then."""
+        for session in self._sessions:
+            if session.announced and session.wants_news:
+                self.recheck(session, since)
+
+    def recheck(self, session: Session, since: float) -> None:
+        """Look for what is new to a session since then (seconds on the clock)."""
+        self._waiting[session.id] = min(since, self._waiting.get(session.id, since))
+        if self._timer is None:
+            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        for _ in range(min(int(RATE * STEP_SECONDS), len(self._waiting))):
+            if self._at_once >= AT_ONCE:
+                break
+            id = next(iter(self._waiting))
+            since = self._waiting.pop(id)
+            session = self._sessions.session(id)
+            if session is not None:
+                self._at_once += 1
+                looking = Deferred.fromCoroutine(self._look(session, since))
+                looking.addErrback(lambda failure: self._log.failure("news were not looked for", failure))
+        if self._waiting:
+            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+
+    async def _look(self, session: Session, since: float) -> None:
+        at_store = max(0, int((since + self._ahead - MARGIN_SECONDS) * 1000))
+        try:
+            welcome = await self.heads(session, str(at_store))
+        except CIMError:
+            self._clock.callLater(RETRY_SECONDS, self._again, session, since)
+            return
+        finally:
+            self._at_once -= 1
+        if not welcome.heads or session not in self._sessions:
+            return
+        if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
+            # It is looked at again when it can take more, as far back as now.
+            session.behind_since = min(since, session.behind_since or since)
+
+    def _again(self, session: Session, since: float) -> None:
+        if session in self._sessions:
+            self.recheck(session, since)
+
+    async def heads(self, session: Session, since: str = "") -> Welcome:
+        """Ask a session's home route for the conversations in which something is new to it.
+
+        :param since: only those that were active since; ms since 1970 by the store's clock
+        :raises Unavailable: no answer, or the store is away
+        """
+        reply = await self._submissions.ask(
+            str(session.user),
+            Item(
+                request=Request(
+                    user=session.user,
+                    name=session.name,
+                    session=session.id,
+                    device=session.device,
+                    purpose=HEADS,
+                    since=since,
+                )
+            ),
+        )
+        if not isinstance(reply, Reply) or reply.code or not reply.packets:
+            raise Unavailable()
+        welcome = Packet.FromString(reply.packets[0]).welcome
+        if welcome.as_of.isascii() and welcome.as_of.isdigit():
+            self._ahead = int(welcome.as_of[:16]) / 1000 - self._clock.seconds()
+        return welcome

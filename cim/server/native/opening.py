@@ -1,0 +1,180 @@
+"""A native session from its ticket to its Welcome (docs/architecture.md, Logins).
+
+The home route claims the session in the store and tells its groups -> all routes are told of it, and have confirmed or
+had a second for it -> only then is it asked what is new, so that whatever comes later is pushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from cim.errors import CIMError, Unavailable
+from cim.server.links.groups import GroupIndex
+from cim.server.links.rechecks import Rechecks
+from cim.server.links.submissions import Submissions
+from cim.server.native.session import NativeSession
+from cim.server.sessions.table import Session, Sessions
+from cim.wire.cim_pb2 import Welcome
+from cim.wire.link_pb2 import Item, Open, OpenOutcome
+
+#: How long claiming, and asking for heads, is tried; and how often, seconds.
+TRY_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+#: How long the routes may take to confirm.
+CONFIRM_SECONDS = 1.0
+#: Clients that could not be let in come back within so many seconds.
+COME_BACK_SECONDS = 10
+#: Sessions whose groups are read anew at once, and how often.
+READ_AT_ONCE = 50
+READ_SECONDS = 0.1
+
+
+class Announcer(Protocol):
+    """Who tells the routes."""
+
+    def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
+        """Fire when all routes have confirmed that they know of it, with False when one did not in time."""
+
+    def release(self, session: Session) -> None:
+        """Have the record of a session that is over already given back."""
+
+
+class Openings:
+    """Takes sessions from their claim to their Welcome.
+
+    :param random: from 0 to 1
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        submissions: Submissions,
+        index: GroupIndex,
+        announcer: Announcer,
+        rechecks: Rechecks,
+        clock: IReactorTime,
+        random: Callable[[], float],
+    ) -> None:
+        self._sessions = sessions
+        self._submissions = submissions
+        self._index = index
+        self._announcer = announcer
+        self._rechecks = rechecks
+        self._clock = clock
+        self._random = random
+        self._unread: dict[Session, None] = {}
+        sessions.observers.append(self)
+        index.on_outdated.append(self.read_groups)
+
+    def begin(self, session: NativeSession, since: str) -> None:
+        """The session has claimed its place; `since` is of its Hello."""
+        opening = Deferred.fromCoroutine(self._open(session, since))
+        opening.addErrback(lambda failure: self._log.failure("a session was not opened", failure))
+
+    async def _open(self, session: NativeSession, since: str) -> None:
+        try:
+            if not await self._claim(session):
+                return
+            began = self._clock.seconds()
+            self._sessions.announce(session)
+            complete = await self._announcer.confirmed(session, CONFIRM_SECONDS)
+            welcome = await self._heads(session, since)
+        except CIMError as error:
+            if session in self._sessions:
+                session.unavailable(error, 1 + int(self._random() * COME_BACK_SECONDS))
+            return
+        if session in self._sessions:
+            session.welcome(welcome)
+            if not complete:
+                self._rechecks.recheck(session, began)
+
+    async def _claim(self, session: Session) -> bool:
+        """Have the session's record made and its groups read; False when the session is over."""
+        deadline = self._clock.seconds() + TRY_SECONDS
+        while True:
+            outcome: OpenOutcome | None
+            try:
+                answer = await self._submissions.ask(
+                    str(session.user),
+                    Item(
+                        open=Open(
+                            user=session.user,
+                            name=session.name,
+                            session=session.id,
+                            owner=session.owner,
+                            device=session.device,
+                        )
+                    ),
+                )
+                outcome = answer if isinstance(answer, OpenOutcome) else None
+            except Unavailable:
+                outcome = None
+            if session not in self._sessions:
+                if outcome is not None and not outcome.code:
+                    self._announcer.release(session)
+                return False
+            if outcome is not None:
+                if outcome.code == "replaced":
+                    if self._sessions.close(session):
+                        session.farewell("replaced")
+                    return False
+                if not outcome.code and self._index.join(session, outcome.groups, outcome.version):
+                    return True
+            if self._clock.seconds() >= deadline:
+                raise Unavailable("no route can open a session, please try again")
+            await deferLater(self._clock, RETRY_SECONDS)
+            if session not in self._sessions:
+                return False
+
+    async def _heads(self, session: Session, since: str) -> Welcome:
+        deadline = self._clock.seconds() + TRY_SECONDS
+        while True:
+            try:
+                return await self._rechecks.heads(session, since)
+            except Unavailable:
+                if self._clock.seconds() >= deadline or session not in self._sessions:
+                    raise
+            await deferLater(self._clock, RETRY_SECONDS)
+
+    def read_groups(self, sessions: Iterable[Session]) -> None:
+        """Have the groups of sessions read that are live already, at a bounded rate."""
+        idle = not self._unread
+        for session in sessions:
+            self._unread[session] = None
+        if idle and self._unread:
+            self._clock.callLater(0, self._read_some)
+
+    def _read_some(self) -> None:
+        for session in list(self._unread)[:READ_AT_ONCE]:
+            del self._unread[session]
+            if session in self._sessions:
+                reading = Deferred.fromCoroutine(self._read(session))
+                reading.addErrback(lambda failure: self._log.failure("groups were not read", failure))
+        if self._unread:
+            self._clock.callLater(READ_SECONDS, self._read_some)
+
+    async def _read(self, session: Session) -> None:
+        try:
+            await self._claim(session)
+        except Unavailable:
+            if session in self._sessions:
+                self._clock.callLater(TRY_SECONDS, self.read_groups, (session,))
+
+    def opened(self, session: Session) -> None:
+        """A session is live: if its groups are not known yet, they are read."""
+        if session.groups is None:
+            self.read_groups((session,))
+
+    def closed(self, session: Session) -> None:
+        """A session has ended."""
+        self._unread.pop(session, None)
+        self._index.leave(session)

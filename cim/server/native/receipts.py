@@ -1,0 +1,63 @@
+"""Received and Read on their way up: of each only the newest, a few times a second (docs/architecture.md, Receipts).
+
+Losing one costs a repeat that positions remove, so nothing waits for their answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from cim.server.links.submissions import Submissions
+from cim.wire import positions
+
+if TYPE_CHECKING:
+    from cim.server.native.session import NativeSession
+
+SECONDS = 0.2
+#: Receipts that one session may have waiting; with more they go up at once.
+MAX_WAITING = 64
+
+
+class Receipts:
+    """Holds what sessions acknowledge until it is sent up."""
+
+    def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:
+        self._submissions = submissions
+        self._clock = clock
+        self._waiting: dict[NativeSession, None] = {}
+        self._timer: IDelayedCall | None = None
+
+    def note(self, session: NativeSession, kind: str, conversation: str, position: str, packet: bytes) -> None:
+        """Take a receipt; one that is behind what waits already is dropped.
+
+        :param kind: "received" or "read"
+        :raises InvalidField: no position
+        """
+        place = positions.parse(position)
+        waiting = session.receipts
+        if waiting is None:
+            waiting = session.receipts = {}
+        key = (kind, conversation)
+        held = waiting.get(key)
+        if held is not None and held[0] >= place:
+            return
+        waiting[key] = (place, packet)
+        self._waiting[session] = None
+        if len(waiting) >= MAX_WAITING:
+            self.flush(session)
+        elif self._timer is None:
+            self._timer = self._clock.callLater(SECONDS, self._due)
+
+    def flush(self, session: NativeSession) -> None:
+        """Send up what a session has waiting."""
+        self._waiting.pop(session, None)
+        waiting, session.receipts = session.receipts, None
+        for (_, conversation), (_, packet) in (waiting or {}).items():
+            self._submissions.receipt(session, packet, conversation)
+
+    def _due(self) -> None:
+        self._timer = None
+        for session in list(self._waiting):
+            self.flush(session)

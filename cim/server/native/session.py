@@ -1,0 +1,409 @@
+"""The session core of the native generation (docs/protocol.md): what a client says and is told.
+
+A connection makes a session with its first Packet, calls `received` for each, and is called back as `Connection` says.
+The session's life: Hello with a ticket -> opened by `server.opening` while its client's further Packets and what is
+pushed to it are kept -> Welcome -> everything else -> over.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from attrs import define
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.daemon.metrics import Metrics
+from cim.errors import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
+from cim.model import Place
+from cim.server.links.send_order import SendOrder
+from cim.server.links.submissions import Submissions
+from cim.server.native.receipts import Receipts
+from cim.server.sessions.asked import Asked
+from cim.server.sessions.shared_packet import SharedPacket
+from cim.server.sessions.table import Connection, Session, Sessions
+from cim.tickets import read_ticket
+from cim.wire import native
+from cim.wire.cim_pb2 import Hello, Packet, Read, Received, Welcome
+from cim.wire.native import PONG, goodbye_packet
+
+
+class SessionState(enum.Enum):
+    """Where a native session is in its life.
+
+    :cvar NEW: its client has not said Hello
+    :cvar OPENING: it has, and waits for its Welcome; what it says is kept
+    :cvar FULL: what it said before is still to be taken, or too much of it is unanswered: nothing is read from it, and
+        what was read already is kept
+    :cvar LIVE: it is served
+    :cvar OVER: it has ended
+    """
+
+    NEW = enum.auto()
+    OPENING = enum.auto()
+    FULL = enum.auto()
+    LIVE = enum.auto()
+    OVER = enum.auto()
+
+
+NEW, OPENING, FULL, LIVE, OVER = SessionState
+
+#: From which states a session may come into one.
+COMES_FROM: dict[SessionState, tuple[SessionState, ...]] = {
+    NEW: (),
+    OPENING: (NEW,),
+    FULL: (OPENING, LIVE),
+    LIVE: (FULL,),
+    OVER: (NEW, OPENING, LIVE, FULL, OVER),
+}
+#: In these nothing is read from the client.
+UNREAD = (OPENING, FULL)
+
+#: What is kept for a session until its Welcome: packets and bytes.
+KEPT_PACKETS = 1000
+KEPT_BYTES = 1 << 20
+#: Unanswered requests of a session that stop the reading of its connection, and that let it go on.
+STOP_READING = 64
+GO_ON_READING = 32
+#: For how many of these a Sync counts: its answer is a page of up to 512 KiB.
+SYNC_WEIGHT = 8
+MAX_WATCHED = 200
+#: Seconds between two Typings of a session.
+TYPING_SECONDS = 0.5
+
+GOODBYE_CODES = frozenset(("replaced", "logged-out", "idle", "draining", "protocol-error", "unauthorized", "too-slow"))
+
+
+class Opening(Protocol):
+    """Who takes a session from its ticket to its Welcome."""
+
+    def begin(self, session: NativeSession, since: str) -> None:
+        """The session has claimed its place; `since` is of its Hello."""
+
+
+class Rechecks(Protocol):
+    """Who looks for news that a session may have missed."""
+
+    def recheck(self, session: Session, since: float) -> None:
+        """Look for what is new since then (seconds on the clock)."""
+
+
+@define(eq=False, kw_only=True)
+class NativeSide:
+    """What the native sessions of a server share.
+
+    :param ticket_key: what tickets are signed with
+    :param place: this server, as tickets name it
+    :param heartbeat_seconds: how often clients are asked to say something
+    """
+
+    ticket_key: bytes
+    place: Place
+    clock: IReactorTime
+    sessions: Sessions
+    submissions: Submissions
+    receipts: Receipts
+    opening: Opening
+    rechecks: Rechecks
+    metrics: Metrics
+    heartbeat_seconds: int
+
+    def session(self, connection: Connection) -> NativeSession:
+        """Return the session of a connection whose first Packet has come."""
+        return NativeSession(self, connection)
+
+
+class NativeSession(Session):
+    """One native client.
+
+    :ivar live: it was welcomed and is not over
+    :ivar logged_in: it said who it is and is not over
+    :ivar unanswered: requests that went up and were not answered
+    :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
+    :ivar settled: what was settled of its Sends since one failed (see SendOrder)
+    :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
+    :ivar watch: the Packet with whose presence it watches
+    """
+
+    __slots__ = (
+        "_early",
+        "_going_on",
+        "_kept",
+        "_kept_bytes",
+        "_missed",
+        "_side",
+        "_state",
+        "_typed",
+        "asker",
+        "logged_in",
+        "orders",
+        "receipts",
+        "settled",
+        "unanswered",
+        "watch",
+    )
+    protocol = "native"
+    waits_for_routes = True
+    asker: bytes
+
+    def __init__(self, side: NativeSide, connection: Connection) -> None:
+        super().__init__(connection)
+        self._side = side
+        self._state = NEW
+        self._early: deque[bytes] | None = None
+        self._kept: list[SharedPacket] | None = None
+        self._kept_bytes = 0
+        self._missed = False
+        self._typed = 0.0
+        self._going_on = False
+        self.logged_in = False
+        self.asker = b""
+        self.unanswered = 0
+        self.orders: dict[str, SendOrder] | None = None
+        self.settled: dict[tuple[str, str], None] | None = None
+        self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
+        self.watch = b""
+
+    # What the client says.
+
+    def received(self, packet: bytes) -> None:
+        """Take a Packet.
+
+        :raises ProtocolViolation: bytes that are no packet of a client, or a Hello at the wrong time
+        """
+        _RECEIVED[self._state](self, packet)
+
+    def _become(self, state: SessionState) -> None:
+        before = self._state
+        assert before in COMES_FROM[state], (before, state)
+        self._state = state
+        self.live = state is LIVE or state is FULL
+        self.logged_in = self.live or state is OPENING
+        if state is not OVER and (before in UNREAD) is not (state in UNREAD):
+            self.connection.hold(state in UNREAD)
+
+    def _serve(self, body: bytes) -> None:
+        packet = native.parse_client_packet(body)
+        _SERVED[packet.WhichOneof("body") or ""](self, packet, body)
+
+    def _keep(self, body: bytes) -> None:
+        # What was read together with what stopped the reading waits, too.
+        if self._early is None:
+            self._early = deque()
+        self._early.append(body)
+
+    def _ignore(self, body: bytes) -> None:
+        """It is over."""
+
+    def _ping(self, packet: Packet, body: bytes) -> None:
+        self.connection.write_packet(PONG)
+
+    def _pong(self, packet: Packet, body: bytes) -> None:
+        """Take a sign of life, which the connection has noted."""
+
+    def _goodbye(self, packet: Packet, body: bytes) -> None:
+        self.connection.close("goodbye")
+
+    def _second_hello(self, packet: Packet, body: bytes) -> None:
+        raise BadLogin("a second Hello")
+
+    def _hello(self, body: bytes) -> None:
+        packet = native.parse_client_packet(body)
+        if packet.WhichOneof("body") != "hello":
+            raise BadLogin("the first packet is not a Hello")
+        hello: Hello = packet.hello
+        side = self._side
+        try:
+            ticket = read_ticket(side.ticket_key, hello.ticket, side.place, side.clock.seconds())
+            if hello.device not in ("", ticket.device):
+                raise Unauthorized("the ticket is for another device")
+            if not side.sessions.claim_ticket(self, ticket.user, ticket.owner, ticket.device):
+                raise Unauthorized("the ticket was used before, or its time is over")
+        except Unauthorized as error:
+            side.metrics.refused("bad-ticket")
+            self._become(OVER)
+            self.connection.end(goodbye_packet("unauthorized", error.message))
+            return
+        self.asker = super().asker
+        self._kept = []
+        # Nothing is taken from it before its Welcome but what came with the Hello.
+        self._become(OPENING)
+        self.connection.logged_in()
+        side.opening.begin(self, hello.since if hello.since.isascii() and hello.since[:16].isdigit() else "")
+
+    def _send(self, packet: Packet, body: bytes) -> None:
+        client_id = packet.send.client_id
+        try:
+            # It is kept when the Send fails.
+            native.check_client_id(client_id)
+            conversation = native.addressed(packet.send, packet.send.WhichOneof("to"), self.user)
+        except InvalidField as error:
+            self.refuse(error, client_id[: native.MAX_CLIENT_ID])
+            return
+        self._side.submissions.send(self, body, conversation, client_id)
+
+    def _sync(self, packet: Packet, body: bytes) -> None:
+        try:
+            conversation = native.conversation_of(packet, self.user)
+        except InvalidField as error:
+            self.refuse(error, conversation=packet.sync.conversation[:64])
+            return
+        if self.receipts:
+            self._side.receipts.flush(self)
+        self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
+
+    def _received(self, packet: Packet, body: bytes) -> None:
+        self._receipt("received", packet, packet.received, body)
+
+    def _read(self, packet: Packet, body: bytes) -> None:
+        self._receipt("read", packet, packet.read, body)
+
+    def _receipt(self, kind: str, packet: Packet, said: Received | Read, body: bytes) -> None:
+        try:
+            native.conversation_of(packet, self.user)
+            self._side.receipts.note(self, kind, said.conversation, said.position, body)
+        except InvalidField as error:
+            self.refuse(error, conversation=said.conversation[:64])
+
+    def _typing(self, packet: Packet, body: bytes) -> None:
+        now = self._side.clock.seconds()
+        if now - self._typed < TYPING_SECONDS:
+            self._side.metrics.refused("typing-too-often")
+            return
+        self._typed = now
+        try:
+            conversation = native.conversation_of(packet, self.user)
+        except InvalidField as error:
+            self.refuse(error)
+            return
+        self._side.submissions.hint(self, body, conversation)
+
+    def _watch(self, packet: Packet, body: bytes) -> None:
+        if len(packet.watch.users) > MAX_WATCHED:
+            self.refuse(InvalidField("users", f"must be at most {MAX_WATCHED}"))
+            return
+        self.watch = body if packet.watch.users else b""
+        self._side.submissions.packet(self, body, "", str(self.user))
+
+    # What it is told.
+
+    def refuse(self, error: CIMError, client_id: str = "", conversation: str = "") -> None:
+        """Answer with a Failure."""
+        self.connection.write_packet(native.failure_packet(error, client_id, conversation))
+
+    def asked(self, weight: int = 1) -> None:
+        """A request of it went up, which counts for so many."""
+        self.unanswered += weight
+        if self.unanswered >= STOP_READING and self._state is LIVE:
+            self._become(FULL)
+
+    def answered(self, weight: int = 1) -> None:
+        """A request of it was answered or failed."""
+        self.unanswered -= weight
+        if self._state is FULL and not self._going_on:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what waits, and read again, while not too much is unanswered."""
+        early = self._early
+        self._going_on = True
+        try:
+            while early and self.unanswered < GO_ON_READING and self.live:
+                self._serve(early.popleft())
+        except ProtocolViolation as violation:
+            self.connection.violated(violation)
+        finally:
+            self._going_on = False
+        if not early:
+            # Most sessions never need one again.
+            self._early = None
+            if self.unanswered < GO_ON_READING and self._state is FULL:
+                self._become(LIVE)
+
+    def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
+        """See Session; it is written, or kept until the Welcome is, unless the session is too slow to take more."""
+        if self._kept is not None:
+            if len(self._kept) >= KEPT_PACKETS or self._kept_bytes >= KEPT_BYTES:
+                self._missed = True
+                return False
+            self._kept.append(shared)
+            self._kept_bytes += len(shared.packet)
+            return True
+        connection = self.connection
+        if connection.slow:
+            self.fell_behind(self._side.clock.seconds())
+            return False
+        connection.write_shared(shared)
+        return True
+
+    def told(self, packets: Iterable[bytes]) -> None:
+        """See Session."""
+        write = self.connection.write_packet
+        for packet in packets:
+            write(packet)
+
+    def welcome(self, welcome: Welcome) -> None:
+        """Begin: the route said what is new, in `welcome`, which is taken over."""
+        welcome.user_id = self.user
+        welcome.session = self.id
+        welcome.heartbeat_seconds = self._side.heartbeat_seconds
+        self.connection.write_packet(Packet(welcome=welcome).SerializeToString())
+        # What it said before its Welcome is taken first, as far as may be unanswered.
+        self._become(FULL)
+        kept, self._kept = self._kept, None
+        for shared in kept or ():
+            self.push(shared)
+        if self._missed:
+            self._side.rechecks.recheck(self, self._side.clock.seconds())
+        self._go_on()
+
+    def unavailable(self, error: CIMError, retry_after: int) -> None:
+        """End it before its Welcome: no route could open it. The client logs in again later."""
+        self._side.sessions.close(self)
+        self.connection.write_packet(native.failure_packet(error, retry_after=retry_after))
+        self.farewell("draining", retry_after)
+
+    def relieved(self) -> None:
+        """The connection was slow and is not any more."""
+        since, self.behind_since = self.behind_since, 0.0
+        if since:
+            self._side.rechecks.recheck(self, since)
+
+    def lost(self) -> None:
+        """The connection is gone or is closing."""
+        self._become(OVER)
+        self._kept = self._early = None
+        if self.receipts:
+            self._side.receipts.flush(self)
+
+    def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
+        """Say Goodbye and close."""
+        if code not in GOODBYE_CODES:
+            code = "logged-out"
+        self.connection.end(goodbye_packet(code, message, retry_after))
+
+
+#: What is done with a Packet that comes in a state.
+_RECEIVED: dict[SessionState, Callable[[NativeSession, bytes], None]] = {
+    NEW: NativeSession._hello,
+    OPENING: NativeSession._keep,
+    FULL: NativeSession._keep,
+    LIVE: NativeSession._serve,
+    OVER: NativeSession._ignore,
+}
+#: What is done with a Packet of a client that was welcomed, by what it says.
+_SERVED: dict[str, Callable[[NativeSession, Packet, bytes], None]] = {
+    "send": NativeSession._send,
+    "received": NativeSession._received,
+    "read": NativeSession._read,
+    "sync": NativeSession._sync,
+    "typing": NativeSession._typing,
+    "watch": NativeSession._watch,
+    "ping": NativeSession._ping,
+    "pong": NativeSession._pong,
+    "goodbye": NativeSession._goodbye,
+    "hello": NativeSession._second_hello,
+}

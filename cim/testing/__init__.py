@@ -1,1 +1,0 @@
-"""Fakes and harnesses for tests and benchmarks; nothing in the product imports them."""

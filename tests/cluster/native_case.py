@@ -1,0 +1,78 @@
+"""Native clients at a whole cluster."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.model import LoginPolicy
+from cim.server.edge.connection import Limits
+from cim.wire import conversations
+from tests.harness.cluster import Cluster
+
+
+class NativeCase(SynchronousTestCase):
+    """Two servers, two routes; round robin puts who logs in on both servers in turn."""
+
+    servers = 2
+    routes = 2
+    policy = LoginPolicy.MANY
+    limits = Limits()
+
+    def setUp(self):
+        self.cluster = Cluster(self.servers, self.routes, policy=self.policy, limits=self.limits)
+        self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
+        self.conversation = conversations.private(self.alice.id, self.bob.id)
+
+    def log_in(self, account, device="phone", **options):
+        return self.cluster.native(account, device, **options)
+
+    def turn(self):
+        self.cluster.turn()
+
+    def wait(self, seconds, *clients):
+        """Let time pass for clients that are alive."""
+        for second in range(seconds):
+            if second % 10 == 0:
+                for client in clients:
+                    client.ping()
+                    client._unread = [packet for packet in client.packets() if not packet.HasField("pong")]
+            self.cluster.pass_seconds(1)
+
+    def refused(self, kind):
+        return self.cluster.metrics._refused[kind]
+
+    def answer(self, client):
+        """Take the one packet that came, after all that is due."""
+        self.turn()
+        (packet,) = client.packets()
+        return getattr(packet, packet.WhichOneof("body"))
+
+    def failure(self, client):
+        """Take the one packet that came, a Failure, and return its code."""
+        self.turn()
+        (packet,) = client.packets()
+        self.assertTrue(packet.HasField("failure"), packet)
+        return packet.failure.code
+
+    def accepted(self, client):
+        """Take the one packet that came, an Accepted."""
+        self.turn()
+        (packet,) = client.packets()
+        self.assertTrue(packet.HasField("accepted"), packet)
+        return packet.accepted
+
+    def page(self, client, conversation="", after="", **fields):
+        """Sync, and return the texts and the Synced."""
+        client.sync(conversation or self.conversation, after, **fields)
+        self.turn()
+        *delivers, last = client.packets()
+        self.assertTrue(last.HasField("synced"), last)
+        return [packet.deliver.text for packet in delivers], last.synced
+
+    def goodbye(self, client):
+        """Return the code of the Goodbye that came last, of a connection that was closed."""
+        self.turn()
+        self.assertTrue(client.closed)
+        packet = client.packets()[-1]
+        self.assertTrue(packet.HasField("goodbye"), packet)
+        return packet.goodbye.code

@@ -1,0 +1,251 @@
+"""What clients may say that nobody would: each is refused, and nobody else notices."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cim.server.edge.connection import Limits
+from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
+from cim.wire.cim_pb2 import Hello, Packet, Send
+from cim.wire.framing import encode_frame
+from tests.cluster.native_case import NativeCase
+
+
+class InputCase(NativeCase):
+    servers = 1
+    routes = 1
+
+    def setUp(self):
+        super().setUp()
+        self.desk = self.log_in(self.bob)
+
+    def assert_well(self):
+        """Two who did nothing wrong can still talk."""
+        carol = self.log_in(self.carol)
+        carol.send(self.bob.id, "well?", carol.welcome.session)
+        self.assertEqual(self.answer(self.desk).text, "well?")
+        carol.drop()
+        self.turn()
+
+    def assert_ended(self, data, code="protocol-error"):
+        """These bytes end a session."""
+        phone = self.log_in(self.alice)
+        phone.connection.dataReceived(data)
+        self.assertEqual(self.goodbye(phone), code)
+        phone.drop()
+        self.turn()
+
+
+class BinaryTests(InputCase):
+    def test_bytes_that_are_no_packet(self):
+        for body in (
+            b"",
+            b"\x00",
+            b"\xff" * 50,
+            b"\x92\x01\x05\x08",  # a Send that is cut off
+            b"\x92\x01\x02\x1a\xff",
+            Packet(text="x", send=Send(user=7)).SerializeToString(),
+            Packet(welcome={}).SerializeToString(),
+            Packet(deliver={"text": "forged", "sender": 7}).SerializeToString(),
+            b"\xfa\x7f\x00",  # a field that nobody knows
+        ):
+            self.assert_ended(encode_frame(body))
+        self.assert_well()
+
+    def test_a_frame_that_is_too_long(self):
+        self.assert_ended(b"\x81\x80\x04")
+        self.assert_ended(b"\xff\xff\xff\xff\xff\xff")
+        self.assert_well()
+
+    def test_five_thousand_properties(self):
+        packet = Packet(send=Send(user=self.bob.id, text="x", client_id="1"))
+        for number in range(5000):
+            packet.properties[f"{number}"] = "x"
+        body = packet.SerializeToString()
+        self.assertLess(len(body), 65536)
+        self.assert_ended(encode_frame(body))
+        # Behind the body, where the first byte does not give them away.
+        properties = Packet(properties=packet.properties).SerializeToString()
+        send = Packet(send=Send(user=self.bob.id, text="x", client_id="1")).SerializeToString()
+        self.assert_ended(encode_frame(send + properties))
+        self.assert_well()
+
+    def test_text_with_nul_arrives_as_it_is(self):
+        phone = self.log_in(self.alice)
+        for number, text in enumerate(("\x00", "a\x00b", "\ufeff\u202e\U0010ffff", "\r\n\t", "\ue000")):
+            phone.send(self.bob.id, text, f"{number}\x00")
+            self.accepted(phone)
+            deliver = self.answer(self.desk)
+            self.assertEqual((deliver.text, deliver.client_id), (text, f"{number}\x00"))
+
+    def test_lone_surrogates(self):
+        send = Packet(send=Send(user=self.bob.id, text="xyz", client_id="1")).SerializeToString()
+        self.assertIn(b"xyz", send)
+        self.assert_ended(encode_frame(send.replace(b"xyz", "\ud800".encode("utf-8", "surrogatepass"))))
+        self.assert_ended(encode_frame(send.replace(b"xyz", b"\xff\xfe\xfd")))
+        self.assert_well()
+
+    def test_the_largest_message_arrives_everywhere_and_one_larger_does_not(self):
+        phones = [self.log_in(self.alice, f"{n}", subprotocol=sub) for n, sub in enumerate(("", PROTOBUF, JSON))]
+        desks = [self.log_in(self.bob, f"{n}", subprotocol=sub) for n, sub in enumerate(("", PROTOBUF, JSON))]
+        for number, phone in enumerate(phones):
+            text = "字" * (48 * 1024 // 3)
+            phone.send(self.bob.id, text, f"{number}")
+            self.accepted(phone)
+            for client in (*desks, self.desk):
+                self.assertEqual(client.texts(), [text])
+            for other in phones:
+                other.packets()
+            phone.send(self.bob.id, text + "x", f"{number} x")
+            self.assertEqual(self.failure(phone), "too-large")
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.binary(max_size=200))
+    def test_any_bytes_after_the_hello(self, data):
+        admission, ticket = self.cluster.admit(self.alice)
+        client = self.cluster.open_native(admission.place.server)
+        hello = encode_frame(Packet(hello=Hello(ticket=ticket)).SerializeToString())
+        client.connection.dataReceived(hello + data)
+        self.turn()
+        client.packets()
+        client.drop()
+        self.turn()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sampled_from([field.name for field in Packet.DESCRIPTOR.oneofs_by_name["body"].fields]),
+        st.binary(max_size=60),
+    )
+    def test_any_bytes_in_any_body(self, name, data):
+        number = Packet.DESCRIPTOR.fields_by_name[name].number
+        body = bytes(((number << 3 | 2) & 0x7F | 0x80, number >> 4, len(data))) + data
+        client = self.log_in(self.alice)
+        client.connection.dataReceived(encode_frame(body))
+        self.turn()
+        client.packets()
+        client.drop()
+        self.turn()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.cluster.metrics.internal_errors, 0)
+
+
+class JSONTests(InputCase):
+    def end(self, text):
+        """Return the code of the Goodbye that a text is answered with."""
+        from wsproto.events import TextMessage
+
+        client = self.log_in(self.alice, subprotocol=JSON)
+        client.connection.dataReceived(client._websocket.send(TextMessage(data=text)))
+        self.turn()
+        came = client.packets()
+        client.drop()
+        self.turn()
+        return came[-1].goodbye.code if came else ""
+
+    def test_what_is_no_packet(self):
+        for text in (
+            "",
+            "x",
+            "[]",
+            "1",
+            "null",
+            "{}",
+            "{" * 10_000,
+            "[" * 60_000,
+            '{"send":' * 6_000 + "{}" + "}" * 6_000,
+            '{"send":{"user":NaN}}',
+            '{"send":{"user":Infinity}}',
+            '{"send":{"user":1e400}}',
+            '{"send":{"user":1.5}}',
+            '{"send":{"user":"0x7"}}',
+            '{"send":{"user":99999999999999999999999}}',
+            '{"send":{"user":' + "9" * 5000 + "}}",
+            '{"send":{"text":"\\ud800"}}',
+            '{"send":{"data":"***"}}',
+            '{"send":{"unknown":1}}',
+            '{"send":{},"ping":{}}',
+            '{"ping":{},"ping":{}}',
+            '{"text":"a guest\'s"}',
+            '{"deliver":{"text":"forged"}}',
+            '{"watch":{"users":{}}}',
+        ):
+            self.assertEqual(self.end(text), "protocol-error", text[:60])
+        self.assert_well()
+
+    def test_one_that_is_too_long(self):
+        self.assertEqual(self.end('{"send":{"text":"' + "x" * 1_000_000 + '"}}'), "protocol-error")
+        self.assert_well()
+
+    def test_a_million_user_ids(self):
+        self.assertEqual(self.end('{"watch":{"users":[' + "1," * 30_000 + "1]}}"), "")
+
+
+class LimitTests(InputCase):
+    """The frame limit raised, as an operator may."""
+
+    limits = Limits(max_frame=4 << 20)
+
+    def test_a_hundred_thousand_properties(self):
+        packet = Packet(send=Send(user=self.bob.id, text="x", client_id="1"))
+        for number in range(100_000):
+            packet.properties[f"{number}"] = "x"
+        self.assert_ended(encode_frame(packet.SerializeToString()))
+        self.assert_well()
+
+    def test_a_message_is_bounded_all_the_same(self):
+        phone = self.log_in(self.alice)
+        phone.send(self.bob.id, "x" * 1_000_000, "1")
+        self.assertEqual(self.failure(phone), "too-large")
+        phone.sync("p:" * 500_000)
+        self.assertEqual(self.failure(phone), "invalid")
+        self.assert_well()
+
+
+class DrainTests(NativeCase):
+    def test_everybody_is_told_when_to_come_back_and_not_all_at_once(self):
+        numbers = iter([0.0, 0.25, 0.5, 0.75, 0.999] * 10)
+        server = self.cluster.servers[0]
+        server._random = lambda: next(numbers)
+        clients = [
+            self.log_in(who, f"{n}", subprotocol=("", PROTOBUF, JSON)[n % 3])
+            for who in (self.alice, self.bob)
+            for n in range(10)
+        ]
+        here = [client for client in clients if client.connection in server.gateway.connections]
+        self.assertEqual(len(here), 10)
+        drained = server.gateway.drain()
+        told = []
+        for client in here:
+            (packet,) = client.packets()
+            self.assertEqual(packet.goodbye.code, "draining")
+            told.append(packet.goodbye.retry_after_seconds)
+        self.assertEqual((min(told), max(told)), (1, 5))
+        self.assertGreater(len(set(told)), 3)
+        self.turn()
+        for route in self.cluster.routes:
+            self.assertEqual(sum(len(route.presence.of(who.id)) for who in (self.alice, self.bob)), 10)
+        for client in here:
+            client.drop()
+        self.successResultOf(drained)
+        self.assertFalse(any(client.closed for client in clients if client not in here))
+
+    def test_one_that_is_being_opened_is_told_too(self):
+        admission, ticket = self.cluster.admit(self.alice)
+        client = self.cluster.open_native(admission.place.server)
+        client.hello(ticket)
+        server = next(s for s in self.cluster.servers if s.own.place == admission.place)
+        server.gateway.drain()
+        self.assertEqual(self.goodbye(client), "draining")
+        self.turn()
+        self.assertEqual(self.successResultOf(self.cluster.store.sessions.sessions(self.alice.id)), [])
+
+    def test_what_was_answered_before_arrives_before(self):
+        alice, bob = self.log_in(self.alice), self.log_in(self.bob)
+        alice.send(self.bob.id, "the last word", "1")
+        self.turn()
+        for server in self.cluster.servers:
+            server.gateway.drain()
+        self.assertEqual([packet.WhichOneof("body") for packet in alice.packets()], ["accepted", "goodbye"])
+        self.assertEqual([packet.WhichOneof("body") for packet in bob.packets()], ["deliver", "goodbye"])

@@ -1,0 +1,309 @@
+"""Clients that obey the gap rule, under faults at random: each gets everything once and in order."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.errors import StoreUnavailable
+from cim.link.handshake import HIGHEST_VERSION
+from cim.model import LoginPolicy
+from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
+from cim.wire import conversations, native
+from cim.wire.gap import GapPolicy
+from cim.wire.guests import Generation
+from tests.cluster.storm_members import Listener, Member
+from tests.harness.cluster import Cluster
+
+
+class Storm:
+    """A cluster, its members, and what goes wrong.
+
+    :param seed: of everything that is random
+    :param versions: of the items that links speak
+    """
+
+    def __init__(self, seed, versions=(HIGHEST_VERSION,)):
+        self.random = random.Random(seed)
+        self.cluster = Cluster(
+            servers=2, routes=2, policy=LoginPolicy.MANY, link_version=lambda: self.random.choice(versions)
+        )
+        self.store = self.cluster.store.conversations
+        self._append = self.store.append
+        self.store.append = self.append
+        self.latency = self.answered_at = 0.0
+        self.answers = self.unheard = 0
+        self.policy = GapPolicy(self.random.random, capacity=60)
+        accounts = [self.cluster.account(name) for name in ("alice", "bob", "carol")]
+        grouping = self.cluster.routes[0].grouping
+        self.group = self.cluster.result(grouping.create(accounts[0].id, "all", open=True, history=True))
+        for account in accounts[1:]:
+            self.cluster.result(grouping.add(self.group, account.id, account.id))
+        self.accounts = accounts
+        self.members = [
+            Member(self, accounts[0], "phone", ""),
+            Member(self, accounts[0], "tablet", JSON),
+            Member(self, accounts[1], "phone", PROTOBUF),
+            Member(self, accounts[2], "phone", ""),
+        ]
+        self.listeners = [
+            Listener(self, self.cluster.account(generation.value), generation) for generation in Generation
+        ]
+        self.faults = (
+            (30, self.talk),
+            (6, self.guest_talks),
+            (2, self.cut),
+            (3, self.mend),
+            (1, self.kill_route),
+            (1, self.restart_server),
+            (2, self.drop),
+            (5, self.come_back),
+            (1, self.lose_store),
+            (3, self.find_store),
+            (2, self.slow),
+            (2, self.relieve),
+        )
+
+    def append(self, items):
+        """Append as a store does that is far away: in order, later, and sometimes nobody knows whether.
+
+        As with a connection that breaks, what was asked before a failure is heard of fails too.
+        """
+        if not self.latency and not self.answers:
+            return self._append(items)
+        outcome = Deferred()
+        if self.cluster.store.available and not self.unheard and self.random.random() > 0.1:
+            self._append(items).addCallback(self._answer, outcome)
+        else:
+            self.unheard += 1
+            self._answer(None, outcome)
+        return outcome
+
+    def _answer(self, result, outcome):
+        """Answer after all answers before; None for what was not done."""
+
+        def give():
+            self.answers -= 1
+            if result is None:
+                self.unheard -= 1
+            if result is None or is_lost:
+                outcome.errback(StoreUnavailable())
+            else:
+                outcome.callback(result)
+
+        is_lost = self.random.random() < 0.1
+        self.answers += 1
+        now = self.cluster.clock.seconds()
+        self.answered_at = max(self.answered_at, now + self.random.random() * self.latency)
+        self.cluster.clock.callLater(self.answered_at - now, give)
+
+    @property
+    def everyone(self):
+        return [*self.members, *self.listeners]
+
+    @property
+    def links(self):
+        return [(server, route) for server in self.cluster.servers for route in self.cluster.routes]
+
+    def linked(self, server, route):
+        return (server.own.name, str(route.address)) in self.cluster._links
+
+    def talk(self):
+        member = self.random.choice(self.members)
+        guests = [listener.account for listener in self.listeners]
+        receiver = self.random.choice([other for other in self.accounts + guests if other is not member.account])
+        group = self.group if self.random.random() < 0.4 else 0
+        for _ in range(self.random.choice((1, 1, 2, 5))):
+            member.say(receiver, group)
+
+    def guest_talks(self):
+        listener = self.random.choice(self.listeners)
+        others = [other.account for other in self.listeners if other is not listener]
+        listener.say(self.random.choice(self.accounts + others), self.random.choice((1, 1, 2, 4)))
+
+    def cut(self):
+        server, route = self.random.choice(self.links)
+        if self.linked(server, route):
+            at_server, at_route = self.cluster._links.pop((server.own.name, str(route.address)))
+            self.random.choice((at_server, at_route)).lose("cut")
+
+    def mend(self):
+        server, route = self.random.choice(self.links)
+        if not self.linked(server, route):
+            self.cluster.link(server, route)
+
+    def kill_route(self):
+        self.cluster.kill_route(self.random.choice(self.cluster.routes))
+
+    def restart_server(self):
+        """End a server without a word, and start it anew."""
+        at = self.random.randrange(len(self.cluster.servers))
+        old = self.cluster.servers[at]
+        self.cluster.kill(old)
+        old.rechecks.stop()
+        old.wheel.stopService()
+        for member in self.everyone:
+            if member.client is not None and member.client.connection.gateway is old.gateway:
+                member.act()
+                member.client = None
+        self.cluster.start_server(at)
+
+    def drop(self):
+        self.random.choice(self.everyone).drop()
+
+    def come_back(self):
+        for member in self.everyone:
+            if not member.online:
+                member.connect()
+
+    def lose_store(self):
+        self.cluster.store.available = False
+
+    def find_store(self):
+        self.cluster.store.available = True
+        self.latency = self.random.choice((0, 0, 0.1, 3.0))
+
+    def slow(self):
+        member = self.random.choice(self.everyone)
+        if member.online and not member.client.connection.slow:
+            member.client.connection.pauseProducing()
+
+    def relieve(self):
+        for member in self.everyone:
+            if member.online and member.client.connection.slow:
+                member.client.connection.resumeProducing()
+
+    def pass_time(self, seconds):
+        self.cluster.clock.advance(seconds)
+        for _ in range(self.random.choice((0, 1, 5))):
+            self.cluster.clock.advance(0)
+        for member in self.everyone:
+            member.act()
+
+    def rage(self, steps):
+        """Let things go wrong."""
+        weights = [weight for weight, _ in self.faults]
+        for _ in range(steps):
+            self.random.choices([fault for _, fault in self.faults], weights)[0]()
+            self.pass_time(self.random.choice((0, 0, 0.01, 0.3, 1.0, 6.0)))
+
+    def calm(self):
+        """Mend everything, and wait until all have what they lack."""
+        self.find_store()
+        self.latency = 0
+        for server, route in self.links:
+            if not self.linked(server, route):
+                self.cluster.link(server, route)
+        self.cluster.turn()
+        self.wait(120)
+        # What guests say is not repeated, and so not pushed, when nobody knows whether it was stored. It is noticed
+        # when something follows.
+        for listener in self.listeners:
+            for account in [*self.accounts, *(other.account for other in self.listeners)]:
+                if account is not listener.account:
+                    listener.say(account, 1)
+        self.wait(5)
+
+    def wait(self, seconds):
+        """Let time pass in which nothing goes wrong."""
+        for _ in range(seconds):
+            self.relieve()
+            self.come_back()
+            self.cluster.turn()
+            self.pass_time(1.0)
+            self.cluster.turn()
+
+    def log(self, name):
+        """The texts of a conversation as it is stored."""
+        found = []
+        self.cluster.store.conversations.read(name, limit=10_000).addCallback(found.append)
+        (page,) = found
+        assert not page.more
+        return [native.parse_body(entry.body).text for entry in page.entries]
+
+
+class StormTests(SynchronousTestCase):
+    def weather(self, seed, steps=250, **options):
+        storm = Storm(seed, **options)
+        storm.come_back()
+        storm.cluster.turn()
+        storm.rage(steps)
+        storm.calm()
+        said = {}
+        self.assert_routes_know(storm, seed)
+        for member in storm.members:
+            self.assertEqual(
+                member.unanswered, {}, f"seed {seed}: {member.account.name}/{member.device} never heard of"
+            )
+            for name in member.rules:
+                said[name] = storm.log(name)
+        guests = conversations.private(*sorted(listener.account.id for listener in storm.listeners))
+        said[guests] = storm.log(guests)
+        of_members = [text for log in said.values() for text in log if "/" in text]
+        self.assertEqual(len(of_members), sum(member.count for member in storm.members), f"seed {seed}")
+        self.assert_batches_are_whole_from_their_beginning(said, seed)
+        self.assert_guests_got_all(storm, said, seed)
+        for name, log in said.items():
+            self.assertEqual(len(set(log)), len(log), f"seed {seed}: doubles in {name}")
+            for member in storm.members:
+                mine = [
+                    int(text.split()[1]) for text in log if text.startswith(f"{member.account.name}/{member.device} ")
+                ]
+                self.assertEqual(mine, sorted(mine), f"seed {seed}: out of order in {name}")
+                of = conversations.parse(name)
+                if isinstance(of, conversations.Group) or of.involves(member.account.id):
+                    shown = member.shown.get(name, [])
+                    self.assertEqual(shown, log, f"seed {seed}: {member.account.name}/{member.device} of {name}")
+
+    def assert_guests_got_all(self, storm, said, seed):
+        for listener in storm.listeners:
+            for shown in listener.shown:
+                self.assertEqual(len(set(shown)), len(shown), f"seed {seed}: doubles for {listener.account.name}")
+            # What was written and could not be acknowledged comes again at the next login.
+            ever = [*dict.fromkeys(text for shown in listener.shown for text in shown)]
+            for name, log in said.items():
+                if str(listener.account.id) in name.split(":"):
+                    of_this = [text for text in ever if text in set(log)]
+                    of_others = [text for text in log if not text.startswith(f"{listener.account.name} ")]
+                    self.assertEqual(of_this, of_others, f"seed {seed}: {listener.account.name} of {name}")
+
+    def assert_batches_are_whole_from_their_beginning(self, said, seed):
+        for name, log in said.items():
+            calls = {}
+            for text in log:
+                if "/" not in text:
+                    guest, call, number = text.split()
+                    calls.setdefault((guest, call), []).append(int(number))
+            for call, numbers in calls.items():
+                self.assertEqual(numbers, [*range(len(numbers))], f"seed {seed}: {call} in {name}")
+
+    def assert_routes_know(self, storm, seed):
+        """Presence and records are what is there."""
+        for member in storm.everyone:
+            user = member.account.id
+            there = sorted(
+                (server.own.name, session.owner)
+                for server in storm.cluster.servers
+                for session in server.sessions.of(user)
+            )
+            for route in storm.cluster.routes:
+                known = sorted((online.host.place.server, online.owner) for online in route.presence.of(user))
+                self.assertEqual(known, there, f"seed {seed}: presence of {member.account.name}")
+            records = self.successResultOf(storm.cluster.store.sessions.sessions(user))
+            self.assertEqual(
+                sorted((record.place.server, record.owner) for record in records if record.live),
+                there,
+                f"seed {seed}: records of {member.account.name}",
+            )
+
+    def test_everything_once_and_in_order(self):
+        for seed in range(15):
+            self.weather(seed)
+
+    def test_over_links_of_the_first_version_too(self):
+        for seed in range(100, 106):
+            self.weather(seed, versions=(1, HIGHEST_VERSION))
+        for seed in range(200, 203):
+            self.weather(seed, versions=(1,))

@@ -1,0 +1,194 @@
+"""Options from the command line, the environment, a file, and defaults."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.daemon.config import DaemonOptions, one_of, port, positive_int, read_secret_file, seconds
+
+
+class Options(DaemonOptions):
+    daemon = "server"
+    repeated = ("route",)
+    optFlags = [["no-guests", None, "Refuse guests."]]
+    optParameters = [
+        ["http", "h", "tcp:8081", "Endpoint."],
+        ["idle-seconds", None, 33.0, "Silence.", seconds],
+        ["max-frame", None, 65536, "Bytes.", positive_int],
+        ["select", None, "random", "Choice.", one_of("random", "round-robin")],
+    ]
+
+    def opt_route(self, text):
+        """A route."""
+        if "!" in text:
+            raise UsageError("is no route")
+        self.add("route", text)
+
+
+class OptionsTests(SynchronousTestCase):
+    def parse(self, *arguments, environ=None, file=None):
+        options = Options(environ or {})
+        if file is not None:
+            path = self.mktemp()
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(file)
+            arguments = ("--config", path, *arguments)
+        options.parseOptions(arguments)
+        return options
+
+    def refused(self, *arguments, **keywords):
+        return str(self.assertRaises(UsageError, self.parse, *arguments, **keywords))
+
+    def test_default(self):
+        options = self.parse()
+        self.assertEqual((options["http"], options["idle-seconds"], options["no-guests"]), ("tcp:8081", 33.0, 0))
+        self.assertEqual((options["log-level"], options["log-format"]), ("info", "text"))
+
+    def test_file_beats_default(self):
+        options = self.parse(file='http = "tcp:1"\nidle-seconds = 5\nmax-frame = 100\nno-guests = true\n')
+        self.assertEqual((options["http"], options["idle-seconds"]), ("tcp:1", 5.0))
+        self.assertEqual((options["max-frame"], options["no-guests"]), (100, 1))
+
+    def test_environment_beats_file(self):
+        environ = {"CIM_SERVER_IDLE_SECONDS": "7.5", "CIM_SERVER_NO_GUESTS": "off"}
+        options = self.parse(file="idle-seconds = 5\nno-guests = true", environ=environ)
+        self.assertEqual((options["idle-seconds"], options["no-guests"]), (7.5, 0))
+
+    def test_command_line_beats_all(self):
+        environ = {"CIM_SERVER_IDLE_SECONDS": "7", "CIM_SERVER_HTTP": "tcp:2"}
+        options = self.parse("--idle-seconds=9", "-h", "tcp:3", file="idle-seconds = 5", environ=environ)
+        self.assertEqual((options["idle-seconds"], options["http"]), (9.0, "tcp:3"))
+
+    def test_abbreviation_counts_as_given(self):
+        self.assertEqual(self.parse("--idle=9", environ={"CIM_SERVER_IDLE_SECONDS": "7"})["idle-seconds"], 9.0)
+
+    def test_file_named_by_environment(self):
+        path = self.mktemp()
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("max-frame = 77")
+        self.assertEqual(self.parse(environ={"CIM_SERVER_CONFIG": path})["max-frame"], 77)
+
+    def test_other_daemons_variable_is_ignored(self):
+        self.assertEqual(
+            self.parse(environ={"CIM_ROUTE_HTTP": "x", "CIM_SERVER_SERVICE_HOST": "y"})["http"], "tcp:8081"
+        )
+
+    def test_unknown_key(self):
+        path = self.mktemp()
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("max-frames = 1")
+        message = self.refused("--config", path)
+        self.assertIn(f"{path}: unknown key 'max-frames'", message)
+
+    def test_a_file_cannot_name_a_file_or_ask_for_help(self):
+        for key in ("config", "help", "version"):
+            self.assertIn(f"'{key}'", self.refused(file=f'{key} = "x"'))
+
+    def test_wrong_types_in_file(self):
+        for text, reason in (
+            ('max-frame = "many"', "max-frame must be a number"),
+            ("max-frame = true", "max-frame must be a number"),
+            ("max-frame = -1", "max-frame must be a positive whole number, is '-1'"),
+            ("max-frame = 1.5", "max-frame must be a positive whole number"),
+            ("http = 8081", "http must be a text"),
+            ("[http]\nport = 1", "http must be a text"),
+            ("no-guests = 1", "no-guests must be true or false"),
+            ("route = 5", "route must be a text or a list of texts"),
+            ("route = [5]", "route must be a list of texts"),
+            ('route = ["a!"]', "route: is no route"),
+            ('select = "best"', "select must be one of random, round-robin, is 'best'"),
+        ):
+            self.assertIn(reason, self.refused(file=text), text)
+
+    def test_wrong_values_elsewhere_name_their_source(self):
+        self.assertIn("--max-frame must be a positive whole number, is 'x'", self.refused("--max-frame", "x"))
+        for variable, value in (("IDLE_SECONDS", "0"), ("NO_GUESTS", "maybe"), ("ROUTE", "a!"), ("SELECT", "")):
+            self.assertIn(f"CIM_SERVER_{variable}", self.refused(environ={f"CIM_SERVER_{variable}": value}))
+
+    def test_broken_files(self):
+        self.assertIn("is no TOML", self.refused(file="= ="))
+        self.assertIn("/nowhere", self.refused("--config", "/nowhere"))
+        self.assertIn("cannot read /:", self.refused("--config", "/"))
+
+    def test_repeated(self):
+        for keywords in (
+            {"file": 'route = ["a", "b"]'},
+            {"environ": {"CIM_SERVER_ROUTE": "a, b,"}, "file": 'route = "c"'},
+        ):
+            self.assertEqual(self.parse(**keywords)["route"], ["a", "b"])
+        self.assertEqual(self.parse("--route", "x", "--route=y", file='route = ["a"]')["route"], ["x", "y"])
+
+    def test_parser_proper_refuses(self):
+        self.assertIn("nonsense", self.refused("--nonsense"))
+        self.assertIn("arguments", self.refused("surplus"))
+
+    def test_help_in_spite_of_a_bad_environment(self):
+        self.patch(sys, "stdout", io.StringIO())
+        for flag in ("--help", "--version"):
+            error = self.assertRaises(SystemExit, self.parse, flag, environ={"CIM_SERVER_MAX_FRAME": "x"})
+            self.assertEqual(error.code, 0)
+
+    def test_own_default_log_level(self):
+        class Quiet(Options):
+            default_log_level = "warn"
+
+        options = Quiet({})
+        options.parseOptions([])
+        self.assertEqual(options["log-level"], "warn")
+        self.assertIn("default: warn", options.getUsage())
+
+    def test_help_is_light(self):
+        """Neither the reactor nor any library of a daemon is imported for the options' sake."""
+        code = (
+            "import sys, cim.daemon.config; heavy = {'twisted.internet.reactor', 'twisted.web.http', 'klein', 'treq',"
+            " 'kazoo', 'txredisapi', 'prometheus_client', 'google.protobuf', 'OpenSSL'} & set(sys.modules);"
+            " sys.exit(','.join(heavy) or 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=_environment(), timeout=60)
+        self.assertEqual((done.stderr, done.returncode), (b"", 0))
+
+
+class CoercionTests(SynchronousTestCase):
+    def test_bounds(self):
+        self.assertEqual((seconds("1.5"), positive_int("12"), port("65535")), (1.5, 12, 65535))
+        for coerce, wrong in (
+            (seconds, ("0", "-1", "nan", "inf", "1e3", "", "1 ", "٣")),
+            (positive_int, ("0", "-1", "1.0", "1_0", "", "9" * 16)),
+            (port, ("0", "65536", "http", "-1")),
+        ):
+            for text in wrong:
+                self.assertIn("must be", str(self.assertRaises(ValueError, coerce, text)))
+
+
+class SecretFileTests(SynchronousTestCase):
+    def write(self, content):
+        path = self.mktemp()
+        with open(path, "wb") as out:
+            out.write(content)
+        return path
+
+    def test_stripped(self):
+        self.assertEqual(read_secret_file(self.write(b" s3cret\n"), "secret-file"), "s3cret")
+
+    def test_refused(self):
+        for path, reason in (
+            ("/nowhere", "No such file"),
+            ("/", "directory"),
+            ("a\0b", "null"),
+            (self.write(b" \n"), "is empty"),
+            (self.write(b"\xff\xfe"), "UTF-8"),
+            (self.write(b"x" * 70000), "longer"),
+        ):
+            message = str(self.assertRaises(UsageError, read_secret_file, path, "secret-file"))
+            self.assertIn("--secret-file", message)
+            self.assertIn(reason, message)
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}

@@ -1,0 +1,92 @@
+"""CIM's daemons as real processes, for tests, measurements and `make cluster`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from tests.harness.asking import ask
+from tests.harness.spawning import HOST, DaemonProcess
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Several daemons of a machine cannot have the same port: without an option they take no WebSockets.
+QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
+#: What `on_line` is called with: the process's name, and the line.
+OnLine = Callable[[str, str], None]
+
+
+def twistd(*arguments: str) -> list[str]:
+    """Return the command that runs twistd from the environment that this process runs in."""
+    return [sys.executable, str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which twistd finds this checkout, and no option of CIM's from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
+    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    return {**kept, **QUIET, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
+
+
+def loopback(port: int) -> str:
+    """Return the endpoint description of a port that this machine alone reaches."""
+    return f"tcp:{port}:interface={HOST}"
+
+
+class Daemon(DaemonProcess):
+    """A `twistd cim-...` that is ready when its `/health` says so.
+
+    :param http_port: where it answers HTTP
+    """
+
+    def __init__(
+        self, reactor: Any, name: str, http_port: int, arguments: Sequence[str], directory: str, on_line: OnLine | None
+    ) -> None:
+        os.makedirs(directory, exist_ok=True)
+        super().__init__(
+            reactor,
+            twistd(*arguments),
+            environment(),
+            directory,
+            name=name,
+            on_line=None if on_line is None else lambda line, error: on_line(name, line),
+        )
+        self.http_port = http_port
+
+    @property
+    def url(self) -> str:
+        """The base URL of its HTTP API."""
+        return f"http://{HOST}:{self.http_port}"
+
+    async def health(self) -> tuple[int, Any]:
+        """Return the HTTP status of `/health` and what it says; 0 when it does not answer."""
+        answer = await ask(
+            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        head, _, body = answer.partition(b"\r\n\r\n")
+        words = head.split(b" ", 2)
+        if len(words) < 2 or not words[1].isdigit():
+            return 0, None
+        try:
+            # The body may come in chunks; the object is what lies between the outer braces.
+            return int(words[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+        except ValueError:
+            return int(words[1]), None
+
+    async def _answers(self) -> bool:
+        return (await self.health())[0] == 200
+
+    def linked(self, servers: int, timeout: float = 20.0) -> Deferred[None]:
+        """Fire when this route can send logins to that many servers; fail with ProcessFailed when not in time."""
+
+        async def asking() -> None:
+            while len(((await self.health())[1] or {}).get("facts", {}).get("servers", ())) < servers:
+                await deferLater(self.reactor, 0.03, lambda: None)
+
+        return self._bounded(Deferred.fromCoroutine(asking()), timeout, f"was not linked to {servers} servers")

@@ -1,0 +1,111 @@
+"""A store without sockets, files or threads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, execute
+from zope.interface import implementer
+
+from cim.errors import StoreUnavailable
+from cim.interfaces import IStore
+from cim.model import Retention
+from cim.store.pages import DEFAULT
+from cim.store.sqlite.accounts import SqliteAccounts
+from cim.store.sqlite.conversations import SqliteConversations
+from cim.store.sqlite.credentials import SqliteCredentials
+from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.sessions import LocalSessions
+from cim.store.sqlite.tables import SCHEMA
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cim.daemon.sqlite import Work
+
+T = TypeVar("T")
+
+
+class MemorySqlite:
+    """A SQLite database in memory that does everything at once.
+
+    :param guard: called with the operation's name before each; what it raises is the answer
+    """
+
+    def __init__(self, guard: Callable[[str], None]) -> None:
+        self._guard = guard
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        for statement in SCHEMA:
+            self._connection.execute(statement)
+
+    def write(self, name: str, work: Work[T]) -> Deferred[T]:
+        """See cim.store.sqlite.threads.Sqlite."""
+
+        def run() -> T:
+            self._guard(name)
+            self._connection.execute("BEGIN")
+            try:
+                result = work(self._connection)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+            return result
+
+        return execute(run)
+
+    read = write
+
+
+@implementer(IStore)
+class MemoryStore(Service):
+    """All in memory, which can be made unavailable."""
+
+    def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
+        sqlite = MemorySqlite(self._guard)
+        self.accounts = SqliteAccounts(sqlite, clock)
+        self.sessions = LocalSessions(clock, self._guard)
+        self.conversations = SqliteConversations(sqlite, clock, retention)
+        self.groups = SqliteGroups(sqlite, clock)
+        self.credentials = SqliteCredentials(sqlite, clock)
+        self._available = True
+        self._reconnect_listeners: list[Callable[[], None]] = []
+        self._latency_listeners: list[Callable[[str, float], None]] = []
+
+    def _guard(self, operation: str) -> None:
+        for listener in self._latency_listeners:
+            listener(operation, 0.0)
+        if not self._available:
+            raise StoreUnavailable()
+
+    @property
+    def available(self) -> bool:
+        """Whether it answers; every call fails with StoreUnavailable while it is False."""
+        return self._available
+
+    @available.setter
+    def available(self, available: bool) -> None:
+        was, self._available = self._available, available
+        if available and not was:
+            for listener in self._reconnect_listeners:
+                listener()
+
+    def health(self) -> str:
+        """See IStore."""
+        return "" if self._available else "the store in memory is away"
+
+    def facts(self) -> Mapping[str, Any]:
+        """See IStore."""
+        return {"store": "memory", "acknowledged": "in memory: gone with the process"}
+
+    def on_reconnect(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._reconnect_listeners.append(listener)
+
+    def observe(self, latency: Callable[[str, float], None]) -> None:
+        """See IStore."""
+        self._latency_listeners.append(latency)

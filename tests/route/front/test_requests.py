@@ -1,0 +1,387 @@
+"""What servers pass on from their clients, and the answers."""
+
+from __future__ import annotations
+
+from cim.errors import StoreUnavailable
+from cim.model import GUEST, Account
+from cim.route.messages.receipts import FLUSH_SECONDS
+from cim.route.messages.sending import EVERYONE_BURST
+from cim.wire import native
+from cim.wire.cim_pb2 import RECALL, Hello, Packet, Ping, Read, Received, Send, Sync, Typing, Watch
+from cim.wire.link_pb2 import HEADS, Open
+from tests.route.route_case import Held, RouteCase, body_of
+from tests.store.looking import marks_of
+
+BEYOND = "9999999999999-7"
+
+
+class RequestsCase(RouteCase):
+    def setUp(self):
+        super().setUp()
+        self.here, self.there = self.link(0), self.link(1)
+        self.online(self.here, self.alice, "s1")
+        self.online(self.there, self.bob, "s1")
+
+    def send(self, to, text="hello", client_id="", who=None, link=None, session="s1", after="", **fields):
+        """Pass a Send on without waiting; its call."""
+        send = self.to(to, text=text, client_id=client_id or f"id-{next(self.numbers)}", **fields)
+        return self.request(link or self.here, who or self.alice, Packet(send=send), session=session, after=after)
+
+    def answers(self, link=None):
+        """The replies that came: (call, code, client_id)."""
+        answers = []
+        for reply in (link or self.here).take("reply"):
+            (packet,) = reply.packets
+            body = body_of(packet)
+            answers.append((reply.call, reply.code, body.client_id))
+        return answers
+
+    def refused(self, packet, code, who=None, **fields):
+        """A packet is refused with that code; the Failure."""
+        told, (failure,) = self.ask(self.here, who or self.alice, packet, **fields)
+        self.assertEqual((told, failure.code), (code, code))
+        self.assertTrue(failure.message)
+        return failure
+
+
+class SendTests(RequestsCase):
+    def test_accepted_then_delivered(self):
+        call = self.send(self.bob, "hello", "c1")
+        self.turn()
+        (reply,) = self.here.take("reply")
+        (accepted,) = [body_of(packet) for packet in reply.packets]
+        (deliver,) = self.there.bodies()
+        self.assertEqual((reply.call, reply.code), (call, ""))
+        self.assertEqual(
+            (accepted.client_id, accepted.conversation, accepted.position, accepted.previous, accepted.sent_at),
+            ("c1", self.ab, deliver.position, deliver.previous, deliver.sent_at),
+        )
+        self.assertEqual((deliver.text, deliver.sender, deliver.sender_name), ("hello", self.alice.id, "alice"))
+        # Not to the session that said it.
+        self.assertEqual(self.here.items, [])
+
+    def test_who_said_it_is_who_the_server_says(self):
+        self.send(self.bob, who=Account(self.carol.id, "carol"))
+        self.turn()
+        (deliver,) = self.there.bodies()
+        self.assertEqual((deliver.sender, deliver.sender_name), (self.carol.id, "carol"))
+
+    def test_the_answer_goes_before_what_is_pushed_over_the_same_link(self):
+        self.online(self.here, self.alice, "s2", "desk")
+        self.send(self.bob)
+        self.turn()
+        self.assertEqual([item.WhichOneof("item") for item in self.here.items], ["reply", "deliver"])
+
+    def test_again(self):
+        for _ in range(2):
+            self.send(self.bob, "hello", "c1")
+            self.turn()
+        first, second = self.here.take("reply")
+        self.assertEqual(list(first.packets), list(second.packets))
+        self.assertEqual(len({deliver.position for deliver in self.there.bodies()}), 1)
+        self.send(self.bob, "other", "c1")
+        self.turn()
+        self.assertEqual([(code, client_id) for _, code, client_id in self.answers()], [("conflict", "c1")])
+
+    def test_what_is_not_to_be_sent(self):
+        group = self.group(self.bob)
+        huge = "x" * (native.MAX_CONTENT + 1)
+        said = self.say(self.bob, self.alice, "mine").position
+        for send, code in (
+            (self.to(self.alice, text="x", client_id="c"), "invalid"),  # to oneself
+            (Send(text="x", client_id="c"), "invalid"),  # to nobody
+            (self.to(Account(4711, "?"), text="x", client_id="c"), "not-found"),
+            (self.to(Account(-1, "?"), text="x", client_id="c"), "invalid"),
+            (self.to(4711, text="x", client_id="c"), "not-found"),
+            (self.to(group, text="x", client_id="c"), "forbidden"),
+            (self.to(self.bob, text="x", client_id=""), "invalid"),
+            (self.to(self.bob, text="x", client_id="c" * 65), "invalid"),
+            (self.to(self.bob, text="", client_id="c"), "invalid"),
+            (self.to(self.bob, text=huge, client_id="c"), "too-large"),
+            (self.to(self.bob, text="x", client_id="c", kind=77), "invalid"),
+            (self.to(self.bob, text="x", client_id="c", ref="1-1"), "invalid"),
+            (self.to(self.bob, kind=RECALL, ref=said, client_id="c"), "forbidden"),
+            (self.to(self.bob, kind=RECALL, ref="1-1", client_id="c"), "not-found"),
+            (self.to(self.bob, kind=RECALL, ref="nonsense", client_id="c"), "invalid"),
+        ):
+            failure = self.refused(Packet(send=send), code)
+            self.assertEqual(failure.client_id, send.client_id)
+        self.assertEqual(self.stored(self.ab), ["mine"])
+
+    def test_everyone_without_membership(self):
+        self.send(0, "all")
+        self.turn()
+        self.assertEqual([code for _, code, _ in self.answers()], [""])
+        self.assertEqual([d.text for d in self.there.bodies()], ["all"])
+        _, (deliver, _) = self.ask(self.there, self.bob, Packet(sync=Sync(conversation="g:0", before=BEYOND)))
+        self.assertEqual(deliver.text, "all")
+
+    def test_everyone_too_often(self):
+        for _ in range(1000):
+            self.send(0, "all")
+        self.turn()
+        codes = [code for _, code, _ in self.answers()]
+        self.assertEqual((codes.count(""), codes.count("rate-limited")), (EVERYONE_BURST, 1000 - EVERYONE_BURST))
+        failure = self.refused(Packet(send=self.to(0, text="x", client_id="c")), "rate-limited")
+        self.assertGreater(failure.retry_after_seconds, 0)
+
+
+class OrderTests(RequestsCase):
+    """The store's appends are held."""
+
+    held = "conversations", "append"
+
+    def pipeline(self, *names, **fields):
+        self.accounts.keep(self.bob)
+        for name in names:
+            self.send(self.bob, name, name, after=str(int(name) - 1) if name > "1" else "", **fields)
+
+    def outcomes(self, link=None):
+        """What was answered: (call, code), and what names a client_id: (client_id, code)."""
+        return [
+            (body_of(reply.packets[0]).client_id if reply.packets else "", reply.code)
+            for reply in (link or self.here).take("reply")
+        ]
+
+    def test_what_is_behind_one_that_failed_is_answered_to_the_server_alone(self):
+        self.pipeline("1", "2")
+        self.turn()
+        self.pipeline("3")
+        self.turn()
+        self.hold.fail(StoreUnavailable())
+        self.hold.go()
+        self.assertEqual(self.outcomes(), [("1", "unavailable"), ("2", "unavailable"), ("", "out-of-order")])
+        self.pipeline("1", "2", "3")
+        self.turn()
+        self.hold.go()
+        self.assertEqual(self.outcomes(), [(name, "") for name in "123"])
+        self.assertEqual(self.stored(self.ab), list("123"))
+
+    def test_an_error_that_nobody_expected_is_answered(self):
+        self.pipeline("1")
+        self.turn()
+        self.hold.fail(ValueError("?"))
+        self.assertEqual(self.outcomes(), [("1", "unavailable")])
+        self.flushLoggedErrors(ValueError)
+
+
+class PacketTests(RequestsCase):
+    def test_what_cannot_be_understood(self):
+        for body in (
+            b"",
+            b"\xff\xff",
+            Packet(text="x").SerializeToString(),
+            Packet(hello=Hello(ticket="t")).SerializeToString(),
+            Packet(ping=Ping()).SerializeToString(),
+            Packet(accepted={"client_id": "c"}).SerializeToString(),
+        ):
+            self.refused(body, "invalid")
+
+    def test_an_error_that_nobody_expected_is_answered(self):
+        self.requests._bodies["watch"] = lambda link, request, packet: 1 / 0
+        self.refused(Packet(watch=Watch()), "unavailable")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.metrics.internal_errors, 1)
+
+    def test_a_hint_is_not_answered(self):
+        self.request(self.here, self.alice, Packet(typing=Typing(user=self.bob.id)), call=0)
+        self.request(self.here, self.alice, Packet(typing=Typing(group=0)), call=0)
+        self.assertEqual(self.here.items, [])
+        (typing,) = self.there.bodies()
+        self.assertEqual(typing.who, self.alice.id)
+
+    # Sync
+
+    def test_sync(self):
+        first = self.say(self.alice, self.bob, "a").position
+        second = self.say(self.alice, self.bob, "b").position
+        code, (deliver, synced) = self.ask(
+            self.there, self.bob, Packet(sync=Sync(conversation=self.ab, after=first, limit=5))
+        )
+        self.assertEqual((code, deliver.text, deliver.previous), ("", "b", first))
+        self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), (first, second, False, False))
+
+    def test_syncs_that_are_refused(self):
+        group = self.group(self.bob)
+        for sync, code in (
+            (Sync(conversation=f"p:{self.bob.id}:{self.carol.id}"), "forbidden"),
+            (Sync(conversation=f"g:{group}"), "forbidden"),
+            (Sync(conversation="g:4711"), "forbidden"),
+            (Sync(conversation="nonsense"), "invalid"),
+            (Sync(conversation=self.ab, after="nonsense"), "invalid"),
+            (Sync(conversation=self.ab, after="1-1", before="1-2"), "invalid"),
+            (Sync(after="nonsense"), "invalid"),
+        ):
+            self.refused(Packet(sync=sync), code)
+
+    def test_syncs_with_any_limit_and_cursor(self):
+        for _ in range(3):
+            last = self.say(self.alice, self.bob, "x").position
+        for limit, count in ((0, 3), (1, 1), (10**9, 3)):
+            _, bodies = self.ask(self.here, self.alice, Packet(sync=Sync(conversation=self.ab, limit=limit)))
+            self.assertEqual(len(bodies), count + 1)
+        _, (synced,) = self.ask(self.here, self.alice, Packet(sync=Sync(conversation=self.ab, after=BEYOND)))
+        self.assertEqual((synced.upto, synced.reset), (last, True))
+
+    def test_the_next_page_of_heads(self):
+        self.say(self.bob, self.alice, "x")
+        _, (news,) = self.ask(self.here, self.alice, Packet(sync=Sync()))
+        self.assertEqual([head.conversation for head in news.heads], [self.ab])
+
+    def test_a_store_that_is_away(self):
+        self.store.available = False
+        self.refused(Packet(sync=Sync(conversation=self.ab)), "unavailable")
+        self.refused(Packet(sync=Sync()), "unavailable")
+        self.refused(Packet(send=self.to(self.bob, text="x", client_id="c")), "unavailable")
+
+    # Receipts
+
+    def test_receipts(self):
+        said = self.say(self.alice, self.bob, "x").position
+        for packet in (
+            Packet(received=Received(conversation=self.ab, position=said)),
+            Packet(read=Read(conversation=self.ab, position=said)),
+        ):
+            self.assertEqual(self.ask(self.there, self.bob, packet), ("", []))
+        self.assertEqual(len(self.receipts), 2)
+        self.there.items.clear()
+        self.here.items.clear()
+        self.clock.advance(FLUSH_SECONDS)
+        self.assertEqual(self.now(marks_of(self.store, self.bob.id, "phone", self.ab)), (said, said))
+        (read,) = self.here.bodies()
+        self.assertEqual((read.conversation, read.position, read.reader), (self.ab, said, self.bob.id))
+        # Not to the session that said it.
+        self.assertEqual(self.there.items, [])
+
+    def test_receipts_that_cannot_be(self):
+        for kind in (Received, Read):
+            for conversation, position in (("nonsense", "1-1"), ("", "1-1"), (self.ab, "nonsense")):
+                body = kind(conversation=conversation, position=position)
+                self.refused(Packet(**{kind.__name__.lower(): body}), "invalid")
+
+    def test_receipts_of_others_and_of_everyone_are_dropped(self):
+        said = self.say(self.alice, self.bob, "x").position
+        for name in (self.ab, "g:0", "g:4711"):
+            packet = Packet(read=Read(conversation=name, position=said))
+            self.assertEqual(self.ask(self.here, self.carol, packet), ("", []))
+        self.here.items.clear()
+        self.clock.advance(FLUSH_SECONDS)
+        self.assertEqual(self.now(marks_of(self.store, self.carol.id, "phone", self.ab)), ("", ""))
+        self.assertEqual(self.here.items, [])
+
+    # Heads
+
+    def test_heads(self):
+        self.say(self.bob, self.alice, "x")
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS)
+        self.assertEqual([head.conversation for head in welcome.heads], [self.ab])
+        self.assertEqual(welcome.as_of, str(int(self.clock.seconds() * 1000)))
+
+    def test_heads_since(self):
+        self.say(self.bob, self.alice, "x")
+        self.clock.advance(3600)
+        since = str(int(self.clock.seconds() * 1000))
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS, since=since)
+        self.assertEqual(len(welcome.heads), 0)
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS, since="0")
+        self.assertEqual(len(welcome.heads), 1)
+        for nonsense in ("x", "-1", "1.5", "٣", " 1"):
+            self.refused(None, "invalid", purpose=HEADS, since=nonsense)
+        self.ask(self.here, self.alice, purpose=HEADS, since="9" * 300)
+        self.refused(None, "invalid", purpose=HEADS, page="nonsense")
+
+    def test_what_was_received_counts_although_it_is_not_written_yet(self):
+        said = self.say(self.bob, self.alice, "x").position
+        packet = Packet(received=Received(conversation=self.ab, position=said))
+        self.ask(self.here, self.alice, packet, device=GUEST)
+        self.ask(self.here, self.alice, Packet(read=Read(conversation=self.ab, position=said)), device=GUEST)
+        _, (welcome,) = self.ask(self.here, self.alice, purpose=HEADS, device=GUEST)
+        self.assertEqual(len(welcome.heads), 0)
+        said = self.say(self.bob, self.alice, "y").position
+        self.ask(self.here, self.alice, Packet(received=Received(conversation=self.ab, position=said)))
+        self.ask(self.here, self.alice, Packet(read=Read(conversation=self.ab, position=said)))
+        _, (news,) = self.ask(self.here, self.alice, Packet(sync=Sync()))
+        self.assertEqual(len(news.heads), 0)
+
+    # Typing and watching
+
+    def test_typing_to_one(self):
+        self.online(self.here, self.alice, "s2", "desk")
+        self.assertEqual(self.ask(self.here, self.alice, Packet(typing=Typing(user=self.bob.id))), ("", []))
+        (typing,) = self.there.bodies()
+        self.assertEqual((typing.user, typing.who, typing.group), (self.bob.id, self.alice.id, 0))
+        self.assertEqual(self.here.items, [])
+
+    def test_typing_to_a_group(self):
+        group = self.group(self.alice, self.bob)
+        packet = Packet(typing=Typing(group=group))
+        # Its members are not at hand: not worth a look-up.
+        self.ask(self.here, self.alice, packet)
+        self.assertEqual(self.there.items, [])
+        self.say(self.alice, group, "x")
+        self.there.items.clear()
+        self.ask(self.here, self.alice, packet)
+        (typing,) = self.there.bodies()
+        self.assertEqual((typing.group, typing.who), (group, self.alice.id))
+        self.ask(self.here, self.carol, packet)
+        self.assertEqual(self.there.items, [])
+
+    def test_typing_that_is_refused(self):
+        self.refused(Packet(typing=Typing(group=0)), "forbidden")
+        self.refused(Packet(typing=Typing()), "invalid")
+        self.refused(Packet(typing=Typing(user=self.alice.id)), "invalid")
+
+    def test_watching(self):
+        packet = Packet(watch=Watch(users=[self.bob.id, self.carol.id]))
+        _, told = self.ask(self.here, self.alice, packet)
+        self.assertEqual([(p.user_id, p.online) for p in told], [(self.bob.id, True), (self.carol.id, False)])
+        self.online(self.there, self.carol, "c1")
+        (presence,) = self.here.bodies()
+        self.assertEqual((presence.user_id, presence.online), (self.carol.id, True))
+        self.requests.session_closed(self.here, "s1")
+        self.assertEqual(len(self.watching), 0)
+        self.ask(self.here, self.alice, packet)
+        self.requests.link_down(self.here)
+        self.assertEqual(len(self.watching), 0)
+
+
+class OpenTests(RequestsCase):
+    def reserve(self, owner):
+        self.now(self.store.sessions.reserve(self.alice.id, self.here.peer.place, owner, device="phone", seconds=30))
+
+    def open(self, owner, link=None):
+        link = link or self.here
+        opening = Open(call=7, user=self.alice.id, name="alice", session="s9", owner=owner, device="phone")
+        self.requests.opened(link, opening)
+        (outcome,) = link.take("open_outcome")
+        self.assertEqual(outcome.call, 7)
+        return outcome
+
+    def test_a_session_gets_its_record_and_its_groups(self):
+        groups = [self.group(self.alice), self.group(self.bob, self.alice)]
+        self.group(self.bob)
+        self.reserve("mine")
+        outcome = self.open("mine")
+        self.assertEqual((outcome.code, sorted(outcome.groups)), ("", sorted(groups)))
+        self.assertEqual(outcome.version, self.now(self.store.groups.changes(0))[1])
+        (record,) = self.now(self.store.sessions.sessions(self.alice.id))
+        self.assertTrue(record.live)
+
+    def test_a_newer_login_holds_the_user(self):
+        self.reserve("mine")
+        self.reserve("newer")
+        self.assertEqual(self.open("mine").code, "replaced")
+
+    def test_the_store_is_away(self):
+        self.store.available = False
+        self.assertEqual(self.open("mine").code, "unavailable")
+
+    def test_an_error_that_nobody_expected(self):
+        self.reserve("mine")
+        held = self.requests._groups = Held(self.store.groups, "memberships")
+        self.requests.opened(self.here, Open(call=7, user=self.alice.id, owner="mine", device="phone"))
+        self.assertEqual(self.here.items, [])
+        held.fail(ValueError("?"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        (outcome,) = self.here.take("open_outcome")
+        self.assertEqual(outcome.code, "unavailable")

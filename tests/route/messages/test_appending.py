@@ -1,0 +1,186 @@
+"""Batches on their way into the store."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.errors import StoreUnavailable
+from cim.model import Append, Appended
+from cim.route.messages import appending
+from cim.route.messages.appending import BATCH_BYTES, BATCH_ITEMS, CALLS, Appender
+from tests.harness.store import MemoryStore
+from tests.route.route_case import Held
+
+P = "p:1:2"
+
+
+class AppenderTests(SynchronousTestCase):
+    """The store's calls wait until the test lets them go on."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.store = MemoryStore(self.clock)
+        self.held = Held(self.store.conversations, "append")
+        self.appender = Appender(self.held, self.clock)
+        self.fates = []
+
+    def put(self, client_id, after="", body=b"", digest=b"x" * 16):
+        item = Append(P, 1, client_id, digest, body, 1_700_000_000_000, after=after)
+        self.appender.put(item, lambda result: self.fates.append((client_id, result)))
+
+    def turn(self):
+        self.clock.advance(0)
+
+    def told(self):
+        """What was told since the last time: client_id -> position or the error's name."""
+        fates, self.fates = self.fates, []
+        return [
+            (name, result.position[-1] if isinstance(result, Appended) else type(result).__name__)
+            for name, result in fates
+        ]
+
+    def batches(self):
+        return [[item.client_id for item in args[0]] for _, args, _ in self.held.calls]
+
+    def test_what_is_put_in_one_turn_goes_in_one_call_in_its_order(self):
+        for name in "abc":
+            self.put(name)
+        self.assertEqual(self.batches(), [])
+        self.turn()
+        self.assertEqual(self.batches(), [["a", "b", "c"]])
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3")])
+
+    def test_two_calls_at_most_and_the_rest_gathers(self):
+        for name in "abcd":
+            self.put(name)
+            self.turn()
+        self.assertEqual(self.batches(), [["a"], ["b"]])
+        self.assertEqual(len(self.appender), 2)
+        self.held.go()
+        self.assertEqual(self.batches(), [["b"], ["c", "d"]])
+        self.held.go()
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])
+
+    def test_a_call_takes_so_many_messages_and_so_many_bytes(self):
+        for number in range(BATCH_ITEMS + 1):
+            self.put(str(number))
+        self.turn()
+        self.assertEqual([len(batch) for batch in self.batches()], [BATCH_ITEMS, 1])
+        self.held.go()
+        self.held.go()
+        for name in "abc":
+            self.put(name, body=bytes(BATCH_BYTES // 2))
+        self.turn()
+        self.assertEqual(self.batches(), [["a", "b"], ["c"]])
+
+    def test_results_are_each_ones_own(self):
+        self.put("a")
+        self.put("a", digest=b"y" * 16)
+        self.put("b")
+        self.turn()
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "1"), ("a", "Conflict"), ("b", "2")])
+
+    def test_too_many_that_wait_are_refused(self):
+        self.patch(appending, "QUEUE", 2)
+        for name in "abc":
+            self.put(name)
+        self.assertEqual(self.told(), [("c", "RateLimited")])
+
+    def test_a_call_that_fails_fails_each_message(self):
+        self.put("a")
+        self.put("b")
+        self.turn()
+        self.held.fail(StoreUnavailable())
+        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "StoreUnavailable")])
+        self.put("c")
+        self.turn()
+        self.held.go()
+        self.assertEqual(self.told(), [("c", "1")])
+
+    def test_an_error_that_nobody_expected_is_unavailable_and_logged(self):
+        self.put("a")
+        self.turn()
+        self.held.fail(ValueError("?"))
+        self.assertEqual(self.told(), [("a", "StoreUnavailable")])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_store_that_raises_or_answers_nonsense_stalls_nothing(self):
+        def raising(items):
+            raise ValueError("?")
+
+        self.held._hold = raising
+        self.put("a")
+        self.turn()
+        del self.held._hold
+        self.put("b")
+        self.put("c")
+        self.turn()
+        self.held.answer([])
+        self.put("d")
+        self.turn()
+        self.held.go()
+        self.assertEqual(
+            self.told(), [("a", "StoreUnavailable"), ("b", "StoreUnavailable"), ("c", "StoreUnavailable"), ("d", "1")]
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_who_raises_when_told_harms_no_other(self):
+        def raising(result):
+            raise ZeroDivisionError
+
+        self.appender.put(Append(P, 1, "a", b"x" * 16, b"", 0), raising)
+        self.put("b")
+        self.turn()
+        self.held.go()
+        self.assertEqual(self.told(), [("b", "2")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_store_that_answers_at_once(self):
+        self.appender = Appender(self.store.conversations, self.clock)
+        for number in range(BATCH_ITEMS * (CALLS + 2)):
+            self.put(str(number))
+        self.turn()
+        self.assertEqual(len(self.fates), BATCH_ITEMS * (CALLS + 2))
+        self.successResultOf(self.appender.settled())
+
+    def test_settled(self):
+        self.successResultOf(self.appender.settled())
+        self.put("a")
+        settled = self.appender.settled()
+        self.assertNoResult(settled)
+        self.turn()
+        self.assertNoResult(settled)
+        self.held.go()
+        self.successResultOf(settled)
+
+    def test_a_call_that_failed_keeps_no_other_back(self):
+        self.put("a")
+        self.turn()
+        self.put("b")
+        self.turn()
+        self.put("c")
+        self.held.fail(StoreUnavailable())
+        self.held.go()
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "1"), ("c", "2")])
+
+    def test_the_store_sees_to_the_order(self):
+        self.put("a")
+        self.turn()
+        self.put("b", after="a")
+        self.turn()
+        self.put("c", after="b")
+        self.held.fail(StoreUnavailable())
+        self.held.go()
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "OutOfOrder"), ("c", "OutOfOrder")])
+        for name, after in (("a", ""), ("b", "a"), ("c", "b")):
+            self.put(name, after=after)
+        self.turn()
+        self.held.go()
+        self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3")])

@@ -1,0 +1,191 @@
+"""Who gets a message on which link."""
+
+from __future__ import annotations
+
+from cim.errors import StoreUnavailable
+from cim.model import GUEST
+from cim.route.messages import delivery
+from cim.route.messages.delivery import BY_USER, Push
+from tests.route.route_case import RouteCase
+
+PUSH = Push(b"packet", repeated=True, batch=3)
+
+
+class UserTests(RouteCase):
+    def test_one_frame_a_link_however_many_receive_it(self):
+        here, there, idle = self.link(0), self.link(1), self.link(2)
+        self.online(here, self.alice, "a1")
+        self.online(here, self.alice, "a2", "desk")
+        self.online(here, self.bob, "b1")
+        self.online(there, self.bob, "b1", "desk")
+        self.delivery.to_users(PUSH, (self.alice.id, self.bob.id, self.carol.id))
+        (at_here,), (at_there,) = here.take("deliver"), there.take("deliver")
+        self.assertEqual(list(at_here.users), [self.alice.id, self.bob.id])
+        self.assertEqual(list(at_there.users), [self.bob.id])
+        self.assertEqual(idle.items, [])
+        self.assertEqual(
+            (at_here.packet, at_here.repeated, at_here.batch),
+            (b"packet", True, 3),
+        )
+        self.assertEqual((at_here.call, at_here.except_session, at_here.everyone, at_here.group), (0, "", False, 0))
+
+    def test_the_session_that_said_it_is_left_out_on_its_own_link_alone(self):
+        here, there = self.link(0), self.link(1)
+        self.online(here, self.alice, "s1")
+        self.online(there, self.alice, "s1", "desk")
+        push = Push(packet=b"x", origin=here, session="s1")
+        self.delivery.to_users(push, (self.alice.id,))
+        self.assertEqual(here.items, [])
+        (deliver,) = there.take("deliver")
+        self.assertEqual(deliver.except_session, "")
+
+    def test_nobody_is_there(self):
+        self.delivery.to_users(PUSH, (self.alice.id,))
+        self.delivery.to_users(PUSH, ())
+        self.assertEqual(self.delivery.ask_users(PUSH, (self.alice.id,)), [])
+        self.assertEqual(self.delivery.ask_everyone(PUSH), [])
+        self.delivery.to_everyone(PUSH)
+        self.delivery.to_group(PUSH, 7, 1)
+
+    def test_a_server_whose_link_is_gone_gets_nothing(self):
+        link = self.link()
+        self.online(link, self.bob)
+        self.presence.link_down(link)
+        self.delivery.to_users(PUSH, (self.bob.id,))
+        self.delivery.to_everyone(PUSH)
+        self.assertEqual(self.delivery.ask_users(PUSH, (self.bob.id,)), [])
+        self.assertEqual(link.items, [])
+
+    def test_a_link_that_is_full_harms_no_other(self):
+        full, good = self.link(0), self.link(1)
+        for link in (full, good):
+            self.online(link, self.bob, f"s-{link.peer.name}", link.peer.name)
+        full.full = True
+        self.delivery.to_users(PUSH, (self.bob.id,))
+        self.delivery.to_everyone(PUSH)
+        self.assertEqual(len(good.take("deliver")), 2)
+
+    def test_asking(self):
+        here, there = self.link(0), self.link(1)
+        self.online(here, self.bob, "b1")
+        self.online(there, self.bob, "b2", "desk")
+        answers = self.delivery.ask_users(PUSH, (self.bob.id,))
+        self.assertEqual(len(answers), 2)
+        self.answer_all(here, 1)
+        self.answer_all(there, 2)
+        self.assertEqual([self.successResultOf(answer).sessions for answer in answers], [1, 2])
+
+    def test_asking_everyone(self):
+        here, there = self.link(0), self.link(1)
+        asked = self.delivery.ask_everyone(PUSH, except_user=self.alice.id)
+        self.assertEqual([link for link, _ in asked], [here, there])
+        for link, _ in asked:
+            (deliver,) = [item.deliver for item in link.items]
+            self.assertEqual((deliver.everyone, deliver.except_user), (True, self.alice.id))
+            self.answer_all(link)
+        for _, answer in asked:
+            self.successResultOf(answer)
+
+
+class GroupTests(RouteCase):
+    held = "groups", "members"
+
+    def setUp(self):
+        super().setUp()
+        self.here, self.there = self.link(0), self.link(1)
+        self.online(self.here, self.alice, "a1")
+        self.online(self.there, self.bob, "b1")
+
+    def push(self, group, version=1, text=b"x"):
+        self.delivery.to_group(Push(text), group, version)
+
+    def test_a_small_group_is_addressed_by_user(self):
+        group = self.group(self.alice)
+        self.push(group)
+        self.assertEqual((self.here.items, self.delivery.small_group(group)), ([], None))
+        self.hold.go()
+        (deliver,) = self.here.take("deliver")
+        self.assertEqual((list(deliver.users), deliver.group), ([self.alice.id], 0))
+        self.assertEqual(self.there.items, [])
+        self.assertEqual(self.delivery.small_group(group), (self.alice.id,))
+        # Nothing is looked up for the next one.
+        self.push(group)
+        self.assertEqual((len(self.here.take("deliver")), self.hold.calls), (1, []))
+
+    def test_a_large_group_is_addressed_by_group(self):
+        group = self.group(self.alice, *(self.account(f"m{n}") for n in range(BY_USER)))
+        self.push(group)
+        self.hold.go()
+        for link in (self.here, self.there):
+            (deliver,) = link.take("deliver")
+            self.assertEqual((list(deliver.users), deliver.group), ([], group))
+        self.assertIsNone(self.delivery.small_group(group))
+        self.push(group)
+        self.assertEqual((len(self.there.take("deliver")), self.hold.calls), (1, []))
+
+    def test_those_that_come_meanwhile_keep_their_order(self):
+        group = self.group(self.alice)
+        for text in (b"1", b"2", b"3"):
+            self.push(group, text=text)
+        self.assertEqual(len(self.hold.calls), 1)
+        self.hold.go()
+        self.assertEqual([deliver.packet for deliver in self.here.take("deliver")], [b"1", b"2", b"3"])
+        self.assertEqual(self.delivery._asked, {})
+
+    def test_members_are_read_anew_when_they_changed(self):
+        group = self.group(self.alice)
+        self.push(group, 1)
+        self.hold.go()
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.here.take("deliver")
+        self.push(group, 2)
+        self.assertEqual(self.here.items, [])
+        self.hold.go()
+        self.assertEqual((len(self.here.take("deliver")), len(self.there.take("deliver"))), (1, 1))
+        # An older version than the one at hand needs no look-up.
+        self.push(group, 1)
+        self.assertEqual(self.hold.calls, [])
+        self.delivery.forget_group(group)
+        self.push(group, 2)
+        self.assertEqual(len(self.hold.calls), 1)
+        self.hold.go()
+
+    def test_when_members_cannot_be_read_the_servers_index_decides(self):
+        group = self.group(self.alice)
+        self.push(group)
+        self.hold.fail(StoreUnavailable())
+        self.assertEqual([deliver.group for deliver in self.there.take("deliver")], [group])
+        self.push(group)
+        self.assertEqual(len(self.hold.calls), 1)
+        self.hold.go()
+
+    def test_an_error_that_nobody_expected_stalls_nothing(self):
+        group = self.group(self.alice)
+        self.push(group)
+        self.hold.fail(ValueError("?"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual([deliver.group for deliver in self.here.take("deliver")], [group])
+        self.assertEqual(self.delivery._asked, {})
+
+    def test_bounded(self):
+        self.patch(delivery, "KEPT_GROUPS", 2)
+        self.patch(delivery, "MAX_WAITING", 2)
+        for _ in range(4):
+            self.push(self.group(self.alice))
+            self.hold.go()
+        self.assertEqual(len(self.delivery._members), 2)
+        self.here.take("deliver")
+        group = self.group(self.alice)
+        for _ in range(3):
+            self.push(group)
+        # What finds no place goes by the servers' index, at once.
+        self.assertEqual([deliver.group for deliver in self.here.take("deliver")], [group])
+        self.hold.go()
+        self.assertEqual(len(self.here.take("deliver")), 2)
+
+    def test_guests_are_reached_too(self):
+        self.online(self.here, self.carol, "c1", GUEST)
+        group = self.group(self.carol)
+        self.push(group)
+        self.hold.go()
+        self.assertEqual([list(deliver.users) for deliver in self.here.take("deliver")], [[self.carol.id]])

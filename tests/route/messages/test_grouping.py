@@ -1,0 +1,264 @@
+"""Changes of who is in a group, and how the servers hear of them."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import fail
+
+from cim.errors import Conflict, Forbidden, StoreUnavailable
+from cim.model import GroupChange, Role
+from cim.route.messages.delivery import Push
+from cim.route.messages.grouping import LOOK_SECONDS
+from cim.route.presence.calls import CALL_SECONDS
+from tests.route.route_case import RouteCase
+
+
+class GroupingTests(RouteCase):
+    def setUp(self):
+        super().setUp()
+        self.link_ = self.link(0)
+        self.grouping.startService()
+        self.addCleanup(self.grouping.stopService)
+
+    def told(self, link=None, answer=True):
+        """What a server was told: (group, user, added)."""
+        link = link or self.link_
+        if answer:
+            self.answer_all(link)
+        return [(change.group, change.user, change.added) for change in link.take("group_change")]
+
+    def look(self):
+        self.clock.advance(LOOK_SECONDS)
+
+    def test_an_addition_is_told_and_answered_when_the_servers_have_it(self):
+        group = self.group(self.alice)
+        self.look()
+        self.told()
+        added = self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
+        self.assertNoResult(added)
+        self.assertEqual(self.told(), [(group, self.bob.id, True)])
+        self.assertTrue(self.successResultOf(added))
+        self.assertFalse(self.now(self.grouping.add(group, self.bob.id, self.bob.id)))
+
+    def test_a_removal_is_answered_when_all_servers_confirmed_it(self):
+        other = self.link(1)
+        group = self.group(self.alice, self.bob)
+        self.look()
+        self.told()
+        self.told(other)
+        removed = self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [(group, self.bob.id, False)])
+        self.assertNoResult(removed)
+        self.assertEqual(self.told(other), [(group, self.bob.id, False)])
+        self.assertTrue(self.successResultOf(removed))
+        self.assertFalse(self.now(self.grouping.remove(group, self.bob.id, self.bob.id)))
+
+    def test_a_server_that_does_not_answer_is_waited_for_a_little(self):
+        group = self.group(self.alice, self.bob)
+        removed = self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.clock.advance(CALL_SECONDS)
+        self.assertTrue(self.successResultOf(removed))
+
+    def test_a_server_that_is_lost_or_does_not_keep_up_is_not_waited_for(self):
+        full = self.link(1)
+        full.full = True
+        group = self.group(self.alice, self.bob)
+        removed = self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.presence.link_down(self.link_)
+        self.calls.link_down(self.link_)
+        self.assertTrue(self.successResultOf(removed))
+
+    def test_without_servers(self):
+        self.presence.link_down(self.link_)
+        group = self.now(self.grouping.create(self.alice.id, "g", open=True, history=True))
+        self.assertTrue(self.now(self.grouping.add(group, self.bob.id, self.bob.id)))
+        self.assertTrue(self.now(self.grouping.remove(group, self.bob.id, self.bob.id)))
+
+    def test_what_others_changed_is_told_once(self):
+        group = self.group(self.alice)
+        self.look()
+        self.told()
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [])
+        self.look()
+        self.assertEqual(self.told(), [(group, self.bob.id, True)])
+        self.look()
+        self.assertEqual(self.told(), [])
+
+    def test_what_this_route_changed_is_not_told_again(self):
+        group = self.group(self.alice)
+        self.look()
+        self.told()
+        self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [(group, self.bob.id, True)])
+        # What another route did before it and after it is.
+        self.now(self.store.groups.add(group, self.carol.id, self.carol.id))
+        self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.told(), [(group, self.bob.id, False)])
+        self.look()
+        self.assertEqual(self.told(), [(group, self.carol.id, True)])
+        self.look()
+        self.assertEqual(self.told(), [])
+
+    def test_versions_of_its_own_are_forgotten_with_the_log_behind_them(self):
+        group = self.group(self.alice)
+        for _ in range(3):
+            self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
+            self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.look()
+        self.assertEqual(len(self.grouping._own), 0)
+
+    def test_an_error_that_nobody_expected_is_not_taken_for_a_server_that_is_lost(self):
+        group = self.group(self.alice)
+        self.grouping._calls.group_change = lambda link, change: fail(ValueError("?"))
+        self.refusal(self.grouping.add(group, self.bob.id, self.bob.id), ValueError)
+
+    def test_a_new_group_is_told_at_once(self):
+        group = self.now(self.grouping.create(self.alice.id, "g", open=True, history=True))
+        self.assertEqual(self.told(), [(group, self.alice.id, True)])
+
+    def test_what_was_known_of_members_is_forgotten(self):
+        group = self.group(self.alice, self.bob)
+        self.now(self.reading.member(group, self.bob.id))
+        self.delivery.to_group(Push(packet=b"x"), group, 2)
+        self.assertIsNotNone(self.delivery.small_group(group))
+        removed = self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
+        self.assertIsNone(self.delivery.small_group(group))
+        self.refusal(self.reading.floor(self.bob.id, f"g:{group}"), Forbidden)
+        self.told()
+        self.assertTrue(self.successResultOf(removed))
+
+    def test_refusals(self):
+        group = self.group(self.alice, self.bob, open=False)
+        self.refusal(self.grouping.add(group, self.carol.id, self.carol.id), Forbidden)
+        self.refusal(self.grouping.remove(group, self.bob.id, self.alice.id), Forbidden)
+        self.refusal(self.grouping.remove(group, self.alice.id, self.alice.id), Conflict)
+        self.refusal(self.grouping.set_role(group, self.bob.id, self.bob.id, Role.ADMIN), Forbidden)
+        self.now(self.grouping.set_role(group, self.alice.id, self.bob.id, Role.ADMIN))
+        self.assertEqual(self.now(self.reading.member(group, self.bob.id)).role, Role.ADMIN)
+
+    def test_a_role_that_changed_is_looked_up_anew(self):
+        group = self.group(self.alice, self.bob)
+        self.assertEqual(self.now(self.reading.member(group, self.bob.id)).role, Role.MEMBER)
+        self.now(self.grouping.set_role(group, self.alice.id, self.bob.id, Role.ADMIN))
+        self.assertEqual(self.now(self.reading.member(group, self.bob.id)).role, Role.ADMIN)
+
+    def test_the_store_is_away_for_a_while(self):
+        group = self.group(self.alice)
+        self.look()
+        self.told()
+        self.store.available = False
+        self.look()
+        self.refusal(self.grouping.add(group, self.bob.id, self.bob.id), StoreUnavailable)
+        self.store.available = True
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.look()
+        self.assertEqual(self.told(), [(group, self.bob.id, True)])
+
+    def test_a_users_groups_and_the_version_after_which_changes_are_told(self):
+        group = self.group(self.alice)
+        found = self.now(self.grouping.memberships(self.alice.id))
+        self.assertEqual((found.version, [member.group for member in found.members]), (self.version(), [group]))
+        self.store.available = False
+        self.assertIsNone(self.now(self.grouping.memberships(self.alice.id)))
+
+    # Servers that were away
+
+    def version(self):
+        return self.now(self.store.groups.changes(0))[1]
+
+    def test_a_server_is_told_what_it_missed(self):
+        group = self.group(self.alice)
+        seen = self.version()
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.now(self.store.groups.remove(group, self.bob.id, self.bob.id))
+        self.grouping.seen(self.link_, seen)
+        self.assertEqual(self.told(), [(group, self.bob.id, True), (group, self.bob.id, False)])
+
+    def test_a_server_without_an_index_lacks_nothing(self):
+        self.group(self.alice)
+        self.grouping.seen(self.link_, 0)
+        self.assertEqual(self.told(), [])
+
+    def test_a_server_that_has_everything(self):
+        self.group(self.alice)
+        self.grouping.seen(self.link_, self.version())
+        self.assertEqual(self.told(), [])
+
+    def test_an_index_from_a_log_that_the_store_lost_is_read_anew(self):
+        self.group(self.alice)
+        self.grouping.seen(self.link_, self.version() + 7)
+        self.assertEqual(self.told(), [(0, 0, False)])
+
+    def test_an_index_that_cannot_be_renewed_is_read_anew(self):
+        self.group(self.alice)
+        self.store.available = False
+        self.grouping.seen(self.link_, 1)
+        self.assertEqual(self.told(), [(0, 0, False)])
+
+
+class LogTests(RouteCase):
+    """The log's answers are given by the test."""
+
+    held = "groups", "changes"
+
+    def setUp(self):
+        super().setUp()
+        self.link_ = self.link(0)
+        self.grouping.startService()
+        self.addCleanup(self.grouping.stopService)
+
+    def told(self):
+        self.answer_all(self.link_)
+        return [(change.version, change.group, change.user) for change in self.link_.take("group_change")]
+
+    def asked(self):
+        return [args[0] for _, args, _ in self.hold.calls]
+
+    def test_nothing_is_told_of_what_was_before_the_start(self):
+        self.hold.answer(([GroupChange(5, 1, 2, True)], 5, False))
+        self.assertEqual(self.told(), [])
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [5])
+
+    def test_one_look_at_a_time(self):
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [0])
+
+    def test_a_page_is_not_the_end(self):
+        self.hold.answer(([], 5, False))
+        self.clock.advance(LOOK_SECONDS)
+        self.hold.answer(([GroupChange(6, 1, 2, True)], 9, False))
+        self.assertEqual(self.told(), [(6, 1, 2)])
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [6])
+
+    def test_looks_that_cross_tell_each_change_once(self):
+        self.hold.answer(([], 5, False))
+        self.clock.advance(LOOK_SECONDS)
+        creating = self.begin(self.grouping.create(self.alice.id, "g", open=True, history=True))
+        self.assertEqual(self.asked(), [5, 5])
+        for _ in range(2):
+            self.hold.answer(([GroupChange(6, 1, 2, True)], 6, False))
+        self.successResultOf(creating)
+        self.assertEqual(self.told(), [(6, 1, 2)])
+
+    def test_when_changes_were_forgotten_all_indexes_are_read_anew(self):
+        self.hold.answer(([], 5, False))
+        self.clock.advance(LOOK_SECONDS)
+        self.hold.answer(([], 5000, True))
+        self.assertEqual(self.told(), [(5000, 0, 0)])
+
+    def test_an_error_that_nobody_expected_stalls_nothing(self):
+        self.hold.fail(ValueError("?"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [0])
+
+    def test_a_server_is_told_page_by_page(self):
+        self.hold.calls.clear()
+        self.grouping.seen(self.link_, 3)
+        self.hold.answer(([GroupChange(4, 1, 2, True)], 5, False))
+        self.assertEqual(self.asked(), [4])
+        self.hold.answer(([GroupChange(5, 1, 3, True)], 5, False))
+        self.assertEqual(self.told(), [(4, 1, 2), (5, 1, 3)])
+        self.assertEqual(self.asked(), [])

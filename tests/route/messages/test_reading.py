@@ -1,0 +1,298 @@
+"""Who may read what of a conversation, and the pages that they get."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.internet.defer import Deferred
+
+from cim.errors import Forbidden, InvalidField, StoreUnavailable
+from cim.route.messages import reading
+from cim.route.messages.reading import MAX_PAGE, MEMBER_SECONDS, PAGE, PAGE_BYTES
+from cim.store.pages import EVERYONE_KEPT
+from cim.wire import native, positions
+from cim.wire.cim_pb2 import EDIT, RECALL
+from cim.wire.gap import GapPolicy, GapRule
+from tests.route.route_case import Held, RouteCase, body_of
+
+BEYOND = "9999999999999-7"
+
+
+class ReadingTests(RouteCase):
+    def page(self, user, conversation=None, **options):
+        return self.now(self.reading.page(user.id, conversation or self.ab, **options))
+
+    def packets(self, user, conversation=None, after="", before="", limit=0):
+        """A page as a client gets it: the Delivers and the Synced."""
+        packets = self.now(self.reading.packets(user.id, conversation or self.ab, after, before, limit))
+        *delivers, synced = [body_of(packet) for packet in packets]
+        return delivers, synced
+
+    def texts(self, user, conversation=None, **options):
+        return [native.parse_body(entry.body).text for entry in self.page(user, conversation, **options).entries]
+
+    def fill(self, count, to=None):
+        """So many messages; their positions."""
+        return [self.say(self.alice, self.bob if to is None else to, f"m{n}").position for n in range(count)]
+
+    # Rights
+
+    def test_only_the_two_read_what_they_said(self):
+        self.fill(1)
+        self.assertEqual(self.texts(self.alice), ["m0"])
+        self.assertEqual(self.texts(self.bob), ["m0"])
+        self.refusal(self.reading.page(self.carol.id, self.ab), Forbidden)
+
+    def test_what_was_being_looked_up_when_a_membership_ended_is_not_remembered(self):
+        group = self.group(self.alice, self.bob)
+        held = Held(self.groups, "member")
+        self.reading._groups = held
+        looking = Deferred.fromCoroutine(self.reading.member(group, self.bob.id))
+        self.reading.forget(group, self.bob.id)
+        held.go()
+        self.assertIsNotNone(self.successResultOf(looking))
+        self.now(self.groups.remove(group, self.alice.id, self.bob.id))
+        looking = Deferred.fromCoroutine(self.reading.member(group, self.bob.id))
+        held.go()
+        self.assertIsNone(self.successResultOf(looking))
+
+    def test_only_members_read_a_group(self):
+        group = self.group(self.alice, self.bob)
+        self.fill(1, group)
+        self.assertEqual(self.texts(self.bob, f"g:{group}"), ["m0"])
+        self.refusal(self.reading.page(self.carol.id, f"g:{group}"), Forbidden)
+        self.refusal(self.reading.page(self.carol.id, "g:4711"), Forbidden)
+
+    def test_names_that_cannot_be(self):
+        for name in ("", "p:2:1", "p:1:1", "g:-1", "x", "p:01:2", "g:" + "9" * 30):
+            self.refusal(self.reading.page(self.alice.id, name), InvalidField)
+
+    def test_who_joined_late_reads_from_there(self):
+        group = self.group(self.alice, history=False)
+        floor = self.fill(2, group)[-1]
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        later = self.fill(1, group)
+        delivers, synced = self.packets(self.bob, f"g:{group}")
+        self.assertEqual([deliver.position for deliver in delivers], later)
+        self.assertTrue(synced.reset)
+        delivers, synced = self.packets(self.bob, f"g:{group}", before=BEYOND)
+        self.assertEqual([deliver.position for deliver in delivers], later)
+        self.assertEqual((synced.after, synced.more), (floor, False))
+
+    def test_everyone_reads_the_last_that_was_said_to_everyone(self):
+        for _ in range(2):
+            self.fill(EVERYONE_KEPT, 0)
+            self.clock.advance(60)
+        delivers, synced = self.packets(self.carol, "g:0", before=BEYOND, limit=MAX_PAGE)
+        self.assertLess(len(delivers), EVERYONE_KEPT + 20)
+        self.assertGreaterEqual(len(delivers), EVERYONE_KEPT)
+        delivers, synced = self.packets(self.carol, "g:0", limit=MAX_PAGE)
+        self.assertGreaterEqual(len(delivers), EVERYONE_KEPT)
+        self.assertTrue(synced.reset)
+
+    def test_memberships_are_remembered_a_little_until_they_change(self):
+        group = self.group(self.alice, self.bob)
+        held = self.reading._groups = Held(self.store.groups, "member")
+        first = self.begin(self.reading.floor(self.bob.id, f"g:{group}"))
+        held.go()
+        self.successResultOf(first)
+        self.now(self.reading.floor(self.bob.id, f"g:{group}"))
+        self.reading.forget(group, self.bob.id)
+        self.assertNoResult(self.begin(self.reading.floor(self.bob.id, f"g:{group}")))
+        held.go()
+        self.clock.advance(MEMBER_SECONDS)
+        late = self.begin(self.reading.floor(self.bob.id, f"g:{group}"))
+        self.assertNoResult(late)
+        held.answer(None)
+        self.failureResultOf(late, Forbidden)
+
+    def test_that_someone_is_no_member_is_not_remembered(self):
+        group = self.group(self.alice)
+        self.refusal(self.reading.page(self.bob.id, f"g:{group}"), Forbidden)
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.assertEqual(self.texts(self.bob, f"g:{group}"), [])
+
+    def test_remembered_memberships_are_bounded(self):
+        self.patch(reading, "KEPT_MEMBERS", 2)
+        group = self.group(self.alice, self.bob, self.carol)
+        for who in (self.alice, self.bob, self.carol):
+            self.now(self.reading.member(group, who.id))
+        self.assertEqual(len(self.reading._members), 2)
+
+    # Pages after a position
+
+    def test_a_page_is_its_messages_and_a_synced(self):
+        first, second, third = self.fill(3)
+        delivers, synced = self.packets(self.bob, after=first, limit=1)
+        self.assertEqual([(d.position, d.previous, d.text) for d in delivers], [(second, first, "m1")])
+        self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), (first, second, True, False))
+        delivers, synced = self.packets(self.bob, after=second)
+        self.assertEqual([d.position for d in delivers], [third])
+        self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), (second, third, False, False))
+
+    def test_nothing_new_and_nothing_at_all(self):
+        delivers, synced = self.packets(self.bob)
+        self.assertEqual((delivers, synced.upto, synced.more, synced.reset), ([], "", False, False))
+        (only,) = self.fill(1)
+        delivers, synced = self.packets(self.bob, after=only)
+        self.assertEqual((delivers, synced.upto, synced.more, synced.reset), ([], only, False, False))
+
+    def test_limits(self):
+        self.fill(PAGE + 1)
+        self.assertEqual(len(self.page(self.bob, limit=0).entries), PAGE)
+        self.patch(reading, "MAX_PAGE", PAGE)
+        self.assertEqual(len(self.page(self.bob, limit=10**9).entries), PAGE)
+        self.assertEqual(len(self.page(self.bob, limit=1).entries), 1)
+        self.refusal(self.reading.page(self.bob.id, self.ab, limit=-1), InvalidField)
+
+    def test_positions_that_are_none(self):
+        for position in ("x", "1", "1-", "-1", "01-1", "1-1 ", "1-1-1", "9" * 40 + "-1"):
+            for name in ("after", "before"):
+                error = self.refusal(self.reading.page(self.bob.id, self.ab, **{name: position}), InvalidField)
+                self.assertEqual(error.field, name)
+        self.refusal(self.reading.page(self.bob.id, self.ab, after="1-1", before="1-2"), InvalidField)
+
+    def test_a_position_beyond_the_end_resets(self):
+        last = self.fill(2)[-1]
+        delivers, synced = self.packets(self.bob, after=BEYOND)
+        self.assertEqual(([*delivers], synced.after, synced.upto), ([], BEYOND, last))
+        self.assertEqual((synced.more, synced.reset), (False, True))
+
+    def test_a_position_of_an_earlier_epoch(self):
+        first = self.fill(2)[0]
+        delivers, synced = self.packets(self.bob, after="1-5")
+        self.assertEqual([d.text for d in delivers], ["m0", "m1"])
+        # Nothing lies between it and the first one.
+        self.assertEqual((synced.after, synced.reset), ("1-5", False))
+        self.assertLessEqual(positions.parse(delivers[0].previous), positions.parse("1-5"))
+        self.assertLess(positions.parse("1-5"), positions.parse(first))
+
+    def test_a_page_fits_into_an_item_of_a_link(self):
+        big = "x" * 40_000
+        for _ in range(PAGE_BYTES // 40_000 + 2):
+            self.say(self.alice, self.bob, big)
+        forward, synced = self.packets(self.bob)
+        self.assertLessEqual(sum(d.ByteSize() for d in forward), PAGE_BYTES)
+        self.assertEqual((synced.upto, synced.more), (forward[-1].position, True))
+        backward, synced = self.packets(self.bob, before=BEYOND)
+        self.assertLessEqual(sum(d.ByteSize() for d in backward), PAGE_BYTES)
+        self.assertEqual((synced.after, synced.more), (backward[0].previous, True))
+        self.assertLess(len(backward), PAGE_BYTES // 40_000 + 2)
+
+    def test_what_cannot_be_decoded_is_passed_over_and_counted(self):
+        self.fill(1)
+        self.append_bytes(self.ab, self.alice, b"\xff\xff")
+        self.append_bytes(self.ab, self.alice, b"X\x02\xff")
+        self.fill(1)
+        delivers, synced = self.packets(self.bob)
+        self.assertEqual([d.text for d in delivers], ["m0", "m0"])
+        self.assertEqual(delivers[1].previous, delivers[0].position)
+        self.assertEqual((synced.upto, synced.more, synced.reset), (delivers[1].position, False, False))
+        self.assertEqual(self.store.conversations.skipped, 2)
+        delivers, synced = self.packets(self.bob, before=BEYOND)
+        self.assertEqual((len(delivers), synced.after), (2, ""))
+        self.assertEqual(self.store.conversations.skipped, 4)
+
+    def test_the_store_is_away(self):
+        self.store.available = False
+        self.refusal(self.reading.page(self.bob.id, self.ab), StoreUnavailable)
+
+    # Pages before a position
+
+    def test_a_page_before_says_what_was_sent(self):
+        first, second, third, fourth = self.fill(4)
+        delivers, synced = self.packets(self.bob, before=fourth, limit=2)
+        self.assertEqual([d.position for d in delivers], [second, third])
+        self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), (first, third, True, False))
+        delivers, synced = self.packets(self.bob, before=second, limit=2)
+        self.assertEqual([d.position for d in delivers], [first])
+        self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), ("", first, False, False))
+
+    def test_nothing_before_the_first(self):
+        first = self.fill(2)[0]
+        delivers, synced = self.packets(self.bob, before=first)
+        self.assertEqual((delivers, synced.after, synced.upto), ([], "", ""))
+        self.assertEqual((synced.more, synced.reset), (False, False))
+
+    def test_the_gap_rule_may_take_a_page_before_like_any_other(self):
+        order = self.fill(6)
+        rule = GapRule(GapPolicy(random.Random(1).random), positions.parse(order[1]))
+        taken = []
+        # Someone who holds the first two reads history before the last.
+        for limit in (3, 2, 1):
+            delivers, synced = self.packets(self.bob, before=order[5], limit=limit)
+            for deliver in delivers:
+                taken += rule.pushed(
+                    positions.parse(deliver.position), positions.parse(deliver.previous), deliver.text, 0.0
+                )
+            taken += rule.synced(
+                positions.parse(synced.after), positions.parse(synced.upto), synced.more, synced.reset, 0.0
+            )
+        self.assertEqual(taken, ["m2", "m3", "m4"])
+        self.assertEqual(rule.held, positions.parse(order[4]))
+
+    # What was recalled
+
+    def test_a_recalled_text_and_its_edits_are_blank(self):
+        said = self.say(self.alice, self.bob, "secret").position
+        self.edit(self.alice, self.bob, said, "secret too")
+        other = self.say(self.alice, self.bob, "stays").position
+        self.edit(self.alice, self.bob, other, "stays too")
+        self.recall(self.alice, self.bob, said)
+        self.assertEqual(self.texts(self.bob), ["", "", "stays", "stays too", ""])
+        entries = self.page(self.bob).entries
+        bodies = [native.parse_body(entry.body) for entry in entries]
+        self.assertEqual((bodies[1].kind, bodies[1].ref, bodies[1].sender), (EDIT, said, self.alice.id))
+        self.assertEqual(bodies[4].kind, RECALL)
+
+    def test_an_edit_is_blank_although_its_text_is_on_another_page(self):
+        said = self.say(self.alice, self.bob, "secret").position
+        other = self.say(self.alice, self.bob, "stays").position
+        self.edit(self.alice, self.bob, said, "secret too")
+        self.edit(self.alice, self.bob, said, "secret as well")
+        self.edit(self.alice, self.bob, other, "stays too")
+        self.recall(self.alice, self.bob, said)
+        self.assertEqual(self.texts(self.bob, after=other), ["", "", "stays too", ""])
+        self.assertEqual([d.text for d in self.packets(self.bob, before=BEYOND, limit=3)[0]], ["", "stays too", ""])
+
+    def test_an_edit_whose_text_is_gone_is_blank(self):
+        said = self.say(self.alice, self.bob, "secret").position
+        self.clock.advance(3600)
+        self.edit(self.alice, self.bob, said, "secret too")
+        self.clock.advance(30 * 86400 - 1800)
+        self.assertEqual(self.texts(self.bob), [""])
+
+    def test_without_the_texts_there_is_no_page(self):
+        said = self.say(self.alice, self.bob, "secret").position
+        self.edit(self.alice, self.bob, said, "x")
+        held = self.reading._store = Held(self.store.conversations, "entry")
+        reading = self.begin(self.reading.page(self.bob.id, self.ab, after=said))
+        held.fail(StoreUnavailable())
+        self.failureResultOf(reading, StoreUnavailable)
+
+    def test_a_text_that_looks_like_an_edit(self):
+        self.say(self.alice, self.bob, "X\x02 marks the spot")
+        self.assertEqual(self.texts(self.bob), ["X\x02 marks the spot"])
+
+    # Heads
+
+    def test_heads(self):
+        group = self.group(self.alice, self.bob)
+        self.say(self.alice, self.bob, "a")
+        self.clock.advance(2)
+        last = self.say(self.alice, group, "b").position
+        page = self.now(self.reading.heads(self.bob.id, "phone"))
+        self.assertEqual([head.conversation for head in page.heads], [f"g:{group}", self.ab])
+        self.assertEqual((page.heads[0].latest, page.heads[0].unread), (last, 1))
+        first = self.now(self.reading.heads(self.bob.id, "phone", limit=1))
+        self.assertEqual(len(first.heads), 1)
+        news = body_of(self.now(self.reading.news(self.bob.id, "phone", first.more)))
+        self.assertEqual([head.conversation for head in news.heads], [self.ab])
+        welcome = body_of(self.now(self.reading.welcome(self.bob.id, "phone")))
+        self.assertEqual([head.conversation for head in welcome.heads], [f"g:{group}", self.ab])
+        self.assertEqual(welcome.as_of, str(int(self.clock.seconds() * 1000)))
+        self.refusal(self.reading.heads(self.bob.id, "phone", after="nonsense"), InvalidField)
+
+    def test_what_was_said_to_everyone_is_in_no_heads(self):
+        self.say(self.alice, 0, "all")
+        self.assertEqual(self.now(self.reading.heads(self.bob.id, "phone")).heads, ())

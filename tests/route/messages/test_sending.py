@@ -1,0 +1,401 @@
+"""Messages from their sender into a conversation, their rights and their order."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+
+from cim.errors import (
+    AccountMismatch,
+    Conflict,
+    Forbidden,
+    NotFound,
+    OutOfOrder,
+    RateLimited,
+    StoreUnavailable,
+)
+from cim.model import GUEST, Account, Append, Appended, Entry
+from cim.route.messages import sending
+from cim.route.messages.sending import EVERYONE_BURST, EVERYONE_RATE, REVISION_SECONDS, Outgoing
+from cim.wire import conversations
+from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet
+from cim.wire.error_table import row_of
+from tests.route.route_case import Held, RouteCase
+
+
+class SendingTests(RouteCase):
+    """Rights, and who is told."""
+
+    def refused(self, result, error):
+        self.assertIsInstance(result, error)
+
+    def test_stored_then_told_then_pushed(self):
+        link = self.link()
+        self.online(link, self.bob)
+        accepted = self.say(self.alice, self.bob, "hello", "c1")
+        (deliver,) = link.bodies()
+        self.assertEqual(
+            (deliver.conversation, deliver.position, deliver.previous, deliver.sender, deliver.sender_name),
+            (self.ab, accepted.position, "", self.alice.id, "alice"),
+        )
+        self.assertEqual((deliver.text, deliver.client_id, deliver.sent_at), ("hello", "c1", accepted.sent_at))
+        self.assertEqual(self.stored(self.ab), ["hello"])
+        self.assertEqual(self.metrics.messages_in, 1)
+
+    def test_nothing_is_pushed_that_was_not_stored(self):
+        link = self.link()
+        self.online(link, self.bob)
+        self.accounts.keep(self.bob)
+        self.store.available = False
+        self.refused(self.say(self.alice, self.bob, "hello"), StoreUnavailable)
+        self.assertEqual(link.items, [])
+
+    def test_someone_who_does_not_exist(self):
+        self.refused(self.say(self.alice, Account(4711, "?"), "hello"), AccountMismatch)
+        self.assertEqual(row_of(self.fates[-1][1]).failure, "not-found")
+        self.assertEqual(self.stored(conversations.private(self.alice.id, 4711)), [])
+
+    def test_a_group_that_does_not_exist_or_that_one_is_not_in(self):
+        group = self.group(self.bob)
+        self.refused(self.say(self.alice, 4711, "hello"), NotFound)
+        self.refused(self.say(self.alice, group, "hello"), Forbidden)
+        self.assertEqual(self.stored(f"g:{group}"), [])
+
+    def test_the_same_again_is_the_same_message_and_is_pushed_again(self):
+        link = self.link()
+        self.online(link, self.bob)
+        first = self.say(self.alice, self.bob, "hello", "c1")
+        self.say(self.alice, self.bob, "more", "c2")
+        again = self.say(self.alice, self.bob, "hello", "c1")
+        self.assertEqual((first.position, first.previous), (again.position, again.previous))
+        self.assertEqual(self.stored(self.ab), ["hello", "more"])
+        self.assertEqual(
+            [(deliver.text, deliver.position) for deliver in link.bodies()][::2],
+            [("hello", first.position), ("hello", first.position)],
+        )
+
+    def test_servers_are_told_which_was_said_before(self):
+        link = self.link()
+        self.online(link, self.bob)
+        for _ in range(2):
+            self.say(self.alice, self.bob, "hello", "c1")
+        self.assertEqual([deliver.repeated for deliver in link.take("deliver")], [False, True])
+
+    def test_the_same_id_for_something_else_is_a_conflict(self):
+        self.say(self.alice, self.bob, "hello", "c1")
+        self.refused(self.say(self.alice, self.bob, "other", "c1"), Conflict)
+
+    def test_rights_come_before_repetitions(self):
+        group = self.group(self.bob, self.alice)
+        self.assertIsInstance(self.say(self.alice, group, "hello", "c1"), Appended)
+        self.now(self.store.groups.remove(group, self.alice.id, self.alice.id))
+        self.refused(self.say(self.alice, group, "hello", "c1"), Forbidden)
+
+    def test_a_message_to_a_group_goes_to_its_members(self):
+        group = self.group(self.bob, self.alice)
+        link = self.link()
+        for number, who in enumerate((self.alice, self.bob, self.carol)):
+            self.online(link, who, f"s{number}")
+        self.say(self.alice, group, "hello", link=link, session="s0")
+        (deliver,) = link.take("deliver")
+        self.assertEqual(sorted(deliver.users), [self.bob.id])
+
+    def test_the_senders_other_sessions_get_it(self):
+        link, other = self.link(0), self.link(1)
+        self.online(link, self.alice, "s1", "phone")
+        self.online(link, self.alice, "s2", "desk")
+        self.online(other, self.alice, "s1", "tablet")  # of another server
+        self.say(self.alice, self.bob, "hello", link=link, session="s1")
+        (here,), (there,) = link.take("deliver"), other.take("deliver")
+        self.assertEqual((list(here.users), here.except_session), ([self.alice.id], "s1"))
+        self.assertEqual((list(there.users), there.except_session), ([self.alice.id], ""))
+
+    def test_guests_get_what_all_get(self):
+        """What shows them nothing moves their place on all the same."""
+        link = self.link()
+        self.online(link, self.bob, device=GUEST)
+        first = self.say(self.alice, self.bob, "hello")
+        self.react(self.alice, self.bob, first.position)
+        self.edit(self.alice, self.bob, first.position, "bye")
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["hello", "+", "bye"])
+
+    def test_a_repetition_says_that_it_is_one(self):
+        link = self.link()
+        self.online(link, self.bob)
+        for _ in range(2):
+            self.say(self.alice, self.bob, "hello", client_id="1")
+        self.assertEqual([deliver.repeated for deliver in link.take("deliver")], [False, True])
+
+    # RECALL, EDIT, REACTION
+
+    def test_only_the_author_recalls_and_edits(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.refused(self.recall(self.bob, self.alice, said.position), Forbidden)
+        self.refused(self.edit(self.bob, self.alice, said.position, "x"), Forbidden)
+        self.assertIsInstance(self.react(self.bob, self.alice, said.position), Appended)
+        self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position), Appended)
+
+    def test_what_refers_to_nothing(self):
+        said = self.say(self.alice, self.bob, "hello")
+        epoch = said.position.split("-")[0]
+        for kind in (RECALL, EDIT, REACTION):
+            text = "" if kind == RECALL else "x"
+            for ref in (f"{epoch}-99", "1-1"):
+                self.refused(self.say(self.alice, self.bob, text, kind=kind, ref=ref), NotFound)
+
+    def test_it_refers_to_a_text(self):
+        said = self.say(self.alice, self.bob, "hello")
+        for other in (
+            self.edit(self.alice, self.bob, said.position, "x"),
+            self.react(self.alice, self.bob, said.position),
+            self.recall(self.alice, self.bob, said.position),
+        ):
+            self.refused(self.edit(self.alice, self.bob, other.position, "y"), Forbidden)
+            self.refused(self.recall(self.alice, self.bob, other.position), Forbidden)
+            self.refused(self.react(self.alice, self.bob, other.position), Forbidden)
+
+    def test_what_was_recalled_is_gone(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
+        self.refused(self.edit(self.alice, self.bob, said.position, "x"), NotFound)
+        self.refused(self.react(self.bob, self.alice, said.position), NotFound)
+        # Saying so once more does no harm.
+        self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
+        self.assertEqual(self.stored(self.ab), ["", ""])
+
+    def test_an_edit_behind_a_recall_finds_it_recalled(self):
+        said = self.say(self.alice, self.bob, "hello")
+        link = self.link()
+        self.online(link, self.bob)
+        self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
+        self.put(self.alice, self.to(self.bob, text="x", kind=EDIT, ref=said.position, client_id="e"))
+        self.put(self.alice, self.to(self.bob, text="on", client_id="o"))
+        self.turn()
+        self.assertEqual(
+            [(name, type(result).__name__) for name, result in self.fates[1:]],
+            [("r", "Appended"), ("e", "NotFound"), ("o", "Appended")],
+        )
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["", "on"])
+
+    def test_what_was_stored_is_a_repetition_whatever_became_of_its_text(self):
+        said = self.say(self.alice, self.bob, "hello")
+        edited = self.edit(self.alice, self.bob, said.position, "x", client_id="e")
+        self.recall(self.alice, self.bob, said.position)
+        again = self.edit(self.alice, self.bob, said.position, "x", client_id="e")
+        self.assertEqual((again.position, again.repeated), (edited.position, True))
+
+    def test_what_the_store_no_longer_has_is_not_changed(self):
+        """Between the look-up and the append it went."""
+        said = self.say(self.alice, self.bob, "hello")
+        self.sending._store = hold = Held(self.store.conversations, "entry")
+        self.put(self.alice, self.to(self.bob, text="x", kind=EDIT, ref=said.position, client_id="e"))
+        hold.go()
+        self.now(
+            self.store.conversations.append(
+                [Append(self.ab, self.alice.id, "r", b"d", b"", said.sent_at, counts=False, recalls=said.position)]
+            )
+        )
+        self.turn()
+        self.refused(self.fates[-1][1], NotFound)
+
+    def test_a_recall_that_failed_holds_nobody(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
+        self.put(self.alice, self.to(self.bob, text="on", client_id="o"))
+        self.store.available = False
+        self.turn()
+        self.store.available = True
+        self.turn()
+        self.assertIsInstance(self.say(self.alice, self.bob, "later"), Appended)
+        self.assertEqual(self.sending._waiting, {})
+
+    def test_a_repeated_text_that_was_recalled_is_pushed_blank(self):
+        link = self.link()
+        said = self.say(self.alice, self.bob, "hello", "c1")
+        self.recall(self.alice, self.bob, said.position)
+        self.online(link, self.bob)
+        again = self.say(self.alice, self.bob, "hello", "c1")
+        (deliver,) = link.bodies()
+        self.assertEqual((again.position, deliver.text), (said.position, ""))
+
+    def test_it_is_too_late_after_a_day(self):
+        said = self.say(self.alice, self.bob, "hello")
+        self.clock.advance(REVISION_SECONDS - 1)
+        self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
+        self.clock.advance(2)
+        self.refused(self.edit(self.alice, self.bob, said.position, "y"), Forbidden)
+        self.refused(self.recall(self.alice, self.bob, said.position), Forbidden)
+        self.assertIsInstance(self.react(self.bob, self.alice, said.position), Appended)
+
+    # Everyone
+
+    def test_everyone_needs_no_membership(self):
+        link, other = self.link(0), self.link(1)
+        said = self.say(self.alice, 0, "hello", link=link, session="s1")
+        self.assertIsInstance(said, Appended)
+        (here,), (there,) = link.take("deliver"), other.take("deliver")
+        self.assertTrue(here.everyone and there.everyone)
+        self.assertEqual((here.except_session, there.except_session), ("s1", ""))
+        told = Packet.FromString(here.packet).deliver
+        self.assertEqual((told.conversation, told.position), ("g:0", said.position))
+
+    def test_everyone_is_rate_limited_by_sender(self):
+        for _ in range(int(EVERYONE_BURST)):
+            self.put(self.alice, self.to(0, text="x", client_id=f"c{next(self.numbers)}"))
+        self.turn()
+        refused = self.say(self.alice, 0, "x")
+        self.refused(refused, RateLimited)
+        self.assertGreater(refused.retry_after, 0)
+        self.assertIsInstance(self.say(self.bob, 0, "x"), Appended)
+        self.clock.advance(1.0)
+        for _ in range(int(EVERYONE_RATE)):
+            self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
+        self.refused(self.say(self.alice, 0, "x"), RateLimited)
+
+    def test_what_is_out_of_order_takes_nothing_of_the_rate(self):
+        for number in range(3 * int(EVERYONE_BURST)):
+            self.put(self.alice, self.to(0, text="x", client_id=f"c{number}"), after="never said")
+            if number % 100 == 99:
+                self.turn()
+        self.assertEqual({type(result) for _, result in self.fates}, {OutOfOrder})
+        self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
+
+    def test_rates_are_bounded(self):
+        self.patch(sending, "KEPT_RATES", 3)
+        for user in range(1, 10):
+            self.say(Account(user, "u"), 0, "x")
+            self.assertLessEqual(len(self.sending._everyone), 3)
+
+    def test_what_was_said_to_everyone_stays(self):
+        said = self.say(self.alice, 0, "hello")
+        for kind in (RECALL, EDIT, REACTION):
+            result = self.say(self.alice, 0, "" if kind == RECALL else "x", kind=kind, ref=said.position)
+            self.refused(result, Forbidden)
+
+    # For a caller that waits
+
+    def test_send(self):
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
+        sent = self.sending.send(message)
+        self.turn()
+        self.assertEqual(self.stored(self.ab), ["x"])
+        self.assertEqual(self.successResultOf(sent).previous, "")
+        group = self.group(self.bob)
+        message = Outgoing(self.alice, self.to(group, text="x", client_id="1"), f"g:{group}")
+        sent = self.sending.send(message)
+        self.turn()
+        self.failureResultOf(sent, Forbidden)
+
+    def test_a_caller_that_goes_away_ends_nothing(self):
+        link = self.link()
+        self.online(link, self.bob)
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
+        sent = self.sending.send(message)
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.turn()
+        self.assertEqual(self.stored(self.ab), ["x"])
+        self.assertEqual([deliver.text for deliver in link.bodies()], ["x"])
+
+
+class OrderTests(RouteCase):
+    """What waits for something to be looked up keeps the order of its conversation."""
+
+    def setUp(self):
+        super().setUp()
+        self.here = self.link()
+
+    def hold_entries(self):
+        self.hold = self.sending._store = Held(self.store.conversations, "entry")
+
+    def names(self):
+        return [name for name, _ in self.fates]
+
+    def outcomes(self):
+        return [(name, type(result).__name__) for name, result in self.fates]
+
+    def test_nothing_overtakes_what_waits(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
+        self.put(self.alice, self.to(self.bob, text="after", client_id="2"))
+        self.put(self.alice, self.to(self.carol, text="elsewhere", client_id="3"))
+        self.turn()
+        self.assertEqual(self.names(), ["0", "3"])
+        self.hold.go()
+        self.turn()
+        self.assertEqual(self.names(), ["0", "3", "1", "2"])
+        self.assertEqual(self.stored(self.ab), ["hello", "+", "after"])
+        self.assertEqual(self.sending._waiting, {})
+
+    def wait(self):
+        """An edit that waits and two messages of its author behind it, then another's, and the conversation's text."""
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
+        for name in "23":
+            self.put(self.alice, self.to(self.bob, text=name, client_id=name), after=str(int(name) - 1))
+        self.put(self.bob, self.to(self.alice, text="another's", client_id="4"))
+        self.fates.clear()
+
+    def test_those_behind_a_look_up_that_failed_are_out_of_order(self):
+        self.wait()
+        self.hold.fail(StoreUnavailable())
+        self.turn()
+        self.assertEqual(
+            self.outcomes(), [("1", "StoreUnavailable"), ("2", "OutOfOrder"), ("3", "OutOfOrder"), ("4", "Appended")]
+        )
+        self.assertEqual(self.stored(self.ab), ["hello", "another's"])
+        self.assertEqual(self.sending._waiting, {})
+
+    def test_an_error_that_nobody_expected_ends_that_message_alone_and_stalls_nothing(self):
+        self.wait()
+        self.hold.fail(ValueError("?"))
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.outcomes()[0], ("1", "Unavailable"))
+        self.assertEqual(self.outcomes()[-1], ("4", "Appended"))
+        self.assertEqual(self.metrics.internal_errors, 1)
+        self.assertEqual(self.sending._waiting, {})
+        self.assertIsInstance(self.say(self.alice, self.bob, "on"), Appended)
+
+    def test_without_a_predecessor_each_fails_alone(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
+        self.put(self.alice, self.to(self.bob, text="2", client_id="2"))
+        self.fates.clear()
+        self.hold.fail(StoreUnavailable())
+        self.turn()
+        self.assertEqual(self.outcomes(), [("1", "StoreUnavailable"), ("2", "Appended")])
+
+    def test_who_raises_when_told_stalls_nothing(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        send = self.to(self.bob, text="+", kind=EDIT, ref="1-1", client_id="1")
+        self.sending.submit(Outgoing(self.bob, send, self.ab), lambda result: 1 / 0)
+        self.put(self.alice, self.to(self.bob, text="2", client_id="2"))
+        self.fates.clear()
+        self.hold.answer(Entry(said.position, "", said.body))
+        self.turn()
+        self.assertEqual(self.outcomes(), [("2", "Appended")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.sending._waiting, {})
+
+    def test_one_author_keeps_others_waiting_for_so_many_look_ups_only(self):
+        said = self.say(self.alice, self.bob, "hello", "0")
+        self.hold_entries()
+        self.fates.clear()
+        for number in range(sending.MAX_LOOKED_UP + 5):
+            self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id=f"r{number}"))
+        self.assertEqual([outcome for _, outcome in self.outcomes()], ["RateLimited"] * 5)
+        self.put(self.bob, self.to(self.alice, text="waits behind them", client_id="t"))
+        self.assertEqual(len(self.outcomes()), 5)
+
+    def test_what_waits_is_bounded(self):
+        self.patch(sending, "MAX_WAITING", 4)
+        self.wait()
+        self.put(self.alice, self.to(self.bob, text="x", client_id="6"))
+        self.assertEqual(self.outcomes(), [("6", "RateLimited")])
+        self.hold.go()
+        self.turn()

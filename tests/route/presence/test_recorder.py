@@ -1,0 +1,107 @@
+"""When the records of sessions are written; what becomes of them is in test_login."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from cim.route.presence import recorder
+from cim.wire.link_pb2 import End
+from tests.route.route_case import RouteCase
+
+
+class RecorderTests(RouteCase):
+    def setUp(self):
+        super().setUp()
+        self.link_ = self.link()
+        self.calls_ = []
+        self.store.observe(lambda name, seconds: self.calls_.append(name))
+
+    def claim(self, owner="o-s1", device="phone"):
+        return self.now(self.recorder.claim(self.alice.id, device, self.link_.peer.place, owner))
+
+    def made(self):
+        """Take the calls of the store."""
+        calls, self.calls_[:] = list(self.calls_), []
+        return calls
+
+    def test_a_session_that_appears_has_its_record_made_live(self):
+        self.online(self.link_, self.alice)
+        self.assertEqual(self.made(), ["claim"])
+
+    def test_one_that_was_claimed_as_it_opened_is_not_claimed_again(self):
+        self.assertTrue(self.claim())
+        self.made()
+        self.online(self.link_, self.alice)
+        self.assertEqual(self.made(), [])
+
+    def test_what_is_told_again_is_written_again(self):
+        """As after a link or the store was lost."""
+        self.claim()
+        self.online(self.link_, self.alice)
+        self.made()
+        self.online(self.link_, self.alice)
+        self.assertEqual(self.made(), ["claim"])
+        self.recorder.rewrite()
+        self.assertEqual(self.made(), ["claim"])
+
+    def test_another_route_writes_it(self):
+        self.claim()
+        self.made()
+        self.online(self.link_, self.alice, home=False)
+        self.assertEqual(self.made(), [])
+        self.online(self.link_, self.alice)  # now this is its home
+        self.assertEqual(self.made(), [])
+
+    def test_one_that_was_not_claimed_is_written(self):
+        self.assertTrue(self.claim("newer"))
+        self.assertFalse(self.claim())
+        self.made()
+        self.online(self.link_, self.alice)
+        self.assertEqual(self.made(), ["claim"])
+        (end,) = self.link_.take("end")
+        self.assertEqual(end, End(user=self.alice.id, owner="o-s1", code="replaced"))
+
+    def test_of_two_sessions_of_a_device_the_one_of_record_stays(self):
+        self.online(self.link_, self.alice, "s1")
+        self.now(self.store.sessions.release(self.alice.id, "o-s1"))
+        self.assertTrue(self.claim("o-s2"))
+        self.made()
+        self.online(self.link_, self.alice, "s2")
+        self.assertEqual(self.made(), ["sessions"])
+        self.assertEqual([end.owner for end in self.link_.take("end")], ["o-s1"])
+
+    def test_another_device_is_not_compared_with(self):
+        self.online(self.link_, self.alice, "s1", device="desk")
+        self.claim("o-s2")
+        self.made()
+        self.online(self.link_, self.alice, "s2")
+        self.online(self.link_, self.alice, "s3", device="watch")
+        self.assertEqual(self.made(), ["claim"])
+
+    def test_a_store_that_is_away_when_two_are_compared_is_no_error(self):
+        self.online(self.link_, self.alice, "s1")
+        self.now(self.store.sessions.release(self.alice.id, "o-s1"))
+        self.claim("o-s2")
+        self.store.available = False
+        self.online(self.link_, self.alice, "s2")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_claims_whose_sessions_never_appear_are_forgotten(self):
+        self.patch(recorder, "KEPT_CLAIMS", 2)
+        for number in range(1, 4):
+            self.claim(f"o-s{number}", device=f"device-{number}")
+        self.made()
+        self.online(self.link_, self.alice, "s1", device="device-1")
+        self.assertEqual(self.made(), ["claim"])
+        self.online(self.link_, self.bob, "s2", device="device-2")
+        self.assertEqual(self.made(), [])
+
+    def test_settled_waits_for_what_is_under_way(self):
+        self.assertTrue(self.recorder.settled().called)
+        self.store.available = False
+        self.online(self.link_, self.alice)
+        settled: Deferred[None] = self.recorder.settled()
+        self.assertNoResult(settled)
+        self.store.available = True
+        self.clock.advance(recorder.RETRY_SECONDS)
+        self.successResultOf(settled)

@@ -1,0 +1,100 @@
+"""Presence for those who watch."""
+
+from __future__ import annotations
+
+from cim.model import GUEST
+from cim.route.presence.watching import MAX_WATCHED
+from tests.route.route_case import RouteCase, body_of
+
+
+class WatchingTests(RouteCase):
+    def setUp(self):
+        super().setUp()
+        self.here, self.there = self.link(0), self.link(1)
+        self.online(self.here, self.alice, "a1")
+
+    def watch(self, *users, session="a1", link=None):
+        packets = self.watching.watch(link or self.here, session, [user.id for user in users])
+        return [(presence.user_id, presence.online) for presence in map(body_of, packets)]
+
+    def close(self, link, session):
+        self.presence.closed(self.presence.host_of(link), session, True)
+
+    def told(self, link=None):
+        """Who was told what: (sessions, user, online)."""
+        told = []
+        for deliver in (link or self.here).take("deliver"):
+            presence = body_of(deliver.packet)
+            told.append((sorted(deliver.sessions), presence.user_id, presence.online))
+        return told
+
+    def test_how_they_are_now(self):
+        self.online(self.there, self.bob, "b1")
+        self.assertEqual(self.watch(self.bob, self.carol), [(self.bob.id, True), (self.carol.id, False)])
+
+    def test_who_comes_and_goes(self):
+        self.watch(self.bob)
+        self.online(self.there, self.bob, "b1")
+        self.assertEqual(self.told(), [(["a1"], self.bob.id, True)])
+        # Only the first and the last session make a difference.
+        self.online(self.there, self.bob, "b2", GUEST)
+        self.close(self.there, "b1")
+        self.assertEqual(self.told(), [])
+        self.close(self.there, "b2")
+        self.assertEqual(self.told(), [(["a1"], self.bob.id, False)])
+
+    def test_nobody_else_is_told(self):
+        self.watch(self.bob)
+        self.online(self.there, self.carol, "c1")
+        self.close(self.there, "c1")
+        self.assertEqual((self.here.items, self.there.items), ([], []))
+
+    def test_one_frame_a_link(self):
+        self.online(self.here, self.carol, "c1")
+        self.watch(self.bob)
+        self.watch(self.bob, session="c1")
+        self.watch(self.bob, session="x1", link=self.there)
+        self.online(self.there, self.bob, "b1")
+        self.assertEqual(self.told(), [(["a1", "c1"], self.bob.id, True)])
+        self.assertEqual(self.told(self.there), [(["x1"], self.bob.id, True)])
+
+    def test_a_new_list_replaces_the_former_one(self):
+        self.watch(self.bob)
+        self.watch(self.carol)
+        self.online(self.there, self.bob, "b1")
+        self.assertEqual(self.told(), [])
+        self.assertEqual(self.watch(), [])
+        self.assertEqual((len(self.watching), self.watching._watchers), (0, {}))
+
+    def test_at_most_so_many_and_each_once(self):
+        packets = self.watching.watch(self.here, "a1", [*range(1, MAX_WATCHED + 2), 1])
+        self.assertEqual(len(packets), MAX_WATCHED)
+        self.assertEqual(len(self.watching.watch(self.here, "a1", [1, 1, 2])), 2)
+
+    def test_a_session_that_ends_watches_nobody(self):
+        self.watch(self.bob)
+        self.close(self.here, "a1")
+        self.assertEqual((len(self.watching), self.watching._watchers), (0, {}))
+
+    def test_a_link_that_ends(self):
+        self.watch(self.bob)
+        self.watch(self.bob, session="x", link=self.there)
+        self.watching.forget_link(self.here)
+        self.online(self.there, self.bob, "b1")
+        self.assertEqual((self.told(), len(self.told(self.there))), ([], 1))
+        self.watching.forget_link(self.there)
+        self.assertEqual((len(self.watching), self.watching._watchers), (0, {}))
+
+    def test_a_server_that_dies_takes_its_users_with_it(self):
+        self.watch(self.bob)
+        self.online(self.there, self.bob, "b1")
+        self.told()
+        host = self.presence.link_down(self.there)
+        self.assertEqual(self.told(), [])
+        self.presence.forget(host)
+        self.assertEqual(self.told(), [(["a1"], self.bob.id, False)])
+
+    def test_one_may_watch_oneself(self):
+        self.assertEqual(self.watch(self.alice), [(self.alice.id, True)])
+        self.close(self.here, "a1")
+        self.assertEqual(self.watching._watchers, {})

@@ -1,0 +1,611 @@
+"""Requests on their way up, their answers, and links that die in between."""
+
+from __future__ import annotations
+
+from cim.errors import CallTimeout, Unavailable
+from cim.server.links import send_order, submissions
+from cim.server.native.session import STOP_READING, SYNC_WEIGHT
+from cim.wire import native, packed
+from cim.wire.cim_pb2 import Failure, Packet, Sync
+from cim.wire.framing import encode_frame
+from cim.wire.link_pb2 import Item, Probe, Request
+from cim.wire.native import OUT_OF_ORDER, failure_packet, synced_packet
+from tests.server.native_case import ServerCase, deliver
+
+ALICE, BOB = 7, 9
+
+
+class SubmissionCase(ServerCase):
+    routes_wanted = 1
+
+    def setUp(self):
+        super().setUp()
+        for number in range(self.routes_wanted):
+            self.link(f"127.0.0.1:{8083 + 100 * number}:{8084 + 100 * number}")
+        self.turn()
+        self.route = self.routes[0]
+        self.alice = self.log_in(ALICE, "alice")
+        for route in self.routes:
+            route.items.clear()
+
+    def accept(self, route, request, packet, n=1):
+        route.reply(request, packed.accepted(packet.send.client_id, request.conversation, f"1-{n}", 5, ""))
+
+    def failures(self, client):
+        return [(f.client_id, f.code) for f in (packet.failure for packet in client.packets()) if f.code]
+
+
+class RequestTests(SubmissionCase):
+    """One route."""
+
+    def test_a_send_goes_up_as_it_came_with_who_sent_it(self):
+        self.alice.send(BOB, "hello", "c1")
+        [(request, packet)] = self.route.requests()
+        session = next(iter(self.server.sessions))
+        self.assertEqual((packet.send.text, packet.send.client_id, packet.send.user), ("hello", "c1", BOB))
+        self.assertEqual(
+            (request.user, request.name, request.session, request.device, request.conversation, request.after),
+            (ALICE, "alice", session.id, "phone", "p:7:9", ""),
+        )
+        self.accept(self.route, request, packet)
+        [answer] = self.alice.packets()
+        self.assertEqual(answer.accepted.client_id, "c1")
+        self.assertEqual(len(self.server.submissions), 0)
+
+    def test_all_packets_of_an_answer_are_written_in_order(self):
+        self.alice.sync("p:7:9", after="1-1", limit=2)
+        [(request, packet)] = self.route.requests()
+        self.assertEqual((packet.sync.after, packet.sync.limit), ("1-1", 2))
+        packets = [deliver(text, "p:7:9", "1-2").packet for text in "abc"]
+        self.route.reply(request, *packets)
+        self.assertEqual(self.alice.texts(), ["a", "b", "c"])
+
+    def test_names_that_cannot_be(self):
+        self.alice.send(ALICE, "to myself", "c1")
+        self.alice.send(0, "to nobody", "c2")
+        self.alice.say(Packet(send={"client_id": "c3"}))
+        self.alice.send(1 << 60, "far", "c4")
+        self.alice.send_group(-1, "below", "c5")
+        self.assertEqual(self.failures(self.alice), [(f"c{n}", "invalid") for n in range(1, 6)])
+        for name in ("p:2:1", "p:01:2", "g:1}", "", "p:7:9 "):
+            self.alice.received(name, "1-1")
+            self.alice.read(name, "1-1")
+            if name:
+                self.alice.sync(name)
+        self.assertEqual(self.failures(self.alice), [("", "invalid")] * 14)
+        for position in ("1", "1-", "-1-1", "01-1", "1-1-1", "x"):
+            self.alice.received("p:7:9", position)
+        self.assertEqual(self.failures(self.alice), [("", "invalid")] * 6)
+        self.pass_seconds(1)
+        self.assertEqual(self.route.take("request"), [])
+        self.assertFalse(self.alice.closed)
+
+    def test_no_answer_in_time(self):
+        self.alice.send(BOB, "hello", "c1")
+        [(request, packet)] = self.route.requests()
+        self.pass_seconds(4.8)
+        self.assertEqual(self.alice.packets(), [])
+        self.pass_seconds(0.3)
+        self.assertEqual(self.failures(self.alice), [("c1", "timeout")])
+        self.accept(self.route, request, packet)
+        self.assertEqual(self.alice.packets(), [], "the late answer is nobody's")
+        self.assertEqual(len(self.server.submissions), 0)
+
+    def test_no_route(self):
+        self.unlink(self.route)
+        self.alice.send(BOB, "hello", "c1")
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.assertEqual(self.refused("no-route"), 1)
+
+    def test_a_route_that_takes_no_more(self):
+        self.route.queued = submissions.MAX_QUEUED + 1
+        self.alice.send(BOB, "one", "c1")
+        self.route.queued = 0
+        self.route.full = True
+        self.alice.send(8, "two", "c2")
+        self.route.full = False
+        self.patch(submissions, "MAX_PENDING", 0)
+        self.alice.send(10, "three", "c3")
+        self.assertEqual(self.failures(self.alice), [(c, "unavailable") for c in ("c1", "c2", "c3")])
+        self.assertEqual(self.route.take("request"), [])
+        session = next(iter(self.server.sessions))
+        self.assertEqual(session.unanswered, 0)
+
+    def test_sixty_four_unanswered_stop_the_reading(self):
+        for number in range(63):
+            self.alice.send(BOB, "x", f"c{number}")
+        self.assertTrue(self.alice.read_from)
+        self.alice.send(BOB, "x", "c63")
+        self.assertFalse(self.alice.read_from)
+        requests = self.route.requests()
+        for request, packet in requests[:32]:
+            self.accept(self.route, request, packet)
+        self.assertFalse(self.alice.read_from)
+        self.accept(self.route, *requests[32])
+        self.assertTrue(self.alice.read_from)
+
+    def test_what_was_read_with_them_waits(self):
+        """A client that writes all at once has no more under way than one that waits."""
+        frames = b"".join(
+            encode_frame(Packet(sync=Sync(conversation=f"p:7:{100 + n}")).SerializeToString()) for n in range(500)
+        )
+        self.alice.connection.dataReceived(frames)
+        self.turn()
+        asked = self.route.requests()
+        self.assertEqual(len(asked), STOP_READING // SYNC_WEIGHT)
+        seen = [packet.sync.conversation for _, packet in asked]
+        while asked:
+            for request, said in asked:
+                self.route.reply(request, synced_packet(said.sync.conversation, "", "", False))
+            self.turn()
+            asked = self.route.requests()
+            self.assertLessEqual(len(asked), STOP_READING // SYNC_WEIGHT)
+            seen += [packet.sync.conversation for _, packet in asked]
+        self.assertEqual(seen, [f"p:7:{100 + n}" for n in range(500)])
+        self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
+
+    def test_what_a_message_is_called_is_looked_at_here(self):
+        for client_id in ("", "x" * 65):
+            self.alice.send(BOB, "hello", client_id)
+        self.turn()
+        self.assertEqual([code for _, code in self.failures(self.alice)], ["invalid", "invalid"])
+        self.assertEqual(self.route.requests(), [])
+
+    def test_slow_and_held_are_two_reasons_not_to_read(self):
+        connection = self.alice.connection
+        for number in range(64):
+            self.alice.send(BOB, "x", f"c{number}")
+        connection.pauseProducing()
+        connection.resumeProducing()
+        self.assertFalse(self.alice.read_from)
+        connection.pauseProducing()
+        for request, packet in self.route.requests():
+            self.accept(self.route, request, packet)
+        self.assertFalse(self.alice.read_from)
+        connection.resumeProducing()
+        self.assertTrue(self.alice.read_from)
+
+    def test_a_session_that_is_gone(self):
+        self.alice.send(BOB, "x", "c1")
+        [(request, packet)] = self.route.requests()
+        self.alice.drop()
+        self.accept(self.route, request, packet)
+        self.assertEqual(len(self.server.submissions), 0)
+        self.assertEqual(self.alice.packets(), [])
+
+    def test_answers_of_another_link_count_for_nothing(self):
+        self.alice.send(BOB, "x", "c1")
+        [(request, packet)] = self.route.requests()
+        other = self.link("127.0.0.1:8183:8184")
+        self.accept(other, request, packet)
+        self.assertEqual(self.alice.packets(), [])
+        self.accept(self.route, request, packet)
+        self.assertEqual(len(self.alice.packets()), 1)
+
+    def test_what_the_server_asks_itself(self):
+        fate = self.server.submissions.ask("7", Item(probe=Probe()))
+        self.pass_seconds(6)
+        self.failureResultOf(fate, CallTimeout)
+        self.unlink(self.route)
+        self.failureResultOf(self.server.submissions.ask("7", Item(request=Request())), Unavailable)
+
+
+class OrderTests(SubmissionCase):
+    """What goes up names what is unanswered before it, and what fails keeps others back."""
+
+    def fail_send(self, request, packet, code="unavailable"):
+        self.route.reply(request, native.packet(failure=Failure(code=code, client_id=packet.send.client_id)), code=code)
+
+    def out_of_order(self, request, packet):
+        self.route.reply(request, code=OUT_OF_ORDER)
+
+    def pipeline(self, *names):
+        """Say those, and return the requests by name."""
+        for name in names:
+            self.alice.send(BOB, "x", name)
+        return self.asked()
+
+    def asked(self):
+        """Take what went up since the last time: name -> (request, packet)."""
+        return {packet.send.client_id: (request, packet) for request, packet in self.route.requests()}
+
+    def named(self, asked):
+        return {name: request.after for name, (request, _) in asked.items()}
+
+    def assert_nothing_kept(self):
+        session = next(iter(self.server.sessions))
+        self.assertEqual((session.orders, session.unanswered, len(self.server.submissions)), (None, 0, 0))
+
+    def test_each_names_the_one_before_it_while_that_is_unanswered(self):
+        asked = self.pipeline("a", "b", "c")
+        self.assertEqual(self.named(asked), {"a": "", "b": "a", "c": "b"})
+        for name in "abc":
+            self.accept(self.route, *asked[name])
+        self.assert_nothing_kept()
+        self.assertEqual(self.named(self.pipeline("d")), {"d": ""})
+
+    def test_of_those_that_are_answered_none_is_named(self):
+        asked = self.pipeline("a", "b")
+        self.accept(self.route, *asked["b"])
+        self.assertEqual(self.named(self.pipeline("c")), {"c": "a"})
+
+    def test_each_conversation_has_its_own_order(self):
+        self.alice.send(BOB, "x", "a")
+        self.alice.send(8, "x", "b")
+        self.alice.send_group(3, "x", "c")
+        self.assertEqual(self.named(self.asked()), {"a": "", "b": "", "c": ""})
+
+    def test_those_behind_a_failed_one_fail_until_it_comes_again(self):
+        self.fail_send(*self.pipeline("c1")["c1"])
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.alice.send(BOB, "2", "c2")
+        self.alice.send(8, "to another", "d1")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        self.assertEqual(list(self.asked()), ["d1"])
+        self.assertEqual(self.named(self.pipeline("c1", "c2")), {"c1": "", "c2": "c1"})
+
+    def test_a_timeout_too_and_with_its_own_code(self):
+        self.alice.send(BOB, "1", "c1")
+        self.pass_seconds(5.1)
+        self.alice.send(BOB, "2", "c2")
+        self.assertEqual(self.failures(self.alice), [("c1", "timeout"), ("c2", "timeout")])
+
+    def test_the_first_that_failed_is_the_one_that_must_come(self):
+        for request, packet in self.pipeline("c1", "c2").values():
+            self.fail_send(request, packet)
+        self.alice.packets()
+        self.alice.send(BOB, "x", "c2")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        self.assertEqual(list(self.pipeline("c1", "c2")), ["c1", "c2"])
+
+    def test_what_cannot_be_tried_again_keeps_nothing_back(self):
+        self.fail_send(*self.pipeline("c1")["c1"], "conflict")
+        self.assertEqual(list(self.pipeline("c2")), ["c2"])
+
+    def test_another_session_of_the_user_is_not_kept_back(self):
+        self.fail_send(*self.pipeline("c1")["c1"])
+        tablet = self.log_in(ALICE, device="tablet", beside=True)
+        tablet.send(BOB, "2", "c2")
+        self.assertEqual(len(self.route.take("request")), 1)
+
+    def test_behind_one_that_was_stored_it_goes_up_again_at_once(self):
+        asked = self.pipeline("a", "b")
+        self.accept(self.route, *asked["a"])
+        self.out_of_order(*asked["b"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": ""})
+        self.assertEqual(self.failures(self.alice), [])
+        self.accept(self.route, *again["b"])
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_was_refused_it_names_what_is_unanswered_before_that(self):
+        asked = self.pipeline("a", "b", "c", "d")
+        self.fail_send(*asked["b"], "forbidden")
+        self.out_of_order(*asked["c"])
+        self.out_of_order(*asked["d"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"c": "a", "d": "c"})
+        for said in (asked["a"], *again.values()):
+            self.accept(self.route, *said)
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_is_under_way_it_waits(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["c"])
+        self.out_of_order(*asked["b"])
+        self.assertEqual(self.asked(), {})
+        self.accept(self.route, *asked["a"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": "", "c": "b"})
+        self.assertEqual(list(again), ["b", "c"])
+        self.assertEqual(self.failures(self.alice), [])
+        for said in again.values():
+            self.accept(self.route, *said)
+        self.assert_nothing_kept()
+
+    def test_behind_one_that_failed_it_fails_the_same_way(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["c"])
+        self.fail_send(*asked["a"], "rate-limited")
+        self.out_of_order(*asked["b"])
+        self.assertEqual([code for _, code in self.failures(self.alice)], ["rate-limited"] * 3)
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(self.named(self.pipeline("a", "b", "c")), {"a": "", "b": "a", "c": "b"})
+
+    def test_what_waits_fails_with_what_it_waits_for(self):
+        asked = self.pipeline("a", "b", "c")
+        self.out_of_order(*asked["b"])
+        self.out_of_order(*asked["c"])
+        self.fail_send(*asked["a"])
+        self.assertEqual(self.failures(self.alice), [(name, "unavailable") for name in ("a", "b", "c")])
+
+    def test_what_waits_has_failed_when_its_own_time_is_over(self):
+        asked = self.pipeline("a")
+        self.pass_seconds(2)
+        asked |= self.pipeline("b")
+        self.out_of_order(*asked["b"])
+        self.pass_seconds(2)
+        self.assertEqual(self.named(self.pipeline("a")), {"a": "", "b": "a"})
+        self.pass_seconds(3.2)
+        self.assertEqual(self.failures(self.alice), [("b", "timeout")], "5 s after it was said first")
+
+    def test_behind_one_that_came_again_it_goes_up_behind_that(self):
+        """A client need not wait for the second before it repeats the first."""
+        asked = self.pipeline("a", "b")
+        self.fail_send(*asked["a"])
+        asked_again = self.pipeline("a")
+        self.out_of_order(*asked["b"])
+        again = self.asked()
+        self.assertEqual(self.named(again), {"b": "a"})
+        self.assertEqual(self.named(self.pipeline("c")), {"c": "b"})
+        self.assertEqual(self.failures(self.alice), [("a", "unavailable")])
+        self.accept(self.route, *asked_again["a"])
+        self.accept(self.route, *again["b"])
+
+    def test_one_that_comes_again_has_its_own_place(self):
+        """First q, then p, which fails before q does, then s, which is under way all the time."""
+        asked = self.pipeline("q", "p", "s")
+        self.fail_send(*asked["p"])
+        self.fail_send(*asked["q"])
+        self.alice.packets()
+        self.assertEqual(self.pipeline("p"), {}, "the first that failed is q")
+        self.assertEqual(self.named(self.pipeline("q", "p")), {"q": "", "p": "q"})
+        self.out_of_order(*asked["s"])
+        self.assertEqual(self.named(self.asked()), {"s": "p"})
+
+    def test_what_fails_behind_one_that_did_not_come_again_waits_for_that_one(self):
+        asked = self.pipeline("q", "p", "s")
+        self.fail_send(*asked["p"])
+        self.fail_send(*asked["q"])
+        self.pipeline("q")
+        self.out_of_order(*asked["s"])
+        self.assertEqual(self.failures(self.alice)[-1], ("s", "unavailable"))
+        self.assertEqual(self.pipeline("s"), {}, "p is before it")
+        self.assertEqual(self.named(self.pipeline("p", "s")), {"p": "q", "s": "p"})
+
+    def test_a_client_that_gives_one_up_goes_on(self):
+        asked = self.pipeline("a", "b")
+        for said in asked.values():
+            self.fail_send(*said)
+        self.assertEqual(self.named(self.pipeline("a", "c")), {"a": "", "c": "a"})
+
+    def test_twice_at_once(self):
+        """The second is the one that counts; both are answered, or the first is not needed."""
+        first = self.pipeline("a")["a"]
+        second = self.pipeline("a")["a"]
+        behind = self.pipeline("b")["b"]
+        self.assertEqual(behind[0].after, "a")
+        self.fail_send(*first)
+        self.accept(self.route, *second)
+        self.accept(self.route, *behind)
+        self.assert_nothing_kept()
+
+    def test_twice_at_once_and_the_first_is_out_of_order(self):
+        asked = self.pipeline("a", "b")
+        again = self.pipeline("b")
+        self.out_of_order(*asked["b"])
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(again["b"][0].after, "a")
+        self.accept(self.route, *asked["a"])
+        self.accept(self.route, *again["b"])
+        self.assert_nothing_kept()
+
+    def test_twice_while_the_first_waits(self):
+        asked = self.pipeline("a", "b")
+        self.out_of_order(*asked["b"])
+        again = self.pipeline("b")
+        self.accept(self.route, *asked["a"])
+        self.accept(self.route, *again["b"])
+        self.pass_seconds(6)
+        self.assertEqual(self.failures(self.alice), [])
+        self.assert_nothing_kept()
+
+    def test_out_of_order_for_a_session_that_is_gone(self):
+        asked = self.pipeline("a", "b")
+        self.alice.drop()
+        self.out_of_order(*asked["b"])
+        self.accept(self.route, *asked["a"])
+        self.assertEqual(self.asked(), {})
+        self.assertEqual(len(self.server.submissions), 0)
+
+    def test_what_failed_is_remembered_in_so_many_conversations(self):
+        self.patch(send_order, "MAX_KEPT_BACK", 3)
+        for user in range(100, 106):
+            self.alice.send(user, "x", f"c{user}")
+            self.fail_send(*self.asked()[f"c{user}"])
+        session = next(iter(self.server.sessions))
+        self.assertEqual(list(session.orders), ["p:7:103", "p:7:104", "p:7:105"])
+
+
+class LinkTests(SubmissionCase):
+    """Two routes."""
+
+    routes_wanted = 2
+
+    def requests(self):
+        return {route: route.requests() for route in self.routes if route.items}
+
+    def test_a_conversation_has_one_route_and_conversations_share_them(self):
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"c{number}")
+        first = self.requests()
+        self.assertEqual(len(first), 2)
+        where = {request.conversation: route for route, said in first.items() for request, _ in said}
+        for route, said in first.items():
+            for request, packet in said:
+                self.accept(route, request, packet)
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"d{number}")
+        for route, said in self.requests().items():
+            for request, _ in said:
+                self.assertIs(where[request.conversation], route)
+
+    def test_a_conversation_stays_while_something_of_it_is_unanswered(self):
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"c{number}")
+        pinned = self.requests()
+        where = {request.conversation: route for route, said in pinned.items() for request, _ in said}
+        third = self.link("127.0.0.1:8383:8384")
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"d{number}")
+        for route, said in self.requests().items():
+            for request, _ in said:
+                self.assertIs(where[request.conversation], route)
+                route.reply(request)
+        for route, said in pinned.items():
+            for request, _ in said:
+                route.reply(request)
+        third.items.clear()
+        for number in range(40):
+            self.alice.send(100 + number, "x", f"e{number}")
+        self.assertGreater(len(third.requests()), 5)
+
+    def test_what_a_lost_link_left_unanswered_goes_first_and_in_order(self):
+        for number in range(12):
+            self.alice.send(100 + number % 3, "x", f"c{number}")
+        lost = max(self.routes, key=lambda route: len(route.items))
+        kept = next(route for route in self.routes if route is not lost)
+        unanswered = lost.requests()
+        answered, unanswered = unanswered[:2], unanswered[2:]
+        for request, packet in answered:
+            self.accept(lost, request, packet)
+        kept.items.clear()
+        self.unlink(lost)
+        self.alice.send(100, "new", "c12")
+        again = kept.requests()
+        order = {}
+        for request, packet in again:
+            # Each names the one before it in its conversation that is unanswered.
+            self.assertEqual(request.after, order.get(request.conversation, ""))
+            order[request.conversation] = packet.send.client_id
+        self.assertEqual(
+            sorted(packet.send.client_id for _, packet in again),
+            sorted([packet.send.client_id for _, packet in unanswered] + ["c12"]),
+        )
+        self.assertEqual(again[-1][1].send.client_id, "c12")
+        self.alice.packets()
+        for request, packet in again:
+            self.accept(kept, request, packet)
+        self.assertEqual(len(self.alice.packets()), len(again))
+        self.accept(lost, *unanswered[0])
+        self.assertEqual(self.alice.packets(), [])
+
+    def refuse(self, route, request, packet):
+        route.reply(request, failure_packet(Unavailable(), packet.send.client_id), code="unavailable")
+
+    def test_what_is_behind_a_failed_send_goes_over_no_other_link(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        self.refuse(lost, *lost.requests()[0])
+        self.alice.packets()
+        self.unlink(lost)
+        self.assertEqual(kept.requests(), [])
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
+        self.alice.send(BOB, "x", "c2")
+        self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c0", "c1", "c2"])
+
+    def test_what_is_behind_one_that_came_again_goes_up_behind_it(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        self.refuse(lost, *lost.requests()[0])
+        self.alice.send(BOB, "x", "c0")
+        self.alice.packets()
+        self.unlink(lost)
+        self.assertEqual(
+            [(packet.send.client_id, request.after) for request, packet in kept.requests()],
+            [("c0", ""), ("c1", "c0"), ("c2", "c1")],
+        )
+
+    def test_what_is_behind_a_send_for_which_another_link_had_no_room(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        room = iter((False, True, True))
+        self.patch(kept, "send_packed", lambda item, droppable: next(room))
+        self.unlink(lost)
+        self.assertEqual(self.failures(self.alice), [(f"c{number}", "unavailable") for number in range(3)])
+
+    def test_nor_when_its_session_has_ended(self):
+        for number in range(2):
+            self.alice.send(BOB, "x", f"c{number}")
+        lost, kept = sorted(self.routes, key=lambda route: not route.items)
+        self.refuse(lost, *lost.requests()[0])
+        self.alice.drop()
+        self.unlink(lost)
+        self.assertEqual(kept.requests(), [])
+
+    def test_one_that_fails_again_keeps_those_back_that_failed_behind_it(self):
+        for number in range(3):
+            self.alice.send(BOB, "x", f"c{number}")
+        route = max(self.routes, key=lambda route: len(route.items))
+        said = route.requests()
+        self.refuse(route, *said[0])
+        self.alice.send(BOB, "x", "c0")
+        self.refuse(route, *said[1])
+        self.refuse(route, *said[2])
+        [again] = route.requests()
+        self.refuse(route, *again)
+        self.alice.packets()
+        self.alice.send(BOB, "x", "c1")
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
+        self.alice.send(BOB, "x", "c0")
+        self.assertEqual([packet.send.client_id for _, packet in route.requests()], ["c0"])
+
+    def test_what_is_unanswered_when_the_last_link_goes_has_failed(self):
+        self.alice.send(BOB, "x", "c1")
+        self.alice.send(BOB, "x", "c2")
+        for route in list(self.routes):
+            self.unlink(route)
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
+        session = next(iter(self.server.sessions))
+        self.assertEqual((session.unanswered, session.orders["p:7:9"].first_failed.client_id), (0, "c1"))
+
+
+class ReceiptTests(SubmissionCase):
+    """Received and Read."""
+
+    def test_only_the_newest_goes_up(self):
+        for n in (1, 3, 2):
+            self.alice.received("p:7:9", f"1-{n}")
+            self.alice.read("p:7:9", f"1-{n}")
+        self.alice.received("p:7:8", "2-1")
+        self.assertEqual(self.route.take("request"), [])
+        self.pass_seconds(0.3)
+        said = {
+            (p.WhichOneof("body"), r.conversation): getattr(p, p.WhichOneof("body")).position
+            for r, p in self.route.requests()
+        }
+        self.assertEqual(said, {("received", "p:7:9"): "1-3", ("read", "p:7:9"): "1-3", ("received", "p:7:8"): "2-1"})
+
+    def test_they_go_before_a_sync_and_when_the_session_ends(self):
+        self.alice.received("p:7:9", "1-1")
+        self.alice.sync()
+        self.assertEqual([p.WhichOneof("body") for _, p in self.route.requests()], ["received", "sync"])
+        self.alice.received("p:7:9", "1-2")
+        self.alice.drop()
+        self.assertEqual([p.received.position for _, p in self.route.requests()], ["1-2"])
+        self.pass_seconds(1)
+        self.assertEqual(self.route.requests(), [])
+
+    def test_they_fail_quietly(self):
+        self.alice.received("p:7:9", "1-1")
+        self.pass_seconds(5.5)
+        self.assertEqual(self.alice.packets(), [])
+
+    def test_a_refusal_is_told(self):
+        self.alice.received("p:8:9", "1-1")
+        self.pass_seconds(0.3)
+        [(request, _)] = self.route.requests()
+        self.route.reply(request, failure_packet(Unavailable()), code="forbidden")
+        self.assertEqual(len(self.failures(self.alice)), 1)
+
+    def test_many_conversations_are_bounded(self):
+        for number in range(1000):
+            self.alice.received(f"p:7:{100 + number}", "1-1")
+        session = next(iter(self.server.sessions))
+        self.assertLess(len(session.receipts or ()), 64)
