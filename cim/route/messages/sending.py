@@ -1,4 +1,4 @@
-"""Messages from their sender into a conversation and on to whom they are for (docs/architecture.md, A message).
+"""Messages from their sender into a conversation and on to whom they are for (docs/architecture.md, Conversations).
 
 A message's way: checked -> rights -> appended by the store, with all else that waits -> its sender is told -> pushed.
 Nothing here waits for one message while another of the same conversation overtakes it, so that what comes in order is

@@ -1,4 +1,6 @@
-"""Which servers this route is linked to, told to the other routes through the store (docs/architecture.md, Presence).
+"""Which servers this route is linked to, told to the other routes through the store.
+
+See docs/architecture.md, Presence and leases.
 
 While any route holds a lease on a server, the records of its sessions are valid. A route that dies without dropping
 its leases lets them run out.

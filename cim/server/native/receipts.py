@@ -1,4 +1,6 @@
-"""Received and Read on their way up: of each only the newest, a few times a second (docs/architecture.md, Receipts).
+"""Received and Read on their way up: of each only the newest, a few times a second.
+
+See docs/architecture.md, Receipts and news.
 
 Losing one costs a repeat that positions remove, so nothing waits for their answers.
 """
