@@ -1,4 +1,4 @@
-"""`python -m bench load`, `growth`, `chaos` and `cluster`."""
+"""`python -m bench load`, `growth`, `predecessors`, `chaos` and `cluster`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import bench.chaos
 import bench.foreground
 import bench.growth
 import bench.load
+import bench.predecessors
 
 
 def main(argv: Sequence[str]) -> int:
     """Run what the command line names and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="load|growth|chaos|cluster")
-    modules = {"load": bench.load, "growth": bench.growth, "chaos": bench.chaos, "cluster": bench.foreground}
+    commands = parser.add_subparsers(dest="command", required=True, metavar="load|growth|predecessors|chaos|cluster")
+    modules = {
+        "load": bench.load,
+        "growth": bench.growth,
+        "predecessors": bench.predecessors,
+        "chaos": bench.chaos,
+        "cluster": bench.foreground,
+    }
     for name, module in modules.items():
         module.add_arguments(commands.add_parser(name, help=module.__doc__, description=module.__doc__))
     arguments = parser.parse_args(argv)

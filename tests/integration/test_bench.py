@@ -72,6 +72,14 @@ class BenchTests(TestCase):
         self.assertIn("complete: 3 of 3", output)
         self.assertRegex(output, r"memory of 20 idle sessions: -?[\d.]+ KiB each")
 
+    async def test_what_naming_a_predecessor_costs(self):
+        process = self.bench("predecessors", "--messages=500", "--rounds=1")
+        await process.start()
+        self.assertEqual(await process.wait_for_exit(STARTED + 30), 0, "\n".join(process.lines))
+        told = re.findall(r"^(\w+), (\d+) a call, .*: [\d.]+ us .* \(x [\d.]+\)$", "\n".join(process.out), re.MULTILINE)
+        wanted = [(store, batch) for store in ("redis", "sqlite") for batch in ("1", "50", "500") for _ in range(2)]
+        self.assertEqual(told, wanted)
+
     async def test_a_load_on_nobody(self):
         process = self.bench("load", "--route", "http://127.0.0.1:1", "--users=2")
         await process.start()
