@@ -230,7 +230,7 @@ class Uplink:
                 reserve.name,
                 reserve.owner,
                 reserve.seconds,
-                device=reserve.device or GUEST,
+                device=reserve.device if reserve.native else GUEST,
                 beside=reserve.beside,
                 native=reserve.native,
                 groups=(reserve.version, tuple(reserve.groups)) if reserve.grouped else None,
