@@ -115,7 +115,7 @@ class GuestLog:
 
 def _is_for(user: int, conversation: str) -> bool:
     parsed = conversations.parse(conversation)
-    return isinstance(parsed, conversations.Private) and parsed.involves(user)
+    return isinstance(parsed, conversations.PrivateConversation) and parsed.involves(user)
 
 
 class _Connection(GuestConnection):
@@ -230,7 +230,7 @@ class GuestMember:
         while self._queue:
             conversation, number, text = self._queue.popleft()
             parsed = conversations.parse(conversation)
-            assert isinstance(parsed, conversations.Private)
+            assert isinstance(parsed, conversations.PrivateConversation)
             fields = {"userId": self.user, "receiveUserId": parsed.other(self.user), "msg": text}
             if await self._call(b"/p2pRoute", fields) in STORED_CODES:
                 now = self._reactor.seconds()

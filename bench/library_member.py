@@ -102,7 +102,7 @@ class LibraryMember:
         said = content_of(Send(text=text, data=data, content_type=content_type))
         self._history.send(self.user, conversation, number, said)
         place = conversations.parse(conversation)
-        to = place.other(self.user) if isinstance(place, conversations.Private) else conversation
+        to = place.other(self.user) if isinstance(place, conversations.PrivateConversation) else conversation
         self.waiting += 1
         sending = self._client.send(
             to, text, data=data, content_type=content_type, client_id=f"{conversation}.{number}"

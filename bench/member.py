@@ -146,7 +146,7 @@ class Member:
         number = there.numbers
         send = Send(client_id=f"{self._life}.{number}", text=text, data=data, content_type=content_type)
         parsed = conversations.parse(conversation)
-        if isinstance(parsed, conversations.Private):
+        if isinstance(parsed, conversations.PrivateConversation):
             send.user = parsed.other(self.user)
         else:
             send.group = parsed.id

@@ -224,6 +224,6 @@ def _message(conversation: str, said: Any, me: int) -> Message:
         Kind(said["kind"].lower()),
         said["ref"],
         said["client_id"],
-        parsed.id if isinstance(parsed, conversations.Group) else 0,
+        parsed.id if isinstance(parsed, conversations.GroupConversation) else 0,
         said["sender"] == me,
     )

@@ -266,7 +266,7 @@ class Client(ClientCalls, Service):
         me = self.me.id if self.me is not None else 0
         if isinstance(to, str):
             parsed = conversations.parse(to)
-            if isinstance(parsed, conversations.Group):
+            if isinstance(parsed, conversations.GroupConversation):
                 return 0, parsed.id
             if not parsed.involves(me):
                 raise InvalidField("conversation", "is not one of yours")

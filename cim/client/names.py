@@ -81,7 +81,7 @@ class Names:
     async def title(self, conversation: str, me: int) -> str:
         """Return what a conversation is called for its reader."""
         parsed = conversations.parse(conversation)
-        if isinstance(parsed, conversations.Private):
+        if isinstance(parsed, conversations.PrivateConversation):
             return (await self.user(parsed.other(me))).name
         return "everyone" if parsed.name == conversations.EVERYONE else await self.group(parsed.id)
 

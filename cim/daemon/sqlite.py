@@ -31,7 +31,7 @@ _NOT_THE_FILE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingE
 
 
 @frozen
-class _Asked:
+class _QueuedWork:
     work: Work[Any]
     result: Deferred[Any]
 
@@ -62,7 +62,7 @@ class SqliteWorker:
         self._unavailable = unavailable
         self._begin = begin
         self._heard = heard
-        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_QueuedWork | None] = queue.SimpleQueue()
         self._waiting = 0
         self.stopped = False
         self._finished: Deferred[None] = Deferred()
@@ -86,7 +86,7 @@ class SqliteWorker:
             return fail(self._unavailable(sqlite3.OperationalError("too much waits for it")))
         self._waiting += 1
         result: Deferred[T] = Deferred()
-        self._queue.put(_Asked(work, result))
+        self._queue.put(_QueuedWork(work, result))
         return result
 
     def stop(self) -> Deferred[None]:
@@ -98,7 +98,7 @@ class SqliteWorker:
         self._finished.chainDeferred(finished)
         return finished
 
-    def _deliver(self, group: Sequence[_Asked], results: Sequence[Any], error: str) -> None:
+    def _deliver(self, group: Sequence[_QueuedWork], results: Sequence[Any], error: str) -> None:
         self._waiting -= len(group)
         self._heard(error)
         for asked, result in zip(group, results, strict=True):
@@ -142,7 +142,7 @@ class SqliteWorker:
         connection.close()
         self._reactor.callFromThread(self._finish)
 
-    def _transaction(self, connection: sqlite3.Connection, group: Sequence[_Asked]) -> tuple[list[Any], str]:
+    def _transaction(self, connection: sqlite3.Connection, group: Sequence[_QueuedWork]) -> tuple[list[Any], str]:
         """Run work in one transaction; return its results or Failures, and what is wrong with the file."""
         self._error = ""
         try:

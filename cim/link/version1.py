@@ -153,7 +153,7 @@ class _Sends:
 
 
 @define
-class _Asked:
+class _LastAsked:
     """The last message that a route asked about.
 
     :ivar sessions: to how many it was written; None while that is not known
@@ -172,7 +172,7 @@ class _ToOldRoute(_Translated):
         self._sends = _Sends()
         # Session -> conversations in which something failed so that it may come again.
         self._failed: dict[str, set[str]] = {}
-        self._asked = _Asked(0, b"")
+        self._asked = _LastAsked(0, b"")
         # What the route asked about a whole batch is answered as what it asked about the last message of it.
         self._whole: dict[int, int] = {}
 
@@ -217,7 +217,7 @@ class _ToOldRoute(_Translated):
                 self._batch_ends(_old(item).deliver)
                 return None
             if item.deliver.call:
-                self._asked = _Asked(item.deliver.call, item.deliver.packet)
+                self._asked = _LastAsked(item.deliver.call, item.deliver.packet)
         elif kind is None:
             fetch = _old(item).fetch_offline
             return Item(deliver=Deliver(call=fetch.call, users=(fetch.user,), packet=native.FETCH))

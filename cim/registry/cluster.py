@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cim.interfaces import IAnnouncement, IRegistry
-from cim.registry.izookeeper import IZooKeeper, SessionState
+from cim.registry.izookeeper import IZooKeeper, ZooKeeperState
 from cim.registry.listing import Listener, Listing
 from cim.registry.membership import Membership
 from cim.registry.registration import Announcement
@@ -68,7 +68,7 @@ class ZooKeeperRegistry(MultiService):
 
     def health(self) -> str:
         """See IRegistry."""
-        if self._zookeeper.state is not SessionState.CONNECTED:
+        if self._zookeeper.state is not ZooKeeperState.CONNECTED:
             return f"there is no connection to ZooKeeper at {self._zookeeper.address}"
         for one in self._announcements:
             if one.wanted and one.trouble:

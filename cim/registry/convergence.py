@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import RegistryUnavailable
-from cim.registry.izookeeper import IZooKeeper, NodeChange, RegistryRefused, SessionState
+from cim.registry.izookeeper import IZooKeeper, NodeChange, RegistryRefused, ZooKeeperState
 
 
 class Convergence:
@@ -54,7 +54,7 @@ class Convergence:
         self._stop_timer()
         if self._running:
             self._again = True
-        elif not self.closed and self._zookeeper.state is SessionState.CONNECTED:
+        elif not self.closed and self._zookeeper.state is ZooKeeperState.CONNECTED:
             self._running = True
             Deferred.fromCoroutine(self._guarded()).addCallback(self._stepped)
 
@@ -96,8 +96,8 @@ class Convergence:
         elif pause is not None and not self.closed:
             self._timer = self._clock.callLater(pause, self.look)
 
-    def _state_changed(self, state: SessionState, session: int | None) -> None:
-        if state is SessionState.CONNECTED:
+    def _state_changed(self, state: ZooKeeperState, session: int | None) -> None:
+        if state is ZooKeeperState.CONNECTED:
             self._failures = 0
             self.look()
 

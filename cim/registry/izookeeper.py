@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 
-class SessionState(Enum):
+class ZooKeeperState(Enum):
     """What is known of the session, and so of the ephemeral nodes that live with it."""
 
     #: ZooKeeper answers.
@@ -70,7 +70,7 @@ class RegistryRefused(CIMError):
 
 
 #: Called with the session's state and id.
-StateListener = Callable[[SessionState, "int | None"], None]
+StateListener = Callable[[ZooKeeperState, "int | None"], None]
 
 
 class IZooKeeper(IService):
@@ -81,7 +81,7 @@ class IZooKeeper(IService):
     done) or no answer (what was done is unknown).
     """
 
-    state: SessionState = Attribute("What is known of the session.")
+    state: ZooKeeperState = Attribute("What is known of the session.")
     session: int | None = Attribute("Its id; when that changes, ephemeral nodes must be made anew.")
     timeout: float = Attribute("How long a call may take, in seconds.")
     address: str = Attribute("Where it is, for a human.")

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from cim.interfaces import IAnnouncement
 from cim.model import NodeData
 from cim.registry.convergence import Convergence
-from cim.registry.izookeeper import IZooKeeper, NodeExists, NoNode, SessionState
+from cim.registry.izookeeper import IZooKeeper, NodeExists, NoNode, ZooKeeperState
 
 #: The trouble of a name that another process has, most often this server's own before its restart.
 HELD = "is held by another process"
@@ -84,8 +84,8 @@ class Announcement:
             if not gone.called:
                 gone.callback(None)
 
-    def _state_changed(self, state: SessionState, session: int | None) -> None:
-        if state is SessionState.LOST:
+    def _state_changed(self, state: ZooKeeperState, session: int | None) -> None:
+        if state is ZooKeeperState.LOST:
             self._convergence.trouble = _LOST
 
     async def _step(self) -> float | None:

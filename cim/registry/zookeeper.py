@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from cim.errors import RegistryUnavailable
 from cim.registry.calls import Calls, ICallsReactor
-from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, SessionState, StateListener, ensure_path
+from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, StateListener, ZooKeeperState, ensure_path
 from cim.registry.kazoo_client import CHANGES, data_and_stat, make_client, node_stat, stat_or_none
 
 #: How long after a client broke for good another is tried, s.
@@ -59,7 +59,7 @@ class ZooKeeper(Service):
     ) -> None:
         self.address = address
         self.timeout = timeout
-        self.state = SessionState.LOST
+        self.state = ZooKeeperState.LOST
         self.session: int | None = None
         self._reactor = reactor
         self._session_timeout = session_timeout
@@ -87,7 +87,7 @@ class ZooKeeper(Service):
         for name in list(self._timers):
             self._cancel(name)
         client, self._client = self._client, None
-        self._enter(SessionState.LOST, None)
+        self._enter(ZooKeeperState.LOST, None)
         waiting, self._connecting = self._connecting, []
         for deferred in waiting:
             deferred.errback(RegistryUnavailable("the registry was stopped"))
@@ -141,7 +141,7 @@ class ZooKeeper(Service):
         self._client = None
         self._stop_client(client)
         self._after("replace", after, self._start_client)
-        self._enter(SessionState.LOST, None)
+        self._enter(ZooKeeperState.LOST, None)
 
     # The session's state.
 
@@ -153,14 +153,14 @@ class ZooKeeper(Service):
             self._cancel("patience")
             new = "the same" if session == self.session else "a new"
             self._log.info("connected to ZooKeeper at {address}, {new} session", address=self.address, new=new)
-            self._enter(SessionState.CONNECTED, session)
+            self._enter(ZooKeeperState.CONNECTED, session)
         elif state == KazooState.SUSPENDED:
             self._log.warn("lost the connection to ZooKeeper at {address}", address=self.address)
             self._after("expiry", self._session_timeout, partial(self._probably_lost, client))
-            self._enter(SessionState.SUSPENDED, self.session)
+            self._enter(ZooKeeperState.SUSPENDED, self.session)
         elif detail == KeeperState.EXPIRED_SESSION:
             self._log.warn("the session with ZooKeeper at {address} has expired", address=self.address)
-            self._enter(SessionState.LOST, self.session)
+            self._enter(ZooKeeperState.LOST, self.session)
         else:
             self._broke(client, str(detail))
 
@@ -176,11 +176,11 @@ class ZooKeeper(Service):
     def _still_nothing(self) -> None:
         self._log.warn("ZooKeeper at {address} does not answer; trying on for ever", address=self.address)
 
-    def _enter(self, state: SessionState, session: int | None) -> None:
+    def _enter(self, state: ZooKeeperState, session: int | None) -> None:
         if (state, session) == (self.state, self.session):
             return
         self.state, self.session = state, session
-        if state is not SessionState.CONNECTED:
+        if state is not ZooKeeperState.CONNECTED:
             self._calls.fail(RegistryUnavailable("the connection to ZooKeeper was lost"))
             for watches in (self._node_watches, self._child_watches):
                 for path in list(watches):
@@ -188,7 +188,7 @@ class ZooKeeper(Service):
         for listener in list(self._listeners):
             with self._log.failuresHandled("a listener of the ZooKeeper session raised"):
                 listener(state, session)
-        if state is SessionState.CONNECTED:
+        if state is ZooKeeperState.CONNECTED:
             waiting, self._connecting = self._connecting, []
             for deferred in waiting:
                 deferred.callback(None)
@@ -200,7 +200,7 @@ class ZooKeeper(Service):
 
     def whenConnected(self) -> Deferred[None]:
         """See IZooKeeper."""
-        if self.state is SessionState.CONNECTED:
+        if self.state is ZooKeeperState.CONNECTED:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._connecting.remove)
         self._connecting.append(waiting)
@@ -260,7 +260,7 @@ class ZooKeeper(Service):
         return Deferred.fromCoroutine(ensure_path(self, path))
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Deferred[Any]:
-        if self._client is None or self.state is not SessionState.CONNECTED:
+        if self._client is None or self.state is not ZooKeeperState.CONNECTED:
             return fail(RegistryUnavailable("there is no connection to ZooKeeper"))
         return self._calls.make(partial(getattr(self._client, method), *arguments, **options))
 

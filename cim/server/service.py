@@ -21,7 +21,7 @@ from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.links.uplink import Uplink
 from cim.server.native.opening import Openings
-from cim.server.native.receipts import Receipts
+from cim.server.native.receipts import NativeReceipts
 from cim.server.native.session import NativeSide
 from cim.server.sessions.table import Sessions
 
@@ -98,7 +98,7 @@ class Server:
             clock=reactor,
             sessions=self.sessions,
             submissions=self.submissions,
-            receipts=Receipts(self.submissions, reactor),
+            receipts=NativeReceipts(self.submissions, reactor),
             opening=self.openings,
             rechecks=self.rechecks,
             metrics=metrics,

@@ -18,7 +18,7 @@ _NAME = re.compile(r"p:([1-9][0-9]{0,15}):([1-9][0-9]{0,15})|g:(0|[1-9][0-9]{0,1
 
 
 @frozen
-class Private:
+class PrivateConversation:
     """The conversation of two people."""
 
     low: int
@@ -39,7 +39,7 @@ class Private:
 
 
 @frozen
-class Group:
+class GroupConversation:
     """The conversation of a group; 0 is everyone."""
 
     id: int
@@ -50,7 +50,7 @@ class Group:
         return f"g:{self.id}"
 
 
-Conversation = Private | Group
+Conversation = PrivateConversation | GroupConversation
 
 #: The group chat that needs no membership.
 EVERYONE = "g:0"
@@ -89,7 +89,7 @@ def parse(name: str) -> Conversation:
         low, high, id = match.groups()
         if id is not None:
             if int(id) < ID_LIMIT:
-                return Group(int(id))
+                return GroupConversation(int(id))
         elif int(low) < int(high) < ID_LIMIT:
-            return Private(int(low), int(high))
+            return PrivateConversation(int(low), int(high))
     raise InvalidField("conversation", "must be p:<lower id>:<higher id> or g:<group id>")

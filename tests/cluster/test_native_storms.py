@@ -253,7 +253,7 @@ class StormTests(SynchronousTestCase):
                 ]
                 self.assertEqual(mine, sorted(mine), f"seed {seed}: out of order in {name}")
                 of = conversations.parse(name)
-                if isinstance(of, conversations.Group) or of.involves(member.account.id):
+                if isinstance(of, conversations.GroupConversation) or of.involves(member.account.id):
                     shown = member.shown.get(name, [])
                     self.assertEqual(shown, log, f"seed {seed}: {member.account.name}/{member.device} of {name}")
 

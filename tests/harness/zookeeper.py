@@ -22,8 +22,8 @@ from cim.registry.izookeeper import (
     NodeStat,
     NoNode,
     RegistryRefused,
-    SessionState,
     StateListener,
+    ZooKeeperState,
     ensure_path,
 )
 
@@ -129,7 +129,7 @@ class MemoryZooKeeper(Service):
     ) -> None:
         self.address = "memory"
         self.timeout = timeout
-        self.state = SessionState.LOST
+        self.state = ZooKeeperState.LOST
         self.session: int | None = None
         #: True: what is asked is done, but never answered.
         self.mute = False
@@ -158,7 +158,7 @@ class MemoryZooKeeper(Service):
             if timer.active():
                 timer.cancel()
         session = self.session
-        self._enter(SessionState.LOST, None)
+        self._enter(ZooKeeperState.LOST, None)
         if session is not None:
             self._ensemble.end(session)
         waiting, self._connecting = self._connecting, []
@@ -168,36 +168,36 @@ class MemoryZooKeeper(Service):
 
     def suspend(self) -> None:
         """Lose the connection; if it stays lost, the session expires."""
-        self._enter(SessionState.SUSPENDED, self.session)
+        self._enter(ZooKeeperState.SUSPENDED, self.session)
         lost = self.session
 
         def expire() -> None:
-            if self.state is SessionState.SUSPENDED and self.session == lost:
+            if self.state is ZooKeeperState.SUSPENDED and self.session == lost:
                 self._ensemble.end(lost or 0)
-                self._enter(SessionState.LOST, None)
+                self._enter(ZooKeeperState.LOST, None)
 
         self._later(self._session_timeout, expire)
 
     def resume(self) -> None:
         """Come back, with the same session if that still lives."""
         if self.session in self._ensemble.sessions:
-            self._enter(SessionState.CONNECTED, self.session)
+            self._enter(ZooKeeperState.CONNECTED, self.session)
         else:
             if self.session is not None:
-                self._enter(SessionState.LOST, self.session)
-            self._enter(SessionState.CONNECTED, self._ensemble.open(self))
+                self._enter(ZooKeeperState.LOST, self.session)
+            self._enter(ZooKeeperState.CONNECTED, self._ensemble.open(self))
 
     def expire(self) -> None:
         """Lose the connection and the session, and come back with another."""
-        self._enter(SessionState.SUSPENDED, self.session)
+        self._enter(ZooKeeperState.SUSPENDED, self.session)
         self._ensemble.end(self.session or 0)
         self.resume()
 
-    def _enter(self, state: SessionState, session: int | None) -> None:
+    def _enter(self, state: ZooKeeperState, session: int | None) -> None:
         if (state, session) == (self.state, self.session):
             return
         self.state, self.session = state, session
-        if state is not SessionState.CONNECTED:
+        if state is not ZooKeeperState.CONNECTED:
             self._replies.clear()
             calls, self._calls = self._calls, []
             for call in calls:
@@ -208,7 +208,7 @@ class MemoryZooKeeper(Service):
                         watch.callback(NodeChange.UNKNOWN)
         for listener in list(self._listeners):
             listener(state, session)
-        if state is SessionState.CONNECTED:
+        if state is ZooKeeperState.CONNECTED:
             waiting, self._connecting = self._connecting, []
             for deferred in waiting:
                 deferred.callback(None)
@@ -220,7 +220,7 @@ class MemoryZooKeeper(Service):
 
     def whenConnected(self) -> Deferred[None]:
         """See IZooKeeper."""
-        if self.state is SessionState.CONNECTED:
+        if self.state is ZooKeeperState.CONNECTED:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._connecting.remove)
         self._connecting.append(waiting)
@@ -280,7 +280,7 @@ class MemoryZooKeeper(Service):
                 self._reply(watch, NodeChange.CHILDREN)
 
     def _call(self, operation: str, path: str, *arguments: Any) -> Deferred[Any]:
-        if self.state is not SessionState.CONNECTED:
+        if self.state is not ZooKeeperState.CONNECTED:
             return fail(RegistryUnavailable("there is no connection"))
         call: Deferred[Any] = Deferred()
         self._calls.append(call)

@@ -13,7 +13,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 
 from cim.errors import RegistryUnavailable
-from cim.registry.izookeeper import NodeChange, RegistryRefused, SessionState
+from cim.registry.izookeeper import NodeChange, RegistryRefused, ZooKeeperState
 from tests.integration.zookeeper_case import ZooKeeperCase
 from tests.registry.zookeeper_contract import ZooKeeperContract
 
@@ -35,7 +35,7 @@ class RealZooKeeperContractTests(ZooKeeperContract, ZooKeeperCase):
     async def expire(self, client):
         session = client.session
         await self.take_session(self.address, client.kazoo)
-        await self.until(lambda: client.session != session and client.state is SessionState.CONNECTED)
+        await self.until(lambda: client.session != session and client.state is ZooKeeperState.CONNECTED)
 
 
 class BridgeTests(ZooKeeperCase):
@@ -120,7 +120,7 @@ class BridgeTests(ZooKeeperCase):
         await names
         await zookeeper.kill()
         self.assertIs(await watch, NodeChange.UNKNOWN)
-        self.assertIs(client.state, SessionState.SUSPENDED)
+        self.assertIs(client.state, ZooKeeperState.SUSPENDED)
         await zookeeper.start()
         await client.whenConnected()
         self.assertEqual(client.session, session)
@@ -138,12 +138,12 @@ class BridgeTests(ZooKeeperCase):
             self.fail("answered by a frozen ZooKeeper")
         except RegistryUnavailable as error:
             self.assertIn("0.3 s", str(error))
-        await self.until(lambda: client.state is SessionState.LOST, "the probable loss of the session")
-        self.assertEqual(states, [SessionState.SUSPENDED, SessionState.LOST])
+        await self.until(lambda: client.state is ZooKeeperState.LOST, "the probable loss of the session")
+        self.assertEqual(states, [ZooKeeperState.SUSPENDED, ZooKeeperState.LOST])
         zookeeper.resume()
         await client.whenConnected()
         self.assertIn(b"zookeeper", [name.encode() for name in await client.children("/")])
-        self.assertEqual(states, [SessionState.SUSPENDED, SessionState.LOST, SessionState.CONNECTED])
+        self.assertEqual(states, [ZooKeeperState.SUSPENDED, ZooKeeperState.LOST, ZooKeeperState.CONNECTED])
         self.assertIsNotNone(session)
 
     async def test_frozen_at_stop(self):

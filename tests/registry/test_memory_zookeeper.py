@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RegistryUnavailable
-from cim.registry.izookeeper import SessionState
+from cim.registry.izookeeper import ZooKeeperState
 from tests.harness.zookeeper import MemoryEnsemble, MemoryZooKeeper
 from tests.registry.zookeeper_contract import ZooKeeperContract
 
@@ -54,9 +54,9 @@ class MemoryZooKeeperTests(ZooKeeperContract, SynchronousTestCase):
         client.suspend()
         self.clock.advance(9.9)
         client.resume()
-        self.assertEqual((client.state, client.session), (SessionState.CONNECTED, session))
+        self.assertEqual((client.state, client.session), (ZooKeeperState.CONNECTED, session))
         self.clock.advance(60)
-        self.assertEqual((client.state, client.session), (SessionState.CONNECTED, session))
+        self.assertEqual((client.state, client.session), (ZooKeeperState.CONNECTED, session))
 
     def test_a_long_loss_ends_it(self):
         client = self.connected()
@@ -67,10 +67,10 @@ class MemoryZooKeeperTests(ZooKeeperContract, SynchronousTestCase):
         client.suspend()
         self.failureResultOf(call, RegistryUnavailable)
         self.clock.advance(10)
-        self.assertIs(client.state, SessionState.LOST)
+        self.assertIs(client.state, ZooKeeperState.LOST)
         self.assertEqual(self.ensemble.children("/test"), [])
         client.resume()
-        self.assertIs(client.state, SessionState.CONNECTED)
+        self.assertIs(client.state, ZooKeeperState.CONNECTED)
         self.assertNotEqual(client.session, session)
 
     def test_mute(self):

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RegistryUnavailable
 from cim.registry.calls import WINDOW
-from cim.registry.izookeeper import NodeChange, NodeExists, NoNode, RegistryRefused, SessionState
+from cim.registry.izookeeper import NodeChange, NodeExists, NoNode, RegistryRefused, ZooKeeperState
 from cim.registry.zookeeper import REPLACE_AFTER, ZooKeeper
 
 
@@ -148,17 +148,17 @@ class BridgeTests(SynchronousTestCase):
     def test_listeners_are_called_in_the_reactors_thread_only(self):
         self.bridge.startService()
         self.kazoo.becomes(KazooState.CONNECTED, KeeperState.CONNECTED, 7)
-        self.assertEqual((self.bridge.state, self.states), (SessionState.LOST, []))
+        self.assertEqual((self.bridge.state, self.states), (ZooKeeperState.LOST, []))
         self.turn()
-        self.assertEqual((self.bridge.state, self.bridge.session), (SessionState.CONNECTED, 7))
+        self.assertEqual((self.bridge.state, self.bridge.session), (ZooKeeperState.CONNECTED, 7))
 
     def test_suspended_for_longer_than_the_session(self):
         self.connected(7)
         self.suspended()
         self.reactor.advance(9.9)
-        self.assertEqual(self.bridge.state, SessionState.SUSPENDED)
+        self.assertEqual(self.bridge.state, ZooKeeperState.SUSPENDED)
         self.reactor.advance(0.1)
-        self.assertEqual(self.bridge.state, SessionState.LOST)
+        self.assertEqual(self.bridge.state, ZooKeeperState.LOST)
         self.replaced(self.clients[0], 0)
         self.reactor.advance(60)
         self.assertEqual(self.states[1:], [("SUSPENDED", 7), ("LOST", None), ("CONNECTED", 9)])
@@ -168,7 +168,7 @@ class BridgeTests(SynchronousTestCase):
         later = []
         self.bridge.onStateChange(lambda state, session: later.append(state))
         self.connected()
-        self.assertEqual(later, [SessionState.CONNECTED])
+        self.assertEqual(later, [ZooKeeperState.CONNECTED])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_not_there_is_said_once(self):
@@ -184,7 +184,7 @@ class BridgeTests(SynchronousTestCase):
     # A client that broke.
 
     def replaced(self, broken, after=REPLACE_AFTER):
-        self.assertEqual(self.bridge.state, SessionState.LOST)
+        self.assertEqual(self.bridge.state, ZooKeeperState.LOST)
         self.assertTrue(broken.closed.wait(5))
         self.reactor.advance(after)
         self.assertIsNot(self.kazoo, broken)
@@ -192,7 +192,7 @@ class BridgeTests(SynchronousTestCase):
         broken.becomes(KazooState.CONNECTED, KeeperState.CONNECTED, 1)
         broken.died("again")
         self.turn()
-        self.assertEqual((len(self.clients), self.bridge.state), (2, SessionState.LOST))
+        self.assertEqual((len(self.clients), self.bridge.state), (2, ZooKeeperState.LOST))
         self.connected(9)
         self.assertEqual(self.bridge.session, 9)
 

@@ -15,7 +15,7 @@ from cim.registry.izookeeper import (
     NodeStat,
     NoNode,
     RegistryRefused,
-    SessionState,
+    ZooKeeperState,
 )
 
 
@@ -190,7 +190,7 @@ class ZooKeeperContract:
         await other.stopService()
         self.assertIs(await watch, NodeChange.CHILDREN)
         self.assertEqual(await client.children(self.root), [])
-        self.assertEqual(states, [SessionState.LOST])
+        self.assertEqual(states, [ZooKeeperState.LOST])
         await self.failing(other.children(self.root), RegistryUnavailable)
 
     @scenario
@@ -212,9 +212,9 @@ class ZooKeeperContract:
         self.assertEqual(
             changes,
             [
-                (SessionState.SUSPENDED, session),
-                (SessionState.LOST, session),
-                (SessionState.CONNECTED, client.session),
+                (ZooKeeperState.SUSPENDED, session),
+                (ZooKeeperState.LOST, session),
+                (ZooKeeperState.CONNECTED, client.session),
             ],
         )
         self.assertEqual(await client.children(self.root), ["p"])
@@ -222,7 +222,7 @@ class ZooKeeperContract:
     @scenario
     async def test_before_it_is_connected(self):
         client = self.unstarted()
-        self.assertEqual((client.state, client.session), (SessionState.LOST, None))
+        self.assertEqual((client.state, client.session), (ZooKeeperState.LOST, None))
         await self.failing(client.children(self.root), RegistryUnavailable)
         read, _ = client.childrenAndWatch(self.root)
         await self.failing(read, RegistryUnavailable)
@@ -237,7 +237,7 @@ class ZooKeeperContract:
         self.assertFalse(connected.called)
         client.startService()
         await connected
-        self.assertEqual(seen, [(SessionState.CONNECTED, client.session)])
+        self.assertEqual(seen, [(ZooKeeperState.CONNECTED, client.session)])
         await client.whenConnected()
 
     @scenario

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import InvalidField
 from cim.model import ID_LIMIT
 from cim.wire import conversations
-from cim.wire.conversations import Group, Private
+from cim.wire.conversations import GroupConversation, PrivateConversation
 
 IDS = st.integers(1, ID_LIMIT - 1)
 
@@ -24,18 +24,18 @@ class NameTests(SynchronousTestCase):
         name = conversations.private(one, other)
         self.assertEqual(name, conversations.private(other, one))
         parsed = conversations.parse(name)
-        self.assertEqual(parsed, Private(min(one, other), max(one, other)))
+        self.assertEqual(parsed, PrivateConversation(min(one, other), max(one, other)))
         self.assertEqual(parsed.name, name)
         self.assertEqual((parsed.other(one), parsed.other(other)), (other, one))
 
     @given(st.integers(0, ID_LIMIT - 1))
     def test_a_group_has_one_name(self, id):
         name = conversations.group(id)
-        self.assertEqual(conversations.parse(name), Group(id))
+        self.assertEqual(conversations.parse(name), GroupConversation(id))
         self.assertEqual(conversations.parse(name).name, name)
 
     def test_everyone(self):
-        self.assertEqual(conversations.parse(conversations.EVERYONE), Group(0))
+        self.assertEqual(conversations.parse(conversations.EVERYONE), GroupConversation(0))
 
     def test_who_is_involved(self):
         parsed = conversations.parse("p:3:7")

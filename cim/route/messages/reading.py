@@ -46,7 +46,7 @@ class Reading:
         :raises Forbidden: it is not the user's
         """
         name = conversations.parse(conversation)
-        if isinstance(name, conversations.Private):
+        if isinstance(name, conversations.PrivateConversation):
             if not name.involves(user):
                 raise Forbidden("you are not part of this conversation")
             return ""

@@ -158,7 +158,7 @@ class Receipts(Service):
     def _tell(self, user: int, conversation: str, position: str, origin: ILink | None, session: str) -> None:
         packet = native.packet(read=Read(conversation=conversation, position=position, reader=user))
         name = conversations.parse(conversation)
-        told = (user, name.other(user)) if isinstance(name, conversations.Private) else (user,)
+        told = (user, name.other(user)) if isinstance(name, conversations.PrivateConversation) else (user,)
         self._delivery.to_users(Push(packet=packet, origin=origin, session=session), told)
 
     def stopService(self) -> Deferred[None]:

@@ -33,7 +33,7 @@ STEP_SECONDS = 0.05
 MAX_WAITING = 32
 
 
-class Reading:
+class GuestReading:
     """What one session reads.
 
     :param recipient: what its frames have of their own

@@ -21,7 +21,7 @@ RETRY_SECONDS = 1.0
 RECEIPTS = 500
 
 
-class Reading(Protocol):
+class Acknowledging(Protocol):
     """Whose receipts there are.
 
     :ivar session: the guest's
@@ -36,7 +36,7 @@ class Reading(Protocol):
         """What was returned since then (seconds on the clock) may be lost, and is to be returned again."""
 
 
-_Receipt = tuple[Reading, str, Position]
+_Receipt = tuple[Acknowledging, str, Position]
 
 
 class ReceiptsOfGuests:
@@ -45,19 +45,19 @@ class ReceiptsOfGuests:
     def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:
         self._submissions = submissions
         self._clock = clock
-        self._noted: dict[Reading, None] = {}
+        self._noted: dict[Acknowledging, None] = {}
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._noted)
 
-    def note(self, reading: Reading) -> None:
+    def note(self, reading: Acknowledging) -> None:
         """The guest may have come further: tell that soon."""
         self._noted[reading] = None
         if self._timer is None:
             self._timer = self._clock.callLater(GATHER_SECONDS, self._time)
 
-    def flush(self, reading: Reading) -> None:
+    def flush(self, reading: Acknowledging) -> None:
         """Tell how far the guest has come: its session is over."""
         self._noted.pop(reading, None)
         self._tell([(reading, *receipt) for receipt in reading.receipts()])

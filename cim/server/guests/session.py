@@ -1,7 +1,7 @@
 """A guest's session: what its client says, and what it is told, as frames of its generation (docs/protocol.md, Guests).
 
-It is pushed what native sessions are pushed, and asks routes what native clients ask; its `Reading` does that while
-there is anything to read. It is live in the turn of its first frame.
+It is pushed what native sessions are pushed, and asks routes what native clients ask; its `GuestReading` does that
+while there is anything to read. It is live in the turn of its first frame.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from cim.errors import BadLogin
 from cim.server.guests.messages import Pushed
-from cim.server.guests.reading import Reading
+from cim.server.guests.reading import GuestReading
 from cim.server.guests.side import GuestSide
 from cim.server.sessions.asked import Asked
 from cim.server.sessions.batches import Done
@@ -41,7 +41,7 @@ class GuestSession(Session):
         super().__init__(connection)
         self._side = side
         self._recipient: Recipient | None = None
-        self._reading: Reading | None = None
+        self._reading: GuestReading | None = None
         # Whether what it has missed is to be written, as far as this session goes.
         self._begun = False
 
@@ -174,11 +174,11 @@ class GuestSession(Session):
         """See Session."""
         self._read().fetch(asked.wait() if asked is not None else None)
 
-    def _read(self) -> Reading:
+    def _read(self) -> GuestReading:
         """Return its reading, made when there is none. The first thing that it reads is all that is new."""
         reading = self._reading
         if reading is None:
-            reading = self._reading = Reading(self._side, self, self._known)
+            reading = self._reading = GuestReading(self._side, self, self._known)
             self._side.began(self)
         if not self._begun:
             self._begun = True

@@ -18,7 +18,7 @@ Heard = Callable[[], None]
 
 
 @define(eq=False)
-class _Asked:
+class _Fenced:
     """A link on which a question is under way.
 
     :ivar heard: who hears of its answer
@@ -37,7 +37,7 @@ class Fences:
 
     def __init__(self, next_call: Callable[[], int]) -> None:
         self._next_call = next_call
-        self._asked: dict[ILink, _Asked] = {}
+        self._asked: dict[ILink, _Fenced] = {}
         self._calls: dict[int, ILink] = {}
 
     def after(self, link: ILink, heard: Heard) -> None:
@@ -46,7 +46,7 @@ class Fences:
         if asked is not None:
             asked.next.append(heard)
         else:
-            self._asked[link] = _Asked([heard])
+            self._asked[link] = _Fenced([heard])
             self._ask(link)
 
     def _ask(self, link: ILink) -> None:

@@ -22,7 +22,7 @@ SECONDS = 0.2
 MAX_WAITING = 64
 
 
-class Receipts:
+class NativeReceipts:
     """Holds what sessions acknowledge until it is sent up."""
 
     def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:

@@ -19,9 +19,10 @@ from twisted.internet.interfaces import IReactorTime
 from cim.daemon.metrics import Metrics
 from cim.errors import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
 from cim.model import Place
+from cim.server.links.rechecks import Rechecks
 from cim.server.links.send_order import SendOrder
 from cim.server.links.submissions import Submissions
-from cim.server.native.receipts import Receipts
+from cim.server.native.receipts import NativeReceipts
 from cim.server.sessions.asked import Asked
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Connection, Session, Sessions
@@ -84,13 +85,6 @@ class Opening(Protocol):
         """The session has claimed its place; `since` is of its Hello."""
 
 
-class Rechecks(Protocol):
-    """Who looks for news that a session may have missed."""
-
-    def recheck(self, session: Session, since: float) -> None:
-        """Look for what is new since then (seconds on the clock)."""
-
-
 @define(eq=False, kw_only=True)
 class NativeSide:
     """What the native sessions of a server share.
@@ -105,7 +99,7 @@ class NativeSide:
     clock: IReactorTime
     sessions: Sessions
     submissions: Submissions
-    receipts: Receipts
+    receipts: NativeReceipts
     opening: Opening
     rechecks: Rechecks
     metrics: Metrics

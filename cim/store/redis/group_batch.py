@@ -42,7 +42,7 @@ class Seen:
     roles: dict[int, bytes | None]
 
 
-class Batch:
+class GroupBatch:
     """Operations on one group.
 
     :ivar seen: what may be guessed of the group once they are carried out; None when nothing

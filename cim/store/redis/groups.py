@@ -32,7 +32,7 @@ from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
 from cim.store.redis.changing import REPEATS, Changing, Decision, Facts, Words
-from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, Batch, Seen, group_keys
+from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
 from cim.store.rules import Depart, Operation
@@ -113,7 +113,7 @@ class RedisGroups(DecidedGroups):
         del self._waiting[id]
 
     async def _change_together(self, id: int, operations: Sequence[Operation]) -> list[GroupChanged | CIMError]:
-        batch = Batch(id, operations)
+        batch = GroupBatch(id, operations)
         guess = batch.guess(self._seen.pop(id, None))
         results = await self._changing.change("group", batch.keys, batch.facts, batch.decide, guess)
         if batch.seen is not None:

@@ -53,7 +53,7 @@ class Appending:
         version = 0
         if not everyone and name[0] == "g":
             group = conversations.parse(name)
-            assert isinstance(group, conversations.Group)
+            assert isinstance(group, conversations.GroupConversation)
             version = _version_for(connection, group.id, item.sender)
         found = connection.execute(
             "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (name,)
@@ -72,7 +72,7 @@ class Appending:
             self._check_text(connection, id, item, now)
         if found is None:
             people = conversations.parse(name)
-            low, high = (people.low, people.high) if isinstance(people, conversations.Private) else (0, 0)
+            low, high = (people.low, people.high) if isinstance(people, conversations.PrivateConversation) else (0, 0)
             id = connection.execute(
                 "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
                 (name, low, high),
