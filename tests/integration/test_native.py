@@ -294,6 +294,51 @@ class ClusterTests(NativeCase):
                 said = [text for text in texts if text.startswith(f"{mark} {person.name} ")]
                 self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])
 
+    async def test_routes_that_come_and_go_make_no_send_fail(self):
+        servers, routes = await self.cluster(2, 2)
+        people = alice, bob, _ = await self.people(*(route.url for route in routes))
+        going = True
+
+        async def talk(person, other):
+            """Have 16 Sends unanswered all the time."""
+            said = []
+            while going:
+                more = range(len(said), len(person.accepted()) + 16)
+                texts = [f"{person.name} {number}" for number in more]
+                person.send(texts, user=other.id)
+                said += texts
+                await deferLater(self.reactor, 0.01)
+            return said
+
+        def go_on():
+            """Wait until each has said a hundred things more."""
+            wanted = {person: len(person.accepted()) + 100 for person in (alice, bob)}
+            return self.until(
+                lambda: all(len(person.accepted()) >= count for person, count in wanted.items()), bool, "they go on"
+            )
+
+        talking = [Deferred.fromCoroutine(talk(*two)) for two in ((alice, bob), (bob, alice))]
+        await go_on()
+        newcomer = self.route()
+        await self.started(newcomer)
+        await self.linked(servers, [*routes, newcomer])
+        await go_on()
+        for route in routes:
+            await route.stop()
+            await go_on()
+        going = False
+        name = conversations.private(alice.id, bob.id)
+        for person, other, said in zip((alice, bob), (bob, alice), await gatherResults(talking), strict=True):
+            await self.until(lambda p=person, s=said: set(s) - p.accepted(), lambda left: not left, "all are accepted")
+            heard = await self.until(
+                lambda o=other, p=person: [text for text in o.heard(name) if text.startswith(f"{p.name} ")],
+                lambda heard, said=said: len(heard) == len(said),
+                "all are heard",
+            )
+            self.assertEqual(heard, said)
+        failures = [packet for person in people for packet in person.peer.packets if packet.HasField("failure")]
+        self.assertEqual(failures, [])
+
 
 class TLSTests(TestCase):
     """A port with TLS in this process."""
