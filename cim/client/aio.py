@@ -9,24 +9,23 @@ an asyncioreactor already keeps that.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from attrs import frozen
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.defer import Deferred
 from twisted.internet.main import installReactor
 from zope.interface import implementer
 
+from cim.client.awaiting import awaited, passed_on, result_of
+from cim.client.calls import AwaitedCalls
 from cim.client.client import Client
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IHistory, IListener
@@ -202,7 +201,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         while not self._waiting:
             if self._finished:
                 if self._client is not None:
-                    await _result(self._client.when_closed())
+                    await result_of(self._client.when_closed())
                 raise StopAsyncIteration
             self._something.clear()
             await self._something.wait()
@@ -217,42 +216,13 @@ def _end(client: Client, flow: _Flow, listener: _Listener, stream: int) -> None:
     flow.drained(stream)
 
 
-async def _result(deferred: Deferred[T]) -> T:
-    return await deferred.asFuture(asyncio.get_running_loop())
-
-
-def awaited(
-    method: Callable[Concatenate[Client, P], Deferred[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    """Return a method of Client as a coroutine method of AsyncClient: with its name, its arguments and its promise."""
-
-    @wraps(method)
-    async def called(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # By its name, so that it is what a subclass made of it.
-        return await _result(getattr(self._client, method.__name__)(*args, **kwargs))
-
-    signature = inspect.signature(method)
-    returned = signature.return_annotation.removeprefix("Deferred[").removesuffix("]")
-    called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
-    return called
-
-
-def passed_on(method: Callable[Concatenate[Client, P], T]) -> Callable[Concatenate[AsyncClient, P], T]:
-    """Return a method of Client that has nothing to wait for as one of AsyncClient."""
-
-    @wraps(method)
-    def called(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        done: T = getattr(self._client, method.__name__)(*args, **kwargs)
-        return done
-
-    return called
-
-
-class AsyncClient:
+class AsyncClient(AwaitedCalls):
     """A client of asyncio programs: what a Client can be asked for, by coroutines; streams end with it.
 
     :param client: what does the work, in the thread of the running event loop
     """
+
+    _client: Client
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -307,16 +277,3 @@ class AsyncClient:
     mark_read = passed_on(Client.mark_read)
     typing = passed_on(Client.typing)
     watch = passed_on(Client.watch)
-    conversations = awaited(Client.conversations)
-    history = awaited(Client.history)
-    search = awaited(Client.search)
-    user = awaited(Client.user)
-    online = awaited(Client.online)
-    groups = awaited(Client.groups)
-    create_group = awaited(Client.create_group)
-    rename_group = awaited(Client.rename_group)
-    join = awaited(Client.join)
-    leave = awaited(Client.leave)
-    invite = awaited(Client.invite)
-    remove = awaited(Client.remove)
-    members = awaited(Client.members)

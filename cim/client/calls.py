@@ -1,6 +1,6 @@
 """What a client can be asked for: each call of the routes and of the local history, with its promise, in one place.
 
-A call is a coroutine here; programs get a Deferred (`call`), asyncio programs a coroutine (cim.client.aio).
+A call is a coroutine here; programs get a Deferred (`call`), asyncio programs a coroutine again (`AwaitedCalls`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 
+from cim.client.awaiting import awaited
 from cim.client.engine import Engine
 from cim.client.iclient import IHistory
 from cim.client.moment import Moment
@@ -205,6 +206,26 @@ class ClientCalls:
         found = await v1.pages(path, "members", 1000, lambda said: (said["user"], said["role"]))
         users = await self._names.users(user for user, _ in found)
         return [Member(user, role) for user, (_, role) in zip(users, found, strict=True)]
+
+
+class AwaitedCalls:
+    """The same calls for asyncio programs."""
+
+    _client: ClientCalls
+
+    conversations = awaited(ClientCalls.conversations)
+    history = awaited(ClientCalls.history)
+    search = awaited(ClientCalls.search)
+    user = awaited(ClientCalls.user)
+    online = awaited(ClientCalls.online)
+    groups = awaited(ClientCalls.groups)
+    create_group = awaited(ClientCalls.create_group)
+    rename_group = awaited(ClientCalls.rename_group)
+    join = awaited(ClientCalls.join)
+    leave = awaited(ClientCalls.leave)
+    invite = awaited(ClientCalls.invite)
+    remove = awaited(ClientCalls.remove)
+    members = awaited(ClientCalls.members)
 
 
 def _member(group: int, user: int) -> str:

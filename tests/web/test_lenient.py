@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -99,7 +99,6 @@ class FieldTests(SynchronousTestCase):
             self.assertEqual(self.refused(Choice(words), value), "must be one of LOGIN, MESSAGE")
 
     # Where hypothesis runs for the first time, it makes its tables of characters first.
-    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

@@ -173,7 +173,7 @@ class ClientConnection(Protocol):
             session.lost()
 
     def check(self, now: int) -> int:
-        """Act on silence (see `server.wheel.Watched`)."""
+        """Act on silence (see `Watched` in wheel)."""
         limits = self.gateway.limits
         if self.closing:
             self.transport.abortConnection()

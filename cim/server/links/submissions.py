@@ -1,7 +1,7 @@
 """What goes up to routes and is answered (docs/architecture.md, Links).
 
 A request goes over the link that rendezvous hashing picks for its conversation, or its user, among the live ones; a
-Send goes over the link of the one that it names as long as that lives (`server.send_order`). When a link is lost, what
+Send goes over the link of the one that it names as long as that lives (`send_order`). When a link is lost, what
 was unanswered on it goes up again over the others, in order and before anything new: all of it is idempotent. An answer
 that does not come within TIMEOUT is a failure of unknown outcome, however often the request went up.
 """
@@ -55,7 +55,7 @@ _WATCH_NOBODY = packet(watch=Watch())
 class Submissions:
     """All requests of this server that are under way.
 
-    :ivar links: the live links by the name of their route; kept by `server.uplink`
+    :ivar links: the live links by the name of their route; kept by `uplink`
     """
 
     def __init__(self, clock: IReactorTime, metrics: Metrics) -> None:

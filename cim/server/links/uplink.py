@@ -2,7 +2,7 @@
 
 Up go the sessions that open and close; each user has one home route among the live links, by rendezvous, which alone
 writes the session's record. A new link first gets all sessions between SnapshotBegin and SnapshotEnd. Down come
-reservations, ends, probes, deliveries and changes of groups. Requests and their answers are `server.submissions`.
+reservations, ends, probes, deliveries and changes of groups. Requests and their answers are in `submissions`.
 """
 
 from __future__ import annotations

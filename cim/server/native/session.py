@@ -1,7 +1,7 @@
 """The session core of the native generation (docs/protocol.md): what a client says and is told.
 
 A connection makes a session with its first Packet, calls `received` for each, and is called back as `Connection` says.
-The session's life: Hello with a ticket -> opened by `server.opening` while its client's further Packets and what is
+The session's life: Hello with a ticket -> opened by `opening` while its client's further Packets and what is
 pushed to it are kept -> Welcome -> everything else -> over.
 """
 
@@ -17,7 +17,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
-from cim.errors import BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
+from cim.errors import BadFrame, BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
 from cim.model import Place
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.send_order import SendOrder
@@ -181,7 +181,11 @@ class NativeSession(Session):
 
     def _serve(self, body: bytes) -> None:
         packet = native.parse_client_packet(body)
-        _SERVED[packet.WhichOneof("body") or ""](self, packet, body)
+        kind = packet.WhichOneof("body") or ""
+        serve = _SERVED.get(kind)
+        if serve is None:
+            raise BadFrame(f"a packet with `{kind}` is for servers to send")
+        serve(self, packet, body)
 
     def _keep(self, body: bytes) -> None:
         # What was read together with what stopped the reading waits, too.

@@ -1,4 +1,6 @@
-"""The commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md)."""
+"""Commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md), and others about neither
+messages nor groups.
+"""
 
 from __future__ import annotations
 

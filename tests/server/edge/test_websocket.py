@@ -394,7 +394,6 @@ class EndTests(PortTestCase):
             (JSON, masked(1, b"[" * 1000), 1007, "bad-frame"),
             (JSON, masked(1, b'{"send": {"user": NaN}}'), 1007, "bad-frame"),
             (JSON, masked(1, b'{"pings": {}}'), 1007, "bad-frame"),
-            (JSON, masked(1, b'{"welcome": {}}'), 1007, "bad-frame"),
             (PROTOBUF, masked(2, HELLO), 1008, "bad-login"),
             (PROTOBUF, masked(3), 1002, "bad-frame"),
             (PROTOBUF, masked(2, PING, rsv=(1, 0, 0)), 1002, "bad-frame"),

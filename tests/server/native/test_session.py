@@ -8,7 +8,7 @@ from cim.server.native import session as native
 from cim.wire.cim_pb2 import Hello, Packet, Ping, Welcome
 from cim.wire.framing import encode_frame
 from cim.wire.link_pb2 import End, Probe
-from cim.wire.native import CLIENT_BODIES, goodbye_packet
+from cim.wire.native import goodbye_packet
 from tests.server.native_case import START, ServerCase, deliver, head
 
 ALICE, BOB = 7, 9
@@ -30,9 +30,6 @@ class NativeCase(ServerCase):
 
 class StateTests(NativeCase):
     """The tables that say what is done when."""
-
-    def test_every_packet_of_a_client_is_served(self):
-        self.assertEqual(native._SERVED.keys(), CLIENT_BODIES)
 
     def test_every_state_takes_packets_and_can_end(self):
         self.assertEqual(native._RECEIVED.keys(), set(native.SessionState))
@@ -175,6 +172,19 @@ class HelloTests(NativeCase):
                 client.connection.dataReceived(encode_frame(body))
                 self.assertEqual(self.goodbye(client), "protocol-error")
                 self.assertEqual(len(self.server.sessions), 0)
+
+    def test_what_servers_send_is_refused(self):
+        bodies = {field.name for field in Packet.DESCRIPTOR.oneofs_by_name["body"].fields}
+        refused = bodies - native._SERVED.keys()
+        self.assertEqual(refused, {"welcome", "accepted", "deliver", "synced", "news", "presence", "failure"})
+        for body in refused:
+            with self.subTest(body):
+                client = self.log_in(ALICE)
+                packet = Packet()
+                getattr(packet, body).SetInParent()
+                client.say(packet)
+                self.assertIn(f"`{body}`", client.packets()[-1].goodbye.message)
+                self.assertTrue(client.closed)
 
     def test_what_comes_with_the_hello_waits_for_the_welcome(self):
         self.reserve(ALICE, "alice", "owner")

@@ -1,0 +1,47 @@
+"""Methods of a client as asyncio programs call them: under their names, with their arguments and their promises."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def result_of(deferred: Deferred[T]) -> T:
+    """Wait for a Deferred in the running event loop."""
+    import asyncio  # Twisted programs have no use for it
+
+    return await deferred.asFuture(asyncio.get_running_loop())
+
+
+def awaited(
+    method: Callable[Concatenate[Any, P], Deferred[T]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Return a method of a client as a coroutine method of what holds one as `_client`."""
+
+    @wraps(method)
+    async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # By its name, so that it is what a subclass made of it.
+        return await result_of(getattr(self._client, method.__name__)(*args, **kwargs))
+
+    signature = inspect.signature(method)
+    returned = signature.return_annotation.removeprefix("Deferred[").removesuffix("]")
+    called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return called
+
+
+def passed_on(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Return a method of a client that has nothing to wait for as one of what holds a client as `_client`."""
+
+    @wraps(method)
+    def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        done: T = getattr(self._client, method.__name__)(*args, **kwargs)
+        return done
+
+    return called
