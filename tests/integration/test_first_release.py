@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 from cim.client.client import Client
 from cim.client.values import Password
+from cim.wire import conversations
 from cim.wire.guests import Generation
 from tests.client.client_case import Listener
 from tests.harness.daemons import ROOT, environment
@@ -88,7 +89,27 @@ class FirstReleaseTests(ClusterCase):
             await self.until(
                 lambda u=url: [f"all of {u}" in other.texts for other in others], lambda seen: all(seen), "everyone"
             )
+        await self.in_groups(guests)
         await self.missed(sender, others)
+
+    async def in_groups(self, guests):
+        """A group that one route made is known to the other, and its messages come to guests at both servers."""
+        owners = [self.client(f"owner{number}", [url]) for number, url in enumerate(self.urls)]
+        await gatherResults([owner.when_ready() for owner in owners])
+        for owner, other in (owners, reversed(owners)):
+            group = await owner.create_group(f"group of {owner.me.name}")
+            await owner.invite(group.id, other.me.id)
+            for guest in guests:
+                await owner.invite(group.id, guest.id)
+            said = [f"{who.me.name} in {group.name}" for who in (owner, other)]
+            for who, text in zip((owner, other), said, strict=True):
+                await who.send(conversations.group(group.id), text)
+            await self.until(
+                lambda said=said: [[text for text in guest.texts if text in said] for guest in guests],
+                lambda heard, said=said: heard == [said] * len(guests),
+                "all members heard it",
+            )
+        await gatherResults([owner.close() for owner in owners])
 
     async def missed(self, sender, others):
         """What is said while they are away comes at login (W1) or when it is fetched (W2), once."""
@@ -135,8 +156,8 @@ class FirstReleaseTests(ClusterCase):
             await self.until(heard, lambda found, texts=texts: len(found) >= len(texts), "all was heard")
             self.assertEqual(heard(), texts)
 
-    def client(self, name):
-        client = Client(self.reactor, self.urls, Password(name, f"password of {name}", create=True))
+    def client(self, name, urls=None):
+        client = Client(self.reactor, urls or self.urls, Password(name, f"password of {name}", create=True))
         client.heard = Listener()
         client.add_listener(client.heard)
         client.startService()
