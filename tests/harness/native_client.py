@@ -18,7 +18,7 @@ from cim.wire.json_frames import from_json, to_json
 class NativeClient:
     """What a native client says and was told.
 
-    :ivar transport: a `ClientTransport` of `testing.cluster`
+    :ivar transport: a `ClientTransport` of `cluster`
     :ivar welcome: the Welcome that it got from `begin`
     """
 

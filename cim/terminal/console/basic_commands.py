@@ -1,6 +1,4 @@
-"""Commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md), and others about neither
-messages nor groups.
-"""
+"""Commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md), and a few more."""
 
 from __future__ import annotations
 
