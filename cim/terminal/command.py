@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """TerminalRun twistd with the options that were given."""
+    """Run `twistd cim-client` with the arguments of this process."""
     from twisted.scripts.twistd import run
 
     sys.argv = ["cim", "cim-client", *sys.argv[1:]]

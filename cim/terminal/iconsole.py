@@ -1,4 +1,4 @@
-"""What the terminal asks of its commands, its robot and its screen; the first two may be an application's own."""
+"""The interfaces of commands, robots and screens; applications may bring their own commands and robot."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ if TYPE_CHECKING:
 
 #: A piece of a line: the name of a style (see cim.terminal.console.look) and its text.
 Span = tuple[str, str]
-#: A line to be shown. Its text is made harmless by the screen.
+#: A line to be shown. The screen replaces control characters in its text.
 Line = str | Sequence[Span]
 
 
 class ICommand(Interface):
-    """What a line that starts with a colon asks for. Applications add theirs as Twisted plugins."""
+    """A command, run by a line that starts with a colon. Applications add theirs as Twisted plugins."""
 
-    words: Sequence[str] = Attribute("Its names, each with its colon, the usual one first.")
+    words: Sequence[str] = Attribute("Its names, each with its colon, the main one first.")
     usage: str = Attribute("Its arguments, such as `<name> [number]`; may be empty.")
     summary: str = Attribute("A few words for `:all`.")
-    help: str = Attribute("What `:help` adds; may be empty.")
+    help: str = Attribute("Further text for `:help`; may be empty.")
     completes: str = Attribute("What completes its argument: users, groups, talks, commands, files, or nothing.")
 
     def run(chat: Chat, rest: str) -> Awaitable[None]:
-        """Do it; `rest` is the line after the word. A CIMError is shown, such as console.commands.Misuse."""
+        """Run the command.
+
+        :param rest: the line after the command's word
+        :raises CIMError: its message is shown; console.commands.Misuse shows the usage, too
+        """
 
 
 class IAnswerer(Interface):
@@ -43,7 +47,7 @@ class IAnswerer(Interface):
 
 
 class Screen(Protocol):
-    """Where things are shown."""
+    """What the user sees: the chat, and notices about it."""
 
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """Add lines to the chat; fires when there is room for more."""
@@ -58,7 +62,7 @@ class Screen(Protocol):
         """
 
     def refresh(self) -> None:
-        """Redraw what stands below the chat."""
+        """Redraw the rows below the chat."""
 
     def leave(self) -> None:
-        """End the program in good order."""
+        """End the program gracefully."""

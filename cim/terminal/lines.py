@@ -1,17 +1,17 @@
-"""Text at a terminal: bytes into lines, and what came from others into what may be shown. Pure."""
+"""Text at a terminal: splits bytes into lines, and makes text from others safe to show. Pure."""
 
 from __future__ import annotations
 
 import unicodedata
 
-#: Longest line that is taken, bytes without its end.
+#: The longest line that is accepted, in bytes without the line break.
 MAX_LINE = 64 * 1024
 
 
 class LineReader:
-    """Cuts bytes, however they are chunked, into lines; holds at most one line, of bounded length.
+    """Splits bytes, however they are chunked, into lines; buffers at most one line of bounded length.
 
-    :param max_line: bytes; of a longer line nothing is kept
+    :param max_line: the longest line, in bytes; longer ones are dropped
     """
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
@@ -20,7 +20,7 @@ class LineReader:
         self._too_long = False
 
     def feed(self, data: bytes) -> list[str | None]:
-        """Return the lines that `data` completes, None for one that was too long; bad UTF-8 is replaced."""
+        """Return the lines that `data` completes, with None for one that was too long; invalid UTF-8 is replaced."""
         *ends, rest = data.split(b"\n")
         lines = []
         for end in ends:
@@ -30,13 +30,13 @@ class LineReader:
         return lines
 
     def finish(self) -> list[str | None]:
-        """Return the last line, when the input ended without a newline after it."""
+        """Return the last line if the input ended without a newline."""
         return [self._take()] if self._partial or self._too_long else []
 
     def _extend(self, data: bytes) -> None:
         if self._too_long:
             return
-        # One more than the limit: it may be the carriage return of a line's end.
+        # One more than the limit: the last byte may be the carriage return of the line break.
         if len(self._partial) + len(data) > self._max_line + 1:
             self._too_long = True
             self._partial.clear()
@@ -65,7 +65,7 @@ def _visible(character: str) -> str:
 
 
 def _harmful(character: str) -> bool:
-    """Whether it steers a terminal, ends a line or turns the direction of what stands behind it."""
+    """Return whether a character controls a terminal, ends a line or changes the direction of the following text."""
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in (
         "LRE",
         "RLE",
@@ -83,5 +83,5 @@ _SHOWN_AS = {code: _visible(chr(code)) for code in range(0x10000) if _harmful(ch
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, with each character visible that would steer the terminal."""
+    """Return `text` on one line, with characters that would control the terminal made visible."""
     return text.translate(_SHOWN_AS)

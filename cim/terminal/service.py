@@ -28,7 +28,7 @@ from cim.terminal.iconsole import Screen
 
 @implementer(IPushProducer)
 class ErrorStream(FileDescriptor):
-    """Writes to standard error without ever blocking; drops what comes while too much waits to be written."""
+    """Writes to standard error without ever blocking; drops data while too much waits to be written."""
 
     connected = 1
 
@@ -49,23 +49,23 @@ class ErrorStream(FileDescriptor):
         return result
 
     def write(self, data: bytes) -> None:
-        """Write, or drop while too much is waiting."""
+        """Write data, or drop it while too much waits."""
         if not self._full:
             super().write(data)
 
     def pauseProducing(self) -> None:
-        """Drop what is written from now on: too much is waiting."""
+        """Start dropping data: too much waits."""
         self._full = True
 
     def resumeProducing(self) -> None:
-        """Write again: there is room."""
+        """Stop dropping data: there is room again."""
         self._full = False
 
     def stopProducing(self) -> None:
-        """Nobody reads standard error any more."""
+        """Stop writing: nobody reads standard error any more."""
 
     def close(self) -> Deferred[None]:
-        """Write what was taken and stop; fires when that is done, or cannot be."""
+        """Write what was accepted, then stop; fires when that is done or has become impossible."""
         closing: Deferred[None] = Deferred()
         if not self.connected:
             closing.callback(None)
@@ -84,7 +84,7 @@ class ErrorStream(FileDescriptor):
 
 
 class ErrorLines(io.TextIOBase):
-    """Stands for standard error: while a line editor has the terminal, what is written becomes notices there."""
+    """Stands in for standard error: while a line editor owns the terminal, output becomes notices there."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -92,15 +92,15 @@ class ErrorLines(io.TextIOBase):
         self._screen: Screen | None = None
 
     def to_screen(self, screen: Screen) -> None:
-        """Show lines there from now on."""
+        """Show lines on `screen` from now on."""
         self._screen = screen
 
     def to_stream(self) -> None:
-        """Write to the stream again."""
+        """Write lines to the stream again."""
         self._screen = None
 
     def write(self, text: str) -> int:
-        """Take text."""
+        """Write text to the stream, or show its complete lines on the screen."""
         if self._screen is None:
             return int(self._stream.write(text))
         *lines, self._partial = (self._partial + text).split("\n")
@@ -109,12 +109,12 @@ class ErrorLines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Write what the stream has."""
+        """Flush the stream."""
         self._stream.flush()
 
 
 def _descriptor(number: int, stream: object) -> int:
-    """Return a standard stream's descriptor; when it was closed its number may mean anything: then the null device."""
+    """Return a standard stream's descriptor, or the null device if it was closed: its number may be reused by then."""
     return number if stream is not None else os.open(os.devnull, os.O_RDWR)
 
 
@@ -122,9 +122,9 @@ def _descriptor(number: int, stream: object) -> int:
 class Identity:
     """Who is at the terminal.
 
-    :param facts: what `:info` shows of it
+    :param facts: what `:info` shows about it
     :param banner: lines to show after the first login
-    :param new: where a password was just made for a new user; useless when the login is refused
+    :param new: where the password that was just generated for a new user is kept; dropped if the login is refused
     """
 
     client: Client
@@ -138,12 +138,12 @@ class Identity:
 class Look:
     """How the terminal is used.
 
-    :param editing: with a line editor; else lines are read as they come
+    :param editing: use a line editor instead of reading lines as they arrive
     :param interactive: somebody types
     :param colour: whether the editor uses colours
-    :param where: the system's name in the editor
-    :param errors: stands for standard error, where the log goes
-    :param typed: the file that keeps the lines that were typed; empty for none
+    :param where: the system's name in the status line
+    :param errors: stands in for standard error, where the log goes
+    :param typed: the file that keeps typed lines; empty for none
     """
 
     editing: bool = False
@@ -156,9 +156,9 @@ class Look:
 
 
 class TerminalService(Service):
-    """Runs a client at the terminal: joins standard input and output while it runs.
+    """Runs a client at the terminal, connected to standard input and output.
 
-    :param identity: makes the client as the service starts; a CIMError ends the process
+    :param identity: makes the client when the service starts; a CIMError ends the process
     :param chat: makes the chat of a client on a screen
     :param leave: ends the process with an exit status
     """
@@ -205,13 +205,13 @@ class TerminalService(Service):
                 banner=identity.banner,
             )
             stdin, stdout = _descriptor(0, sys.__stdin__), _descriptor(1, sys.__stdout__)
-            # mypy reads the signature that it has on Windows.
+            # mypy reads the Windows signature.
             StandardIO(self._terminal, stdin, stdout, self._reactor)  # type: ignore[call-arg]
         self._client.when_ready().addErrback(self._refused, identity)
         self._client.startService()
 
     def _editor(self, identity: Identity) -> Any:
-        # Only here: it imports asyncio, and a pipe needs none of it.
+        # Imported late: it imports asyncio, which a pipe does not need.
         from cim.terminal.console.editing import editor
 
         made = editor(

@@ -38,7 +38,7 @@ from cim.terminal.iconsole import IAnswerer
 from cim.terminal.service import ErrorLines, Identity, Look, TerminalService
 
 DEFAULT_ROUTE = "http://127.0.0.1:8083"
-#: Where the terminal's modules were once, and where they are: configuration files may still say the former.
+#: Former and present names of the terminal's modules: configuration files may still use the former.
 FORMERLY, NOW = "cim.client.console.", "cim.terminal.console."
 
 
@@ -46,15 +46,15 @@ class Options(DaemonOptions):
     """Options of the terminal client."""
 
     daemon = "client"
-    # The log shares standard error with what the terminal has to say.
+    # The log shares standard error with the terminal's notices.
     default_log_level = "error"
     repeated = ("route", "listener")
     synopsis = "[options] NAME"
     longdesc = (
         "Chat at the terminal. A typed line goes to everyone, @name text and id;;text to one user; :all lists the"
-        " commands, :q! leaves. Input may be piped: lines are sent one at a time, and at its end the client leaves."
-        " Standard output then holds the chat alone, one message a line. The exit status is 1 when the login is"
-        " refused. A new name is registered with a generated password, which is kept."
+        " commands, :q! leaves. Input may be piped: lines are sent one at a time, and the client leaves at the end."
+        " Standard output then has only the chat, one message per line. The exit status is 1 when the login is"
+        " refused. A new name is registered with a generated password, which is kept in the data folder."
     )
 
     optParameters = [
@@ -67,8 +67,13 @@ class Options(DaemonOptions):
         ],
         ["device", None, None, "Name of this device; a new login with the same name ends the old one."],
         ["data", None, None, "Folder for history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
-        ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, as upstream's client."],
-        ["ai", None, "cim.terminal.console.robot.Robot", "Dotted name of what makes the robot that answers after :ai."],
+        ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, like upstream's client."],
+        [
+            "ai",
+            None,
+            "cim.terminal.console.robot.Robot",
+            "Dotted name of a class or function that makes the robot for :ai.",
+        ],
     ]
     optFlags = [
         ["guest", None, "Log in without a password, through upstream's API: no history and no groups."],
@@ -76,23 +81,23 @@ class Options(DaemonOptions):
     ]
 
     def opt_route(self, text: str) -> None:
-        """A route's URL; may be repeated: calls are spread over all. [default: http://127.0.0.1:8083]"""
+        """A route's URL; may be repeated: calls are spread over all routes. [default: http://127.0.0.1:8083]"""
         try:
             self.add("route", parse_route(text))
         except InvalidField as error:
             raise UsageError(error.reason)
 
     def opt_listener(self, name: str) -> None:
-        """Also give messages to what this class or function (a dotted name) makes; may be repeated."""
+        """Also give messages to a listener that this class or function (a dotted name) makes; may be repeated."""
         self.add("listener", name)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """See DaemonOptions; the name may stand before options, too."""
+        """See DaemonOptions; the user's name may also come before options."""
         given = sys.argv[1:] if options is None else list(options)
         try:
             known, names = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
         except getopt.error:
-            return super().parseOptions(given)  # which says what is wrong
+            return super().parseOptions(given)  # raises the error with the right message
         named = [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name for name, value in known]
         super().parseOptions([*named, "--", *names] if names else given)
 
@@ -106,13 +111,13 @@ class Options(DaemonOptions):
     def postOptions(self) -> None:
         """Check the options together, and choose the reactor that the line editor needs."""
         if not self["user"]:
-            raise UsageError("--user NAME is missing")
+            raise UsageError("give a user name: NAME or --user NAME")
         try:
             check_name(self["user"], "--user")
         except InvalidField as error:
             raise UsageError(f"{error.field} {error.reason}")
         if self["data"] == "" and not self["guest"] and not self["password-file"]:
-            raise UsageError("--data '' keeps no password: give one with --password-file, or use --guest")
+            raise UsageError("--data '' keeps no password: give one with --password-file FILE, or use --guest")
         self["listeners"] = [
             _made("listener", name, IMessageListener, IListener) for name in self.get("listener") or ()
         ]
@@ -120,7 +125,7 @@ class Options(DaemonOptions):
         self["look"] = self._look()
         chosen = self.parent is None or self.parent.get("reactor") or "twisted.internet.reactor" in sys.modules
         if self["look"].editing and not chosen:
-            # twistd imports the reactor later, and so takes this one. Pipes keep the usual one, which is faster.
+            # twistd imports the reactor later and gets this one. Pipes keep the default one, which is faster.
             from twisted.internet import asyncioreactor
 
             asyncioreactor.install()
@@ -140,24 +145,24 @@ class Options(DaemonOptions):
 
     @property
     def routes(self) -> list[str]:
-        """The routes."""
+        """The URLs of the routes."""
         return self.get("route") or [DEFAULT_ROUTE]
 
     @property
     def folder(self) -> DataDirectory | None:
-        """The user's data folder, if anything is to be kept."""
+        """The user's data folder, or None if nothing is kept."""
         if self["guest"] or self["data"] == "":
             return None
         base = data_home(self._environ) if self["data"] is None else os.path.abspath(self["data"])
         return DataDirectory.of(base, self.routes[0], self["user"])
 
     def device(self) -> str:
-        """This device's name: that of the machine, so that sessions on two machines do not end each other."""
+        """This device's name: by default the machine's, so that sessions on two machines do not end each other."""
         return self["device"] or f"terminal-{socket.gethostname()}"[:64]
 
 
 def _made(option: str, name: str, *interfaces: Any) -> Any:
-    """Return what the dotted name makes; its module may lie in the working directory."""
+    """Return the object that a dotted name makes; its module may be in the working directory."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -165,7 +170,7 @@ def _made(option: str, name: str, *interfaces: Any) -> Any:
     except Exception as error:
         raise UsageError(f"--{option} {name}: {type(error).__name__}: {error}")
     if not any(interface.providedBy(made) for interface in interfaces):
-        raise UsageError(f"--{option} {name}: the object that it makes does not provide {interfaces[0].__identifier__}")
+        raise UsageError(f"--{option} {name}: the object that it makes must provide {interfaces[0].__identifier__}")
     return made
 
 
@@ -175,9 +180,9 @@ def _short(path: Path) -> str:
 
 
 def _identity(options: Options, reactor: Any) -> Identity:
-    """Make the client; the password is read, or made, now.
+    """Make the client; reads the password, or generates it.
 
-    :raises UsageError, CIMError: the password cannot be had
+    :raises UsageError, CIMError: there is no usable password
     """
     name, folder = options["user"], options.folder
     banner: list[str] = []
@@ -213,17 +218,17 @@ def _identity(options: Options, reactor: Any) -> Identity:
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
-    """Return the client of one user as a service; it connects when it is started."""
+    """Return the client of one user as a service, which connects when it is started."""
     if reactor is None:
         from twisted.internet import reactor
     exit = Exit(reactor)
     root = DaemonRoot(options, "client", reactor, exit)
     look = options["look"]
     if look.editing and not hasattr(reactor, "_asyncioEventloop"):
-        # Somebody chose another reactor: lines are read as the terminal gives them.
+        # Another reactor was chosen: read lines as the terminal gives them, without the editor.
         look = evolve(look, editing=False)
     if look.editing:
-        # The log is to disturb the line that is typed as little as a message does.
+        # The log must disturb the input line no more than a message does.
         look = evolve(look, errors=ErrorLines(sys.stderr))
         sys.stderr = look.errors
 

@@ -1,4 +1,4 @@
-"""A client without a network: its test says what comes."""
+"""A client without a network, driven by its test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cim.errors import NotFound
 
 
 class FakeClient(Service):
-    """Answers at once; what is said comes back as the own message, as with a real one.
+    """Answers at once, and gives sent messages back to its listeners, as a real client does.
 
     :ivar calls: (name, arguments) of each call that changes something, in order
-    :ivar errors: name of a method -> the error with which its calls fail
-    :ivar held: while it is a list, as it is before the login, sends wait there as (Deferred, result)
+    :ivar errors: method name -> the error that its calls fail with
+    :ivar held: while this is a list, as before the login, sends wait there as (Deferred, result)
     """
 
     def __init__(self, name="alice", id=1000):
@@ -38,7 +38,7 @@ class FakeClient(Service):
         self._whens_closed = []
         self._n = 0
 
-    # What a test does
+    # Called by tests
 
     def become(self, state, reason=""):
         self.state = state
@@ -87,7 +87,7 @@ class FakeClient(Service):
             return fail(self.errors[name])
         return succeed(result)
 
-    # What a Client can be asked for
+    # The calls of a Client
 
     def add_listener(self, listener):
         self.listeners.append(listener)

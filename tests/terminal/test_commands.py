@@ -1,4 +1,4 @@
-"""What lines mean, and what commands do."""
+"""Tests of what typed lines mean and what commands do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOW = 1_700_000_000.0
 
 
 class RecordingScreen:
-    """Keeps what is shown."""
+    """Records what is shown."""
 
     def __init__(self):
         self.lines = []
@@ -51,7 +51,7 @@ class RecordingScreen:
         self.messages.append((message, own))
 
     def refresh(self):
-        """Not looked at."""
+        """Do nothing: no test looks at it."""
 
     def leave(self):
         self.left += 1
@@ -87,7 +87,7 @@ class CommandTestCase(SynchronousTestCase):
         return [call[1:] for call in self.client.calls if call[0] == name]
 
     def notice(self, line):
-        """Give a line that has one notice for its only effect, and return the notice."""
+        """Enter a line whose only effect is one notice, and return the notice."""
         before = list(self.client.calls)
         self.line(line)
         [notice] = self.screen.notices
@@ -97,7 +97,7 @@ class CommandTestCase(SynchronousTestCase):
 
 
 class InterpreterTests(CommandTestCase):
-    def test_a_line_is_said_to_everyone_as_it_is(self):
+    def test_a_line_goes_to_everyone_unchanged(self):
         for line in ("hello", "你好 👋", "  spaces stay  ", "a; b", "1000;x", ":smile: hi", "mail me @ home"):
             self.line(line)
             self.assertEqual(self.sends(), [("g:0", line)])
@@ -121,11 +121,11 @@ class InterpreterTests(CommandTestCase):
         self.line("@🦊 fox hi there")
         self.assertEqual(self.sends(), [(1002, "hi there")])
 
-    def test_private_to_what_is_no_id(self):
+    def test_private_to_an_invalid_id(self):
         for head in ("bob", "", "-1", "1.5", "²", "9" * 30, "0", str(1 << 53)):
             self.assertIn("id", self.notice(f"{head};;hi"))
 
-    def test_private_to_a_name_of_nobody(self):
+    def test_private_to_an_unknown_name(self):
         self.assertIn('no user "nobody", so nothing was sent', self.notice("@nobody hi"))
 
     def test_blank_lines_warn(self):
@@ -136,7 +136,7 @@ class InterpreterTests(CommandTestCase):
         for line in (":x", ":)", ":", ":ollu", ":Q!"):
             self.assertIn(":all", self.notice(line))
 
-    def test_failures_say_what_became_of_the_line(self):
+    def test_failures_say_whether_the_line_was_sent(self):
         for error, fate in (
             (Unreachable("no route"), "was not sent: no route"),
             (Unavailable("timeout"), "may or may not have been sent: timeout"),
@@ -153,12 +153,12 @@ class InterpreterTests(CommandTestCase):
         self.line(":groups")
         self.assertEqual(self.screen.notices.pop(), ":groups: not here")
 
-    def test_long_lines_are_quoted_in_part(self):
+    def test_long_lines_are_quoted_only_in_part(self):
         self.client.errors["send"] = UserOffline("gone")
         self.line("x" * 1000)
         self.assertLess(len(self.screen.notices.pop()), 100)
 
-    def test_a_command_that_breaks_ends_nothing(self):
+    def test_a_command_that_raises_does_not_end_the_program(self):
         class Broken(Command):
             words = (":b",)
 
@@ -167,7 +167,7 @@ class InterpreterTests(CommandTestCase):
 
         interpreter = Interpreter(self.chat, [Broken()])
         self.successResultOf(Deferred.fromCoroutine(interpreter.line(":b now")))
-        self.assertEqual(self.screen.notices, ['":b now" failed: ZeroDivisionError'])
+        self.assertEqual(self.screen.notices, ['":b now" failed: ZeroDivisionError; the log has the details'])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_giving_up_says_that_the_fate_is_unknown(self):
@@ -196,7 +196,7 @@ class InterpreterTests(CommandTestCase):
         self.assertEqual(self.screen.shown, ["it rains in Rome"])
         self.assertEqual(self.screen.notices, ["which city? (usage: :weather <city>)"] * 2)
 
-    def test_each_command_is_one(self):
+    def test_every_command_provides_the_interface(self):
         words = []
         for command in all_commands():
             verifyObject(ICommand, command)
@@ -211,7 +211,7 @@ class PluginTests(SynchronousTestCase):
     def test_a_command_in_a_folder_of_plugins_is_found(self):
         self.found("from cim.terminal.console.commands import Command")
 
-    def test_a_command_that_was_written_for_the_first_release_is_found(self):
+    def test_a_command_written_for_the_first_release_is_found(self):
         self.found(
             "from cim.client.console.commands import Command, Misuse\n"
             "from cim.client.iconsole import ICommand\n"
@@ -243,7 +243,7 @@ class UpstreamCommandTests(CommandTestCase):
         self.line(":q! now")
         self.assertEqual(self.screen.left, 4)
 
-    def test_who_is_online_and_how_many(self):
+    def test_users_online_and_their_number(self):
         self.client.online_now = [User(1001, "bob"), User(1000, "alice")]
         self.line(":olu")
         self.assertEqual(self.screen.shown, ["1000 alice", "1001 bob", "2 online"])
@@ -252,7 +252,7 @@ class UpstreamCommandTests(CommandTestCase):
         self.line(":olu")
         self.assertEqual(self.screen.shown, ["0 online"])
 
-    def test_more_online_than_can_be_shown(self):
+    def test_more_users_online_than_can_be_shown(self):
         self.client.online_now = [User(n, f"u{n:04}") for n in range(1, 1201)]
         self.line(":olu")
         self.assertEqual(len(self.screen.shown), 502)
@@ -296,7 +296,7 @@ class UpstreamCommandTests(CommandTestCase):
         self.assertEqual(self.screen.shown, ["nothing was found"])
         self.assertEqual(self.did("search"), [("nothing of it",)])
 
-    def test_a_guest_finds_what_was_said_in_this_run(self):
+    def test_a_guest_finds_messages_of_this_run(self):
         self.client.push(1001, "bob", "Hello World", group=0)
         self.client.search = lambda text, limit: succeed([])
         self.client.errors["history"] = NotSupported("not here")
@@ -334,7 +334,7 @@ class UpstreamCommandTests(CommandTestCase):
         self.clock.advance(1)
         self.assertIn("'hi' was not sent: no", self.screen.notices[-1])
 
-    def test_delay_malformed(self):
+    def test_a_malformed_delay(self):
         for line in (":delay", ":delay 5", ":delay text", ":delay two words", ":delay x -1", ":delay x 1e9"):
             self.assertIn(":delay <text> <seconds>", self.notice(line))
 
@@ -348,7 +348,7 @@ class UpstreamCommandTests(CommandTestCase):
         self.assertEqual(self.sends(), [("g:0", "hi")])
         self.assertIn("not on", self.screen.notices[-1] if self.line(":qai") is None else "")
 
-    def test_a_real_answerer(self):
+    def test_an_asynchronous_answerer(self):
         @implementer(IAnswerer)
         class Later:
             greeting, farewell = "hello", "bye"
@@ -396,14 +396,14 @@ class TalkCommandTests(CommandTestCase):
         self.assertEqual(self.did("mark_read"), [("p:1000:1001", "")])
         self.assertEqual(self.chat.unread, {})
 
-    def test_what_is_shown_where_one_is_counts_as_read_when_one_types(self):
+    def test_typing_marks_the_current_conversation_as_read(self):
         self.line(":to bob")
         self.client.push(1001, "bob", "one")
         self.assertEqual(self.chat.unread, {"p:1000:1001": 1})
         self.chat.attend()
         self.assertEqual((self.chat.unread, self.did("mark_read")), ({}, [("p:1000:1001", "")]))
 
-    def test_counts_come_from_the_server_and_are_not_counted_twice(self):
+    def test_unread_counts_come_from_the_server_and_are_not_counted_twice(self):
         self.client.talks = [Conversation("p:1000:1001", "bob", 3, "1-7", "")]
         self.client.tell("state", State.READY, "")
         self.clock.advance(1)
@@ -414,7 +414,7 @@ class TalkCommandTests(CommandTestCase):
         self.client.tell("receipt", Receipt("p:1000:1001", 1000, "1-8"))
         self.assertEqual(self.chat.unread, {}, "read on another device")
 
-    def test_history_numbers_messages_and_edits_take_the_numbers(self):
+    def test_history_numbers_messages_and_edits_accept_the_numbers(self):
         self.line("first")
         self.line("second")
         self.line(":history")
@@ -429,7 +429,7 @@ class TalkCommandTests(CommandTestCase):
         self.line(":edit #1")
         self.assertIn(":edit [#n] <text>", self.screen.notices[-1])
 
-    def test_history_of_another(self):
+    def test_history_of_another_talk(self):
         self.client.push(1001, "bob", "hi")
         self.line(":history bob 5")
         self.assertEqual(self.did("history"), [("p:1000:1001", 5)])
@@ -443,7 +443,7 @@ class TalkCommandTests(CommandTestCase):
         self.line(":react")
         self.assertEqual(self.did("react"), [("g:0", "1-1", "👍"), ("g:0", "1-1", "")])
 
-    def test_a_read_mark_of_others(self):
+    def test_a_read_mark_of_another_user(self):
         self.chat.learn([User(1001, "bob")])
         self.line("@bob one")
         self.client.tell("receipt", Receipt("p:1000:1001", 1001, "1-1"))
@@ -452,7 +452,7 @@ class TalkCommandTests(CommandTestCase):
         self.line(":history bob")
         self.assertIn("✓✓ me → bob: one", self.screen.shown[-1])
 
-    def test_an_own_message_is_shown_once_whichever_comes_first(self):
+    def test_an_own_message_is_shown_once_whether_the_echo_or_the_answer_comes_first(self):
         self.line("echoed")
         self.client.echoes = False
         self.line("not echoed")
@@ -461,7 +461,7 @@ class TalkCommandTests(CommandTestCase):
         )
         self.assertEqual(self.chat.unsent, {})
 
-    def test_too_much_at_once_is_said_later(self):
+    def test_a_rate_limited_message_is_retried_later(self):
         self.client.errors["send"] = RateLimited("too many", 2)
         going = Deferred.fromCoroutine(self.interpreter.line("hello"))
         self.assertNoResult(going)
@@ -478,7 +478,7 @@ class TalkCommandTests(CommandTestCase):
         self.chat.say_later(self.chat.current, "x")
         self.chat.close()
 
-    def test_on_their_way(self):
+    def test_unsent_messages(self):
         self.client.held = []
         going = Deferred.fromCoroutine(self.interpreter.line("hello"))
         self.assertEqual([one.text for one in self.chat.unsent.values()], ["hello"])
@@ -521,7 +521,7 @@ class FileTests(CommandTestCase):
         self.assertEqual(self.send("一\ntwo\n".encode()), ["一\ntwo"])
         self.assertEqual(self.screen.notices, [])
 
-    def test_a_long_one_comes_in_parts_with_progress(self):
+    def test_a_large_file_is_sent_in_parts_with_progress(self):
         text = "".join(f"{n} {'文' * 40}\n" for n in range(2000))
         parts = self.send(text.encode())
         self.assertGreater(len(parts), 10)
@@ -530,11 +530,11 @@ class FileTests(CommandTestCase):
         self.assertIn("100 %", self.screen.notices[-1])
         self.assertLess(len(self.screen.notices), 12)
 
-    def test_one_endless_line(self):
+    def test_a_file_of_one_long_line(self):
         parts = self.send(b"x" * 100_000)
         self.assertEqual("".join(parts), "x" * 100_000)
 
-    def test_what_cannot_be_sent(self):
+    def test_files_that_cannot_be_sent(self):
         for data, why in ((b"", "is empty"), (b"\xff\xfe", "not UTF-8"), (b"x" * (4 << 20) + b"x", "larger than")):
             self.assertEqual(self.send(data), [])
             self.assertIn(why, self.screen.notices.pop())
@@ -604,7 +604,7 @@ class GroupCommandTests(CommandTestCase):
             self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.chat.talk(what))).name, name)
         self.failureResultOf(Deferred.fromCoroutine(self.chat.talk("@nobody")), NotFound)
 
-    def test_messages_of_kinds_are_kept_apart(self):
+    def test_edits_and_reactions_are_kept_apart_from_texts(self):
         first = self.client.push(1001, "bob", "one", group=0)
         self.client.push(1001, "bob", "👍", group=0, kind=Kind.REACTION, ref=first.position)
         self.line(":react 🎉")

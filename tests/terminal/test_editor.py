@@ -1,4 +1,4 @@
-"""The line editor without a terminal: what it draws, what it does with keys, what it keeps."""
+"""Tests of the line editor without a terminal: what it draws, what keys do, what it keeps."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class EditorTests(EditorTestCase):
         [line] = [line for line in self.shown() if "hello" in line]
         self.assertTrue(line.endswith("✓ me: hello 😄"), line)
 
-    def test_many_on_their_way_take_few_rows(self):
+    def test_many_unsent_messages_take_few_rows(self):
         self.client.held = []
         for n in range(100):
             self.enter(f"{n} " + "x" * 1000)
@@ -98,32 +98,32 @@ class EditorTests(EditorTestCase):
         self.assertIn("100", rows[0])
         self.assertLess(max(map(len, rows)), 80)
 
-    def test_what_comes_is_gathered_and_drawn_in_one_piece(self):
+    def test_output_is_gathered_and_drawn_at_once(self):
         for n in range(1000):
             self.client.push(1001, "bob", str(n), group=0)
         self.assertEqual(self.terminal.getvalue(), "")
         self.assertEqual(len([line for line in self.shown() if "bob: " in line]), 1000)
 
-    def test_a_flood_stops_the_reading_until_it_is_drawn(self):
+    def test_a_flood_pauses_reading_until_it_is_drawn(self):
         for n in range(MANY_LINES + 10):
             self.client.push(1001, "bob", str(n), group=0)
         self.assertTrue(self.client.paused)
         self.shown()
         self.assertFalse(self.client.paused)
 
-    def test_what_is_received_never_steers_the_terminal(self):
+    def test_received_text_never_controls_the_terminal(self):
         self.client.push(1001, "b\x1b[2Jb", "\x1b]0;title\x07\n\x9b31m\u202e\ttab", group=0)
         text = "".join(self.shown())
         self.assertFalse([one for one in text if unicodedata.category(one) == "Cc"], text)
 
-    def test_another_day_is_told(self):
+    def test_a_new_day_is_announced(self):
         self.client.push(1001, "bob", "old", group=0, sent_at=1_600_000_000_000)
         self.client.push(1001, "bob", "new", group=0, sent_at=1_700_000_000_000)
         lines = self.shown()
         self.assertIn("September 2020", lines[0])
         self.assertIn("November 2023", lines[2])
 
-    def test_the_line_of_state(self):
+    def test_the_status_line(self):
         self.assertEqual(self.state(), " ● alice@here:8083")
         self.client.push(1001, "bob", "hi")
         self.assertIn("unread: bob 1", self.state())
@@ -133,37 +133,37 @@ class EditorTests(EditorTestCase):
         self.assertIn("3 lines: Enter sends one message", self.state())
         self.assertLessEqual(len(self.state()), 80)
 
-    def test_typing_attends_and_is_told(self):
+    def test_typing_marks_as_read_and_sends_a_typing_note(self):
         self.chat.go_to(self.chat.private(User(1001, "bob")))
         self.client.push(1001, "bob", "hi")
         self.editor._buffer.insert_text("x")
         self.assertIn(("mark_read", "p:1000:1001", ""), self.client.calls)
         self.assertIn(("typing", 1001), self.client.calls)
 
-    def test_a_text_that_is_too_long_stays(self):
+    def test_a_text_that_is_too_long_stays_in_the_input_line(self):
         text = "x" * (MAX_TEXT + 1)
         self.enter(text)
         self.assertEqual((self.sent(), self.editor._buffer.text), ([], text))
         self.assertIn("at most", self.shown()[-1])
 
-    def test_a_command_that_waits_holds_up_nothing(self):
+    def test_a_command_that_waits_does_not_hold_up_others(self):
         self.client.held = []
         self.enter("waits")
         self.enter(":info")
         self.assertTrue(any("alice (id 1000)" in line for line in self.shown()))
 
-    def test_the_robot_sees_what_was_asked(self):
+    def test_the_question_to_the_robot_is_shown(self):
         self.enter(":ai")
         self.enter("how are you?")
         self.assertEqual(self.shown()[-2:], ["how are you?", "AI: \x1b[4mhow are you!\x1b[0m"])
         self.assertEqual(self.editor._prefix(0, 0), [("class:prompt", "AI> ")])
 
-    def test_a_client_that_ends_by_itself_says_why(self):
+    def test_a_client_that_fails_says_why(self):
         self.client.refuse(CIMError("logged in elsewhere as the same device"))
         self.assertEqual(self.statuses, [1])
         self.assertIn("* logged in elsewhere as the same device", self.shown()[-1])
 
-    def test_leaving_with_messages_on_their_way_says_so(self):
+    def test_leaving_with_unsent_messages_says_so(self):
         self.client.held = []
         self.enter("hello")
         self.editor.stop()

@@ -1,4 +1,4 @@
-"""Bytes into lines, and received text into what may be shown."""
+"""Tests of splitting bytes into lines, and of making received text safe to show."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class LineReaderTests(SynchronousTestCase):
         self.assertEqual(read, lines)
         self.assertEqual(reader.finish(), [])
 
-    def test_bad_utf8_is_replaced_and_harms_no_other_line(self):
+    def test_invalid_utf8_is_replaced_and_leaves_other_lines_intact(self):
         self.assertEqual(LineReader().feed(b"a\xff\xe5\nb\n"), ["a\ufffd\ufffd", "b"])
 
     def test_windows_line_ends(self):
         self.assertEqual(LineReader().feed(b"a\r\n\r\nb\rc\r\r\n"), ["a", "", "b\rc\r"])
 
-    def test_the_last_line_needs_no_end(self):
+    def test_the_last_line_needs_no_line_break(self):
         reader = LineReader()
         self.assertEqual(reader.feed(b"a\nlast"), ["a"])
         self.assertEqual(reader.finish(), ["last"])
         self.assertEqual(reader.finish(), [])
 
-    def test_a_line_at_the_limit_is_taken_and_one_over_it_is_not(self):
+    def test_a_line_at_the_limit_is_accepted_and_one_over_it_is_not(self):
         for chunks in ([b"12345678\r\n123456789\nok\n"], [b"1234", b"5678\r", b"\n1234", b"56789", b"\no", b"k\n"]):
             reader = LineReader(8)
             self.assertEqual([line for chunk in chunks for line in reader.feed(chunk)], ["12345678", None, "ok"])
 
-    def test_of_an_endless_line_nothing_is_kept(self):
+    def test_an_endless_line_is_not_buffered(self):
         reader = LineReader(100)
         for _ in range(1000):
             self.assertEqual(reader.feed(b"x" * 100), [])
@@ -56,11 +56,11 @@ class LineReaderTests(SynchronousTestCase):
 
 
 class PrintableTests(SynchronousTestCase):
-    def test_what_people_write_stays_as_it_is(self):
+    def test_ordinary_text_stays_as_it_is(self):
         for text in ("hello", "你好，世界", "👨‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "café", "שלום", "a b", "\u00a0"):
             self.assertEqual(printable(text), text)
 
-    def test_what_steers_a_terminal_becomes_visible(self):
+    def test_control_characters_become_visible(self):
         self.assertEqual(printable("\x1b[2J\x07\t\x7f"), "␛[2J␇␉␡")
         self.assertEqual(printable("a\nmallory: b\rc"), "a␤mallory: b␍c")
         self.assertEqual(printable("\x9b31m"), "\\u009b31m")

@@ -1,4 +1,4 @@
-"""The plain terminal over a client that is a fake, and standard streams that are in memory."""
+"""Tests of the plain terminal with a fake client and in-memory standard streams."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TerminalTestCase(SynchronousTestCase):
         return [call[2] for call in self.client.calls if call[0] == "send"]
 
     def hold(self):
-        """Have sends not be answered."""
+        """Leave sends unanswered."""
         self.client.held = []
 
 
@@ -89,7 +89,7 @@ class ChatTests(TerminalTestCase):
         verifyObject(IListener, self.terminal.chat)
         verifyObject(IPushProducer, self.terminal)
 
-    def test_the_fake_can_be_asked_for_what_a_client_can(self):
+    def test_the_fake_has_all_calls_of_a_client(self):
         for name, signature in METHODS.items():
             fake = inspect.signature(getattr(FakeClient, name))
             self.assertEqual(arguments(fake), arguments(signature), name)
@@ -106,7 +106,7 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.shown(), ["bob: hello 👋", "卡罗: a", "卡罗: b"])
         self.assertEqual(self.errors.data, b"")
 
-    def test_the_group_in_which_something_was_said(self):
+    def test_a_group_message_names_the_group(self):
         self.client.create_group("Team")
         self.clock.advance(0)
         self.client.tell("state", State.READY, "")
@@ -114,7 +114,7 @@ class ChatTests(TerminalTestCase):
         self.client.push(1001, "bob", "hi", group=1)
         self.assertEqual(self.shown(), ["[Team] bob: hi"])
 
-    def test_what_is_no_text(self):
+    def test_messages_other_than_texts(self):
         message = self.client.push(1001, "bob", "wrong")
         self.client.push(1001, "bob", "right", kind=Kind.EDIT, ref=message.position)
         self.client.push(1001, "bob", "👍", kind=Kind.REACTION, ref=message.position)
@@ -122,15 +122,15 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.shown(), ["bob: wrong", "bob (edited): right"])
         self.assertEqual(self.errors.lines, ["* bob: 👍", "* bob took back a message"])
 
-    def test_own_messages_of_other_devices_are_shown(self):
+    def test_own_messages_from_other_devices_are_shown(self):
         self.client.push(1000, "alice", "from elsewhere", mine=True, client_id="other")
         self.assertEqual(self.shown(), ["alice: from elsewhere"])
 
-    def test_what_is_received_never_steers_the_terminal(self):
+    def test_received_text_never_controls_the_terminal(self):
         self.client.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
         self.assertEqual(self.shown(), ["b␛o␤b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
 
-    def test_what_a_route_answers_never_steers_the_terminal(self):
+    def test_answers_of_routes_never_control_the_terminal(self):
         self.client.online_now = [User(1, "\x1b[2Jx\n2 forged")]
         self.type(":olu\n")
         self.assertEqual(self.shown(), ["1 ␛[2Jx␤2 forged", "1 online"])
@@ -138,7 +138,7 @@ class ChatTests(TerminalTestCase):
         self.type("hello\n")
         self.assertEqual(self.errors.lines, ['* "hello" may or may not have been sent: ␛[2Jno␍x'])
 
-    def test_standard_output_holds_the_chat_alone(self):
+    def test_standard_output_has_only_the_chat(self):
         self.type("\n:x\n:all\nbob;;x\n")
         self.assertEqual(self.shown(), [])
         self.assertGreater(len(self.errors.lines), 5)
@@ -168,7 +168,7 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.sent(), ["one", "last, without an end"])
         self.assertEqual(self.statuses, [0])
 
-    def test_a_line_too_long_is_refused_in_its_turn(self):
+    def test_a_line_too_long_is_refused_in_turn(self):
         self.type("a\n" + "x" * 70000 + "\nb\n")
         self.assertEqual(self.sent(), ["a", "b"])
         self.assertEqual(len(self.errors.lines), 1)
@@ -185,7 +185,7 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.screen.producerState, "producing")
         self.assertEqual(seen.count("producing"), FEW_LINES + 1)
 
-    def test_while_the_output_is_not_taken_the_server_is_not_read(self):
+    def test_while_nobody_reads_the_output_nothing_is_read_from_the_server(self):
         self.assertIs(self.screen.producer, self.terminal)
         self.terminal.pauseProducing()
         self.assertTrue(self.client.paused)
@@ -200,25 +200,25 @@ class ChatTests(TerminalTestCase):
         self.terminal.writeConnectionLost()
         self.assertEqual(self.statuses, [0])
 
-    def test_both_ends_gone(self):
+    def test_input_and_output_both_closed(self):
         self.terminal.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.statuses, [0])
         self.client.push(1001, "bob", "into the void")
         self.successResultOf(self.terminal.flush())
 
-    def test_losing_the_server_is_told_beside_the_chat(self):
+    def test_losing_the_server_is_reported_on_standard_error(self):
         self.client.become(State.RECONNECTING, "lost the connection to 10.0.0.7:11211; trying again in 0.5 s")
         self.client.ready()
         self.assertEqual(self.shown(), [])
         self.assertIn("lost the connection to 10.0.0.7:11211", self.errors.lines[0])
         self.assertIn("logged in as alice (id 1000)", self.errors.lines[1])
 
-    def test_a_client_that_ends_by_itself_says_why(self):
+    def test_a_client_that_fails_says_why(self):
         self.client.refuse(CIMError("logged in elsewhere as the same device"))
         self.assertEqual(self.errors.lines, ["* logged in elsewhere as the same device"])
         self.assertEqual(self.statuses, [1])
 
-    def test_stopping_gives_up_the_line_under_way_and_says_so(self):
+    def test_stopping_abandons_the_current_line_and_says_so(self):
         self.hold()
         self.type("one\ntwo\nthree\n")
         self.terminal.stop()
@@ -230,7 +230,7 @@ class ChatTests(TerminalTestCase):
         self.terminal.writeConnectionLost()
         self.assertEqual(self.statuses, [], "it is stopped already")
 
-    def test_flush_waits_for_what_was_shown(self):
+    def test_flush_waits_for_pending_output(self):
         self.terminal.stop()
         flushing = self.terminal.flush()
         self.assertTrue(self.screen.disconnecting)
@@ -286,7 +286,7 @@ class StayTests(TerminalTestCase):
 class TypedTests(TerminalTestCase):
     kwargs = {"interactive": True}
 
-    def test_a_banner_once_says_what_can_be_typed(self):
+    def test_the_banner_is_shown_once(self):
         self.client.ready()
         text = "\n".join(self.errors.lines)
         for what in (";;", ":olu", ":all", ":q!"):

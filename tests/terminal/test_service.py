@@ -1,4 +1,4 @@
-"""Standard error without blocking."""
+"""Tests of standard error without blocking."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ErrorStreamTests(SynchronousTestCase):
         self.addCleanup(lambda: [os.close(fd) for fd in self.open])
 
     def turn(self):
-        """Let the reactor write once; return what is read at the other end."""
+        """Let the reactor write once, and return what arrives at the other end."""
         for writer in list(self.reactor.getWriters()):
             reason = writer.doWrite()
             if reason is not None:
@@ -42,7 +42,7 @@ class ErrorStreamTests(SynchronousTestCase):
         self.stream.write(b"* two\n")
         self.assertEqual(self.turn(), b"* one\n* two\n")
 
-    def test_what_nobody_takes_is_dropped_and_not_kept(self):
+    def test_output_that_nobody_reads_is_dropped_and_not_buffered(self):
         notice = b"* trying again\n"
         for _ in range(100_000):
             self.stream.write(notice)
@@ -54,7 +54,7 @@ class ErrorStreamTests(SynchronousTestCase):
         self.stream.write(b"* later\n")
         self.assertEqual(self.turn(), b"* later\n")
 
-    def test_close_waits_for_what_was_taken_and_leaves_the_descriptor_as_it_was(self):
+    def test_close_waits_for_accepted_output_and_leaves_the_descriptor_as_it_was(self):
         self.stream.write(b"* last\n")
         closing = self.stream.close()
         self.assertNoResult(closing)
@@ -64,13 +64,13 @@ class ErrorStreamTests(SynchronousTestCase):
         self.assertTrue(os.get_blocking(self.writer))
         self.successResultOf(self.stream.close())
 
-    def test_when_nobody_reads_it_goes_on(self):
+    def test_it_goes_on_when_nobody_reads(self):
         self.stream.connectionLost(Failure(ConnectionLost()))
         self.stream.write(b"x")
         self.assertEqual(self.turn(), b"")
         self.successResultOf(self.stream.close())
 
-    def test_a_reader_that_is_gone(self):
+    def test_a_reader_that_has_gone(self):
         os.close(self.open.pop())
         self.stream.write(b"x")
         self.assertIs(self.stream.doWrite(), CONNECTION_LOST)

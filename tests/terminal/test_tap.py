@@ -1,4 +1,4 @@
-"""The client's options, and what its tap puts together."""
+"""Tests of the client's options and of the service made of them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ made = []
 
 @implementer(IMessageListener)
 class MadeListener:
-    """What --listener names here."""
+    """The listener that --listener names in these tests."""
 
     def __init__(self):
         made.append(self)
 
     def received(self, client, message):
-        """Not called."""
+        """Do nothing: it is never called."""
 
 
 class OptionsTests(SynchronousTestCase):
@@ -48,12 +48,12 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options.routes, ["http://127.0.0.1:8083"])
         self.assertFalse(options["look"].editing)
 
-    def test_a_name_alone(self):
+    def test_only_a_name(self):
         self.assertEqual(self.parse("--stay", "alice")["user"], "alice")
         self.assertIn("only one user name", self.refused("--user", "a", "b"))
         self.assertIn("only one user name", self.refused("a", "b"))
 
-    def test_where_things_are_kept(self):
+    def test_where_data_is_kept(self):
         at = "cim/127.0.0.1-8083/alice"
         self.assertEqual(str(self.parse("alice", XDG_DATA_HOME="/data").folder.path), f"/data/{at}")
         self.assertTrue(str(self.parse("alice").folder.path).endswith(f"/.local/share/{at}"))
@@ -71,12 +71,12 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["route"], ["http://x:1", "http://y:2"])
         self.assertTrue(options["stay"])
 
-    def test_from_the_environment(self):
+    def test_options_from_the_environment(self):
         options = self.parse(CIM_CLIENT_USER="alice", CIM_CLIENT_ROUTE="http://x,http://y", CIM_CLIENT_STAY="yes")
         self.assertEqual((options["user"], options["route"]), ("alice", ["http://x", "http://y"]))
         self.assertTrue(options["stay"])
 
-    def test_refused(self):
+    def test_invalid_options_are_refused(self):
         self.assertIn("--user", self.refused())
         self.assertIn("--user", self.refused("--user", "x" * 65))
         self.assertIn("--user", self.refused("--user", "a\x1bb"))
@@ -91,7 +91,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual([type(listener) for listener in options["listeners"]], [MadeListener])
         self.assertEqual(options["listeners"], made)
 
-    def test_what_answers_may_be_named_as_it_was_formerly(self):
+    def test_the_robot_may_be_given_by_its_former_name(self):
         options = self.parse("a", "--ai", "cim.client.console.robot.Robot")
         self.assertIsInstance(options["answerer"], Robot)
 

@@ -1,1 +1,1 @@
-"""The terminal: what is typed or piped means, what is shown, and how it looks (docs/terminal.md)."""
+"""The terminal: what typed or piped lines mean, what is shown, and how it looks (docs/terminal.md)."""

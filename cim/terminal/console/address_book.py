@@ -1,4 +1,4 @@
-"""Who is who: what names, ids and titles at the terminal mean."""
+"""Resolves the names, ids and titles that are typed at the terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cim.errors import CIMError, NotFound
 
 @frozen
 class Talk:
-    """Whom one talks to.
+    """A conversation that the user talks in.
 
-    :param name: the conversation's
+    :param name: the conversation's name
     :param to: what `Client.send` takes
     """
 
@@ -28,10 +28,10 @@ EVERYONE = Talk("g:0", "everyone", "g:0")
 
 
 class AddressBook:
-    """The users and talks that are known, and lookups of others.
+    """Keeps the known users and talks, and looks up the others.
 
-    :ivar current: where lines go
-    :ivar titles: of conversations, by their names
+    :ivar current: the talk that typed lines go to
+    :ivar titles: titles of conversations by name
     """
 
     def __init__(self, client: Client) -> None:
@@ -48,7 +48,7 @@ class AddressBook:
         return self.names.get(user, str(user))
 
     def title_of(self, conversation: str) -> str:
-        """Return what a conversation is called."""
+        """Return the title of a conversation."""
         other = self.other_in(conversation)
         return self.titles.get(conversation) or (self.name_of(other) if other else conversation)
 
@@ -81,7 +81,7 @@ class AddressBook:
     async def user(self, who: str) -> User:
         """Return a user by name or id.
 
-        :raises NotFound: with a message that can be shown"""
+        :raises NotFound: there is no such user; the message can be shown"""
         who = who.removeprefix("@")
         if who in self.users:
             return User(self.users[who], who)
@@ -93,7 +93,7 @@ class AddressBook:
         return user
 
     async def group(self, what: str) -> int:
-        """Return a group's id, given that (`5` or `g:5`) or the name of one of the user's groups."""
+        """Return a group's id, given the id (`5` or `g:5`) or the name of one of the user's groups."""
         number = what.removeprefix("g:")
         if number.isascii() and number.isdigit() and len(number) < 19:
             return int(number)
@@ -111,7 +111,7 @@ class AddressBook:
         )
 
     async def talk(self, what: str) -> Talk:
-        """Return the talk that a name, `@name`, an id, a group's name or `g:<id>` means."""
+        """Return the talk that a user name, `@name`, an id, a group's name or `g:<id>` stands for."""
         if not what:
             return self.current
         if what in ("everyone", "g:0"):

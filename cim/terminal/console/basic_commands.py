@@ -1,4 +1,4 @@
-"""Commands of upstream's terminal, by the same names and with the same meaning (docs/upstream.md), and a few more."""
+"""The commands of upstream's terminal, with the same names and meanings (docs/upstream.md), and a few more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.console.look import highlighted
 from cim.terminal.iconsole import Line
 
-#: Longest delay of a message, seconds: a day.
+#: Longest delay of a message, in seconds: a day.
 MAX_DELAY = 86400
 
 
@@ -30,13 +30,13 @@ class Search(Command):
     words = (":q",)
     usage = "<words>"
     summary = "search messages; :q alone leaves"
-    help = "Finds messages that contain the words exactly as typed; the latest come last."
+    help = "Finds messages that contain the words exactly as typed; the latest is last."
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             chat.screen.leave()
             return
-        # A guest has no history but this run's.
+        # A guest has only this run's history.
         found = list(reversed(await chat.client.search(rest, 50))) or chat.seen(text=rest)[-50:]
         await show_found(chat, found, rest)
 
@@ -124,7 +124,7 @@ class Emoji(Command):
     words = (":emoji",)
     usage = "<page or word>"
     summary = "list emoji and their aliases"
-    help = "In a message, an alias such as :smile: becomes its emoji. A word lists the aliases that contain it."
+    help = "In a message, an alias such as :smile: becomes its emoji. With a word, lists the aliases that contain it."
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
@@ -146,7 +146,7 @@ class Delay(Command):
     words = (":delay",)
     usage = "<text> <seconds>"
     summary = "send a message later"
-    help = "It goes to the current talk, if the program is still running then."
+    help = "The message goes to the current talk, but only if the program is still running by then."
 
     async def run(self, chat: Chat, rest: str) -> None:
         text, _, seconds = rest.rpartition(" ")

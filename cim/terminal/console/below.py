@@ -1,4 +1,4 @@
-"""What stands below the chat and is drawn anew: messages on their way, and the line of state."""
+"""The rows below the chat, which are redrawn: unsent messages and the status line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.lines import printable
 
-#: Messages on their way that are shown one by one.
+#: How many unsent messages are shown one by one.
 UNSENT_ROWS = 3
 _STATES = {State.CONNECTING: "◌", State.READY: "●", State.RECONNECTING: "◌", State.CLOSED: "○"}
 
 
 def unsent_rows(chat: Chat) -> list[str]:
-    """Return the rows of the messages on their way: the last few, after how many there are when there are more."""
+    """Return the rows of the unsent messages: the last few, below a count if there are more."""
     unsent = list(chat.unsent.values())
     rows = []
     for one in unsent[-UNSENT_ROWS:]:
@@ -30,7 +30,7 @@ def unsent_rows(chat: Chat) -> list[str]:
 
 
 def state_row(chat: Chat, where: str, typed: str) -> str:
-    """Return the line of state, or what may be done with a text of several lines that was typed."""
+    """Return the status line or, while several lines are being typed, the keys that send or discard them."""
     lines = typed.count("\n") + 1
     if lines > 1:
         return f" {lines} lines: Enter sends one message, Alt-Enter each line, Ctrl-C none"

@@ -1,4 +1,4 @@
-"""The state of the chat: the current talk, who is who, what is unread, what was said last."""
+"""The state of the chat: the current talk, known users, unread counts and recent messages."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from cim.terminal.console.robot import Robot
 from cim.terminal.iconsole import IAnswerer, Screen
 from cim.wire import positions
 
-#: How long somebody counts as typing, seconds.
+#: How long a typing note is shown, in seconds.
 TYPING_SECONDS = 6.0
-#: After coming online the lists are asked for when what was missed has had this long to come, seconds.
+#: How long after coming online the lists are fetched, in seconds: missed messages arrive first.
 SETTLE_SECONDS = 1.0
-#: How long a message is tried again that came too soon after others, seconds.
+#: How long a rate-limited message is retried, in seconds.
 TOO_MUCH_SECONDS = 60.0
-#: Messages and own client ids that are remembered.
+#: How many messages, and how many of our own client ids, are remembered.
 REMEMBERED = 2000
-#: How many users are asked for at most, to complete and list them.
+#: The most users fetched for completion and lists.
 MANY_USERS = 500
 
 
 @frozen
 class Unsent:
-    """A message that is on its way."""
+    """A message that was not accepted yet."""
 
     talk: Talk
     text: str
@@ -45,16 +45,16 @@ class Unsent:
 
 @implementer(IListener)
 class Chat(AddressBook):
-    """The state that commands, completion and screens share; it follows the client.
+    """The state that commands, completion and screens share; it listens to the client.
 
     :param clock: an IReactorTime, for delays
     :param now: returns seconds since 1970
     :param new_id: returns a new client id
-    :ivar standing: the client's state, and `reason` why
-    :ivar unread: of each conversation with any, how many
-    :ivar numbered: what the numbers of the last list of messages mean
-    :ivar facts: what else `:info` shows
-    :ivar keeps: messages that are not accepted yet outlast the program
+    :ivar standing: the client's state; `reason` says why
+    :ivar unread: unread counts by conversation, without zeros
+    :ivar numbered: the messages of the last list, by the numbers shown there
+    :ivar facts: further lines for `:info`
+    :ivar keeps: whether messages that were not accepted yet outlast the program
     """
 
     _log = Logger()
@@ -97,7 +97,7 @@ class Chat(AddressBook):
         client.add_listener(self)
 
     def close(self) -> None:
-        """Cancel everything that was to happen later."""
+        """Cancel everything that is scheduled."""
         self.client.remove_listener(self)
         for call in (self._settling, *self._typing.values(), *self._later):
             if call is not None and call.active():
@@ -106,7 +106,7 @@ class Chat(AddressBook):
             self._learning.cancel()
 
     def later(self, seconds: float, do: Callable[[], Any]) -> None:
-        """Call `do` after so many seconds, unless the program ends before."""
+        """Call `do` after `seconds`, unless the program ends first."""
 
         def due() -> None:
             self._later.discard(call)
@@ -115,10 +115,10 @@ class Chat(AddressBook):
         call: IDelayedCall = self.clock.callLater(seconds, due)
         self._later.add(call)
 
-    # Saying things
+    # Sending
 
     async def say(self, talk: Talk, text: str) -> None:
-        """Send a text and show it when it is accepted; fails as Client.send does."""
+        """Send a text and show it once it is accepted; fails as Client.send does."""
         client_id = self._new_id()
         self._own.append(client_id)
         self.unsent[client_id] = Unsent(talk, text, self.now())
@@ -130,7 +130,7 @@ class Chat(AddressBook):
             self.screen.refresh()
 
     async def _send(self, talk: Talk, text: str, client_id: str) -> Sent:
-        """Send; repeat it for a while if the servers say that it is too much at once, since nothing was sent then."""
+        """Send, and retry for a while when rate-limited: nothing was sent then."""
         until = self.clock.seconds() + TOO_MUCH_SECONDS
         while True:
             try:
@@ -144,14 +144,14 @@ class Chat(AddressBook):
             await rest
 
     def say_later(self, talk: Talk, text: str) -> None:
-        """Send a text without anybody waiting for it; show a failure."""
+        """Send a text in the background and show a failure."""
         saying = Deferred.fromCoroutine(self.say(talk, text))
         saying.addErrback(lambda failure: self.screen.notice(f"{text[:40]!r} was not sent: {failure.value}"))
 
     def _accepted(self, client_id: str, sent: Sent) -> None:
         unsent = self.unsent.pop(client_id, None)
         if unsent is None or self.client.me is None:
-            return  # `received` was there first
+            return  # `received` showed it already
         group = int(sent.conversation[2:]) if sent.conversation.startswith("g:") else 0
         at = sent.sent_at or int(self.now() * 1000)
         message = Message(
@@ -170,7 +170,7 @@ class Chat(AddressBook):
         self.screen.message(message, own=True)
 
     def go_to(self, talk: Talk) -> None:
-        """Make a talk the current one: further lines go there."""
+        """Make a talk the current one, where typed lines go."""
         self.current = talk
         self.titles.setdefault(talk.name, talk.title)
         self.attend()
@@ -178,7 +178,7 @@ class Chat(AddressBook):
         self.screen.refresh()
 
     def attend(self) -> None:
-        """Mark the current conversation as read: the user is at the keyboard."""
+        """Mark the current conversation as read, since the user is at the keyboard."""
         if self.unread.pop(self.current.name, 0):
             self.client.mark_read(self.current.name)
             self.screen.refresh()
@@ -190,12 +190,12 @@ class Chat(AddressBook):
             self.client.mark_read(conversation)
         self.screen.refresh()
 
-    # What was said
+    # Recent messages
 
     def said(self, number: str, *, mine: bool) -> Message:
-        """Return the message that `#n` of the last list means, or without a number the last one of the current talk.
+        """Return message `#n` of the last list or, without a number, the last message of the current talk.
 
-        :param mine: look among the user's own messages, not the others'
+        :param mine: look among the user's own messages instead of the others'
         """
         if number:
             index = int(number.removeprefix("#")) if number.removeprefix("#").isdigit() else 0
@@ -209,7 +209,7 @@ class Chat(AddressBook):
         raise NotFound(f"{who} said anything here yet; :history numbers older messages")
 
     def seen(self, *, conversation: str = "", text: str = "") -> list[Message]:
-        """Return the messages since the program began, of one conversation or containing a text, oldest first."""
+        """Return the messages since the program started, of one conversation or containing a text, oldest first."""
         return [
             one
             for one in self._said
@@ -217,29 +217,29 @@ class Chat(AddressBook):
         ]
 
     def referred(self, message: Message) -> Message | None:
-        """Return the message that another one recalls, edits or reacts to, if it was seen."""
+        """Return the message that `message` recalls, edits or reacts to, if it was seen."""
         for one in reversed(self._said):
             if one.position == message.ref and one.conversation == message.conversation:
                 return one
         return None
 
     def is_read(self, message: Message) -> bool:
-        """Whether somebody else has read one of the user's own messages."""
+        """Return whether somebody else has read one of the user's own messages."""
         me = self.client.me.id if self.client.me is not None else 0
         reads = self._reads.get(message.conversation, {})
         return any(reader != me and _reaches(mark, message.position) for reader, mark in reads.items())
 
     def typists(self) -> list[str]:
-        """Return the names of those who are typing in the current talk."""
+        """Return the names of the users who are typing in the current talk."""
         return [self.name_of(who) for conversation, who in self._typing if conversation == self.current.name]
 
-    # What the client tells
+    # Called by the client
 
     def received(self, client: Client, message: Message) -> None:
         """See IListener."""
         own = message.mine and message.client_id in self._own
         if own and message.kind is Kind.TEXT and message.client_id not in self.unsent:
-            return  # it was shown when its send was answered
+            return  # it was shown when the send was answered
         self.unsent.pop(message.client_id, None)
         if not message.mine:
             self.learn([message.sender])
@@ -311,9 +311,9 @@ class Chat(AddressBook):
         self._learning = Deferred.fromCoroutine(self._learn()).addErrback(self._not_learned)
 
     def _not_learned(self, failure: Any) -> None:
-        # Completion and counts are less than they could be, no more.
+        # Not fatal: only completion and counts are incomplete.
         if not failure.check(CIMError, CancelledError):
-            self._log.failure("The lists could not be learned", failure)
+            self._log.failure("The lists of users, groups and conversations could not be fetched", failure)
 
     async def _learn(self) -> None:
         try:

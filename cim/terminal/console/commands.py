@@ -1,4 +1,4 @@
-"""What commands are made of, and where those of applications are found."""
+"""The base of all commands, and the discovery of applications' own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cim.terminal.console.chat import Chat
 
 
-#: Names that plugins of the first release import -> what they stand for.
+#: Names that plugins written for the first release import, and where each lives now.
 FORMER_NAMES = {
     "cim.client.iconsole": "cim.terminal.iconsole",
     "cim.client.console": "cim.terminal.console",
@@ -26,14 +26,14 @@ FORMER_NAMES = {
 
 
 class Misuse(CIMError):
-    """A command was used wrongly; its usage is shown after the message, which may be empty."""
+    """Raised when a command is used wrongly; its usage is shown after the message, which may be empty."""
 
     text = ""
 
 
 @implementer(ICommand, IPlugin)
 class Command:
-    """A command; subclasses give its words and do what it is for."""
+    """A command; subclasses set its words and implement `run`."""
 
     words: Sequence[str] = ()
     usage = ""
@@ -47,9 +47,9 @@ class Command:
 
 
 def number(text: str, what: str, most: int) -> int:
-    """Return a whole number that was typed.
+    """Parse a whole number.
 
-    :raises Misuse: it is none, or above `most`
+    :raises Misuse: the text is not a number, or above `most`
     """
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= most):
         raise Misuse(f"{what} must be a number up to {most}, not {text[:20]!r}")
@@ -57,7 +57,7 @@ def number(text: str, what: str, most: int) -> int:
 
 
 def all_commands() -> list[Any]:
-    """Return the built-in commands, then those found as Twisted plugins."""
+    """Return the built-in commands followed by those found as Twisted plugins."""
     from cim.terminal.console import basic_commands, group_commands, message_commands
 
     for former, name in FORMER_NAMES.items():

@@ -1,4 +1,4 @@
-"""What Tab offers: commands, users, groups, talks, files, emoji. Pure but for the names of files."""
+"""What Tab offers: commands, users, groups, talks, files, emoji. Pure, except that it lists folders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from cim.terminal.console import emoji
 from cim.terminal.console.chat import Chat
 
-#: Offers at most.
+#: The most completions offered at once.
 MANY = 100
 
 
 def offers(chat: Chat, text: str) -> list[tuple[str, int, str]]:
-    """Return the possible completions of what was typed so far.
+    """Return the possible completions of the text typed so far.
 
-    :returns: of each: its text, how many typed characters it replaces, and a few words about it
+    :returns: for each: its text, how many typed characters it replaces, and a short description
     """
     if text.startswith(":") and " " not in text:
         found = [

@@ -15,14 +15,14 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.editor import Editor
 
-#: Typed lines that are kept, and the longest of them, characters.
+#: How many typed lines are kept, and the longest that is, in characters.
 KEPT, LONGEST = 1000, 10_000
 
 
 class TypedLines(InMemoryHistory):
-    """The lines that were typed, in a file that its user alone can read; a line break in one is kept as `\\\\n`.
+    """The history of typed lines, in a file that only its user can read; a line break is stored as `\\\\n`.
 
-    :param path: the file; empty for none
+    :param path: the file; empty to keep none
     """
 
     def __init__(self, path: str) -> None:
@@ -39,10 +39,10 @@ class TypedLines(InMemoryHistory):
                     file.writelines(f"{line}\n" for line in lines)
             return lines
         except OSError:
-            return []  # none yet, or none that can be had: it is a convenience
+            return []  # missing or unreadable: the history is only a convenience
 
     def store_string(self, string: str) -> None:
-        """Keep a line."""
+        """Append a line to the file."""
         super().store_string(string)
         if self._path and len(string) <= LONGEST:
             try:
@@ -66,17 +66,17 @@ def editor(
     term: str,
     banner: Sequence[str],
 ) -> Editor:
-    """Return the editor on standard input and output, which are a terminal."""
-    # twistd has put its log into the place of sys.stdout.
+    """Return the editor on standard input and output, which must be a terminal."""
+    # twistd has replaced sys.stdout by its log.
     stdin, stdout = sys.__stdin__, sys.__stdout__
     assert stdin is not None and stdout is not None
 
     def size() -> Size:
         columns, rows = os.get_terminal_size(stdout.fileno())
-        # A terminal that says nothing of its size has none.
+        # A terminal of unknown size reports 0 by 0.
         return Size(rows=rows or 24, columns=columns or 80)
 
-    # It is never asked for its cursor's position: not all terminals answer, and nothing here needs to know.
+    # Never ask for the cursor's position: not all terminals answer, and nothing here needs it.
     output = Vt100_Output(stdout, size, term=term, enable_cpr=False)
     return Editor(
         chat,

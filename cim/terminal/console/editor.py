@@ -1,10 +1,9 @@
-"""The terminal with a line editor: the line that is typed below, the chat scrolling above it.
+"""The terminal with a line editor: the input line at the bottom, the chat scrolling above it.
 
-prompt_toolkit does the editing: it is what IPython and the database shells use, knows wide characters, bracketed
-paste and completion menus, which Twisted's own terminal support does not, and lives on an asyncio loop, which is that
-of Twisted's asyncio reactor. What is said goes into the terminal's own scrollback, so that scrolling, searching and
-copying are the terminal's; only what may still change (messages on their way, the line that is typed, the state)
-stands below and is drawn anew.
+prompt_toolkit does the editing, as it does for IPython and the database shells: it handles wide characters, bracketed
+paste and completion menus, which Twisted's own terminal support does not. It needs an asyncio loop, and uses that of
+Twisted's asyncio reactor. The chat goes into the terminal's own scrollback, so the terminal does the scrolling,
+searching and copying; only what may still change (unsent messages, the input line, the status line) is redrawn below.
 """
 
 from __future__ import annotations
@@ -58,13 +57,13 @@ from cim.terminal.console.stage import Stage, TerminalRun
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import printable
 
-#: What is shown is gathered for so long, seconds: a flood is drawn some twenty times a second.
+#: How long output is gathered before it is drawn, in seconds: a flood is drawn about twenty times a second.
 GATHER = 0.05
-#: The server is not read while so many lines wait to be shown.
+#: Reading from the server stops while this many lines wait to be shown.
 MANY_LINES = 5000
-#: The text of a message, bytes; the protocol takes 48 KiB with all that belongs to it.
+#: The longest text of a message, in bytes; the protocol allows 48 KiB for the text and everything around it.
 MAX_TEXT = 48_000
-#: Rows for the line that is typed, and for offers.
+#: Rows for the input line, and for completions.
 INPUT_ROWS, MENU_ROWS = 8, 8
 BANNER = (
     "a line goes to everyone, @name text to one user; :to <name> stays in one talk",
@@ -75,11 +74,11 @@ BANNER = (
 class Editor:
     """A Screen on a terminal.
 
-    :param chat: from a screen, makes the chat that is shown there
-    :param leave: called with an exit status when it is over
-    :param output: where it draws; must not ask the terminal for the position of its cursor
-    :param colour: whether colours are wanted
-    :param where: the route's name in the line of state
+    :param chat: makes the chat for a given screen
+    :param leave: called with an exit status at the end
+    :param output: where to draw; must not ask the terminal for the cursor's position
+    :param colour: whether to use colours
+    :param where: the route's name in the status line
     :param banner: lines to show at the start
     """
 
@@ -139,7 +138,7 @@ class Editor:
         )
         state = Window(FormattedTextControl(self._state), height=1, style="class:bar", wrap_lines=False)
         menu = Float(CompletionsMenu(max_height=MENU_ROWS, scroll_offset=1), xcursor=True, ycursor=True)
-        # Room for the menu, which is drawn over other rows.
+        # Room for the completion menu, which is drawn over other rows.
         room = ConditionalContainer(
             Window(height=self._menu_rows), Condition(lambda: self._buffer.complete_state is not None)
         )
@@ -164,7 +163,7 @@ class Editor:
             erase_when_done=True,
         )
 
-    # What the service calls
+    # Called by the service
 
     def run(self) -> None:
         """Take over the terminal."""
@@ -178,7 +177,7 @@ class Editor:
         self._run.end(0)
 
     def stop(self) -> None:
-        """Take no more lines; what comes is still shown."""
+        """Accept no more lines; messages that arrive are still shown."""
         self._run.stop()
         if self.chat.unsent:
             many = len(self.chat.unsent)
@@ -188,7 +187,7 @@ class Editor:
         self._run.stop(left=True)
 
     def flush(self) -> Deferred[None]:
-        """Show the rest and restore the terminal; fires when that is done."""
+        """Show the remaining output and restore the terminal; fires when that is done."""
         self.chat.close()
         if self._queued is not None:
             self._queued.cancel()
@@ -198,7 +197,7 @@ class Editor:
         self.app.exit()
         return self._running
 
-    # What the interpreter and the chat call
+    # Called by the interpreter and the chat
 
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """See Screen."""
@@ -213,7 +212,7 @@ class Editor:
     def notice(self, text: str) -> None:
         """See Screen."""
         if self._run.stage is Stage.LEFT:
-            return  # what becomes of messages on their way was told
+            return  # the notice about unsent messages was already shown
         for line in text.split("\n"):
             self._put(look.styled([("warn", f"* {line}")], colour=self._colour))
 
@@ -243,7 +242,7 @@ class Editor:
             self._client.pause_receiving()
 
     def _draw(self) -> None:
-        """Write what was gathered above the line that is typed."""
+        """Write the gathered output above the input line."""
         self._queued = None
         lines, self._queue = self._queue, []
         if lines:
@@ -263,7 +262,7 @@ class Editor:
         for room in rooms:
             room.callback(None)
 
-    # What stands below the chat
+    # The rows below the chat
 
     def _prefix(self, line: int, wrap: int) -> StyleAndTextTuples:
         prompt = "AI> " if self.chat.answering else f"{printable(self.chat.current.title)[:30]}> "
@@ -281,7 +280,7 @@ class Editor:
         state = self._buffer.complete_state
         return Dimension.exact(min(MENU_ROWS, len(state.completions) if state is not None else 0))
 
-    # What is typed
+    # Input
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -356,7 +355,7 @@ class Editor:
         return False
 
     def _do(self, lines: Sequence[str]) -> None:
-        """Do these lines one after the other, in parallel to lines entered before."""
+        """Run these lines one after another, concurrently with lines entered before."""
         if self._run.over:
             return
         Deferred.fromCoroutine(self._work(lines)).addErrback(self._failed)
@@ -374,7 +373,7 @@ class Editor:
         if not failure.check(CancelledError, CIMError):
             self._log.failure("The terminal failed", failure)
 
-    # How it begins and ends
+    # Start and end
 
     def _ready(self) -> None:
         self._run.ready()

@@ -1,4 +1,4 @@
-"""Commands about groups."""
+"""The commands for groups."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Create(Command):
     words = (":create",)
     usage = "[open] [history] <name>"
     summary = "make a group and talk there"
-    help = "open: anyone may join; history: members may read what was said before they joined."
+    help = "open: anyone may join; history: members may read messages from before they joined."
 
     async def run(self, chat: Chat, rest: str) -> None:
         words = rest.split()
@@ -83,7 +83,7 @@ class LeaveGroup(Command):
     words = (":leave",)
     usage = "[group]"
     summary = "leave a group"
-    help = "Without a group, the one that you are talking to."
+    help = "Without a group, it means the one that you are talking to."
     completes = "groups"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -101,7 +101,7 @@ class Invite(Command):
     words = (":invite",)
     usage = "<user> [group]"
     summary = "add a user to a group"
-    help = "Without a group, the one that you are talking to."
+    help = "Without a group, it means the one that you are talking to."
     completes = "users"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -119,7 +119,7 @@ class Members(Command):
     words = (":members",)
     usage = "[group]"
     summary = "list the members of a group"
-    help = "Without a group, the one that you are talking to."
+    help = "Without a group, it means the one that you are talking to."
     completes = "groups"
 
     async def run(self, chat: Chat, rest: str) -> None:

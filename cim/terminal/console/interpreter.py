@@ -1,4 +1,4 @@
-"""What a typed line means (docs/terminal.md): a command, a private message, or a message to the present talk."""
+"""What a typed line means (docs/terminal.md): a command, a private message, or a message to the current talk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Misuse
 
-#: Between a receiver's id and the text of a private message.
+#: Separates a receiver's id from the text of a private message.
 PRIVATE = ";;"
 
 
 class Interpreter:
-    """Does what typed lines ask for, on any screen.
+    """Executes typed lines, on any screen.
 
-    :param commands: all commands; of two with the same word, the later one wins
+    :param commands: all commands; when two share a word, the later one wins
     """
 
     _log = Logger()
@@ -32,7 +32,7 @@ class Interpreter:
         chat.commands = tuple(dict.fromkeys(self._by_word.values()))
 
     async def line(self, line: str) -> None:
-        """Do what a line asks for and wait for the answer; failures are shown on the screen."""
+        """Execute a line and wait for the answer; show failures on the screen."""
         notice = self._chat.screen.notice
         try:
             if not line.strip():
@@ -58,15 +58,15 @@ class Interpreter:
         except CIMError as error:
             notice(f"{quoted(line)} was not delivered: {error.message}")
         except Exception as error:
-            self._log.failure("A line could not be done")
-            notice(f"{quoted(line)} failed: {type(error).__name__}")
+            self._log.failure("A typed line failed")
+            notice(f"{quoted(line)} failed: {type(error).__name__}; the log has the details")
 
     async def _command(self, line: str) -> None:
         notice = self._chat.screen.notice
         word, _, rest = line.strip().partition(" ")
         command = self._by_word.get(word)
         if command is None:
-            # Whoever writes `:smile: hello` means a text.
+            # `:smile: hello` is a text, not a command.
             if word.endswith(":") and len(word) > 2 and " " not in word:
                 await self._chat.say(self._chat.current, line)
                 return
@@ -106,7 +106,7 @@ class Interpreter:
         await self._chat.say(Talk(name, self._chat.name_of(receiver), receiver), text)
 
     async def _named(self, line: str) -> None:
-        # Names may have spaces: the longest one that is known counts, else all up to the first space.
+        # Names may contain spaces: take the longest known name, or else everything up to the first space.
         known = [name for name in self._chat.users if line[1:].startswith((f"{name} ", f"{name}\n"))]
         name = max(known, key=len) if known else line[1:].split(None, 1)[0] if line[1:].strip() else ""
         text = line[1 + len(name) :].strip()
@@ -129,5 +129,5 @@ async def _awaited(command: Any, chat: Chat, rest: str) -> None:
 
 
 def quoted(line: str) -> str:
-    """Return the beginning of a line, in quotation marks."""
+    """Return the beginning of a line in quotation marks."""
     return f'"{line if len(line) <= 40 else line[:39] + "…"}"'

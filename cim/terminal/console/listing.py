@@ -1,4 +1,4 @@
-"""How messages and users are listed by commands, and how a message looks in the chat."""
+"""How commands list messages and users, and how a message looks in the chat."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.iconsole import Line, Span
 
-#: Users that one call gives.
+#: The most users that one call returns.
 PAGE = 100
 
 
 async def online_users(chat: Chat, prefix: str, most: int) -> tuple[list[User], int]:
-    """Return the users who are online, by name, at most `most` of them, and how many there are in all."""
+    """Return at most `most` of the users who are online, sorted by name, and the total number."""
     users: list[User] = []
     while True:
         page, total = await chat.client.online(prefix, users[-1].name if users else "", PAGE)
@@ -27,11 +27,11 @@ async def online_users(chat: Chat, prefix: str, most: int) -> tuple[list[User], 
 
 
 async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") -> None:
-    """List messages, the latest last, each with a number that `:recall`, `:edit` and `:react` take.
+    """List messages, the latest last, each with a number that `:recall`, `:edit` and `:react` accept.
 
-    :param wanted: what is highlighted
+    :param wanted: the text to highlight
     """
-    # An edited or recalled message stands there as it is now.
+    # An edited or recalled message is shown as it is now.
     messages = [one for one in messages if one.kind in (Kind.TEXT, Kind.REACTION)]
     chat.numbered = list(reversed(messages))
     width = len(str(len(messages)))
@@ -42,7 +42,7 @@ async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") 
 
 
 def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: str = "") -> list[Span]:
-    """Return the line of a message: time, mark, who said it where, and what."""
+    """Return the line of a message: time, mark, sender, conversation and text."""
     when = datetime.fromtimestamp(message.sent_at / 1000 if message.sent_at else chat.now()).astimezone()
     now = datetime.fromtimestamp(chat.now()).astimezone()
     day = f"{when:%Y-%m-%d} " if dated and when.date() != now.date() else ""

@@ -1,4 +1,4 @@
-"""How lines look: names of styles, and the sequences by which a terminal shows them. Pure."""
+"""How lines look: the names of styles, and the terminal sequences for them. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import printable
 
-#: Parameters of SGR sequences.
+#: SGR parameters by style.
 _SGR = {
     "dim": "2",
     "me": "1;32",
@@ -23,22 +23,22 @@ _SGR = {
     "name4": "1;31",
     "name5": "1;96",
 }
-#: Without colours what matters still stands out, where the terminal can do that.
+#: Without colours, hits are still underlined where the terminal supports it.
 _PLAIN = {"hit": "4"}
 
 
 def of_name(name: str) -> str:
-    """Return the style of a user's name: always the same."""
+    """Return the style of a user's name, always the same for one name."""
     return f"name{zlib.crc32(name.encode('utf-8', 'replace')) % 6}"
 
 
 def plain(line: Line) -> str:
-    """Return a line without styles, harmless."""
+    """Return a line without styles and without control characters."""
     return printable(line if isinstance(line, str) else "".join(text for _, text in line))
 
 
 def styled(line: Line, *, colour: bool, indent: str = "") -> str:
-    """Return a line for a terminal, harmless; its texts may have several lines, the further ones indented."""
+    """Return a line with its styles and without other control characters; lines after a line break are indented."""
     spans = [("", line)] if isinstance(line, str) else line
     shown = []
     for style, text in spans:
@@ -49,9 +49,9 @@ def styled(line: Line, *, colour: bool, indent: str = "") -> str:
 
 
 def highlighted(text: str, part: str) -> list[tuple[str, str]]:
-    """Return `text` with every occurrence of `part` as a hit, whatever the case of its letters."""
+    """Return `text` with every occurrence of `part` styled as a hit, ignoring case."""
     folded, wanted = text.lower(), part.lower()
-    # Lower-casing may change lengths; then only exact occurrences are marked.
+    # Lower-casing may change the length; then only exact matches are marked.
     if len(folded) != len(text) or len(wanted) != len(part):
         folded, wanted = text, part
     spans, at = [], 0

@@ -1,4 +1,4 @@
-"""How prompt_toolkit shows what Tab offers, and the colours of all that it draws."""
+"""Completion for prompt_toolkit, and the colours that it draws with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STYLE = Style.from_dict(
 
 
 class Offers(Completer):
-    """Offers completions for a single line; text of several lines has none."""
+    """Offers completions for a single line, and none for text of several lines."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat

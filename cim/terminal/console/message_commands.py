@@ -1,4 +1,4 @@
-"""Commands about talks and messages that upstream does not have."""
+"""The commands for talks and messages, which upstream does not have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cim.terminal.console.commands import Command, Misuse, number
 from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.iconsole import Line
 
-#: The longest file that is sent, and the size of its parts, bytes.
+#: The largest file that can be sent, and the size of its parts, in bytes.
 MAX_FILE, PART = 4 << 20, 16 << 10
 
 
@@ -34,7 +34,7 @@ class History(Command):
     words = (":history",)
     usage = "[name] [number]"
     summary = "show the last messages of a talk"
-    help = "Without a name, of the current talk. Their numbers are for :recall, :edit and :react."
+    help = "Without a name, shows the current talk. Use the numbers with :recall, :edit and :react."
     completes = "talks"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -100,9 +100,7 @@ class React(Command):
     words = (":react",)
     usage = "[#n] [emoji]"
     summary = "react to the last message here, or to #n"
-    help = (
-        "#n is the number of a message in the last list that was shown. Without an emoji, your reaction is taken back."
-    )
+    help = "#n is the number of a message in the last list that was shown. Without an emoji, takes your reaction back."
 
     async def run(self, chat: Chat, rest: str) -> None:
         from cim.terminal.console.emoji import emojize
@@ -135,7 +133,7 @@ class SendFile(Command):
     usage = "<file>"
     summary = "send a text file, in parts"
     help = (
-        f"It goes to the current talk: UTF-8, up to {MAX_FILE >> 20} MiB, in parts of whole lines ({PART >> 10} KiB)."
+        f"The file goes to the current talk: UTF-8, up to {MAX_FILE >> 20} MiB, split at line ends ({PART >> 10} KiB)."
     )
     completes = "files"
 
@@ -156,7 +154,7 @@ class SendFile(Command):
 
 def _text_of(path: str) -> str:
     try:
-        # Not blocking: what is no regular file might never give anything.
+        # Non-blocking: opening or reading a FIFO might otherwise hang.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -176,7 +174,7 @@ def _text_of(path: str) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """Cut a text into parts of whole lines, as long as these are no longer than a part."""
+    """Split a text at line ends into parts; a line longer than a part is split, too."""
     parts, held, size = [], "", 0
     for line in text.splitlines(keepends=True):
         while line:
@@ -190,7 +188,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _which(rest: str) -> tuple[str, str]:
-    """Cut `#n` from before a text."""
+    """Split a leading `#n` from a text."""
     first, _, text = rest.partition(" ")
     return (first, text.strip()) if first.startswith("#") and first[1:].isdigit() else ("", rest)
 

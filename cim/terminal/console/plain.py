@@ -1,4 +1,4 @@
-"""The terminal in a pipe, or where only printing works: the chat on standard output, the rest on standard error."""
+"""The terminal in a pipe or on a dumb terminal: the chat on standard output, the rest on standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cim.terminal.console.stage import TerminalRun
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import MAX_LINE, LineReader, printable
 
-#: Reading stops when so many lines wait to be sent, and goes on when so few do.
+#: Input is paused when the first number of lines wait to be sent, and resumed at the second.
 MANY_LINES, FEW_LINES = 64, 16
 
 BANNER = (
@@ -37,27 +37,27 @@ class ErrorOutput(Protocol):
     """Where notices go."""
 
     def write(self, data: bytes) -> None:
-        """Take bytes, or drop them when too many wait."""
+        """Write bytes, or drop them when too many wait."""
 
 
 class End(enum.Enum):
-    """What comes behind the last line."""
+    """What follows the last line."""
 
     OF_INPUT = enum.auto()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class PlainTerminal(TwistedProtocol):
-    """Does the lines of its input one by one, each after the one before was answered, and shows what comes.
+    """Executes its input line by line, each line once the one before is answered, and prints messages that arrive.
 
-    One received message is one line, `name: text`, and `[group] name: text` when it was said in a group. While
-    standard output is not taken, the server is not read. It ends when all of the input was answered, unless it is to
-    stay; when standard output is closed; or when the login is refused (status 1).
+    A message is printed as one line: `name: text`, or `[group] name: text` in a group. While nobody reads standard
+    output, nothing is read from the server. It ends when all of the input is answered, unless told to stay; when
+    standard output is closed; or when the login is refused (status 1).
 
-    :param chat: from a screen, makes the chat that is shown there
-    :param commands: what lines with a colon may ask for
-    :param leave: called with an exit status when it is over
-    :param interactive: somebody types: say what can be typed
+    :param chat: makes the chat for a given screen
+    :param commands: the commands that lines starting with a colon can name
+    :param leave: called with an exit status at the end
+    :param interactive: somebody types, so say what can be typed
     """
 
     _log = Logger()
@@ -85,19 +85,19 @@ class PlainTerminal(TwistedProtocol):
         self._max_line = max_line
         self._reader = LineReader(max_line)
         self._interpreter = Interpreter(self.chat, commands)
-        #: What was read and is not done yet; None is a line that was too long.
+        #: Lines that were read and not executed yet; None stands for a line that was too long.
         self._lines: DeferredQueue[str | End | None] = DeferredQueue()
         self._working = Deferred.fromCoroutine(self._work()).addErrback(self._failed)
-        #: Whoever waits until the output is taken; None while it is.
+        #: Fires when the output is read again; None while it is being read.
         self._waiting_for_room: list[Deferred[None]] | None = None
         self._flushing: Deferred[None] | None = None
         self._client.add_listener(self)
         self._client.when_closed().addErrback(self._run.closed)
 
-    # What the service calls
+    # Called by the service
 
     def stop(self) -> None:
-        """Do no more lines; what comes is still shown."""
+        """Execute no more lines; messages that arrive are still shown."""
         self._run.stop()
         self._working.cancel()
         unsent = [line for line in self._lines.pending if line is not End.OF_INPUT]
@@ -106,7 +106,7 @@ class PlainTerminal(TwistedProtocol):
             self.notice(f"leaving: {lines} not sent")
 
     def flush(self) -> Deferred[None]:
-        """Close standard input and output; fires when everything shown is written."""
+        """Close standard input and output; fires when all output is written."""
         self.chat.close()
         if self.transport is None:
             return succeed(None)
@@ -115,7 +115,7 @@ class PlainTerminal(TwistedProtocol):
         self.transport.loseConnection()
         return self._flushing
 
-    # What the interpreter and the chat call
+    # Called by the interpreter and the chat
 
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """See Screen."""
@@ -132,7 +132,7 @@ class PlainTerminal(TwistedProtocol):
             self._errors.write(f"* {printable(line)}\n".encode())
 
     def message(self, message: Message, *, own: bool) -> None:
-        """Show a message of others, or one's own from another device."""
+        """Show a message from another user, or one's own from another device."""
         if own:
             return
         where = f"[{self.chat.title_of(message.conversation)}] " if message.group else ""
@@ -145,13 +145,13 @@ class PlainTerminal(TwistedProtocol):
             self.notice(f"{said} took back a message" if message.kind is Kind.RECALL else f"{said}: {message.text}")
 
     def refresh(self) -> None:
-        """Nothing stands below the chat."""
+        """Do nothing: there is nothing below the chat to redraw."""
 
     def leave(self) -> None:
-        """End the program in good order."""
+        """End the program gracefully."""
         self._run.end(0)
 
-    # What the client calls
+    # Called by the client
 
     def state(self, client: Client, state: State, reason: str) -> None:
         """Tell the user about the login."""
@@ -161,7 +161,7 @@ class PlainTerminal(TwistedProtocol):
             for line in (*self._banner, *BANNER):
                 self.notice(line)
 
-    # What standard input and output call
+    # Called by standard input and output
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
@@ -170,11 +170,11 @@ class PlainTerminal(TwistedProtocol):
         self._take(self._reader.feed(data))
 
     def readConnectionLost(self) -> None:
-        """The input has ended."""
+        """Note that the input has ended."""
         self._take([*self._reader.finish(), End.OF_INPUT])
 
     def writeConnectionLost(self) -> None:
-        """Nobody reads the output any more."""
+        """End the program: nobody reads the output any more."""
         self._run.end(0)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -185,21 +185,21 @@ class PlainTerminal(TwistedProtocol):
             self._run.end(0)
 
     def pauseProducing(self) -> None:
-        """Stop reading from the server: nobody takes the output."""
+        """Stop reading from the server: nobody reads the output."""
         self._waiting_for_room = []
         self._client.pause_receiving()
 
     def resumeProducing(self) -> None:
-        """Read from the server again: the output was taken."""
+        """Read from the server again: the output was read."""
         waiting, self._waiting_for_room = self._waiting_for_room or (), None
         self._client.resume_receiving()
         for room in waiting:
             room.callback(None)
 
     def stopProducing(self) -> None:
-        """The output is gone; `writeConnectionLost` follows."""
+        """Do nothing: the output is gone, and `writeConnectionLost` follows."""
 
-    # How lines are worked off
+    # Working off lines
 
     def _take(self, lines: Sequence[str | End | None]) -> None:
         if self._run.over:
@@ -210,7 +210,7 @@ class PlainTerminal(TwistedProtocol):
             self.transport.pauseProducing()
 
     async def _work(self) -> None:
-        """Do one line after the other, until the input has ended or the program does."""
+        """Execute one line after another, until the input or the program ends."""
         while not self._run.over:
             line = await self._lines.get()
             if len(self._lines.pending) == FEW_LINES:
@@ -218,7 +218,7 @@ class PlainTerminal(TwistedProtocol):
             if line is End.OF_INPUT:
                 break
             if line is None:
-                self.notice(f"a line of more than {self._max_line} bytes is not sent")
+                self.notice(f"a line longer than {self._max_line} bytes was not sent: split it into shorter ones")
             else:
                 await self._interpreter.line(line)
         if not self._stay and not self._run.over:

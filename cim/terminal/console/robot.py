@@ -11,7 +11,7 @@ _TURNED = str.maketrans({"?": "!", "？": "!", "你": "我", "吗": None, "嘛":
 
 @implementer(IAnswerer)
 class Robot:
-    """Gives a question back as its answer."""
+    """Answers a question with the question itself."""
 
     greeting = "Hello,我是估值两亿的 AI 机器人！"
     farewell = "｡ﾟ(ﾟ´ω`ﾟ)ﾟ｡  AI 下线了！"

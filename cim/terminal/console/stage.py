@@ -1,4 +1,4 @@
-"""How far a run of the terminal is, on any screen."""
+"""The stages of a run of the terminal, on any screen."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from twisted.python.failure import Failure
 
 
 class Stage(enum.Enum):
-    """How far it is."""
+    """The stage of a run."""
 
     LOGGING_IN = enum.auto()
     CHATTING = enum.auto()
-    #: What is typed is not taken any more; what is received is still shown.
+    #: Input is no longer accepted; messages that arrive are still shown.
     LEAVING = enum.auto()
-    #: All that there was to say about leaving was said.
+    #: All notices about leaving were shown.
     LEFT = enum.auto()
 
 
 class TerminalRun:
-    """One run, which ends once.
+    """One run, which ends exactly once.
 
-    :param leave: called with an exit status when it is to end
-    :param notice: tells the user something
+    :param leave: called with an exit status to end the program
+    :param notice: shows the user a notice
     """
 
     def __init__(self, leave: Callable[[int], None], notice: Callable[[str], None]) -> None:
@@ -33,32 +33,32 @@ class TerminalRun:
 
     @property
     def over(self) -> bool:
-        """Whether it ends or has ended."""
+        """Whether the run is ending or has ended."""
         return self.stage in (Stage.LEAVING, Stage.LEFT)
 
     def ready(self) -> bool:
-        """It is logged in; return whether that is so for the first time."""
+        """Note that the client is logged in; return whether this is the first time."""
         first = self.stage is Stage.LOGGING_IN
         if first:
             self.stage = Stage.CHATTING
         return first
 
     def closed(self, failure: Failure) -> None:
-        """Have the program end, for the client has ended by itself; say why, unless it does already."""
+        """End the program because the client failed, and say why; do nothing if it is ending already."""
         if not self.over:
             what = "cannot log in: " if self.stage is Stage.LOGGING_IN else ""
             self._notice(what + failure.getErrorMessage())
         self.end(1)
 
     def end(self, status: int) -> None:
-        """Have the program end, unless it does already."""
+        """End the program, unless it is ending already."""
         if not self.over:
             self.stage = Stage.LEAVING
             self._leave(status)
 
     def stop(self, *, left: bool = False) -> None:
-        """The program ends: say so to nobody.
+        """Note that the program is ending, without a notice.
 
-        :param left: all that there was to say was said
+        :param left: all notices about leaving were shown
         """
         self.stage = Stage.LEFT if left else Stage.LEAVING
