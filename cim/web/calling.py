@@ -1,8 +1,7 @@
-"""JSON calls over HTTP: clients to routes, routes to upstream's servers; and upstream's envelope as their answer.
+"""JSON calls over HTTP, from clients to routes and from routes to upstream's servers, answered by upstream's envelope.
 
-What a failed call means is the caller's to act on, so there are three kinds: Unreachable (nothing was sent),
-CallTimeout and any other Unavailable (it may or may not have been done), and an envelope whose code is not 9000
-(it was refused).
+Callers must know what a failure means, so there are three kinds: Unreachable (nothing was sent), CallTimeout and any
+other Unavailable (it may or may not have been done), and an envelope whose code is not 9000 (it was refused).
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from zope.interface import implementer
 from cim.errors import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
 from cim.wire.error_table import SUCCESS, of_envelope, row_of
 
-#: What an answer may weigh, bytes.
+#: The largest answer, in bytes.
 MAX_BODY = 256 * 1024
-#: Longest wait for a connection and for an answer, seconds.
+#: The longest wait for a connection and for an answer, in seconds.
 CONNECT_SECONDS = 3.0
 CALL_SECONDS = 10.0
 
 
 @frozen
 class Envelope:
-    """What the upstream API answers with (docs/http-api.md).
+    """An answer of upstream's API (docs/http-api.md).
 
-    :param data: `dataBody`, as JSON gives it
+    :param data: `dataBody`, as parsed from JSON
     """
 
     code: str
@@ -50,7 +49,7 @@ class Envelope:
     def result(self) -> Any:
         """Return the data of a call that succeeded.
 
-        :raises CIMError: the one that belongs to the code, with the message that came
+        :raises CIMError: the class that belongs to the code, with the message of the envelope
         """
         if self.code == SUCCESS:
             return self.data
@@ -59,7 +58,7 @@ class Envelope:
 
 @frozen
 class Answer:
-    """What a call was answered with."""
+    """The answer to a call."""
 
     status: int
     headers: Headers
@@ -67,12 +66,12 @@ class Answer:
 
 
 class HTTPCalls:
-    """Makes calls over connections of its own that are kept open for the next one.
+    """Makes calls over a pool of its own, which keeps connections open for the next call.
 
-    :param reactor: connects, and is the clock of the timeouts
-    :param agent: makes the requests instead of an Agent on a pool of our own
-    :param timeout: longest time from a call to the end of its answer, seconds
-    :param max_body: largest answer, bytes
+    :param reactor: connects, and is the clock for timeouts
+    :param agent: makes the requests instead of an Agent with a pool of its own
+    :param timeout: the longest time from a call to the end of its answer, in seconds
+    :param max_body: the largest answer, in bytes
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class HTTPCalls:
         if agent is None:
             self._pool = HTTPConnectionPool(reactor)
             self._pool.maxPersistentPerHost = 32
-            # Shorter than servers keep them (Tomcat: 20 s), so that no call goes down with a connection just ending.
+            # Shorter than servers keep them (Tomcat: 20 s), so that no call is lost on a connection that is closing.
             self._pool.cachedConnectionTimeout = 10
             agent = Agent(reactor, connectTimeout=CONNECT_SECONDS, pool=self._pool)
         self._http = HTTPClient(agent, data_to_body_producer=_Body)
@@ -97,13 +96,13 @@ class HTTPCalls:
         return self._pool.closeCachedConnections()
 
     def ask(self, method: str, url: str, obj: Any = None, token: str = "") -> Deferred[Answer]:
-        """Send `obj` as JSON, or nothing when it is None, and return what is answered, whatever it is.
+        """Send `obj` as JSON, or no body if it is None, and return the answer, whatever its status.
 
-        :param token: sent as proof of who asks
+        :param token: sent as the caller's bearer token
         :raises InvalidField: `obj` holds a lone surrogate
-        :raises Unreachable: no connection: nothing was sent
-        :raises CallTimeout: no answer in time: unknown whether it was done
-        :raises Unavailable: the connection was lost: unknown likewise
+        :raises Unreachable: there is no connection, so nothing was sent
+        :raises CallTimeout: there was no answer in time: it may or may not have been done
+        :raises Unavailable: the connection was lost: it may or may not have been done
         """
 
         def timed_out(_: object, seconds: float) -> Answer:
@@ -144,22 +143,22 @@ class HTTPCalls:
 
 
 class JSONCalls(HTTPCalls):
-    """Calls that are answered with an envelope."""
+    """Makes calls that are answered with an envelope."""
 
     def post(self, url: str, obj: Any) -> Deferred[Envelope]:
-        """Send `obj` as JSON and return what is answered, whatever its code.
+        """Send `obj` as JSON and return the envelope, whatever its code.
 
-        Fails as `ask`, and with Unavailable when the answer is no envelope.
+        Fails as `ask` does, and with Unavailable if the answer is not an envelope.
         """
         return self.ask("POST", url, obj).addCallback(_envelope, url)
 
     def get(self, url: str) -> Deferred[Envelope]:
-        """Ask with GET; as `post` otherwise."""
+        """Make a GET call; the rest is as for `post`."""
         return self.ask("GET", url).addCallback(_envelope, url)
 
 
 class _AsItIs(URL):
-    """A URL that needs no encoding; treq would have it done, which fails for IPv6 addresses."""
+    """A URL that needs no encoding: treq would encode it, which fails for IPv6 addresses."""
 
     def to_uri(self) -> URL:
         return self
@@ -182,7 +181,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
         loaded = None
     if not isinstance(loaded, dict) or not ("code" in loaded or answer.status == 200):
         raise Unavailable(f"{url} answered HTTP {answer.status} without an envelope")
-    # Upstream sends no code with an error that was made from a text alone.
+    # Upstream sends no code with an error that it made from only a text.
     code, message = loaded.get("code"), loaded.get("message")
     return Envelope(
         str(code) if code is not None else row_of(CIMError()).envelope,
@@ -193,7 +192,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
 
 @implementer(IBodyProducer)
 class _Body:
-    """A request's body, written at once: treq's own takes reactor turns from the global reactor."""
+    """A request's body, written at once: treq's own uses the global reactor."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -204,17 +203,17 @@ class _Body:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Nothing is left to pause."""
+        """Do nothing: the body was already written."""
 
     def resumeProducing(self) -> None:
-        """Nothing is left to resume."""
+        """Do nothing: the body was already written."""
 
     def stopProducing(self) -> None:
-        """Nothing is left to stop."""
+        """Do nothing: the body was already written."""
 
 
 class _Reading(Protocol):
-    """Gathers an answer's body up to a bound; losing the connection is how the rest is refused."""
+    """Collects an answer's body up to a bound, and drops the connection if there is more."""
 
     def __init__(self, max_body: int) -> None:
         self._room = max_body

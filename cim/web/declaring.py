@@ -1,7 +1,7 @@
 """Declaring HTTP calls: one declaration checks a call, documents it, and says where it is served.
 
-A class declares its methods by `http_call`; its objects are served by `cim.web.serving.CallResource`, each class in one
-of two dialects: upstream's (`cim.web.envelope`) or that of `/v1` (`cim.web.problem`).
+A class declares its methods with `http_call`; `cim.web.serving.CallResource` serves its objects, each class in one of
+two dialects: upstream's (`cim.web.envelope`) or that of `/v1` (`cim.web.problem`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Who(enum.Enum):
     USER = "user"
     OPERATOR = "operator"
     USER_OR_OPERATOR = "user-or-operator"
-    #: The daemons themselves, by the key derived for them.
+    #: The cluster's own daemons, by the key derived for them.
     CLUSTER = "cluster"
 
 
-#: Says who makes a request, itself or by an awaitable, or raises; the handler gets what it returns.
+#: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
 Gate = Callable[[Any, Who], Any]
 
 
@@ -40,11 +40,11 @@ Gate = Callable[[Any, Who], Any]
 class Call:
     """The declaration of a call.
 
-    :ivar methods: what it is asked by; HEAD goes with GET
-    :ivar path: parts in braces have names
-    :ivar answers: the body of each status that means success, the usual one first; None for no body
+    :ivar methods: its HTTP methods; HEAD goes with GET
+    :ivar path: its path, with named segments in braces
+    :ivar answers: the schema of the body for each status of success, the usual one first; None for no body
     :ivar errors: the statuses of its problems
-    :ivar example: a body, for the document
+    :ivar example: an example of a body, for the document
     """
 
     methods: tuple[str, ...]
@@ -62,19 +62,19 @@ class Call:
 
     @property
     def usual(self) -> int:
-        """The status of success where the handler names none."""
+        """The status of success if the handler does not name one."""
         return next(iter(self.answers))
 
     @property
     def body_required(self) -> bool:
-        """Whether there is a field that must be given."""
+        """Whether any field of the body is required."""
         fields = self.body.fields.values() if self.body is not None else ()
         return any(not isinstance(schema, Optional) for schema in fields)
 
 
 @frozen
 class WithStatus:
-    """What a handler returns when it is not the usual status."""
+    """The result of a handler with a status other than the usual one."""
 
     status: int
     value: Any = None
@@ -82,7 +82,7 @@ class WithStatus:
 
 @frozen
 class Content:
-    """What a handler returns to be sent as it is."""
+    """The result of a handler that is to be sent as it is."""
 
     body: bytes
     content_type: bytes = b"application/json"
@@ -100,13 +100,13 @@ def http_call(
     errors: tuple[int, ...] = (),
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[_H], _H]:
-    """Declare a method `(self, caller, **values)` as a call; its values are those of path, query and body.
+    """Declare a method `(self, caller, **values)` as a call that gets the values of path, query and body.
 
-    What it returns, itself or by an awaitable, is the body of the answer; a CIMError that it raises is told as the
-    dialect does. It runs to its end even when the client disconnects. The first line of its docstring is the summary.
+    Its result, returned directly or as an awaitable, is the body of the answer; the dialect words a CIMError that it
+    raises. It runs to its end even if the client disconnects. The first line of its docstring is the summary.
 
     :param line: methods and path, such as `GET /v1/groups/{id}`
-    :param errors: the statuses of its problems beside those that follow from the rest
+    :param errors: the statuses of its problems, except those that follow from the other arguments
     """
     *methods, template = line.split(" ")
 
@@ -137,7 +137,7 @@ def http_call(
 
 
 def calls_of(api: object) -> dict[str, Call]:
-    """Return the calls that the class of `api`, or `api` itself, declares, by the name of their method."""
+    """Return the calls that `api`, a class or its object, declares, by the names of their methods."""
     owner = api if isclass(api) else type(api)
     found: dict[str, Call] = {}
     for name in dir(owner):

@@ -1,4 +1,4 @@
-"""What differs between the two families of HTTP calls; all else of a call is `cim.web.serving`'s."""
+"""The difference between the two families of HTTP calls; `cim.web.serving` does the rest."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from cim.web.declaring import Call, Gate
 class Dialect(Protocol):
     """How a family of calls reads bodies, checks fields, and words answers and errors.
 
-    :ivar admit: says who makes a request
-    :ivar refusal: what stands before the reason why a path or a method is refused
+    :ivar admit: the gate, which returns the caller of a request
+    :ivar refusal: the prefix of the reason why a path or a method is refused
     """
 
     admit: Gate
     refusal: str
 
     def speaks(self, path: str) -> bool:
-        """Whether what is asked there, a call or none, is answered in this dialect."""
+        """Return whether requests for a path, served or not, are answered in this dialect."""
 
     def label(self, call: Call) -> str:
-        """Return under what a call is counted."""
+        """Return the name that a call is counted under."""
 
     def begin(self, request: Any) -> None:
-        """Put into the answer what goes into each."""
+        """Set the headers that every answer has."""
 
     def read(self, request: Any, call: Call) -> dict[str, Any]:
-        """Return the values of the body of a call that has one.
+        """Return the values of a call's body.
 
-        :raises BadRequest: it is no JSON object
-        :raises InvalidField: names the field
+        :raises BadRequest: the body is not a JSON object
+        :raises InvalidField: a field is invalid; the error names it
         """
 
     def succeed(self, request: Any, call: Call, result: Any) -> int:
-        """Answer what a handler returned, and return the status."""
+        """Answer with a handler's result, and return the status."""
 
     def fail(self, request: Any, error: BaseException) -> int:
-        """Answer what went wrong, and return the status; only an error of ours is quoted."""
+        """Answer with an error, and return the status; only the text of a CIMError is shown."""
 
     def options(self, request: Any, methods: Iterable[bytes]) -> None:
         """Answer OPTIONS for a path that has these methods."""

@@ -19,7 +19,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 def envelope(code: str, message: str, data: Any = None) -> bytes:
-    """The bytes of an answer. A lone surrogate, which UTF-8 cannot say, becomes a question mark."""
+    """Return the bytes of an answer; a lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
     return _encode({"code": code, "message": message, "reqNo": None, "dataBody": data}).encode("utf-8", "replace")
 
 
@@ -27,21 +27,21 @@ _SUCCESS = envelope(SUCCESS, "Success")
 
 
 def success(data: Any = None) -> bytes:
-    """The answer of a call that was done."""
+    """Return the answer of a call that succeeded."""
     return _SUCCESS if data is None else envelope(SUCCESS, "Success", data)
 
 
 def failure(error: CIMError) -> bytes:
-    """The answer of a call that was refused or failed."""
+    """Return the answer of a call that was refused or failed."""
     return envelope(row_of(error).envelope, error.message)
 
 
-#: For what nobody expected: says nothing of the cause.
+#: The answer to an unexpected error: it does not reveal the cause.
 INTERNAL_ERROR = failure(CIMError())
 
 
 class Envelopes:
-    """The lenient dialect, of everything that is not another's."""
+    """The lenient dialect, of every path that no other dialect speaks."""
 
     refusal = "invalid argument: "
 
@@ -70,7 +70,7 @@ class Envelopes:
         return 200
 
     def fail(self, request: Any, error: BaseException) -> int:
-        """See Dialect: 200 for what is refused or failed, the request's own status when it cannot be understood."""
+        """See Dialect: 200 for a call that was refused or failed, the error's status for a malformed request."""
         status = error.status if isinstance(error, BadRequest) else 200 if isinstance(error, CIMError) else 500
         respond(request, status, failure(error) if isinstance(error, CIMError) else INTERNAL_ERROR)
         return status

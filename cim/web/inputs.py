@@ -1,4 +1,4 @@
-"""What a request carries: its query, and its body, a JSON object."""
+"""Reads a request's query, and its body, a JSON object."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def is_json(content_type: bytes | None) -> bool:
-    """Whether a Content-Type says JSON in UTF-8."""
+    """Return whether a Content-Type means JSON in UTF-8."""
     if content_type in _JSON_TYPES:
         return True
     if content_type is None:
@@ -32,15 +32,15 @@ def is_json(content_type: bytes | None) -> bool:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
+    """Parse a JSON object.
 
-    :raises BadRequest: with status 400 when it is none
+    :raises BadRequest: with status 400, if the body is not a JSON object
     """
     try:
         values = _decode(body.decode())
     except RecursionError:
         raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
-    except ValueError:  # no UTF-8, no JSON, or a number of more digits than Python reads
+    except ValueError:  # not UTF-8, not JSON, or a number with more digits than Python reads
         raise BadRequest(400, "invalid argument: the body is not valid JSON in UTF-8") from None
     if type(values) is not dict:
         raise BadRequest(400, "invalid argument: the body must be a JSON object")
@@ -48,9 +48,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def read_object(request: Any, raw: bytes) -> dict[str, Any]:
-    """Return the object that the body of a request is.
+    """Return the JSON object in the body of a request.
 
-    :raises BadRequest: with status 415 when the request does not say that it is JSON, and as `parse_object`
+    :raises BadRequest: with status 415 if the Content-Type is not JSON, and as `parse_object` does
     """
     if not is_json(request.getHeader(b"content-type")):
         raise BadRequest(415, "invalid argument: Content-Type must be application/json")
@@ -58,10 +58,10 @@ def read_object(request: Any, raw: bytes) -> dict[str, Any]:
 
 
 def read_query(uri: bytes, wanted: Fields) -> dict[str, Any]:
-    """Return the values of a query; those that nobody wants are ignored.
+    """Return the wanted values of a query, and ignore all others.
 
-    :raises BadRequest: with status 400 when it is no UTF-8, or has too many parameters
-    :raises InvalidField: names the parameter
+    :raises BadRequest: with status 400 if it is not UTF-8 or has too many parameters
+    :raises InvalidField: a parameter is invalid; the error names it
     """
     given: dict[str, str] = {}
     query = uri.partition(b"?")[2]

@@ -1,4 +1,4 @@
-"""The fields of upstream's calls that say something to one user: a text, or several that arrive as one batch."""
+"""The message fields of upstream's calls to one user: a text, or several that arrive as one batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cim.errors import InvalidField
 from cim.web.schema import Fields, Optional, Text, Texts
 
-#: Bytes of text in one message: what fits into a frame with what goes around it.
+#: The most bytes of text in one message: it must fit into a frame with its envelope.
 MAX_TEXT = 48 * 1024
 MAX_BATCH = 100
 
@@ -15,10 +15,10 @@ MESSAGE: Fields = {"batchMsg": Optional(Texts(MAX_BATCH, MAX_TEXT)), "msg": Opti
 
 
 def texts_of(batch: list[str] | None, text: str | None) -> Sequence[str]:
-    """Return what is said.
+    """Return the texts of a message.
 
-    :param batch: comes before `text`, unless it is empty
-    :raises InvalidField: there is neither
+    :param batch: takes precedence over `text` unless it is empty
+    :raises InvalidField: both are missing
     """
     if batch:
         return batch

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the calls of `/v1`, made of the very declarations that check them."""
+"""The OpenAPI document of `/v1`, made from the declarations that also check its calls."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SECURITY: dict[Who, list[dict[str, list[str]]]] = {
 }
 _PROBLEM = {
     "type": "object",
-    "description": "RFC 9457: what went wrong.",
+    "description": "A problem document (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "description": f"`{TYPE}` and the code."},
+        "type": {"type": "string", "description": f"`{TYPE}` followed by the code."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "description": "One word for programs."},
-        "detail": {"type": "string", "description": "A sentence for people."},
+        "code": {"type": "string", "description": "The error, as one word for programs."},
+        "detail": {"type": "string", "description": "The error, as a sentence for people."},
         "field": {"type": "string", "description": "The field that is invalid."},
     },
     "required": ["type", "title", "status", "code"],
@@ -37,7 +37,7 @@ _PROBLEMS = {
     409: "It conflicts with what is already there.",
     413: "Too large.",
     415: "The body is not `application/json`.",
-    429: "Too many requests; `Retry-After` says when to come again.",
+    429: "Too many requests; `Retry-After` says when to retry.",
     503: "A component is unavailable: the request may or may not have been carried out.",
     504: "No answer in time: the request may or may not have been carried out.",
 }
@@ -46,7 +46,7 @@ _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer
 
 
 def openapi(calls: Iterable[Call], title: str, version: str, about: str = "") -> dict[str, Any]:
-    """Return the document."""
+    """Return the OpenAPI document."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     for call in sorted(calls, key=lambda call: (call.path, call.methods)):

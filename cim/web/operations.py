@@ -1,4 +1,4 @@
-"""What operators ask of a daemon: health and metrics (docs/operations.md)."""
+"""Health and metrics of a daemon, for operators (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 def is_loopback(description: str) -> bool:
-    """Whether nobody but this machine reaches an endpoint, given its string: `tcp:8081:interface=127.0.0.1`, `unix:/x`.
+    """Return whether only this machine can reach an endpoint, such as `tcp:8081:interface=127.0.0.1` or `unix:/x`.
 
-    Behind `haproxy:` or `systemd:` one cannot know, so the answer is no.
+    For `haproxy:` and `systemd:` that cannot be known, so the answer is no.
     """
     parts = [part.replace("\\", "") for part in re.split(r"(?<!\\):", description)]
     kind, *arguments = parts
@@ -40,10 +40,10 @@ def is_loopback(description: str) -> bool:
 
 
 def cluster_only(options: Any, metrics: Metrics) -> Gate:
-    """Return the gate of a daemon's calls that are for the cluster alone, and of those that anyone may make.
+    """Return the gate of a daemon's calls, some of which are only for the cluster and the rest for anyone.
 
-    The former need `Authorization: Bearer <http key>`, unless nobody but this machine reaches the listener. Without a
-    secret nobody has that key. Whom it refuses gets BadRequest, with status 401 or 403.
+    The former need `Authorization: Bearer <http key>`, unless the listener is reachable only from this machine. Without
+    a secret nobody has that key. The gate refuses callers with BadRequest, status 401 or 403.
 
     :param options: with `http` and `secret-file`
     :raises InvalidField: the secret cannot be read
@@ -55,7 +55,7 @@ def cluster_only(options: Any, metrics: Metrics) -> Gate:
 
 
 def internal_only(key: str | None, metrics: Metrics) -> Gate:
-    """Return the gate, given the http key; None lets everyone in."""
+    """Return the gate for an HTTP key; None lets everyone in."""
     expected = key.encode() if key is not None else None
 
     def admit(request: Any, who: Who) -> None:
@@ -76,9 +76,9 @@ def internal_only(key: str | None, metrics: Metrics) -> Gate:
 
 
 class Operations:
-    """Says how a daemon is, and what it has counted.
+    """The calls for the health and the metrics of a daemon.
 
-    :param health: how its parts are now
+    :param health: returns the present health of its parts
     """
 
     def __init__(self, health: Callable[[], Health], metrics: Metrics) -> None:
@@ -87,7 +87,7 @@ class Operations:
 
     @http_call("GET /health", who=Who.ANYONE)
     def health(self, caller: None) -> Content:
-        """Say whether all parts are well: 200, or 503."""
+        """Return the health of all parts: 200 if all are well, else 503."""
         health = self._health()
         parts = {name: reason or "ok" for name, reason in health.parts.items()}
         status = "ok" if health.ok else "failing"
@@ -96,10 +96,10 @@ class Operations:
 
     @http_call("GET /health/live", who=Who.ANYONE)
     def live(self, caller: None) -> Content:
-        """Say that the process runs."""
+        """Return 200: the process runs."""
         return Content(b'{"status": "ok"}')
 
     @http_call("GET /metrics", who=Who.CLUSTER)
     def metrics(self, caller: None) -> Content:
-        """Return what was counted, in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         return Content(self._metrics.render(), _PROMETHEUS)

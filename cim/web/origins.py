@@ -1,4 +1,4 @@
-"""Which web pages may call: the origins that an operator lists (`--origins`), and what browsers want to hear of it."""
+"""Which web pages may call: the origins that an operator lists (`--origins`), and the CORS headers for browsers."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ _EXPOSED = b"Retry-After"
 
 
 def normal_origin(text: str) -> str:
-    """Return an origin as browsers write it: `https://chat.example.com`, with the port where it is not the usual one.
+    """Return an origin as browsers write it: `https://chat.example.com`, with the port unless it is the default one.
 
-    `*` is any.
+    `*` means any origin.
 
-    :raises ValueError: says what is wrong
+    :raises ValueError: the origin is malformed; the message continues the sentence "--origins ..."
     """
     origin = text.strip().rstrip("/").lower()
     scheme, found, host = origin.partition("://")
     if origin in (ANY, "null"):
         return origin
     if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
-        raise ValueError(f"must be * or like https://chat.example.com, is {text[:80]!r}")
+        raise ValueError(f"must be * or an origin such as https://chat.example.com, not {text[:80]!r}")
     usual = {"http": ":80", "https": ":443"}.get(scheme)
     return origin.removesuffix(usual) if usual else origin
 
 
 class Origins:
-    """The web origins that pages may come from, each as `normal_origin` gives it."""
+    """The web origins whose pages may call, each in the form of `normal_origin`."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._any = ANY.encode() in self._origins
 
     def allows(self, origin: bytes) -> bool:
-        """Whether a page from there may call."""
+        """Return whether pages of an origin may call."""
         return self._any or origin.lower() in self._origins
 
     def allow(self, request: Any) -> None:
-        """Put into the answer that the page which makes the request may read it, if it may."""
+        """Set the headers that let the calling page read the answer, if its origin may call."""
         if not self._origins:
             return
         if self._any:
@@ -58,7 +58,7 @@ class Origins:
         request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED)
 
     def preflight(self, request: Any, methods: Iterable[bytes]) -> None:
-        """Put into the answer to OPTIONS what such a page may send."""
+        """Set the headers of an answer to OPTIONS that say what such a page may send."""
         origin = request.getHeader(b"origin")
         if origin is not None and self.allows(origin):
             request.setHeader(b"Access-Control-Allow-Methods", b", ".join(methods))
@@ -66,7 +66,7 @@ class Origins:
             request.setHeader(b"Access-Control-Max-Age", _MAX_AGE)
 
 
-#: No page may call.
+#: No origins: no page may call.
 NO_ORIGINS = Origins(())
 
 
@@ -76,7 +76,7 @@ class OriginsOptions(DaemonOptions):
     repeated = ("origins",)
 
     def opt_origins(self, text: str) -> None:
-        """Let pages of this web origin in, like https://chat.example.com, or * for all; may be given several times."""
+        """Allow pages of this web origin, such as https://chat.example.com, or * for all; may be repeated."""
         try:
             self.add("origins", normal_origin(text))
         except ValueError as error:
@@ -84,5 +84,5 @@ class OriginsOptions(DaemonOptions):
 
 
 def origins_of(options: Any) -> Origins:
-    """Return whose pages may come by a daemon's options."""
+    """Return the origins that a daemon's options allow."""
     return Origins(options.get("origins") or ())

@@ -1,6 +1,6 @@
-"""The dialect of `/v1`: strict fields, statuses that say what happened, errors as RFC 9457 problem documents.
+"""The dialect of `/v1`: strict fields, meaningful statuses, errors as RFC 9457 problem documents.
 
-docs/http-api.md has it for its users.
+docs/http-api.md describes it for users.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.site import respond
 from cim.wire.error_table import row_of
 
-#: Where the calls of this dialect lie, and what describes them.
+#: The path prefix of this dialect, and the path of its document.
 PREFIX = "/v1/"
 DOCUMENT = "/openapi.json"
 CONTENT_TYPE = b"application/problem+json"
-#: What `type` begins with; the problem's code follows.
+#: The beginning of every `type`; the problem's code follows.
 TYPE = "urn:cim:problem:"
-#: What `title` says, by code.
+#: The `title` of each code.
 TITLES = {
     "invalid": "A value is missing, mistyped or out of bounds",
     "unauthorized": "The credentials are missing or not valid",
@@ -44,12 +44,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as JSON. A lone surrogate, which UTF-8 cannot say, becomes a question mark."""
+    """Return a value as JSON; a lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
     return _encode(value).encode("utf-8", "replace")
 
 
 def problem(error: BaseException) -> tuple[int, bytes]:
-    """Return the status and the document; only an error of ours is quoted."""
+    """Return the status and the document of an error; only the text of a CIMError is shown."""
     row = row_of(error)
     title = _MALFORMED if isinstance(error, BadRequest) and row.problem == "invalid" else TITLES[row.problem]
     document: dict[str, Any] = {"type": TYPE + row.problem, "title": title, "status": row.status, "code": row.problem}
@@ -61,9 +61,9 @@ def problem(error: BaseException) -> tuple[int, bytes]:
 
 
 class Problems:
-    """The strict dialect, of `/v1` and the document that describes it.
+    """The strict dialect, of `/v1` and its OpenAPI document.
 
-    :param origins: of pages that may call
+    :param origins: the web origins whose pages may call
     """
 
     refusal = ""
@@ -85,7 +85,7 @@ class Problems:
         self._origins.allow(request)
 
     def read(self, request: Any, call: Call) -> dict[str, Any]:
-        """See Dialect: no body at all does where no field is needed."""
+        """See Dialect: the body may be missing if no field is required."""
         assert call.body is not None
         raw = request.content.read()
         values = read_object(request, raw) if raw or call.body_required else {}

@@ -1,6 +1,6 @@
-"""What the values of requests and answers may be: one declaration checks them and tells the OpenAPI document.
+"""Schemas of requests and answers: one declaration checks values and describes them in the OpenAPI document.
 
-Every `read` returns the checked value, and raises InvalidField that names the field and the reason. Bounds of texts are
+Every `read` returns the checked value, or raises InvalidField with the field and the reason. Bounds of texts are in
 bytes of UTF-8.
 """
 
@@ -23,7 +23,7 @@ _MAX_DIGITS = 16
 def string(name: str, value: Any) -> str:
     """Return a value that must be a string.
 
-    :raises InvalidField: it is none
+    :raises InvalidField: it is not a string
     """
     if type(value) is not str:
         raise InvalidField(name, "must be a string")
@@ -31,22 +31,22 @@ def string(name: str, value: Any) -> str:
 
 
 class Schema:
-    """A kind of value."""
+    """Describes and checks a kind of value."""
 
     def read(self, name: str, value: Any) -> Any:
-        """Check a value that came as JSON."""
+        """Check a value from JSON."""
         raise NotImplementedError
 
     def read_text(self, name: str, text: str) -> Any:
-        """Check a value that came in a path or query."""
+        """Check a value from a path or query."""
         return self.read(name, text)
 
     def coerced(self, value: Any) -> Any:
-        """Return what upstream's Jackson takes a JSON value for, to be checked by `read`."""
+        """Return a JSON value as upstream's Jackson would convert it, to be checked by `read`."""
         return value
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON schema."""
+        """Return the JSON schema."""
         raise NotImplementedError
 
 
@@ -73,7 +73,7 @@ class Integer(Schema):
         return self.read(name, int(text))
 
     def coerced(self, value: Any) -> Any:
-        """See Schema: a text of digits is their number."""
+        """See Schema: a string of digits becomes a number."""
         if type(value) is str:
             digits = value.strip()
             unsigned = digits.removeprefix("-")
@@ -119,9 +119,9 @@ class Boolean(Schema):
 
 @frozen
 class Text(Schema):
-    """A text of so many bytes in UTF-8.
+    """A text whose length in bytes of UTF-8 is bounded.
 
-    :param printable: nothing but printable characters
+    :param printable: only printable characters are allowed
     """
 
     high: int
@@ -140,7 +140,7 @@ class Text(Schema):
         return value
 
     def coerced(self, value: Any) -> Any:
-        """See Schema: a whole number is its digits."""
+        """See Schema: a whole number becomes its digits."""
         return _text(value)
 
     def document(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Name(Schema):
         return check_name(string(name, value), name)
 
     def coerced(self, value: Any) -> Any:
-        """See Schema: a whole number is its digits."""
+        """See Schema: a whole number becomes its digits."""
         return _text(value)
 
     def document(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Name(Schema):
 
 @frozen
 class Texts(Schema):
-    """A list of texts, of so many bytes together."""
+    """A list of texts whose total length is bounded."""
 
     items: int
     high: int
@@ -201,7 +201,7 @@ class Texts(Schema):
 
 @frozen
 class TextMap(Schema):
-    """Texts by names that are texts, too, of so many bytes together."""
+    """A map of texts by name whose total length is bounded."""
 
     items: int
     high: int
@@ -216,8 +216,8 @@ class TextMap(Schema):
         return value
 
     def coerced(self, value: Any) -> Any:
-        """See Schema: what is null is not there."""
-        if type(value) is not dict or {*map(type, value.values())} == {str}:  # as it nearly always is
+        """See Schema: entries that are null are dropped."""
+        if type(value) is not dict or {*map(type, value.values())} == {str}:  # the usual case
             return value
         return {key: _text(item) for key, item in value.items() if item is not None}
 
@@ -228,7 +228,7 @@ class TextMap(Schema):
 
 @frozen
 class Choice(Schema):
-    """One of some words."""
+    """One of several words."""
 
     words: tuple[str, ...]
     about: str = ""
@@ -240,7 +240,7 @@ class Choice(Schema):
         return value
 
     def coerced(self, value: Any) -> Any:
-        """See Schema: a number is a place among the words, as of a Java enum."""
+        """See Schema: a number is the index of a word, as in a Java enum."""
         return self.words[value] if type(value) is int and 0 <= value < len(self.words) else value
 
     def document(self) -> dict[str, Any]:
@@ -273,7 +273,7 @@ class Base64(Schema):
 
 @frozen
 class Nullable(Schema):
-    """Something or null; of answers alone."""
+    """A value or null, only in answers."""
 
     item: Schema
 
@@ -284,7 +284,7 @@ class Nullable(Schema):
 
 @frozen
 class Array(Schema):
-    """A list; of answers alone."""
+    """A list, only in answers."""
 
     item: Schema
     about: str = ""
@@ -309,7 +309,7 @@ Fields = Mapping[str, Schema | Optional]
 class Object(Schema):
     """An object with these fields and no others.
 
-    :param title: under this name it stands once in the OpenAPI document
+    :param title: its name in the OpenAPI document, where it is defined once
     """
 
     fields: Fields = field(hash=False)
@@ -334,7 +334,7 @@ class Object(Schema):
         return result
 
     def read_leniently(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Check an object as upstream's Jackson does: unknown fields are ignored, null is as good as missing."""
+        """Check an object as upstream's Jackson does: unknown fields are ignored, and null counts as missing."""
         result: dict[str, Any] = {}
         for wanted, schema in self.fields.items():
             value = values.get(wanted)
@@ -370,7 +370,7 @@ class Object(Schema):
 
 
 def _size(name: str, value: Any) -> int:
-    """Return how many bytes a text has."""
+    """Return the length of a text in bytes."""
     if type(value) is str and value.isascii():
         return len(value)
     try:

@@ -1,8 +1,8 @@
 """Serving declared calls: Klein's map finds them, and there is one path from a request to its answer.
 
-`KleinResource` itself would bind the map for each request and chain Deferreds around the call, which costs about as
-much as all the rest of it, and would cancel a call whose client goes. So the map is bound once, what it finds is
-remembered for a while, and the endpoint that it names is executed, which keeps its Deferred to itself.
+`KleinResource` itself would bind the map for each request and chain Deferreds around the call, which would double its
+cost, and would cancel a call whose client disconnects. So the map is bound once, its results are cached for a while,
+and the endpoint is called directly and keeps its Deferred to itself.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from cim.web.site import PathResource, respond
 from cim.wire.error_table import row_of
 
 _log = Logger()
-#: The statuses of requests that are refused for what they say, whoever makes them.
+#: The statuses of requests that are refused for their content, not for their caller.
 _MALFORMED = (400, 413, 415)
-#: How many of the paths that were found are remembered, and how long one may be, so that nobody fills the memory.
+#: How many paths are cached, and how long one may be, so that nobody can fill the memory.
 _REMEMBERED = 1024
 _LONGEST = 256
 
@@ -53,7 +53,7 @@ class Endpoint:
     def serve(self, request: Any, **segments: str) -> None:
         """Answer a request, now or later.
 
-        :param segments: the parts of its path that have names
+        :param segments: the named segments of its path
         """
         try:
             caller = self._dialect.admit(request, self._call.who)
@@ -63,7 +63,7 @@ class Endpoint:
             else:
                 result = self._handler(caller, **self._values(request, segments))
             if isinstance(result, Awaitable):
-                # Nobody but us knows this Deferred, so that nothing cancels it when the client disconnects.
+                # Nobody else has this Deferred, so nothing cancels it when the client disconnects.
                 Deferred.fromCoroutine(self._answer_later(request, result))
             else:
                 self._answer(request, result)
@@ -109,7 +109,7 @@ class Endpoint:
 
 
 class _Segment(BaseConverter):
-    """A part of a path, as it stands in `_spelled`."""
+    """A segment of a path in the form of `_spelled`."""
 
     def to_python(self, value: str) -> str:
         try:
@@ -119,9 +119,9 @@ class _Segment(BaseConverter):
 
 
 def _spelled(path: bytes) -> str:
-    """Return a path in the one way in which it is looked up: %2F in a part of it is no slash.
+    """Return the normal form of a path, in which %2F in a segment is not a slash.
 
-    Slashes at the start are one, as upstream's old clients need it.
+    Several slashes at the start become one, as upstream's old clients need it.
     """
     text = path.decode("latin-1")
     if "%" in text or not text.isascii():
@@ -130,17 +130,17 @@ def _spelled(path: bytes) -> str:
 
 
 class CallResource(KleinResource, PathResource):
-    """Serves the declared calls of several objects, each at its paths, and refuses all else in the path's dialect.
+    """Serves the declared calls of several objects, and refuses all other requests in the dialect of their path.
 
-    :ivar app: whose map is asked; complete from the start
+    :ivar app: the Klein app with the map, complete from the start
     """
 
     def __init__(self, families: Mapping[Dialect, Iterable[object]], metrics: Metrics) -> None:
         """
-        :param families: the objects of each dialect; of a path it is the first that speaks there
+        :param families: the objects of each dialect; a path belongs to the first dialect that speaks it
         """
         self.app = app = Klein()
-        # No redirects: a path is a call's, or it is not.
+        # No redirects: a path matches a call exactly or not at all.
         app.url_map.merge_slashes = False
         app.url_map.converters["default"] = _Segment
         super().__init__(app)
@@ -156,7 +156,7 @@ class CallResource(KleinResource, PathResource):
         for name, call in calls_of(api).items():
             endpoint = f"{type(api).__qualname__}.{name}"
             if endpoint in self.app.endpoints or self._dialect_at(call.path) is not dialect:
-                raise ValueError(f"{endpoint} is served already, or {call.path} is of another dialect")
+                raise ValueError(f"{endpoint} is already served, or {call.path} belongs to another dialect")
             path = call.path.replace("{", "<").replace("}", ">")
             serve = Endpoint(call, getattr(api, name), dialect, self._metrics).serve
             self.app.route(path, methods=call.methods, endpoint=endpoint)(serve)
@@ -175,10 +175,10 @@ class CallResource(KleinResource, PathResource):
         return NOT_DONE_YET
 
     def _find(self, method: bytes, path: bytes) -> tuple[Dialect, str, Mapping[str, str]]:
-        """Return what serves a request: the dialect, the endpoint, and the parts of the path that have names."""
+        """Return the dialect, the endpoint and the named segments of the path of a request."""
         dialect = self._dialect_at(path.decode("latin-1"))
         spelled, name = _spelled(path), method.decode("latin-1")
-        # `//v1/x` is nobody's, so that no proxy in front takes it for a call of upstream's and lets it pass.
+        # `//v1/x` is not served: a proxy in front might take it for a call of upstream's API and let it pass.
         if not path.startswith(b"/") or self._dialect_at(spelled) is not dialect:
             raise NotFound()
         rule, segments = self._mapped.match(spelled, name, return_rule=True)
@@ -190,7 +190,7 @@ class CallResource(KleinResource, PathResource):
         return next(dialect for dialect in self._dialects if dialect.speaks(path))
 
     def _refuse_call(self, request: Any, error: HTTPException | BadRequest) -> None:
-        """Answer a request that no call serves."""
+        """Refuse a request that no call serves."""
         dialect = self._dialect_at(request.path.decode("latin-1"))
         dialect.begin(request)
         if isinstance(error, MethodNotAllowed):

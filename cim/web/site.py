@@ -1,4 +1,4 @@
-"""An HTTP listener with bounds: time, headers, bodies, connections; and a way to drain it."""
+"""An HTTP listener with bounds on time, headers, bodies and connections, which can be drained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
 
 MAX_BODY = 256 * 1024
-#: So much of a body that is too large is read and thrown away, so that its sender comes to read our answer.
+#: How many bytes of an oversized body are read and discarded, so that its sender gets to read our answer.
 _MAX_DISCARDED = 8 * 1024 * 1024
 JSON = b"application/json"
 
 
 def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) -> None:
-    """Answer a request; nothing happens when the client has gone."""
+    """Answer a request; do nothing if the client has gone."""
     if isinstance(request, BoundedRequest):
         request.answer(status, body, content_type)
         return
@@ -40,14 +40,14 @@ def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) 
 
 
 class PathResource(Resource):
-    """What a site serves: it answers by `request.path` alone and always by `respond`."""
+    """The resource of a site, which answers by `request.path` only, and always through `respond`."""
 
     isLeaf = True
 
     def refuse(self, request: Any, path: bytes, error: BadRequest) -> None:
-        """Answer a request that the site itself refuses, maybe before all of it came.
+        """Answer a request that the site itself refuses, maybe before all of it has arrived.
 
-        :param path: as `request.path` is once a request is complete
+        :param path: the `request.path` that the complete request would have
         """
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class PathResource(Resource):
 class BoundedRequest(server.Request):
     """A request whose body never takes more memory than the site's bound.
 
-    A body that is too large is answered 413: at its end when that is near, else at once, and the connection closes.
+    A body that is too large is answered 413, at its end if that is near or else at once, and the connection closes.
     """
 
     channel: Any  # a BoundedChannel
@@ -66,11 +66,11 @@ class BoundedRequest(server.Request):
 
     def gotLength(self, length: int | None) -> None:
         """Called when the headers are in; `length` is None for a chunked body."""
-        # Never twisted.web's own choice: it takes a file on disk for whatever is chunked.
+        # Not left to twisted.web, which would use a file on disk for every chunked body.
         self.content = BytesIO()
         if length is not None and length > self.channel.site.max_body:
             self._too_large = True
-            # Asking before sending deserves an answer before sending, else discard what is on its way.
+            # A client that expects 100-continue is answered before it sends; otherwise discard the body on its way.
             if length > _MAX_DISCARDED or self.requestHeaders.hasHeader(b"Expect"):
                 self.requestHeaders.removeHeader(b"Expect")
                 self._refuse_at_once()
@@ -99,7 +99,7 @@ class BoundedRequest(server.Request):
         if site.metrics is not None:
             site.metrics.refused("http-body-too-large")
         error = BadRequest(413, f"invalid argument: the body must have at most {site.max_body} bytes")
-        # Twisted's own name: should it change, only the form of this answer is another.
+        # A private name of Twisted: if it changes, only the form of this answer does.
         path: bytes = getattr(self.channel, "_path", None) or self.path or b""
         site.resource.refuse(self, path.partition(b"?")[0], error)
 
@@ -112,9 +112,9 @@ class BoundedRequest(server.Request):
             site.resource.render(self)
 
     def answer(self, status: int, body: bytes, content_type: bytes) -> None:
-        """Write the whole response at once and finish; nothing happens when the client has gone.
+        """Write the whole response at once and finish; do nothing if the client has gone.
 
-        It is what `write` and `finish` do, in a quarter of the time.
+        It does the same as `write` and `finish`, in a quarter of the time.
         """
         channel = self.channel
         if channel is None:
@@ -125,7 +125,7 @@ class BoundedRequest(server.Request):
             b"Server: CIM",
             b"Date: " + channel.site.date(),
         ]
-        if status != 204:  # that one has neither (RFC 9110, section 8.6)
+        if status != 204:  # which has neither header (RFC 9110, section 8.6)
             lines += (b"Content-Type: " + content_type, b"Content-Length: %d" % len(body))
         lines.extend(
             b"%b: %b" % (name, value) for name, values in self.responseHeaders.getAllRawHeaders() for value in values
@@ -137,10 +137,10 @@ class BoundedRequest(server.Request):
 
 
 class BoundedChannel(http.HTTPChannel):
-    """A connection whose requests must each arrive within the site's time from their first byte.
+    """A connection whose requests must each arrive within the site's time limit from their first byte.
 
-    :ivar since: when the present request's first byte came, or else when the connection fell idle; None while a
-        request is being answered
+    :ivar since: when the first byte of the present request arrived, or else when the connection became idle; None
+        while a request is being answered
     """
 
     maxHeaders = 64
@@ -152,7 +152,7 @@ class BoundedChannel(http.HTTPChannel):
     _closing = False
 
     def connectionMade(self) -> None:
-        """Called by the transport; ends a connection beyond the site's bound at once."""
+        """Called by the transport; closes a connection beyond the site's bound at once."""
         super().connectionMade()
         self._peer, self._host = super().getPeer(), super().getHost()
         self.since = self.site.reactor.seconds()
@@ -169,7 +169,7 @@ class BoundedChannel(http.HTTPChannel):
         return self._host
 
     def dataReceived(self, data: bytes) -> None:
-        """Called by the transport. Only the first byte of a request sets the clock: dripping does not help."""
+        """Called by the transport. Only the first byte of a request starts the clock: sending slowly does not help."""
         if self._deaf:
             return
         if not self._receiving:
@@ -178,7 +178,7 @@ class BoundedChannel(http.HTTPChannel):
         LineReceiver.dataReceived(self, data)
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Called with what follows a request's headers."""
+        """Called with the bytes that follow a request's headers."""
         if not self._deaf:
             super().rawDataReceived(data)
 
@@ -189,12 +189,12 @@ class BoundedChannel(http.HTTPChannel):
             super().allContentReceived()
 
     def lineLengthExceeded(self, line: bytes) -> Any:
-        """Called for a line without end."""
+        """Called for a header line that is too long."""
         self._count_malformed()
         return super().lineLengthExceeded(line)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        # Twisted's own name: should it change, only the count is lost.
+        # A private name of Twisted: if it changes, only the count is lost.
         self._count_malformed()
         super()._respondToBadRequestAndDisconnect()
 
@@ -203,11 +203,11 @@ class BoundedChannel(http.HTTPChannel):
             self.site.metrics.refused("http-malformed")
 
     def stop_reading(self) -> None:
-        """Take nothing more from the client; it is on its way out."""
+        """Read nothing more from the client: the connection is closing."""
         self._deaf = True
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
-        """Whether the connection stays open after this request."""
+        """Return whether the connection stays open after this request."""
         persistent: bool = super().checkPersistence(request, version)
         if persistent and self.site.draining:
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
@@ -221,7 +221,7 @@ class BoundedChannel(http.HTTPChannel):
         super().requestDone(request)
 
     def end_silent(self) -> None:
-        """Close after too long a silence, in the middle of a request or between two."""
+        """Close after too long a silence, within a request or between two."""
         if self._closing:
             self.transport.abortConnection()
         else:
@@ -229,7 +229,7 @@ class BoundedChannel(http.HTTPChannel):
             self.loseConnection()
 
     def drain(self) -> None:
-        """Close when nothing is being answered, else after the answer."""
+        """Close now if no request is being answered, else after the answer."""
         if self.requests:
             self.persistent = 0
             if not self.requests[0].startedWriting:
@@ -244,13 +244,13 @@ class BoundedChannel(http.HTTPChannel):
 
 
 class BoundedSite(server.Site):
-    """A site without access log, with bounds on connections and bodies, that can be drained.
+    """A site without an access log, with bounds on connections and bodies, that can be drained.
 
     :ivar draining: whether connections close after their present request
     """
 
     noisy = False
-    protocol = BoundedChannel  # type: ignore[assignment]  # no HTTP/2: a proxy in front speaks that
+    protocol = BoundedChannel  # type: ignore[assignment]  # no HTTP/2: that is for a proxy in front
     requestFactory = BoundedRequest
     resource: PathResource
     _sweep: IDelayedCall | None = None
@@ -266,7 +266,7 @@ class BoundedSite(server.Site):
         max_connections: int = 4096,
         idle_seconds: float = 60.0,
     ) -> None:
-        # No timer per connection: one sweep looks after all.
+        # One periodic sweep instead of a timer per connection.
         super().__init__(resource, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.metrics = metrics
         self._idle_seconds = idle_seconds
@@ -277,16 +277,16 @@ class BoundedSite(server.Site):
         self._drained: list[Deferred[None]] = []
 
     def log(self, request: Any) -> None:
-        """Nothing: requests are counted, not logged."""
+        """Do nothing: requests are counted, not logged."""
 
     def startFactory(self) -> None:
-        """Nothing: there is no access log to open and no clock for its lines to keep."""
+        """Do nothing: there is no access log to open, and no clock to run for it."""
 
     def stopFactory(self) -> None:
-        """Nothing, likewise."""
+        """Do nothing: there is no access log to close."""
 
     def opened(self, channel: BoundedChannel) -> bool:
-        """A connection is there; False when it is one too many."""
+        """Count a new connection; return False if it is one too many."""
         if len(self._channels) >= self._max_connections:
             if self.metrics is not None:
                 self.metrics.refused("http-connections")
@@ -306,14 +306,14 @@ class BoundedSite(server.Site):
             self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
 
     def date(self) -> bytes:
-        """The value of the Date header."""
+        """Return the value of the Date header."""
         now = int(self.reactor.seconds())
         if self._date[0] != now:
             self._date = (now, http.datetimeToString())
         return self._date[1]
 
     def closed(self, channel: BoundedChannel) -> None:
-        """A connection is gone."""
+        """Count a closed connection."""
         self._channels.discard(channel)
         if not self._channels:
             if self._sweep is not None:
@@ -324,7 +324,7 @@ class BoundedSite(server.Site):
                 d.callback(None)
 
     def drain(self) -> Deferred[None]:
-        """Close idle connections, and the others after their present request; fires when all are closed."""
+        """Close idle connections now and the others after their present request; fires when all are closed."""
         self.draining = True
         done: Deferred[None] = Deferred()
         self._drained.append(done)
@@ -336,7 +336,7 @@ class BoundedSite(server.Site):
         return done
 
     def abort(self) -> None:
-        """End every connection now."""
+        """Close every connection now."""
         for channel in list(self._channels):
             channel.transport.abortConnection()
 
@@ -344,7 +344,7 @@ class BoundedSite(server.Site):
 def http_site(
     resource: PathResource, reactor: IReactorTime, metrics: Metrics | None = None, *, max_body: int = MAX_BODY
 ) -> BoundedSite:
-    """Return a site that serves `resource` within bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections."""
+    """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections."""
     return BoundedSite(resource, reactor, metrics, max_body=max_body)
 
 
@@ -355,8 +355,8 @@ class HTTPService(Service):
 
     def __init__(self, listening: IService, site: BoundedSite, reactor: IReactorTime, *, grace: float = 5.0) -> None:
         """
-        :param listening: as strports.service makes it, with `site` as its factory
-        :param grace: seconds that running requests get at stop
+        :param listening: a service as made by strports.service, with `site` as its factory
+        :param grace: seconds that running requests get when the service stops
         """
         self._listening = listening
         self.site = site
@@ -374,7 +374,7 @@ class HTTPService(Service):
         self._listening.startService()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when the port is closed and every request answered, or when the grace is over."""
+        """Stop listening; fires when the port is closed and every request is answered, or when the grace is over."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 

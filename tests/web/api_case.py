@@ -1,4 +1,4 @@
-"""A small API of declared calls on a site without sockets."""
+"""A base with a small API of declared calls on a site without sockets."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ class ThingsCase(HTTPCase):
         self.serve(CallResource(families, self.counted), max_body=2000)
 
     def ask(self, method, path, body=None, headers=("X-Key: right",), **options):
-        """Make a request; return its status, headers and what its body says."""
+        """Make a request, and return its status, headers and parsed body."""
         status, answered, raw = self.request(method, path, body, headers, **options)
         return status, answered, json.loads(raw) if raw else None
 
     def assertProblem(self, answer, status, code, field=None):
-        """An answer must be that problem document."""
+        """Check that an answer is a given problem document."""
         got, headers, said = answer
         self.assertEqual((got, said["status"], said["code"]), (status, status, code))
         self.assertEqual(headers["Content-Type"], "application/problem+json")

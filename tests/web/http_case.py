@@ -1,4 +1,4 @@
-"""A site without sockets: raw requests in, parsed answers out."""
+"""A base with a site without sockets: raw requests in, parsed answers out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Conversation:
         self._lost = False
 
     def send(self, data):
-        """The client says something; like a real transport, ours closes when the protocol is done with it."""
+        """Receive bytes from the client; like a real transport, close when the protocol is done with it."""
         self.protocol.dataReceived(data)
         self.settle()
 
@@ -40,7 +40,7 @@ class Conversation:
             self.lose()
 
     def lose(self):
-        """The client goes away."""
+        """Disconnect the client."""
         if not self._lost:
             self._lost = True
             self.protocol.connectionLost(Failure(ConnectionDone()))
@@ -51,7 +51,7 @@ class Conversation:
         return not self._lost
 
     def answers(self, method="POST"):
-        """Every whole answer so far, as (status, headers, body)."""
+        """Return every complete answer so far, as (status, headers, body)."""
         stream = _Socket(self.transport.value())
         found = []
         while stream.tell() < len(stream.getvalue()):
@@ -67,7 +67,7 @@ class Conversation:
 
 
 class HTTPCase(SynchronousTestCase):
-    """Serves a resource under a clock."""
+    """A base that serves a resource on a Clock."""
 
     def serve(self, resource, **bounds):
         self.clock = Clock()
@@ -87,7 +87,7 @@ class HTTPCase(SynchronousTestCase):
 
 
 def encode(method, path, body=None, headers=(), content_type="application/json"):
-    """The bytes of a request."""
+    """Return the bytes of a request."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: route.example", *headers]

@@ -1,4 +1,4 @@
-"""JSON calls: what each outcome becomes. The servers are resources in memory."""
+"""Tests of what each outcome of a JSON call becomes. The servers are resources in memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ URL = "http://route.example:8083/login"
 
 
 class Fixed(Resource):
-    """Answers everything with one body, and remembers what it was asked."""
+    """Answers every request with one body, and records requests."""
 
     isLeaf = True
 
@@ -52,7 +52,7 @@ class Fixed(Resource):
 
 
 class Half(Resource):
-    """Begins an answer and never ends it."""
+    """Starts an answer and never ends it."""
 
     isLeaf = True
 
@@ -65,7 +65,7 @@ class Half(Resource):
 
 
 class Silent(Resource):
-    """Takes requests and never answers."""
+    """Accepts requests and never answers."""
 
     isLeaf = True
 
@@ -119,7 +119,7 @@ class CallsTests(SynchronousTestCase):
     def test_missing_keys_and_numeric_codes_are_fine(self):
         self.assertEqual(self.successResultOf(self.calls(Fixed({"code": 9000})).get(URL)), Envelope("9000", ""))
 
-    def test_an_error_made_from_a_text_alone_has_no_code(self):
+    def test_an_error_made_from_only_a_text_has_no_code(self):
         envelope = self.successResultOf(self.calls(Fixed(answer(None, "broken"))).get(URL))
         self.assertEqual(envelope, Envelope("4000", "broken"))
 
@@ -127,7 +127,7 @@ class CallsTests(SynchronousTestCase):
         envelope = self.successResultOf(self.calls(Fixed(answer("3000", "no"), 400)).get(URL))
         self.assertEqual(envelope.code, "3000")
 
-    def test_what_is_no_envelope(self):
+    def test_answers_that_are_not_envelopes(self):
         for body, status in (
             (b"<html>Bad Gateway</html>", 502),
             (b"", 200),
@@ -158,11 +158,11 @@ class CallsTests(SynchronousTestCase):
         for error in (ConnectionRefusedError(), TimeoutError(), DNSLookupError("no such host")):
             self.assertIn("http://route.example:8083 ", self.failure(Deaf(error), Unreachable).message)
 
-    def test_a_connection_lost_before_the_answer_means_unknown(self):
+    def test_after_a_connection_lost_before_the_answer_the_fate_is_unknown(self):
         error = self.failure(Deaf(ResponseNeverReceived([Failure(ConnectionLost())])), Unavailable)
         self.assertNotIsInstance(error, Unreachable)
 
-    def test_no_answer_in_time_means_unknown(self):
+    def test_without_an_answer_in_time_the_fate_is_unknown(self):
         calling = self.calls(Deaf(), timeout=4).post(URL, {})
         self.clock.advance(3.9)
         self.assertNoResult(calling)
@@ -170,7 +170,7 @@ class CallsTests(SynchronousTestCase):
         self.failureResultOf(calling, CallTimeout)
         self.assertEqual(len(self.agent.cancelled), 1)
 
-    def test_half_an_answer_in_time_is_none(self):
+    def test_half_an_answer_in_time_is_not_an_answer(self):
         server = Half()
         calling = self.calls(server, timeout=4).post(URL, {})
         self.agent.flush()
@@ -190,7 +190,7 @@ class CallsTests(SynchronousTestCase):
 
 
 class EnvelopeTests(SynchronousTestCase):
-    def test_success_gives_its_data(self):
+    def test_success_returns_its_data(self):
         self.assertEqual(Envelope("9000", "Success", [1]).result(), [1])
 
     def test_codes_become_errors_with_their_message(self):
@@ -207,5 +207,5 @@ class EnvelopeTests(SynchronousTestCase):
             error = self.assertRaises(kind, Envelope(code, "why it is so").result)
             self.assertEqual(error.message, "why it is so")
 
-    def test_a_missing_message_is_the_usual_one(self):
+    def test_a_missing_message_becomes_the_default_one(self):
         self.assertEqual(self.assertRaises(RepeatLogin, Envelope("5000", "").result).message, RepeatLogin.text)

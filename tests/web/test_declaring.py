@@ -1,4 +1,4 @@
-"""A declared call: what it reads, who may make it, and every way it ends."""
+"""Tests of declared calls: what they read, who may make them, and every way they end."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tests.web.http_case import encode
 
 
 class DeclarationTests(ThingsCase):
-    """What follows from a declaration."""
+    """Tests of what follows from a declaration."""
 
-    def test_all_are_found_on_the_class(self):
+    def test_all_calls_are_found_on_the_class(self):
         self.assertEqual(set(calls_of(Things)), {"thing", "things", "make", "put", "remove", "document"})
         self.assertEqual(calls_of(Things), calls_of(self.things))
 
-    def test_problems_that_follow(self):
+    def test_problems_that_follow_from_a_declaration(self):
         declared = calls_of(Things)
         always = {429, 503, 504}
         self.assertEqual(declared["thing"].errors, {400, 404} | always)
         self.assertEqual(declared["make"].errors, {400, 401, 403, 409, 413, 415} | always)
         self.assertEqual(declared["put"].errors, {400, 401, 403} | always)
 
-    def test_words_for_people(self):
+    def test_the_summary_and_the_description(self):
         declared = calls_of(Things)["things"]
         self.assertEqual((declared.summary, declared.about), ("List things", "Those of a name."))
         self.assertIs(calls_of(Things)["make"].who, Who.USER)
@@ -32,7 +32,7 @@ class DeclarationTests(ThingsCase):
 
 
 class QueryTests(ThingsCase):
-    """Values of a query."""
+    """Tests of queries."""
 
     def test_values_and_defaults(self):
         self.assertEqual(self.ask("GET", "/v1/things?name=a+b%2B&limit=3&other=x")[0], 200)
@@ -63,7 +63,7 @@ class QueryTests(ThingsCase):
 
 
 class BodyTests(ThingsCase):
-    """Values of a body."""
+    """Tests of bodies."""
 
     def make(self, body, **options):
         return self.ask("POST", "/v1/things", body, **options)
@@ -75,10 +75,10 @@ class BodyTests(ThingsCase):
         self.assertEqual((first, defaults), ("张三", {"open": False, "data": None, "kind": "a"}))
         self.assertEqual((caller, given), ("someone", {"open": True, "data": b"\0\1", "kind": "b"}))
 
-    def test_another_status(self):
+    def test_a_status_other_than_the_usual_one(self):
         self.assertEqual(self.make({"name": "there"})[0], 200)
 
-    def test_fields_that_are_wrong(self):
+    def test_invalid_fields(self):
         for body, field in (
             ({}, "name"),
             ({"name": None}, "name"),
@@ -96,7 +96,7 @@ class BodyTests(ThingsCase):
             self.assertProblem(self.make(body), 400, "invalid", field)
         self.assertEqual(self.things.said, [])
 
-    def test_json_that_is_none(self):
+    def test_malformed_json(self):
         for body in (
             b"",
             b"{",
@@ -121,13 +121,13 @@ class BodyTests(ThingsCase):
             self.assertEqual(headers["Content-Type"], "application/problem+json")
         self.assertEqual(self.things.said, [])
 
-    def test_other_types_of_content(self):
+    def test_other_content_types(self):
         for content_type in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"):
             self.assertProblem(self.make(b'{"name": "x"}', content_type=content_type), 415, "unsupported-media-type")
         for content_type in ("application/json", "Application/JSON; charset=utf-8", "application/json;charset=UTF-8"):
             self.assertEqual(self.make({"name": "x"}, content_type=content_type)[0], 201)
 
-    def test_a_body_that_may_be_left_out(self):
+    def test_an_optional_body(self):
         self.assertEqual(self.ask("DELETE", "/v1/things/5")[0], 204)
         self.assertEqual(self.ask("DELETE", "/v1/things/5", {"why": "old"})[0], 204)
         self.assertProblem(
@@ -137,12 +137,12 @@ class BodyTests(ThingsCase):
 
 
 class EndTests(ThingsCase):
-    """How calls end."""
+    """Tests of how calls end."""
 
     def make(self, name, **options):
         return self.ask("POST", "/v1/things", {"name": name}, **options)
 
-    def test_nobody_learns_of_fields_before_saying_who_asks(self):
+    def test_the_caller_is_checked_before_the_fields(self):
         answer = self.ask("POST", "/v1/things", b"{", headers=())
         self.assertProblem(answer, 401, "unauthorized")
         self.assertEqual(answer[1]["WWW-Authenticate"], "Bearer")
@@ -154,7 +154,7 @@ class EndTests(ThingsCase):
         self.assertProblem(answer, 429, "rate-limited")
         self.assertEqual(answer[1]["Retry-After"], "7")
 
-    def test_a_fault_of_ours_is_logged_and_says_nothing(self):
+    def test_a_bug_is_logged_and_its_cause_not_revealed(self):
         answer = self.make("broken")
         self.assertProblem(answer, 500, "internal")
         self.assertNotIn("secret", json.dumps(answer[2]))
@@ -163,7 +163,7 @@ class EndTests(ThingsCase):
     def test_nothing_is_cached(self):
         self.assertEqual(self.make("x")[1]["Cache-Control"], "no-store")
 
-    def test_it_runs_to_its_end_when_the_client_goes(self):
+    def test_a_call_runs_to_its_end_if_the_client_disconnects(self):
         conversation = self.connect()
         conversation.send(encode("POST", "/v1/things", {"name": "slow"}, ["X-Key: right"]))
         conversation.lose()

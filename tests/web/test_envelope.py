@@ -1,4 +1,4 @@
-"""Upstream's answer, to the byte."""
+"""Tests of upstream's answers, to the byte."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class EnvelopeTests(SynchronousTestCase):
         self.assertIn(b'"code":"7000"', envelope.failure(UserOffline()))
         self.assertIn(b"invalid argument: userId is missing", envelope.failure(InvalidField("userId", "is missing")))
 
-    def test_internal_error_says_nothing(self):
+    def test_an_internal_error_does_not_reveal_its_cause(self):
         self.assertEqual(envelope.INTERNAL_ERROR, b'{"code":"4000","message":"Failure","reqNo":null,"dataBody":null}')
 
-    def test_no_surrogate_leaves(self):
+    def test_lone_surrogates_are_replaced(self):
         self.assertEqual(
             json.loads(envelope.envelope("3000", "bad \ud800")),
             {**json.loads(envelope.success()), "code": "3000", "message": "bad ?"},

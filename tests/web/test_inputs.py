@@ -1,4 +1,4 @@
-"""Bodies that are no JSON objects; queries are in test_declaring."""
+"""Tests of bodies that are not JSON objects; test_declaring tests queries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BodyTests(SynchronousTestCase):
             self.assertEqual(error.status, 400)
             self.assertIn(reason, error.message)
 
-    def test_types_of_content(self):
+    def test_content_types(self):
         for good in (b"application/json", b"application/json; charset=UTF-8", b'Application/JSON;charset="utf-8"; x=y'):
             self.assertTrue(is_json(good), good)
         for bad in (b"text/plain", b"application/jsonx", b"application/json; charset=gbk", b"", None):

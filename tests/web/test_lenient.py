@@ -1,4 +1,4 @@
-"""Upstream's dialect of fields: what is let through and what is refused, with which words."""
+"""Tests of upstream's lenient fields: which values are accepted or refused, and in which words."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from cim.web.schema import Choice, Id, Integer, Name, Object, Optional, Text, Te
 class ObjectTests(SynchronousTestCase):
     """Objects."""
 
-    def test_unknown_fields_are_ignored_and_the_last_of_two_holds(self):
+    def test_unknown_fields_are_ignored_and_the_last_duplicate_wins(self):
         body = parse_object('{"userId":1,"userId":2,"unknown":[{}],"userName":"é"}'.encode())
         wanted = Object({"userId": Id(), "userName": Name()})
         self.assertEqual(wanted.read_leniently(body), {"userId": 2, "userName": "é"})
 
-    def test_null_is_as_good_as_missing(self):
+    def test_null_counts_as_missing(self):
         wanted = Object({"a": Optional(Text(9)), "b": Optional(Texts(2, 9), ()), "c": Optional(Id(), 7)})
         for body in ({}, {"a": None, "b": None, "c": None}):
             self.assertEqual(wanted.read_leniently(body), {"a": None, "b": (), "c": 7})
 
-    def test_the_first_fault_is_told(self):
+    def test_the_first_error_is_reported(self):
         with self.assertRaises(InvalidField) as raised:
             Object({"a": Id(), "b": Id()}).read_leniently({"b": "x"})
         self.assertEqual((raised.exception.field, raised.exception.reason), ("a", "is missing"))
 
 
 class FieldTests(SynchronousTestCase):
-    """Each kind of field."""
+    """Tests of each kind of field."""
 
     def read(self, schema, value):
         return Object({"f": schema}).read_leniently({"f": value})["f"]
@@ -98,14 +98,13 @@ class FieldTests(SynchronousTestCase):
         for value in ("message", 2, -1, True, []):
             self.assertEqual(self.refused(Choice(words), value), "must be one of LOGIN, MESSAGE")
 
-    # Where hypothesis runs for the first time, it makes its tables of characters first.
     @given(
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
             lambda x: st.lists(x) | st.dictionaries(st.text(), x),
         )
     )
-    def test_anything_gives_a_value_or_an_error_of_ours(self, value):
+    def test_any_input_gives_a_value_or_a_cim_error(self, value):
         try:
             values = parse_object(json.dumps({"f": value}).encode())
         except BadRequest:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, against the OpenAPI initiative's schema and the calls_of that it is made of."""
+"""Tests of the OpenAPI document against the OpenAPI Initiative's schema and against the declared calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DocumentTests(SynchronousTestCase):
         }
 
     def schemas(self, part):
-        """Every JSON schema in a part of the document."""
+        """Yield every JSON schema in a part of the document."""
         if isinstance(part, dict):
             if "schema" in part:
                 yield part["schema"]
@@ -44,21 +44,21 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual([str(error) for error in validator.iter_errors(self.document)], [])
         self.assertFalse(validator.is_valid({**self.document, "openapi": "3.0.0"}))
 
-    def test_its_schemas_are_json_schemas_whose_references_hold(self):
+    def test_its_schemas_are_valid_and_their_references_resolve(self):
         found = [*self.schemas(self.document), *self.document["components"]["schemas"].values()]
         self.assertGreater(len(found), 50)
         for schema in found:
             jsonschema_rs.meta.validate(schema)
             jsonschema_rs.Draft202012Validator({**schema, "components": self.document["components"]})
 
-    def test_every_call_is_there_under_a_name_of_its_own(self):
+    def test_every_call_has_its_own_operation_id(self):
         self.assertEqual(set(self.operations()), set(CALLS))
         names = [operation["operationId"] for operation in self.operations().values()]
         self.assertEqual(len(set(names)), len(names))
         for call, operation in self.operations().items():
             self.assertTrue(operation["summary"], call)
 
-    def test_who_may(self):
+    def test_who_may_call(self):
         schemes = self.document["components"]["securitySchemes"]
         self.assertEqual((schemes["token"]["scheme"], schemes["key"]["name"]), ("bearer", "X-API-Key"))
         for call, operation in self.operations().items():
@@ -83,7 +83,7 @@ class DocumentTests(SynchronousTestCase):
                 self.assertEqual(operation["responses"][status], {"$ref": f"#/components/responses/{status}"})
                 self.assertIn("application/problem+json", responses[status]["content"])
 
-    def test_examples_are_taken(self):
+    def test_examples_are_accepted(self):
         for call, declared in CALLS.items():
             if declared.body is not None:
                 self.assertIsNotNone(declared.example, call)

@@ -1,4 +1,4 @@
-"""Health and metrics, and who may ask."""
+"""Tests of health and metrics, and of who may read them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LoopbackTests(SynchronousTestCase):
         ):
             self.assertTrue(is_loopback(description), description)
 
-    def test_reachable_or_unknown(self):
+    def test_endpoints_that_others_may_reach(self):
         for description in (
             "tcp:8081",
             "tcp:8081:interface=0.0.0.0",
@@ -58,7 +58,7 @@ class OperationsTests(HTTPCase):
         gate = internal_only(key, self.counted)
         self.serve(CallResource({Envelopes(gate): [Operations(lambda: self.health, self.counted)]}, self.counted))
 
-    def test_well(self):
+    def test_all_parts_are_well(self):
         self.health = Health({"store": ""}, {"fsync": "always"})
         self.start()
         status, headers, body = self.request("GET", "/health")
@@ -73,7 +73,7 @@ class OperationsTests(HTTPCase):
         self.assertEqual(json.loads(body)["parts"], {"store": "ok", "registry": "no connection for 5 s"})
         self.assertEqual(self.request("GET", "/health/live")[0], 200)
 
-    def test_a_broken_check(self):
+    def test_a_health_check_that_raises(self):
         self.health = None
         self.start()
         self.assertEqual(self.request("GET", "/health")[0], 500)
@@ -86,7 +86,7 @@ class OperationsTests(HTTPCase):
         self.assertEqual((status, headers["Content-Type"].split(";")[0]), (200, "text/plain"))
         self.assertIn(b'cim_messages_total{direction="in"} 7.0', body)
 
-    def test_metrics_for_the_cluster_alone(self):
+    def test_metrics_are_only_for_the_cluster(self):
         self.start("s3cret")
         status, headers, body = self.request("GET", "/metrics")
         self.assertEqual((status, headers["WWW-Authenticate"]), (401, "Bearer"))
@@ -99,7 +99,7 @@ class OperationsTests(HTTPCase):
         self.assertEqual(self.request("GET", "/health")[0], 200)
         self.assertIn('cim_refused_total{kind="http-key"} 6.0', self.counted.render().decode())
 
-    def test_which_daemon_asks_for_the_key(self):
+    def test_which_daemons_require_the_key(self):
         secret = self.mktemp()
         with open(secret, "w") as file:
             file.write("a secret of the cluster")
@@ -118,7 +118,7 @@ class OperationsTests(HTTPCase):
                 status = self.request("GET", "/metrics", headers=headers)[0]
                 self.assertEqual(status == 200, given in keys, (http, secret_file, given))
 
-    def test_no_key_opens_what_is_not_for_the_cluster(self):
+    def test_the_key_does_not_open_other_calls(self):
         for key, status in ((None, 403), ("key", 403)):
             request = DummyRequest([b""])
             request.requestHeaders.addRawHeader(b"authorization", b"Bearer key")

@@ -1,4 +1,4 @@
-"""The form of web origins, and the option that lists them."""
+"""Tests of the form of web origins, and of the option that lists them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from cim.web.origins import Origins, OriginsOptions, normal_origin, origins_of
 
 
 class Options(OriginsOptions):
-    """Of a daemon."""
+    """The options of a daemon."""
 
     daemon = "route"
 
 
 class OriginTests(SynchronousTestCase):
-    """As browsers write them."""
+    """Tests of origins as browsers write them."""
 
-    def test_one_form(self):
+    def test_the_normal_form(self):
         for text, origin in (
             ("https://Chat.Example.com/", "https://chat.example.com"),
             ("https://chat.example.com:443", "https://chat.example.com"),
@@ -29,7 +29,7 @@ class OriginTests(SynchronousTestCase):
         ):
             self.assertEqual(normal_origin(text), origin)
 
-    def test_what_is_none(self):
+    def test_invalid_origins(self):
         for text in (
             "",
             "chat.example.com",
@@ -43,7 +43,7 @@ class OriginTests(SynchronousTestCase):
             with self.assertRaises(ValueError):
                 normal_origin(text)
 
-    def test_who_may(self):
+    def test_who_may_call(self):
         origins = Origins(["https://a.example", "http://b.example:81"])
         for origin, may in (
             (b"https://a.example", True),

@@ -1,4 +1,4 @@
-"""Which call serves a request, and what is answered when none does."""
+"""Tests of which call serves a request, and of the answer if none does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.web.http_case import encode
 
 
 class TableTests(ThingsCase):
-    """Paths and methods."""
+    """Tests of paths and methods."""
 
     def test_a_path_with_parameters(self):
         self.assertEqual(self.ask("GET", "/v1/things/5")[2]["id"], 5)
@@ -36,12 +36,12 @@ class TableTests(ThingsCase):
         ):
             self.assertProblem(self.ask("GET", path), 404, "not-found")
 
-    def test_what_is_not_v1_is_anothers(self):
+    def test_other_paths_belong_to_the_other_dialect(self):
         for path in ("/nothing", "/v1", "/v2/things", "//v1/things", "/%761/things", "//openapi.json"):
             status, headers, said = self.ask("GET", path)
             self.assertEqual((status, headers["Content-Type"], said["code"]), (404, "application/json", "3000"))
 
-    def test_a_path_that_is_no_utf_8(self):
+    def test_a_path_that_is_not_utf_8(self):
         self.assertProblem(self.ask("GET", "/v1/things/%ff"), 400, "invalid")
 
     def test_another_method(self):
@@ -61,7 +61,7 @@ class TableTests(ThingsCase):
         status, headers, body = self.request("OPTIONS", "/v1/things")
         self.assertEqual((status, headers["Allow"], body), (204, "GET, HEAD, OPTIONS, POST", b""))
 
-    def test_parts_that_are_spelled_otherwise(self):
+    def test_segments_in_other_spellings(self):
         self.assertEqual(self.ask("GET", "/v1/th%69ngs/%35")[2]["id"], 5)
         self.assertEqual(self.ask("PUT", "/v1/things/5/parts/p:1")[0], 204)
         self.assertEqual(self.things.said, [(5, "p:1")])
@@ -72,7 +72,7 @@ class TableTests(ThingsCase):
             for method in ("GET", "POST", "BREW"):
                 self.assertProblem(self.ask(method, path), 404, "not-found")
 
-    def test_counted(self):
+    def test_calls_are_counted(self):
         self.ask("POST", "/v1/things", {"name": "x"})
         self.ask("POST", "/v1/things", {"name": "taken"})
         self.ask("POST", "/v1/things", {"name": "big"})
@@ -116,7 +116,7 @@ class TableTests(ThingsCase):
         status, _, said = self.ask("POST", "/else", body)
         self.assertEqual((status, said["code"]), (413, "3000"))
 
-    def test_a_body_that_is_far_too_large_is_refused_before_it_comes(self):
+    def test_a_body_that_is_far_too_large_is_refused_before_it_arrives(self):
         conversation = self.connect()
         conversation.send(b"POST /v1/things HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         status, headers, raw = conversation.answer()
@@ -135,7 +135,7 @@ class TableTests(ThingsCase):
 
 
 class OriginTests(ThingsCase):
-    """Pages that call: Origins through the table."""
+    """Tests of calls by web pages."""
 
     origins = ("https://chat.example.com", "http://localhost:5173")
     SHARED = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers")
@@ -144,7 +144,7 @@ class OriginTests(ThingsCase):
         given = [f"Origin: {origin}", "X-Key: right", *headers] if origin else ["X-Key: right", *headers]
         return self.request(method, path, body, given)
 
-    def test_a_page_that_may(self):
+    def test_a_page_that_may_call(self):
         for origin in self.origins:
             status, headers, _ = self.from_page("GET", "/v1/things/5", origin)
             self.assertEqual(status, 200)
@@ -164,7 +164,7 @@ class OriginTests(ThingsCase):
             answer = self.from_page(method, path, self.origins[0], body=body)
             self.assertEqual((answer[0], answer[1]["Access-Control-Allow-Origin"]), (status, self.origins[0]))
 
-    def test_a_page_that_may_not(self):
+    def test_a_page_that_may_not_call(self):
         for origin in (
             "https://evil.example.com",
             "https://chat.example.com.evil.com",
@@ -193,13 +193,13 @@ class OriginTests(ThingsCase):
             self.assertIn(name, headers["Access-Control-Allow-Headers"])
         self.assertEqual(headers["Access-Control-Max-Age"], "600")
 
-    def test_upstreams_calls_are_not_for_pages(self):
+    def test_upstreams_calls_are_closed_to_pages(self):
         _, headers, _ = self.from_page("POST", "/login", self.origins[0], body=b"{}")
         self.assertNotIn("Access-Control-Allow-Origin", headers)
 
 
 class AnyOriginTests(ThingsCase):
-    """--origins *"""
+    """Tests with --origins *."""
 
     origins = ("*",)
 
@@ -210,7 +210,7 @@ class AnyOriginTests(ThingsCase):
 
 
 class NoOriginTests(ThingsCase):
-    """Without --origins."""
+    """Tests without --origins."""
 
     def test_no_page(self):
         for method in ("GET", "OPTIONS"):

@@ -1,4 +1,4 @@
-"""Each kind of value: what it takes, and that its JSON schema takes the same."""
+"""Tests of which values each schema accepts, and that its JSON schema accepts the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cim.model import ID_LIMIT
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 
 ANYTHING = (None, True, False, 0, 1, -1, 5, 1.0, 1.5, 1 << 70, "", "x", "5", [], {}, ["x"], "a\0b", "\ud800", "x" * 70)
-#: What a JSON schema cannot say.
+#: Restrictions that a JSON schema cannot express.
 BEYOND = {
     ("Name", "a\0b"),
     ("Base64", "x"),
@@ -33,7 +33,7 @@ class SchemaTests(SynchronousTestCase):
             return False
         return True
 
-    def test_values_and_documents_agree(self):
+    def test_values_and_json_schemas_agree(self):
         for schema in (
             Integer(1, 5),
             Id(),
@@ -83,7 +83,7 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual((whole["required"], whole["additionalProperties"]), (["id"], False))
         self.assertEqual(whole["properties"]["n"]["default"], 3)
 
-    def test_what_answers_alone_have(self):
+    def test_schemas_that_are_only_in_answers(self):
         validator = jsonschema_rs.Draft202012Validator(Array(Nullable(Id())).document())
         self.assertTrue(validator.is_valid([1, None]))
         self.assertFalse(validator.is_valid(["1"]))

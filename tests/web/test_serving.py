@@ -1,4 +1,4 @@
-"""Calls of the upstream API over HTTP: every outcome is one envelope."""
+"""Tests of upstream's API over HTTP: every outcome is one envelope."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class ServingTests(HTTPCase):
     def post(self, path, body=None, **keywords):
         return self.request("POST", path, {} if body is None else body, **keywords)
 
-    def test_sync(self):
+    def test_a_synchronous_handler(self):
         status, headers, body = self.post("/sync", {"userId": "7"})
         self.assertEqual((status, headers["Content-Type"], headers["Server"]), (200, "application/json", "CIM"))
         self.assertEqual(body, b'{"code":"9000","message":"Success","reqNo":null,"dataBody":{"id":7}}')
         self.assertEqual(self.post("/nothing")[2], SUCCESS)
 
-    def test_later(self):
+    def test_an_asynchronous_handler(self):
         for path in ("/deferred", "/coroutine"):
             conversation = self.connect()
             conversation.send(encode("POST", path, {}))
@@ -109,7 +109,7 @@ class ServingTests(HTTPCase):
             self.assertEqual((status, _message(body)[0]), (200, "5000"))
         self.assertIn(b'cim_refused_total{kind="http-request"} 1.0', self.counted.render())
 
-    def test_bugs_are_logged_once_and_say_nothing(self):
+    def test_bugs_are_logged_once_and_their_cause_not_revealed(self):
         status, _, body = self.post("/bug")
         self.assertEqual((status, _message(body)), (500, ("4000", "Failure")))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -122,7 +122,7 @@ class ServingTests(HTTPCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(self.counted.internal_errors, 3)
 
-    def test_bodies_that_do_not_parse(self):
+    def test_malformed_bodies(self):
         for body, reason in ((b"", "JSON"), (b"{", "JSON"), (b"[1]", "object")):
             status, _, answer = self.post("/sync", body)
             self.assertEqual((status, _message(answer)[0]), (400, "3000"))
@@ -159,7 +159,7 @@ class ServingTests(HTTPCase):
         status, headers, nothing = self.request("HEAD", "/onlineUser")
         self.assertEqual((status, headers["Content-Length"], nothing), (200, str(len(body)), b""))
 
-    def test_internal(self):
+    def test_internal_calls(self):
         self.assertEqual(self.post("/sendMsg")[0], 401)
         self.assertEqual(self.post("/sendMsg", headers=["Authorization: Bearer wrong"])[0], 403)
         self.assertEqual(self.post("/sendMsg", headers=["Authorization: Bearer key"])[0], 200)
@@ -173,7 +173,7 @@ class ServingTests(HTTPCase):
         self.assertTrue(conversation.open)
 
     def test_a_handler_outlives_its_client(self):
-        """Nothing is cancelled midway, and writing to nobody is no error."""
+        """Nothing is cancelled midway, and writing to a client that has gone is no error."""
         for path, outcome in (("/coroutine", 1), ("/coroutine", InvalidField("x", "y")), ("/deferred", 1)):
             conversation = self.connect()
             conversation.send(encode("POST", path, {}))
@@ -187,7 +187,7 @@ class ServingTests(HTTPCase):
         self.assertEqual(self.api.finished, [1])
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_counted(self):
+    def test_calls_are_counted(self):
         self.post("/nothing")
         self.post("/nowhere")
         text = self.counted.render()
@@ -197,7 +197,7 @@ class ServingTests(HTTPCase):
 
 
 class Other:
-    """A call of the same name as one of API's."""
+    """Has a call of the same name as one of API."""
 
     @http_call("GET /other/{name}", who=Who.ANYONE, path={"name": Text(300)})
     def sync(self, caller, name):
@@ -206,7 +206,7 @@ class Other:
 
 
 class KleinTests(HTTPCase):
-    """Klein's map is what serves."""
+    """Tests of Klein's map."""
 
     def setUp(self):
         self.resource = self.resource_of(API(), Other())
@@ -229,20 +229,20 @@ class KleinTests(HTTPCase):
         self.assertEqual(self.data("GET", "/other/x"), "x")
         self.assertEqual(self.data("POST", "/sync", {"userId": 1}), {"id": 1})
 
-    def test_what_could_not_be_served(self):
+    def test_calls_that_cannot_be_served(self):
         self.assertRaises(ValueError, self.resource_of, Other(), Other())
         self.assertRaises(ValueError, self.resource_of, Things())
 
-    def test_what_an_endpoint_is_replaced_by_is_executed(self):
+    def test_a_replaced_endpoint_is_executed(self):
         self.resource.app.endpoints["Other.sync"] = lambda instance, request, name: respond(request, 203, name.encode())
         self.assertEqual(self.request("GET", "/other/x")[::2], (203, b"x"))
 
-    def test_a_bounded_number_of_paths_is_remembered(self):
+    def test_cached_paths_are_bounded(self):
         for number in range(1500):
             self.assertEqual(self.data("GET", f"/other/{number}"), str(number))
         self.assertEqual(self.remembered(), 1024)
 
-    def test_long_paths_and_those_of_no_call_are_not_remembered(self):
+    def test_long_and_unknown_paths_are_not_cached(self):
         before = self.remembered()
         self.assertEqual(self.data("GET", "/other/" + "x" * 300), "x" * 300)
         for path in ("/nowhere", "/other/%ff", "/other/"):

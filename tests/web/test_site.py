@@ -1,4 +1,4 @@
-"""The bounds of an HTTP listener, and how it drains."""
+"""Tests of the bounds of an HTTP listener, and of how it drains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.web.http_case import HTTPCase, encode
 
 
 class Slow(PathResource):
-    """Keeps requests until the test answers them."""
+    """Holds requests until the test answers them."""
 
     def __init__(self):
         super().__init__()
@@ -59,7 +59,7 @@ class BodyTests(SiteCase):
             self.assertEqual(conversation.answer()[2], b'"1000"')
 
     def test_too_large(self):
-        """Read to its end and thrown away, so that the client sees the answer."""
+        """An oversized body is read to its end and discarded, so that the client sees the answer."""
         for data in (encode("POST", "/x", b"y" * 1001), CHUNKED + _chunk(b"y" * 600) * 2 + _chunk(b"")):
             conversation = self.connect()
             for start in range(0, len(data), 100):
@@ -71,13 +71,13 @@ class BodyTests(SiteCase):
             self.assertFalse(conversation.open)
         self.assertEqual(self.slow.requests, [])
 
-    def test_nothing_beyond_the_bound_is_kept(self):
+    def test_nothing_beyond_the_bound_is_buffered(self):
         conversation = self.connect()
         conversation.send(CHUNKED + _chunk(b"y" * 600) * 2)
         self.assertEqual(conversation.protocol.requests[0].content.getvalue(), b"")
 
     def test_far_too_large(self):
-        """Answered before the body comes; what comes nevertheless is ignored."""
+        """It is answered before the body arrives; the rest of the body is ignored."""
         conversation = self.connect()
         conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n" + b"y" * 500)
         self.assertEqual(conversation.answer()[0], 413)
@@ -95,13 +95,13 @@ class BodyTests(SiteCase):
         self.assertEqual(conversation.answer()[0], 413)
         self.assertFalse(conversation.open)
 
-    def test_all_of_it_at_once(self):
+    def test_an_oversized_body_in_one_piece(self):
         conversation = self.connect()
         conversation.send(CHUNKED + _chunk(b"y" * 9_000_000) + _chunk(b""))
         self.assertEqual(conversation.answer()[0], 413)
         self.assertFalse(conversation.open)
 
-    def test_asked_beforehand(self):
+    def test_expect_100_continue(self):
         conversation = self.connect()
         conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
         self.assertEqual(conversation.answer()[0], 413)
@@ -110,7 +110,7 @@ class BodyTests(SiteCase):
         conversation.send(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
         self.assertIn(b"100 Continue", conversation.transport.value())
 
-    def test_malformed(self):
+    def test_malformed_requests(self):
         for data in (
             CHUNKED + b"zz\r\n",
             b"GET\r\n\r\n",
@@ -128,7 +128,7 @@ class BodyTests(SiteCase):
         conversation.send(encode("GET", "/x", headers=[f"X-{n}: y" for n in range(70)]))
         self.assertFalse(conversation.open)
 
-    def test_default_bound(self):
+    def test_the_default_bound(self):
         self.serve(self.slow)
         self.assertEqual(self.site.max_body, MAX_BODY)
 
@@ -138,15 +138,15 @@ class SilenceTests(SiteCase):
         for _ in range(int(seconds)):
             self.clock.advance(1)
 
-    def test_silent_from_the_start(self):
+    def test_a_client_that_never_sends(self):
         conversation = self.connect()
         self.pass_time(59)
         self.assertTrue(conversation.open)
         self.pass_time(7)
         self.assertFalse(conversation.open)
 
-    def test_dripping(self):
-        """A byte now and then does not keep a connection."""
+    def test_a_client_that_sends_slowly(self):
+        """Sending a byte now and then does not keep a connection open."""
         conversation = self.connect()
         for byte in b"GET /x HTTP/1.1\r\nA: " + b"b" * 100:
             if conversation.open:
@@ -159,7 +159,7 @@ class SilenceTests(SiteCase):
         for _ in range(3):
             self.pass_time(50)
             conversation.send(encode("GET", "/x"))
-            self.pass_time(100)  # the handler may take its time
+            self.pass_time(100)  # a handler is not timed
             self.slow.answer()
         self.assertTrue(conversation.open)
         self.pass_time(66)
@@ -183,7 +183,7 @@ class SilenceTests(SiteCase):
 
 
 class ConnectionTests(SiteCase):
-    def test_bound(self):
+    def test_the_number_of_connections_is_bounded(self):
         self.serve(self.slow)
         self.site._max_connections = 2
         first, second = self.connect(), self.connect()
