@@ -1,4 +1,4 @@
-"""The options about accounts, logins and messages, of routes and of the suite."""
+"""The options about accounts, logins and messages that routes and the suite share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
 from cim.web.origins import origins_of
 
-#: What says yes or no, and what has a value.
+#: Flags, and options with a value.
 SELECT = ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."]
 
 
 class RouteRules:
-    """Adds what an operator decides about users; for a class that has `--origins` and `--secret-file` too."""
+    """Adds the options about users; for a class that also has `--origins` and `--secret-file`."""
 
     optParameters = [
         SELECT,
@@ -25,32 +25,32 @@ class RouteRules:
             "login-policy",
             None,
             "reject",
-            "What a login does while its user is online on another device: reject, replace or many.",
+            "What a login does while the user is online on another device: reject, replace or many.",
             one_of(*LoginPolicy),
         ],
-        ["token-hours", None, 12, "How long a token of /v1 is good for.", positive_int],
+        ["token-hours", None, 12, "Hours for which a token of /v1 is valid.", positive_int],
         [
             "api-key-file",
             None,
             None,
-            "File with API keys for back ends, one a line; without it there are none.",
+            "File with API keys for back ends, one per line; without it, calls that need a key are refused.",
         ],
-        ["retention-days", None, 30, "How long messages are kept.", positive_int],
-        ["retention-count", None, 10_000, "How many messages of a conversation are kept.", positive_int],
-        ["revision-hours", None, 24, "How long authors may recall or edit what they said.", positive_int],
+        ["retention-days", None, 30, "Days for which messages are kept.", positive_int],
+        ["retention-count", None, 10_000, "Messages kept per conversation.", positive_int],
+        ["revision-hours", None, 24, "Hours for which authors may recall or edit a message.", positive_int],
     ]
-    optFlags = [["no-guests", None, "Close the upstream API: only accounts with a password are served."]]
+    optFlags = [["no-guests", None, "Close the upstream API: serve only accounts with a password."]]
 
 
 def retention_of(options: Any) -> Retention:
-    """Return how long messages are kept."""
+    """Return how long messages are kept, by the options."""
     return Retention(options["retention-days"], options["retention-count"])
 
 
 def settings_of(options: Any, secret: bytes) -> Settings:
-    """Return what the options say of `/v1`.
+    """Return the settings of `/v1`, by the options.
 
-    :param secret: the cluster's; without a secret file tokens are good for this process alone, and until it ends
+    :param secret: the cluster's secret; without a secret file, tokens are valid only in this process
     :raises InvalidField: the file of API keys cannot be used
     """
     return Settings(

@@ -1,4 +1,4 @@
-"""The route, put together from parts that it is given; and the order in which they start and stop."""
+"""Assembles the route from its parts, and defines the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import Post, UpstreamServers, UpstreamSessions
 from cim.route.presence.watching import Watching
 
-#: How long a route that just started waits for the servers' snapshots before it answers with what it knows.
+#: How long a starting route waits for the servers' snapshots before it answers with what it knows, in seconds.
 CATCH_UP_SECONDS = 3.0
 
 
 class Route:
-    """All that a route knows and does, without the ports that it listens on.
+    """A route without the ports that it listens on.
 
-    :param reactor: the clock, and what probes upstream's servers
+    :param reactor: the clock, and the connector that probes upstream's servers
     :param new_owner: makes an unguessable token
     :param policy: what a login does with the user's sessions on other devices
-    :param revision_seconds: how long an author may recall or edit what it said
+    :param revision_seconds: how long an author may recall or edit a message
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Route:
         store.on_reconnect(upstream_sessions.forget)
 
     def health(self) -> Health:
-        """Return how the route's parts are."""
+        """Return the health of the route's parts."""
         servers = "" if self.directory.candidates() else "no server is listed and linked"
         return Health(
             {"store": self.store.health(), "registry": self.registry.health(), "servers": servers},
@@ -154,7 +154,7 @@ class Route:
 
 
 class CatchingUp(Service):
-    """Follows the registry's list of servers, and ends the waiting for those that do not come."""
+    """Follows the registry's list of servers, and ends the wait for those that do not link."""
 
     def __init__(self, route: Route) -> None:
         self._route = route

@@ -1,4 +1,4 @@
-"""`twistd cim-route`: options, and the service made of them."""
+"""`twistd cim-route`: its options, and the service made of them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from cim.web.site import HTTPService, http_site
 
 
 def selection(name: str) -> IServerSelection:
-    """Return the way to pick a server that `--select` names, built in or a Twisted plugin.
+    """Return the server selection that `--select` names: built in, or a Twisted plugin.
 
-    :raises UsageError: there is none of that name
+    :raises UsageError: there is no selection of that name
     """
-    # Imported plugins are code of others, so they are looked for only when the name is none of ours.
+    # Plugins are other people's code: import them only if the name is not one of ours.
     built_in: list[IServerSelection] = [
         RoundRobin(),
         Random(random.SystemRandom().randrange),
@@ -53,19 +53,19 @@ def selection(name: str) -> IServerSelection:
     if name not in found:
         found.update({one.name: one for one in getPlugins(IServerSelection)})
     if name not in found:
-        raise UsageError(f"--select must be one of {', '.join(sorted(found))}, is {name[:40]!r}")
+        raise UsageError(f"--select must be one of {', '.join(sorted(found))}, not {name[:40]!r}")
     return found[name]
 
 
 class Options(RouteRules, OriginsOptions):
-    """Options of a route."""
+    """The options of a route."""
 
     daemon = "route"
     synopsis = "[options]"
     longdesc = "Serves the HTTP API: accounts, logins, messages, who is online."
     optParameters = [
         ["http", None, "tcp:8083", "Endpoint for the API, /health and /metrics."],
-        ["link", None, "tcp:8084:interface=127.0.0.1", "Endpoint for servers; beyond loopback it needs a secret."],
+        ["link", None, "tcp:8084:interface=127.0.0.1", "Endpoint for servers; beyond loopback it needs --secret-file."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:HTTP:LINK, at which clients and servers reach this route."],
         ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
         ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
@@ -75,14 +75,14 @@ class Options(RouteRules, OriginsOptions):
     ]
 
     def postOptions(self) -> None:
-        """Check what depends on several options."""
+        """Check combinations of options."""
         advertised(self["advertise"], ((self["http"], "http"), (self["link"], "link")))
         if not self["secret-file"] and not is_loopback(self["link"]):
-            raise UsageError(f"--link {self['link']} is reachable by others, so it needs a --secret-file")
+            raise UsageError(f"--link {self['link']} is reachable from other machines: give --secret-file FILE")
 
 
 def add_engine(root: DaemonRoot, route: Route) -> None:
-    """Add to `root` what works on while there is a store, and ends before it."""
+    """Add to `root` the parts that need the store, and stop before it."""
     root.add(route.recorder)
     root.add(route.leases)
     root.add(Stopping("messages on their way", route.appender.settled), stop_timeout=3.0)
@@ -101,7 +101,7 @@ def add_route(
 ) -> None:
     """Add a route's HTTP side to `root`.
 
-    :param beside: what is served beside the route's own APIs, in upstream's dialect
+    :param beside: further APIs to serve, in upstream's dialect
     """
     if not options["no-guests"]:
         beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
@@ -120,16 +120,16 @@ def add_route(
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
     metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))
-    metrics.gauge("records_waiting", "Session records to be written.", lambda: len(route.recorder))
-    metrics.gauge("calls_waiting", "Questions to servers without an answer yet.", lambda: len(route.calls))
-    metrics.gauge("appends_waiting", "Messages that wait for the store.", lambda: len(route.appender))
-    metrics.gauge("receipts_waiting", "Receipts to be written.", lambda: len(route.receipts))
+    metrics.gauge("records_waiting", "Session records waiting to be written.", lambda: len(route.recorder))
+    metrics.gauge("calls_waiting", "Calls to servers waiting for an answer.", lambda: len(route.calls))
+    metrics.gauge("appends_waiting", "Messages waiting for the store.", lambda: len(route.appender))
+    metrics.gauge("receipts_waiting", "Receipts waiting to be written.", lambda: len(route.receipts))
     metrics.gauge(
         "entries_skipped",
-        "Stored messages and names that were passed over because they could not be understood.",
+        "Stored messages and names that were skipped because they could not be decoded.",
         lambda: route.store.conversations.skipped,
     )
-    metrics.gauge("passwords_waiting", "Passwords that are being hashed or wait for it.", lambda: len(passwords))
+    metrics.gauge("passwords_waiting", "Passwords being hashed or waiting to be.", lambda: len(passwords))
     root.add(CatchingUp(route))
     root.add(threads)
     root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor), stop_timeout=6.0)
@@ -137,7 +137,7 @@ def add_route(
 
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
-    """Return the route as a service; nothing happens before it is started."""
+    """Return the route as a service; nothing happens until it is started."""
     if reactor is None:
         from twisted.internet import reactor
     metrics = Metrics("route", cim.__version__)

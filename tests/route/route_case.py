@@ -1,4 +1,4 @@
-"""The parts of a route between its links and its store, under a Clock; the servers are played by the test."""
+"""A base with the parts of a route between its links and its store, on a Clock; the test plays the servers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ START = 1_700_000_000
 
 @implementer(ILink)
 class Link:
-    """A link to a server: what was sent over it."""
+    """A link to a server that records what is sent over it."""
 
     def __init__(self, name="127.0.0.1:11211:8081"):
         self.peer = LinkPeer(name, "run")
@@ -55,19 +55,19 @@ class Link:
         pass
 
     def take(self, kind):
-        """Take what was sent of a kind."""
+        """Return the items of a kind that were sent, and forget them."""
         taken = [getattr(item, kind) for item in self.items if item.WhichOneof("item") == kind]
         self.items = [item for item in self.items if item.WhichOneof("item") != kind]
         return taken
 
     def bodies(self, kind="deliver"):
-        """Take the packets for native sessions that came with Delivers."""
+        """Return the packets for native sessions in the Delivers that were sent, and forget them."""
         packets = [Packet.FromString(deliver.packet) for deliver in self.take("deliver") if deliver.packet]
         return [getattr(packet, packet.WhichOneof("body")) for packet in packets]
 
 
 class Held:
-    """A store's part whose calls of one method wait until the test lets them go on."""
+    """A part of the store whose calls of one method wait until the test releases them."""
 
     def __init__(self, real, method):
         self._real = real
@@ -85,23 +85,23 @@ class Held:
         return held
 
     def go(self, at=0):
-        """Let a call that waits reach the store and be answered."""
+        """Let a waiting call reach the store and be answered."""
         held, args, options = self.calls.pop(at)
         getattr(self._real, self._method)(*args, **options).chainDeferred(held)
 
     def fail(self, error, at=0):
-        """Have a call fail without reaching the store."""
+        """Fail a call without letting it reach the store."""
         self.calls.pop(at)[0].errback(error)
 
     def answer(self, result, at=0):
-        """Answer a call without reaching the store."""
+        """Answer a call without letting it reach the store."""
         self.calls.pop(at)[0].callback(result)
 
 
 class RouteCase(SynchronousTestCase):
-    """Everything but the services' timers is running."""
+    """A base in which everything but the services' timers is running."""
 
-    #: Which part of the store is held, and which of its methods.
+    #: The part of the store whose calls are held, and the method.
     held = None
 
     def setUp(self):
@@ -158,7 +158,7 @@ class RouteCase(SynchronousTestCase):
         return self.now(self.store.accounts.register(name))
 
     def now(self, what):
-        """The result of a Deferred or coroutine that has one now."""
+        """Return the result of a Deferred or coroutine that must have one now."""
         return self.successResultOf(what if isinstance(what, Deferred) else Deferred.fromCoroutine(what))
 
     @staticmethod
@@ -166,7 +166,7 @@ class RouteCase(SynchronousTestCase):
         return Deferred.fromCoroutine(coroutine)
 
     def refusal(self, what, *errors):
-        """The error of a Deferred or coroutine that failed."""
+        """Return the error of a Deferred or coroutine that must have failed."""
         started = what if isinstance(what, Deferred) else Deferred.fromCoroutine(what)
         return self.failureResultOf(started, *errors).value
 
@@ -181,13 +181,13 @@ class RouteCase(SynchronousTestCase):
         return link
 
     def online(self, link, account, session="s1", device="phone", home=True):
-        """A session is there."""
+        """Report a new session."""
         self.presence.opened(
             self.presence.host_of(link), account.id, account.name, session, f"o-{session}", home, device
         )
 
     def group(self, owner, *members, open=True, history=True):
-        """Make a group; the id."""
+        """Create a group and return its id."""
         id = self.now(self.store.groups.create(owner.id, "group", open=open, history=history)).id
         for member in members:
             self.now(self.store.groups.add(id, member.id if open else owner.id, member.id))
@@ -196,13 +196,13 @@ class RouteCase(SynchronousTestCase):
     # Messages
 
     def put(self, author, send, link=None, session="", after=""):
-        """Submit a message; its fate is added to `fates` as (client_id, what became of it)."""
+        """Submit a message; its fate is added to `fates` as (client_id, result)."""
         conversation = native.conversation_of(Packet(send=send), author.id)
         message = Outgoing(author, send, conversation, after, link, session)
         self.sending.submit(message, lambda result: self.fates.append((send.client_id, result)))
 
     def say(self, author, to, text, client_id="", link=None, session="", **fields):
-        """Say something to an account or a group's id, and return what became of it."""
+        """Send a text to an account or a group, and return its fate."""
         send = self.to(to, text=text, client_id=client_id or f"id-{next(self.numbers)}", **fields)
         self.put(author, send, link, session)
         self.turn()
@@ -210,7 +210,7 @@ class RouteCase(SynchronousTestCase):
 
     @staticmethod
     def to(receiver, **fields):
-        """A Send to an account or a group's id."""
+        """Return a Send to an account or a group."""
         if isinstance(receiver, Account):
             return Send(user=receiver.id, **fields)
         return Send(group=receiver, **fields)
@@ -225,12 +225,12 @@ class RouteCase(SynchronousTestCase):
         return self.say(author, to, text, kind=REACTION, ref=ref, **more)
 
     def stored(self, conversation):
-        """The texts of a conversation as the store has them."""
+        """Return the stored texts of a conversation."""
         page = self.now(self.store.conversations.read(conversation, limit=10_000))
         return [native.parse_body(entry.body).text for entry in page.entries]
 
     def append_bytes(self, conversation, sender, body):
-        """Put something into a conversation that need not be a message."""
+        """Append raw bytes, which need not be a message, to a conversation."""
         client_id = f"raw-{next(self.numbers)}"
         item = Append(conversation, sender.id, client_id, b"d" * 16, body, int(self.clock.seconds() * 1000))
         return self.now(self.store.conversations.append([item]))[0]
@@ -238,7 +238,7 @@ class RouteCase(SynchronousTestCase):
     # Requests
 
     def request(self, link, account, packet=None, session="s1", device="phone", call=None, **fields):
-        """A server passes something on."""
+        """Forward a packet as a server does."""
         call = next(self.numbers) if call is None else call
         body = packet if isinstance(packet, bytes) else packet.SerializeToString() if packet is not None else b""
         conversation = ""
@@ -263,7 +263,7 @@ class RouteCase(SynchronousTestCase):
         return call
 
     def ask(self, link, account, packet=None, **fields):
-        """Pass something on, and return the code and the bodies of the answer."""
+        """Forward a packet, and return the code and the bodies of the reply."""
         link.take("reply")
         call = self.request(link, account, packet, **fields)
         self.turn()
@@ -272,7 +272,7 @@ class RouteCase(SynchronousTestCase):
         return reply.code, [body_of(packet) for packet in reply.packets]
 
     def answer_all(self, link, sessions=1):
-        """Answer the questions that went over a link; how many there were."""
+        """Answer the calls over a link, and return how many there were."""
         count = 0
         for item in list(link.items):
             call = getattr(getattr(item, item.WhichOneof("item")), "call", 0)
@@ -283,6 +283,6 @@ class RouteCase(SynchronousTestCase):
 
 
 def body_of(packet):
-    """The body of a packet's bytes."""
+    """Return the body of a serialized packet."""
     parsed = Packet.FromString(packet)
     return getattr(parsed, parsed.WhichOneof("body"))

@@ -1,4 +1,4 @@
-"""Messages of guests, to one and to all."""
+"""Tests of guests' messages to one user and to everyone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness.cluster import Cluster
 
 
 class MessageTests(SynchronousTestCase):
-    """Two servers, two routes; round robin puts users on both servers."""
+    """A base with two servers and two routes, where round robin puts users on both servers."""
 
     def setUp(self):
         self.cluster = Cluster(servers=2, routes=2)
@@ -67,19 +67,19 @@ class MessageTests(SynchronousTestCase):
     def test_someone_who_is_offline(self):
         self.failureResultOf(self.private(self.alice, self.bob, "x"), UserOffline)
 
-    def test_after_the_server_died_it_is_offline_and_never_done(self):
+    def test_a_message_after_the_server_died_is_offline_and_never_done(self):
         self.cluster.log_in(self.bob)
         for server in self.cluster.servers:
             self.cluster.kill(server)
         self.failureResultOf(self.private(self.alice, self.bob, "x"), UserOffline)
 
-    def test_a_session_that_is_too_slow_is_not_written_to(self):
+    def test_a_slow_session_is_not_written_to(self):
         bob = self.cluster.log_in(self.bob)
         bob.connection.pauseProducing()
         self.failureResultOf(self.private(self.alice, self.bob, "x"), UserOffline)
         self.assertEqual(bob.texts(), [])
 
-    def test_a_server_that_does_not_answer_means_unknown(self):
+    def test_when_a_server_does_not_answer_the_fate_is_unknown(self):
         self.cluster.log_in(self.bob)
         for server in self.cluster.servers:
             self.patch(server.deliveries, "deliver", lambda link, deliver, answer: None)

@@ -1,4 +1,4 @@
-"""Options of the route, and the ways to pick a server."""
+"""Tests of the route's options and of server selection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SelectionTests(SynchronousTestCase):
         error = self.assertRaises(UsageError, selection, "nonsense")
         self.assertIn("round-robin", str(error))
 
-    def test_a_plugin_of_somebody_else(self):
+    def test_a_third_party_plugin(self):
         folder = Path(self.mktemp())
         plugins = folder / "twisted" / "plugins"
         plugins.mkdir(parents=True)
@@ -58,7 +58,7 @@ class SelectionTests(SynchronousTestCase):
 
 
 class OptionsTests(SynchronousTestCase):
-    """What depends on several options."""
+    """Tests of combinations of options."""
 
     def parse(self, *arguments):
         options = Options({})
@@ -80,12 +80,12 @@ class OptionsTests(SynchronousTestCase):
 
 
 class MadeRoute(Exception):
-    """Raised instead of making a route, with what it was to be made of."""
+    """Raised instead of making a route, with the arguments that it would get."""
 
 
 class RulesTests(SynchronousTestCase):
-    def test_what_operators_decide_reaches_the_route(self):
-        """Of a route alone, and of the one in the suite."""
+    def test_the_options_reach_the_route(self):
+        """The options of a route and of the suite."""
 
         def made(**parts):
             raise MadeRoute(parts)

@@ -1,1 +1,1 @@
-"""Where logins and the packets of servers come in."""
+"""The side that faces clients' logins and servers' links."""

@@ -1,4 +1,4 @@
-"""What the route hears on its links to servers (docs/architecture.md, Links)."""
+"""Handles what servers send over the links (docs/architecture.md, Links)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cim.wire.link_pb2 import Closed, Fence, GroupsSeen, Item, Opened, Outcome, 
 class Downlink:
     """The route's end of all its links.
 
-    :param refused: called with a short name for what was not understood
+    :param refused: called with a short name for an item that was not understood
     """
 
     _log = Logger()
@@ -43,7 +43,7 @@ class Downlink:
         self._requests = requests
         self._grouping = grouping
         self._refused = refused
-        # What is done with an item, by its kind: from any link, and from those whose server is known.
+        # Handlers by kind of item: for any link, and for links whose server is known.
         self._received: dict[str, Callable[[ILink, Any], None]] = {
             "request": requests.received,
             "outcome": calls.answered,
@@ -58,16 +58,16 @@ class Downlink:
             "snapshot_begin": self._snapshot_begin,
             "snapshot_end": self._snapshot_end,
         }
-        #: Called when a server's snapshot is complete or a server is gone.
+        #: Called when a server's snapshot is complete or a server has gone.
         self.on_change: list[Callable[[], None]] = []
 
     def link_up(self, link: ILink) -> None:
-        """A server is linked."""
+        """Take up a new link to a server."""
         self._log.info("server {server} is linked", server=link.peer.name)
         self._leases.linked(self._presence.link_up(link))
 
     def link_down(self, link: ILink, reason: str) -> None:
-        """A server's link is gone."""
+        """Give up a link that was lost."""
         self._log.info("link to server {server} is gone: {reason}", server=link.peer.name, reason=reason)
         host = self._presence.link_down(link)
         self._calls.link_down(link)
@@ -77,7 +77,7 @@ class Downlink:
         self._changed()
 
     def link_received(self, link: ILink, item: Item) -> None:
-        """Note what a server says."""
+        """Handle an item from a server."""
         kind = item.WhichOneof("item")
         receive = self._received.get(kind) if kind is not None else None
         if receive is not None:

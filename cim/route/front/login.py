@@ -1,8 +1,8 @@
 """Logging in and out (docs/architecture.md, Logins).
 
-A login reserves twice: in the store, where one owner token at a time holds a user, and at the server that was picked,
-where one connection may claim it. Only when both stand is the server told to the client. Whoever seems to be in the
-way is asked first: a second login is refused for a session that its server says is live, never for a record alone.
+A login makes two reservations: in the store, where one owner token at a time holds a user, and at the chosen server,
+where one connection may claim it. The client learns the server only when both stand. A second login is refused only
+when the server of the session in the way confirms that it is live; a record alone never refuses one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import UpstreamServers
 from cim.wire.link_pb2 import Reserve
 
-#: How long a client has to connect, seconds.
+#: How long a client has to connect, in seconds.
 RESERVATION_SECONDS = 30
-#: Servers that one login tries.
+#: How many servers one login tries.
 ATTEMPTS = 4
 
 
 @frozen
 class Admission:
-    """A session that is reserved.
+    """A reserved session.
 
-    :param websocket: where the server takes WebSockets; empty when it does not
+    :param websocket: the URL of the server's WebSockets; empty if it has none
     """
 
     place: Place
@@ -45,12 +45,12 @@ class Admission:
 
     @property
     def address(self) -> ServerAddress:
-        """Where the client connects."""
+        """The address that the client connects to."""
         return ServerAddress.parse(self.place.server)
 
 
 class Logins:
-    """Picks servers, reserves sessions, ends them.
+    """Chooses servers, reserves sessions and ends them.
 
     :param new_owner: makes an unguessable token
     :param policy: what a login does with the user's sessions on other devices
@@ -88,9 +88,9 @@ class Logins:
     async def login(self, user: int, name: str) -> ServerAddress:
         """Reserve a guest's session and return the server that waits for it.
 
-        :raises AccountMismatch: no such account, or its name is another
+        :raises AccountMismatch: no such account, or it has another name
         :raises RepeatLogin: the user has a live session, and the policy refuses a second one
-        :raises NoServerAvailable: no living server; nothing is left behind
+        :raises NoServerAvailable: no server is alive; nothing is left behind
         """
         account = await self._accounts.get(user)
         if account.name != name:
@@ -98,7 +98,7 @@ class Logins:
         return (await self._admit(account, GUEST)).address
 
     async def login_native(self, account: Account, device: str) -> Admission:
-        """Reserve a native session for a device, at a server of ours; errors as of `login`."""
+        """Reserve a native session for a device at one of our servers; raises the same errors as `login`."""
         return await self._admit(account, device, native=True)
 
     async def _admit(self, account: Account, device: str, *, native: bool = False) -> Admission:
@@ -112,7 +112,7 @@ class Logins:
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
-            # Asked for together: guests have their groups in the turn in which they are live.
+            # Read together, so that a guest's groups are known in the turn in which the guest goes live.
             groups = self._grouping.memberships(user) if host is not None and device == GUEST else succeed(None)
             reserved = await self._sessions.reserve(
                 user,
@@ -151,7 +151,7 @@ class Logins:
     async def _end_replaced(
         self, user: int, device: str, replaced: Iterable[SessionRecord], there: Iterable[Online]
     ) -> None:
-        """End the sessions whose place a login took; one that cannot be told ends when its server is linked again."""
+        """End the sessions that a login replaced; one that is out of reach ends when its server is linked again."""
         ends = {(record.place, record.owner) for record in replaced}
         for online in there:
             if self._policy == LoginPolicy.REPLACE or online.device == device != GUEST:
@@ -178,7 +178,7 @@ class Logins:
     async def _confirmed(
         self, host: Host, account: Account, owner: str, device: str, groups: Memberships | None
     ) -> bool:
-        """Reserve at the server; False when another server should be tried."""
+        """Reserve at the server; return False if another server should be tried."""
         reserve = Reserve(
             user=account.id,
             name=account.name,
@@ -206,7 +206,7 @@ class Logins:
         return False
 
     async def _is_live(self, record: SessionRecord) -> bool:
-        """Ask whoever knows best whether the session of a live record still lives."""
+        """Ask the server, or failing that the store, whether the session of a live record is still alive."""
         place = record.place
         if not place.incarnation:
             return place.server in self._directory.upstream
@@ -223,11 +223,11 @@ class Logins:
         return await self._sessions.leased(place)
 
     async def log_out(self, user: int) -> None:
-        """End a user's session and reservation, wherever they are, and return when the server has confirmed.
+        """End a user's session and reservation, wherever they are, and return once the server has confirmed.
 
-        Repeats that follow on a new login are ignored (docs/architecture.md, Logins).
+        A repeated logout that arrives after a new login is ignored (docs/architecture.md, Logins).
 
-        :raises LinkLost: a server could not be told; the session may live on
+        :raises LinkLost: a server could not be reached; the session may still be alive
         """
         try:
             records = await self._sessions.end(user)
@@ -238,9 +238,9 @@ class Logins:
         await self._end_all(user, ends)
 
     async def end_sessions(self, user: int, device: str | None = None) -> int:
-        """End the sessions and reservations of a user, or of one of its devices; return how many there were.
+        """End the sessions and reservations of a user, or of one device, and return how many there were.
 
-        :raises LinkLost: a server could not be told; the session may live on
+        :raises LinkLost: a server could not be reached; the session may still be alive
         """
         ends = {
             (online.host.place, online.owner)
@@ -265,7 +265,7 @@ class Logins:
             raise LinkLost()
 
     async def _end(self, place: Place, user: int, owner: str, code: str) -> bool:
-        """End one login at its server; True when it is certainly over."""
+        """End one login at its server; return True if it is certainly over."""
         host = self._presence.hosts.get(place.server)
         try:
             if host is None or host.place != place or host.link is None:

@@ -1,4 +1,4 @@
-"""What servers pass on from their clients (docs/architecture.md, Links): each Request is answered by one Reply."""
+"""Serves requests that servers forward for clients (docs/architecture.md, Links): one Reply to each Request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cim.wire.link_pb2 import HEADS, GuestReceipts, Item, Open, OpenOutcome, Rep
 
 
 class Requests:
-    """Serves the requests of servers."""
+    """Serves the requests that servers forward."""
 
     _log = Logger()
 
@@ -67,14 +67,14 @@ class Requests:
             self._later(link, request, self._heads(request))
             return
         try:
-            # The server has looked at it: it is of a kind that clients may send, and about that conversation.
+            # The server has checked that clients may send this kind, and that it is about this conversation.
             packet = Packet.FromString(request.packet)
             serve = self._bodies.get(packet.WhichOneof("body") or "")
             if serve is None:
-                raise BadFrame("a server passes on no such packet")
+                raise BadFrame("servers do not forward packets of this kind")
             serve(link, request, packet)
         except DecodeError:
-            self._refuse(link, request, BadFrame("a server passed on what is no Packet"))
+            self._refuse(link, request, BadFrame("the server forwarded bytes that are not a Packet"))
         except CIMError as error:
             self._refuse(link, request, error)
         except Exception:
@@ -83,9 +83,9 @@ class Requests:
             self._refuse(link, request, Unavailable())
 
     def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
-        # A hint has no call, and nobody waits for its answer.
+        # A hint has no call number, since nobody waits for its answer.
         if request.call:
-            # Filled in place: to hand messages to constructors costs twice as much.
+            # Filled in place: passing messages to constructors costs twice as much.
             item = Item()
             reply = item.reply
             reply.call = request.call
@@ -124,7 +124,7 @@ class Requests:
                 accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
                 link.send_packed(packed.reply(call, accepted), False)
             elif isinstance(result, OutOfOrder):
-                # The server knows what became of the one before, and so what is to become of this one.
+                # The server knows the fate of the message before, and therefore decides that of this one.
                 self._answer(link, request, code=native.OUT_OF_ORDER)
             else:
                 self._refuse(link, request, result, client_id)
@@ -147,9 +147,9 @@ class Requests:
 
     async def _heads(self, request: Request) -> list[bytes]:
         if not request.since.isascii() or (request.since and not request.since.isdigit()):
-            raise InvalidField("since", "must be an `as_of` of a Welcome")
+            raise InvalidField("since", "must be the `as_of` of a Welcome")
         since = int(request.since[:16] or 0)
-        # Guests know no positions: what they have had must not be among what they are told of.
+        # Guests know no positions, so leave out what they already received.
         await self._receipts.written_of(request.user)
         return [await self._reading.welcome(request.user, request.device, request.page, since)]
 
@@ -160,7 +160,7 @@ class Requests:
         self._answer(link, request)
 
     def guest_receipts(self, link: ILink, told: GuestReceipts) -> None:
-        """Note how far guests have come."""
+        """Note how far guests have received."""
         for receipt in told.receipts:
             try:
                 conversations.parse(receipt.conversation)
@@ -178,12 +178,12 @@ class Requests:
     def _typing(self, link: ILink, request: Request, packet: Packet) -> None:
         typing = packet.typing
         if (request.conversation or native.conversation_of(packet, request.user)) == conversations.EVERYONE:
-            raise Forbidden("nobody is told of typing to everyone")
+            raise Forbidden("typing notes to everyone are not supported")
         if typing.user:
             told = Typing(user=typing.user, who=request.user)
             self._push_typing(link, request, told, (typing.user,))
         else:
-            # A hint, for small groups whose members are at hand; it is not worth a look-up.
+            # Only for small groups whose members are cached: a hint is not worth a look-up.
             members = self._delivery.small_group(typing.group)
             if members is not None and request.user in members:
                 self._push_typing(link, request, Typing(group=typing.group, who=request.user), members)
@@ -197,7 +197,7 @@ class Requests:
         self._answer(link, request, self._watching.watch(link, request.session, packet.watch.users))
 
     def opened(self, link: ILink, opening: Open) -> None:
-        """Claim a native session's record, and tell the server its groups."""
+        """Claim the record of a native session, and send the server its groups."""
         Deferred.fromCoroutine(self._open(link, opening)).addErrback(self._open_failed, link, opening)
 
     async def _open(self, link: ILink, opening: Open) -> None:
@@ -217,9 +217,9 @@ class Requests:
         link.send(Item(open_outcome=OpenOutcome(call=opening.call, code="unavailable")))
 
     def session_closed(self, link: ILink, session: str) -> None:
-        """Forget what was kept of a session."""
+        """Forget a session."""
         self._watching.forget(link, session)
 
     def link_down(self, link: ILink) -> None:
-        """Forget what was kept of a link's sessions."""
+        """Forget the sessions of a link."""
         self._watching.forget_link(link)

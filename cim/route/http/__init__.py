@@ -1,1 +1,1 @@
-"""What a route serves over HTTP: `/v1`, and upstream's API. The rooms around it see no HTTP."""
+"""What a route serves over HTTP: `/v1` and upstream's API. The packages around it know nothing of HTTP."""

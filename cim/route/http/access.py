@@ -1,4 +1,4 @@
-"""Who makes a call of `/v1`: a user by its token, or a back end by an API key."""
+"""Authenticates calls of `/v1`: users by their tokens, back ends by API keys."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MAX_KEYS = 64 * 1024
 
 @frozen
 class Caller:
-    """Who makes a call.
+    """The caller of a call.
 
-    :param proven: None for an operator, and for whoever need not say
+    :param proven: None for operators, and for calls that anyone may make
     """
 
     proven: Proven | None = None
@@ -30,7 +30,7 @@ class Caller:
 
     @property
     def account(self) -> Account:
-        """The user, of a call that only users make."""
+        """The user who makes a call that only users may make."""
         if self.proven is None:
             raise Forbidden("this call needs a user's token")
         return self.proven.account
@@ -43,7 +43,7 @@ _OPERATOR = Caller(operator=True)
 class Access:
     """The gate of all calls.
 
-    :param keys: API keys; when there is none, what needs one is closed
+    :param keys: API keys; without any, calls that need one are refused
     """
 
     def __init__(self, tokens: Tokens, keys: Iterable[str] = ()) -> None:
@@ -75,7 +75,7 @@ class Access:
 
     def _is_key(self, given: bytes) -> bool:
         found = False
-        for key in self._keys:  # all of them, so that the time tells nothing of which one it is
+        for key in self._keys:  # compare with all, so that the time does not reveal which one matched
             found |= hmac.compare_digest(given, key)
         return found
 
@@ -97,9 +97,9 @@ class Access:
 
 
 def read_keys(path: str) -> list[str]:
-    """Return the API keys in a file, one a line; empty lines and those that begin with # do not count.
+    """Read API keys from a file, one per line; empty lines and lines that begin with # are ignored.
 
-    :raises InvalidField: it cannot be read, holds none, or one that is too short or no ASCII
+    :raises InvalidField: the file cannot be read or has no key, or a key is too short or not ASCII
     """
     try:
         raw = Path(path).read_bytes()[:_MAX_KEYS]
@@ -110,5 +110,5 @@ def read_keys(path: str) -> list[str]:
         raise InvalidField("API key file", f"{path} must contain ASCII text only")
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys or any(len(key) < MIN_KEY or not key.isprintable() or " " in key for key in keys):
-        raise InvalidField("API key file", f"{path} must contain keys of at least {MIN_KEY} characters, one a line")
+        raise InvalidField("API key file", f"{path} must contain keys of at least {MIN_KEY} characters, one per line")
     return keys

@@ -1,4 +1,4 @@
-"""`/v1`: accounts with a password, logging in, devices, tokens."""
+"""`/v1`: accounts with passwords, logins, devices and tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SERVER = Object(
     {
         "host": Text(255),
         "tcp_port": Integer(1, 65535),
-        "websocket": Nullable(Text(300, about="The URL of its WebSockets; null when it takes none.")),
+        "websocket": Nullable(Text(300, about="The URL for WebSockets; null if the server has none.")),
     },
     "Server",
     "Where to connect.",
@@ -40,9 +40,9 @@ _LOGIN = Object(
         "name": Name(),
         "device": Device(),
         "server": _SERVER,
-        "ticket": Text(4096, about="For Hello, to that server, once."),
+        "ticket": Text(4096, about="Goes into the Hello to that server; valid once."),
         "ticket_expires_in": Integer(1, 3600, "Seconds."),
-        "token": Text(4096, about="For `Authorization: Bearer`, in calls and to log in again."),
+        "token": Text(4096, about="Goes into `Authorization: Bearer`, for calls and for logging in again."),
         "token_expires_in": Integer(1, 1 << 31, "Seconds."),
     },
     "Login",
@@ -50,9 +50,9 @@ _LOGIN = Object(
 SESSION = Object(
     {
         "device": Text(64),
-        "live": Boolean("False for a login that has not connected yet."),
+        "live": Boolean("False if the client has not connected yet."),
         "since": WHEN,
-        "server": Text(300, about="Its name in the registry."),
+        "server": Text(300, about="The server's name in the registry."),
     },
     "Session",
 )
@@ -60,7 +60,7 @@ SESSIONS = Object({"sessions": Array(SESSION, "The newest last.")}, "Sessions")
 
 
 def sessions_shown(records: Any) -> dict[str, Any]:
-    """Return session records as they are answered."""
+    """Return session records as JSON values."""
     return {"sessions": [_session(record) for record in records]}
 
 
@@ -70,9 +70,9 @@ def _session(record: SessionRecord) -> dict[str, Any]:
 
 @frozen(kw_only=True, eq=False)
 class AccountsAPI:
-    """Accounts, logins, tokens.
+    """The calls about accounts, logins and tokens.
 
-    :param ticket_key: the one derived for "ticket"
+    :param ticket_key: the key derived for "ticket"
     :param new_id: makes a unique id
     """
 
@@ -97,9 +97,9 @@ class AccountsAPI:
         example={"name": "alice", "password": "correct horse"},
     )
     async def create_account(self, caller: Caller, name: str, password: str) -> dict[str, Any]:
-        """Make an account.
+        """Create an account.
 
-        409 when the name is taken.
+        409 if the name is taken.
         """
         if await self._store.accounts.named(name) is not None:
             raise Conflict("this name is taken")
@@ -114,7 +114,7 @@ class AccountsAPI:
             "name": Optional(Name("With `password`; or `id`.")),
             "id": Optional(Id(about="With `password`; or `name`.")),
             "password": Optional(PASSWORD),
-            "device": Optional(Device("1 to 64 printable characters; a random one when it is left out.")),
+            "device": Optional(Device("1 to 64 printable characters; random if left out.")),
         },
         answers={201: _LOGIN},
         errors=(409,),
@@ -125,9 +125,9 @@ class AccountsAPI:
     ) -> dict[str, Any]:
         """Log in.
 
-        With a password, or with a token and none. A session is reserved for 30 s at the server that is named. 409 with
-        the code `second-login` when the user has a session on another device and the login policy refuses a second
-        one; the same device always replaces its own.
+        With a password, or with a token and no password. A session is reserved for 30 s at the server in the answer.
+        409 with the code `second-login` if the user has a session on another device and the login policy refuses a
+        second one; a login always replaces a session of the same device.
         """
         try:
             account, credential = await self._identified(caller, name, id, password)
@@ -164,10 +164,10 @@ class AccountsAPI:
             account = caller.account
             if name not in (None, account.name) or id not in (None, account.id):
                 raise Forbidden("the token belongs to another user")
-            # A session outlives its token, so nothing that is remembered of the token will do here.
+            # A session outlives its token, so check the credential itself and not a cached look.
             credential = await self._store.credentials.credential(account.id)
             if credential is None or caller.proven.issued < credential.valid_from:
-                raise Unauthorized("the token was revoked, please log in again")
+                raise Unauthorized("the token was revoked: log in again")
             return account, credential
         if name is None and id is None:
             raise InvalidField("name", "or `id` must be given")
@@ -178,15 +178,15 @@ class AccountsAPI:
         return await self._proven(name, id, password)
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
-        """End what was reserved for an account that was deleted, reset or logged out by an operator meanwhile.
+        """End the reservation if the account was deleted, reset or logged out by an operator in the meantime.
 
-        Whoever does that ends the sessions that it finds afterwards; ours came before that look or this one after it.
+        The operator's call ends all sessions that it finds; if it looked before ours was there, this check comes later.
         """
         present = await self._store.credentials.credential(account.id)
         issued = caller.proven.issued if caller.proven is not None else credential.valid_from
         if present is None or present.password != credential.password or issued < present.valid_from:
             await self._logins.end_sessions(account.id, device)
-            raise Unauthorized("the account has changed, please log in again")
+            raise Unauthorized("the account has changed: log in again")
 
     async def _proven(self, name: str | None, id: int | None, password: str) -> tuple[Account, Credential]:
         account = await (
@@ -195,7 +195,7 @@ class AccountsAPI:
         key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
         self._attempts.take(key)
         credential = await self._store.credentials.credential(account.id) if account is not None else None
-        # As much work for an account that is not there, so that the time does not tell.
+        # Do as much work for a missing account, so that the time does not reveal it.
         right = await self._passwords.matches(credential.password if credential is not None else None, password)
         if account is not None and credential is None:
             raise Forbidden("this is a guest account: it has no password and cannot use this API")
@@ -206,7 +206,7 @@ class AccountsAPI:
 
     @http_call("GET /v1/sessions", answers={200: SESSIONS})
     async def own_sessions(self, caller: Caller) -> dict[str, Any]:
-        """Say on which devices the user is logged in."""
+        """List the devices on which the user is logged in."""
         return sessions_shown(await self._store.sessions.sessions(caller.account.id))
 
     @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
@@ -217,9 +217,9 @@ class AccountsAPI:
 
     @http_call("DELETE /v1/token", answers={204: None})
     async def revoke(self, caller: Caller) -> None:
-        """Void all tokens of the user.
+        """Revoke all tokens of the user.
 
-        Other routes believe them for up to 3 s more. Sessions stay.
+        Other routes may accept them for up to 3 s more. Sessions stay.
         """
         assert caller.proven is not None
         await self._tokens.revoke(caller.account.id, caller.proven.issued)
@@ -233,7 +233,7 @@ class AccountsAPI:
     async def change_password(self, caller: Caller, password: str, new_password: str) -> None:
         """Change the user's password.
 
-        403 when `password` is not the current one. It voids all tokens.
+        403 if `password` is not the current one. All tokens are revoked.
         """
         user = caller.account.id
         issued = caller.proven.issued if caller.proven is not None else 0

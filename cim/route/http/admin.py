@@ -1,4 +1,4 @@
-"""`/v1/admin`: what operators do, with an API key."""
+"""`/v1/admin`: the calls of operators, who have an API key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cim.web.schema import Id, Text
 
 @frozen(kw_only=True, eq=False)
 class AdminAPI:
-    """Acts on any user."""
+    """The calls that act on any user."""
 
     _store: IStore
     _known: KnownAccounts
@@ -39,7 +39,7 @@ class AdminAPI:
         errors=(404,),
     )
     async def sessions_of(self, caller: Caller, id: int) -> dict[str, Any]:
-        """Say on which devices a user is logged in."""
+        """List the devices on which a user is logged in."""
         await self._known.get(id)
         return sessions_shown(await self._store.sessions.sessions(id))
 
@@ -51,7 +51,7 @@ class AdminAPI:
         errors=(404,),
     )
     async def log_out_user(self, caller: Caller, id: int) -> None:
-        """Log a user out: all sessions end, all tokens are void."""
+        """Log a user out: end all sessions and revoke all tokens."""
         await self._known.get(id)
         await self._tokens.revoke(id)
         await self._logins.end_sessions(id)
@@ -78,9 +78,9 @@ class AdminAPI:
         example={"password": "battery staple"},
     )
     async def reset_password(self, caller: Caller, id: int, password: str) -> None:
-        """Give a user another password: all sessions end, all tokens are void.
+        """Set a user's password, end all sessions and revoke all tokens.
 
-        A guest's account has a password then and can use this API.
+        A guest account then has a password and can use this API.
         """
         hashed = await self._passwords.hash(password)
         if not await self._store.credentials.set_password(id, hashed, self._tokens.now()):
@@ -97,13 +97,13 @@ class AdminAPI:
         errors=(404,),
     )
     async def delete_user(self, caller: Caller, id: int) -> None:
-        """Remove an account, its name, credential and memberships.
+        """Delete an account with its name, credential and memberships.
 
-        What the user said stays with those who heard it.
+        Messages that the user sent stay in their conversations.
         """
         deleted = await self._store.credentials.delete(id)
         self._tokens.forget(id)
         self._known.forget(id)
-        # Also when it was deleted before: sessions may be left of an attempt that failed half way.
+        # Even if it was deleted before: an attempt that failed half way may have left sessions.
         if not await self._logins.end_sessions(id) and not deleted:
             raise NotFound("there is no such user")

@@ -1,4 +1,4 @@
-"""The `/v1` API put together: its calls, their gate, and the document that describes them."""
+"""Assembles the `/v1` API: its calls, their gate and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from cim.web.serving import CallResource
 APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, AdminAPI)
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
-    "404 for a path that is none and 405 for a method that a path does not have too."
+    "including 404 for an unknown path and 405 for a method that a path does not support."
 )
 
 
 @frozen
 class Settings:
-    """What an operator decides.
+    """What the operator configures.
 
-    :param ticket_key: derived for "ticket", as the servers derive it
-    :param token_key: derived for "token"; the same on all routes
-    :param keys: API keys; without any, calls of operators are closed
-    :param origins: of pages that may call
+    :param ticket_key: derived for "ticket", the same as on the servers
+    :param token_key: derived for "token", the same on all routes
+    :param keys: API keys; without any, operators' calls are refused
+    :param origins: the web origins whose pages may call
     """
 
     ticket_key: bytes
@@ -58,7 +58,7 @@ def document() -> bytes:
 
 
 class Description:
-    """Describes `/v1` to programs."""
+    """The call that describes `/v1` to programs."""
 
     def __init__(self) -> None:
         self._document = document()
@@ -79,7 +79,7 @@ def api_resource(
     cluster_only: Gate,
     metrics: Metrics,
 ) -> CallResource:
-    """Return what serves `/v1`, the document that describes it, and other APIs in upstream's dialect.
+    """Return the resource that serves `/v1`, its OpenAPI document, and other APIs in upstream's dialect.
 
     :param new_id: makes an unguessable token
     :param beside: those other APIs

@@ -1,4 +1,4 @@
-"""How often a password may be wrong: a bounded table of accounts and names with the attempts that each has left."""
+"""Limits wrong passwords: a bounded table of accounts and names with the attempts that each has left."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import RateLimited
 
-#: Attempts at once, and seconds until one more is allowed.
+#: Attempts allowed at once, and seconds until one more is allowed.
 BURST = 10
 SECONDS = 6.0
-#: Accounts and names that are remembered. An attempt costs a hash, so nobody makes this many be forgotten quickly.
+#: How many accounts and names are remembered. Each attempt costs a hash, so nobody can push out this many quickly.
 KEPT = 10_000
 
 
 class Attempts:
-    """Counts attempts to give a password; those that succeed do not count."""
+    """Counts failed password attempts."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        # When all attempts will be back, by account or name.
+        # When all attempts will be available again, by account or name.
         self._full: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full)
 
     def take(self, key: str) -> None:
-        """Make an attempt.
+        """Use up one attempt.
 
-        :raises RateLimited: none is left; says when the next one is allowed
+        :raises RateLimited: none is left; `retry_after` says when the next one is allowed
         """
         now = self._clock.seconds()
         full = max(self._full.get(key, now), now) + SECONDS
@@ -43,5 +43,5 @@ class Attempts:
             self._full.popitem(last=False)
 
     def succeeded(self, key: str) -> None:
-        """The attempt was right: all are back."""
+        """Give all attempts back: the password was right."""
         self._full.pop(key, None)

@@ -21,7 +21,7 @@ _MINE = Object(
 )
 _MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
 _MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
-_AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the page before."), 0)
+_AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
 
 
@@ -40,7 +40,7 @@ def _member(member: Member) -> dict[str, Any]:
 
 
 class GroupsAPI:
-    """Makes groups and changes them."""
+    """The calls about groups and their members."""
 
     def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts) -> None:
         self._groups = groups
@@ -52,15 +52,15 @@ class GroupsAPI:
         body={
             "name": Name(),
             "open": Optional(Boolean("Anyone may join."), False),
-            "history": Optional(Boolean("Members may read what was said before they joined."), False),
+            "history": Optional(Boolean("Members may read messages from before they joined."), False),
         },
         answers={201: GROUP},
         example={"name": "friends", "open": True},
     )
     async def create_group(self, caller: Caller, name: str, open: bool, history: bool) -> dict[str, Any]:
-        """Make a group.
+        """Create a group.
 
-        Its owner is its first member.
+        The user becomes its owner and first member.
         """
         id = await self._grouping.create(caller.account.id, name, open=open, history=history)
         return _shown(await self._group(id))
@@ -112,9 +112,9 @@ class GroupsAPI:
         example={"name": "old friends"},
     )
     async def rename_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
-        """Give a group another name.
+        """Rename a group.
 
-        Admins and owners may.
+        Only admins and owners may.
         """
         return _shown(await self._groups.rename(id, caller.account.id, name))
 
@@ -145,9 +145,9 @@ class GroupsAPI:
         example={"role": "admin"},
     )
     async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> WithStatus:
-        """Join an open group, invite someone, or give a member a role.
+        """Join an open group, add someone to a group, or set a member's role.
 
-        201 when the user was no member before. Admins and owners invite; owners give roles.
+        201 if the user was not a member before. Admins and owners may add members; only owners may set roles.
         """
         actor = caller.account
         if user != actor.id:
@@ -158,7 +158,7 @@ class GroupsAPI:
         present = member.role if member is not None else Role.MEMBER
         wanted = Role[role.upper()] if role is not None else present
         if wanted != present:
-            # Looked at first, so that who may invite and not give roles does neither.
+            # Checked first, so that an admin who may add members but not set roles does neither.
             by = await self._groups.member(id, actor.id)
             if by is None or by.role < Role.OWNER:
                 raise Forbidden("only an owner can change roles")
@@ -176,8 +176,8 @@ class GroupsAPI:
     async def remove_member(self, caller: Caller, id: int, user: int) -> None:
         """Leave a group, or remove someone from it.
 
-        The answer comes when the servers push nothing more of the group to that user. 409 when the last owner would
-        leave others behind.
+        By the time of the answer, the servers push no more of the group to that user. 409 if the last owner would leave
+        other members behind.
         """
         if not await self._grouping.remove(id, caller.account.id, user):
             raise NotFound("this user is not a member of the group")

@@ -27,7 +27,7 @@ from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nu
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Kind, Send
 
-#: The device whose received mark the HTTP API reads; nothing moves it, so all conversations are listed.
+#: The device whose received marks the HTTP API reads; they never move, so all conversations are listed.
 _DEVICE = " "
 _KIND = Choice(tuple(Kind.keys()), "RECALL, EDIT and REACTION refer to a message by `ref`.")
 _ACCEPTED = Object(
@@ -36,7 +36,7 @@ _ACCEPTED = Object(
         "position": Position(),
         "previous": SOME_POSITION,
         "sent_at": WHEN,
-        "repeated": Boolean("It was there already: nothing was stored again."),
+        "repeated": Boolean("The message was there already: nothing was stored again."),
     },
     "Accepted",
 )
@@ -60,8 +60,8 @@ _PAGE = Object(
     {
         "messages": Array(_MESSAGE, "Oldest first."),
         "upto": SOME_POSITION,
-        "reset": Boolean("Some messages before are gone: trimmed, or from before one joined."),
-        "more": Nullable(Position("What to give as `after`, or as `before`, for the next page; null at the end.")),
+        "reset": Boolean("Earlier messages are missing: they were trimmed, or are from before the user joined."),
+        "more": Nullable(Position("The `after`, or `before`, of the next page; null at the end.")),
     },
     "MessagePage",
 )
@@ -78,16 +78,16 @@ _HEADS = Object(
                 },
                 "ConversationHead",
             ),
-            "The one with the newest message first.",
+            "The conversation with the newest message first.",
         ),
-        "more": Nullable(Text(1024, about="What to give as `after` for the next page; null at the end.")),
+        "more": Nullable(Text(1024, about="The `after` of the next page; null at the end.")),
     },
     "ConversationPage",
 )
 
 
 class MessagesAPI:
-    """Sends and reads."""
+    """The calls that send messages and read conversations."""
 
     def __init__(
         self, known: KnownAccounts, sending: Sending, reading: Reading, receipts: Receipts, metrics: Metrics
@@ -105,15 +105,15 @@ class MessagesAPI:
             "to_user": Optional(Id(about="Or `to_group`.")),
             "to_group": Optional(Integer(0, (1 << 53) - 1, "Or `to_user`; 0 is everyone online.")),
             "client_id": CLIENT_ID,
-            "text": Optional(Text(native.MAX_CONTENT, about="With `data`, so many together."), ""),
+            "text": Optional(Text(native.MAX_CONTENT, about="Together with `data`:"), ""),
             "data": Optional(Base64(native.MAX_CONTENT)),
-            "content_type": Optional(Text(native.MAX_CONTENT_TYPE, about="Of `data`; printable ASCII."), ""),
+            "content_type": Optional(Text(native.MAX_CONTENT_TYPE, about="The type of `data`; printable ASCII."), ""),
             "kind": Optional(_KIND, "TEXT"),
             "ref": Optional(Position(empty=True), ""),
             "after": Optional(
                 Text(native.MAX_CLIENT_ID, about="`client_id` of your message that must be stored before this one."), ""
             ),
-            "from_user": Optional(Id(about="Whom an operator sends for; nobody else gives it.")),
+            "from_user": Optional(Id(about="The sender, for operators only.")),
         },
         answers={201: _ACCEPTED, 200: _ACCEPTED},
         errors=(404, 409),
@@ -124,8 +124,8 @@ class MessagesAPI:
     ) -> WithStatus:
         """Send a message.
 
-        201 when it is stored; 200 when the same message, by its `client_id`, was stored before; 409 when another was.
-        503 `out-of-order` when the one that `after` names is not stored: nothing was stored, so send that one first.
+        201 if it is stored; 200 if the same message, by its `client_id`, was stored before; 409 if another one was.
+        503 `out-of-order` if the message that `after` names is not stored: nothing was stored, so send that one first.
         """
         author = await self._author(caller, from_user)
         send = self._send_of(author, to_user, to_group, **said)
@@ -168,7 +168,7 @@ class MessagesAPI:
     @http_call(
         "GET /v1/conversations",
         query={
-            "after": Optional(Text(1024, about="`more` of the page before."), ""),
+            "after": Optional(Text(1024, about="`more` of the previous page."), ""),
             "limit": Optional(limit(HEADS), HEADS),
         },
         answers={200: _HEADS},
@@ -176,7 +176,7 @@ class MessagesAPI:
     async def conversations(self, caller: Caller, after: str, limit: int) -> dict[str, Any]:
         """List the user's conversations.
 
-        A page may have fewer than `limit`, or none, although more follow.
+        A page may have fewer than `limit` conversations, or none, even if more follow.
         """
         page = await self._reading.heads(caller.account.id, _DEVICE, after, limit=limit)
         return {"conversations": [_head(head) for head in page.heads], "more": page.more or None}
@@ -185,8 +185,8 @@ class MessagesAPI:
         "GET /v1/conversations/{conversation}/messages",
         path={"conversation": ConversationName()},
         query={
-            "after": Optional(Position("Messages after this one.", empty=True), ""),
-            "before": Optional(Position("The last messages before this one.", empty=True), ""),
+            "after": Optional(Position("Return messages after this position.", empty=True), ""),
+            "before": Optional(Position("Return the last messages before this position.", empty=True), ""),
             "limit": Optional(limit(MAX_PAGE), PAGE),
         },
         answers={200: _PAGE},
@@ -195,8 +195,8 @@ class MessagesAPI:
     async def messages(self, caller: Caller, conversation: str, after: str, before: str, limit: int) -> dict[str, Any]:
         """Read a page of a conversation.
 
-        With neither `after` nor `before` from the beginning. A page may have fewer than `limit`, or none, although more
-        follow.
+        Without `after` and `before`, it starts at the beginning. A page may have fewer than `limit` messages, or none,
+        even if more follow.
         """
         page = await self._reading.page(caller.account.id, conversation, after, before, limit)
         more = page.upto
@@ -238,9 +238,9 @@ class MessagesAPI:
         example={"position": "1795430398288-1"},
     )
     async def read(self, caller: Caller, conversation: str, position: str) -> None:
-        """Say up to where the user has read.
+        """Set the position up to which the user has read.
 
-        The mark only moves forward, and not beyond the end. It is noted at once and stored within a second.
+        The mark only moves forward, never beyond the end. It takes effect at once and is stored within a second.
         """
         if conversation == conversations.EVERYONE:
             raise Forbidden("messages to everyone (g:0) have no read mark")

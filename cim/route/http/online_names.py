@@ -1,4 +1,4 @@
-"""Who is online, by name: an index that presence keeps, so that a look costs no step over all sessions."""
+"""An index of online users by name, kept up by presence, so that a search does not visit all sessions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from sortedcontainers import SortedList
 from cim.model import MAX_NAME, Account
 from cim.route.presence.presence import Online, Presence
 
-#: Sorts behind every name that begins with what stands before it.
+#: Appended to a prefix, sorts behind every name that begins with the prefix.
 _LAST = "\U0010ffff" * (MAX_NAME + 1)
 
 
 class OnlineNames:
-    """The users with sessions on our servers, sorted by name, code point by code point."""
+    """The users with sessions on our servers, sorted by the code points of their names."""
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
@@ -24,13 +24,13 @@ class OnlineNames:
         return len(self._names)
 
     def appeared(self, online: Online) -> None:
-        """A session is there."""
+        """Add a session."""
         if online.user not in self._names:
             self._names[online.user] = online.name
             self._sorted.add((online.name, online.user))
 
     def vanished(self, online: Online) -> None:
-        """A session is gone."""
+        """Remove a session."""
         if not self._presence.of(online.user):
             name = self._names.pop(online.user, None)
             if name is not None:
@@ -39,9 +39,9 @@ class OnlineNames:
     died = vanished
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[Account], int, bool]:
-        """Return users whose names begin with `prefix`, how many there are of them, and whether more follow.
+        """Return users whose names begin with `prefix`, their total number, and whether more follow.
 
-        :param after: only names behind this one
+        :param after: return only names behind this one
         """
         first, last = self._sorted.bisect_left((prefix, 0)), self._sorted.bisect_left((prefix + _LAST, 0))
         begin = first

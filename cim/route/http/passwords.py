@@ -1,4 +1,4 @@
-"""Passwords: argon2 in a few threads of their own, so that nobody who guesses holds up the messages of others."""
+"""Passwords: argon2 in a few threads of its own, so that guessing passwords does not hold up others' messages."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from cim.errors import Unavailable
 MIN_BYTES = 8
 MAX_BYTES = 1024
 THREADS = 2
-#: Passwords that may wait for a thread; more are refused at once.
+#: How many passwords may wait for a thread; more are refused at once.
 WAITING = 64
 
-#: Runs a function elsewhere, and fires with what it returns or raises.
+#: Runs a function in another thread, and fires with what it returns or raises.
 Run = Callable[..., Deferred[Any]]
 
 
 def strong_hasher() -> PasswordHasher:
-    """Return the hasher of real passwords: 19 MiB and two passes, some 30 ms of one core."""
+    """Return the hasher of real passwords: 19 MiB and two passes, about 30 ms of one core."""
     return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
@@ -47,7 +47,7 @@ class PasswordThreads(Service):
         self._pool.start()
 
     def stopService(self) -> None:
-        """End the threads after what they are at."""
+        """Stop the threads once they have finished their current work."""
         super().stopService()
         self._pool.stop()
 
@@ -55,7 +55,7 @@ class PasswordThreads(Service):
 class Passwords:
     """Hashes and checks passwords.
 
-    :param run: runs the work; a few at a time
+    :param run: runs the work, a few at a time
     """
 
     _log = Logger()
@@ -72,15 +72,15 @@ class Passwords:
     async def hash(self, password: str) -> str:
         """Return the hash of a new password.
 
-        :raises Unavailable: too many wait
+        :raises Unavailable: too many passwords wait
         """
         hashed: str = await self._in_turn(self._hasher.hash, password.encode())
         return hashed
 
     async def matches(self, hashed: str | None, password: str) -> bool:
-        """Return whether it is the password; with None the answer is no, after as much work.
+        """Return whether the password is right; for None return False after as much work.
 
-        :raises Unavailable: too many wait
+        :raises Unavailable: too many passwords wait
         """
         matched: bool = await self._in_turn(self._verify, hashed or self._nobodys, password.encode())
         return matched and hashed is not None

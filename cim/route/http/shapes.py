@@ -1,4 +1,4 @@
-"""What the values of `/v1` look like: the schemas that several of its calls share (docs/http-api.md)."""
+"""The schemas that several calls of `/v1` share (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cim.wire import conversations, positions
 from cim.wire.native import MAX_CLIENT_ID
 
 MAX_DEVICE = 64
-#: The most of a page, where nothing else bounds it.
+#: The most items on a page, where nothing else bounds it.
 MAX_PAGE = 500
 PAGE = 100
 _LAST_MS = (1 << 63) - 1
@@ -22,9 +22,9 @@ _LAST_MS = (1 << 63) - 1
 
 @frozen
 class Device(Schema):
-    """What a user calls one of its devices."""
+    """The name of one of a user's devices."""
 
-    about: str = "1 to 64 printable characters; `guest` is taken."
+    about: str = "1 to 64 printable characters; not `guest`, which is reserved."
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
@@ -77,13 +77,13 @@ class Position(Schema):
 
 
 PASSWORD = Text(MAX_BYTES, MIN_BYTES, "The password.")
-CLIENT_ID = Text(MAX_CLIENT_ID, 1, "The same one makes a repetition the same message.")
+CLIENT_ID = Text(MAX_CLIENT_ID, 1, "A repetition with the same id is the same message.")
 WHEN = Integer(0, _LAST_MS, "ms since 1970.")
 ROLE = Choice(("member", "admin", "owner"), "What a member may do.")
-#: Positions in answers are empty where there is none.
-SOME_POSITION = Position("A position; empty where there is none.", empty=True)
-MORE_NAME = Nullable(Text(1024, about="What to give as `after` for the next page; null at the end."))
-MORE_ID = Nullable(Id(about="What to give as `after` for the next page; null at the end."))
+#: In answers, a missing position is an empty string.
+SOME_POSITION = Position("A position; empty if there is none.", empty=True)
+MORE_NAME = Nullable(Text(1024, about="The `after` of the next page; null at the end."))
+MORE_ID = Nullable(Id(about="The `after` of the next page; null at the end."))
 
 ACCOUNT = Object({"id": Id(), "name": Name()}, "Account")
 GROUP = Object(
@@ -91,8 +91,8 @@ GROUP = Object(
         "id": Id(),
         "name": Name(),
         "open": Boolean("Anyone may join."),
-        "history": Boolean("Members may read what was said before they joined."),
-        "members": Integer(0, 1 << 53, "How many."),
+        "history": Boolean("Members may read messages from before they joined."),
+        "members": Integer(0, 1 << 53, "The number of members."),
     },
     "Group",
 )
@@ -100,4 +100,4 @@ GROUP = Object(
 
 def limit(high: int = MAX_PAGE) -> Integer:
     """Return the schema of a page's limit."""
-    return Integer(1, high, "How many, at the most.")
+    return Integer(1, high, "The most items to return.")

@@ -1,7 +1,7 @@
-"""Tokens for `/v1`: who logged in once says so with each call.
+"""Tokens for `/v1`: they prove with each call that a user has logged in.
 
-A token is void from the moment that its user's credential names (`valid_from`). That is looked up once in
-`KEPT_SECONDS` for each user, so a token that was revoked through another route may still be taken here for so long.
+A token is valid only if it was issued no earlier than its user's credential says (`valid_from`). That is looked up once
+per `KEPT_SECONDS` for each user, so this route may accept a token revoked through another route for that long.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from cim.interfaces import ICredentials
 from cim.model import ID_LIMIT, Account
 from cim.signed import sign, verify
 
-#: How long a look at a user's credential is believed.
+#: How long a look-up of a user's credential is cached, in seconds.
 KEPT_SECONDS = 3.0
 KEPT_USERS = 100_000
-#: By so much the clocks of routes may differ: what voids tokens voids those that were issued so far ahead, too.
+#: How much the routes' clocks may differ: revoking tokens also revokes those issued this far ahead.
 SKEW_MS = 60_000
 
 
 @frozen
 class Proven:
-    """Whom a token is of.
+    """The user that a token proves.
 
-    :param issued: when, ms since 1970
+    :param issued: when the token was issued, in ms since 1970
     """
 
     account: Account
@@ -37,9 +37,9 @@ class Proven:
 
 
 class Tokens:
-    """Makes tokens and checks them.
+    """Issues tokens and checks them.
 
-    :param key: the one derived for "token"
+    :param key: the key derived for "token"
     :param new_id: makes a unique id
     """
 
@@ -51,14 +51,14 @@ class Tokens:
         self._clock = clock
         self._new_id = new_id
         self.seconds = int(hours * 3600)
-        # When each was looked up, and from when on tokens are valid: None when there is no credential.
+        # When each user was looked up, and from when tokens are valid; None if there is no credential.
         self._kept: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
         self._forgotten = 0
 
     def issue(self, account: Account, valid_from: int) -> str:
-        """Return a token.
+        """Return a new token.
 
-        :param valid_from: of the user's credential: other routes' clocks may be ahead of ours
+        :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
         """
         now = self._clock.seconds()
         issued = max(int(now * 1000), valid_from)
@@ -73,9 +73,9 @@ class Tokens:
         return sign(self._key, claims)
 
     async def check(self, text: str) -> Proven:
-        """Return whom a token is of.
+        """Return the user that a token proves.
 
-        :raises Unauthorized: not signed with our key, expired, or void
+        :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
         claims = verify(self._key, text, self._clock.seconds())
         subject, name, issued = (claims.get(claim) for claim in ("sub", "name", "ims"))
@@ -86,7 +86,7 @@ class Tokens:
             raise Unauthorized()
         valid_from = await self._valid_from(user)
         if valid_from is None or issued < valid_from:
-            raise Unauthorized("the token was revoked, please log in again")
+            raise Unauthorized("the token was revoked: log in again")
         return Proven(Account(user, name), issued)
 
     async def _valid_from(self, user: int) -> int | None:
@@ -98,7 +98,7 @@ class Tokens:
         credential = await self._credentials.credential(user)
         valid_from = credential.valid_from if credential is not None else None
         if forgotten != self._forgotten:
-            return valid_from  # maybe of before a change that we know of
+            return valid_from  # not cached: it may be older than a change that we know of
         self._kept[user] = (now, valid_from)
         self._kept.move_to_end(user)
         if len(self._kept) > KEPT_USERS:
@@ -106,23 +106,23 @@ class Tokens:
         return valid_from
 
     async def revoke(self, user: int, issued: int = 0) -> None:
-        """Void all tokens of a user.
+        """Revoke all tokens of a user.
 
-        :param issued: of a token that must be among them, whatever the clock of the route that made it said
+        :param issued: of a token that must be revoked even if the clock of its route was ahead
         """
         await self._credentials.revoke(user, self.now(issued))
         self.forget(user)
 
     def now(self, issued: int = 0) -> int:
-        """The time from which tokens are valid when all former ones become void now: ms since 1970.
+        """Return the `valid_from` that revokes all tokens issued so far, in ms since 1970.
 
-        It is in the future; what is issued from now on is issued as of then.
+        It is in the future; tokens issued from now on are dated accordingly.
 
         :param issued: as of `revoke`
         """
         return max(int(self._clock.seconds() * 1000) + SKEW_MS, issued) + 1
 
     def forget(self, user: int) -> None:
-        """The user's credential has changed."""
+        """Forget the cached credential of a user: it has changed."""
         self._kept.pop(user, None)
         self._forgotten += 1

@@ -1,4 +1,4 @@
-"""Upstream's HTTP API as routes serve it: its words and codes to the letter, its bugs aside (docs/http-api.md)."""
+"""Upstream's HTTP API as routes serve it: its words and codes to the letter, without its bugs (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cim.web.schema import Id, Name, Text
 
 
 class UpstreamAPI:
-    """The calls of upstream's clients, and of its servers; their parameters have the names of the fields.
+    """The calls of upstream's clients and servers; parameters are named after the fields.
 
-    They prove nothing, so they act for accounts without a password alone.
+    Callers prove nothing, so the calls act only for accounts without a password.
     """
 
     def __init__(self, route: Route, accounts: IAccounts, metrics: Metrics) -> None:
@@ -30,14 +30,14 @@ class UpstreamAPI:
 
     @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
     async def register(self, caller: None, userName: str) -> dict[str, Any]:
-        """Make an account, or return the one that has the name already."""
+        """Create an account, or return the one that already has the name."""
         account = await self._accounts.register(userName)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
     @http_call("POST /login", who=Who.ANYONE, body={"userId": Id(), "userName": Name()})
     async def login(self, caller: None, userId: int, userName: str) -> dict[str, Any]:
-        """Reserve a session and say where it is."""
+        """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
             await self._route.guests.check(userId, anew=True)
@@ -60,7 +60,7 @@ class UpstreamAPI:
     async def private(
         self, caller: None, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None
     ) -> None:
-        """Push a message, or several as one batch, to one user."""
+        """Push a message, or several as one batch, to a user."""
         texts = texts_of(batchMsg, msg)
         if not self._route.directory.caught_up:
             await self._caught_up()
@@ -70,14 +70,14 @@ class UpstreamAPI:
 
     @http_call("POST /groupRoute", who=Who.ANYONE, body={"userId": Id(), "msg": Text(MAX_TEXT)})
     async def everyone(self, caller: None, userId: int, msg: str) -> None:
-        """Push a message to everyone online but the sender."""
+        """Push a message to everyone online except the sender."""
         await self._caught_up()
         await self._route.guests.check(userId)
         await self._route.messages.everyone(userId, msg)
 
     @http_call("GET POST /onlineUser", who=Who.ANYONE)
     async def online(self, caller: None) -> list[dict[str, Any]]:
-        """Return who is online; an empty list where upstream says null, which its SDK cannot take."""
+        """Return who is online: an empty list where upstream returns null, which its SDK cannot handle."""
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
@@ -90,6 +90,6 @@ class UpstreamAPI:
 
     @http_call("POST /fetchOfflineMsgs", who=Who.ANYONE, body={"receiveUserId": Id()})
     async def fetch_offline(self, caller: None, receiveUserId: int) -> None:
-        """Have what a guest missed while it was offline pushed to it."""
+        """Push the messages that a guest missed while offline."""
         await self._caught_up()
         await self._route.messages.fetch_offline(receiveUserId)

@@ -1,4 +1,4 @@
-"""`/v1`: who there is, and who is online."""
+"""`/v1`: users, and who is online."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cim.web.schema import Array, Id, Integer, Name, Object, Optional, Text
 _MAX_PREFIX = 256
 _ONLINE = Object(
     {
-        "users": Array(ACCOUNT, "By name, code point by code point."),
-        "total": Integer(0, 1 << 53, "How many names begin like that."),
+        "users": Array(ACCOUNT, "Sorted by the code points of their names."),
+        "total": Integer(0, 1 << 53, "How many online users match the prefix."),
         "more": MORE_NAME,
     },
     "Online",
@@ -31,7 +31,7 @@ def _shown(account: Account) -> dict[str, Any]:
 
 
 class UsersAPI:
-    """Looks users up."""
+    """The calls that look up users."""
 
     def __init__(self, accounts: IAccounts, known: KnownAccounts, directory: Directory, names: OnlineNames) -> None:
         self._accounts = accounts
@@ -41,12 +41,12 @@ class UsersAPI:
 
     @http_call("GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,))
     async def user(self, caller: Caller, id: int) -> dict[str, Any]:
-        """Return the user with an id."""
+        """Return a user by id."""
         return _shown(await self._known.get(id))
 
     @http_call("GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,))
     async def user_named(self, caller: Caller, name: str) -> dict[str, Any]:
-        """Return the user with a name."""
+        """Return a user by name."""
         account = await self._accounts.named(name)
         if account is None:
             raise NotFound("there is no user with this name")
@@ -56,8 +56,8 @@ class UsersAPI:
         "GET /v1/online",
         who=Who.USER_OR_OPERATOR,
         query={
-            "prefix": Optional(Text(_MAX_PREFIX, about="What their names begin with."), ""),
-            "after": Optional(Text(_MAX_PREFIX, about="`more` of the page before."), ""),
+            "prefix": Optional(Text(_MAX_PREFIX, about="The beginning of their names."), ""),
+            "after": Optional(Text(_MAX_PREFIX, about="`more` of the previous page."), ""),
             "limit": Optional(limit(), PAGE),
         },
         answers={200: _ONLINE},
@@ -65,7 +65,7 @@ class UsersAPI:
     async def online(self, caller: Caller, prefix: str, after: str, limit: int) -> dict[str, Any]:
         """List who is online.
 
-        Users at servers of crossoverJie/cim are not among them.
+        Users at servers of crossoverJie/cim are not included.
         """
         if not self._directory.caught_up:
             await self._directory.when_caught_up()

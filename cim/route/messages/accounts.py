@@ -1,4 +1,4 @@
-"""Accounts as the message path needs them: from memory, for they hardly ever change."""
+"""Accounts for the message path: cached, since they hardly ever change."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cim.interfaces import IAccounts
 from cim.model import Account
 
 MAX_KEPT = 100_000
-#: How long an account that another route deleted may still be taken to be there.
+#: How long an account is cached, in seconds: one that another route deleted may seem to exist for that long.
 KEPT_SECONDS = 30.0
 
 
 class KnownAccounts:
-    """Remembers accounts that were found; never that one was not, for it may be registered next."""
+    """Caches accounts that were found, but never that one is missing, since it may be registered next."""
 
     def __init__(self, accounts: IAccounts, clock: IReactorTime) -> None:
         self._accounts = accounts
@@ -24,7 +24,7 @@ class KnownAccounts:
         self._kept: OrderedDict[int, tuple[float, Account]] = OrderedDict()
 
     def at_hand(self, user: int) -> Account | None:
-        """Return an account that is remembered."""
+        """Return a cached account, or None."""
         kept = self._kept.get(user)
         if kept is None or kept[0] < self._clock.seconds():
             return None
@@ -33,7 +33,7 @@ class KnownAccounts:
     async def get(self, user: int) -> Account:
         """Return an account.
 
-        :raises AccountMismatch: there is none with that id
+        :raises AccountMismatch: there is no account with that id
         """
         account = self.at_hand(user)
         if account is None:
@@ -44,11 +44,11 @@ class KnownAccounts:
         return account
 
     def forget(self, user: int) -> None:
-        """The account is gone."""
+        """Drop an account that was deleted."""
         self._kept.pop(user, None)
 
     def keep(self, account: Account) -> None:
-        """Remember an account."""
+        """Cache an account."""
         self._kept[account.id] = (self._clock.seconds() + KEPT_SECONDS, account)
         self._kept.move_to_end(account.id)
         if len(self._kept) > MAX_KEPT:

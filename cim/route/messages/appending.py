@@ -1,8 +1,8 @@
-"""Messages on their way into the store: whatever waits goes in one call, at most two calls at a time.
+"""Appends messages to the store in batches: everything that waits goes in one call, with at most two calls at a time.
 
-A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way
-the others gather, so the busier it is the larger the batches are and the less each message costs. Nothing here sees to
-the order: the store does, by what each message names as `after`.
+A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way,
+messages gather, so the busier it is, the larger the batches and the cheaper each message. Nothing here ensures the
+order: the store does, by what each message names as `after`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from cim.errors import CIMError, RateLimited, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended
 
-#: Calls under way; the store takes them in order, so conversations keep theirs.
+#: Calls under way at once; the store runs them in order, so conversations keep their order.
 CALLS = 2
-#: Messages and bytes of bodies in one call.
+#: The most messages, and bytes of bodies, in one call.
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
-#: Messages that may wait.
+#: The most messages that may wait.
 QUEUE = 20_000
 
-#: What is told of a message's fate.
+#: Called with the fate of a message.
 Done = Callable[[Appended | CIMError], None]
 
 
 class Appender:
-    """Appends messages; those of one conversation in the order in which they are put, as far as none fails."""
+    """Appends messages, those of one conversation in the order of `put` unless one fails."""
 
     _log = Logger()
 
@@ -49,9 +49,9 @@ class Appender:
         return len(self._queue)
 
     def put(self, item: Append, done: Done) -> None:
-        """Append a message; `done` is called once, in a later turn unless too many wait."""
+        """Append a message; `done` is called once, in a later turn unless too many messages wait."""
         if len(self._queue) >= QUEUE:
-            done(RateLimited("too many messages wait for the store, please try again later"))
+            done(RateLimited("too many messages are waiting for the store: try again later"))
             return
         self._queue.append((item, done))
         if not self._scheduled and self._calls < CALLS:
@@ -61,7 +61,7 @@ class Appender:
     def _turn(self) -> None:
         self._scheduled = False
         if self._calling:
-            return  # the loop below goes on
+            return  # the loop below continues
         self._calling = True
         while self._queue and self._calls < CALLS:
             item, done = self._queue.popleft()
@@ -86,13 +86,13 @@ class Appender:
 
     def _settle(self, results: Sequence[Appended | CIMError], waiting: list[Done]) -> None:
         if len(results) != len(waiting):
-            raise ValueError("the store answered for another number of messages")
+            raise ValueError("the store returned a different number of results than messages")
         self._calls -= 1
         for done, result in zip(waiting, results, strict=True):
             try:
                 done(result)
             except Exception:
-                self._log.failure("the fate of a message could not be told")
+                self._log.failure("the caller of an append failed")
         if self._queue:
             self._turn()
         elif self._idle:

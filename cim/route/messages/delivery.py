@@ -1,4 +1,4 @@
-"""Who gets a message on which link: one frame a link, however many receive it."""
+"""Decides which links carry a message: one frame per link, however many recipients it has."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from cim.route.presence.presence import Presence
 from cim.wire import packed
 from cim.wire.link_pb2 import Outcome
 
-#: Groups of up to so many members are addressed by user, larger ones by group.
+#: Groups of up to this many members are addressed by user, larger ones by group.
 BY_USER = 100
 KEPT_GROUPS = 10_000
-#: Pushes of one group that wait for its members.
+#: The most pushes that may wait for the members of one group.
 MAX_WAITING = 1000
 
 
 @frozen(slots=False)
 class Push:
-    """Something to be pushed, with everything but for whom.
+    """Something to push, without its recipients.
 
     :param origin: the link of the session that sent it
-    :param session: that session, which is not pushed to
-    :param repeated: of a message that was said before
-    :param batch: of a batch: how many of its messages are pushed from this one on
+    :param session: that session, which does not get it
+    :param repeated: the message was sent before
+    :param batch: in a batch: how many of its messages are pushed from this one on
     """
 
     packet: bytes
@@ -55,7 +55,7 @@ class Push:
         everyone: bool = False,
         except_user: int = 0,
     ) -> bytes:
-        """Return the item to send over a link; a session's name means something on its own link alone."""
+        """Return the item to send over a link; a session's name is only valid on its own link."""
         return packed.deliver(
             self._common,
             users,
@@ -68,7 +68,7 @@ class Push:
 
 
 class Delivery:
-    """Pushes to whom presence and groups say."""
+    """Pushes to the recipients that presence and groups name."""
 
     _log = Logger()
 
@@ -76,13 +76,13 @@ class Delivery:
         self._presence = presence
         self._groups = groups
         self._calls = calls
-        # Members of small groups by group, at a version; None for a large group.
+        # Members of small groups, by group, as of a version; None for a large group.
         self._members: OrderedDict[int, tuple[int, tuple[int, ...] | None]] = OrderedDict()
         self._asked: dict[int, list[tuple[Push, int]]] = {}
 
     def _by_link(self, push: Push, users: Iterable[int]) -> dict[ILink, list[int]]:
         links: dict[ILink, list[int]] = {}
-        # Names of sessions are a server's own.
+        # Names of sessions are unique per server only.
         origin, session = push.origin, push.session
         for user in users:
             for online in self._presence.of(user):
@@ -100,26 +100,26 @@ class Delivery:
             self.to_server(link, push, at)
 
     def ask_users(self, push: Push, users: Iterable[int]) -> list[Deferred[Outcome]]:
-        """Push to the sessions of these users; each link's Outcome says to how many it was written."""
+        """Push to the sessions of these users; each link's Outcome says how many sessions it was written to."""
         return [self.ask_server(link, push, at) for link, at in self._by_link(push, users).items()]
 
     def to_server(self, link: ILink, push: Push, users: Iterable[int]) -> None:
-        """Push to the sessions that these users have at one server, whether this route has heard of them or not."""
+        """Push to the sessions that these users have at one server, whether or not this route knows of them."""
         link.send_packed(push.over(link, users), True)
 
     def ask_server(self, link: ILink, push: Push, users: Iterable[int]) -> Deferred[Outcome]:
-        """Push as `to_server` does; the Outcome says to how many sessions it was written."""
+        """Push as `to_server` does; the Outcome says how many sessions it was written to."""
         return self._calls.deliver(link, partial(push.over, link, users))
 
     def ask_everyone(self, push: Push, except_user: int = 0) -> list[tuple[ILink, Deferred[Outcome]]]:
-        """Push to everyone online."""
+        """Push to everyone online, and ask each server for an Outcome."""
         return [
             (link, self._calls.deliver(link, partial(push.over, link, everyone=True, except_user=except_user)))
             for link in self._presence.links()
         ]
 
     def to_everyone(self, push: Push) -> None:
-        """Push to everyone online, without asking."""
+        """Push to everyone online, without asking for Outcomes."""
         for link in self._presence.links():
             link.send_packed(push.over(link, everyone=True), True)
 
@@ -152,7 +152,7 @@ class Delivery:
 
     async def _read_members(self, group: int) -> None:
         version = max(version for _, version in self._asked[group])
-        # The servers' own index is the next best.
+        # Otherwise rely on the servers' own index.
         members: tuple[int, ...] | None = None
         try:
             found = await self._groups.members(group, limit=BY_USER + 1)
@@ -168,10 +168,10 @@ class Delivery:
                 self._push_group(push, group, members)
 
     def small_group(self, group: int) -> tuple[int, ...] | None:
-        """Return the members of a small group, if they are at hand."""
+        """Return the members of a small group if they are cached, else None."""
         known = self._members.get(group)
         return known[1] if known is not None else None
 
     def forget_group(self, group: int) -> None:
-        """Its members have changed."""
+        """Drop the cached members of a group: they have changed."""
         self._members.pop(group, None)

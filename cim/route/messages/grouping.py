@@ -1,9 +1,9 @@
 """Groups and their members, and how the servers' indexes keep up with them (docs/architecture.md, Groups).
 
-Every change is in the store's log. A route tells its servers what it changed at once, and looks into the log now and
-then for what others changed: what it told itself it does not tell again, but each of the others does, so it comes
-through even if the route that made it dies first. A server that was away is told what it missed. Servers take a change
-by its version, so being told twice does no harm.
+Every change is in the store's log. A route sends its own changes to its servers at once, and polls the log for the
+changes of others. It does not repeat its own, but every other route sends them too, so a change gets through even if
+the route that made it dies first. A server that was away is sent what it missed. Changes carry versions, so a server
+ignores one that it already has.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from cim.route.messages.reading import Reading
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
 
-#: How often the log is looked into, seconds.
+#: How often the log is polled, in seconds.
 LOOK_SECONDS = 2.0
 
 
 def _anew(version: int) -> GroupChange:
-    """Return what has a server read its sessions' groups anew, of which it may lack changes up to a version."""
+    """Return the item that makes a server reload its sessions' groups: it may lack changes up to a version."""
     return GroupChange(version, 0, 0, False)
 
 
 class Grouping(Service):
-    """Changes groups, and tells the servers."""
+    """Changes groups and keeps the servers up to date."""
 
     _log = Logger()
 
@@ -52,16 +52,16 @@ class Grouping(Service):
         self._calls = calls
         self._delivery = delivery
         self._reading = reading
-        #: The version of the log up to which this route's servers were told; None until it was read first.
+        #: The version of the log up to which the servers are up to date; None until the log was first read.
         self._version: int | None = None
-        #: Versions beyond that which this route told when it made them.
+        #: Later versions that this route sent when it made the changes.
         self._own: set[int] = set()
         self._looking = False
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
     def startService(self) -> None:
-        """Begin to look into the log."""
+        """Start polling the log."""
         super().startService()
         self._loop.start(LOOK_SECONDS, now=True)
 
@@ -89,10 +89,10 @@ class Grouping(Service):
             if forgotten:
                 self._tell(_anew(version))
             for change in changes:
-                # Another look may have told it meanwhile.
+                # Another poll may have sent it in the meantime.
                 if change.version > self._version and change.version not in self._own:
                     self._tell(change)
-            if changes:  # there may be more
+            if changes:  # more may follow
                 version = changes[-1].version
         self._version = version
         self._own = {own for own in self._own if own > version}
@@ -110,7 +110,7 @@ class Grouping(Service):
         return self._calls.group_change(link, change).addCallbacks(lambda _: True, lost)
 
     def memberships(self, user: int) -> Deferred[Memberships | None]:
-        """Return a user's memberships; None when they cannot be had: whoever needs them asks again. Never fails."""
+        """Return a user's memberships, or None if they cannot be read now; the caller retries. Never fails."""
 
         def failed(failure: Failure) -> None:
             if not failure.check(CIMError):
@@ -119,7 +119,7 @@ class Grouping(Service):
         return self._groups.memberships(user).addErrback(failed)
 
     def seen(self, link: ILink, version: int) -> None:
-        """A server says up to where its index goes: tell it the rest."""
+        """Send a server the changes after the version that its index has reached."""
         telling = Deferred.fromCoroutine(self._catch_up(link, version))
         telling.addErrback(lambda failure: self._log.failure("a server's group index was not renewed", failure))
 
@@ -138,19 +138,19 @@ class Grouping(Service):
                     return
                 seen = changes[-1].version
         except Unavailable:
-            # Better an index that is read anew than one that lacks something.
+            # Better to reload the index than to leave it incomplete.
             self._tell_one(link, _anew(seen))
 
     async def add(self, group: int, actor: int, user: int) -> bool:
-        """Make `user` a member; False when it was one. Errors as of IGroups.add."""
+        """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""
         return await self._changed(await self._groups.add(group, actor, user))
 
     async def remove(self, group: int, actor: int, user: int) -> bool:
-        """End a membership, and return when the servers push nothing more to it, or did not answer in time."""
+        """End a membership; return once the servers push nothing more to the user, or have not answered in time."""
         return await self._changed(await self._groups.remove(group, actor, user))
 
     async def _changed(self, change: GroupChange | None) -> bool:
-        """Tell what this route changed, and wait for the servers; False when there is nothing to tell."""
+        """Send the servers a change and wait for them; return False if nothing changed."""
         if change is None:
             return False
         self._own.add(change.version)
@@ -159,13 +159,13 @@ class Grouping(Service):
         return True
 
     async def create(self, owner: int, name: str, *, open: bool, history: bool) -> int:
-        """Make a group and return its id."""
+        """Create a group and return its id."""
         group = await self._groups.create(owner, name, open=open, history=history)
-        # The owner's membership stands in the log like any other.
+        # The owner's membership is in the log like any other.
         await self._read_log()
         return group.id
 
     async def set_role(self, group: int, actor: int, user: int, role: Role) -> None:
-        """Give a member a role."""
+        """Set the role of a member."""
         await self._groups.set_role(group, actor, user, role)
         self._reading.forget(group, user)

@@ -1,4 +1,4 @@
-"""Who may read what of a conversation, and the pages that they get."""
+"""Decides who may read what of a conversation, and reads pages of it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from cim.route.messages.together import together
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
 
-#: Messages in a page: when nobody says, and at the most.
+#: Messages in a page: the default and the maximum.
 PAGE = 100
 MAX_PAGE = 500
-#: Bytes of a page's packets, so that it fits into one item of a link.
+#: The most bytes of a page's packets, so that it fits into one item of a link.
 PAGE_BYTES = 512 * 1024
 HEADS = 100
-#: How long a membership that was looked up is believed, seconds; a removal tells us at once (`forget`).
+#: How long a membership is cached, in seconds; a removal drops it at once (`forget`).
 MEMBER_SECONDS = 5.0
 KEPT_MEMBERS = 100_000
-#: What the body of every EDIT holds: its `kind`.
+#: Bytes that the body of every EDIT contains: its `kind`.
 _KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
 
 
 class Reading:
-    """Reads conversations for someone."""
+    """Reads conversations on behalf of users."""
 
     def __init__(self, store: IConversations, groups: IGroups, clock: IReactorTime) -> None:
         self._store = store
         self._groups = groups
         self._clock = clock
         self._members: OrderedDict[tuple[int, int], tuple[float, Member]] = OrderedDict()
-        # How many changes were told: what was read before the last one is not kept.
+        # Counts changes: a look-up that began before the last change is not cached.
         self._forgotten = 0
 
     async def floor(self, user: int, conversation: str) -> str:
         """Return the position after which `user` may read; "" for all.
 
-        :raises InvalidField: no name of a conversation
-        :raises Forbidden: it is not the user's
+        :raises InvalidField: not the name of a conversation
+        :raises Forbidden: the user is not part of it
         """
         name = conversations.parse(conversation)
         if isinstance(name, conversations.PrivateConversation):
@@ -58,7 +58,7 @@ class Reading:
         return member.floor
 
     async def member(self, group: int, user: int) -> Member | None:
-        """Return a membership; one that was found is remembered for a few seconds."""
+        """Return a membership, or None; one that was found is cached for a few seconds."""
         kept = self._members.get((group, user))
         if kept is not None and kept[0] > self._clock.seconds():
             return kept[1]
@@ -72,16 +72,16 @@ class Reading:
         return member
 
     def forget(self, group: int, user: int) -> None:
-        """The membership has changed."""
+        """Drop a cached membership: it has changed."""
         self._forgotten += 1
         self._members.pop((group, user), None)
 
     async def page(self, user: int, conversation: str, after: str = "", before: str = "", limit: int = 0) -> Page:
-        """Return messages after a position, or the last ones before one, oldest first; what fits into PAGE_BYTES.
+        """Return messages after a position, or the last ones before one, oldest first, as many as fit into PAGE_BYTES.
 
-        :param limit: 0 stands for PAGE; more than MAX_PAGE is MAX_PAGE
-        :raises InvalidField: positions or limit that cannot be
-        :raises Forbidden: it is not the user's
+        :param limit: 0 means PAGE; more than MAX_PAGE means MAX_PAGE
+        :raises InvalidField: an invalid position or limit
+        :raises Forbidden: the user is not part of the conversation
         """
         if limit < 0:
             raise InvalidField("limit", "must not be negative")
@@ -96,13 +96,13 @@ class Reading:
         return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
 
     async def _without_recalled(self, conversation: str, page: Page) -> Page:
-        """Blank the edits of texts that were recalled: the store blanks the texts themselves."""
+        """Blank the edits of recalled texts; the store blanks the texts themselves."""
         edits = [(at, said) for at, entry in enumerate(page.entries) if (said := _edit(entry)) is not None]
         if not edits:
             return page
         there = {entry.position: entry for entry in page.entries}
         refs = dict.fromkeys(said.ref for _, said in edits)
-        # All are under way; most are in the page itself.
+        # Looked up concurrently; most are in the page itself.
         asked = {ref: self._store.entry(conversation, ref) for ref in refs if ref not in there}
         texts: dict[str, Entry | None] = {**there, **dict(zip(asked, await together(asked.values()), strict=True))}
         entries = list(page.entries)
@@ -113,23 +113,23 @@ class Reading:
         return evolve(page, entries=tuple(entries))
 
     async def packets(self, user: int, conversation: str, after: str, before: str, limit: int) -> list[bytes]:
-        """Return a page as a client gets it: Deliver packets, then Synced."""
+        """Return a page as the packets that a client gets: Deliver packets, then Synced."""
         page = await self.page(user, conversation, after, before, limit)
         packets = [
             native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
         ]
         if before:
-            # What lies before the first of the page was not sent, whatever was asked for.
+            # Whatever was asked for, nothing before the first message of the page was sent.
             after = page.entries[0].previous if page.entries else page.upto
         packets.append(native.synced_packet(conversation, after, page.upto, page.more, page.reset))
         return packets
 
     async def heads(self, user: int, device: str, after: str = "", since: int = 0, limit: int = HEADS) -> HeadsPage:
-        """Return the user's conversations with something new, newest first."""
+        """Return the user's conversations that have something new, newest first."""
         return await self._store.heads(user, device, after=after, since=since, limit=min(limit, HEADS))
 
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
-        """Return a Welcome packet with heads, more and as_of; the server puts the rest into it."""
+        """Return a Welcome packet with heads, more and as_of; the server adds the rest."""
         page = await self._store.heads(user, device, after=after, since=since, limit=HEADS)
         return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of)))
 
@@ -140,7 +140,7 @@ class Reading:
 
 
 def heads_of(page: HeadsPage) -> list[Head]:
-    """Return heads as clients get them."""
+    """Return heads in the form that clients get."""
     heads: list[Head] = []
     for head in page.heads:
         name, latest, received, read = head.conversation, head.latest, head.received, head.read
@@ -156,7 +156,7 @@ def _edit(entry: Entry) -> Deliver | None:
 
 
 def _says_nothing(entry: Entry) -> bool:
-    """Whether a text was recalled: others are never empty."""
+    """Return whether a text was recalled: only recalled texts are empty."""
     said = native.parse_body(entry.body)
     return not said.text and not said.data
 

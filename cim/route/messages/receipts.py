@@ -1,4 +1,4 @@
-"""Received and Read marks, written behind: losing one costs a repeat that positions remove."""
+"""Received and Read marks, written behind: losing one costs a repeated delivery, which positions detect."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cim.route.messages.reading import Reading
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Read
 
-#: How long a receipt waits for others, seconds, and how many go at once.
+#: How long a receipt waits for others, in seconds, and how many are written at once.
 FLUSH_SECONDS = 0.2
 FLUSH_ITEMS = 200
-#: Receipts that may wait; beyond it the oldest are forgotten.
+#: The most receipts that may wait; beyond that the oldest are dropped.
 WAITING = 100_000
 
 _Key = tuple[str | None, str]
@@ -29,14 +29,14 @@ _Noted = tuple[positions.Position, str, ILink | None, str]
 
 @define(eq=False)
 class _Write:
-    """A write that is under way."""
+    """A write under way."""
 
     users: frozenset[int]
     waiters: list[Deferred[None]] = field(factory=list)
 
 
 class Receipts(Service):
-    """Keeps the newest receipt of each kind, writes them in batches, and tells who is to know of a Read."""
+    """Keeps the newest receipt of each kind, writes them in batches, and notifies users of a Read."""
 
     _log = Logger()
 
@@ -45,7 +45,7 @@ class Receipts(Service):
         self._reading = reading
         self._delivery = delivery
         self._clock = clock
-        # By user, the one that waits longest first; within, by device (None for a Read) and conversation.
+        # By user, the longest waiting first; then by device (None for a Read) and conversation.
         self._waiting: dict[int, dict[_Key, _Noted]] = {}
         self._count = 0
         self._timer: IDelayedCall | None = None
@@ -64,11 +64,11 @@ class Receipts(Service):
         origin: ILink | None = None,
         session: str = "",
     ) -> None:
-        """Note a receipt; of what is said to everyone none are kept.
+        """Note a receipt; none are kept for messages to everyone.
 
         :param device: None for a Read
-        :param origin: with `session`: who said it, and need not be told
-        :raises InvalidField: a position that is none
+        :param origin: with `session`, the session that sent the receipt, which is not notified
+        :raises InvalidField: an invalid position
         """
         noted = (positions.parse(position), position, origin, session)
         if conversation == conversations.EVERYONE:
@@ -94,7 +94,7 @@ class Receipts(Service):
         return taken
 
     async def written_of(self, user: int) -> None:
-        """Return when what was noted of a user is written, or the store does not take it."""
+        """Return once the noted receipts of a user are written, or the store has refused them."""
         for write in self._writes:
             if user in write.users:
                 over: Deferred[None] = Deferred()
@@ -115,7 +115,7 @@ class Receipts(Service):
         Deferred.fromCoroutine(self._write(batch))
 
     async def _write(self, batch: dict[int, dict[_Key, _Noted]]) -> bool:
-        """Write receipts; False when the store does not take them, and they wait again. Never fails."""
+        """Write receipts; return False if the store fails, and let them wait again. Never fails."""
         write = _Write(frozenset(batch))
         self._writes.append(write)
         well = True
@@ -151,7 +151,7 @@ class Receipts(Service):
                 said.append(one)
         standing = await self._store.mark(marks) if marks else []
         for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
-            # One that goes back moves nothing.
+            # A mark never moves backwards.
             if mark.device is None and at and positions.parse(at) <= position:
                 self._tell(mark.user, mark.conversation, at, origin, session)
 
@@ -162,7 +162,7 @@ class Receipts(Service):
         self._delivery.to_users(Push(packet=packet, origin=origin, session=session), told)
 
     def stopService(self) -> Deferred[None]:
-        """Write what waits; the service above sets the deadline."""
+        """Write the waiting receipts; the parent service sets the deadline."""
         super().stopService()
         if self._timer is not None:
             self._timer.cancel()

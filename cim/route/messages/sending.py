@@ -1,8 +1,8 @@
-"""Messages from their sender into a conversation and on to whom they are for (docs/architecture.md, Conversations).
+"""Takes messages from senders into conversations and on to recipients (docs/architecture.md, Conversations).
 
-A message's way: checked -> rights -> appended by the store, with all else that waits -> its sender is told -> pushed.
-Nothing here waits for one message while another of the same conversation overtakes it, so that what comes in order is
-seldom out of order at the store.
+The path of a message: check it -> check rights -> append it with all others that wait -> tell its sender -> push it.
+No message of a conversation overtakes another that waits, so messages that arrive in order are seldom out of order at
+the store.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from cim.route.messages.delivery import Delivery, Push
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
-#: How long an author may recall or edit what it said, seconds.
+#: How long an author may recall or edit a message, in seconds.
 REVISION_SECONDS = 24 * 3600.0
-#: Messages of one sender to everyone: so many a second in the long run, so many at once.
+#: Messages of one sender to everyone: how many per second in the long run, and how many at once.
 EVERYONE_RATE = 50.0
 EVERYONE_BURST = 500.0
-#: Senders to everyone whose rate is known.
+#: How many senders to everyone have their rate tracked.
 KEPT_RATES = 100_000
-#: Messages of one conversation that wait for something to be looked up.
+#: The most messages of one conversation that may wait for a look-up.
 MAX_WAITING = 10_000
-#: Of one author in one conversation: revisions that wait, each of which takes a look-up.
+#: The most revisions of one author in one conversation that may wait: each takes a look-up.
 MAX_LOOKED_UP = 16
-#: What only the author of a message may say of it.
+#: The kinds that only the author of a message may send about it.
 REVISIONS = frozenset((RECALL, EDIT))
 
 
 @define(eq=False)
 class Outgoing:
-    """A message on its way.
+    """A message to be sent.
 
-    :param after: the client_id of its author's message that must be stored before it; empty: none
-    :param origin: with `session`, who said it, so that it does not come back there
-    :param push: False when the caller pushes it itself
+    :param after: the client_id of its author's message that must be stored before it; empty for none
+    :param origin: with `session`, the session that sent it, which does not get it back
+    :param push: False if the caller pushes it itself
     """
 
     author: Account
@@ -60,20 +60,20 @@ class Outgoing:
 
 
 def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
-    """Return the push of a message that was appended.
+    """Return the push of an appended message.
 
-    :param batch: of a batch: how many of its messages are pushed from this one on
+    :param batch: in a batch: how many of its messages are pushed from this one on
     """
     packet = native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous)
     return Push(packet, message.origin, message.session, appended.repeated, batch)
 
 
-#: Told once what became of a message.
+#: Called once with the fate of a message.
 Done = Callable[[Appended | CIMError], None]
 
 
 class Sending:
-    """Takes messages of native clients, guests and back ends alike."""
+    """Sends messages of native clients, guests and back ends alike."""
 
     _log = Logger()
 
@@ -95,16 +95,16 @@ class Sending:
         self._delivery = delivery
         self._clock = clock
         self._metrics = metrics
-        # Messages that wait for something to be looked up first, and those behind them, by conversation.
+        # Messages that wait for a look-up, and those behind them, by conversation.
         self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
         self._everyone: dict[int, tuple[float, float]] = {}
 
     def submit(self, message: Outgoing, done: Done) -> None:
-        """Send a message whose fields were checked by `native.check_send`; `done` is told once what became of it."""
+        """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate."""
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
-                done(RateLimited("too many messages wait in this conversation, please try again later"))
+                done(RateLimited("too many messages are waiting in this conversation: try again later"))
             else:
                 waiting.append((message, done))
         elif message.send.kind not in REVISIONS and (
@@ -118,7 +118,7 @@ class Sending:
 
     @staticmethod
     def _too_many(message: Outgoing, waiting: Iterable[tuple[Outgoing, Done]]) -> bool:
-        """Whether an author, who need not be a member, keeps others waiting for look-ups."""
+        """Return whether an author, who need not be a member, makes others wait for too many look-ups."""
         if message.send.kind not in REVISIONS:
             return False
         author = message.author.id
@@ -146,11 +146,11 @@ class Sending:
                 else:
                     done(error)
             except Exception:
-                self._log.failure("the fate of a message could not be told")
+                self._log.failure("the caller of a send failed")
         del self._waiting[conversation]
 
     async def _look_up(self, message: Outgoing) -> str:
-        """Check what takes a look-up, and return the position of the text that the message refers to."""
+        """Do the checks that take a look-up, and return the position of the text that the message refers to."""
         send = message.send
         if send.user:
             await self._accounts.get(send.user)
@@ -158,13 +158,13 @@ class Sending:
             return send.ref
         entry = await self._store.entry(message.conversation, send.ref)
         if entry is None:
-            # It is refused, unless it repeats what was stored before.
+            # The store refuses it unless it repeats a stored message.
             return positions.NOWHERE
         said = native.parse_body(entry.body)
         if said.sender != message.author.id:
             raise Forbidden("only its author can recall or edit a message")
         if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
-            raise Forbidden("it is too long ago to recall or edit")
+            raise Forbidden("the message is too old to be recalled or edited")
         return send.ref
 
     def _append(self, message: Outgoing, done: Done, ref: str) -> None:
@@ -206,13 +206,13 @@ class Sending:
 
     def _refuse_to_everyone(self, message: Outgoing) -> CIMError | None:
         if message.send.kind != TEXT:
-            return Forbidden("what was said to everyone stays as it is")
+            return Forbidden("messages to everyone cannot be recalled, edited or reacted to")
         if not self._may_tell_everyone(message.author.id):
-            return RateLimited("too many messages to everyone, please wait a little", retry_after=1)
+            return RateLimited("too many messages to everyone: wait before you send more", retry_after=1)
         return None
 
     def push(self, message: Outgoing, appended: Appended) -> None:
-        """Push a message that was appended to whom it is for."""
+        """Push an appended message to its recipients."""
         send, push = message.send, push_of(message, appended)
         if send.user:
             self._delivery.to_users(push, (send.user, message.author.id))
@@ -233,13 +233,13 @@ class Sending:
         return True
 
     def _give_back(self, user: int) -> None:
-        """What was not stored for the order's sake costs nothing."""
+        """Give back the cost of a message that was not stored because it was out of order."""
         if user in self._everyone:
             then, tokens = self._everyone[user]
             self._everyone[user] = (then, tokens + 1)
 
     def send(self, message: Outgoing) -> Deferred[Appended]:
-        """Send a message for a caller that waits; fails with the CIMError that ends it."""
+        """Send a message; fires when it is stored, and fails with a CIMError otherwise."""
         fate: Deferred[Appended] = Deferred()
 
         def done(result: Appended | CIMError) -> None:

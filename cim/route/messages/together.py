@@ -1,4 +1,4 @@
-"""Waiting for several things that are under way at once."""
+"""Waiting for several concurrent Deferreds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 async def together(under_way: Iterable[Deferred[T]]) -> list[T]:
-    """Return the results when all have ended; the first one's error, in their order, if any failed."""
+    """Return all results once all have ended; if any failed, raise the error of the first of them in order."""
     awaited = list(under_way)
-    if len(awaited) == 1:  # as it mostly is
+    if len(awaited) == 1:  # the usual case
         return [await awaited[0]]
     ended: list[tuple[bool, Any]] = await DeferredList(awaited, consumeErrors=True)
     for well, result in ended:

@@ -1,1 +1,1 @@
-"""Who is online where, and the servers that hold them."""
+"""Who is online where, and the servers that hold the sessions."""

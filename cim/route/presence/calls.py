@@ -1,4 +1,4 @@
-"""Questions to servers over their links, and the answers (docs/architecture.md, Links)."""
+"""Calls to servers over their links (docs/architecture.md, Links)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cim.model import GroupChange
 from cim.wire import link_pb2
 from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
 
-#: Upstream's terminal client gives a call 3 s.
+#: Upstream's terminal client waits 3 s for a call.
 CALL_SECONDS = 2.0
 
 
 class LinkCalls:
-    """Sends items that are answered by an Outcome, and hands each answer to whoever asked.
+    """Sends items that are answered by an Outcome, and passes each answer to its caller.
 
-    One timer serves all calls: they all have the same time, so the oldest is always the next to expire.
+    One timer serves all calls: they all have the same timeout, so the oldest is always the next to expire.
     """
 
     def __init__(self, clock: IReactorTime, seconds: float = CALL_SECONDS) -> None:
@@ -35,33 +35,33 @@ class LinkCalls:
         return len(self._waiting)
 
     def reserve(self, link: ILink, reserve: Reserve) -> Deferred[Outcome]:
-        """Reserve a session; the code is "live" when one there is in the way. Takes `reserve` over."""
+        """Reserve a session; the code is "live" if a live session there is in the way. Takes ownership of `reserve`."""
         call = reserve.call = next(self._numbers)
         return self._asked(link, call, link.send(Item(reserve=reserve)))
 
     def end(self, link: ILink, user: int, owner: str, code: str) -> Deferred[Outcome]:
-        """End the session or reservation of that owner, or all of the user when `owner` is empty."""
+        """End the session or reservation of an owner, or all of the user's if `owner` is empty."""
         call = next(self._numbers)
         return self._ask(link, call, Item(end=End(call=call, user=user, owner=owner, code=code)))
 
     def probe(self, link: ILink, user: int, owner: str) -> Deferred[Outcome]:
-        """Ask whether the session of that login lives there."""
+        """Ask whether the session of a login is alive there."""
         call = next(self._numbers)
         return self._ask(link, call, Item(probe=Probe(call=call, user=user, owner=owner)))
 
     def deliver(self, link: ILink, make: Callable[..., bytes]) -> Deferred[Outcome]:
-        """Deliver, and ask to how many sessions it was written.
+        """Deliver, and ask how many sessions it was written to.
 
-        :param make: called with the `call`, makes the serialized item
+        :param make: makes the serialized item, given the number of the `call`
 
-        Every call fails with LinkLost when the link goes before the answer, CallTimeout when none comes in time,
-        RateLimited when the queue to a slow server is full.
+        Every call fails with LinkLost if the link is lost before the answer, with CallTimeout if there is no answer in
+        time, and with RateLimited if the queue to a slow server is full.
         """
         call = next(self._numbers)
         return self._asked(link, call, link.send_packed(make(call=call), True))
 
     def group_change(self, link: ILink, change: GroupChange) -> Deferred[Outcome]:
-        """Tell a change of who is in a group; answered when the server's index has it."""
+        """Send a change of a group's members; answered once it is in the server's index."""
         call = next(self._numbers)
         told = link_pb2.GroupChange(
             call=call, version=change.version, group=change.group, user=change.user, added=change.added
@@ -73,7 +73,7 @@ class LinkCalls:
 
     def _asked(self, link: ILink, call: int, sent: bool) -> Deferred[Outcome]:
         if not sent:
-            return fail(RateLimited("the server does not keep up, please try again later"))
+            return fail(RateLimited("the server cannot keep up: try again later"))
         answer: Deferred[Outcome] = Deferred()
         self._waiting[call] = (self._clock.seconds() + self._seconds, link, answer)
         if self._timer is None:
@@ -81,13 +81,13 @@ class LinkCalls:
         return answer
 
     def answered(self, link: ILink, outcome: Outcome) -> None:
-        """An Outcome came; one that nobody waits for any more is dropped."""
+        """Complete the call that an Outcome answers; drop an Outcome that nobody waits for any more."""
         waiting = self._waiting.pop(outcome.call, None)
         if waiting is not None:
             waiting[2].callback(outcome)
 
     def link_down(self, link: ILink) -> None:
-        """Fail whatever waits for that link."""
+        """Fail all calls over a link."""
         lost = [call for call, waiting in self._waiting.items() if waiting[1] is link]
         for call in lost:
             self._waiting.pop(call)[2].errback(LinkLost())
@@ -104,7 +104,7 @@ class LinkCalls:
             answer.errback(CallTimeout())
 
     def stop(self) -> None:
-        """Fail all that waits."""
+        """Fail all calls."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

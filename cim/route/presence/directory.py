@@ -1,4 +1,4 @@
-"""The living servers, kept in memory as the registry tells them."""
+"""The live servers, kept in memory as the registry lists them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from cim.route.presence.presence import Host, Presence
 
 
 class Directory:
-    """Which servers are listed, which of them are ours, and which can take a login."""
+    """Knows which servers are listed, which of them are ours, and which can take a login."""
 
     _log = Logger()
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
-        #: Our own by name, and upstream's.
+        #: Our own servers by name, and upstream's.
         self.ours: dict[str, NodeData] = {}
         self.upstream: set[str] = set()
         self._names: list[str] = []
-        #: Called with each server of upstream that is listed no more.
+        #: Called with each server of upstream that is no longer listed.
         self.on_upstream_gone: list[Callable[[str], None]] = []
         self._heard = False
         self._waiting: list[Deferred[None]] = []
         self._given_up = False
 
     def listed(self, nodes: Mapping[str, bytes]) -> None:
-        """Take the registry's list."""
+        """Take over the registry's list."""
         ours: dict[str, NodeData] = {}
         upstream = set()
         for name, value in nodes.items():
             try:
                 ServerAddress.parse(name)
             except InvalidField as error:
-                self._log.warn("the registry lists {name!r}, which is no server: {error}", name=name, error=error)
+                self._log.warn(
+                    "ignored {name!r} in the registry, which is not a server: {error}", name=name, error=error
+                )
                 continue
             data = NodeData.decode(value)
             if data is None:
@@ -57,14 +59,14 @@ class Directory:
                 listener(server)
 
     def linked(self, name: str) -> Host | None:
-        """Return one of our servers that is listed and linked, or None."""
+        """Return one of our servers if it is listed and linked, else None."""
         host = self._presence.hosts.get(name)
         return host if host is not None and host.link is not None and name in self.ours else None
 
     def candidates(self, without: frozenset[str] | set[str] = frozenset(), *, native: bool = False) -> list[Candidate]:
-        """Return the servers that a login may go to, by name: ours when listed and linked, upstream's when listed.
+        """Return the servers that a login may go to, by name: ours if listed and linked, upstream's if listed.
 
-        :param native: for a native session, which upstream's cannot take
+        :param native: for a native session, which upstream's servers cannot take
         """
         found: list[Candidate] = []
         for name in self._names:
@@ -80,7 +82,7 @@ class Directory:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that is listed is linked and has told its sessions, or was waited for long enough."""
+        """Whether every listed server is linked and has sent its sessions, or the wait for them is over."""
         if self._given_up:
             return True
         if not self._heard:
@@ -89,19 +91,19 @@ class Directory:
         return all(name in hosts and hosts[name].complete for name in self.ours)
 
     def when_caught_up(self) -> Deferred[None]:
-        """Fire once `caught_up` was true for the first time: a route that just started knows nobody yet."""
+        """Fire once `caught_up` has become true: a route that just started knows no sessions yet."""
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         self.changed()
         return waiting
 
     def give_up_waiting(self) -> None:
-        """Start working with what is known."""
+        """Start working with the servers that are known."""
         self._given_up = True
         self.changed()
 
     def changed(self) -> None:
-        """See whether all is known now."""
+        """Check whether everything is known now."""
         if self.caught_up:
             self._given_up = True
             waiting, self._waiting = self._waiting, []

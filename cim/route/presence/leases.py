@@ -1,9 +1,8 @@
-"""Which servers this route is linked to, told to the other routes through the store.
+"""Tells the other routes, through the store, which servers this route is linked to.
 
 See docs/architecture.md, Presence and leases.
 
-While any route holds a lease on a server, the records of its sessions are valid. A route that dies without dropping
-its leases lets them run out.
+While any route holds a lease on a server, the records of its sessions are valid. When a route dies, its leases expire.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from cim.route.presence.presence import Host, Presence
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
-#: How often a server that this route lost is looked up: soon at first, for the others lose it at the same time.
+#: When a lost server is looked up, in seconds: soon at first, since the other routes lose it at the same time.
 LOOK_AGAIN = (0.05, 0.1, 0.2, 0.5)
 LOOK_AGAIN_THEN = 1.0
 
 
 class Leases(Service):
-    """Holds a lease on every linked server and finds out when a lost one is dead.
+    """Holds a lease on every linked server, and finds out when a lost server is dead.
 
     :param route: this route's own name among the lease holders
     """
@@ -42,22 +41,22 @@ class Leases(Service):
         self._loop.clock = clock
 
     def startService(self) -> None:
-        """Begin to renew."""
+        """Start renewing leases."""
         super().startService()
         self._loop.start(RENEW_SECONDS, now=False)
 
     def renew(self) -> None:
-        """Hold all leases anew: on the timer, and when the store came back."""
+        """Renew all leases: periodically, and when the store is back."""
         for host in self._presence.hosts.values():
             if host.link is not None:
                 self._tried(self._sessions.hold_lease(host.place, self._route, LEASE_SECONDS))
 
     def linked(self, host: Host) -> None:
-        """Hold a lease on a server that was linked."""
+        """Take a lease on a server that was linked."""
         self._tried(self._sessions.hold_lease(host.place, self._route, LEASE_SECONDS))
 
     def lost(self, host: Host) -> None:
-        """Drop the lease on a server whose link is gone, and watch whether it is dead."""
+        """Drop the lease on a server whose link was lost, and find out whether the server is dead."""
         self._tried(Deferred.fromCoroutine(self._lost(host)))
 
     async def _lost(self, host: Host) -> None:
@@ -88,7 +87,7 @@ class Leases(Service):
             self._presence.forget(host)
 
     def _tried(self, trying: Deferred[None]) -> None:
-        # The store says for itself that it is away; the next renewal makes up for what failed.
+        # The store itself logs that it is away; the next renewal makes up for this failure.
         trying.addErrback(lambda failure: failure.trap(Unavailable) and None)
         trying.addErrback(lambda failure: self._log.failure("a lease was not written", failure))
 

@@ -1,7 +1,7 @@
-"""Who is connected where, as the links tell it (docs/architecture.md, Presence and leases).
+"""Who is connected where, as reported over the links (docs/architecture.md, Presence and leases).
 
-A lost link is not a lost server: what was heard of a server stays until it is declared dead, comes back with a
-snapshot, or a new run of its process takes its name.
+A lost link is not a lost server: the sessions of a server stay until it is declared dead, comes back with a snapshot,
+or a new run of its process takes its name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cim.model import Account, Place
 class Online:
     """A session on one of our servers.
 
-    :ivar home: this route writes its record
+    :ivar home: whether this route writes its record
     """
 
     user: int
@@ -36,7 +36,7 @@ class Host:
     """A server that is or was linked to this route.
 
     :ivar link: None while it is not linked
-    :ivar complete: whether a whole snapshot came over the present link
+    :ivar complete: whether the whole snapshot arrived over the present link
     """
 
     place: Place
@@ -47,20 +47,20 @@ class Host:
 
 
 class PresenceObserver(Protocol):
-    """Who is told what presence learns."""
+    """Is notified of changes of presence."""
 
     def appeared(self, online: Online) -> None:
-        """A session is there, or was told again with another home."""
+        """Note a session that was opened, or was reported again with another home."""
 
     def vanished(self, online: Online) -> None:
-        """A session was closed."""
+        """Note a session that was closed."""
 
     def died(self, online: Online) -> None:
-        """A session ended with its server; its record is void with the server's lease."""
+        """Note a session that ended with its server; its record expires with the server's lease."""
 
 
 class Presence:
-    """All sessions that the links told of."""
+    """All sessions that were reported over the links."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
@@ -71,7 +71,7 @@ class Presence:
         return len(self._by_user)
 
     def of(self, user: int) -> tuple[Online, ...]:
-        """Return the sessions of `user`."""
+        """Return the sessions of a user."""
         return self._by_user.get(user, ())
 
     def online(self) -> Iterator[Account]:
@@ -84,7 +84,7 @@ class Presence:
         return [host.link for host in self.hosts.values() if host.link is not None]
 
     def link_up(self, link: ILink) -> Host:
-        """A server is linked; a former run of it under the same name is dead."""
+        """Note a new link to a server; a former run under the same name is dead."""
         place = link.peer.place
         host = self.hosts.get(place.server)
         if host is not None and host.place != place:
@@ -98,7 +98,7 @@ class Presence:
         return host
 
     def link_down(self, link: ILink) -> Host | None:
-        """A link is gone; return its server if it was that server's present link."""
+        """Note a lost link; return its server if it was that server's present link."""
         host = self.hosts.get(link.peer.name)
         if host is None or host.link is not link:
             return None
@@ -107,23 +107,23 @@ class Presence:
         return host
 
     def host_of(self, link: ILink) -> Host | None:
-        """Return the server whose present link that is."""
+        """Return the server that has this as its present link, or None."""
         host = self.hosts.get(link.peer.name)
         return host if host is not None and host.link is link else None
 
     def snapshot_begin(self, host: Host) -> None:
-        """All of the server's sessions will be told now."""
+        """Start a snapshot: the server now reports all of its sessions."""
         host.unseen = dict(host.sessions)
 
     def snapshot_end(self, host: Host) -> None:
-        """All were told: what was not among them is gone."""
+        """End a snapshot: sessions that were not in it have ended."""
         unseen, host.unseen = host.unseen, None
         host.complete = True
         for online in (unseen or {}).values():
             self.closed(host, online.session, online.home)
 
     def opened(self, host: Host, user: int, name: str, session: str, owner: str, home: bool, device: str) -> None:
-        """A session was opened, or told again."""
+        """Note a session that was opened, or reported again."""
         if host.unseen is not None:
             host.unseen.pop(session, None)
         online = host.sessions.get(session)
@@ -136,7 +136,10 @@ class Presence:
             observer.appeared(online)
 
     def closed(self, host: Host, session: str, home: bool) -> None:
-        """A session has ended; `home` as it is now, for homes move when links come and go."""
+        """Note a session that has ended.
+
+        :param home: whether this route is its home now, since homes move when links come and go
+        """
         online = host.sessions.pop(session, None)
         if online is None:
             return
@@ -148,7 +151,7 @@ class Presence:
             observer.vanished(online)
 
     def forget(self, host: Host) -> None:
-        """The server is dead, and all its sessions with it; their records are void with its lease."""
+        """Forget a dead server and all its sessions; their records expire with its lease."""
         if self.hosts.get(host.place.server) is host:
             del self.hosts[host.place.server]
         host.link = None

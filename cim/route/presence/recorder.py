@@ -1,7 +1,7 @@
-"""Writes the records of sessions behind what the links tell, and heals them after the store was away.
+"""Writes session records behind presence, and repairs them after the store was away.
 
-Only a session's home route writes its record. What could not be written stays in line and is tried again, in order
-for each user, so a store that is away for a while delays records and loses none.
+Only a session's home route writes its record. Failed writes stay queued and are retried, in order for each user, so a
+store that is away for a while delays records but loses none.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from cim.model import GUEST, Place
 from cim.route.presence.presence import Online, Presence
 from cim.wire.link_pb2 import End, Item
 
-#: Writes that may be under way at once; all go through one connection.
+#: The most writes under way at once; all go through one connection.
 IN_FLIGHT = 64
 RETRY_SECONDS = 0.5
-#: Sessions that may be opening at once; beyond, records are written once more.
+#: The most opening sessions that are remembered; beyond that, records are written twice.
 KEPT_CLAIMS = 10_000
 
 
 @frozen
 class Write:
-    """A record to be made live, or to be removed."""
+    """A record to make live or to remove."""
 
     claim: bool
     user: int
@@ -41,7 +41,7 @@ class Write:
 
 
 class SessionRecorder(Service):
-    """Keeps the store's session records true to presence."""
+    """Keeps the store's session records in step with presence."""
 
     _log = Logger()
 
@@ -49,13 +49,13 @@ class SessionRecorder(Service):
         self._sessions = sessions
         self._presence = presence
         self._clock = clock
-        # A user that is a key here is in `_ready` or has a write under way, never both.
+        # Each user here is either in `_ready` or has a write under way, never both.
         self._queues: dict[int, deque[Write]] = {}
         self._ready: deque[int] = deque()
         self._under_way = 0
         self._retry: IDelayedCall | None = None
         self._idle: list[Deferred[None]] = []
-        # Owners of records that were made live for sessions that have not appeared yet.
+        # Owners of records made live for sessions that have not appeared yet.
         self._claimed: dict[str, None] = {}
         presence.observers.append(self)
 
@@ -63,7 +63,7 @@ class SessionRecorder(Service):
         return len(self._queues)
 
     def appeared(self, online: Online) -> None:
-        """Have the record of a session made live if this is its home."""
+        """Make the record of a session live if this is its home."""
         if not online.home:
             return
         write = Write(True, online.user, online.host.place, online.owner, online.device)
@@ -76,21 +76,22 @@ class SessionRecorder(Service):
             settling.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
 
     def vanished(self, online: Online) -> None:
-        """Have the record of a session removed if this is its home."""
+        """Remove the record of a session if this is its home."""
         if online.home:
             self.release(online.user, online.host.place, online.owner)
 
     def died(self, online: Online) -> None:
-        """Nothing: the record is void with the server's lease."""
+        """Do nothing: the record expires with the server's lease."""
 
     def release(self, user: int, place: Place, owner: str) -> None:
-        """Have a record removed, if it is still that owner's."""
+        """Remove a record if it is still that owner's."""
         self._put(Write(False, user, place, owner))
 
     async def claim(self, user: int, device: str, place: Place, owner: str) -> bool:
-        """Make the record of a session that opens live, so that it need not be written when the session appears.
+        """Make the record of an opening session live, so that it need not be written when the session appears.
 
-        Return False when another login holds its place. Fails with Unavailable.
+        :returns: False if another login holds its place
+        :raises Unavailable: the store is away
         """
         claimed = await self._sessions.claim(user, device, place, owner)
         if claimed:
@@ -100,7 +101,7 @@ class SessionRecorder(Service):
         return claimed
 
     def rewrite(self) -> None:
-        """Write all records again: the store was away, or lost what it had."""
+        """Write all records again: the store was away, or lost data."""
         for host in self._presence.hosts.values():
             for online in host.sessions.values():
                 self.appeared(online)
@@ -112,7 +113,7 @@ class SessionRecorder(Service):
             self._ready.append(write.user)
             self._work()
         elif len(queue) > 1 and queue[-1].owner == write.owner:
-            # The first may be under way; of those behind it only the newest word on an owner counts.
+            # The first may be under way; of those behind it, only the newest write for an owner counts.
             queue[-1] = write
         else:
             queue.append(write)
@@ -152,21 +153,21 @@ class SessionRecorder(Service):
             await self._settle(write, done)
 
     async def _settle(self, write: Write, done: bool) -> None:
-        """Of two logins of a device that crossed one wins: end the sessions there that are not the one of record."""
+        """When two logins of a device crossed, end the sessions that are not the one of record."""
         if not done:
             self._end(write.user, lambda online: online.owner == write.owner)
         elif self._crossed(write):
-            # Read once more: the other may be the newer one.
+            # Read again: the other session may be the newer one.
             try:
                 records = await self._sessions.sessions(write.user)
-            except Unavailable:  # all is written again, and so compared, when the store is back
+            except Unavailable:  # all records are written, and so compared, again when the store is back
                 return
             kept = {record.owner for record in records if record.device == write.device}
             if kept:
                 self._end(write.user, lambda online: online.device == write.device and online.owner not in kept)
 
     def _crossed(self, write: Write) -> bool:
-        """Whether another session of the same device is there."""
+        """Return whether there is another session of the same device."""
         for online in self._presence.of(write.user):
             if online.device == write.device and online.owner != write.owner:
                 return True
@@ -175,7 +176,7 @@ class SessionRecorder(Service):
     def _end(self, user: int, condemned: Callable[[Online], bool]) -> None:
         for online in self._presence.of(user):
             if online.host.link is not None and condemned(online):
-                self._log.info("a session of user {user} is replaced by a newer login", user=user)
+                self._log.info("a session of user {user} was replaced by a newer login", user=user)
                 online.host.link.send(Item(end=End(user=user, owner=online.owner, code="replaced")))
 
     def _try_again(self) -> None:
@@ -191,6 +192,6 @@ class SessionRecorder(Service):
         return waiting
 
     def stopService(self) -> Deferred[None]:
-        """Write what waits; the service above sets the deadline."""
+        """Write the waiting records; the parent service sets the deadline."""
         super().stopService()
         return self.settled()

@@ -1,4 +1,4 @@
-"""Servers that are upstream's: probed before they are picked, reached by POST /sendMsg (docs/http-api.md)."""
+"""Upstream's servers: probed before they are chosen, called by POST /sendMsg (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBE_SECONDS = 1
 
 
 class _Probe(ConnectionProtocol):
-    """Connects, and that is all."""
+    """A protocol that does nothing but connect."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -29,13 +29,13 @@ class _Probe(ConnectionProtocol):
 
 
 class Post(Protocol):
-    """Posts JSON and gives what was answered, as `web.calling.JSONCalls.post` does."""
+    """Posts JSON and returns the answer, as `web.calling.JSONCalls.post` does."""
 
     def __call__(self, url: str, obj: Any) -> Deferred[Any]: ...
 
 
 class UpstreamServers:
-    """Talks to upstream's servers.
+    """Calls upstream's servers.
 
     :param post: makes the HTTP calls
     """
@@ -45,7 +45,7 @@ class UpstreamServers:
         self._post = post
 
     async def answers(self, server: str) -> bool:
-        """Return whether its client port takes a connection within a second."""
+        """Return whether a server's client port accepts a connection within a second."""
         address = ServerAddress.parse(server)
         endpoint = TCP4ClientEndpoint(self._reactor, address.host, address.tcp_port, timeout=PROBE_SECONDS)
         try:
@@ -57,10 +57,10 @@ class UpstreamServers:
     async def send(
         self, server: str, receiver: int, sender: int, sender_name: str, texts: Sequence[str], *, batch: bool
     ) -> None:
-        """Have a message pushed there.
+        """Push a message through a server.
 
-        :raises UserOffline: the server is not there, so nobody is connected to it
-        :raises CIMError: when the call failed; upstream's server says "done" also when it has no such user
+        :raises UserOffline: the server is gone, so nobody is connected to it
+        :raises CIMError: the call failed; upstream's server reports success even if it has no such user
         """
         address = ServerAddress.parse(server)
         body: dict[str, Any] = {
@@ -85,9 +85,9 @@ class UpstreamServers:
 
 
 class UpstreamSessions:
-    """Removes the sessions of upstream's servers that are listed no more.
+    """Removes the sessions of upstream's servers that are no longer listed.
 
-    Such a server says nothing when it dies, and may come back under its name without them.
+    Such a server sends nothing when it dies, and may come back under the same name without them.
     """
 
     _log = Logger()
@@ -103,10 +103,10 @@ class UpstreamSessions:
         self.forget()
 
     def forget(self) -> None:
-        """Remove what is left of those that went: when one goes, and when the store came back."""
+        """Remove the sessions of servers that are gone: when one goes, and when the store is back."""
         for server in sorted(self._gone):
             forgetting = Deferred.fromCoroutine(self._forget(server))
-            # The store says for itself that it is away, and when it is back this is done again.
+            # The store itself logs that it is away, and this runs again when it is back.
             forgetting.addErrback(lambda failure: failure.trap(Unavailable) and None)
             forgetting.addErrback(lambda failure: self._log.failure("sessions were not forgotten", failure))
 
@@ -114,7 +114,7 @@ class UpstreamSessions:
         for user in await self._sessions.users_at(server):
             for record in await self._sessions.sessions(user):
                 if server in self._directory.upstream:
-                    # Back already: who is there now may have come anew.
+                    # It is back already, and its users may have logged in again.
                     self._gone.discard(server)
                     return
                 if record.place == Place(server):

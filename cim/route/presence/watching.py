@@ -1,4 +1,4 @@
-"""Presence for those who watch: a change costs as many pushes as it has watchers."""
+"""Presence for watchers: a change costs one push per watcher."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cim.wire import native
 from cim.wire.cim_pb2 import Presence
 from cim.wire.link_pb2 import Deliver, Item
 
-#: Users that one session may watch.
+#: The most users that one session may watch.
 MAX_WATCHED = 200
 
 _Watcher = tuple[ILink, str]
 
 
 class Watching:
-    """Who watches whom, for the sessions whose home is here."""
+    """Knows who watches whom, for the sessions whose home is here."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -27,7 +27,7 @@ class Watching:
         sessions.observers.append(self)
 
     def watch(self, link: ILink, session: str, users: Sequence[int]) -> list[bytes]:
-        """Replace what a session watches; return how these users are now, as Presence packets."""
+        """Replace the users that a session watches; return their present state as Presence packets."""
         watcher = (link, session)
         self.forget(link, session)
         wanted = tuple(dict.fromkeys(users))[:MAX_WATCHED]
@@ -38,7 +38,7 @@ class Watching:
         return [_packet(user, bool(self._sessions.of(user))) for user in wanted]
 
     def forget(self, link: ILink, session: str) -> None:
-        """The session watches nobody any more."""
+        """Remove all watches of a session."""
         watcher = (link, session)
         for user in self._watched.pop(watcher, ()):
             watchers = self._watchers[user]
@@ -47,7 +47,7 @@ class Watching:
                 del self._watchers[user]
 
     def forget_link(self, link: ILink) -> None:
-        """The link is gone; the sessions behind it say again whom they watch."""
+        """Remove all watches behind a lost link; its sessions will watch again."""
         for watcher in [watcher for watcher in self._watched if watcher[0] is link]:
             self.forget(*watcher)
 
@@ -55,18 +55,18 @@ class Watching:
         return len(self._watched)
 
     def appeared(self, online: Online) -> None:
-        """A session is there; its user was not online if it is the only one."""
+        """Note a session; its user has come online if it is the only one."""
         if online.user in self._watchers and len(self._sessions.of(online.user)) == 1:
             self._tell(online.user, True)
 
     def vanished(self, online: Online) -> None:
-        """A session is gone, and its user with the last one."""
+        """Note a session that was closed; its user goes offline with the last one."""
         if online.host.link is not None:
             self.forget(online.host.link, online.session)
         self.died(online)
 
     def died(self, online: Online) -> None:
-        """A session is gone with its server."""
+        """Note a session that ended with its server."""
         if online.user in self._watchers and not self._sessions.of(online.user):
             self._tell(online.user, False)
 

@@ -1,4 +1,4 @@
-"""Logins and logouts across servers, routes and their failures."""
+"""Tests of logins and logouts across servers, routes and their failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.cluster import Cluster
 
 
 class First:
-    """Always takes the first."""
+    """Always selects the first server."""
 
     name = "first"
 
@@ -21,7 +21,7 @@ class First:
 
 
 class LoginCase(SynchronousTestCase):
-    """Two servers, two routes, alice and bob."""
+    """A base with two servers, two routes, alice and bob."""
 
     def setUp(self):
         self.cluster = Cluster(servers=2, routes=2)
@@ -68,7 +68,7 @@ class LoginTests(LoginCase):
         (session,) = self.server_of(self.alice).index.of(group)
         self.assertEqual((session.user, opened), (self.alice.id, []))
 
-    def test_only_the_account_with_that_name(self):
+    def test_the_id_and_the_name_must_belong_together(self):
         for account in (Account(self.alice.id, "bob"), Account(5, "alice")):
             self.failureResultOf(self.login(account), AccountMismatch)
         self.assertIsNone(self.record(self.alice))
@@ -82,7 +82,7 @@ class LoginTests(LoginCase):
         first = self.successResultOf(self.login(self.alice))
         second = self.successResultOf(self.login(self.alice, 1))
         self.assertEqual(self.online(), set())
-        # The first was told another server: connecting there now ends at once, for the record is the second's.
+        # The first login got another server; connecting there now ends at once, since the record is the second's.
         late = self.cluster.connect(str(first), encode_login(Generation.W2, self.alice.id, "alice"))
         self.assertNotEqual(first, second)
         self.assertTrue(late.closed)
@@ -116,13 +116,13 @@ class LoginTests(LoginCase):
         self.failureResultOf(self.login(self.alice), NoServerAvailable)
         self.assertIsNone(self.record(self.alice))
 
-    def test_a_dead_server_that_is_still_listed_is_passed_over(self):
+    def test_a_dead_server_that_is_still_listed_is_skipped(self):
         self.cluster.kill(self.cluster.servers[0])
         for name in ("carol", "dave", "erin"):
             self.cluster.log_in(self.cluster.account(name))
         self.assertEqual(len(self.cluster.servers[1].sessions), 3)
 
-    def test_a_server_that_does_not_answer_is_passed_over(self):
+    def test_a_server_that_does_not_answer_is_skipped(self):
         silent = self.cluster.servers[0].uplink
         silent.link_received = lambda link, item: None
         self.cluster.start_route()
@@ -144,7 +144,7 @@ class LoginTests(LoginCase):
         self.assertEqual(str(self.successResultOf(self.login(self.alice))), self.cluster.servers[1].own.name)
         self.assertEqual(tried, [server.own.name for server in self.cluster.servers])
 
-    def test_of_a_login_that_no_server_took_nothing_is_left(self):
+    def test_a_login_that_no_server_accepted_leaves_nothing_behind(self):
         self.patch(self.cluster.routes[0].calls, "reserve", lambda link, wanted: fail(CallTimeout()))
         self.failureResultOf(self.login(self.alice), NoServerAvailable)
         self.assertIsNone(self.record(self.alice))
@@ -169,7 +169,7 @@ class LoginTests(LoginCase):
         self.assertTrue(self.record(self.alice).live)
         self.assertEqual([len(route.recorder) for route in self.cluster.routes], [0, 0])
 
-    def test_a_store_that_lost_everything_is_told_again(self):
+    def test_a_store_that_lost_everything_is_written_again(self):
         self.cluster.log_in(self.alice)
         self.successResultOf(self.cluster.store.sessions.release(self.alice.id, self.record(self.alice).owner))
         self.cluster.store.available = False
@@ -181,7 +181,7 @@ class LoginTests(LoginCase):
 class LogOutTests(LoginCase):
     """POST /offLine."""
 
-    def test_the_session_is_over_when_it_answers(self):
+    def test_the_session_is_over_by_the_time_of_the_answer(self):
         client = self.cluster.log_in(self.alice)
         self.cluster.pass_seconds(2)
         self.successResultOf(self.log_out(self.alice, 1))
@@ -189,13 +189,13 @@ class LogOutTests(LoginCase):
         self.assertIsNone(self.record(self.alice))
         self.cluster.log_in(self.alice)
 
-    def test_the_reservation_is_over_too(self):
+    def test_the_reservation_ends_too(self):
         address = self.successResultOf(self.login(self.alice))
         self.successResultOf(self.log_out(self.alice, 1))
         late = self.cluster.connect(str(address), encode_login(Generation.W2, self.alice.id, "alice"))
         self.assertTrue(late.closed)
 
-    def test_twice_around_a_login_does_not_end_the_new_session(self):
+    def test_a_repeated_logout_around_a_login_does_not_end_the_new_session(self):
         self.cluster.log_in(self.alice)
         self.cluster.pass_seconds(2)
         self.successResultOf(self.log_out(self.alice, 0))
@@ -206,10 +206,10 @@ class LogOutTests(LoginCase):
         self.successResultOf(self.log_out(self.alice, 0))
         self.assertTrue(client.closed)
 
-    def test_of_someone_who_is_not_there(self):
+    def test_logging_out_an_unknown_user(self):
         self.successResultOf(self.log_out(self.alice))
 
-    def test_a_server_that_cannot_be_told(self):
+    def test_a_server_that_cannot_be_reached(self):
         client = self.cluster.log_in(self.alice)
         self.cluster.pass_seconds(2)
         self.cluster.cut(self.server_of(self.alice), self.cluster.routes[0])
@@ -230,7 +230,7 @@ class LogOutTests(LoginCase):
 
 
 class FailureTests(LoginCase):
-    """Servers and links that go."""
+    """Tests with servers and links that are lost."""
 
     def test_users_of_a_dead_server_can_log_in_at_once(self):
         self.cluster.log_in(self.alice)
@@ -241,7 +241,7 @@ class FailureTests(LoginCase):
         client = self.cluster.log_in(self.alice)
         self.assertFalse(client.closed)
 
-    def test_one_link_lost_is_not_the_server_lost(self):
+    def test_a_lost_link_is_not_a_lost_server(self):
         client = self.cluster.log_in(self.alice)
         server = self.server_of(self.alice)
         self.cluster.cut(server, self.cluster.routes[0])
@@ -256,7 +256,7 @@ class FailureTests(LoginCase):
         self.cluster.turn()
         self.assertEqual((self.online(0), self.online(1)), (set(), set()))
 
-    def test_what_closed_while_a_link_was_away_is_gone_after_the_snapshot(self):
+    def test_sessions_that_closed_while_a_link_was_down_are_gone_after_the_snapshot(self):
         client = self.cluster.log_in(self.alice)
         server = self.server_of(self.alice)
         self.cluster.cut(server, self.cluster.routes[0])
@@ -268,7 +268,7 @@ class FailureTests(LoginCase):
         self.assertEqual(self.online(0), set())
         self.assertIsNone(self.record(self.alice))
 
-    def test_a_route_that_starts_knows_everyone_from_the_snapshots(self):
+    def test_a_starting_route_learns_all_sessions_from_the_snapshots(self):
         self.cluster.log_in(self.alice)
         self.cluster.log_in(self.bob)
         route = self.cluster.start_route()
@@ -278,7 +278,7 @@ class FailureTests(LoginCase):
         self.assertEqual(self.online(2), {"alice", "bob"})
         self.failureResultOf(self.login(self.alice, 2), RepeatLogin)
 
-    def test_a_server_that_starts_anew_has_lost_its_sessions(self):
+    def test_a_restarted_server_has_lost_its_sessions(self):
         self.cluster.log_in(self.alice)
         index = self.cluster.servers.index(self.server_of(self.alice))
         self.cluster.kill(self.cluster.servers[index])
@@ -300,7 +300,7 @@ class FailureTests(LoginCase):
         self.cluster.turn()
         self.assertIsNone(self.record(self.alice))
 
-    def test_a_link_lost_while_the_only_route_is_away_voids_nothing_for_good(self):
+    def test_a_link_lost_while_the_only_route_is_away_loses_no_session_for_good(self):
         cluster = Cluster(servers=1, routes=1)
         alice = cluster.account("alice")
         client = cluster.log_in(alice)

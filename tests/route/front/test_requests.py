@@ -1,4 +1,4 @@
-"""What servers pass on from their clients, and the answers."""
+"""Tests of requests that servers forward from their clients, and of the replies."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class RequestsCase(RouteCase):
         self.online(self.there, self.bob, "s1")
 
     def send(self, to, text="hello", client_id="", who=None, link=None, session="s1", after="", **fields):
-        """Pass a Send on without waiting; its call."""
+        """Forward a Send without waiting, and return its call number."""
         send = self.to(to, text=text, client_id=client_id or f"id-{next(self.numbers)}", **fields)
         return self.request(link or self.here, who or self.alice, Packet(send=send), session=session, after=after)
 
     def answers(self, link=None):
-        """The replies that came: (call, code, client_id)."""
+        """Return the replies so far: (call, code, client_id)."""
         answers = []
         for reply in (link or self.here).take("reply"):
             (packet,) = reply.packets
@@ -37,7 +37,7 @@ class RequestsCase(RouteCase):
         return answers
 
     def refused(self, packet, code, who=None, **fields):
-        """A packet is refused with that code; the Failure."""
+        """Check that a packet is refused with a code, and return the Failure."""
         told, (failure,) = self.ask(self.here, who or self.alice, packet, **fields)
         self.assertEqual((told, failure.code), (code, code))
         self.assertTrue(failure.message)
@@ -57,10 +57,10 @@ class SendTests(RequestsCase):
             ("c1", self.ab, deliver.position, deliver.previous, deliver.sent_at),
         )
         self.assertEqual((deliver.text, deliver.sender, deliver.sender_name), ("hello", self.alice.id, "alice"))
-        # Not to the session that said it.
+        # Not to the session that sent it.
         self.assertEqual(self.here.items, [])
 
-    def test_who_said_it_is_who_the_server_says(self):
+    def test_the_sender_is_the_user_that_the_server_names(self):
         self.send(self.bob, who=Account(self.carol.id, "carol"))
         self.turn()
         (deliver,) = self.there.bodies()
@@ -83,7 +83,7 @@ class SendTests(RequestsCase):
         self.turn()
         self.assertEqual([(code, client_id) for _, code, client_id in self.answers()], [("conflict", "c1")])
 
-    def test_what_is_not_to_be_sent(self):
+    def test_messages_that_may_not_be_sent(self):
         group = self.group(self.bob)
         huge = "x" * (native.MAX_CONTENT + 1)
         said = self.say(self.bob, self.alice, "mine").position
@@ -108,7 +108,7 @@ class SendTests(RequestsCase):
             self.assertEqual(failure.client_id, send.client_id)
         self.assertEqual(self.stored(self.ab), ["mine"])
 
-    def test_everyone_without_membership(self):
+    def test_sending_to_everyone_needs_no_membership(self):
         self.send(0, "all")
         self.turn()
         self.assertEqual([code for _, code, _ in self.answers()], [""])
@@ -116,7 +116,7 @@ class SendTests(RequestsCase):
         _, (deliver, _) = self.ask(self.there, self.bob, Packet(sync=Sync(conversation="g:0", before=BEYOND)))
         self.assertEqual(deliver.text, "all")
 
-    def test_everyone_too_often(self):
+    def test_sending_to_everyone_too_often(self):
         for _ in range(1000):
             self.send(0, "all")
         self.turn()
@@ -127,7 +127,7 @@ class SendTests(RequestsCase):
 
 
 class OrderTests(RequestsCase):
-    """The store's appends are held."""
+    """Tests while the store's appends are held."""
 
     held = "conversations", "append"
 
@@ -137,13 +137,13 @@ class OrderTests(RequestsCase):
             self.send(self.bob, name, name, after=str(int(name) - 1) if name > "1" else "", **fields)
 
     def outcomes(self, link=None):
-        """What was answered: (call, code), and what names a client_id: (client_id, code)."""
+        """Return the replies: (call, code), and for those that name a client_id: (client_id, code)."""
         return [
             (body_of(reply.packets[0]).client_id if reply.packets else "", reply.code)
             for reply in (link or self.here).take("reply")
         ]
 
-    def test_what_is_behind_one_that_failed_is_answered_to_the_server_alone(self):
+    def test_messages_behind_a_failed_one_are_answered_only_to_the_server(self):
         self.pipeline("1", "2")
         self.turn()
         self.pipeline("3")
@@ -157,7 +157,7 @@ class OrderTests(RequestsCase):
         self.assertEqual(self.outcomes(), [(name, "") for name in "123"])
         self.assertEqual(self.stored(self.ab), list("123"))
 
-    def test_an_error_that_nobody_expected_is_answered(self):
+    def test_an_unexpected_error_is_answered(self):
         self.pipeline("1")
         self.turn()
         self.hold.fail(ValueError("?"))
@@ -166,7 +166,7 @@ class OrderTests(RequestsCase):
 
 
 class PacketTests(RequestsCase):
-    def test_what_cannot_be_understood(self):
+    def test_malformed_requests(self):
         for body in (
             b"",
             b"\xff\xff",
@@ -177,7 +177,7 @@ class PacketTests(RequestsCase):
         ):
             self.refused(body, "invalid")
 
-    def test_an_error_that_nobody_expected_is_answered(self):
+    def test_an_unexpected_error_is_answered(self):
         self.requests._bodies["watch"] = lambda link, request, packet: 1 / 0
         self.refused(Packet(watch=Watch()), "unavailable")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -201,7 +201,7 @@ class PacketTests(RequestsCase):
         self.assertEqual((code, deliver.text, deliver.previous), ("", "b", first))
         self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), (first, second, False, False))
 
-    def test_syncs_that_are_refused(self):
+    def test_refused_syncs(self):
         group = self.group(self.bob)
         for sync, code in (
             (Sync(conversation=f"p:{self.bob.id}:{self.carol.id}"), "forbidden"),
@@ -250,10 +250,10 @@ class PacketTests(RequestsCase):
         self.assertEqual(self.now(marks_of(self.store, self.bob.id, "phone", self.ab)), (said, said))
         (read,) = self.here.bodies()
         self.assertEqual((read.conversation, read.position, read.reader), (self.ab, said, self.bob.id))
-        # Not to the session that said it.
+        # Not to the session that sent it.
         self.assertEqual(self.there.items, [])
 
-    def test_receipts_that_cannot_be(self):
+    def test_invalid_receipts(self):
         for kind in (Received, Read):
             for conversation, position in (("nonsense", "1-1"), ("", "1-1"), (self.ab, "nonsense")):
                 body = kind(conversation=conversation, position=position)
@@ -290,7 +290,7 @@ class PacketTests(RequestsCase):
         self.ask(self.here, self.alice, purpose=HEADS, since="9" * 300)
         self.refused(None, "invalid", purpose=HEADS, page="nonsense")
 
-    def test_what_was_received_counts_although_it_is_not_written_yet(self):
+    def test_a_received_mark_counts_before_it_is_written(self):
         said = self.say(self.bob, self.alice, "x").position
         packet = Packet(received=Received(conversation=self.ab, position=said))
         self.ask(self.here, self.alice, packet, device=GUEST)
@@ -305,7 +305,7 @@ class PacketTests(RequestsCase):
 
     # Typing and watching
 
-    def test_typing_to_one(self):
+    def test_typing_to_a_user(self):
         self.online(self.here, self.alice, "s2", "desk")
         self.assertEqual(self.ask(self.here, self.alice, Packet(typing=Typing(user=self.bob.id))), ("", []))
         (typing,) = self.there.bodies()
@@ -315,7 +315,7 @@ class PacketTests(RequestsCase):
     def test_typing_to_a_group(self):
         group = self.group(self.alice, self.bob)
         packet = Packet(typing=Typing(group=group))
-        # Its members are not at hand: not worth a look-up.
+        # Its members are not cached, and a typing note is not worth a look-up.
         self.ask(self.here, self.alice, packet)
         self.assertEqual(self.there.items, [])
         self.say(self.alice, group, "x")
@@ -326,7 +326,7 @@ class PacketTests(RequestsCase):
         self.ask(self.here, self.carol, packet)
         self.assertEqual(self.there.items, [])
 
-    def test_typing_that_is_refused(self):
+    def test_refused_typing(self):
         self.refused(Packet(typing=Typing(group=0)), "forbidden")
         self.refused(Packet(typing=Typing()), "invalid")
         self.refused(Packet(typing=Typing(user=self.alice.id)), "invalid")
@@ -376,7 +376,7 @@ class OpenTests(RequestsCase):
         self.store.available = False
         self.assertEqual(self.open("mine").code, "unavailable")
 
-    def test_an_error_that_nobody_expected(self):
+    def test_an_unexpected_error(self):
         self.reserve("mine")
         held = self.requests._groups = Held(self.store.groups, "memberships")
         self.requests.opened(self.here, Open(call=7, user=self.alice.id, owner="mine", device="phone"))

@@ -124,7 +124,7 @@ class PrivateTests(GuestCase):
         self.failureResultOf(self.private("a", "b", batch=True), StoreUnavailable)
         self.assertEqual(self.here.items, [])
 
-    def test_a_server_that_does_not_answer_means_unknown(self):
+    def test_when_a_server_does_not_answer_the_fate_is_unknown(self):
         self.guest(self.bob)
         self.guest(self.bob, self.there)
         sent = self.private("a", "b", "c")
@@ -261,7 +261,7 @@ class EveryoneTests(GuestCase):
         self.clock.advance(CALL_SECONDS)
         self.successResultOf(sent)
 
-    def test_nobody_is_there(self):
+    def test_nobody_is_online(self):
         for link in (self.here, self.there):
             self.presence.link_down(link)
         self.successResultOf(self.everyone())

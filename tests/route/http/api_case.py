@@ -1,4 +1,4 @@
-"""Calls of `/v1` without sockets, each answer held against the OpenAPI document."""
+"""A base for tests of `/v1` without sockets, which checks each answer against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cheap_hasher():
 
 
 def operation_at(method, path):
-    """The documented operation that a request is, or None."""
+    """Return the documented operation of a request, or None."""
     wanted = path.partition("?")[0].split("/")
     for template, operations in DOCUMENT["paths"].items():
         parts = template.split("/")
@@ -45,7 +45,7 @@ def operation_at(method, path):
 
 
 def fault_of(schema, value):
-    """What a value has that its documented schema does not allow, or None."""
+    """Return the part of a value that its documented schema does not allow, or None."""
     validator = jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
     return next((str(error) for error in validator.iter_errors(value)), None)
 
@@ -75,7 +75,7 @@ class APICase(HTTPCase):
         return execute(function, *args)
 
     def beside(self, route):
-        """What is served beside `/v1`."""
+        """Return the APIs that are served beside `/v1`."""
         return ()
 
     def site_of(self, route):
@@ -100,7 +100,7 @@ class APICase(HTTPCase):
     def call(
         self, method, path, body=None, *, token=None, key=None, headers=(), route=0, content_type="application/json"
     ):
-        """Make a call; return its status, headers and what its body says, which must be as documented."""
+        """Make a call, check that the answer is as documented, and return its status, headers and parsed body."""
         headers = list(headers)
         if token is not None:
             headers.append(f"Authorization: Bearer {token}")
@@ -119,7 +119,7 @@ class APICase(HTTPCase):
         return status, answered, json.loads(raw) if raw else None
 
     def check(self, method, path, status, headers, raw):
-        """An answer must be as the document says."""
+        """Check that an answer is as documented."""
         operation = operation_at(method, path)
         if status == 204:
             self.assertEqual(raw, b"")
@@ -137,39 +137,39 @@ class APICase(HTTPCase):
                 self.assertIsNone(fault_of(content["application/json"]["schema"], json.loads(raw)), raw)
 
     def ok(self, *args, status=200, **options):
-        """Make a call that must end with that status; return what it says."""
+        """Make a call that must end with a status, and return its parsed body."""
         got, _, said = self.call(*args, **options)
         self.assertEqual(got, status, said)
         return said
 
     def problem(self, *args, status, code, **options):
-        """Make a call that must fail with that status and code; return the problem."""
+        """Make a call that must fail with a status and a code, and return the problem."""
         got, headers, said = self.call(*args, **options)
         self.assertEqual((got, said.get("code") if said else None), (status, code), said)
         self.assertEqual(said["type"], f"urn:cim:problem:{code}")
         return {**said, "retry": headers["Retry-After"]}
 
     def account(self, name, password=PASSWORD):
-        """Make an account."""
+        """Create an account."""
         made = self.ok("POST", "/v1/accounts", {"name": name, "password": password}, status=201)
         return Account(made["id"], made["name"])
 
     def log_in(self, name, password=PASSWORD, *, route=0, **fields):
-        """Log in; return the answer."""
+        """Log in and return the answer."""
         return self.ok("POST", "/v1/sessions", {"name": name, "password": password, **fields}, status=201, route=route)
 
     def user(self, name):
-        """Make an account and log in, without connecting; return the account, and keep its token."""
+        """Create an account, log in without connecting, keep the token, and return the account."""
         account = self.account(name)
         self.tokens[account.id] = self.log_in(name, device="api")["token"]
         return account
 
     def by(self, account):
-        """The options of a call that this user makes."""
+        """Return the options of a call by a user."""
         return {"token": self.tokens[account.id]}
 
     def connect_to(self, login):
-        """Connect a native client with what a login answered."""
+        """Connect a native client, given the answer to its login."""
         server = next(one for one in self.cluster.servers if f":{login['server']['tcp_port']}:" in one.own.name)
         guest: TestClient = self.cluster.connect(server.own.name)
         client = NativeClient(guest.connection, guest.transport)
@@ -178,12 +178,12 @@ class APICase(HTTPCase):
         return client
 
     def online(self, name, device="phone"):
-        """Log in and connect; return the client."""
+        """Log in, connect, and return the client."""
         client = self.connect_to(self.log_in(name, device=device))
         self.assertEqual([packet.WhichOneof("body") for packet in client.packets()][:1], ["welcome"])
         return client
 
 
 def segment(text):
-    """A text as a segment of a path."""
+    """Return a text as a segment of a path."""
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""Files with API keys."""
+"""Tests of files with API keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KeyFileTests(SynchronousTestCase):
             file.write(content)
         return read_keys(path)
 
-    def test_one_a_line(self):
+    def test_one_key_per_line(self):
         content = b"# for billing\nkey-0123456789-abc\n\n  key-0123456789-def  \r\n#no-key-0123456789\n"
         self.assertEqual(self.keys(content), ["key-0123456789-abc", "key-0123456789-def"])
 
@@ -51,14 +51,14 @@ class KeyFileTests(SynchronousTestCase):
 
 
 class CallerTests(SynchronousTestCase):
-    """Who calls."""
+    """Tests of callers."""
 
-    def test_an_operator_is_no_user(self):
+    def test_an_operator_is_not_a_user(self):
         for caller in (Caller(operator=True), Caller()):
             with self.assertRaises(Forbidden):
                 _ = caller.account
 
-    def test_a_users_token_opens_what_is_for_users_alone(self):
+    def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
         access = Access(SimpleNamespace(check=lambda text: succeed(proven)))
         request = DummyRequest([b""])

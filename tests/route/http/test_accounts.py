@@ -1,4 +1,4 @@
-"""`/v1`: accounts, logins under each policy, tokens."""
+"""Tests of `/v1`: accounts, logins under each policy, tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
 class AccountTests(APICase):
     """POST /v1/accounts."""
 
-    def test_an_account_is_made_once(self):
+    def test_an_account_is_created_once(self):
         made = self.ok("POST", "/v1/accounts", {"name": "张三 👋", "password": PASSWORD}, status=201)
         self.assertEqual(made["name"], "张三 👋")
         for password in (PASSWORD, "another password"):
@@ -48,7 +48,7 @@ class AccountTests(APICase):
             self.problem("POST", "/v1/accounts", body, status=400, code="invalid")
         self.problem("POST", "/v1/accounts", b'{"\\ud800": 1}', status=400, code="invalid")
 
-    def test_the_password_is_stored_as_a_hash_alone(self):
+    def test_only_the_hash_of_a_password_is_stored(self):
         account = self.account("alice")
         credential = self.successResultOf(self.store.credentials.credential(account.id))
         self.assertTrue(credential.password.startswith("$argon2id$"))
@@ -58,7 +58,7 @@ class AccountTests(APICase):
 class LoginTests(APICase):
     """POST /v1/sessions with a password."""
 
-    def test_what_a_login_answers(self):
+    def test_the_answer_to_a_login(self):
         alice = self.account("alice")
         login = self.log_in("alice", device="phone")
         (server,) = self.cluster.servers
@@ -69,7 +69,7 @@ class LoginTests(APICase):
         ticket = read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds())
         self.assertEqual((ticket.user, ticket.name, ticket.device), (alice.id, "alice", "phone"))
 
-    def test_by_id(self):
+    def test_logging_in_by_id(self):
         alice = self.account("alice")
         login = self.ok("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=201)
         self.assertEqual((login["user_id"], login["name"]), (alice.id, "alice"))
@@ -100,7 +100,7 @@ class LoginTests(APICase):
         with self.assertRaises(Unauthorized):
             read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds() + 60)
 
-    def test_the_wrong_password_and_nobody_are_told_the_same(self):
+    def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(self):
         self.account("alice")
         wrong = {"password": "not this one"}
         said = [
@@ -110,7 +110,7 @@ class LoginTests(APICase):
         self.assertEqual(said[0], said[1])
         self.assertEqual(said[0], said[2])
 
-    def test_nobodys_password_is_checked_like_anyones(self):
+    def test_the_password_of_an_unknown_name_is_checked_too(self):
         self.account("alice")
         checked = []
         for name in ("alice", "nobody"):
@@ -121,7 +121,7 @@ class LoginTests(APICase):
             checked.append(len(self.hashed) - before)
         self.assertEqual(checked, [1, 1])
 
-    def test_what_must_and_must_not_go_together(self):
+    def test_fields_that_must_and_must_not_go_together(self):
         alice = self.account("alice")
         for body, field in (
             ({}, "name"),
@@ -255,14 +255,14 @@ class SessionTests(APICase):
         self.assertEqual(self.ok("GET", "/v1/sessions", token=login["token"]), {"sessions": []})
         self.log_in("alice", device="desk")
 
-    def test_of_oneself_alone(self):
+    def test_only_ones_own_sessions(self):
         alice, bob = self.user("alice"), self.user("bob")
         self.problem("DELETE", "/v1/sessions/desk", **self.by(bob), status=404, code="not-found")
         self.assertEqual(len(self.ok("GET", "/v1/sessions", **self.by(alice))["sessions"]), 1)
 
 
 class TokenTests(APICase):
-    """What a token proves, and until when."""
+    """Tests of what a token proves, and until when."""
 
     routes = 2
 
@@ -274,30 +274,30 @@ class TokenTests(APICase):
     def void(self, token, route=0):
         return self.problem("GET", "/v1/sessions", token=token, route=route, status=401, code="unauthorized")
 
-    def test_every_route_takes_it(self):
+    def test_every_route_accepts_a_token(self):
         for route in (0, 1):
             self.ok("GET", "/v1/sessions", token=self.token, route=route)
 
-    def test_logging_in_again_with_it(self):
+    def test_logging_in_again_with_a_token(self):
         login = self.ok("POST", "/v1/sessions", {"device": "desk"}, token=self.token, status=201)
         self.assertEqual(login["user_id"], self.alice.id)
         self.ok("GET", "/v1/sessions", token=login["token"])
         self.ok("POST", "/v1/sessions", {}, token=self.token, status=201)
         self.ok("POST", "/v1/sessions", {"name": "alice", "id": self.alice.id}, token=self.token, status=201)
 
-    def test_not_as_someone_else(self):
+    def test_not_logging_in_as_someone_else(self):
         bob = self.account("bob")
         for who in ({"name": "bob"}, {"id": bob.id}):
             self.problem("POST", "/v1/sessions", who, token=self.token, status=403, code="forbidden")
 
-    def test_none_and_nonsense(self):
+    def test_no_token_and_malformed_ones(self):
         self.problem("GET", "/v1/sessions", status=401, code="unauthorized")
         for token in ("", "x", "a.b.c", "\u00e9", "x" * 5000, self.token[:-2], self.token + "x", "null"):
             self.void(token)
         for header in ("Authorization: Basic YTpi", f"Authorization: {self.token}", "Authorization:"):
             self.problem("GET", "/v1/sessions", headers=[header], status=401, code="unauthorized")
 
-    def test_altered(self):
+    def test_an_altered_token(self):
         head, claims, proof = self.token.split(".")
         for at in (0, 10, len(claims) - 5):
             other = "A" if claims[at] != "A" else "B"
@@ -318,17 +318,17 @@ class TokenTests(APICase):
         for claim, value in (("sub", 5), ("sub", "-1"), ("sub", str(1 << 53)), ("ims", "now"), ("name", None)):
             self.void(sign(b"k" * 32, {**claims, claim: value}))
 
-    def test_a_ticket_is_no_token(self):
+    def test_a_ticket_is_not_a_token(self):
         login = self.ok("POST", "/v1/sessions", {}, token=self.token, status=201)
         self.void(login["ticket"])
 
-    def test_expired(self):
+    def test_an_expired_token(self):
         self.clock.advance(12 * 3600 - 2)
         self.ok("GET", "/v1/sessions", token=self.token)
         self.clock.advance(2)
         self.void(self.token)
 
-    def test_revoking_voids_all_here_at_once_and_elsewhere_soon(self):
+    def test_revoking_takes_effect_here_at_once_and_elsewhere_soon(self):
         other = self.log_in("alice", device="api")["token"]
         self.ok("GET", "/v1/sessions", token=other, route=1)
         self.ok("DELETE", "/v1/token", token=self.token, status=204)
@@ -338,14 +338,14 @@ class TokenTests(APICase):
         self.void(other, route=1)
         self.ok("GET", "/v1/sessions", token=self.log_in("alice", device="api")["token"], route=1)
 
-    def test_another_password_voids_all(self):
+    def test_changing_the_password_revokes_all_tokens(self):
         change = {"password": PASSWORD, "new_password": "another password"}
         self.ok("PUT", "/v1/password", change, token=self.token, status=204)
         self.void(self.token)
         self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=401, code="unauthorized")
         self.ok("GET", "/v1/sessions", token=self.log_in("alice", "another password")["token"])
 
-    def test_another_password_voids_a_token_from_a_route_whose_clock_is_ahead(self):
+    def test_changing_the_password_revokes_a_token_from_a_route_whose_clock_is_ahead(self):
         import jwt
 
         claims = jwt.decode(self.token, options={"verify_signature": False})
@@ -354,7 +354,7 @@ class TokenTests(APICase):
         self.ok("PUT", "/v1/password", change, token=ahead, status=204)
         self.void(ahead)
 
-    def test_the_present_password_must_be_right_and_attempts_are_few(self):
+    def test_the_current_password_must_be_right_and_attempts_are_limited(self):
         change = {"password": "not this one", "new_password": "another password"}
         for _ in range(BURST):
             self.problem("PUT", "/v1/password", change, token=self.token, status=403, code="forbidden")
@@ -362,7 +362,7 @@ class TokenTests(APICase):
         self.clock.advance(60)
         self.log_in("alice")
 
-    def test_after_the_account_is_gone(self):
+    def test_a_token_of_a_deleted_account(self):
         self.ok("GET", "/v1/sessions", token=self.token, route=1)
         self.ok("DELETE", f"/v1/admin/users/{self.alice.id}", key=KEY, status=204)
         self.void(self.token)
@@ -370,7 +370,7 @@ class TokenTests(APICase):
         self.clock.advance(KEPT_SECONDS)
         self.void(self.token, route=1)
 
-    def test_an_account_that_goes_while_it_logs_in_leaves_no_session(self):
+    def test_an_account_deleted_while_it_logs_in_leaves_no_session(self):
         logins = self.cluster.routes[0].logins
         admit = logins.login_native
 
@@ -383,6 +383,6 @@ class TokenTests(APICase):
         self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=401, code="unauthorized")
         self.assertEqual(list(self.successResultOf(self.store.sessions.sessions(self.alice.id))), [])
 
-    def test_a_key_is_no_user(self):
+    def test_a_key_is_not_a_user(self):
         self.problem("GET", "/v1/sessions", key=KEY, status=403, code="forbidden")
         self.problem("GET", "/v1/sessions", token=KEY, status=403, code="forbidden")

@@ -1,4 +1,4 @@
-"""`/v1/admin`: what operators do with an API key, and nobody else."""
+"""Tests of `/v1/admin`, which only operators with an API key may call."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CALLS = (
 
 
 class AccessTests(APICase):
-    """Who may."""
+    """Tests of who may call."""
 
-    def test_with_a_key_alone(self):
+    def test_only_with_a_key(self):
         alice = self.user("alice")
         token = self.by(alice)["token"]
         for method, path, body, _ in CALLS:
@@ -35,11 +35,11 @@ class AccessTests(APICase):
         alice = self.account("alice")
         self.ok("GET", f"/v1/admin/users/{alice.id}/sessions", token=KEY)
 
-    def test_a_wrong_key_beside_a_token_is_no_way_round(self):
+    def test_a_token_does_not_make_up_for_a_wrong_key(self):
         alice = self.user("alice")
         self.problem("GET", "/v1/sessions", **self.by(alice), key="wrong", status=401, code="unauthorized")
 
-    def test_nobody_there(self):
+    def test_an_unknown_user(self):
         for method, path, body, _ in CALLS:
             self.problem(method, path.format(77), body, key=KEY, status=404, code="not-found")
 
@@ -49,7 +49,7 @@ class NoKeysTests(APICase):
 
     keys = ()
 
-    def test_all_closed(self):
+    def test_all_calls_are_refused(self):
         alice = self.user("alice")
         for method, path, body, _ in CALLS:
             for how in ({"key": KEY}, {"key": ""}, {"token": KEY}, {"token": ""}):
@@ -57,7 +57,7 @@ class NoKeysTests(APICase):
 
 
 class OperatorTests(APICase):
-    """What they do."""
+    """Tests of the calls."""
 
     routes = 2
 
@@ -97,7 +97,7 @@ class OperatorTests(APICase):
     def test_logging_out_through_a_route_that_saw_the_token_does_not_let_it_log_in_elsewhere(self):
         self.ok("GET", "/v1/sessions", token=self.token, route=1)
         self.admin("POST", f"users/{self.alice.id}/logout")
-        # Route 1 still believes the token for a moment; a session would outlive that.
+        # Route 1 still accepts the token for a moment; a session would outlive that.
         self.problem("POST", "/v1/sessions", {}, token=self.token, route=1, status=401, code="unauthorized")
 
     def test_closing_a_session(self):
@@ -112,7 +112,7 @@ class OperatorTests(APICase):
         self.admin("DELETE", f"sessions/{guest.id}/guest")
         self.assertTrue(client.closed)
 
-    def test_another_password(self):
+    def test_resetting_a_password(self):
         self.admin("PUT", f"users/{self.alice.id}/password", {"password": "another password"})
         self.assertLoggedOut()
         self.assertVoid()
@@ -122,7 +122,7 @@ class OperatorTests(APICase):
             "PUT", f"/v1/admin/users/{self.alice.id}/password", {"password": "x"}, key=KEY, status=400, code="invalid"
         )
 
-    def test_a_password_for_a_guest(self):
+    def test_setting_a_password_for_a_guest(self):
         guest = self.cluster.account("guest-one")
         client = self.cluster.log_in(guest)
         self.admin("PUT", f"users/{guest.id}/password", {"password": PASSWORD})
@@ -143,7 +143,7 @@ class OperatorTests(APICase):
         self.assertNotEqual(again.id, self.alice.id)
         self.problem("GET", "/v1/sessions", token=self.token, status=401, code="unauthorized")
 
-    def test_deleting_again_ends_what_was_left(self):
+    def test_deleting_again_ends_remaining_sessions(self):
         logins = self.cluster.routes[0].logins
         end, failing = logins.end_sessions, [True]
 

@@ -1,4 +1,4 @@
-"""How often a password may be wrong."""
+"""Tests of the limit on wrong passwords."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cim.route.http.attempts import BURST, KEPT, SECONDS, Attempts
 
 
 class AttemptTests(SynchronousTestCase):
-    """Attempts under a clock."""
+    """Tests with a clock."""
 
     def setUp(self):
         self.clock = Clock()
         self.attempts = Attempts(self.clock)
 
     def allowed(self, key="a"):
-        """How many attempts are left."""
+        """Return how many attempts are left."""
         for count in range(1000):
             try:
                 self.attempts.take(key)
@@ -26,7 +26,7 @@ class AttemptTests(SynchronousTestCase):
                 return count
         return None
 
-    def test_some_at_once_and_one_in_a_while(self):
+    def test_a_few_attempts_at_once_then_one_at_a_time(self):
         self.assertEqual(self.allowed(), BURST)
         self.assertEqual(self.retry_after, SECONDS)
         self.clock.advance(SECONDS - 0.5)
@@ -38,10 +38,10 @@ class AttemptTests(SynchronousTestCase):
         self.clock.advance(1000 * SECONDS)
         self.assertEqual(self.allowed(), BURST)
 
-    def test_each_name_has_its_own(self):
+    def test_each_name_has_its_own_attempts(self):
         self.assertEqual((self.allowed("a"), self.allowed("b")), (BURST, BURST))
 
-    def test_the_right_one_gives_all_back(self):
+    def test_the_right_password_gives_all_attempts_back(self):
         self.allowed()
         self.clock.advance(SECONDS)
         self.attempts.take("a")

@@ -1,4 +1,4 @@
-"""`/v1`: groups and members."""
+"""Tests of `/v1`: groups and members."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.route.http.api_case import KEY, APICase
 
 
 class GroupsCase(APICase):
-    """alice owns a closed group; bob and carol have accounts."""
+    """A base in which alice owns a closed group, and bob and carol have accounts."""
 
     servers = 2
     routes = 2
@@ -44,7 +44,7 @@ class GroupsCase(APICase):
 
 
 class GroupTests(GroupsCase):
-    """Making, naming, showing."""
+    """Tests of creating, renaming and showing groups."""
 
     def test_a_new_group(self):
         shown = self.ok("GET", self.path(), **self.by(self.alice))
@@ -62,7 +62,7 @@ class GroupTests(GroupsCase):
         self.problem("GET", self.path(), key=KEY, status=403, code="forbidden")
         self.problem("GET", self.path(), status=401, code="unauthorized")
 
-    def test_another_name(self):
+    def test_renaming(self):
         self.put(self.alice, self.bob)
         shown = self.ok("PATCH", self.path(), {"name": "old friends"}, **self.by(self.alice))
         self.assertEqual((shown["name"], shown["members"]), ("old friends", 2))
@@ -72,12 +72,12 @@ class GroupTests(GroupsCase):
             self.problem("PATCH", self.path(), body, **self.by(self.alice), status=400, code="invalid")
         self.problem("PATCH", "/v1/groups/77", {"name": "x"}, **self.by(self.alice), status=404, code="not-found")
 
-    def test_ids_that_are_none(self):
+    def test_invalid_ids(self):
         for id in ("0", "-1", "01x", "x", str(1 << 53), "1" * 400, "%31%00", "٣"):
             if id.isascii():
                 self.problem("GET", f"/v1/groups/{id}", **self.by(self.alice), status=400, code="invalid")
 
-    def test_one_own_in_pages(self):
+    def test_own_groups_in_pages(self):
         mine = [self.group, *(self.create(self.alice, f"g{number}")["id"] for number in range(4))]
         self.create(self.bob, "of bob")
         found, after, pages = [], 0, 0
@@ -90,18 +90,18 @@ class GroupTests(GroupsCase):
 
 
 class MemberTests(GroupsCase):
-    """Joining, inviting, leaving, removing, roles."""
+    """Tests of joining, inviting, leaving, removing and roles."""
 
     def test_anyone_joins_an_open_group_once(self):
         open = self.create(self.alice, "open", open=True)["id"]
         self.assertEqual(self.put(self.bob, self.bob, group=open), {"user": self.bob.id, "role": "member"})
         self.assertEqual(self.put(self.bob, self.bob, 200, group=open), {"user": self.bob.id, "role": "member"})
 
-    def test_nobody_joins_a_closed_group_or_none(self):
+    def test_nobody_joins_a_closed_or_a_missing_group(self):
         self.problem("PUT", self.path(self.bob), {}, **self.by(self.bob), status=403, code="forbidden")
         self.problem("PUT", self.path(self.bob, 77), {}, **self.by(self.bob), status=404, code="not-found")
 
-    def test_nobody_makes_oneself_owner_on_joining(self):
+    def test_nobody_becomes_owner_by_joining(self):
         open = self.create(self.alice, "open", open=True)["id"]
         self.problem(
             "PUT", self.path(self.bob, open), {"role": "owner"}, **self.by(self.bob), status=403, code="forbidden"
@@ -125,12 +125,12 @@ class MemberTests(GroupsCase):
         self.problem("PUT", self.path(self.carol), {"role": "owner"}, **self.by(self.bob), status=403, code="forbidden")
         self.assertNotIn(self.carol.id, self.roles())
 
-    def test_nobody_who_does_not_exist(self):
+    def test_users_that_do_not_exist_cannot_be_invited(self):
         nobody = type(self.alice)(77, "nobody")
         self.problem("PUT", self.path(nobody), {}, **self.by(self.alice), status=404, code="not-found")
         self.problem("PUT", self.path(self.bob, 77), {}, **self.by(self.alice), status=404, code="not-found")
 
-    def test_strangers_neither_invite_nor_learn_who_is_in(self):
+    def test_strangers_neither_invite_nor_see_the_members(self):
         self.put(self.alice, self.bob)
         for user in (self.bob, self.alice):
             self.problem("PUT", self.path(user), {}, **self.by(self.carol), status=403, code="forbidden")
@@ -176,9 +176,9 @@ class MemberTests(GroupsCase):
 
 
 class TalkTests(GroupsCase):
-    """What members say and read."""
+    """Tests of messages in groups."""
 
-    def test_strangers_neither_write_nor_read(self):
+    def test_strangers_can_neither_write_nor_read(self):
         path = f"/v1/conversations/g:{self.group}/messages"
         self.say(self.alice, "x")
         self.problem("GET", path, **self.by(self.bob), status=403, code="forbidden")
@@ -189,7 +189,7 @@ class TalkTests(GroupsCase):
                 self.call("POST", "/v1/messages", {**body, "to_group": group}, **self.by(self.bob))[0], (403, 404)
             )
 
-    def test_nothing_from_before_one_joined_or_after_one_left(self):
+    def test_members_read_nothing_from_before_they_joined_or_after_they_left(self):
         self.say(self.alice, "before")
         self.put(self.alice, self.bob)
         self.say(self.alice, "with bob")
@@ -200,13 +200,13 @@ class TalkTests(GroupsCase):
         listed = self.ok("GET", "/v1/conversations", **self.by(self.bob))
         self.assertEqual(listed["conversations"], [])
 
-    def test_a_group_may_show_what_was_before(self):
+    def test_a_group_may_show_its_history(self):
         group = self.create(self.alice, "history", history=True)["id"]
         self.say(self.alice, "before", group=group)
         self.put(self.alice, self.bob, group=group)
         self.assertEqual(self.texts(self.bob, group), ["before"])
 
-    def test_a_member_that_was_removed_is_pushed_nothing_more(self):
+    def test_a_removed_member_gets_no_more_pushes(self):
         bob = self.online("bob")
         self.put(self.alice, self.bob)
         self.say(self.alice, "one")
@@ -215,7 +215,7 @@ class TalkTests(GroupsCase):
         self.say(self.alice, "two")
         self.assertEqual(bob.texts(), [])
 
-    def test_a_member_that_was_deleted_is_in_no_group(self):
+    def test_a_deleted_account_is_in_no_group(self):
         self.put(self.alice, self.bob)
         self.ok("DELETE", f"/v1/admin/users/{self.bob.id}", key=KEY, status=204)
         self.assertEqual(self.roles(), {self.alice.id: "owner"})

@@ -1,4 +1,4 @@
-"""`/v1`: sending, reading pages, conversations, marks."""
+"""Tests of `/v1`: sending, reading pages, conversations, marks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.web.http_case import Conversation, encode
 
 
 class MessagesCase(APICase):
-    """alice, bob and carol with tokens."""
+    """A base in which alice, bob and carol have tokens."""
 
     def setUp(self):
         super().setUp()
@@ -47,7 +47,7 @@ class SendTests(MessagesCase):
         self.assertEqual((said["conversation"], said["previous"], said["repeated"]), (self.talk, "", False))
         self.assertEqual((bob.texts(), alice.texts()), (["hello 👋"], ["hello 👋"]))
 
-    def test_the_sender_is_the_tokens(self):
+    def test_the_sender_is_the_user_of_the_token(self):
         bob = self.online("bob", "desk")
         self.send(self.carol, to_user=self.bob.id, text="x")
         (deliver,) = bob.bodies()
@@ -64,14 +64,14 @@ class SendTests(MessagesCase):
         self.send(self.alice, to_user=self.carol.id, text="x")
         self.send(self.bob, to_user=self.alice.id, text="x")
 
-    def test_with_other_content_it_is_a_conflict(self):
+    def test_the_same_client_id_with_other_content_is_a_conflict(self):
         self.send(self.alice, to_user=self.bob.id, text="x")
         for other in ({"text": "y"}, {"text": "x", "content_type": "text/plain"}, {"text": "x", "data": "eA=="}):
             body = {"client_id": "1", "to_user": self.bob.id, **other}
             self.problem("POST", "/v1/messages", body, **self.by(self.alice), status=409, code="conflict")
         self.assertEqual(self.texts(self.page(self.bob)), ["x"])
 
-    def test_to_nobody_and_to_oneself(self):
+    def test_sending_to_nobody_and_to_oneself(self):
         for user, status, code in ((77, 404, "not-found"), (self.alice.id, 400, "invalid")):
             body = {"client_id": "1", "to_user": user, "text": "x"}
             self.problem("POST", "/v1/messages", body, **self.by(self.alice), status=status, code=code)
@@ -129,7 +129,7 @@ class SendTests(MessagesCase):
         (message,) = self.page(self.bob, said["conversation"])["messages"]
         self.assertEqual((message["sender"], message["sender_name"]), (guest.id, "guest-one"))
 
-    def test_without_proof(self):
+    def test_sending_without_a_token(self):
         body = {"client_id": "1", "to_user": self.bob.id, "text": "x"}
         self.problem("POST", "/v1/messages", body, status=401, code="unauthorized")
         self.problem("POST", "/v1/messages", body, key="wrong-key-0123456789", status=401, code="unauthorized")
@@ -189,7 +189,7 @@ class PageTests(MessagesCase):
         super().setUp()
         self.positions = self.say(self.alice, self.bob, *map(str, range(7)))
 
-    def test_forward(self):
+    def test_reading_forward(self):
         texts, after = [], ""
         for _ in range(3):
             page = self.page(self.bob, after=after, limit=3)
@@ -199,7 +199,7 @@ class PageTests(MessagesCase):
         self.assertIsNone(after)
         self.assertEqual((page["upto"], page["reset"]), (self.positions[-1], False))
 
-    def test_backward(self):
+    def test_reading_backward(self):
         texts, before = [], self.positions[6]
         for _ in range(2):
             page = self.page(self.alice, before=before, limit=3)
@@ -208,7 +208,7 @@ class PageTests(MessagesCase):
         self.assertEqual(texts, [["3", "4", "5"], ["0", "1", "2"]])
         self.assertIsNone(before)
 
-    def test_what_a_message_shows(self):
+    def test_the_fields_of_a_message(self):
         first, second = self.page(self.bob, limit=2)["messages"]
         self.assertEqual(
             (first["sender"], first["sender_name"], first["kind"], first["previous"], first["position"]),
@@ -216,19 +216,19 @@ class PageTests(MessagesCase):
         )
         self.assertEqual(second["previous"], first["position"])
 
-    def test_of_others(self):
+    def test_conversations_of_others(self):
         path = f"/v1/conversations/{self.talk}/messages"
         for query in ("", "?limit=1"):
             self.problem("GET", path + query, **self.by(self.carol), status=403, code="forbidden")
         self.problem("GET", path, key=KEY, status=403, code="forbidden")
         self.problem("GET", path, status=401, code="unauthorized")
 
-    def test_names_that_are_none(self):
+    def test_invalid_names(self):
         a, b = self.alice.id, self.bob.id
         for name in (f"p:{b}:{a}", f"p:{a}:{a}", f"p:0{a}:{b}", f"p:{a}", "g:01", "g:1}", "g:", "x", "g:-1", "g:%00"):
             self.problem("GET", f"/v1/conversations/{name}/messages", **self.by(self.alice), status=400, code="invalid")
 
-    def test_limits_and_positions_that_are_none(self):
+    def test_invalid_limits_and_positions(self):
         for query in (
             "limit=0",
             "limit=501",
@@ -250,7 +250,7 @@ class PageTests(MessagesCase):
             path = f"/v1/conversations/{self.talk}/messages?{query}"
             self.problem("GET", path, **self.by(self.alice), status=400, code="invalid")
 
-    def test_a_position_of_elsewhere_is_only_a_place_in_the_order(self):
+    def test_a_position_of_another_conversation_is_only_a_place_in_the_order(self):
         self.assertEqual(self.texts(self.page(self.bob, after="1-1")), [str(number) for number in range(7)])
         page = self.page(self.bob, after="9223372036854775807-5")
         self.assertEqual((self.texts(page), page["reset"]), ([], True))
@@ -260,7 +260,7 @@ class PageTests(MessagesCase):
         page = self.page(self.alice, talk)
         self.assertEqual((page["messages"], page["more"], page["upto"]), ([], None, ""))
 
-    def test_an_entry_that_cannot_be_read_is_skipped(self):
+    def test_an_entry_that_cannot_be_decoded_is_skipped(self):
         item = Append(self.talk, self.alice.id, "poison", b"d", b"\xff\xff\xff", 1)
         self.successResultOf(self.store.conversations.append([item]))
         self.say(self.alice, self.bob, "after")
@@ -301,7 +301,7 @@ class ConversationTests(MessagesCase):
             after = page["more"]
         self.assertEqual(found, [conversations.private(other.id, self.alice.id) for other in reversed(others)])
 
-    def test_what_a_device_received_is_listed_all_the_same(self):
+    def test_received_messages_are_listed_all_the_same(self):
         client = self.online("bob", "desk")
         (position,) = self.say(self.alice, self.bob, "x")
         client.received(self.talk, position)
@@ -310,21 +310,21 @@ class ConversationTests(MessagesCase):
         (shown,) = self.listed(self.bob)["conversations"]
         self.assertEqual((shown["latest"], shown["read"], shown["unread"]), (position, position, 0))
 
-    def test_no_device_has_the_name_under_which_they_are_listed(self):
+    def test_no_device_can_have_the_name_that_the_api_uses(self):
         for device in (" ", "\u3000", ""):
             body = {"name": "bob", "password": "correct horse battery", "device": device}
             self.problem("POST", "/v1/sessions", body, status=400, code="invalid")
 
-    def test_cursors_that_are_none(self):
+    def test_invalid_cursors(self):
         for after in ("x", "1", "-1+g:1", "1+p:2:1", "99999999999999999999999+g:1", "1+g:1}"):
             self.problem("GET", f"/v1/conversations?after={after}", **self.by(self.alice), status=400, code="invalid")
 
-    def test_a_foreign_cursor_shows_nothing_foreign(self):
+    def test_anothers_cursor_reveals_nothing_of_them(self):
         self.say(self.bob, self.carol, "x")
         after = f"99999999999999+{conversations.private(self.bob.id, self.carol.id)}"
         self.assertEqual(self.listed(self.alice, after=after)["conversations"], [])
 
-    def test_reading_moves_the_mark_forward_only_and_tells_the_others(self):
+    def test_reading_only_moves_the_mark_forward_and_notifies_others(self):
         alice = self.online("alice", "desk")
         first, second, third = self.say(self.alice, self.bob, "1", "2", "3")
         alice.packets()
@@ -341,7 +341,7 @@ class ConversationTests(MessagesCase):
         self.assertEqual(read(first), (second, 1))
         self.assertEqual(read("9000000000000000000-1"), (third, 0))
 
-    def test_marks_in_foreign_conversations_and_positions_that_are_none(self):
+    def test_marks_in_others_conversations_and_invalid_positions(self):
         (position,) = self.say(self.alice, self.bob, "1")
         for user, conversation, body, status, code in (
             (self.carol, self.talk, {"position": position}, 403, "forbidden"),
@@ -354,7 +354,7 @@ class ConversationTests(MessagesCase):
             path = f"/v1/conversations/{conversation}/read"
             self.problem("PUT", path, body, **self.by(user), status=status, code=code)
 
-    def test_a_mark_where_nothing_was_said_makes_nothing(self):
+    def test_a_mark_in_an_empty_conversation_creates_nothing(self):
         talk = conversations.private(self.alice.id, 77)
         path = f"/v1/conversations/{talk}/read"
         self.ok("PUT", path, {"position": "5-5"}, **self.by(self.alice), status=204)
@@ -364,9 +364,9 @@ class ConversationTests(MessagesCase):
 
 
 class LimitTests(MessagesCase):
-    """What bounds the API."""
+    """Tests of the API's limits."""
 
-    def test_everyone_is_told_only_so_often(self):
+    def test_messages_to_everyone_are_rate_limited(self):
         self.say(self.alice, self.bob, "x")
         sending = self.cluster.routes[0].sending
         for number in range(500):

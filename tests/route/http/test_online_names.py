@@ -1,4 +1,4 @@
-"""The index of who is online, by name."""
+"""Tests of the index of online users by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ["a", "ab", "abc", "b", "\U0010ffff", "a\U0010ffff\U0010ffff\U0010ffff",
 
 
 class OnlineNamesTests(SynchronousTestCase):
-    """Against a list that is searched through."""
+    """A model test against a list that is searched linearly."""
 
     def setUp(self):
         self.presence = Presence()
@@ -58,7 +58,7 @@ class OnlineNamesTests(SynchronousTestCase):
         self.assertEqual([user.name for user in users], behind[:limit])
         self.assertEqual((total, more), (len(wanted), len(behind) > limit))
 
-    def test_the_longest_of_names_of_the_last_character(self):
+    def test_the_longest_name_of_the_last_code_point(self):
         name = "\U0010ffff" * MAX_NAME
         self.open(1, name, "one")
         self.assertEqual(self.names.page("\U0010ffff", "", 9)[1], 1)

@@ -1,4 +1,4 @@
-"""Hashing and checking passwords, a few at a time."""
+"""Tests of hashing and checking passwords, a few at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.route.http.api_case import cheap_hasher
 
 
 class PasswordTests(SynchronousTestCase):
-    """Passwords on the spot."""
+    """Tests with passwords hashed synchronously."""
 
     def setUp(self):
         self.work = []
@@ -24,7 +24,7 @@ class PasswordTests(SynchronousTestCase):
     def result(self, coroutine):
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
-    def test_a_hash_fits_its_password_alone(self):
+    def test_a_hash_matches_only_its_password(self):
         hashed = self.result(self.passwords.hash("pass wörd"))
         self.assertTrue(hashed.startswith("$argon2id$"))
         self.assertNotEqual(hashed, self.result(self.passwords.hash("pass wörd")))
@@ -32,22 +32,22 @@ class PasswordTests(SynchronousTestCase):
         for other in ("pass word", "pass wörd ", "", "pass wörd\0"):
             self.assertFalse(self.result(self.passwords.matches(hashed, other)))
 
-    def test_without_a_hash_there_is_as_much_work_and_the_answer_is_no(self):
+    def test_without_a_hash_the_same_work_is_done_and_nothing_matches(self):
         for password in ("x", "nobody's"):
             self.assertFalse(self.result(self.passwords.matches(None, password)))
         self.assertEqual(len(self.work), 2)
 
-    def test_a_hash_that_cannot_be_read_fits_nothing(self):
+    def test_a_hash_that_cannot_be_read_matches_nothing(self):
         for hashed in ("x", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$", "\u00e9"):
             self.assertFalse(self.result(self.passwords.matches(hashed, "x")))
 
-    def test_real_ones_take_what_is_advised(self):
+    def test_real_hashes_use_the_recommended_parameters(self):
         hasher = strong_hasher()
         self.assertEqual((hasher.time_cost, hasher.memory_cost, hasher.parallelism), (2, 19 * 1024, 1))
 
 
 class QueueTests(SynchronousTestCase):
-    """Passwords while the threads are busy."""
+    """Tests while the threads are busy."""
 
     def test_more_than_may_wait_are_refused_until_some_are_done(self):
         running = []

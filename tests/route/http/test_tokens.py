@@ -1,4 +1,4 @@
-"""What is remembered of a user's credential, and for how long."""
+"""Tests of tokens, and of how long a user's credential is cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALICE = Account(5, "张三")
 
 
 class Credentials:
-    """Credentials that the test decides; counts looks."""
+    """Returns the credentials that the test sets, and counts look-ups."""
 
     def __init__(self):
         self.of = {}
@@ -35,7 +35,7 @@ class Credentials:
 
 
 class TokenTests(SynchronousTestCase):
-    """Tokens under a clock."""
+    """Tests with a clock."""
 
     def setUp(self):
         self.clock = Clock()
@@ -48,18 +48,18 @@ class TokenTests(SynchronousTestCase):
     def check(self, text):
         return Deferred.fromCoroutine(self.tokens.check(text))
 
-    def test_who_and_since_when(self):
+    def test_a_token_proves_its_user_and_when_it_was_issued(self):
         proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0)))
         self.assertEqual((proven.account, proven.issued), (ALICE, 1_700_000_000_000))
 
-    def test_no_two_are_alike(self):
+    def test_no_two_tokens_are_alike(self):
         self.assertNotEqual(self.tokens.issue(ALICE, 0), self.tokens.issue(ALICE, 0))
 
-    def test_hours(self):
+    def test_a_token_expires_after_its_hours(self):
         token = self.tokens.issue(ALICE, 0)
         self.assertEqual(verify(b"k" * 32, token, 1_700_000_000)["exp"], 1_700_000_000 + 3600)
 
-    def test_one_look_serves_for_a_while(self):
+    def test_a_look_up_is_cached_for_a_while(self):
         token = self.tokens.issue(ALICE, 0)
         for _ in range(5):
             self.successResultOf(self.check(token))
@@ -70,19 +70,19 @@ class TokenTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.failureResultOf(self.check(token), Unauthorized)
 
-    def test_one_that_is_made_in_the_moment_of_revoking_holds(self):
+    def test_a_token_issued_at_the_moment_of_revoking_is_valid(self):
         old = self.tokens.issue(ALICE, 0)
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
         self.failureResultOf(self.check(old), Unauthorized)
         self.successResultOf(self.check(self.tokens.issue(ALICE, self.credentials.of[5].valid_from)))
 
-    def test_revoking_reaches_one_from_a_clock_that_is_ahead(self):
+    def test_revoking_reaches_a_token_from_a_clock_that_is_ahead(self):
         ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + 10 * SKEW_MS)
         issued = self.successResultOf(self.check(ahead)).issued
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, issued)))
         self.failureResultOf(self.check(ahead), Unauthorized)
 
-    def test_revoking_reaches_all_that_clocks_may_be_ahead(self):
+    def test_revoking_reaches_as_far_as_clocks_may_be_ahead(self):
         ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + SKEW_MS)
         self.successResultOf(self.check(ahead))
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
@@ -93,7 +93,7 @@ class TokenTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, proven.issued)))
             self.failureResultOf(self.check(fresh), Unauthorized)
 
-    def test_what_was_read_before_a_change_is_not_kept(self):
+    def test_a_look_up_from_before_a_change_is_not_cached(self):
         token = self.tokens.issue(ALICE, 0)
         self.credentials.slow = True
         checking = self.check(token)
@@ -103,7 +103,7 @@ class TokenTests(SynchronousTestCase):
         self.successResultOf(checking)
         self.failureResultOf(self.check(token), Unauthorized)
 
-    def test_a_store_that_is_away_proves_nothing_either_way(self):
+    def test_a_store_that_is_away_neither_accepts_nor_refuses_a_token(self):
         self.credentials.slow = True
         checking = self.check(self.tokens.issue(ALICE, 0))
         self.credentials.looks[0].errback(StoreUnavailable())

@@ -1,4 +1,4 @@
-"""`/v1`: looking users up, and who is online."""
+"""Tests of `/v1`: looking up users, and who is online."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ class UserTests(APICase):
 
     routes = 2
 
-    def test_by_id_and_by_name(self):
+    def test_looking_up_by_id_and_by_name(self):
         alice = self.user("张 三/%")
         for how in (self.by(alice), {"key": KEY}):
             for path in (f"/v1/users/{alice.id}", f"/v1/users?name={segment('张 三/%')}"):
                 self.assertEqual(self.ok("GET", path, **how), {"id": alice.id, "name": "张 三/%"})
         self.assertEqual(self.ok("GET", "/v1/users?name=%E5%BC%A0+%E4%B8%89/%25", key=KEY)["id"], alice.id)
 
-    def test_nobody(self):
+    def test_unknown_users(self):
         for path in ("/v1/users/77", "/v1/users?name=nobody"):
             self.problem("GET", path, key=KEY, status=404, code="not-found")
         for path in ("/v1/users", "/v1/users?name=", "/v1/users?name=a&name=b", "/v1/users/0"):
             self.problem("GET", path, key=KEY, status=400, code="invalid")
         self.problem("GET", "/v1/users/77", status=401, code="unauthorized")
 
-    def test_one_that_was_deleted_elsewhere_is_gone_soon(self):
+    def test_a_user_deleted_elsewhere_is_soon_gone(self):
         bob = self.account("bob")
         for route in (0, 1):
             self.ok("GET", f"/v1/users/{bob.id}", key=KEY, route=route)
@@ -44,7 +44,7 @@ class OnlineTests(APICase):
         said = self.ok("GET", f"/v1/online?{asked}", key=KEY)
         return [user["name"] for user in said["users"]], said["total"], said["more"]
 
-    def test_by_prefix_in_pages_with_a_total(self):
+    def test_searching_by_prefix_in_pages_with_a_total(self):
         clients = {}
         for name in ("bob", "alice", "al", "alina", "张三", "alicia"):
             self.account(name)
@@ -59,7 +59,7 @@ class OnlineTests(APICase):
         self.cluster.turn()
         self.assertEqual(self.online_page(prefix="ali"), (["alice", "alina"], 2, None))
 
-    def test_guests_are_among_them(self):
+    def test_guests_are_included(self):
         self.cluster.log_in(self.cluster.account("guest-one"))
         self.assertEqual(self.online_page(), (["guest-one"], 1, None))
 

@@ -1,4 +1,4 @@
-"""Batches on their way into the store."""
+"""Tests of appending messages to the store in batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ P = "p:1:2"
 
 
 class AppenderTests(SynchronousTestCase):
-    """The store's calls wait until the test lets them go on."""
+    """A base in which the store's calls wait until the test releases them."""
 
     def setUp(self):
         self.clock = Clock()
@@ -34,7 +34,7 @@ class AppenderTests(SynchronousTestCase):
         self.clock.advance(0)
 
     def told(self):
-        """What was told since the last time: client_id -> position or the error's name."""
+        """Return the fates since the last call: client_id -> position or the error's name."""
         fates, self.fates = self.fates, []
         return [
             (name, result.position[-1] if isinstance(result, Appended) else type(result).__name__)
@@ -44,7 +44,7 @@ class AppenderTests(SynchronousTestCase):
     def batches(self):
         return [[item.client_id for item in args[0]] for _, args, _ in self.held.calls]
 
-    def test_what_is_put_in_one_turn_goes_in_one_call_in_its_order(self):
+    def test_messages_put_in_one_turn_go_in_one_call_in_order(self):
         for name in "abc":
             self.put(name)
         self.assertEqual(self.batches(), [])
@@ -53,7 +53,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3")])
 
-    def test_two_calls_at_most_and_the_rest_gathers(self):
+    def test_at_most_two_calls_are_under_way_while_the_rest_gathers(self):
         for name in "abcd":
             self.put(name)
             self.turn()
@@ -65,7 +65,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])
 
-    def test_a_call_takes_so_many_messages_and_so_many_bytes(self):
+    def test_messages_and_bytes_of_a_call_are_bounded(self):
         for number in range(BATCH_ITEMS + 1):
             self.put(str(number))
         self.turn()
@@ -77,7 +77,7 @@ class AppenderTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.batches(), [["a", "b"], ["c"]])
 
-    def test_results_are_each_ones_own(self):
+    def test_each_message_gets_its_own_result(self):
         self.put("a")
         self.put("a", digest=b"y" * 16)
         self.put("b")
@@ -85,13 +85,13 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "1"), ("a", "Conflict"), ("b", "2")])
 
-    def test_too_many_that_wait_are_refused(self):
+    def test_too_many_waiting_messages_are_refused(self):
         self.patch(appending, "QUEUE", 2)
         for name in "abc":
             self.put(name)
         self.assertEqual(self.told(), [("c", "RateLimited")])
 
-    def test_a_call_that_fails_fails_each_message(self):
+    def test_a_failed_call_fails_each_of_its_messages(self):
         self.put("a")
         self.put("b")
         self.turn()
@@ -102,14 +102,14 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("c", "1")])
 
-    def test_an_error_that_nobody_expected_is_unavailable_and_logged(self):
+    def test_an_unexpected_error_is_unavailable_and_logged(self):
         self.put("a")
         self.turn()
         self.held.fail(ValueError("?"))
         self.assertEqual(self.told(), [("a", "StoreUnavailable")])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_a_store_that_raises_or_answers_nonsense_stalls_nothing(self):
+    def test_a_store_that_raises_or_answers_nonsense_does_not_stall_it(self):
         def raising(items):
             raise ValueError("?")
 
@@ -129,7 +129,7 @@ class AppenderTests(SynchronousTestCase):
         )
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
-    def test_who_raises_when_told_harms_no_other(self):
+    def test_a_callback_that_raises_does_not_affect_others(self):
         def raising(result):
             raise ZeroDivisionError
 
@@ -158,7 +158,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.successResultOf(settled)
 
-    def test_a_call_that_failed_keeps_no_other_back(self):
+    def test_a_failed_call_does_not_hold_up_others(self):
         self.put("a")
         self.turn()
         self.put("b")
@@ -169,7 +169,7 @@ class AppenderTests(SynchronousTestCase):
         self.held.go()
         self.assertEqual(self.told(), [("a", "StoreUnavailable"), ("b", "1"), ("c", "2")])
 
-    def test_the_store_sees_to_the_order(self):
+    def test_the_store_ensures_the_order(self):
         self.put("a")
         self.turn()
         self.put("b", after="a")

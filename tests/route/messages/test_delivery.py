@@ -1,4 +1,4 @@
-"""Who gets a message on which link."""
+"""Tests of which links carry a message, and to whom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PUSH = Push(b"packet", repeated=True, batch=3)
 
 
 class UserTests(RouteCase):
-    def test_one_frame_a_link_however_many_receive_it(self):
+    def test_one_frame_per_link_however_many_recipients(self):
         here, there, idle = self.link(0), self.link(1), self.link(2)
         self.online(here, self.alice, "a1")
         self.online(here, self.alice, "a2", "desk")
@@ -29,7 +29,7 @@ class UserTests(RouteCase):
         )
         self.assertEqual((at_here.call, at_here.except_session, at_here.everyone, at_here.group), (0, "", False, 0))
 
-    def test_the_session_that_said_it_is_left_out_on_its_own_link_alone(self):
+    def test_the_sending_session_is_left_out_only_on_its_own_link(self):
         here, there = self.link(0), self.link(1)
         self.online(here, self.alice, "s1")
         self.online(there, self.alice, "s1", "desk")
@@ -39,7 +39,7 @@ class UserTests(RouteCase):
         (deliver,) = there.take("deliver")
         self.assertEqual(deliver.except_session, "")
 
-    def test_nobody_is_there(self):
+    def test_nobody_is_online(self):
         self.delivery.to_users(PUSH, (self.alice.id,))
         self.delivery.to_users(PUSH, ())
         self.assertEqual(self.delivery.ask_users(PUSH, (self.alice.id,)), [])
@@ -47,7 +47,7 @@ class UserTests(RouteCase):
         self.delivery.to_everyone(PUSH)
         self.delivery.to_group(PUSH, 7, 1)
 
-    def test_a_server_whose_link_is_gone_gets_nothing(self):
+    def test_a_server_without_a_link_gets_nothing(self):
         link = self.link()
         self.online(link, self.bob)
         self.presence.link_down(link)
@@ -56,7 +56,7 @@ class UserTests(RouteCase):
         self.assertEqual(self.delivery.ask_users(PUSH, (self.bob.id,)), [])
         self.assertEqual(link.items, [])
 
-    def test_a_link_that_is_full_harms_no_other(self):
+    def test_a_full_link_does_not_affect_others(self):
         full, good = self.link(0), self.link(1)
         for link in (full, good):
             self.online(link, self.bob, f"s-{link.peer.name}", link.peer.name)
@@ -65,7 +65,7 @@ class UserTests(RouteCase):
         self.delivery.to_everyone(PUSH)
         self.assertEqual(len(good.take("deliver")), 2)
 
-    def test_asking(self):
+    def test_asking_for_outcomes(self):
         here, there = self.link(0), self.link(1)
         self.online(here, self.bob, "b1")
         self.online(there, self.bob, "b2", "desk")
@@ -75,7 +75,7 @@ class UserTests(RouteCase):
         self.answer_all(there, 2)
         self.assertEqual([self.successResultOf(answer).sessions for answer in answers], [1, 2])
 
-    def test_asking_everyone(self):
+    def test_asking_for_outcomes_of_a_push_to_everyone(self):
         here, there = self.link(0), self.link(1)
         asked = self.delivery.ask_everyone(PUSH, except_user=self.alice.id)
         self.assertEqual([link for link, _ in asked], [here, there])
@@ -108,7 +108,7 @@ class GroupTests(RouteCase):
         self.assertEqual((list(deliver.users), deliver.group), ([self.alice.id], 0))
         self.assertEqual(self.there.items, [])
         self.assertEqual(self.delivery.small_group(group), (self.alice.id,))
-        # Nothing is looked up for the next one.
+        # The next one needs no look-up.
         self.push(group)
         self.assertEqual((len(self.here.take("deliver")), self.hold.calls), (1, []))
 
@@ -123,7 +123,7 @@ class GroupTests(RouteCase):
         self.push(group)
         self.assertEqual((len(self.there.take("deliver")), self.hold.calls), (1, []))
 
-    def test_those_that_come_meanwhile_keep_their_order(self):
+    def test_messages_that_arrive_during_a_look_up_keep_their_order(self):
         group = self.group(self.alice)
         for text in (b"1", b"2", b"3"):
             self.push(group, text=text)
@@ -132,7 +132,7 @@ class GroupTests(RouteCase):
         self.assertEqual([deliver.packet for deliver in self.here.take("deliver")], [b"1", b"2", b"3"])
         self.assertEqual(self.delivery._asked, {})
 
-    def test_members_are_read_anew_when_they_changed(self):
+    def test_members_are_read_again_after_a_change(self):
         group = self.group(self.alice)
         self.push(group, 1)
         self.hold.go()
@@ -142,7 +142,7 @@ class GroupTests(RouteCase):
         self.assertEqual(self.here.items, [])
         self.hold.go()
         self.assertEqual((len(self.here.take("deliver")), len(self.there.take("deliver"))), (1, 1))
-        # An older version than the one at hand needs no look-up.
+        # An older version than the cached one needs no look-up.
         self.push(group, 1)
         self.assertEqual(self.hold.calls, [])
         self.delivery.forget_group(group)
@@ -159,7 +159,7 @@ class GroupTests(RouteCase):
         self.assertEqual(len(self.hold.calls), 1)
         self.hold.go()
 
-    def test_an_error_that_nobody_expected_stalls_nothing(self):
+    def test_an_unexpected_error_does_not_stall_it(self):
         group = self.group(self.alice)
         self.push(group)
         self.hold.fail(ValueError("?"))
@@ -167,7 +167,7 @@ class GroupTests(RouteCase):
         self.assertEqual([deliver.group for deliver in self.here.take("deliver")], [group])
         self.assertEqual(self.delivery._asked, {})
 
-    def test_bounded(self):
+    def test_the_queue_is_bounded(self):
         self.patch(delivery, "KEPT_GROUPS", 2)
         self.patch(delivery, "MAX_WAITING", 2)
         for _ in range(4):
@@ -178,7 +178,7 @@ class GroupTests(RouteCase):
         group = self.group(self.alice)
         for _ in range(3):
             self.push(group)
-        # What finds no place goes by the servers' index, at once.
+        # A push that finds no room goes by the servers' index, at once.
         self.assertEqual([deliver.group for deliver in self.here.take("deliver")], [group])
         self.hold.go()
         self.assertEqual(len(self.here.take("deliver")), 2)

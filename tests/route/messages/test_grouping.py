@@ -1,4 +1,4 @@
-"""Changes of who is in a group, and how the servers hear of them."""
+"""Tests of changes of groups, and of how they reach the servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class GroupingTests(RouteCase):
         self.addCleanup(self.grouping.stopService)
 
     def told(self, link=None, answer=True):
-        """What a server was told: (group, user, added)."""
+        """Return the changes that a server was sent: (group, user, added)."""
         link = link or self.link_
         if answer:
             self.answer_all(link)
@@ -29,7 +29,7 @@ class GroupingTests(RouteCase):
     def look(self):
         self.clock.advance(LOOK_SECONDS)
 
-    def test_an_addition_is_told_and_answered_when_the_servers_have_it(self):
+    def test_an_addition_is_answered_once_the_servers_have_it(self):
         group = self.group(self.alice)
         self.look()
         self.told()
@@ -39,7 +39,7 @@ class GroupingTests(RouteCase):
         self.assertTrue(self.successResultOf(added))
         self.assertFalse(self.now(self.grouping.add(group, self.bob.id, self.bob.id)))
 
-    def test_a_removal_is_answered_when_all_servers_confirmed_it(self):
+    def test_a_removal_is_answered_once_all_servers_have_confirmed_it(self):
         other = self.link(1)
         group = self.group(self.alice, self.bob)
         self.look()
@@ -52,13 +52,13 @@ class GroupingTests(RouteCase):
         self.assertTrue(self.successResultOf(removed))
         self.assertFalse(self.now(self.grouping.remove(group, self.bob.id, self.bob.id)))
 
-    def test_a_server_that_does_not_answer_is_waited_for_a_little(self):
+    def test_a_server_that_does_not_answer_is_only_waited_for_briefly(self):
         group = self.group(self.alice, self.bob)
         removed = self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
         self.clock.advance(CALL_SECONDS)
         self.assertTrue(self.successResultOf(removed))
 
-    def test_a_server_that_is_lost_or_does_not_keep_up_is_not_waited_for(self):
+    def test_a_lost_or_slow_server_is_not_waited_for(self):
         full = self.link(1)
         full.full = True
         group = self.group(self.alice, self.bob)
@@ -73,7 +73,7 @@ class GroupingTests(RouteCase):
         self.assertTrue(self.now(self.grouping.add(group, self.bob.id, self.bob.id)))
         self.assertTrue(self.now(self.grouping.remove(group, self.bob.id, self.bob.id)))
 
-    def test_what_others_changed_is_told_once(self):
+    def test_changes_by_other_routes_are_sent_once(self):
         group = self.group(self.alice)
         self.look()
         self.told()
@@ -84,13 +84,13 @@ class GroupingTests(RouteCase):
         self.look()
         self.assertEqual(self.told(), [])
 
-    def test_what_this_route_changed_is_not_told_again(self):
+    def test_changes_by_this_route_are_not_sent_again(self):
         group = self.group(self.alice)
         self.look()
         self.told()
         self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
         self.assertEqual(self.told(), [(group, self.bob.id, True)])
-        # What another route did before it and after it is.
+        # Changes by another route, before and after it, are sent.
         self.now(self.store.groups.add(group, self.carol.id, self.carol.id))
         self.begin(self.grouping.remove(group, self.bob.id, self.bob.id))
         self.assertEqual(self.told(), [(group, self.bob.id, False)])
@@ -99,7 +99,7 @@ class GroupingTests(RouteCase):
         self.look()
         self.assertEqual(self.told(), [])
 
-    def test_versions_of_its_own_are_forgotten_with_the_log_behind_them(self):
+    def test_its_own_versions_are_forgotten_once_the_log_is_past_them(self):
         group = self.group(self.alice)
         for _ in range(3):
             self.begin(self.grouping.add(group, self.bob.id, self.bob.id))
@@ -107,16 +107,16 @@ class GroupingTests(RouteCase):
         self.look()
         self.assertEqual(len(self.grouping._own), 0)
 
-    def test_an_error_that_nobody_expected_is_not_taken_for_a_server_that_is_lost(self):
+    def test_an_unexpected_error_is_not_taken_for_a_lost_server(self):
         group = self.group(self.alice)
         self.grouping._calls.group_change = lambda link, change: fail(ValueError("?"))
         self.refusal(self.grouping.add(group, self.bob.id, self.bob.id), ValueError)
 
-    def test_a_new_group_is_told_at_once(self):
+    def test_a_new_group_is_sent_at_once(self):
         group = self.now(self.grouping.create(self.alice.id, "g", open=True, history=True))
         self.assertEqual(self.told(), [(group, self.alice.id, True)])
 
-    def test_what_was_known_of_members_is_forgotten(self):
+    def test_cached_members_are_dropped(self):
         group = self.group(self.alice, self.bob)
         self.now(self.reading.member(group, self.bob.id))
         self.delivery.to_group(Push(packet=b"x"), group, 2)
@@ -136,7 +136,7 @@ class GroupingTests(RouteCase):
         self.now(self.grouping.set_role(group, self.alice.id, self.bob.id, Role.ADMIN))
         self.assertEqual(self.now(self.reading.member(group, self.bob.id)).role, Role.ADMIN)
 
-    def test_a_role_that_changed_is_looked_up_anew(self):
+    def test_a_changed_role_is_looked_up_again(self):
         group = self.group(self.alice, self.bob)
         self.assertEqual(self.now(self.reading.member(group, self.bob.id)).role, Role.MEMBER)
         self.now(self.grouping.set_role(group, self.alice.id, self.bob.id, Role.ADMIN))
@@ -154,7 +154,7 @@ class GroupingTests(RouteCase):
         self.look()
         self.assertEqual(self.told(), [(group, self.bob.id, True)])
 
-    def test_a_users_groups_and_the_version_after_which_changes_are_told(self):
+    def test_a_users_groups_and_the_version_after_which_changes_follow(self):
         group = self.group(self.alice)
         found = self.now(self.grouping.memberships(self.alice.id))
         self.assertEqual((found.version, [member.group for member in found.members]), (self.version(), [group]))
@@ -166,7 +166,7 @@ class GroupingTests(RouteCase):
     def version(self):
         return self.now(self.store.groups.changes(0))[1]
 
-    def test_a_server_is_told_what_it_missed(self):
+    def test_a_server_is_sent_the_changes_that_it_missed(self):
         group = self.group(self.alice)
         seen = self.version()
         self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
@@ -184,12 +184,12 @@ class GroupingTests(RouteCase):
         self.grouping.seen(self.link_, self.version())
         self.assertEqual(self.told(), [])
 
-    def test_an_index_from_a_log_that_the_store_lost_is_read_anew(self):
+    def test_an_index_from_a_log_that_the_store_lost_is_reloaded(self):
         self.group(self.alice)
         self.grouping.seen(self.link_, self.version() + 7)
         self.assertEqual(self.told(), [(0, 0, False)])
 
-    def test_an_index_that_cannot_be_renewed_is_read_anew(self):
+    def test_an_index_that_cannot_be_updated_is_reloaded(self):
         self.group(self.alice)
         self.store.available = False
         self.grouping.seen(self.link_, 1)
@@ -197,7 +197,7 @@ class GroupingTests(RouteCase):
 
 
 class LogTests(RouteCase):
-    """The log's answers are given by the test."""
+    """Tests in which the test gives the log's answers."""
 
     held = "groups", "changes"
 
@@ -214,13 +214,13 @@ class LogTests(RouteCase):
     def asked(self):
         return [args[0] for _, args, _ in self.hold.calls]
 
-    def test_nothing_is_told_of_what_was_before_the_start(self):
+    def test_changes_from_before_the_start_are_not_sent(self):
         self.hold.answer(([GroupChange(5, 1, 2, True)], 5, False))
         self.assertEqual(self.told(), [])
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [5])
 
-    def test_one_look_at_a_time(self):
+    def test_one_poll_at_a_time(self):
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [0])
 
@@ -232,7 +232,7 @@ class LogTests(RouteCase):
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [6])
 
-    def test_looks_that_cross_tell_each_change_once(self):
+    def test_crossing_polls_send_each_change_once(self):
         self.hold.answer(([], 5, False))
         self.clock.advance(LOOK_SECONDS)
         creating = self.begin(self.grouping.create(self.alice.id, "g", open=True, history=True))
@@ -242,19 +242,19 @@ class LogTests(RouteCase):
         self.successResultOf(creating)
         self.assertEqual(self.told(), [(6, 1, 2)])
 
-    def test_when_changes_were_forgotten_all_indexes_are_read_anew(self):
+    def test_when_changes_were_trimmed_all_indexes_are_reloaded(self):
         self.hold.answer(([], 5, False))
         self.clock.advance(LOOK_SECONDS)
         self.hold.answer(([], 5000, True))
         self.assertEqual(self.told(), [(5000, 0, 0)])
 
-    def test_an_error_that_nobody_expected_stalls_nothing(self):
+    def test_an_unexpected_error_does_not_stall_it(self):
         self.hold.fail(ValueError("?"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.asked(), [0])
 
-    def test_a_server_is_told_page_by_page(self):
+    def test_a_server_is_sent_changes_page_by_page(self):
         self.hold.calls.clear()
         self.grouping.seen(self.link_, 3)
         self.hold.answer(([GroupChange(4, 1, 2, True)], 5, False))

@@ -1,4 +1,4 @@
-"""Who may read what of a conversation, and the pages that they get."""
+"""Tests of who may read what of a conversation, and of the pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ReadingTests(RouteCase):
         return self.now(self.reading.page(user.id, conversation or self.ab, **options))
 
     def packets(self, user, conversation=None, after="", before="", limit=0):
-        """A page as a client gets it: the Delivers and the Synced."""
+        """Return a page as a client gets it: the Delivers and the Synced."""
         packets = self.now(self.reading.packets(user.id, conversation or self.ab, after, before, limit))
         *delivers, synced = [body_of(packet) for packet in packets]
         return delivers, synced
@@ -32,18 +32,18 @@ class ReadingTests(RouteCase):
         return [native.parse_body(entry.body).text for entry in self.page(user, conversation, **options).entries]
 
     def fill(self, count, to=None):
-        """So many messages; their positions."""
+        """Send that many messages and return their positions."""
         return [self.say(self.alice, self.bob if to is None else to, f"m{n}").position for n in range(count)]
 
     # Rights
 
-    def test_only_the_two_read_what_they_said(self):
+    def test_only_its_two_users_read_a_private_conversation(self):
         self.fill(1)
         self.assertEqual(self.texts(self.alice), ["m0"])
         self.assertEqual(self.texts(self.bob), ["m0"])
         self.refusal(self.reading.page(self.carol.id, self.ab), Forbidden)
 
-    def test_what_was_being_looked_up_when_a_membership_ended_is_not_remembered(self):
+    def test_a_look_up_during_which_a_membership_ended_is_not_cached(self):
         group = self.group(self.alice, self.bob)
         held = Held(self.groups, "member")
         self.reading._groups = held
@@ -63,11 +63,11 @@ class ReadingTests(RouteCase):
         self.refusal(self.reading.page(self.carol.id, f"g:{group}"), Forbidden)
         self.refusal(self.reading.page(self.carol.id, "g:4711"), Forbidden)
 
-    def test_names_that_cannot_be(self):
+    def test_invalid_names(self):
         for name in ("", "p:2:1", "p:1:1", "g:-1", "x", "p:01:2", "g:" + "9" * 30):
             self.refusal(self.reading.page(self.alice.id, name), InvalidField)
 
-    def test_who_joined_late_reads_from_there(self):
+    def test_a_late_member_reads_from_when_it_joined(self):
         group = self.group(self.alice, history=False)
         floor = self.fill(2, group)[-1]
         self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
@@ -79,7 +79,7 @@ class ReadingTests(RouteCase):
         self.assertEqual([deliver.position for deliver in delivers], later)
         self.assertEqual((synced.after, synced.more), (floor, False))
 
-    def test_everyone_reads_the_last_that_was_said_to_everyone(self):
+    def test_everyone_reads_the_latest_messages_to_everyone(self):
         for _ in range(2):
             self.fill(EVERYONE_KEPT, 0)
             self.clock.advance(60)
@@ -90,7 +90,7 @@ class ReadingTests(RouteCase):
         self.assertGreaterEqual(len(delivers), EVERYONE_KEPT)
         self.assertTrue(synced.reset)
 
-    def test_memberships_are_remembered_a_little_until_they_change(self):
+    def test_memberships_are_cached_briefly_until_they_change(self):
         group = self.group(self.alice, self.bob)
         held = self.reading._groups = Held(self.store.groups, "member")
         first = self.begin(self.reading.floor(self.bob.id, f"g:{group}"))
@@ -106,13 +106,13 @@ class ReadingTests(RouteCase):
         held.answer(None)
         self.failureResultOf(late, Forbidden)
 
-    def test_that_someone_is_no_member_is_not_remembered(self):
+    def test_a_missing_membership_is_not_cached(self):
         group = self.group(self.alice)
         self.refusal(self.reading.page(self.bob.id, f"g:{group}"), Forbidden)
         self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
         self.assertEqual(self.texts(self.bob, f"g:{group}"), [])
 
-    def test_remembered_memberships_are_bounded(self):
+    def test_cached_memberships_are_bounded(self):
         self.patch(reading, "KEPT_MEMBERS", 2)
         group = self.group(self.alice, self.bob, self.carol)
         for who in (self.alice, self.bob, self.carol):
@@ -121,7 +121,7 @@ class ReadingTests(RouteCase):
 
     # Pages after a position
 
-    def test_a_page_is_its_messages_and_a_synced(self):
+    def test_a_page_is_its_messages_followed_by_synced(self):
         first, second, third = self.fill(3)
         delivers, synced = self.packets(self.bob, after=first, limit=1)
         self.assertEqual([(d.position, d.previous, d.text) for d in delivers], [(second, first, "m1")])
@@ -145,7 +145,7 @@ class ReadingTests(RouteCase):
         self.assertEqual(len(self.page(self.bob, limit=1).entries), 1)
         self.refusal(self.reading.page(self.bob.id, self.ab, limit=-1), InvalidField)
 
-    def test_positions_that_are_none(self):
+    def test_invalid_positions(self):
         for position in ("x", "1", "1-", "-1", "01-1", "1-1 ", "1-1-1", "9" * 40 + "-1"):
             for name in ("after", "before"):
                 error = self.refusal(self.reading.page(self.bob.id, self.ab, **{name: position}), InvalidField)
@@ -162,7 +162,7 @@ class ReadingTests(RouteCase):
         first = self.fill(2)[0]
         delivers, synced = self.packets(self.bob, after="1-5")
         self.assertEqual([d.text for d in delivers], ["m0", "m1"])
-        # Nothing lies between it and the first one.
+        # There is nothing between it and the first one.
         self.assertEqual((synced.after, synced.reset), ("1-5", False))
         self.assertLessEqual(positions.parse(delivers[0].previous), positions.parse("1-5"))
         self.assertLess(positions.parse("1-5"), positions.parse(first))
@@ -179,7 +179,7 @@ class ReadingTests(RouteCase):
         self.assertEqual((synced.after, synced.more), (backward[0].previous, True))
         self.assertLess(len(backward), PAGE_BYTES // 40_000 + 2)
 
-    def test_what_cannot_be_decoded_is_passed_over_and_counted(self):
+    def test_entries_that_cannot_be_decoded_are_skipped_and_counted(self):
         self.fill(1)
         self.append_bytes(self.ab, self.alice, b"\xff\xff")
         self.append_bytes(self.ab, self.alice, b"X\x02\xff")
@@ -199,7 +199,7 @@ class ReadingTests(RouteCase):
 
     # Pages before a position
 
-    def test_a_page_before_says_what_was_sent(self):
+    def test_a_page_before_a_position_says_what_was_sent(self):
         first, second, third, fourth = self.fill(4)
         delivers, synced = self.packets(self.bob, before=fourth, limit=2)
         self.assertEqual([d.position for d in delivers], [second, third])
@@ -208,7 +208,7 @@ class ReadingTests(RouteCase):
         self.assertEqual([d.position for d in delivers], [first])
         self.assertEqual((synced.after, synced.upto, synced.more, synced.reset), ("", first, False, False))
 
-    def test_nothing_before_the_first(self):
+    def test_nothing_before_the_first_message(self):
         first = self.fill(2)[0]
         delivers, synced = self.packets(self.bob, before=first)
         self.assertEqual((delivers, synced.after, synced.upto), ([], "", ""))
@@ -218,7 +218,7 @@ class ReadingTests(RouteCase):
         order = self.fill(6)
         rule = GapRule(GapPolicy(random.Random(1).random), positions.parse(order[1]))
         taken = []
-        # Someone who holds the first two reads history before the last.
+        # A client that has the first two reads the history before the last.
         for limit in (3, 2, 1):
             delivers, synced = self.packets(self.bob, before=order[5], limit=limit)
             for deliver in delivers:
@@ -231,7 +231,7 @@ class ReadingTests(RouteCase):
         self.assertEqual(taken, ["m2", "m3", "m4"])
         self.assertEqual(rule.held, positions.parse(order[4]))
 
-    # What was recalled
+    # Recalled texts
 
     def test_a_recalled_text_and_its_edits_are_blank(self):
         said = self.say(self.alice, self.bob, "secret").position
@@ -245,7 +245,7 @@ class ReadingTests(RouteCase):
         self.assertEqual((bodies[1].kind, bodies[1].ref, bodies[1].sender), (EDIT, said, self.alice.id))
         self.assertEqual(bodies[4].kind, RECALL)
 
-    def test_an_edit_is_blank_although_its_text_is_on_another_page(self):
+    def test_an_edit_of_a_recalled_text_on_another_page_is_blank(self):
         said = self.say(self.alice, self.bob, "secret").position
         other = self.say(self.alice, self.bob, "stays").position
         self.edit(self.alice, self.bob, said, "secret too")
@@ -255,7 +255,7 @@ class ReadingTests(RouteCase):
         self.assertEqual(self.texts(self.bob, after=other), ["", "", "stays too", ""])
         self.assertEqual([d.text for d in self.packets(self.bob, before=BEYOND, limit=3)[0]], ["", "stays too", ""])
 
-    def test_an_edit_whose_text_is_gone_is_blank(self):
+    def test_an_edit_whose_text_was_trimmed_is_blank(self):
         said = self.say(self.alice, self.bob, "secret").position
         self.clock.advance(3600)
         self.edit(self.alice, self.bob, said, "secret too")
@@ -293,6 +293,6 @@ class ReadingTests(RouteCase):
         self.assertEqual(welcome.as_of, str(int(self.clock.seconds() * 1000)))
         self.refusal(self.reading.heads(self.bob.id, "phone", after="nonsense"), InvalidField)
 
-    def test_what_was_said_to_everyone_is_in_no_heads(self):
+    def test_messages_to_everyone_are_not_in_heads(self):
         self.say(self.alice, 0, "all")
         self.assertEqual(self.now(self.reading.heads(self.bob.id, "phone")).heads, ())

@@ -1,4 +1,4 @@
-"""Received and Read marks on their way into the store, and who is told."""
+"""Tests of writing Received and Read marks, and of who is notified."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class ReceiptsTests(RouteCase):
         self.positions = [self.say(self.alice, self.bob, f"m{n}").position for n in range(3)]
 
     def flush(self):
-        """Let the time for others pass; how many marks are written."""
+        """Let the time pass in which receipts gather, and return how many marks were written."""
         self.clock.advance(FLUSH_SECONDS)
         return [len(args[0]) for _, args, _ in self.hold.calls]
 
     def marks(self, user, conversation=None, device="phone"):
-        """(received, read) as the store has them."""
+        """Return (received, read) as stored."""
         return self.now(marks_of(self.store, user.id, device, conversation or self.ab))
 
     def write(self):
-        """Write what waits."""
+        """Write the waiting receipts."""
         self.flush()
         while self.hold.calls:
             self.hold.go()
@@ -38,7 +38,7 @@ class ReceiptsTests(RouteCase):
     def reads(self, link):
         return [(body.conversation, body.position, body.reader) for body in link.bodies()]
 
-    def test_they_wait_for_others_and_go_together(self):
+    def test_receipts_wait_for_others_and_are_written_together(self):
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
         self.receipts.note(self.bob.id, None, self.ab, self.positions[1])
         self.receipts.note(self.alice.id, None, self.ab, self.positions[2])
@@ -50,14 +50,14 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(len(self.receipts), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_of_each_only_the_newest_is_written(self):
+    def test_only_the_newest_receipt_of_each_kind_is_written(self):
         for at in (1, 2, 0):
             self.receipts.note(self.bob.id, "phone", self.ab, self.positions[at])
         self.assertEqual(self.flush(), [1])
         self.hold.go()
         self.assertEqual(self.marks(self.bob)[0], self.positions[2])
 
-    def test_what_comes_meanwhile_is_written_next(self):
+    def test_receipts_that_arrive_during_a_write_are_written_next(self):
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
         self.flush()
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[1])
@@ -89,12 +89,12 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.marks(self.bob), (self.positions[2], self.positions[2]))
         self.assertEqual(self.reads(link), [])
 
-    def test_positions_that_are_none(self):
+    def test_invalid_positions(self):
         for position in ("x", "1-", "-1", "1-1-1"):
             self.assertRaises(InvalidField, self.receipts.note, self.bob.id, "phone", self.ab, position)
         self.assertEqual(len(self.receipts), 0)
 
-    def test_conversations_of_others_are_dropped_and_harm_nobody(self):
+    def test_receipts_in_others_conversations_are_dropped(self):
         group = self.group(self.alice)
         said = self.say(self.alice, group, "x").position
         for name in (self.ab, f"g:{group}", "g:4711", "nonsense"):
@@ -107,14 +107,14 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.marks(self.bob)[1], self.positions[0])
         self.assertEqual(len(self.receipts), 0)
 
-    def test_of_what_is_said_to_everyone_none_are_kept(self):
+    def test_receipts_of_messages_to_everyone_are_not_kept(self):
         said = self.say(self.alice, 0, "x").position
         self.receipts.note(self.bob.id, "phone", "g:0", said)
         self.receipts.note(self.bob.id, None, "g:0", said)
         self.assertEqual(len(self.receipts), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_read_is_told_to_the_other_and_to_the_readers_other_sessions(self):
+    def test_the_other_user_and_the_readers_other_sessions_are_notified_of_a_read(self):
         link = self.link()
         self.online(link, self.alice, "a1")
         self.online(link, self.bob, "b1")
@@ -126,7 +126,7 @@ class ReceiptsTests(RouteCase):
         self.assertEqual((sorted(deliver.users), deliver.except_session), ([self.alice.id, self.bob.id], "b1"))
         self.assertEqual(Packet.FromString(deliver.packet).WhichOneof("body"), "read")
 
-    def test_in_a_group_only_the_readers_own_sessions_are_told(self):
+    def test_in_a_group_only_the_readers_own_sessions_are_notified(self):
         group = self.group(self.alice, self.bob)
         said = self.say(self.alice, group, "x").position
         link = self.link()
@@ -137,17 +137,17 @@ class ReceiptsTests(RouteCase):
         (deliver,) = link.take("deliver")
         self.assertEqual(list(deliver.users), [self.bob.id])
 
-    def test_a_received_is_told_to_nobody(self):
+    def test_nobody_is_notified_of_a_received_mark(self):
         link = self.link()
         self.online(link, self.alice)
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[1])
         self.write()
         self.assertEqual(link.items, [])
 
-    def test_while_the_store_is_away_they_wait(self):
+    def test_receipts_wait_while_the_store_is_away(self):
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[1])
         self.flush()
-        # What goes back meanwhile must not take the place of what was being written.
+        # A mark that moves back in the meantime must not replace the one being written.
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
         self.hold.fail(StoreUnavailable())
         self.assertEqual(len(self.receipts), 1)
@@ -156,7 +156,7 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.marks(self.bob)[0], self.positions[1])
         self.assertEqual(len(self.receipts), 0)
 
-    def test_an_error_that_nobody_expected_stalls_nothing(self):
+    def test_an_unexpected_error_does_not_stall_it(self):
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
         self.flush()
         self.hold.fail(ValueError("?"))
@@ -165,7 +165,7 @@ class ReceiptsTests(RouteCase):
         self.write()
         self.assertEqual(self.marks(self.bob)[0], self.positions[1])
 
-    def test_bounded(self):
+    def test_the_queue_is_bounded(self):
         self.patch(receipts, "WAITING", 3)
         for user in (self.alice, self.bob, self.carol):
             for device in ("phone", "desk"):
@@ -181,14 +181,14 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.flush(), [1])
         self.hold.go()
 
-    # Before heads are read
+    # Reading heads
 
-    def test_nothing_of_a_user_waits(self):
+    def test_a_user_without_waiting_receipts(self):
         self.receipts.note(self.alice.id, None, self.ab, self.positions[0])
         self.now(self.receipts.written_of(self.bob.id))
         self.assertEqual(self.hold.calls, [])
 
-    def test_what_waits_of_a_user_is_written_at_once(self):
+    def test_waiting_receipts_of_a_user_are_written_on_demand(self):
         self.receipts.note(self.bob.id, "guest", self.ab, self.positions[0])
         self.receipts.note(self.alice.id, None, self.ab, self.positions[0])
         written = self.begin(self.receipts.written_of(self.bob.id))
@@ -203,7 +203,7 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.flush(), [1])
         self.hold.go()
 
-    def test_what_is_being_written_of_a_user_counts_too(self):
+    def test_receipts_of_a_user_that_are_being_written_count_too(self):
         self.receipts.note(self.bob.id, "guest", self.ab, self.positions[0])
         self.flush()
         self.receipts.note(self.bob.id, "guest", self.ab, self.positions[1])
@@ -214,16 +214,16 @@ class ReceiptsTests(RouteCase):
         self.successResultOf(written)
         self.assertEqual(self.marks(self.bob, device="guest")[0], self.positions[1])
 
-    def test_a_store_that_does_not_take_them(self):
+    def test_a_store_that_refuses_them(self):
         self.receipts.note(self.bob.id, "guest", self.ab, self.positions[0])
         written = self.begin(self.receipts.written_of(self.bob.id))
         self.hold.fail(StoreUnavailable())
         self.successResultOf(written)
         self.assertEqual(len(self.receipts), 1)
 
-    # The end
+    # Stopping
 
-    def test_at_the_end_all_that_waits_is_written(self):
+    def test_stopping_writes_all_waiting_receipts(self):
         for user in range(1000, 1000 + 2 * FLUSH_ITEMS + 1):
             self.receipts.note(user, "phone", f"p:{user}:9999", "1-1")
         self.flush()
@@ -236,7 +236,7 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.marks(self.bob)[0], self.positions[0])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_at_the_end_a_store_that_is_away_is_not_waited_for(self):
+    def test_stopping_does_not_wait_for_a_store_that_is_away(self):
         self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
         stopped = self.receipts.stopService()
         self.hold.fail(StoreUnavailable())
@@ -245,7 +245,7 @@ class ReceiptsTests(RouteCase):
 
 
 class HeldTests(RouteCase):
-    """The look-up of rights fails."""
+    """Tests while the look-up of rights fails."""
 
     held = "groups", "member"
 

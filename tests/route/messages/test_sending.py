@@ -1,4 +1,4 @@
-"""Messages from their sender into a conversation, their rights and their order."""
+"""Tests of sending messages: rights, order, and who gets them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.route.route_case import Held, RouteCase
 
 
 class SendingTests(RouteCase):
-    """Rights, and who is told."""
+    """Tests of rights, and of who gets a message."""
 
     def refused(self, result, error):
         self.assertIsInstance(result, error)
 
-    def test_stored_then_told_then_pushed(self):
+    def test_a_message_is_stored_then_acknowledged_then_pushed(self):
         link = self.link()
         self.online(link, self.bob)
         accepted = self.say(self.alice, self.bob, "hello", "c1")
@@ -41,7 +41,7 @@ class SendingTests(RouteCase):
         self.assertEqual(self.stored(self.ab), ["hello"])
         self.assertEqual(self.metrics.messages_in, 1)
 
-    def test_nothing_is_pushed_that_was_not_stored(self):
+    def test_nothing_is_pushed_unless_it_was_stored(self):
         link = self.link()
         self.online(link, self.bob)
         self.accounts.keep(self.bob)
@@ -49,18 +49,18 @@ class SendingTests(RouteCase):
         self.refused(self.say(self.alice, self.bob, "hello"), StoreUnavailable)
         self.assertEqual(link.items, [])
 
-    def test_someone_who_does_not_exist(self):
+    def test_a_receiver_that_does_not_exist(self):
         self.refused(self.say(self.alice, Account(4711, "?"), "hello"), AccountMismatch)
         self.assertEqual(row_of(self.fates[-1][1]).failure, "not-found")
         self.assertEqual(self.stored(conversations.private(self.alice.id, 4711)), [])
 
-    def test_a_group_that_does_not_exist_or_that_one_is_not_in(self):
+    def test_a_group_that_does_not_exist_or_that_the_sender_is_not_in(self):
         group = self.group(self.bob)
         self.refused(self.say(self.alice, 4711, "hello"), NotFound)
         self.refused(self.say(self.alice, group, "hello"), Forbidden)
         self.assertEqual(self.stored(f"g:{group}"), [])
 
-    def test_the_same_again_is_the_same_message_and_is_pushed_again(self):
+    def test_a_repetition_is_the_same_message_and_is_pushed_again(self):
         link = self.link()
         self.online(link, self.bob)
         first = self.say(self.alice, self.bob, "hello", "c1")
@@ -73,14 +73,14 @@ class SendingTests(RouteCase):
             [("hello", first.position), ("hello", first.position)],
         )
 
-    def test_servers_are_told_which_was_said_before(self):
+    def test_pushes_of_repetitions_are_marked(self):
         link = self.link()
         self.online(link, self.bob)
         for _ in range(2):
             self.say(self.alice, self.bob, "hello", "c1")
         self.assertEqual([deliver.repeated for deliver in link.take("deliver")], [False, True])
 
-    def test_the_same_id_for_something_else_is_a_conflict(self):
+    def test_the_same_id_for_another_message_is_a_conflict(self):
         self.say(self.alice, self.bob, "hello", "c1")
         self.refused(self.say(self.alice, self.bob, "other", "c1"), Conflict)
 
@@ -103,14 +103,14 @@ class SendingTests(RouteCase):
         link, other = self.link(0), self.link(1)
         self.online(link, self.alice, "s1", "phone")
         self.online(link, self.alice, "s2", "desk")
-        self.online(other, self.alice, "s1", "tablet")  # of another server
+        self.online(other, self.alice, "s1", "tablet")  # at another server
         self.say(self.alice, self.bob, "hello", link=link, session="s1")
         (here,), (there,) = link.take("deliver"), other.take("deliver")
         self.assertEqual((list(here.users), here.except_session), ([self.alice.id], "s1"))
         self.assertEqual((list(there.users), there.except_session), ([self.alice.id], ""))
 
-    def test_guests_get_what_all_get(self):
-        """What shows them nothing moves their place on all the same."""
+    def test_guests_get_the_same_messages_as_everyone(self):
+        """Messages that guests are not shown still advance their place."""
         link = self.link()
         self.online(link, self.bob, device=GUEST)
         first = self.say(self.alice, self.bob, "hello")
@@ -135,7 +135,7 @@ class SendingTests(RouteCase):
         self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
         self.assertIsInstance(self.recall(self.alice, self.bob, said.position), Appended)
 
-    def test_what_refers_to_nothing(self):
+    def test_references_to_nothing(self):
         said = self.say(self.alice, self.bob, "hello")
         epoch = said.position.split("-")[0]
         for kind in (RECALL, EDIT, REACTION):
@@ -143,7 +143,7 @@ class SendingTests(RouteCase):
             for ref in (f"{epoch}-99", "1-1"):
                 self.refused(self.say(self.alice, self.bob, text, kind=kind, ref=ref), NotFound)
 
-    def test_it_refers_to_a_text(self):
+    def test_references_must_name_a_text(self):
         said = self.say(self.alice, self.bob, "hello")
         for other in (
             self.edit(self.alice, self.bob, said.position, "x"),
@@ -154,12 +154,12 @@ class SendingTests(RouteCase):
             self.refused(self.recall(self.alice, self.bob, other.position), Forbidden)
             self.refused(self.react(self.alice, self.bob, other.position), Forbidden)
 
-    def test_what_was_recalled_is_gone(self):
+    def test_a_recalled_text_is_gone(self):
         said = self.say(self.alice, self.bob, "hello")
         self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
         self.refused(self.edit(self.alice, self.bob, said.position, "x"), NotFound)
         self.refused(self.react(self.bob, self.alice, said.position), NotFound)
-        # Saying so once more does no harm.
+        # Recalling it again does no harm.
         self.assertIsInstance(self.recall(self.alice, self.bob, said.position, client_id="r"), Appended)
         self.assertEqual(self.stored(self.ab), ["", ""])
 
@@ -177,15 +177,15 @@ class SendingTests(RouteCase):
         )
         self.assertEqual([deliver.text for deliver in link.bodies()], ["", "on"])
 
-    def test_what_was_stored_is_a_repetition_whatever_became_of_its_text(self):
+    def test_a_stored_revision_is_a_repetition_whatever_became_of_its_text(self):
         said = self.say(self.alice, self.bob, "hello")
         edited = self.edit(self.alice, self.bob, said.position, "x", client_id="e")
         self.recall(self.alice, self.bob, said.position)
         again = self.edit(self.alice, self.bob, said.position, "x", client_id="e")
         self.assertEqual((again.position, again.repeated), (edited.position, True))
 
-    def test_what_the_store_no_longer_has_is_not_changed(self):
-        """Between the look-up and the append it went."""
+    def test_a_trimmed_text_cannot_be_revised(self):
+        """The text goes between the look-up and the append."""
         said = self.say(self.alice, self.bob, "hello")
         self.sending._store = hold = Held(self.store.conversations, "entry")
         self.put(self.alice, self.to(self.bob, text="x", kind=EDIT, ref=said.position, client_id="e"))
@@ -198,7 +198,7 @@ class SendingTests(RouteCase):
         self.turn()
         self.refused(self.fates[-1][1], NotFound)
 
-    def test_a_recall_that_failed_holds_nobody(self):
+    def test_a_failed_recall_does_not_hold_up_others(self):
         said = self.say(self.alice, self.bob, "hello")
         self.put(self.alice, self.to(self.bob, kind=RECALL, ref=said.position, client_id="r"))
         self.put(self.alice, self.to(self.bob, text="on", client_id="o"))
@@ -218,7 +218,7 @@ class SendingTests(RouteCase):
         (deliver,) = link.bodies()
         self.assertEqual((again.position, deliver.text), (said.position, ""))
 
-    def test_it_is_too_late_after_a_day(self):
+    def test_revisions_are_refused_after_a_day(self):
         said = self.say(self.alice, self.bob, "hello")
         self.clock.advance(REVISION_SECONDS - 1)
         self.assertIsInstance(self.edit(self.alice, self.bob, said.position, "x"), Appended)
@@ -229,7 +229,7 @@ class SendingTests(RouteCase):
 
     # Everyone
 
-    def test_everyone_needs_no_membership(self):
+    def test_sending_to_everyone_needs_no_membership(self):
         link, other = self.link(0), self.link(1)
         said = self.say(self.alice, 0, "hello", link=link, session="s1")
         self.assertIsInstance(said, Appended)
@@ -239,7 +239,7 @@ class SendingTests(RouteCase):
         told = Packet.FromString(here.packet).deliver
         self.assertEqual((told.conversation, told.position), ("g:0", said.position))
 
-    def test_everyone_is_rate_limited_by_sender(self):
+    def test_messages_to_everyone_are_rate_limited_by_sender(self):
         for _ in range(int(EVERYONE_BURST)):
             self.put(self.alice, self.to(0, text="x", client_id=f"c{next(self.numbers)}"))
         self.turn()
@@ -252,7 +252,7 @@ class SendingTests(RouteCase):
             self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
         self.refused(self.say(self.alice, 0, "x"), RateLimited)
 
-    def test_what_is_out_of_order_takes_nothing_of_the_rate(self):
+    def test_messages_out_of_order_do_not_count_towards_the_rate(self):
         for number in range(3 * int(EVERYONE_BURST)):
             self.put(self.alice, self.to(0, text="x", client_id=f"c{number}"), after="never said")
             if number % 100 == 99:
@@ -260,19 +260,19 @@ class SendingTests(RouteCase):
         self.assertEqual({type(result) for _, result in self.fates}, {OutOfOrder})
         self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
 
-    def test_rates_are_bounded(self):
+    def test_tracked_rates_are_bounded(self):
         self.patch(sending, "KEPT_RATES", 3)
         for user in range(1, 10):
             self.say(Account(user, "u"), 0, "x")
             self.assertLessEqual(len(self.sending._everyone), 3)
 
-    def test_what_was_said_to_everyone_stays(self):
+    def test_messages_to_everyone_cannot_be_revised(self):
         said = self.say(self.alice, 0, "hello")
         for kind in (RECALL, EDIT, REACTION):
             result = self.say(self.alice, 0, "" if kind == RECALL else "x", kind=kind, ref=said.position)
             self.refused(result, Forbidden)
 
-    # For a caller that waits
+    # Waiting callers
 
     def test_send(self):
         message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
@@ -286,7 +286,7 @@ class SendingTests(RouteCase):
         self.turn()
         self.failureResultOf(sent, Forbidden)
 
-    def test_a_caller_that_goes_away_ends_nothing(self):
+    def test_cancelling_the_caller_does_not_end_the_send(self):
         link = self.link()
         self.online(link, self.bob)
         message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
@@ -299,7 +299,7 @@ class SendingTests(RouteCase):
 
 
 class OrderTests(RouteCase):
-    """What waits for something to be looked up keeps the order of its conversation."""
+    """Messages that wait for a look-up keep the order of their conversation."""
 
     def setUp(self):
         super().setUp()
@@ -314,7 +314,7 @@ class OrderTests(RouteCase):
     def outcomes(self):
         return [(name, type(result).__name__) for name, result in self.fates]
 
-    def test_nothing_overtakes_what_waits(self):
+    def test_nothing_overtakes_a_waiting_message(self):
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
@@ -329,7 +329,7 @@ class OrderTests(RouteCase):
         self.assertEqual(self.sending._waiting, {})
 
     def wait(self):
-        """An edit that waits and two messages of its author behind it, then another's, and the conversation's text."""
+        """Set up an edit that waits, two messages of its author behind it, and then another user's."""
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
@@ -338,7 +338,7 @@ class OrderTests(RouteCase):
         self.put(self.bob, self.to(self.alice, text="another's", client_id="4"))
         self.fates.clear()
 
-    def test_those_behind_a_look_up_that_failed_are_out_of_order(self):
+    def test_messages_behind_a_failed_look_up_are_out_of_order(self):
         self.wait()
         self.hold.fail(StoreUnavailable())
         self.turn()
@@ -348,7 +348,7 @@ class OrderTests(RouteCase):
         self.assertEqual(self.stored(self.ab), ["hello", "another's"])
         self.assertEqual(self.sending._waiting, {})
 
-    def test_an_error_that_nobody_expected_ends_that_message_alone_and_stalls_nothing(self):
+    def test_an_unexpected_error_fails_only_that_message(self):
         self.wait()
         self.hold.fail(ValueError("?"))
         self.turn()
@@ -359,7 +359,7 @@ class OrderTests(RouteCase):
         self.assertEqual(self.sending._waiting, {})
         self.assertIsInstance(self.say(self.alice, self.bob, "on"), Appended)
 
-    def test_without_a_predecessor_each_fails_alone(self):
+    def test_messages_without_a_predecessor_fail_alone(self):
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         self.put(self.alice, self.to(self.bob, text="+", kind=EDIT, ref=said.position, client_id="1"))
@@ -369,7 +369,7 @@ class OrderTests(RouteCase):
         self.turn()
         self.assertEqual(self.outcomes(), [("1", "StoreUnavailable"), ("2", "Appended")])
 
-    def test_who_raises_when_told_stalls_nothing(self):
+    def test_a_callback_that_raises_does_not_stall_it(self):
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         send = self.to(self.bob, text="+", kind=EDIT, ref="1-1", client_id="1")
@@ -382,7 +382,7 @@ class OrderTests(RouteCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.sending._waiting, {})
 
-    def test_one_author_keeps_others_waiting_for_so_many_look_ups_only(self):
+    def test_the_look_ups_that_one_author_makes_others_wait_for_are_bounded(self):
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         self.fates.clear()
@@ -392,7 +392,7 @@ class OrderTests(RouteCase):
         self.put(self.bob, self.to(self.alice, text="waits behind them", client_id="t"))
         self.assertEqual(len(self.outcomes()), 5)
 
-    def test_what_waits_is_bounded(self):
+    def test_waiting_messages_are_bounded(self):
         self.patch(sending, "MAX_WAITING", 4)
         self.wait()
         self.put(self.alice, self.to(self.bob, text="x", client_id="6"))

@@ -1,4 +1,4 @@
-"""Waiting for several things that are under way at once."""
+"""Tests of waiting for several concurrent Deferreds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class TogetherTests(SynchronousTestCase):
         self.parts = [Deferred(), Deferred(), Deferred()]
         self.whole = Deferred.fromCoroutine(together(self.parts))
 
-    def test_results_in_their_order_when_all_are_there(self):
+    def test_results_in_order_once_all_have_ended(self):
         for at in (2, 0, 1):
             self.assertNoResult(self.whole)
             self.parts[at].callback(at)
         self.assertEqual(self.successResultOf(self.whole), [0, 1, 2])
 
-    def test_the_first_error_when_all_have_ended(self):
+    def test_the_first_error_once_all_have_ended(self):
         self.parts[2].errback(NotFound())
         self.parts[1].errback(Forbidden())
         self.assertNoResult(self.whole)

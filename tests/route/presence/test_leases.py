@@ -12,7 +12,7 @@ class LeasesTests(RouteCase):
         self.host = self.presence.host_of(self.link())
         self.leases.linked(self.host)
 
-    def test_stopping_drops_them(self):
+    def test_stopping_drops_all_leases(self):
         self.assertTrue(self.now(self.store.sessions.leased(self.host.place)))
         self.now(self.leases.stopService())
         self.assertFalse(self.now(self.store.sessions.leased(self.host.place)))

@@ -1,4 +1,4 @@
-"""When the records of sessions are written; what becomes of them is in test_login."""
+"""Tests of when session records are written; test_login tests what becomes of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RecorderTests(RouteCase):
         return self.now(self.recorder.claim(self.alice.id, device, self.link_.peer.place, owner))
 
     def made(self):
-        """Take the calls of the store."""
+        """Return the store's calls so far, and forget them."""
         calls, self.calls_[:] = list(self.calls_), []
         return calls
 
@@ -28,14 +28,14 @@ class RecorderTests(RouteCase):
         self.online(self.link_, self.alice)
         self.assertEqual(self.made(), ["claim"])
 
-    def test_one_that_was_claimed_as_it_opened_is_not_claimed_again(self):
+    def test_a_session_claimed_while_opening_is_not_claimed_again(self):
         self.assertTrue(self.claim())
         self.made()
         self.online(self.link_, self.alice)
         self.assertEqual(self.made(), [])
 
-    def test_what_is_told_again_is_written_again(self):
-        """As after a link or the store was lost."""
+    def test_a_session_reported_again_is_written_again(self):
+        """Report all sessions again, as after the loss of a link or the store."""
         self.claim()
         self.online(self.link_, self.alice)
         self.made()
@@ -44,7 +44,7 @@ class RecorderTests(RouteCase):
         self.recorder.rewrite()
         self.assertEqual(self.made(), ["claim"])
 
-    def test_another_route_writes_it(self):
+    def test_another_route_writes_the_record(self):
         self.claim()
         self.made()
         self.online(self.link_, self.alice, home=False)
@@ -52,7 +52,7 @@ class RecorderTests(RouteCase):
         self.online(self.link_, self.alice)  # now this is its home
         self.assertEqual(self.made(), [])
 
-    def test_one_that_was_not_claimed_is_written(self):
+    def test_a_session_that_was_not_claimed_is_written(self):
         self.assertTrue(self.claim("newer"))
         self.assertFalse(self.claim())
         self.made()
@@ -61,7 +61,7 @@ class RecorderTests(RouteCase):
         (end,) = self.link_.take("end")
         self.assertEqual(end, End(user=self.alice.id, owner="o-s1", code="replaced"))
 
-    def test_of_two_sessions_of_a_device_the_one_of_record_stays(self):
+    def test_when_a_device_has_two_sessions_the_one_of_record_stays(self):
         self.online(self.link_, self.alice, "s1")
         self.now(self.store.sessions.release(self.alice.id, "o-s1"))
         self.assertTrue(self.claim("o-s2"))
@@ -70,7 +70,7 @@ class RecorderTests(RouteCase):
         self.assertEqual(self.made(), ["sessions"])
         self.assertEqual([end.owner for end in self.link_.take("end")], ["o-s1"])
 
-    def test_another_device_is_not_compared_with(self):
+    def test_sessions_of_other_devices_are_not_compared(self):
         self.online(self.link_, self.alice, "s1", device="desk")
         self.claim("o-s2")
         self.made()
@@ -96,7 +96,7 @@ class RecorderTests(RouteCase):
         self.online(self.link_, self.bob, "s2", device="device-2")
         self.assertEqual(self.made(), [])
 
-    def test_settled_waits_for_what_is_under_way(self):
+    def test_settled_waits_for_writes_under_way(self):
         self.assertTrue(self.recorder.settled().called)
         self.store.available = False
         self.online(self.link_, self.alice)

@@ -1,4 +1,4 @@
-"""Presence for those who watch."""
+"""Tests of presence for watchers."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ class WatchingTests(RouteCase):
         self.presence.closed(self.presence.host_of(link), session, True)
 
     def told(self, link=None):
-        """Who was told what: (sessions, user, online)."""
+        """Return the notifications: (sessions, user, online)."""
         told = []
         for deliver in (link or self.here).take("deliver"):
             presence = body_of(deliver.packet)
             told.append((sorted(deliver.sessions), presence.user_id, presence.online))
         return told
 
-    def test_how_they_are_now(self):
+    def test_watching_returns_the_present_state(self):
         self.online(self.there, self.bob, "b1")
         self.assertEqual(self.watch(self.bob, self.carol), [(self.bob.id, True), (self.carol.id, False)])
 
-    def test_who_comes_and_goes(self):
+    def test_watchers_are_notified_of_changes(self):
         self.watch(self.bob)
         self.online(self.there, self.bob, "b1")
         self.assertEqual(self.told(), [(["a1"], self.bob.id, True)])
-        # Only the first and the last session make a difference.
+        # Only the first and the last session change the user's state.
         self.online(self.there, self.bob, "b2", GUEST)
         self.close(self.there, "b1")
         self.assertEqual(self.told(), [])
         self.close(self.there, "b2")
         self.assertEqual(self.told(), [(["a1"], self.bob.id, False)])
 
-    def test_nobody_else_is_told(self):
+    def test_nobody_else_is_notified(self):
         self.watch(self.bob)
         self.online(self.there, self.carol, "c1")
         self.close(self.there, "c1")
         self.assertEqual((self.here.items, self.there.items), ([], []))
 
-    def test_one_frame_a_link(self):
+    def test_one_frame_per_link(self):
         self.online(self.here, self.carol, "c1")
         self.watch(self.bob)
         self.watch(self.bob, session="c1")
@@ -58,7 +58,7 @@ class WatchingTests(RouteCase):
         self.assertEqual(self.told(), [(["a1", "c1"], self.bob.id, True)])
         self.assertEqual(self.told(self.there), [(["x1"], self.bob.id, True)])
 
-    def test_a_new_list_replaces_the_former_one(self):
+    def test_a_new_list_replaces_the_old_one(self):
         self.watch(self.bob)
         self.watch(self.carol)
         self.online(self.there, self.bob, "b1")
@@ -66,7 +66,7 @@ class WatchingTests(RouteCase):
         self.assertEqual(self.watch(), [])
         self.assertEqual((len(self.watching), self.watching._watchers), (0, {}))
 
-    def test_at_most_so_many_and_each_once(self):
+    def test_watched_users_are_bounded_and_counted_once(self):
         packets = self.watching.watch(self.here, "a1", [*range(1, MAX_WATCHED + 2), 1])
         self.assertEqual(len(packets), MAX_WATCHED)
         self.assertEqual(len(self.watching.watch(self.here, "a1", [1, 1, 2])), 2)
