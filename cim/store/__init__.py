@@ -1,1 +1,1 @@
-"""Accounts and sessions: the Redis ones and the embedded ones (docs/architecture.md, Stores)."""
+"""The stores: Redis for a cluster, SQLite for a single machine (docs/architecture.md, Stores)."""

@@ -29,23 +29,23 @@ def store_from(
 ) -> IStore:
     """Return the store that `redis:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
-    :param password: Redis's
-    :param random: a number from 0 to 1, for jitter
+    :param password: the password of Redis; None for none
+    :param random: returns a number from 0 to 1, for jitter
     :param retention: how long messages are kept
-    :raises InvalidField: says what is wrong with `text`
+    :raises InvalidField: `text` is invalid; the error says why
     """
     scheme, _, rest = text.partition(":")
     if scheme == "redis":
         return _redis(rest, reactor, password, random or Random().random, retention)
     if scheme == "sqlite":
         if not rest:
-            raise InvalidField("store", "sqlite: needs a file: sqlite:FILE")
+            raise InvalidField("store", "must name a file, sqlite:FILE")
         if password is not None:
-            raise InvalidField("store", "sqlite: takes no password")
+            raise InvalidField("store", "sqlite: does not take a password: leave out --store-password-file")
         return SqliteStore(rest, reactor, retention)
     if scheme == "redis+sentinel":
-        raise InvalidField("store", "redis+sentinel: is not supported yet; name the master by redis:HOST:PORT")
-    raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, is {text[:80]!r}")
+        raise InvalidField("store", "redis+sentinel: is not supported: name the master with redis:HOST:PORT")
+    raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, not {text[:80]!r}")
 
 
 def _number(text: str, limit: int) -> int | None:
@@ -58,9 +58,9 @@ def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], f
     port = _number(port_text, 65536)
     database = _number(database_text, 65536) if slash else 0
     if not host or not port:
-        raise InvalidField("store", f"redis: needs a host and a port, redis:HOST:PORT[/DB]; is {rest[:80]!r}")
+        raise InvalidField("store", f"redis: must name a host and a port, redis:HOST:PORT[/DB], not {rest[:80]!r}")
     if database is None:
-        raise InvalidField("store", f"redis: the database after the / must be a number, is {database_text[:80]!r}")
+        raise InvalidField("store", f"redis: the database after the / must be a number, not {database_text[:80]!r}")
     host = host.removeprefix("[").removesuffix("]")
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
     connection = RedisConnection(reactor, endpoint, address, random=random, password=password, database=database)

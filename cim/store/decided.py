@@ -1,4 +1,4 @@
-"""What all stores do alike with sessions and groups: each change is a rule's decision, which a store carries out."""
+"""Changes of sessions and groups in all stores: a rule decides each change, and the store carries it out."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class DecidedSessions:
     def change(
         self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
     ) -> Deferred[T]:
-        """Carry out what `decide` says of a user's records, in one step, and return its result.
+        """Carry out what `decide` returns for a user's records, atomically, and return its result.
 
-        :param name: what `IStore.observe` calls it
-        :param by_end: it depends on whether the user was ended
+        :param name: the name of the operation for `IStore.observe`
+        :param by_end: whether the decision depends on a recent end of the user
         """
         raise NotImplementedError
 
@@ -69,10 +69,10 @@ class DecidedSessions:
 
 @frozen
 class GroupChanged:
-    """What came of an operation.
+    """The result of an operation.
 
-    :param group: None when it has ceased to be
-    :param changes: those of its members, as the log has them
+    :param group: the group, or None if it no longer exists
+    :param changes: the changes of its members, as logged
     """
 
     group: Group | None
@@ -83,9 +83,9 @@ class DecidedGroups:
     """The changes of IGroups."""
 
     def change(self, name: str, id: int, operation: Operation) -> Deferred[GroupChanged]:
-        """Carry out what the rules say of an operation on a group, in one step.
+        """Carry out what the rules decide about an operation on a group, atomically.
 
-        :param name: what `IStore.observe` calls it
+        :param name: the name of the operation for `IStore.observe`
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""What both stores make of the messages that they found, and why they take none."""
+"""Pages of messages, and the reasons why a message is not appended; shared by both stores."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cim.errors import BadFrame, CIMError, Conflict, Forbidden, InvalidField, No
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 
-#: Bytes of bodies in a page, but for its first message.
+#: The most bytes of bodies in a page, unless its first message alone has more.
 PAGE_BYTES = 512 * 1024
-#: Messages to everyone that are kept.
+#: How many messages to everyone are kept.
 EVERYONE_KEPT = 200
-#: How much later than the indexes say something may have been said in a conversation: not every message writes them.
+#: How far the activity in the indexes may lag behind, in ms: not every message updates them.
 LATE_MS = 1000
-#: A client_id is known for that long, and for that many messages of its conversation, whichever is less.
+#: A client_id is remembered this long, and for this many messages of its conversation, whichever is less.
 ONCE_SECONDS = 86400
 ONCE_MESSAGES = 10_000
-#: More are not counted.
+#: Unread messages are counted up to this number.
 MAX_UNREAD = 999
-#: Changes of who is in a group that the log keeps, about.
+#: About how many changes of groups the log keeps.
 CHANGES_KEPT = 10_000
 #: Why a message is not appended.
 REFUSALS: dict[str, Callable[[], CIMError]] = {
@@ -31,18 +31,18 @@ REFUSALS: dict[str, Callable[[], CIMError]] = {
     "forbidden": Forbidden,
     "not-found": NotFound,
     "out-of-order": OutOfOrder,
-    "gone": partial(NotFound, "the message that `ref` names is not there"),
+    "gone": partial(NotFound, "the message that `ref` names does not exist"),
     "recalled": partial(NotFound, "the message that `ref` names was recalled"),
-    "no-text": partial(Forbidden, "`ref` must name a text"),
+    "no-text": partial(Forbidden, "`ref` must name a text message"),
 }
-#: Conversations that are looked at for one page of heads.
+#: How many conversations are read for one page of heads.
 MAX_LOOKED = 100
 DEFAULT = Retention()
 
 
 @frozen
 class Found:
-    """A message as it is stored; `recalled`: it is still to be blanked."""
+    """A stored message; `recalled` says that it must still be blanked."""
 
     position: str
     previous: str
@@ -51,7 +51,7 @@ class Found:
 
 
 def readable(found: Found) -> Entry | None:
-    """Return a message as readers get it; None when it cannot be decoded."""
+    """Return a message as readers get it, or None if it cannot be decoded."""
     try:
         if found.recalled:
             return Entry(found.position, found.previous, native.blank(found.body))
@@ -65,8 +65,8 @@ def page_after(after: str, floor: str, last: str, upto: str, more: bool, expired
     """Return the messages that follow `after`.
 
     :param last: the conversation's last position
-    :param upto: how far was looked
-    :param expired: something on the way was not given because of its age
+    :param upto: the position up to which messages were read
+    :param expired: whether any message on the way was left out because of its age
     """
     if positions.parse(after) > positions.parse(last):
         return Page((), last, False, reset=True)
@@ -81,7 +81,7 @@ def page_after(after: str, floor: str, last: str, upto: str, more: bool, expired
         first = False
         entry = readable(one)
         if entry is not None:
-            # What was passed over does not exist for the reader.
+            # Messages that were skipped do not exist for the reader.
             before = entries[-1].position if entries else entry.previous if reset else start
             entries.append(Entry(entry.position, before, entry.body))
     if first and positions.parse(last) > positions.parse(start):
@@ -90,7 +90,7 @@ def page_after(after: str, floor: str, last: str, upto: str, more: bool, expired
 
 
 def page_before(more: bool, found: Iterable[Found]) -> Page:
-    """Return the messages before a position; `found` has the newest first."""
+    """Return the messages before a position, given them newest first."""
     entries = [entry for one in found if (entry := readable(one)) is not None][::-1]
     chained = [
         Entry(entry.position, entries[at - 1].position if at else entry.previous, entry.body)
@@ -103,12 +103,12 @@ _CURSOR = re.compile(r"(0|[1-9][0-9]{0,15}) (.+)")
 
 
 def parse_cursor(text: str) -> tuple[int, str]:
-    """Read the cursor of a page of heads: the activity and the name of the last conversation that was looked at.
+    """Parse the cursor of a page of heads: the activity and the name of the last conversation that was read.
 
-    :raises InvalidField: when it is none
+    :raises InvalidField: it is not a cursor
     """
     match = _CURSOR.fullmatch(text)
     if match is None:
-        raise InvalidField("after", "must be what the page before gave as `more`")
+        raise InvalidField("after", "must be the `more` of the previous page")
     conversations.parse(match[2])
     return int(match[1]), match[2]

@@ -1,7 +1,7 @@
-"""Who may do what in a group, and whom a login replaces: the same for every store.
+"""Who may do what in a group, and whom a login replaces: the same rules for every store.
 
-The rules are functions on values and know nothing of a store. A store reads what a rule looks at, lets it decide, and
-writes what it decided: in one transaction, or only if what was read is still so (docs/architecture.md).
+The rules are functions on values and know nothing of stores. A store reads the facts, lets a rule decide, and writes
+the decision, either in one transaction or only if the facts are unchanged (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Remove:
 
 @frozen
 class SetRole:
-    """Give a member a role."""
+    """Set the role of a member."""
 
     actor: int
     user: int
@@ -50,7 +50,7 @@ class SetRole:
 
 @frozen
 class Rename:
-    """Give the group another name."""
+    """Rename the group."""
 
     actor: int
     name: str
@@ -58,9 +58,9 @@ class Rename:
 
 @frozen
 class Depart:
-    """End the membership of an account that is deleted.
+    """End the membership of an account that is being deleted.
 
-    :param heir: the member with the lowest id beside it, who becomes the owner when the last one goes; None without one
+    :param heir: the other member with the lowest id, who becomes owner if the last owner goes; None if there is none
     """
 
     user: int
@@ -72,7 +72,7 @@ Operation = Add | Remove | SetRole | Rename | Depart
 
 @frozen
 class RoleChange:
-    """What becomes of someone in a group: None is the role of those who are no members."""
+    """A change of a user's role in a group; the role None means not a member."""
 
     user: int
     before: Role | None
@@ -80,28 +80,28 @@ class RoleChange:
 
     @property
     def members(self) -> int:
-        """How many more members there are."""
+        """The change in the number of members."""
         return (self.after is not None) - (self.before is not None)
 
     @property
     def owners(self) -> int:
-        """How many more owners there are."""
+        """The change in the number of owners."""
         return (self.after == Role.OWNER) - (self.before == Role.OWNER)
 
 
-#: What comes of an operation, in its order; of a Rename the name beside.
+#: The effects of an operation, in order; the new name of a Rename is separate.
 Effects = tuple[RoleChange, ...]
 
 
 @frozen
 class GroupFacts:
-    """What the rules look at in a group.
+    """The facts about a group that the rules depend on.
 
     :param open: anyone may join
-    :param owners: how many members have that role
-    :param members: how many there are
-    :param roles: of the users that an operation names, as far as they are members
-    :param groups: in how many groups those users are whom an Add names
+    :param owners: the number of owners
+    :param members: the number of members
+    :param roles: the roles of the users that an operation names, as far as they are members
+    :param groups: the number of groups of each user that an Add names
     """
 
     open: bool
@@ -111,7 +111,7 @@ class GroupFacts:
     groups: Mapping[int, int]
 
     def after(self, change: RoleChange) -> GroupFacts | None:
-        """Return what is so after a change: None when the group has ceased to be."""
+        """Return the facts after a change, or None if the group no longer exists."""
         members = self.members + change.members
         roles = {user: role for user, role in self.roles.items() if user != change.user}
         if change.after is not None:
@@ -121,7 +121,7 @@ class GroupFacts:
 
 
 def users(operations: Iterable[Operation]) -> list[int]:
-    """Return the users whose membership operations depend on, each once."""
+    """Return the users whose memberships the operations depend on, each once."""
     found: dict[int, None] = {}
     for operation in operations:
         match operation:
@@ -135,12 +135,12 @@ def users(operations: Iterable[Operation]) -> list[int]:
 
 
 def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
-    """Return what comes of an operation: nothing when it is so already.
+    """Return the effects of an operation, which are empty if nothing changes.
 
-    :param facts: None when there is no such group
-    :raises NotFound: no such group or member
-    :raises Forbidden: the actor may not
-    :raises Conflict: the last owner would be gone
+    :param facts: None if there is no such group
+    :raises NotFound: there is no such group or member
+    :raises Forbidden: the actor is not allowed to
+    :raises Conflict: the group would lose its last owner
     :raises RateLimited: a limit is reached
     """
     if facts is None:
@@ -164,7 +164,7 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
 def decide_all(
     facts: GroupFacts | None, operations: Iterable[Operation]
 ) -> tuple[list[Effects | CIMError], GroupFacts | None]:
-    """Decide one after the other; return what comes of each, and what is so at the end."""
+    """Decide about operations one after another; return the effects of each, and the facts at the end."""
     outcomes: list[Effects | CIMError] = []
     for operation in operations:
         try:
@@ -179,9 +179,9 @@ def decide_all(
 
 
 def check_groups(count: int) -> None:
-    """Check that someone who is in so many groups may be in one more.
+    """Check that a user in that many groups may join another one.
 
-    :raises RateLimited: when not
+    :raises RateLimited: the user is in too many
     """
     if count >= MAX_GROUPS:
         raise RateLimited(MOST_GROUPS)
@@ -253,10 +253,10 @@ def _depart(facts: GroupFacts, operation: Depart) -> Effects:
 
 @frozen
 class Held:
-    """A session record and what only the rules look at.
+    """A session record with facts that only the rules need.
 
-    :param alone: its login lets no other device be live beside it
-    :param expires: when the reservation ends, ms since 1970; 0 for a live session
+    :param alone: its login allows no other live device
+    :param expires: when the reservation expires, in ms since 1970; 0 for a live session
     """
 
     record: SessionRecord
@@ -265,7 +265,7 @@ class Held:
 
     @property
     def at_upstream(self) -> bool:
-        """Whether it is a session at a server of upstream: those have no incarnation."""
+        """Whether it is a session at one of upstream's servers, which have no incarnation."""
         return self.record.live and not self.record.place.incarnation
 
 
@@ -274,17 +274,17 @@ Records = tuple[Held, ...]
 
 
 def unexpired(records: Iterable[Held], now: int) -> Records:
-    """Return the records that count at that time, ms since 1970."""
+    """Return the records that are valid at a time, in ms since 1970."""
     return tuple(held for held in records if not held.expires or held.expires > now)
 
 
 @frozen
 class SessionFacts:
-    """What the rules look at of a user.
+    """The facts about a user that the rules depend on.
 
-    :param records: those that count
-    :param ended: an end of the user was handled within REPEATED_WITHIN_MS
-    :param now: ms since 1970 on the store's clock
+    :param records: the valid records
+    :param ended: whether an end of the user was handled within REPEATED_WITHIN_MS
+    :param now: the time in ms since 1970 by the store's clock
     """
 
     records: Records
@@ -294,10 +294,10 @@ class SessionFacts:
 
 @frozen
 class SessionChange(Generic[T]):
-    """What comes of it.
+    """The effect of a change.
 
-    :param records: that count from now on
-    :param ends: it is an end of the user
+    :param records: the valid records from now on
+    :param ends: whether it is an end of the user
     """
 
     records: Records
@@ -305,14 +305,14 @@ class SessionChange(Generic[T]):
     ends: bool = False
 
 
-#: An end is taken for a repeated one when the newest record is younger than this and another end was handled less than
-#: that ago, ms: upstream's clients send theirs two or three times.
+#: An end is taken for a repetition if the newest record is younger than YOUNG_MS and another end was handled within
+#: REPEATED_WITHIN_MS, both in ms: upstream's clients send theirs two or three times.
 YOUNG_MS = 1000
 REPEATED_WITHIN_MS = 3000
 
 
 def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collection[str]) -> SessionChange[Reserved]:
-    """Put a login in its place; nothing changes when live records are in the way.
+    """Reserve a place for a login; nothing changes if live records are in the way.
 
     :param dead: owners of live records that are known to be dead
     :raises RateLimited: MAX_DEVICES others are reserved, and none of them is live
@@ -327,7 +327,7 @@ def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collectio
         if record.live and record.owner in dead:
             continue
         if record.live:
-            # Nobody knows whether two guests are the same device.
+            # There is no telling whether two guests are the same device.
             gives_way = policy == LoginPolicy.REPLACE or (same and device != GUEST)
         else:
             gives_way = policy != LoginPolicy.MANY or same
@@ -347,7 +347,7 @@ def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collectio
 
 
 def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
-    """Make a session live; nothing changes, and it is False, when another login holds its place."""
+    """Make a session live; if another login holds its place, change nothing and return False."""
     others: list[Held] = []
     held = None
     newer = False
@@ -358,7 +358,7 @@ def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
             others.append(one)
             newer = newer or one.alone
     if held is None:
-        # A login that lets no other device be live is the newer one.
+        # A login that allows no other live device is the newer one.
         return SessionChange(records if newer else (*others, Held(live, False)), not newer)
     if held.record.owner != live.owner or held.record.live:
         return SessionChange(records, held.record.owner == live.owner)
@@ -366,7 +366,7 @@ def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
 
 
 def release(records: Records, owner: str) -> SessionChange[bool]:
-    """Remove that owner's record; False when there is none."""
+    """Remove an owner's record; return False if there is none."""
     left = tuple(held for held in records if held.record.owner != owner)
     found = len(left) < len(records)
     return SessionChange(left if found else records, found, ends=found)
@@ -375,7 +375,7 @@ def release(records: Records, owner: str) -> SessionChange[bool]:
 def end(facts: SessionFacts) -> SessionChange[Sequence[SessionRecord]]:
     """Remove all records.
 
-    :raises RepeatedEnd: it is the repetition of an end that was handled
+    :raises RepeatedEnd: it repeats an end that was already handled
     """
     records = [held.record for held in facts.records]
     if records and facts.ended and facts.now - records[-1].since < YOUNG_MS:
@@ -384,7 +384,7 @@ def end(facts: SessionFacts) -> SessionChange[Sequence[SessionRecord]]:
 
 
 def shown(records: Records) -> Held | None:
-    """Return the record that upstream's servers are shown: the newest live one, else the newest."""
+    """Return the record that upstream's servers get to see: the newest live one, or else the newest."""
     for held in reversed(records):
         if held.record.live:
             return held

@@ -1,4 +1,4 @@
-"""What every store promises (cim.interfaces), as tests to mix into a TestCase that supplies one."""
+"""Tests of what every store promises (cim.interfaces), to mix into a TestCase that supplies a store."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class StoreContract:
         return list(reserved.in_the_way)
 
     async def record(self, user=1):
-        """The only record; None when there is none."""
+        """Return the only record, or None."""
         records = await self.sessions.sessions(user)
         self.assertTrue(len(records) < 2, records)
         return records[0] if records else None
 
     async def held(self, user=1):
-        """The record as (server, owner, live); None when there is none."""
+        """Return the only record as (server, owner, live), or None."""
         record = await self.record(user)
         return record and (record.place, record.owner, record.live)
 
@@ -79,7 +79,7 @@ class StoreContract:
         self.assertTrue(verifyObject(IAccounts, self.accounts))
         self.assertTrue(verifyObject(ISessions, self.sessions))
 
-    def test_is_healthy_and_says_what_acknowledged_means(self):
+    def test_it_is_healthy_and_says_what_acknowledged_means(self):
         self.assertEqual(self.store.health(), "")
         self.assertIn("acknowledged", self.store.facts())
 
@@ -107,15 +107,15 @@ class StoreContract:
         self.assertIsNone(await self.accounts.account(alice.id + 1))
         self.assertIsNone(await self.accounts.named("Alice"))
 
-    async def test_ids_out_of_bounds_are_nobody(self):
+    async def test_ids_out_of_bounds_are_unknown(self):
         for user in (0, -1, ID_LIMIT, 1 << 70):
             self.assertIsNone(await self.accounts.account(user))
 
-    async def test_many_at_once_register_one_name(self):
+    async def test_one_name_registered_many_times_at_once(self):
         found = await gatherResults([self.accounts.register("alice") for _ in range(500)])
         self.assertEqual(len(set(found)), 1)
 
-    async def test_many_at_once_register_many_names(self):
+    async def test_many_names_registered_at_once(self):
         names = [f"user-{number}" for number in range(500)]
         found = await gatherResults([self.accounts.register(name) for name in names])
         self.assertEqual([account.name for account in found], names)
@@ -133,7 +133,7 @@ class StoreContract:
             self.assertEqual(await self.accounts.register(account.name), account)
         self.assertEqual(await self.held(made[0].id), (HERE, "a", True))
 
-    async def test_a_name_that_looks_like_an_account_key_gives_no_other_account(self):
+    async def test_a_name_that_looks_like_an_account_key_finds_no_other_account(self):
         alice = await self.accounts.register("alice")
         mallory = await self.accounts.register(f"cim-account:{alice.id}")
         trent = await self.accounts.register(f"cim-account:{mallory.id}")
@@ -191,7 +191,7 @@ class StoreContract:
         await self.let_pass(10)
         await self.sessions.claim(1, GUEST, HERE, "a")
         claimed = await self.record()
-        # On Redis the past is moved, not the clock.
+        # On Redis, records are moved into the past instead of moving the clock.
         self.assertTrue(claimed.since >= reserved.since)
         await self.sessions.claim(1, GUEST, HERE, "a")
         self.assertEqual(await self.record(), claimed)
@@ -203,7 +203,7 @@ class StoreContract:
         self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "a"))
         self.assertEqual(await self.record(), before)
 
-    async def test_a_claim_without_record_makes_a_live_one(self):
+    async def test_a_claim_without_a_record_makes_a_live_one(self):
         self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "a"))
         self.assertEqual(await self.held(), (HERE, "a", True))
 
@@ -229,19 +229,19 @@ class StoreContract:
         await self.let_pass(30)
         self.assertIsNone(await self.held())
 
-    async def test_an_expected_owner_hinders_no_reservation(self):
+    async def test_an_owner_listed_as_dead_that_is_absent_does_not_matter(self):
         self.assertFalse(await self.in_the_way(1, HERE, "a", expected={"x"}, seconds=30))
         self.assertFalse(await self.in_the_way(1, HERE, "b", expected={"x"}, seconds=30))
         self.assertEqual(await self.held(), (HERE, "b", False))
 
-    async def test_of_many_at_once_one_wins(self):
+    async def test_of_many_concurrent_logins_one_wins(self):
         owners = [f"owner-{number}" for number in range(50)]
         await gatherResults([self.sessions.reserve(1, HERE, owner, seconds=30) for owner in owners])
         claimed = await gatherResults([self.sessions.claim(1, GUEST, HERE, owner) for owner in owners])
         self.assertEqual(claimed.count(True), 1)
         self.assertEqual(await self.held(), (HERE, owners[claimed.index(True)], True))
 
-    async def test_of_many_that_replace_a_dead_session_one_goes_live(self):
+    async def test_of_many_logins_that_replace_a_dead_session_one_goes_live(self):
         await self.live(owner="dead")
         owners = [f"owner-{number}" for number in range(50)]
 
@@ -255,7 +255,7 @@ class StoreContract:
 
     # Ends
 
-    async def test_release_removes_ones_own(self):
+    async def test_release_removes_ones_own_record(self):
         await self.live()
         self.assertTrue(await self.sessions.release(1, "a"))
         self.assertIsNone(await self.held())
@@ -274,9 +274,9 @@ class StoreContract:
         await self.sessions.claim(1, GUEST, THERE, "new")
         self.assertFalse(await self.sessions.release(1, "old"))
         self.assertEqual(await self.held(), (THERE, "new", True))
-        self.assertTrue(await self.sessions.end(1))  # so it was no end
+        self.assertTrue(await self.sessions.end(1))  # so the release was not an end
 
-    async def test_end_removes_whoever_holds_it(self):
+    async def test_end_removes_the_record_of_any_owner(self):
         await self.live()
         record = await self.record()
         self.assertEqual(await self.sessions.end(1), [record])
@@ -307,21 +307,21 @@ class StoreContract:
         self.assertEqual(await self.held(), (HERE, "new", False))
         self.assertTrue(await self.sessions.claim(1, GUEST, HERE, "new"))
 
-    async def test_an_end_after_a_release_is_a_repeated_one(self):
+    async def test_an_end_after_a_release_is_a_repetition(self):
         await self.live(owner="old")
         await self.sessions.release(1, "old")
         await self.live(owner="new")
         with self.assertRaises(RepeatedEnd):
             await self.sessions.end(1)
 
-    async def test_the_end_of_an_older_session_is_no_repeated_one(self):
+    async def test_the_end_of_an_older_session_is_not_a_repetition(self):
         await self.live(owner="old")
         await self.sessions.end(1)
         await self.live(owner="new")
         await self.let_pass(1.1)
         self.assertEqual((await self.sessions.end(1))[0].owner, "new")
 
-    async def test_ends_long_after_each_other_are_no_repeated_ones(self):
+    async def test_ends_far_apart_are_not_repetitions(self):
         await self.live(owner="old")
         await self.sessions.end(1)
         await self.let_pass(3.1)
@@ -338,7 +338,7 @@ class StoreContract:
         with self.assertRaises(RepeatedEnd):
             await self.sessions.end(1)
 
-    async def test_anothers_end_is_no_repeated_one(self):
+    async def test_the_end_of_another_user_is_not_a_repetition(self):
         await self.live(1)
         await self.live(2)
         await self.sessions.end(1)
@@ -384,9 +384,9 @@ class StoreContract:
         await self.sessions.hold_lease(HERE, "route-1", 30)
         self.assertFalse(await self.sessions.leased(Place(HERE.server, "later")))
 
-    # Servers of upstream
+    # Upstream's servers
 
-    async def test_users_at_a_server_of_upstream(self):
+    async def test_users_at_one_of_upstreams_servers(self):
         self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [])
         self.assertFalse(await self.in_the_way(7, JAVA, "a", seconds=30, live=True))
         self.assertFalse(await self.in_the_way(5, JAVA, "b", seconds=30, live=True))
@@ -397,7 +397,7 @@ class StoreContract:
         await self.let_pass(100)
         self.assertEqual(await self.held(7), (JAVA, "a", True))
 
-    async def test_users_leave_a_server_of_upstream(self):
+    async def test_users_leave_one_of_upstreams_servers(self):
         for user in (1, 2, 3, 4):
             await self.sessions.reserve(user, JAVA, "a", seconds=30, live=True)
         await self.sessions.end(1)
@@ -405,13 +405,13 @@ class StoreContract:
         await self.sessions.reserve(3, HERE, "b", expected={"a"}, seconds=30)
         self.assertEqual(list(await self.sessions.users_at(JAVA.server)), [4])
 
-    async def test_a_reservation_is_replaced_by_a_session_at_a_server_of_upstream(self):
+    async def test_a_session_at_one_of_upstreams_servers_replaces_a_reservation(self):
         await self.sessions.reserve(1, HERE, "a", seconds=30)
         self.assertFalse(await self.in_the_way(1, JAVA, "b", seconds=30, live=True))
         await self.let_pass(100)
         self.assertEqual(await self.held(), (JAVA, "b", True))
 
-    async def test_an_account_survives_everything_that_sessions_do(self):
+    async def test_changes_of_sessions_leave_the_account_intact(self):
         alice = await self.accounts.register("alice")
         await self.live(alice.id)
         await self.sessions.end(alice.id)

@@ -1,4 +1,4 @@
-"""What every store promises of conversations (cim.interfaces.IConversations)."""
+"""Tests of what every store promises about conversations (cim.interfaces.IConversations)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConversationsContract(Conversing):
 
     # Appending
 
-    async def test_positions_count_up_and_name_the_one_before(self):
+    async def test_positions_count_up_and_name_their_predecessor(self):
         item = self.item("one")
         first = (await self.conversations.append([item]))[0]
         self.assertEqual(first, Appended(first.position, "", item.sent_at, item.body))
@@ -59,7 +59,7 @@ class ConversationsContract(Conversing):
         self.assertEqual([bool(position) for position in latest], [True, False, True, True, False])
         self.assertEqual(latest[0], (await self.read()).upto)
 
-    async def test_bytes_of_any_kind_are_kept(self):
+    async def test_any_bytes_are_stored(self):
         texts = ["", "\0", "\n\t \r", "张三 👩‍👩‍👧", "x" * 49_000]
         items = [self.item(text, client_id=f"{number} \n\0 é {text[:4]}") for number, text in enumerate(texts)]
         await self.conversations.append(items)
@@ -67,7 +67,7 @@ class ConversationsContract(Conversing):
         again = await self.conversations.append(items)
         self.assertEqual([result.repeated for result in again], [True] * 5)
 
-    async def test_many_at_once_are_in_the_order_of_asking(self):
+    async def test_concurrent_appends_keep_their_order(self):
         calls = [
             self.conversations.append([self.item(f"{call}-{number}") for number in range(10)]) for call in range(20)
         ]
@@ -76,7 +76,7 @@ class ConversationsContract(Conversing):
         expected = [f"{call}-{number}" for call in range(20) for number in range(10)]
         self.assertEqual(self.texts(await self.read(limit=1000)), expected)
 
-    # The same message again
+    # Repetitions
 
     async def test_the_same_client_id_is_the_same_message(self):
         item = self.item("one", client_id="x")
@@ -91,7 +91,7 @@ class ConversationsContract(Conversing):
         self.assertEqual((third.repeated, fourth.repeated), (False, True))
         self.assertNotEqual(third.previous, "")
 
-    async def test_the_same_client_id_with_other_content_is_a_conflict_and_harms_no_other(self):
+    async def test_the_same_client_id_with_other_content_is_a_conflict_that_affects_no_other(self):
         await self.append("one", client_id="x")
         results = await self.conversations.append(
             [self.item("two"), self.item("one!", client_id="x"), self.item("three")]
@@ -100,7 +100,7 @@ class ConversationsContract(Conversing):
         self.assertEqual(results[2].previous, results[0].position)
         self.assertEqual(self.texts(await self.read()), ["one", "two", "three"])
 
-    async def test_client_ids_of_others_and_elsewhere_are_others(self):
+    async def test_client_ids_of_other_senders_and_conversations_are_distinct(self):
         results = await self.conversations.append(
             [
                 self.item("one", client_id="x"),
@@ -110,14 +110,14 @@ class ConversationsContract(Conversing):
         )
         self.assertEqual([result.repeated for result in results], [False] * 3)
 
-    async def test_a_client_id_is_known_for_a_day(self):
+    async def test_a_client_id_is_remembered_for_a_day(self):
         await self.append("one", client_id="x")
         await self.let_pass(DAY - 60)
         self.assertTrue((await self.append("one", client_id="x")).repeated)
         await self.let_pass(120)
         self.assertFalse((await self.append("another", client_id="x")).repeated)
 
-    async def test_a_client_id_is_known_for_ten_thousand_messages(self):
+    async def test_a_client_id_is_remembered_for_ten_thousand_messages(self):
         await self.append("one", client_id="x")
         for _ in range(10):
             await self.say(*["."] * 999)
@@ -125,7 +125,7 @@ class ConversationsContract(Conversing):
         await self.say(*["."] * 20)
         self.assertFalse((await self.append("one", client_id="x")).repeated)
 
-    async def test_a_repetition_of_what_was_trimmed_keeps_its_position(self):
+    async def test_a_repetition_of_a_trimmed_message_keeps_its_position(self):
         item = self.item("one", client_id="x")
         first = (await self.conversations.append([item]))[0]
         await self.say(*["."] * (2 * RETENTION.count))
@@ -144,7 +144,7 @@ class ConversationsContract(Conversing):
 
     # Reading
 
-    async def test_nothing_was_said(self):
+    async def test_an_empty_conversation(self):
         for where in ({}, {"before": "5-5"}, {"floor": ""}):
             page = await self.read(**where)
             self.assertEqual((page.entries, page.upto, page.more, page.reset), ((), "", False, False))
@@ -195,7 +195,7 @@ class ConversationsContract(Conversing):
         self.assertEqual([entry.position for entry in page.entries], said[7:11])
         self.assertTrue(page.more)
 
-    async def test_a_floor_hides_what_came_before(self):
+    async def test_a_floor_hides_earlier_messages(self):
         said = await self.say(*"abcde")
         page = await self.read(floor=said[1])
         self.assertEqual((self.texts(page), page.upto, page.reset), ([*"cde"], said[4], True))
@@ -213,7 +213,7 @@ class ConversationsContract(Conversing):
         page = await self.read(conversations.private(BOB, CAROL), after=said[2])
         self.assertEqual((page.entries, page.upto, page.more, page.reset), ((), "", False, True))
 
-    async def test_positions_that_are_none_are_refused(self):
+    async def test_invalid_positions_are_refused(self):
         for where in ({"after": "5"}, {"before": "-"}, {"floor": "1-2-3"}, {"after": "01-1"}, {"after": "+"}):
             await self.assertFailure(self.read_later(**where), InvalidField)
         await self.assertFailure(self.conversations.entry(TALK, "$"), InvalidField)
@@ -249,7 +249,7 @@ class ConversationsContract(Conversing):
 
     # Retention
 
-    async def test_the_oldest_go_when_there_are_too_many(self):
+    async def test_the_oldest_messages_are_trimmed_when_there_are_too_many(self):
         said = []
         for _ in range(4):
             said += await self.say(*["."] * RETENTION.count)
@@ -266,13 +266,13 @@ class ConversationsContract(Conversing):
         self.assertEqual([entry.position for entry in page.entries], kept[:2])
         self.assertFalse(page.more)
 
-    async def test_little_is_kept_of_what_was_said_to_everyone(self):
+    async def test_few_messages_to_everyone_are_kept(self):
         said = await self.say(*["."] * 600, conversation="g:0")
         page = await self.read("g:0", limit=10_000)
         self.assertTrue(EVERYONE_KEPT <= len(page.entries) <= EVERYONE_KEPT + 150, len(page.entries))
         self.assertEqual(page.entries[-1].position, said[-1])
 
-    async def test_what_is_too_old_is_not_read(self):
+    async def test_messages_that_are_too_old_are_not_read(self):
         old = await self.say("old", "older")
         await self.let_pass(29 * DAY)
         await self.say("young")
@@ -290,7 +290,7 @@ class ConversationsContract(Conversing):
         self.assertEqual((page.entries, page.more, page.reset), ((), False, True))
         self.assertEqual(page.upto, await end_of(self.store, TALK))
 
-    async def test_positions_go_on_when_everything_is_too_old(self):
+    async def test_positions_continue_when_all_messages_are_too_old(self):
         old = await self.say(*["."] * 40)
         await self.let_pass(31 * DAY)
         young = await self.say(*["!"] * 40)
@@ -300,7 +300,7 @@ class ConversationsContract(Conversing):
 
     # Marks
 
-    async def test_marks_move_forward_only(self):
+    async def test_marks_only_move_forward(self):
         said = await self.say(*"abcde")
         self.assertEqual(await self.received(said[2]), said[2])
         self.assertEqual(await self.received(said[1]), said[2])
@@ -322,7 +322,7 @@ class ConversationsContract(Conversing):
         self.assertEqual(await self.reads(said[1], BOB, conversation=nothing), "")
         self.assertEqual(await marks_of(self.store, BOB, "phone", nothing), ("", ""))
 
-    async def test_marks_begin_at_the_floor(self):
+    async def test_marks_start_at_the_floor(self):
         said = await self.say(*"abc")
         self.assertEqual(await self.received(said[0], floor=said[1]), said[1])
         self.assertEqual(await self.reads(said[0], floor=said[1]), said[1])
@@ -338,7 +338,7 @@ class ConversationsContract(Conversing):
         self.assertEqual(await self.conversations.mark(marks), [said[1], said[0], said[2], said[1]])
         self.assertEqual(await self.conversations.mark([]), [])
 
-    async def test_devices_that_stay_away_are_forgotten(self):
+    async def test_devices_that_stay_away_for_long_are_forgotten(self):
         said = await self.say("a")
         await self.received(said[0])
         await self.received(said[0], device="desk")
@@ -350,7 +350,7 @@ class ConversationsContract(Conversing):
 
     # Unread
 
-    async def test_unread_counts_what_others_said_after_the_read_mark(self):
+    async def test_unread_counts_others_messages_after_the_read_mark(self):
         said = []
         for number in range(6):
             said += await self.say("a", sender=(ALICE, BOB)[number % 2])
@@ -370,7 +370,7 @@ class ConversationsContract(Conversing):
         self.assertEqual(await self.unread(ALICE), 0)
         self.assertEqual(await self.unread(BOB), 4)
 
-    async def test_what_does_not_count_is_not_unread(self):
+    async def test_messages_that_do_not_count_are_not_unread(self):
         said = await self.say("a", sender=BOB)
         await self.append("", sender=BOB, counts=False)
         said += await self.say("b", sender=BOB)
@@ -386,12 +386,12 @@ class ConversationsContract(Conversing):
             await self.append("a", sender=BOB, client_id="x")
         self.assertEqual(await self.unread(ALICE), 1)
 
-    async def test_unread_is_no_more_than_what_is_left(self):
+    async def test_unread_is_at_most_the_number_of_messages_left(self):
         await self.say(*["."] * (3 * RETENTION.count), sender=BOB)
         unread = await self.unread(ALICE)
         self.assertEqual(unread, len((await self.read(limit=100_000)).entries))
 
-    async def test_a_read_mark_among_what_was_trimmed(self):
+    async def test_a_read_mark_among_trimmed_messages(self):
         said = await self.say(*["."] * (3 * RETENTION.count), sender=BOB)
         await self.reads(said[5])
         left = len((await self.read(limit=100_000)).entries)
@@ -415,14 +415,14 @@ class ConversationsContract(Conversing):
         self.assertEqual((head.received, head.read, head.unread), (said[0], said[0], 1))
         self.assertEqual((await self.head(device="desk")).received, "")
 
-    async def test_what_is_neither_new_nor_unread_has_no_head(self):
+    async def test_conversations_with_nothing_new_or_unread_have_no_head(self):
         said = await self.say("a", "b", sender=BOB)
         await self.received(said[1])
         self.assertEqual((await self.head()).unread, 2)
         await self.reads(said[1])
         self.assertIsNone(await self.head())
         self.assertIsNotNone(await self.head(device="desk"))
-        await self.say("c")  # one's own: not unread, but new to the device
+        await self.say("c")  # one's own message: not unread, but new to the device
         self.assertEqual((await self.head()).unread, 0)
         self.assertIsNone(await self.head(user=CAROL))
 
@@ -432,7 +432,7 @@ class ConversationsContract(Conversing):
         self.assertIsNone(await self.head(user=BOB))
 
     async def pages(self, user, device="phone", **options):
-        """All pages of heads, as names."""
+        """Return the names of all heads, by page."""
         after, pages = "", []
         while True:
             page = await self.conversations.heads(user, device, after=after, **options)
@@ -444,7 +444,7 @@ class ConversationsContract(Conversing):
     async def test_heads_come_newest_first_in_pages(self):
         now = self.now()
         names = [conversations.private(ALICE, 2000 + number) for number in range(250)]
-        # Many at the same moment, so that the order among them matters.
+        # Many have the same time, so that the order among them matters.
         items = [self.item(conversation=name, sent_at=now - 1000 * (number // 40)) for number, name in enumerate(names)]
         for at in range(0, 250, 50):
             await self.conversations.append(items[at : at + 50])
@@ -457,14 +457,14 @@ class ConversationsContract(Conversing):
         pages = await self.pages(ALICE, limit=7)
         self.assertEqual((flat(pages), len(pages)), (seen, 36))
 
-    async def test_guests_are_told_only_of_what_others_said(self):
+    async def test_guests_only_have_heads_for_messages_of_others(self):
         await self.say("to nobody yet", sender=ALICE)
         self.assertIsNone(await self.head(device=GUEST))
         self.assertIsNotNone(await self.head())
         (said,) = await self.say("hi", sender=BOB)
         self.assertEqual((await self.head(device=GUEST)).latest, said)
         await self.received(said, device=GUEST)
-        # It is unread, and will ever be.
+        # It is unread, and stays so.
         self.assertIsNone(await self.head(device=GUEST))
         self.assertEqual((await self.head(device="another")).unread, 1)
 
@@ -480,7 +480,7 @@ class ConversationsContract(Conversing):
         self.assertEqual([page for page in pages if page], [names[-3:]])
         self.assertEqual(len(pages), 3)
 
-    async def test_what_becomes_newer_between_pages_does_not_disturb_them(self):
+    async def test_activity_between_pages_does_not_disturb_them(self):
         now = self.now()
         names = [conversations.private(ALICE, 2000 + number) for number in range(30)]
         await self.conversations.append(
@@ -488,14 +488,14 @@ class ConversationsContract(Conversing):
         )
         page = await self.conversations.heads(ALICE, "phone", limit=10)
         self.assertEqual([head.conversation for head in page.heads], names[:10])
-        # The last that was looked at, and one that is still to come.
+        # The last one that was read, and one that is still to come.
         await self.append(conversation=names[9], sent_at=now + 1000)
         await self.append(conversation=names[15], sent_at=now + 1001)
         page = await self.conversations.heads(ALICE, "phone", after=page.more, limit=100)
         self.assertEqual([head.conversation for head in page.heads], names[10:15] + names[16:])
         self.assertEqual(page.more, "")
 
-    async def test_only_what_was_active_since(self):
+    async def test_only_conversations_active_since(self):
         now = self.now()
         names = [conversations.private(ALICE, 2000 + number) for number in range(9)]
         await self.conversations.append(
@@ -504,26 +504,26 @@ class ConversationsContract(Conversing):
         self.assertEqual(await self.pages(ALICE, since=now - 30_000), [names[:4]])
         self.assertEqual(await self.pages(ALICE, since=now + 10_000), [[]])
 
-    async def test_what_was_said_just_now_was_active_since(self):
+    async def test_a_message_sent_just_now_counts_as_active_since(self):
         now = self.now()
         await self.say("a", sender=BOB, sent_at=now)
         await self.say("b", sender=BOB, sent_at=now + 900)
         self.assertEqual(await self.pages(ALICE, since=now + 900), [[TALK]])
 
-    async def test_activity_never_goes_back(self):
+    async def test_activity_never_moves_back(self):
         now = self.now()
         await self.say("a", sent_at=now)
         await self.say("b", sent_at=now - 5000)
         self.assertEqual((await self.head()).active, now)
 
-    async def test_what_is_too_old_has_no_head(self):
+    async def test_conversations_that_are_too_old_have_no_head(self):
         await self.say("a", sender=BOB)
         await self.let_pass(29 * DAY)
         self.assertIsNotNone(await self.head())
         await self.let_pass(2 * DAY)
         self.assertIsNone(await self.head())
 
-    async def test_cursors_that_are_none_are_refused(self):
+    async def test_invalid_cursors_are_refused(self):
         for after in ("x", "1", "1 ", "-1 p:1:2", "1 p:2:1", "1 login-status", "1" * 30 + " p:1:2", "1 p:1:2\n"):
             await self.assertFailure(self.conversations.heads(ALICE, "phone", after=after), InvalidField)
 
@@ -552,7 +552,7 @@ class ConversationsContract(Conversing):
         self.assertEqual((results[0].version, results[3].version), (version, version))
         self.assertEqual(self.texts(await self.read(name)), ["a", "d"])
 
-    async def test_whoever_has_left_cannot_even_repeat(self):
+    async def test_a_former_member_cannot_even_repeat_a_message(self):
         id, name = await self.group_of(ALICE, BOB)
         await self.append("a", conversation=name, sender=BOB, client_id="x")
         await self.store.groups.remove(id, BOB, BOB)
@@ -576,7 +576,7 @@ class ConversationsContract(Conversing):
         await self.reads(said[1], BOB, conversation=name)
         self.assertEqual(await self.pages(BOB), [[expected[0], TALK]])
 
-    async def test_a_group_that_one_has_left_has_no_head(self):
+    async def test_a_group_that_the_user_left_has_no_head(self):
         id, name = await self.group_of(ALICE, BOB)
         await self.say("a", conversation=name)
         self.assertEqual(await self.pages(BOB), [[name]])
@@ -597,7 +597,7 @@ class ConversationsContract(Conversing):
         await self.reads(said[8], BOB, conversation=name)
         self.assertEqual(await self.unread(BOB, name), 0)
 
-    async def test_what_was_said_before_someone_joined_is_neither_read_nor_unread(self):
+    async def test_messages_from_before_joining_are_neither_read_nor_unread(self):
         id, name = await self.group_of(ALICE)
         said = await self.say("a", "b", conversation=name)
         await self.store.groups.add(id, ALICE, BOB)
@@ -609,7 +609,7 @@ class ConversationsContract(Conversing):
         page = await self.read(name, floor=member.floor)
         self.assertEqual((self.texts(page), page.reset), (["c"], True))
 
-    async def test_history_may_be_open(self):
+    async def test_history_may_be_open_to_new_members(self):
         id, name = await self.group_of(ALICE, history=True)
         await self.say("a", "b", conversation=name)
         await self.store.groups.add(id, ALICE, BOB)
@@ -618,7 +618,7 @@ class ConversationsContract(Conversing):
         head = await self.head(BOB)
         self.assertEqual((head.received, head.unread), ("", 0))
 
-    async def test_whoever_comes_back_has_missed_what_was_said_meanwhile(self):
+    async def test_a_member_who_rejoins_has_missed_the_messages_in_between(self):
         id, name = await self.group_of(ALICE, BOB)
         await self.say("a", conversation=name)
         await self.store.groups.remove(id, BOB, BOB)

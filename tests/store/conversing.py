@@ -1,4 +1,4 @@
-"""What tests of stores of conversations say and read."""
+"""Helpers for tests of stores of conversations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cim.wire.cim_pb2 import Send
 
 ALICE, BOB, CAROL = 1001, 1002, 1003
 TALK = conversations.private(ALICE, BOB)
-#: What stores under these contracts are made with.
+#: The retention that stores under these contracts are made with.
 RETENTION = Retention(days=30, count=500)
 DAY = 86_400
 
@@ -49,7 +49,7 @@ class Conversing:
         return await self.conversations.read(conversation, limit=limit, **where)
 
     async def head(self, user=ALICE, device="phone"):
-        """The only head; None when there is none."""
+        """Return the only head, or None."""
         page = await self.conversations.heads(user, device)
         self.assertTrue(len(page.heads) < 2, page)
         return page.heads[0] if page.heads else None

@@ -1,4 +1,4 @@
-"""What every store promises of credentials (cim.interfaces.ICredentials)."""
+"""Tests of what every store promises about credentials (cim.interfaces.ICredentials)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CredentialsContract:
         self.assertEqual(await self.store.accounts.account(alice.id), alice)
         self.assertEqual(await self.store.accounts.register("张三 %"), alice)
 
-    async def test_a_name_that_is_taken(self):
+    async def test_a_taken_name(self):
         alice = await self.credentials.create("alice", "one")
         bob = await self.store.accounts.register("bob")
         for name in ("alice", "bob"):
@@ -38,7 +38,7 @@ class CredentialsContract:
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 0))
         self.assertIsNone(await self.credentials.credential(bob.id))
 
-    async def test_of_many_at_once_one_is_made(self):
+    async def test_of_many_concurrent_creations_one_succeeds(self):
         async def create(number):
             try:
                 return await self.credentials.create("alice", str(number))
@@ -48,21 +48,21 @@ class CredentialsContract:
         made = await gatherResults([Deferred.fromCoroutine(create(number)) for number in range(50)])
         self.assertEqual(len([account for account in made if account]), 1)
 
-    async def test_guests_have_none(self):
+    async def test_guests_have_no_credential(self):
         guest = await self.store.accounts.register("guest")
         self.assertIsNone(await self.credentials.credential(guest.id))
         await self.credentials.revoke(guest.id, 5)
         self.assertIsNone(await self.credentials.credential(guest.id))
         self.assertIsNone(await self.credentials.credential(guest.id + 1))
 
-    async def test_another_password(self):
+    async def test_changing_the_password(self):
         alice = await self.credentials.create("alice", "one")
         self.assertTrue(await self.credentials.set_password(alice.id, "two", 1_700_000_000_000))
         self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_000))
         self.assertFalse(await self.credentials.set_password(alice.id + 1, "two", 1))
         self.assertIsNone(await self.credentials.credential(alice.id + 1))
 
-    async def test_a_guest_that_is_given_a_password_is_none_any_more(self):
+    async def test_a_guest_that_gets_a_password_is_no_longer_a_guest(self):
         guest = await self.store.accounts.register("guest")
         self.assertTrue(await self.credentials.set_password(guest.id, "one", 7))
         self.assertEqual(await self.credentials.credential(guest.id), Credential("one", 7))
@@ -72,7 +72,7 @@ class CredentialsContract:
         await self.credentials.revoke(alice.id, 1_700_000_000_000)
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_000))
 
-    async def test_what_was_revoked_stays_so_whatever_a_clock_says(self):
+    async def test_revoked_tokens_stay_revoked_whatever_a_clock_says(self):
         alice = await self.credentials.create("alice", "one")
         await self.credentials.revoke(alice.id, 1_700_000_000_009)
         await self.credentials.revoke(alice.id, 1_700_000_000_002)
@@ -112,7 +112,7 @@ class CredentialsContract:
         again = await self.credentials.create("alice", "two")
         self.assertNotEqual(again.id, alice.id)
 
-    async def test_deleting_one_who_is_in_many_groups(self):
+    async def test_deleting_a_member_of_many_groups(self):
         alice = await self.credentials.create("alice", "one")
         for at in range(0, 250, 50):
             await gatherResults(

@@ -1,4 +1,4 @@
-"""What every store promises of sessions on several devices (cim.interfaces.ISessions)."""
+"""Tests of what every store promises about sessions on several devices (cim.interfaces.ISessions)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DevicesContract:
         self.assertTrue(await self.claim(device, owner, place))
 
     async def there(self):
-        """Devices with their owners; those of reservations in brackets."""
+        """Return devices with their owners, in brackets for reservations."""
         records = await self.store.sessions.sessions(1)
         return {record.device: record.owner if record.live else f"[{record.owner}]" for record in records}
 
@@ -43,7 +43,7 @@ class DevicesContract:
         self.assertEqual(await self.there(), {"phone": "a"})
         self.assertFalse(await self.claim("desk", "b", THERE))
 
-    async def test_reject_all_that_are_in_the_way_are_told_and_may_be_known_to_be_dead(self):
+    async def test_reject_returns_all_in_the_way_and_skips_those_known_to_be_dead(self):
         for device in ("a", "b", "c"):
             await self.live_on(device, device, MANY)
         self.assertEqual(self.owners((await self.reserve("d", "d")).in_the_way), ["a", "b", "c"])
@@ -69,7 +69,7 @@ class DevicesContract:
             self.assertFalse(await self.store.sessions.release(1, "old"))
             await self.store.sessions.release(1, "new")
 
-    async def test_a_guest_never_replaces_a_guest_but_under_replace(self):
+    async def test_a_guest_replaces_a_guest_only_under_replace(self):
         for policy in (REJECT, MANY):
             await self.live_on(GUEST, "old", policy)
             self.assertEqual(self.owners((await self.reserve(GUEST, "new", policy)).in_the_way), ["old"])
@@ -78,7 +78,7 @@ class DevicesContract:
         await self.live_on(GUEST, "old")
         self.assertEqual(self.owners((await self.reserve(GUEST, "new", REPLACE)).replaced), ["old"])
 
-    async def test_replace_takes_the_place_of_all(self):
+    async def test_replace_replaces_all_devices(self):
         await self.live_on("phone", "a", MANY)
         await self.live_on("desk", "b", MANY, THERE)
         await self.reserve("watch", "c", MANY)
@@ -87,14 +87,14 @@ class DevicesContract:
         self.assertEqual({record.place for record in reserved.replaced}, {HERE, THERE})
         self.assertEqual(await self.there(), {"tablet": "[d]"})
 
-    async def test_replace_does_not_name_those_known_to_be_dead(self):
+    async def test_replace_does_not_return_those_known_to_be_dead(self):
         await self.live_on("phone", "a")
         await self.live_on("desk", "b")
         reserved = await self.reserve("tablet", "d", REPLACE, expected=("a",))
         self.assertEqual(self.owners(reserved.replaced), ["b"])
         self.assertEqual(await self.there(), {"tablet": "[d]"})
 
-    async def test_one_that_was_replaced_cannot_come_back(self):
+    async def test_a_replaced_session_cannot_come_back(self):
         for policy in (REJECT, REPLACE):
             await self.live_on("phone", "old", policy)
             await self.reserve("desk", "new", policy, expected=("old",))
@@ -104,7 +104,7 @@ class DevicesContract:
             self.assertEqual(await self.there(), {"desk": "new"})
             await self.store.sessions.release(1, "new")
 
-    async def test_many_devices_are_live_beside_each_other(self):
+    async def test_many_lets_several_devices_be_live(self):
         await self.live_on("phone", "a")
         await self.live_on("desk", "b", place=THERE)
         await self.reserve("watch", "c", MANY)
@@ -114,12 +114,12 @@ class DevicesContract:
         await self.let_pass(100)
         self.assertEqual(await self.there(), {"desk": "b"})
 
-    async def test_many_that_a_store_lost_are_all_claimed_anew(self):
+    async def test_many_sessions_that_a_store_lost_are_all_claimed_again(self):
         for device in ("phone", "desk", "watch"):
             self.assertTrue(await self.claim(device, device))
         self.assertEqual(len(await self.there()), 3)
 
-    async def test_many_are_bounded_and_dead_ones_make_room(self):
+    async def test_many_is_bounded_and_dead_sessions_make_room(self):
         for number in range(MAX_DEVICES):
             await self.live_on(f"device-{number}", f"owner-{number}")
         reserved = await self.reserve("another", "b", MANY)
@@ -135,7 +135,7 @@ class DevicesContract:
         await self.let_pass(31)
         self.assertEqual(await self.reserve("another", "b", MANY), Reserved())
 
-    async def test_of_many_devices_at_once_one_wins(self):
+    async def test_of_many_devices_that_log_in_at_once_one_wins(self):
         devices = [f"device-{number}" for number in range(50)]
         await gatherResults([self.reserve(device, device) for device in devices])
         claimed = await gatherResults([self.claim(device, device) for device in devices])
@@ -150,7 +150,7 @@ class DevicesContract:
         self.assertEqual({record.device for record in ended}, {"phone", "desk", "watch"})
         self.assertEqual(await self.there(), {})
 
-    async def test_a_repeated_end_is_told_by_the_newest(self):
+    async def test_a_repeated_end_is_recognized_by_the_newest_record(self):
         await self.live_on("phone", "a")
         await self.let_pass(10)
         await self.live_on("desk", "b")

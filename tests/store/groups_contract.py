@@ -1,4 +1,4 @@
-"""What every store promises of groups (cim.interfaces.IGroups)."""
+"""Tests of what every store promises about groups (cim.interfaces.IGroups)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GroupsContract:
         return self.store.groups
 
     async def make(self, *users, open=False, history=False):
-        """Make a group of users, the first its owner, and return its id."""
+        """Create a group of users, owned by the first, and return its id."""
         group = await self.groups.create(users[0], "a group", open=open, history=history)
         for user in users[1:]:
             await self.groups.add(group.id, users[0], user)
@@ -34,7 +34,7 @@ class GroupsContract:
     def test_it_is_a_store_of_groups(self):
         self.assertTrue(verifyObject(IGroups, self.groups))
 
-    async def test_a_group_is_made_with_its_owner(self):
+    async def test_a_group_is_created_with_its_owner(self):
         group = await self.groups.create(ALICE, "张三 %{} \n", open=True, history=False)
         self.assertTrue(0 < group.id < ID_LIMIT)
         self.assertEqual(group, Group(group.id, "张三 %{} \n", True, False, 1, 1))
@@ -44,13 +44,13 @@ class GroupsContract:
         self.assertNotEqual(other.id, group.id)
         self.assertEqual((other.open, other.history), (False, True))
 
-    async def test_many_at_once_are_many(self):
+    async def test_groups_created_at_once_are_distinct(self):
         made = await gatherResults([self.groups.create(ALICE, "x", open=True, history=False) for _ in range(50)])
         self.assertEqual(len({group.id for group in made}), 50)
         mine = (await self.groups.memberships(ALICE)).members
         self.assertEqual([member.group for member in mine], sorted(group.id for group in made))
 
-    async def test_groups_that_are_none(self):
+    async def test_missing_groups(self):
         id = await self.make(ALICE)
         for none in (id + 1000, 0, ID_LIMIT - 1):
             self.assertIsNone(await self.groups.group(none))
@@ -84,7 +84,7 @@ class GroupsContract:
         self.assertEqual(await self.groups.member(id, BOB), Member(id, BOB, Role.MEMBER, ""))
         self.assertEqual((await self.groups.memberships(BOB)).members, (Member(id, BOB, Role.MEMBER, ""),))
 
-    async def test_into_a_closed_group_one_is_invited(self):
+    async def test_joining_a_closed_group_needs_an_invitation(self):
         id = await self.make(ALICE, BOB)
         await self.assertFailure(self.groups.add(id, CAROL, CAROL), Forbidden)
         await self.assertFailure(self.groups.add(id, BOB, CAROL), Forbidden)
@@ -98,13 +98,13 @@ class GroupsContract:
         id = await self.make(ALICE, BOB, open=True)
         await self.assertFailure(self.groups.add(id, BOB, CAROL), Forbidden)
 
-    async def test_of_many_at_once_one_joins(self):
+    async def test_of_many_concurrent_joins_one_succeeds(self):
         id = await self.make(ALICE, open=True)
         changes = await gatherResults([self.groups.add(id, BOB, BOB) for _ in range(50)])
         self.assertEqual(len([change for change in changes if change is not None]), 1)
         self.assertEqual((await self.groups.group(id)).members, 2)
 
-    async def test_a_user_is_in_so_many_groups_at_most(self):
+    async def test_the_groups_of_a_user_are_bounded(self):
         for at in range(0, MAX_GROUPS, 100):
             await gatherResults(
                 [self.groups.create(BOB, f"{at} {number}", open=True, history=False) for number in range(100)]
@@ -119,7 +119,7 @@ class GroupsContract:
         await self.groups.remove(mine[7].group, BOB, BOB)
         self.assertTrue(await self.groups.add(id, BOB, BOB))
 
-    async def test_members_come_in_pages_by_id(self):
+    async def test_members_in_pages_by_id(self):
         id = await self.make(50, 7, 1 << 52, 300, 9, (1 << 52) + 1)
         self.assertEqual(
             [member.user for member in await self.groups.members(id)], [7, 9, 50, 300, 1 << 52, (1 << 52) + 1]
@@ -131,7 +131,7 @@ class GroupsContract:
 
     # Leaving
 
-    async def test_one_leaves(self):
+    async def test_leaving(self):
         id = await self.make(ALICE, BOB)
         change = await self.groups.remove(id, BOB, BOB)
         self.assertEqual(change, GroupChange(change.version, id, BOB, False, 3))
@@ -142,7 +142,7 @@ class GroupsContract:
         group = await self.groups.group(id)
         self.assertEqual((group.members, group.version), (1, 3))
 
-    async def test_those_with_a_higher_role_remove(self):
+    async def test_members_with_a_higher_role_remove_others(self):
         id = await self.make(ALICE, BOB, CAROL, DAVE)
         for user in (BOB, CAROL):
             await self.groups.set_role(id, ALICE, user, Role.ADMIN)
@@ -168,7 +168,7 @@ class GroupsContract:
         self.assertEqual(await self.roles(id), {BOB: Role.OWNER})
         await self.assertFailure(self.groups.set_role(id, BOB, BOB, Role.MEMBER), Conflict)
 
-    async def test_with_its_last_member_a_group_ceases(self):
+    async def test_a_group_ends_with_its_last_member(self):
         id = await self.make(ALICE)
         self.assertTrue(await self.groups.remove(id, ALICE, ALICE))
         self.assertIsNone(await self.groups.group(id))
@@ -178,7 +178,7 @@ class GroupsContract:
 
     # Roles
 
-    async def test_owners_give_roles(self):
+    async def test_owners_set_roles(self):
         id = await self.make(ALICE, BOB, CAROL)
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
         self.assertEqual(await self.roles(id), {ALICE: Role.OWNER, BOB: Role.ADMIN, CAROL: Role.MEMBER})
@@ -211,7 +211,7 @@ class GroupsContract:
         self.assertEqual(await self.groups.changes(removed.version), ([added], added.version, False))
         self.assertEqual(await self.groups.changes(added.version), ([], added.version, False))
 
-    async def test_what_changes_nothing_is_not_in_the_log(self):
+    async def test_operations_that_change_nothing_are_not_logged(self):
         id = await self.make(ALICE, BOB)
         _, version, _ = await self.groups.changes(0)
         await self.groups.add(id, ALICE, BOB)
@@ -219,7 +219,7 @@ class GroupsContract:
         await self.groups.rename(id, ALICE, "x")
         self.assertEqual(await self.groups.changes(version), ([], version, False))
 
-    async def test_a_version_that_never_was_is_of_a_log_that_was_lost(self):
+    async def test_an_unknown_version_means_that_the_log_was_lost(self):
         await self.make(ALICE, BOB)
         _, version, _ = await self.groups.changes(0)
         self.assertEqual(await self.groups.changes(version + 1000), ([], version, True))

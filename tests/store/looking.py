@@ -1,4 +1,4 @@
-"""What a store holds, seen through what its users call."""
+"""Reads the state of a store through its public calls."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from cim.model import Mark
 
 
 async def end_of(store, conversation):
-    """The last position of a conversation; "" when nothing was said yet."""
-    # Whoever asks for more than there is is told where it ends.
+    """Return the last position of a conversation, or "" if it has no messages."""
+    # A reader of a position beyond the end is reset to the end.
     return (await store.conversations.read(conversation, after="9999999999999999-1", limit=1)).upto
 
 
 async def marks_of(store, user, device, conversation):
-    """The marks (received, read): moving them nowhere tells where they stand."""
+    """Return the marks (received, read), by moving them to where they are."""
     marks = [Mark(user, device, conversation, ""), Mark(user, None, conversation, "")]
     return tuple(await store.conversations.mark(marks))

@@ -1,4 +1,4 @@
-"""What every store promises of a message that names the one before it, or a text (see `IConversations.append`)."""
+"""Tests of what every store promises about messages that name a predecessor or a text (`IConversations.append`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.conversing import ALICE, BOB, CAROL, DAY, RETENTION, TALK, Conv
 
 
 class OrderContract(Conversing):
-    """Mix into a TestCase as Conversing says; `other()` returns a store that another route has on the same data."""
+    """Mix into a TestCase as for Conversing; `other()` returns another route's store on the same data."""
 
     def other(self):
         return self.store
@@ -24,17 +24,17 @@ class OrderContract(Conversing):
         page = await self.conversations.read(conversation, limit=1000)
         return page, (await self.conversations.heads(BOB, "phone")).heads
 
-    # A message that must be stored before
+    # Predecessors
 
-    async def test_behind_what_is_stored(self):
+    async def test_after_a_stored_message(self):
         first = await self.append("a", client_id="1")
         second = await self.append("b", client_id="2", after="1")
         self.assertEqual((second.previous, second.repeated), (first.position, False))
-        # It was told of in an earlier call, and others have spoken since.
+        # It was stored by an earlier call, and others have sent messages since.
         await self.say("x", "y", sender=BOB)
         self.assertIsInstance(await self.append("c", client_id="3", after="1"), Appended)
 
-    async def test_what_the_same_call_stored_counts_and_what_comes_later_in_it_does_not(self):
+    async def test_earlier_messages_of_the_same_call_count_and_later_ones_do_not(self):
         items = [
             self.item("a", client_id="1"),
             self.item("c", client_id="3", after="2"),
@@ -52,7 +52,7 @@ class OrderContract(Conversing):
         )
         self.assertEqual([result.repeated for result in results], [True, False])
 
-    async def test_what_is_out_of_order_changes_nothing(self):
+    async def test_a_message_out_of_order_changes_nothing(self):
         await self.say("hello")
         before = await self.everything()
         for conversation in (TALK, conversations.private(ALICE, CAROL)):
@@ -60,19 +60,19 @@ class OrderContract(Conversing):
             self.assertIsInstance(refused, OutOfOrder)
         self.assertEqual(await self.everything(), before)
         self.assertEqual((await self.conversations.heads(CAROL, "phone")).heads, ())
-        # So it is no repetition when it comes again, and may even say something else.
+        # So it is not a repetition when it comes again, and may even have other content.
         again = await self.append("other", client_id="2")
         self.assertEqual(again.repeated, False)
         self.assertEqual((await self.read()).entries[-1].previous, before[0].upto)
 
-    async def test_what_was_refused_is_not_stored(self):
+    async def test_a_refused_message_is_not_stored(self):
         group = (await self.store.groups.create(BOB, "group", open=True, history=True)).id
         name = conversations.group(group)
         self.assertIsInstance(await self.append("a", client_id="1", conversation=name), Forbidden)
         await self.store.groups.add(group, ALICE, ALICE)
         self.assertIsInstance(await self.append("b", client_id="2", after="1", conversation=name), OutOfOrder)
 
-    async def test_a_repetition_is_answered_whatever_it_names(self):
+    async def test_a_repetition_is_answered_whatever_predecessor_it_names(self):
         first = await self.append("a", client_id="1")
         again = await self.append("a", client_id="1", after="never said")
         self.assertEqual((again.position, again.repeated), (first.position, True))
@@ -84,7 +84,7 @@ class OrderContract(Conversing):
         self.assertIsInstance(await self.append("a", client_id="1", after="0", conversation=name), Forbidden)
         self.assertIsInstance(await self.append("a", client_id="1", after="0", conversation="g:4711"), NotFound)
 
-    async def test_it_is_of_the_same_sender_and_conversation(self):
+    async def test_a_predecessor_is_of_the_same_sender_and_conversation(self):
         await self.append("a", client_id="1")
         self.assertIsInstance(await self.append("b", client_id="2", after="1", sender=BOB), OutOfOrder)
         elsewhere = conversations.private(ALICE, CAROL)
@@ -94,31 +94,31 @@ class OrderContract(Conversing):
         )
         self.assertEqual([type(result) for result in results], [Appended, OutOfOrder])
 
-    async def test_no_message_is_behind_itself(self):
+    async def test_no_message_precedes_itself(self):
         self.assertIsInstance(await self.append("a", client_id="1", after="1"), OutOfOrder)
 
-    async def test_what_was_trimmed_is_remembered(self):
+    async def test_trimmed_messages_are_remembered(self):
         await self.append("a", client_id="1")
         for _ in range(4):
             await self.say(*["."] * RETENTION.count)
         self.assertNotIn("a", self.texts(await self.read(limit=10_000)))
         self.assertIsInstance(await self.append("b", client_id="2", after="1"), Appended)
 
-    async def test_what_is_a_day_old_is_not(self):
+    async def test_messages_of_a_day_ago_are_not_remembered(self):
         await self.append("a", client_id="1")
         await self.let_pass(DAY - 60)
         self.assertIsInstance(await self.append("b", client_id="2", after="1"), Appended)
         await self.let_pass(120)
         self.assertIsInstance(await self.append("c", client_id="3", after="1"), OutOfOrder)
 
-    # A text that is changed, reacted to or recalled
+    # Texts that are edited, reacted to or recalled
 
-    async def test_what_refers_to_a_text(self):
+    async def test_references_to_a_text(self):
         said = await self.append("a", client_id="1")
         for sender in (ALICE, BOB):
             self.assertIsInstance(await self.append("+", counts=False, refers=said.position, sender=sender), Appended)
 
-    async def test_what_refers_to_nothing(self):
+    async def test_references_to_nothing(self):
         said = await self.append("a", client_id="1")
         before = await self.everything()
         epoch, n = positions.parse(said.position)
@@ -127,19 +127,19 @@ class OrderContract(Conversing):
                 self.assertIsInstance(await self.append("+", counts=False, **{role: place}), NotFound, (place, role))
         self.assertEqual(await self.everything(), before)
 
-    async def test_what_is_too_old_is_gone(self):
+    async def test_texts_that_are_too_old_are_gone(self):
         said = await self.append("a", client_id="1")
         await self.let_pass(RETENTION.days * DAY + 1)
         for role in ("refers", "recalls"):
             self.assertIsInstance(await self.append("+", counts=False, **{role: said.position}), NotFound)
 
-    async def test_what_refers_to_no_text(self):
+    async def test_references_to_other_kinds(self):
         said = await self.append("a", client_id="1")
         edit = await self.append("b", counts=False, refers=said.position)
         for role in ("refers", "recalls"):
             self.assertIsInstance(await self.append("+", counts=False, **{role: edit.position}), Forbidden)
 
-    async def test_what_was_recalled_is_not_changed_and_may_be_recalled_again(self):
+    async def test_a_recalled_text_cannot_be_edited_but_recalled_again(self):
         said = await self.append("a", client_id="1")
         for _ in range(2):
             self.assertIsInstance(await self.append("", counts=False, recalls=said.position), Appended)
@@ -149,7 +149,7 @@ class OrderContract(Conversing):
         self.assertIn("recalled", refused.message)
         self.assertEqual(await self.everything(), before)
 
-    async def test_a_change_that_was_stored_is_a_repetition_when_its_text_is_gone(self):
+    async def test_a_stored_revision_is_a_repetition_even_if_its_text_is_gone(self):
         said = await self.append("a", client_id="1")
         edit = await self.append("b", client_id="2", counts=False, refers=said.position)
         await self.append("", counts=False, recalls=said.position)
@@ -184,7 +184,7 @@ class OrderContract(Conversing):
                 self.assertIsInstance(edit, NotFound)
             self.assertEqual(native.parse_body((await self.conversations.entry(TALK, said.position)).body).text, "")
 
-    # Any calls whatever
+    # Random calls
 
     async def test_any_calls(self):
         for seed in range(20):
@@ -194,7 +194,7 @@ class OrderContract(Conversing):
 
 @define
 class Calls:
-    """Calls of two routes that senders repeat because they did not hear, and a model of what must come of them.
+    """Calls of two routes, which senders repeat for lack of an answer, and a model of the expected results.
 
     :ivar stored: (sender, client_id) -> position and digest
     :ivar texts: positions of texts -> whether they were recalled

@@ -30,27 +30,27 @@ class StoreFromTests(SynchronousTestCase):
         self.assertIsInstance(store, SqliteStore)
         self.assertIn("var/cim.db", store.health())
 
-    def test_what_is_wrong_is_named(self):
+    def test_the_error_says_what_is_wrong(self):
         for text, words in [
             ("", "redis:HOST:PORT[/DB] or sqlite:FILE"),
-            ("redis", "needs a host and a port"),
-            ("redis:", "needs a host and a port"),
-            ("redis:localhost", "needs a host and a port"),
-            ("redis:localhost:", "needs a host and a port"),
-            ("redis::6379", "needs a host and a port"),
-            ("redis:localhost:0", "needs a host and a port"),
-            ("redis:localhost:65536", "needs a host and a port"),
-            ("redis:localhost:six", "needs a host and a port"),
+            ("redis", "must name a host and a port"),
+            ("redis:", "must name a host and a port"),
+            ("redis:localhost", "must name a host and a port"),
+            ("redis:localhost:", "must name a host and a port"),
+            ("redis::6379", "must name a host and a port"),
+            ("redis:localhost:0", "must name a host and a port"),
+            ("redis:localhost:65536", "must name a host and a port"),
+            ("redis:localhost:six", "must name a host and a port"),
             ("redis:localhost:6379/", "database"),
             ("redis:localhost:6379/x", "database"),
             ("redis:localhost:6379/-1", "database"),
-            ("redis+sentinel:localhost:26379/master", "not supported yet"),
-            ("sqlite:", "needs a file"),
+            ("redis+sentinel:localhost:26379/master", "is not supported: name the master"),
+            ("sqlite:", "must name a file"),
             ("mysql:localhost", "'mysql:localhost'"),
         ]:
             error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock())
             self.assertEqual(error.field, "store")
             self.assertIn(words, error.message)
 
-    def test_a_password_for_sqlite_is_a_mistake(self):
+    def test_a_password_for_sqlite_is_refused(self):
         self.assertRaises(InvalidField, store_from, "sqlite:x.db", MemoryReactorClock(), password="secret")

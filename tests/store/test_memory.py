@@ -47,7 +47,7 @@ class MemoryConversationsTests(ConversationsContract, MemoryCase):
 class MemoryOrderTests(OrderContract, MemoryCase):
     @settings(deadline=None)
     @given(st.randoms(use_true_random=False))
-    def test_any_calls_at_all(self, chance):
+    def test_random_calls(self, chance):
         routes = [self.store.conversations, self.other().conversations]
         calls = Calls(chance, f"p:{ALICE}:{next(self.peers)}")
         self.successResultOf(Deferred.fromCoroutine(calls.run(self, routes)))
@@ -70,7 +70,7 @@ class AwayTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(self.store.accounts.named("alice")))
         self.assertEqual(self.successResultOf(self.store.sessions.sessions(1)), [])
 
-    def test_its_return_is_told(self):
+    def test_listeners_hear_of_its_return(self):
         told = []
         self.store.on_reconnect(lambda: told.append(self.store.health()))
         self.store.available = True

@@ -1,4 +1,4 @@
-"""The rules of groups and sessions, on values alone."""
+"""Tests of the rules of groups and sessions, on values only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = Place("s", "run")
 
 
 def group(roles, *, open=False, members=None, owners=None, groups=0):
-    """Facts of a group with these roles, as if all its members were named."""
+    """Return the facts of a group with these roles, as if an operation named all its members."""
     return GroupFacts(
         open,
         list(roles.values()).count(OWNER) if owners is None else owners,
@@ -35,23 +35,23 @@ class GroupRuleTests(SynchronousTestCase):
     def refused(self, error, facts, operation):
         self.assertRaises(error, rules.decide, facts, operation)
 
-    def test_who_adds(self):
+    def test_who_may_add(self):
         facts = group({ALICE: OWNER, BOB: ADMIN, CAROL: MEMBER})
         for actor in (ALICE, BOB):
             self.assertEqual(rules.decide(facts, Add(actor, DAVE)), (RoleChange(DAVE, None, MEMBER),))
         for actor in (CAROL, DAVE):
             self.refused(Forbidden, facts, Add(actor, DAVE))
-        # Whoever is there may say so, however the group is.
+        # A member may add itself again, whether the group is open or not.
         self.assertEqual(rules.decide(facts, Add(CAROL, CAROL)), ())
         self.assertEqual(rules.decide(facts, Add(BOB, CAROL)), ())
         self.refused(Forbidden, facts, Add(CAROL, ALICE))
 
-    def test_an_open_group_is_joined_by_oneself_alone(self):
+    def test_nobody_else_joins_a_user_to_an_open_group(self):
         facts = group({ALICE: OWNER, BOB: MEMBER}, open=True)
         self.assertEqual(rules.decide(facts, Add(CAROL, CAROL)), (RoleChange(CAROL, None, MEMBER),))
         self.refused(Forbidden, facts, Add(BOB, CAROL))
 
-    def test_how_many_there_may_be(self):
+    def test_limits_of_members_and_groups(self):
         facts = group({ALICE: OWNER}, members=MAX_MEMBERS - 1, groups=MAX_GROUPS - 1)
         self.assertTrue(rules.decide(facts, Add(ALICE, BOB)))
         self.refused(RateLimited, evolve(facts, members=MAX_MEMBERS), Add(ALICE, BOB))
@@ -60,7 +60,7 @@ class GroupRuleTests(SynchronousTestCase):
         rules.check_groups(MAX_GROUPS - 1)
         self.assertRaises(RateLimited, rules.check_groups, MAX_GROUPS)
 
-    def test_who_removes(self):
+    def test_who_may_remove(self):
         facts = group({ALICE: OWNER, BOB: ADMIN, CAROL: MEMBER, DAVE: OWNER})
         self.assertEqual(rules.decide(facts, Remove(BOB, CAROL)), (RoleChange(CAROL, MEMBER, None),))
         self.assertEqual(rules.decide(facts, Remove(ALICE, BOB)), (RoleChange(BOB, ADMIN, None),))
@@ -70,33 +70,33 @@ class GroupRuleTests(SynchronousTestCase):
         for actor, user in ((CAROL, 99), (99, CAROL), (CAROL, BOB), (BOB, ALICE), (ALICE, DAVE)):
             self.refused(Forbidden, facts, Remove(actor, user))
 
-    def test_the_last_owner_stays_while_others_are_there(self):
+    def test_the_last_owner_stays_while_there_are_other_members(self):
         self.refused(Conflict, group({ALICE: OWNER, BOB: ADMIN}), Remove(ALICE, ALICE))
         self.refused(Conflict, group({ALICE: OWNER}), SetRole(ALICE, ALICE, ADMIN))
         self.assertEqual(rules.decide(group({ALICE: OWNER}), Remove(ALICE, ALICE)), (RoleChange(ALICE, OWNER, None),))
         two = group({ALICE: OWNER, BOB: OWNER})
         self.assertEqual(rules.decide(two, Remove(ALICE, ALICE)), (RoleChange(ALICE, OWNER, None),))
         self.assertEqual(rules.decide(two, SetRole(ALICE, ALICE, MEMBER)), (RoleChange(ALICE, OWNER, MEMBER),))
-        # That it is one already is no reason to refuse.
+        # Having the role already is no reason to refuse.
         self.assertEqual(
             rules.decide(group({ALICE: OWNER}), SetRole(ALICE, ALICE, OWNER)), (RoleChange(ALICE, OWNER, OWNER),)
         )
 
-    def test_who_gives_roles(self):
+    def test_who_may_set_roles(self):
         facts = group({ALICE: OWNER, BOB: ADMIN, CAROL: MEMBER})
         self.assertEqual(rules.decide(facts, SetRole(ALICE, CAROL, ADMIN)), (RoleChange(CAROL, MEMBER, ADMIN),))
         for actor in (BOB, CAROL, DAVE):
             self.refused(Forbidden, facts, SetRole(actor, CAROL, ADMIN))
         self.refused(NotFound, facts, SetRole(ALICE, DAVE, ADMIN))
 
-    def test_who_renames(self):
+    def test_who_may_rename(self):
         facts = group({ALICE: OWNER, BOB: ADMIN, CAROL: MEMBER})
         for actor in (ALICE, BOB):
             self.assertEqual(rules.decide(facts, Rename(actor, "x")), ())
         for actor in (CAROL, DAVE):
             self.refused(Forbidden, facts, Rename(actor, "x"))
 
-    def test_a_group_that_is_not_there(self):
+    def test_a_missing_group(self):
         for operation in (Add(1, 1), Remove(1, 1), SetRole(1, 1, OWNER), Rename(1, "x")):
             self.refused(NotFound, None, operation)
         self.assertEqual(rules.decide(None, Depart(1, None)), ())
@@ -112,7 +112,7 @@ class GroupRuleTests(SynchronousTestCase):
         two = group({ALICE: OWNER, BOB: OWNER})
         self.assertEqual(rules.decide(two, Depart(ALICE, BOB)), (RoleChange(ALICE, OWNER, None),))
 
-    def test_an_heir_must_be_there(self):
+    def test_an_heir_must_be_a_member(self):
         self.refused(Conflict, group({ALICE: OWNER}, members=2), Depart(ALICE, None))
         self.refused(Conflict, group({ALICE: OWNER}, members=2), Depart(ALICE, BOB))
 
@@ -120,7 +120,7 @@ class GroupRuleTests(SynchronousTestCase):
         operations = [Add(1, 1), Remove(1, 2), SetRole(3, 2, OWNER), Rename(4, "x"), Depart(5, None), Depart(6, 7)]
         self.assertEqual(rules.users(operations), [1, 2, 3, 4, 5, 6, 7])
 
-    def test_one_after_the_other(self):
+    def test_operations_are_decided_one_after_another(self):
         facts = group({ALICE: OWNER}, open=True)
         operations = [Add(BOB, BOB), Add(BOB, BOB), SetRole(ALICE, BOB, OWNER), Remove(ALICE, ALICE), Add(CAROL, DAVE)]
         outcomes, left = rules.decide_all(facts, operations)
@@ -140,7 +140,7 @@ class GroupRuleTests(SynchronousTestCase):
         self.assertIsInstance(outcomes[1], NotFound)
         self.assertEqual(outcomes[2], ())
 
-    def test_limits_count_what_comes_together(self):
+    def test_limits_count_the_whole_batch(self):
         facts = group({ALICE: OWNER}, members=MAX_MEMBERS - 1)
         outcomes, _ = rules.decide_all(
             facts, [Add(ALICE, BOB), Add(ALICE, CAROL), Remove(ALICE, BOB), Add(ALICE, DAVE)]
@@ -214,7 +214,7 @@ class SessionRuleTests(SynchronousTestCase):
         ):
             self.assertEqual(reserve(records, device, policy), expected, (device, policy))
 
-    def test_the_dead_are_in_nobodys_way(self):
+    def test_dead_sessions_are_in_nobodys_way(self):
         records = [held("phone", "a"), held("desk", "b"), held("watch", "c", live=False)]
         self.assertEqual(reserve(records, "x", REJECT, dead={"a"}), (["a", "b", "c"], ["b"], []))
         self.assertEqual(reserve(records, "x", REJECT, dead={"a", "b"}), (["new"], [], []))
@@ -222,7 +222,7 @@ class SessionRuleTests(SynchronousTestCase):
         # Only live sessions can be dead.
         self.assertEqual(reserve(records, "x", MANY, dead={"a", "c"}), (["b", "c", "new"], [], []))
 
-    def test_how_many_devices_there_may_be(self):
+    def test_devices_are_bounded(self):
         lives = [held(f"device-{at}", f"owner-{at}") for at in range(MAX_DEVICES)]
         _, ways, _ = reserve(lives, "another", MANY)
         self.assertEqual(len(ways), MAX_DEVICES)
@@ -243,9 +243,9 @@ class SessionRuleTests(SynchronousTestCase):
         self.assertEqual(self.claim([reserved], "phone", "late"), (False, [("mine", False, True)]))
         self.assertEqual(self.claim([], "phone", "lost"), (True, [("lost", True, False)]))
         self.assertEqual(self.claim([other], "phone", "lost"), (True, [("other", True, False), ("lost", True, False)]))
-        # A login that is to be alone is newer than one that has no record.
+        # A login that allows no other device is newer than one without a record.
         self.assertEqual(self.claim([reserved], "desk", "lost"), (False, [("mine", False, True)]))
-        # Claiming again changes nothing, not even since when.
+        # Claiming again changes nothing, not even `since`.
         live = held("phone", "mine")
         change = rules.claim((live,), SessionRecord(7, Place("s", "run"), "mine", True, NOW + 5, "phone"))
         self.assertEqual((change.result, change.records), (True, (live,)))
@@ -266,19 +266,19 @@ class SessionRuleTests(SynchronousTestCase):
             self.assertEqual(change.result, [one.record for one in records])
         self.assertRaises(RepeatedEnd, rules.end, SessionFacts((old, young), True, NOW))
 
-    def test_what_has_expired(self):
+    def test_expired_records(self):
         live, reserved = held("phone", "a"), held("desk", "b", live=False, expires=NOW)
         self.assertEqual(rules.unexpired((live, reserved), NOW - 1), (live, reserved))
         self.assertEqual(rules.unexpired((live, reserved), NOW), (live,))
 
-    def test_what_upstream_is_shown(self):
+    def test_the_record_shown_to_upstream(self):
         first, second = held("phone", "a"), held("desk", "b")
         reserved = held("watch", "c", live=False)
         self.assertIsNone(rules.shown(()))
         self.assertIs(rules.shown((first, second, reserved)), second)
         self.assertIs(rules.shown((reserved,)), reserved)
 
-    def test_who_is_at_a_server_of_upstream(self):
+    def test_records_at_upstreams_servers(self):
         self.assertTrue(held(GUEST, "a", place=Place("java")).at_upstream)
         self.assertFalse(held(GUEST, "a", place=Place("java"), live=False).at_upstream)
         self.assertFalse(held(GUEST, "a").at_upstream)

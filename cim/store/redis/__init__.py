@@ -1,1 +1,1 @@
-"""The store on Redis, which all routes of a cluster share."""
+"""The Redis store, which all routes of a cluster share."""

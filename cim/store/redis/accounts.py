@@ -4,12 +4,12 @@
     cim-name:<percent-encoded name>    the id
     cim:last-account-id                the highest id given
 
-Upstream keeps the id of a name under the bare name, which may be any key at all. It is read when we have no
-`cim-name:` for it, and believed only when it holds `cim-account:<id>` and that account has this very name; it is
-never written (docs/upstream.md). As upstream may write `cim-account:<id>` at any key, ours included, what is no id
-there counts as absent.
+Upstream keeps the id of a name under the bare name, which may be any key at all. We read it if there is no
+`cim-name:` for the name, and believe it only if it holds `cim-account:<id>` and that account has exactly this name; we
+never write it (docs/upstream.md). Since upstream may write `cim-account:<id>` at any key, ours included, a value that
+is not an id counts as absent.
 
-The name is written last: it must not lead to an account that is not there.
+The name is written last, so that it never leads to a missing account.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
-#: The keys of a change by their numbers.
+#: The numbers of a change's keys.
 _NAME, _BARE_NAME, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 6)
 _NAMES = Facts(0, 2, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME))
 
 
 @frozen
 class _Held:
-    """What our key of a name holds, the bare name, and the last id that was given; 0 when that is not known."""
+    """The values of our key for a name and of the bare name, and the last id given; 0 if that is not known."""
 
     ours: bytes | None = None
     theirs: bytes | None = None
@@ -51,7 +51,7 @@ class _Held:
 
 
 def name_key(name: str) -> str:
-    """Return our key of a name."""
+    """Return our key for a name."""
     return f"{Key.ACCOUNT_NAME}{quote(name, safe='')}"
 
 
@@ -92,7 +92,7 @@ class RedisAccounts:
         return None if id is None else Account(id, name)
 
     def create(self, name: str, password: str) -> Deferred[Account]:
-        """Make an account with a credential; see ICredentials."""
+        """Create an account with a credential; see ICredentials."""
         return self._changing.operation("create_account", self._create(name, password))
 
     async def _create(self, name: str, password: str) -> Account:
@@ -102,7 +102,7 @@ class RedisAccounts:
         return Account(id, name)
 
     async def _known(self, name: str, held: _Held) -> int | None:
-        """Return the id of a name, given what its keys hold."""
+        """Return the id of a name, given the values of its keys, or None."""
         if held.ours is not None and _ID.fullmatch(held.ours):
             return int(held.ours)
         match = _UPSTREAM.fullmatch(held.theirs or b"")
@@ -113,9 +113,9 @@ class RedisAccounts:
         return id if its_name == name.encode() else None
 
     async def _find_or_make(self, operation: str, name: str, password: str | None = None) -> tuple[int, bool]:
-        """Return the id of a name, and whether its account was made now.
+        """Return the id of a name, and whether its account was created now.
 
-        :param password: of the account that is made; a guest's has none
+        :param password: the password hash for a new account; None for a guest
         """
         held = _Held()
         while True:
@@ -127,12 +127,12 @@ class RedisAccounts:
                 return known, False
 
     async def _make(self, operation: str, name: str, password: str | None, held: _Held) -> tuple[int, _Held]:
-        """Make the account of a name if it is nobody's; return its id, or 0 and what its keys hold.
+        """Create the account of a name if the name is free; return its id, or 0 and the values of its keys.
 
-        :param held: what they held when the name was found to be nobody's
+        :param held: the values of the keys when the name was found to be free
         """
         id = await self._changing.new_id(operation, held.last)
-        # The name last: it must not lead to an account that is not there.
+        # The name last, so that it never leads to a missing account.
         words: Words = [3, "SET", _LAST, id, 3, "SET", _ACCOUNT, name, 3, "SET", _NAME, id]
         if password is not None:
             words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
@@ -144,7 +144,7 @@ class RedisAccounts:
                 return Decision([], (0, _Held(ours, theirs, int(past))))
             return Decision(words, (id, held))
 
-        # Something else may lie under the bare name, and change all the time.
+        # The bare name may be some other key, which changes all the time.
         counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
         free = (2, "MGET", _NAME, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id, 2, "MGET", _BARE_NAME)
         keys = (name_key(name), name, account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))

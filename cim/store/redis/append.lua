@@ -1,8 +1,10 @@
--- KEYS: for each message its conversation's stream, whose tag all its other keys carry but the indexes of users and
--- groups: docs/architecture.md says in which order a Redis Cluster would need those.
--- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each: sender, client_id, digest, body, sent_at, what it is to others (`counts` as unread, `recalls` or `refers` to a text, or
--- nothing), the position of that text, the client_id of the sender's message that must be stored before it.
--- Each answer is `position previous version`, or a list for a repetition, or `-` and why not, or `!` and an error.
+-- KEYS: for each message the stream of its conversation. All other keys of a message have the same tag, except the
+-- indexes of users and groups: docs/architecture.md says in which order a Redis Cluster would need those.
+-- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each message: sender,
+-- client_id, digest, body, sent_at, its effect (`counts` as unread, `recalls` or `refers` to a text, or none), the
+-- position of that text, the client_id of the sender's message that must be stored before it.
+-- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
+-- error.
 local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local time
 local function clock()
@@ -13,7 +15,7 @@ local function clock()
   return time
 end
 
--- Every 16th message looks at the oldest, and removes at most 64 for their age: that keeps up, and costs little.
+-- Every 16th message checks the oldest, and removes at most 64 of them by age: enough to keep up, at little cost.
 local function trim(stream, tag, most)
   redis.call('XTRIM', stream, 'MAXLEN', '~', most)
   local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
@@ -38,7 +40,7 @@ local function answer_again(stream, tag, position, before, sent_at, version)
   return {position, before, sent_at, version, body, redis.call('ZSCORE', RECALLED .. tag, padded(position))}
 end
 
--- The position after `after`.
+-- Returns the next position after `after`.
 local function follow(after)
   local last_epoch, last_n = numbers(after)
   local new_epoch = math.max(epoch, after == '' and clock() or last_epoch)
@@ -53,10 +55,10 @@ local function add(stream, position, sender, sent_at, running, body, before)
   return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body).err
 end
 
--- What this call stored, or found stored, by the names of the keys that remember it.
+-- The messages that this call stored, or found stored, by the keys that remember them.
 local stored = {}
 
--- What is remembered of a message; nil when it was too many messages ago.
+-- Returns the record of a stored message, or nil if it was too many messages ago.
 local function remembered(record, total)
   local position, before, sent_at, number, digest = string.match(record, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
   if position and total - number <= 10000 then return position, before, sent_at, digest end
@@ -68,7 +70,7 @@ local function is_remembered(once, total)
   return record and remembered(record, total) and true
 end
 
--- Returns why nothing may be said of the text at a position, or nil.
+-- Returns why the text at a position cannot be revised, or nil.
 local function unfit(stream, tag, position, recalls)
   local entry = redis.call('XRANGE', stream, position, position)[1]
   local named = entry and message(entry)
@@ -100,7 +102,7 @@ local function append(stream, i)
   local position = follow(last)
 
   local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
-  if after ~= '' or ref ~= '' then  -- refused before anything is written, unless it repeats what is stored
+  if after ~= '' or ref ~= '' then  -- refuse before writing anything, unless it repeats a stored message
     if not is_remembered(once, total) then
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
@@ -110,7 +112,7 @@ local function append(stream, i)
     end
   end
 
-  -- The index first: what was appended must be found. To the second, so that not every message pays for it.
+  -- The index first, so that an appended message can be found. It may lag by a second, so that few messages write it.
   if not everyone and sent_at - indexed >= 1000 then
     indexed = sent_at
     if low then
@@ -135,7 +137,7 @@ local function append(stream, i)
   end
   local running = (counts and '' or '-') .. digits(counted)
   local refused = add(stream, position, sender, sent_at, running, body, before)
-  if refused then  -- someone else wrote to the stream?
+  if refused then  -- did someone else write to the stream?
     position, before = follow(later(last, top(conversation))), last
     redis.call('SET', once, become(), 'PX', 86400000)
     refused = add(stream, position, sender, sent_at, running, body, before)

@@ -1,12 +1,13 @@
--- Writes what was decided if the facts are still those that it was decided by; reads them otherwise.
+-- Carries out a decision if the facts that it was based on still hold; otherwise only reads the facts.
 --
--- ARGV: the facts as they were, in one text ('' only reads them), the time that was assumed, ms ('' when it does not
--- matter), how many commands read facts that must be the same, how many others read what is told beside them, how many
--- bounds follow; then the commands, the bounds and the commands that write. A command is the number of its words, its
--- name, the number of its key among KEYS, arguments. With a `?` before it an error stops nothing; those with an `@` are
--- defined here. A bound is the number of a hash, the lowest and the highest number of its fields.
+-- ARGV: the facts of the decision, as one text ('' to only read), the time that it assumed, in ms ('' if it does not
+-- matter), the number of commands that read facts which must be unchanged, the number of commands that read further
+-- facts, and the number of bounds; then the reading commands, the bounds and the writing commands. A command is the
+-- number of its words, its name, the number of its key in KEYS, and arguments. After a `?`, an error of the command is
+-- ignored; commands that begin with `@` are defined here. A bound is the number of a hash, and the lowest and highest
+-- number of its fields.
 --
--- Returns the time, ms, 1 when it wrote, and then what @LOG gave, or what each of the facts was.
+-- Returns the time in ms, whether it wrote (1), and then the results of @LOG, or else the facts.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function digits(number) return string.format('%.0f', number) end
@@ -14,19 +15,19 @@ local function key_of(number) return KEYS[tonumber(number)] end
 
 local function own(name, key, ...)
   local arg = {...}
-  -- An id: 0 when it is beyond the last that was given, or else that one.
+  -- Checks a new id: 0 if it is higher than the last id given, or else that last id.
   if name == '@PAST' then
     local last = tonumber(redis.call('MGET', key)[1] or '') or 0
     return tonumber(arg[1]) > last and 0 or digits(last)
   end
-  -- Users: their roles in the hash of members.
+  -- Reads the roles of users in the hash of members.
   if name == '@ROLES' then
     local roles = redis.call('HMGET', key, ...)
     for i, record in ipairs(roles) do roles[i] = record and string.match(record, '^[012]') or false end
     return roles
   end
-  -- A change of who is in a group, counted there and told in the log: the number of the log's key, the group's id, the
-  -- user, 1 or 0. Gives its versions in the log and in the group.
+  -- Counts a change of members in the group and adds it to the log: the number of the log's key, the group's id, the
+  -- user, 1 or 0. Returns its versions in the log and in the group.
   if name == '@LOG' then
     local log = key_of(arg[1])
     local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
@@ -36,9 +37,9 @@ local function own(name, key, ...)
                group_version)
     return {version, group_version}
   end
-  -- A member's record: the user, its role, the number of the key of the user's groups, the group's id; for a new member
-  -- the number of the key of the group's counters, and 1 when members may read what was said before they joined.
-  -- Whoever joins has read that.
+  -- Writes a member's record: the user, its role, the number of the key of the user's groups, the group's id; for a new
+  -- member also the number of the key of the group's counters, and 1 if members may read messages from before they
+  -- joined. Those count as read for a new member.
   local user, role, floor = arg[1], arg[2], nil
   if name == '@JOIN' then
     local counters = key_of(arg[5])

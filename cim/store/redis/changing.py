@@ -1,11 +1,11 @@
-"""How rules change what is in Redis: read the facts, decide, and write if the facts are still the same.
+"""How rules change data in Redis: read the facts, decide, and write if the facts are unchanged.
 
-Reading and writing are one script, change.lua. It compares the facts that a decision was made by, and nothing else,
-counts only against bounds. When they are the same it writes; otherwise they are read and decided by again, after a
-pause. Of one key a route makes one change at a time, so it meets only other routes there; after some mismatches in a
-row it gives up.
+One script, change.lua, reads and writes. It compares only the facts that a decision was based on, and counts only
+against bounds. If they are unchanged it writes; otherwise it returns them, and the rule decides again after a pause. A
+route makes one change of a key at a time, so it only competes with other routes; after several mismatches in a row it
+gives up.
 
-Most changes begin with a guess at what would be read. It mostly is right, and then one call does.
+Most changes start with a guess of the facts. It is usually right, and then one call is enough.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHANGE = script("change")
-#: How often a change is tried again because others were faster.
+#: How often a change is retried because other routes were faster.
 REPEATS = 5
-#: The longest pause before the first repetition, seconds; each further one may take twice as long.
+#: The longest pause before the first retry, in seconds; it doubles with each further one.
 FIRST_PAUSE = 0.005
 
-#: Commands of Redis or of change.lua, one after the other: the number of its words, its name, the number of its key
-#: among those of the change, from 1, other arguments.
+#: Commands of Redis or of change.lua, concatenated; for each: the number of its words, its name, the number of its key
+#: among the keys of the change, from 1, and other arguments.
 Words = list[str | bytes | int]
 
 
 @frozen
 class Facts:
-    """What a decision is made by.
+    """The commands that read what a decision is based on.
 
-    :param compared: how many commands give what must still be the same when it is carried out
-    :param told: how many further commands give what may have changed
-    :param words: all of them
+    :param compared: how many commands read facts that must be unchanged when the decision is carried out
+    :param told: how many further commands read facts that may change
+    :param words: all these commands
     """
 
     compared: int = 0
@@ -56,48 +56,48 @@ class Facts:
 
 @frozen
 class Decision(Generic[T]):
-    """What is to be written, and the result.
+    """What to write, and the result.
 
-    :param words: commands; nothing is to be written when there are none
-    :param made: makes the result of what the commands LOG gave; else it is `result`
-    :param bounds: keys of hashes by their numbers, and how many fields they may have at least and at most
+    :param words: the writing commands; empty to write nothing
+    :param made: makes the result from the replies of the LOG commands; without it, the result is `result`
+    :param bounds: for hashes, by the number of their key: the least and the most fields that they may have
     """
 
     words: Words
-    result: T = None  # type: ignore[assignment]  # whoever leaves it out has `made`
+    result: T = None  # type: ignore[assignment]  # unused when `made` is given
     made: Callable[[Sequence[Any]], T] | None = None
     bounds: Sequence[tuple[int, int, int]] = ()
 
     def of(self, given: Sequence[Any]) -> T:
-        """Return the result."""
+        """Return the result, given the replies of the LOG commands."""
         return self.result if self.made is None else self.made(given)
 
 
-#: Decides by the replies to the commands of the facts, and the time, ms since 1970 by Redis's clock.
+#: Decides, given the replies to the commands of the facts, and the time in ms since 1970 by Redis's clock.
 Decide = Callable[[Sequence[Any], int], Decision[T]]
 
 
 class Changing:
     """Makes changes over a connection.
 
-    :param random: a number from 0 to 1, for the jitter
+    :param random: returns a number from 0 to 1, for jitter
     """
 
     def __init__(self, connection: RedisConnection, clock: IReactorTime, random: Callable[[], float]) -> None:
         self._connection = connection
         self._clock = clock
         self._random = random
-        #: How much Redis's clock is ahead of ours, ms, as the last answer told; None before.
+        #: How far Redis's clock is ahead of ours, in ms, by the last answer; None before the first.
         self._ahead: int | None = None
         self._last_id = 0
-        # Key -> whose turn comes after the change under way.
+        # Key -> the changes that wait for the one under way.
         self._turns: dict[str, deque[Deferred[None]] | None] = {}
 
     async def new_id(self, name: str, last: int) -> int:
-        """Return an id for something that is made now: the time by Redis's clock, ms since 1970, as far as it is known.
+        """Return an id for something new: the time by Redis's clock as far as it is known, in ms since 1970.
 
-        :param name: what a refusal is told under
-        :param last: it must be beyond that
+        :param name: the name of the operation, for logs of refusals
+        :param last: the id must be higher than this
         """
         if self._ahead is None:
             await self._call(name, (), Facts())
@@ -108,7 +108,7 @@ class Changing:
         return int(self._clock.seconds() * 1000) + (self._ahead or 0)
 
     def operation(self, name: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """Do something that may take several calls, counted as one of that name."""
+        """Run an operation that may take several calls, and count it once under its name."""
         return Deferred.fromCoroutine(self._operation(name, work))
 
     async def _operation(self, name: str, work: Coroutine[Deferred[Any], Any, T]) -> T:
@@ -119,9 +119,9 @@ class Changing:
             self._connection.observed(name, self._clock.seconds() - started)
 
     async def look(self, name: str, keys: Sequence[str], facts: Facts) -> tuple[Sequence[Any], int]:
-        """Read facts in one call; return the replies and the time, ms since 1970 by Redis's clock.
+        """Read facts in one call; return the replies, and the time in ms since 1970 by Redis's clock.
 
-        :param name: what a refusal is told under
+        :param name: the name of the operation, for logs of refusals
         """
         _, replies, now = await self._call(name, keys, facts)
         return replies, now
@@ -129,13 +129,13 @@ class Changing:
     async def change(
         self, name: str, keys: Sequence[str], facts: Facts, decide: Decide[T], guess: Sequence[Any] | None = None
     ) -> T:
-        """Change what `decide` says about the facts, and return its result.
+        """Carry out what `decide` returns for the facts, and return its result.
 
-        :param name: what a refusal is told under
-        :param keys: those that commands name by their number; of the first there is one change at a time
-        :param decide: must be repeatable; what it raises about facts that were read is the outcome
-        :param guess: what the replies will probably be
-        :raises StoreUnavailable: it may have been made or not
+        :param name: the name of the operation, for logs of refusals
+        :param keys: the keys that commands refer to by number; changes of the first key run one at a time
+        :param decide: must be repeatable; an error that it raises for facts that were read is the outcome
+        :param guess: the probable replies
+        :raises StoreUnavailable: the change may or may not have been made
         """
         first = keys[0]
         if first in self._turns:
@@ -148,7 +148,7 @@ class Changing:
             now = self._time()
             try:
                 decision = decide(guess, now)
-            except CIMError:  # of a guess that means nothing
+            except CIMError:  # an error about a guess means nothing
                 return await self._insist(name, keys, facts, decide)
             wrote, found, now = await self._call(name, keys, facts, guess, decision, now)
             if wrote:
@@ -180,9 +180,9 @@ class Changing:
         decide: Decide[T],
         seen: tuple[Sequence[Any], int] | None = None,
     ) -> T:
-        """Read, decide and write until it was.
+        """Read, decide and write until the write succeeds.
 
-        :param seen: replies that were read just now, and when
+        :param seen: replies that were just read, and the time
         """
         for repeat in range(REPEATS + 1):
             if repeat:
@@ -194,7 +194,7 @@ class Changing:
             wrote, found, _ = await self._call(name, keys, facts, replies, decision)
             if wrote:
                 return decision.of(found)
-            seen = None  # it will be old after the pause
+            seen = None  # outdated after the pause
         raise StoreUnavailable()
 
     async def _call(
@@ -206,10 +206,10 @@ class Changing:
         decision: Decision[Any] | None = None,
         assumed: int | str = "",
     ) -> tuple[int, Sequence[Any], int]:
-        """Write if the facts are the same; return whether it did, what was given or read, and the time.
+        """Write if the facts are unchanged; return whether it did, the results or the facts, and the time.
 
-        :param decision: None only reads
-        :param assumed: the time that the decision was made by, if it is not Redis's own
+        :param decision: None to only read
+        :param assumed: the time that the decision assumed, if it is not Redis's own
         """
         arguments: Words = ["", assumed, facts.compared, facts.told, 0, *facts.words]
         if decision is not None:
@@ -225,7 +225,7 @@ class Changing:
 
 
 def _text(replies: Sequence[Any]) -> bytes:
-    """Return what change.lua makes of the same replies."""
+    """Return the text that change.lua makes of the same replies."""
     parts = [b"="]
     for reply in replies:
         held = reply if isinstance(reply, list) else (reply,)

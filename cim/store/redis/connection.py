@@ -1,9 +1,9 @@
-"""The one pipelined connection to Redis, kept up for ever.
+"""The one pipelined connection to Redis, which reconnects forever.
 
 The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, TIME, CONFIG GET -> in use -> lost
--> wait a little -> connect again. txredisapi supplies the protocol alone. Its factory is left out, because it takes a
-connection that is lost during AUTH or SELECT for a refused password and never connects again;
-here AUTH and SELECT are ordinary commands, and whatever fails is tried again.
+-> wait a little -> connect again. Only the protocol of txredisapi is used, not its factory, which takes a connection
+that is lost during AUTH or SELECT for a refused password and never connects again. Here AUTH and SELECT are ordinary
+commands, and every failure is retried.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
     from cim.store.redis.scripts import Script
 
-#: How long calls wait for a connection that was just lost, or that was never there yet; later ones fail at once.
+#: How long calls wait for a connection that was just lost or not made yet, in seconds; later calls fail at once.
 PATIENCE = 2.0
-#: When this many calls are unanswered, further ones fail at once.
+#: While this many calls are unanswered, further ones fail at once.
 MAX_UNANSWERED = 20_000
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
 
 
 def retry_delay(failures: int, random: Callable[[], float]) -> float:
-    """Return the seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
+    """Return how many seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
 class RedisConnection:
-    """Calls Redis, and heals by itself whatever happens to it.
+    """Calls Redis, and recovers from every failure by itself.
 
-    :param address: what health and log call it
-    :param random: a number from 0 to 1, for the jitter
-    :param reply_timeout: seconds without any reply after which unanswered calls fail and the connection is made anew
+    :param address: the address of Redis for health and log
+    :param random: returns a number from 0 to 1, for jitter
+    :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
     """
 
     _log = Logger()
@@ -88,7 +88,7 @@ class RedisConnection:
     # Lifecycle
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start connecting."""
         self._stopped = False
         self._be_patient()
         self._running = Deferred.fromCoroutine(self._keep_connected())
@@ -96,7 +96,7 @@ class RedisConnection:
         self._running.addErrback(lambda failure: self._log.failure("The Redis connection ended", failure))
 
     async def stop(self) -> None:
-        """Lose the connection; unanswered calls fail."""
+        """Close the connection; unanswered calls fail."""
         self._stopped = True
         if self._running is not None:
             self._running.cancel()
@@ -124,7 +124,7 @@ class RedisConnection:
                 self._connected(protocol)
                 await lost
                 self._lost(protocol.complaint or "the connection was lost")
-            except Exception as error:  # whatever it is: try again
+            except Exception as error:  # retry whatever it is
                 if self._stopped:
                     return
                 reason = str(error) or type(error).__name__
@@ -142,7 +142,7 @@ class RedisConnection:
             try:
                 await protocol.ask("AUTH", self._password)
             except self._ResponseError as error:
-                raise StoreUnavailable(f"it refuses the password ({error})") from error
+                raise StoreUnavailable(f"it refuses the password ({error}): check --store-password-file") from error
         if self._database:
             await protocol.ask("SELECT", self._database)
         failures = 0
@@ -150,7 +150,7 @@ class RedisConnection:
             try:
                 await protocol.ask("PING")
                 break
-            except self._ResponseError as error:  # loading its data, wants a password...
+            except self._ResponseError as error:  # it is loading its data, needs a password...
                 self._lost(str(error))
                 failures += 1
                 await deferLater(self._clock, retry_delay(failures, self._random))
@@ -161,19 +161,19 @@ class RedisConnection:
             try:
                 found = await protocol.ask("CONFIG", "GET", name)
                 settings[name] = found[1].decode()
-            except (self._ResponseError, IndexError):  # forbidden or renamed, as hosted Redis does
+            except (self._ResponseError, IndexError):  # forbidden or renamed, as in hosted Redis
                 pass
         server = ServerFacts.read(info, settings)
         if server.role == "slave":
-            raise StoreUnavailable("it is a replica, which takes no writes")
+            raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")
         if not self._epoch or (server.run_id, server.history) != (self.server.run_id, self.server.history):
-            # Never back, even when another Redis has taken over whose clock is behind.
+            # The epoch never goes back, even if another Redis with a slower clock has taken over.
             self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
         protocol.epoch = self._epoch
         for script in self._ordered:
             try:
                 await protocol.ask("SCRIPT", "LOAD", script.text)
-            except self._ResponseError:  # forbidden: the first call brings it
+            except self._ResponseError:  # forbidden: the first call loads the script
                 pass
         if server != self.server:
             self.server = server
@@ -203,13 +203,13 @@ class RedisConnection:
         if not self._said_away:
             self._said_away = True
             self._log.warn(
-                "Redis at {address} is away: {reason}. Trying again until it is back",
+                "Redis at {address} is away: {reason}. Retrying until it is back",
                 address=self._address,
                 reason=reason,
             )
         self._away = reason
 
-    # Waiting for the connection
+    # Waiting for a connection
 
     def _be_patient(self) -> None:
         self._impatient = self._clock.callLater(PATIENCE, self._lose_patience)
@@ -239,34 +239,34 @@ class RedisConnection:
     def load(self, script: Script) -> None:
         """Load a script in the handshake, so that its calls run in the order in which they are made.
 
-        Without it the first call is repeated with the script's text, and may be overtaken by the next one.
+        Otherwise the first call must be repeated with the script's text, and the next call may overtake it.
         """
         self._ordered.append(script)
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script, by its hash when Redis knows it; bulk replies are bytes.
+        """Run a script, by its hash if Redis knows it; bulk replies are bytes.
 
-        Fails with StoreUnavailable, whatever went wrong: it may have run or not.
+        Every failure is a StoreUnavailable: the script may or may not have run.
         """
         return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
 
     def evaluate(
         self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
     ) -> Coroutine[Deferred[Any], Any, Any]:
-        """Run a script as a part of what `name` says, which its caller counts (see `observed`); fails like `run`."""
+        """Run a script as part of the operation `name`, which the caller counts (see `observed`); fails like `run`."""
         return self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
 
     def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script with the epoch of the connection that carries it as its first argument.
+        """Run a script with the epoch of its connection as the first argument.
 
-        The epoch is the server's time, ms since 1970, when we first saw the run that answers. On one connection these
-        calls run in the order in which they are made.
+        The epoch is the server's time, in ms since 1970, when we first saw this run of the server. On one connection
+        these calls run in the order in which they are made.
         """
         call = ("EVALSHA", script.sha, len(keys), *keys, *args)
         return Deferred.fromCoroutine(self._call(script.name, call, script, epoch_at=3 + len(keys)))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
-        """Run a command, counted as `name`; fails like `run`."""
+        """Run a command and count it under `name`; fails like `run`."""
         return Deferred.fromCoroutine(self._call(name, args, None))
 
     async def _call(
@@ -277,9 +277,9 @@ class RedisConnection:
         epoch_at: int = 0,
         observed: bool = True,
     ) -> Any:
-        """Call, and wait for a connection if need be.
+        """Make a call, and wait for a connection if necessary.
 
-        :param epoch_at: where the connection's epoch goes among the arguments; 0: nowhere
+        :param epoch_at: the index of the argument that is replaced by the connection's epoch; 0 for none
         """
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
@@ -305,7 +305,7 @@ class RedisConnection:
                 self.observed(name, self._clock.seconds() - started)
 
     async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
-        """Run commands in one write, as parts of what `name` says, which its caller counts; fails like `run`."""
+        """Run commands in one write, as part of the operation `name`, which the caller counts; fails like `run`."""
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
@@ -328,12 +328,12 @@ class RedisConnection:
         return StoreUnavailable()
 
     def observed(self, name: str, seconds: float) -> None:
-        """Tell whoever observes calls that one of that name ended."""
+        """Report the duration of an operation to the observer."""
         for listener in self._latency_listeners:
             listener(name, seconds)
 
     def refused(self, name: str, reason: str) -> None:
-        """Say that Redis refused a call of that name, or a part of it."""
+        """Log that Redis refused an operation or a part of it."""
         if reason.startswith("READONLY") and self._protocol is not None:
             self._protocol.cut("it has become a replica")
         if reason != self._refusal:
@@ -342,7 +342,7 @@ class RedisConnection:
                 "Redis at {address} refused {name}: {reason}", address=self._address, name=name, reason=reason
             )
 
-    # What is told
+    # Reporting
 
     def health(self) -> str:
         """See IStore."""

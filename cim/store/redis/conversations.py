@@ -1,20 +1,19 @@
 """Conversations in Redis (docs/architecture.md, Conversations).
 
-    cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages count up
-                                to this one (negative when it does not count itself), b body, p the position before
-                                it when that is not the number before
-    cim:n:{<conversation>}      hash: log, which is the last position, how many messages there were, how many of them
-                                count as unread, and the activity that the indexes have; s:<user> how many of these are
-                                the user's and where the last is; r:<user> the read mark and how many of others' lie
-                                up to it
+    cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages up to this
+                                one count as unread (negative if this one does not), b body, p the previous position
+                                unless it is the previous number
+    cim:n:{<conversation>}      hash: log: the last position, the number of messages so far, how many of them count as
+                                unread, and the activity in the indexes; s:<user>: how many of those are the user's, and
+                                the position of the last; r:<user>: the read mark, and how many of others' are up to it
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
-    cim:d:{<conversation>}:<sender>:<client_id>   what became of it, for 24 hours
-    cim:a:{<user>}              sorted set: conversations with others -> time of last activity, a second late at most
+    cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours
+    cim:a:{<user>}              sorted set: private conversations -> time of the last activity, at most a second late
     cim:ga                      sorted set: conversations of groups -> the same
-    cim:m:{<user>}:<device>     hash: conversation -> received mark; expires when the device has been away for long
+    cim:m:{<user>}:<device>     hash: conversation -> received mark; expires after a long absence of the device
 
-Nothing here costs more with more members, conversations or messages, but for the logarithm of the sorted sets. What
-is unread is a difference of counters. The last position is read from the counters, or from the stream if someone
+No cost grows with the number of members, conversations or messages, except for the logarithm of the sorted sets. The
+unread count is a difference of counters. The last position is read from the counters, or from the stream if someone
 removed them.
 """
 
@@ -89,7 +88,7 @@ class RedisConversations:
     def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
         if isinstance(answer, list):
             position, previous, sent_at, version, body, recalled = answer
-            # If it was trimmed since, what was said again must do.
+            # If it has been trimmed, use the repeated message instead.
             found = Found(position.decode(), previous.decode(), body or item.body, recalled is not None)
             entry = readable(found)
             body = entry.body if entry is not None else item.body

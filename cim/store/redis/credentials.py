@@ -57,7 +57,7 @@ class RedisCredentials:
         return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
 
     def _set(self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = ()) -> Deferred[bool]:
-        """Set fields, and void tokens issued before `now`; False when the key that it needs is not there."""
+        """Set fields and revoke tokens issued before `now`; return False if the key `needed` does not exist."""
 
         def decide(replies: Sequence[Any], time: int) -> Decision[bool]:
             there, valid_from = replies
@@ -75,14 +75,14 @@ class RedisCredentials:
         return self._changing.operation("delete", self._delete(user))
 
     async def _delete(self, user: int) -> bool:
-        # The account last: what was left of an attempt that failed is found again by the next.
+        # The account last, so that the next attempt finds what a failed one left behind.
         account = await self._accounts.account(user)
         await self._groups.leave_all(user)
 
         def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
             (held,), there = replies
             words: Words = [2, "DEL", 2] if held == str(user).encode() else []
-            # Marks of devices expire by themselves.
+            # Devices' marks expire by themselves.
             words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "DEL", 1
             return Decision(words, bool(there))
 

@@ -1,4 +1,4 @@
--- KEYS: stream, recalled; ARGV: position, the oldest time to give (ms).
+-- KEYS: stream, recalled; ARGV: position, the oldest time to return (ms).
 local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 local named = entry and message(entry)
 if not named or tonumber(named.w) < tonumber(ARGV[2]) then return false end

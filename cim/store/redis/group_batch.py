@@ -1,6 +1,6 @@
-"""Operations on one group that go together: what they depend on, and what is written of what was decided.
+"""Batched operations on one group: the facts that they depend on, and the commands that carry out decisions.
 
-The keys of a change by their numbers: the group's five, then the groups of each user that is named, then those that
+The keys of a change, by number: the five of the group, then the groups of each user that is named, then the keys that
 are removed with the group.
 """
 
@@ -32,10 +32,10 @@ def group_keys(id: int) -> list[str]:
 
 @frozen
 class Seen:
-    """What a route last saw of a group.
+    """The state in which a route last saw a group.
 
     :param fields: open, history, owners
-    :param roles: of those who changed something
+    :param roles: the roles of users who changed something
     """
 
     fields: list[bytes]
@@ -43,9 +43,9 @@ class Seen:
 
 
 class GroupBatch:
-    """Operations on one group.
+    """A batch of operations on one group.
 
-    :ivar seen: what may be guessed of the group once they are carried out; None when nothing
+    :ivar seen: the state of the group to guess from after the batch; None if unknown
     """
 
     def __init__(self, id: int, operations: Sequence[Operation]) -> None:
@@ -66,7 +66,7 @@ class GroupBatch:
         self._guess: Sequence[Any] | None = None
 
     def guess(self, seen: Seen | None) -> Sequence[Any] | None:
-        """Return the probable replies: there is room, who is to join is no member, and others are simple ones."""
+        """Return the probable replies: there is room, users to add are not members, and others are plain members."""
         if seen is None:
             return None
         roles = dict(seen.roles)
@@ -75,14 +75,14 @@ class GroupBatch:
                 roles[operation.user] = None
             elif isinstance(operation, Remove | SetRole):
                 roles.setdefault(operation.user, b"0")
-            elif isinstance(operation, Rename):  # gives the group as it is
+            elif isinstance(operation, Rename):  # returns the group as it is
                 return None
         joining = (0,) * len(self._joining)
         self._guess = [seen.fields, [roles.get(user) for user in self._users], [b"", 0], 2, *joining]
         return self._guess
 
     def decide(self, replies: Sequence[Any], now: int) -> Decision[list[GroupChanged | CIMError]]:
-        """Decide about all of them; each has its own result."""
+        """Decide about all operations; each has its own result."""
         (open, history, owners), digits, (name, version), count, *groups = replies
         facts = None
         if open is not None:
@@ -94,7 +94,7 @@ class GroupBatch:
         name = name.decode() if name else ""
         for operation, outcome in zip(self._operations, outcomes, strict=True):
             if isinstance(outcome, CIMError):
-                if replies is self._guess:  # of numbers that nothing is compared with
+                if replies is self._guess:  # based on numbers that are not compared
                     raise outcome
             elif outcome:
                 effects += outcome
@@ -102,7 +102,7 @@ class GroupBatch:
                 name = operation.name
                 words += 4, "HSET", GROUP, "name", name
             elif isinstance(operation, Depart):
-                # Whoever is not in the group does not think so either.
+                # A user without a membership has no record of the group either.
                 words += 3, "HDEL", self._mine[operation.user], self._id
         for effect in effects:
             self._write(words, effect, int(history == b"1"))
@@ -135,7 +135,7 @@ class GroupBatch:
         return changes
 
     def _bounds(self, count: int, effects: Sequence[RoleChange], ended: bool) -> list[tuple[int, int, int]]:
-        """Return within what numbers of members, and of groups of theirs, the same would have been decided."""
+        """Return the bounds, on members and on groups of users, within which the decision stays the same."""
         sizes = [0, *accumulate(effect.members for effect in effects)]
         lowest, highest = min(sizes), max(sizes)
         bounds = [(self._mine[effect.user], 0, MAX_GROUPS - 1) for effect in effects if effect.members > 0]
@@ -161,7 +161,7 @@ class GroupBatch:
             words += 6, "@LOG", GROUP, LOG, self._id, user, int(members > 0)
 
     def _end(self, words: Words) -> None:
-        """Remove all that is left of the group."""
+        """Remove everything of the group."""
         tag = conversations.group(self._id)
         del self.keys[LOG + len(self._users) :]
         self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.GROUP_ACTIVITY]

@@ -2,18 +2,18 @@
 
     cim:g:{g:<id>}      hash: name, open, history, version, owners (how many)
     cim:gm:{g:<id>}     hash: user -> role and floor of a member
-    cim:gi:{g:<id>}     sorted set: the members in the order of their ids
-    cim:ug:{<user>}     hash: group -> role and floor, the same once more
+    cim:gi:{g:<id>}     sorted set: the members by id
+    cim:ug:{<user>}     hash: group -> role and floor, the same again
     cim:groups          stream: who joined and left which group; its ids are the log's versions
     cim:last-group-id   the highest id given
 
-The first three have the tag of the group's conversation, whose append looks at them; joining sets the read mark there.
+The first three have the tag of the group's conversation, since appending reads them; joining sets the read mark there.
 
-A version of the log is the time in ms, or one more than the last: after Redis lost its tail, the versions that were
-lost do not come again, and whoever has seen one is told that something was forgotten.
+A version of the log is the time in ms, or one more than the last version. So if Redis lost its latest writes, lost
+versions do not come again, and a reader that has seen one learns that changes are missing.
 
-Of one group a route makes one change at a time; what is asked for meanwhile goes together in the next. So changes by
-several routes seldom meet, however many there are: they only do if they are about the same member or an owner.
+A route makes one change of a group at a time, and batches the operations that arrive meanwhile into the next. So
+changes by several routes seldom conflict, however many there are: only if they concern the same member or an owner.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
 
 PAGE = script("members")
-#: Operations that go together at most: it takes Redis some milliseconds.
+#: The most operations in a batch, which takes Redis a few milliseconds.
 TOGETHER = 100
-#: Groups of which is remembered what was last seen.
+#: How many groups have their last seen state cached.
 KEPT_GROUPS = 10_000
 
 _LAST_CHANGE = (6, "XREVRANGE", 1, "+", "-", "COUNT", 1)
@@ -73,7 +73,7 @@ class RedisGroups(DecidedGroups):
     def __init__(self, connection: RedisConnection, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
-        # Group -> what waits for the change under way; a key for each group of which there is one.
+        # Group -> the operations that wait for the change under way; groups without a change under way have no key.
         self._waiting: dict[int, list[tuple[Operation, Deferred[GroupChanged]]]] = {}
         self._seen: dict[int, Seen] = {}
 
@@ -183,7 +183,7 @@ class RedisGroups(DecidedGroups):
         return self._changing.operation("memberships", self._memberships(user))
 
     async def _memberships(self, user: int) -> Memberships:
-        # The version first: what changes in between is told again.
+        # The version first: changes in between are then reported again.
         last = ("XREVRANGE", Key.GROUP_LOG, "+", "-", "COUNT", 1)
         lines, held = await self._connection.commands("memberships", last, ("HGETALL", Key.GROUPS_OF.of(user)))
         members = [_member(int(id), user, record) for id, record in zip(held[::2], held[1::2], strict=True)]
@@ -196,7 +196,7 @@ class RedisGroups(DecidedGroups):
 
     async def _changes(self, after: int, limit: int) -> tuple[list[GroupChange], int, bool]:
         position = f"{after}-0"
-        # Whether all that came after it is there: because it is there itself, or nothing was ever removed.
+        # Whether all later changes are there: because this one is still there, or none was ever removed.
         known = (4, "XRANGE", 1, position, position) if after else (2, "XLEN", 1)
         facts = Facts(0, 3, (*_LAST_CHANGE, 6, "XRANGE", 1, f"({position}", "+", "COUNT", limit, *known))
         (last, lines, known_by), _ = await self._changing.look("group_changes", (Key.GROUP_LOG,), facts)
@@ -204,7 +204,7 @@ class RedisGroups(DecidedGroups):
         return [_change(line) for line in lines], _version(last[0][0]) if last else 0, not complete
 
     async def leave_all(self, user: int) -> None:
-        """End all memberships of a user, whose account is deleted."""
+        """End all memberships of a user whose account is being deleted."""
         for held in await self._connection.command("delete", "HKEYS", Key.GROUPS_OF.of(user)):
             id = int(held)
             for _ in range(REPEATS + 1):
@@ -213,7 +213,7 @@ class RedisGroups(DecidedGroups):
                 try:
                     await self.change("delete", id, Depart(user, heir))
                     break
-                except Conflict:  # its members have changed meanwhile
+                except Conflict:  # its members have changed in the meantime
                     pass
             else:
                 raise StoreUnavailable()

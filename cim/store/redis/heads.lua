@@ -1,7 +1,7 @@
--- KEYS: the user's index, groups, and the device's marks. The counters of the conversations lie where those do.
--- ARGV: user, device, limit, the oldest activity to give (ms), the cursor's activity and name or '' and '', ms for
+-- KEYS: the user's index, groups, and the device's marks. The counters of the conversations are next to them.
+-- ARGV: user, device, limit, the oldest activity to return (ms), the cursor's activity and name or '' and '', ms for
 -- which a device is remembered.
--- Returns the time (ms), the cursor of the next page or '', how many members of the index were no conversations, and
+-- Returns the time (ms), the cursor of the next page or '', how many members of the index were not conversations, and
 -- the heads: conversation, latest, received, read, unread, active.
 local user, limit, oldest = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local guest = ARGV[2] == 'guest'
@@ -9,7 +9,7 @@ local cursor = ARGV[6] ~= '' and {active = tonumber(ARGV[5]), name = ARGV[6]}
 local index, marks = KEYS[1], KEYS[3]
 if not cursor then redis.call('PEXPIRE', marks, ARGV[7]) end
 
--- Newest first; Redis has those of one moment in the reverse order of their bytes, which is not that of `<` here.
+-- Newest first; Redis orders entries of the same time by their bytes, in reverse, which `<` here does not.
 local function precedes(one, other)
   if one.active ~= other.active then return one.active > other.active end
   for i = 1, math.min(#one.name, #other.name) do
@@ -58,7 +58,7 @@ local function head(candidate)
   local received = redis.call('HGET', marks, candidate.name) or ''
   local read, others = string.match(held[3] or '', '^(%S+) (%d+)$')
   local of_others = counted - (string.match(held[2] or '', '^%d+') or 0)
-  -- Guests are shown what others say, and mark nothing as read.
+  -- Guests are shown the messages of others, and mark nothing as read.
   if guest and (of_others <= 0 or not beyond(last, later(received, candidate.floor))) then return nil end
   local unread = of_others - (others or 0)
   if unread > 0 then

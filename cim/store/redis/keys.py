@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Key(StrEnum):
-    """How the names of keys begin. Scripts know these by the same names (see `LUA`).
+    """The prefixes of keys. Scripts have these under the same names (see `LUA`).
 
-    Where a name goes on, its next part stands in braces: the tag by which a Redis Cluster picks the slot.
+    In longer names the next part is in braces: the tag by which a Redis Cluster chooses the slot.
     """
 
     ACCOUNT = "cim-account:"
@@ -36,9 +36,9 @@ class Key(StrEnum):
     LAST_GROUP = "cim:last-group-id"
 
     def of(self, tag: object) -> str:
-        """Return the name of the key with that tag."""
+        """Return the name of the key with a tag."""
         return "".join((self, "{", str(tag), "}"))
 
 
-#: What makes them known to a script, in one line.
+#: One line of Lua that defines them in a script.
 LUA = f"local {', '.join(Key.__members__)} = {', '.join(repr(str(key)) for key in Key)}"

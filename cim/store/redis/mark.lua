@@ -2,8 +2,8 @@
 -- ARGV: ms for which a device is remembered, then for each: user, 1 for a received mark or 0 for a read mark,
 -- conversation, position, floor.
 
--- How many counted messages of others lie up to `position`: all of them but those behind it, which are told by the
--- running total, less the user's own, which are looked for as far as the last of them.
+-- Returns how many counted messages of others are up to `position`: all but those behind it, by the running total,
+-- minus the user's own, which are searched for up to the last of them.
 local function of_others(conversation, user, position, last, counted, own)
   local stream = STREAM .. '{' .. conversation .. '}'
   local sent, latest = string.match(own or '', '^(%d+) (%S+)$')

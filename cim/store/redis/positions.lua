@@ -9,7 +9,7 @@ local function beyond(one, other)
 end
 local function later(one, other) return beyond(one, other) and one or other end
 local function digits(number) return string.format('%.0f', number) end
--- What sorts by bytes as positions do.
+-- Returns a key whose byte order is the order of positions.
 local function padded(position)
   local epoch, n = string.match(position, '^(%d+)-(%d+)$')
   return string.rep('0', 20 - #epoch) .. epoch .. '-' .. string.rep('0', 20 - #n) .. n
@@ -21,7 +21,7 @@ local function top(conversation)
   end
   return ''
 end
--- From the field `log` of the counters: last position, total, counted, indexed.
+-- Parses the field `log` of the counters: last position, total, counted, indexed.
 local function log_of(conversation, held)
   if held then return string.match(held, '^(%S+) (%d+) (%d+) (%d+)$') end
   return top(conversation), 0, 0, 0
@@ -31,12 +31,12 @@ local function fields(entry)
   for i = 1, #entry[2], 2 do named[entry[2][i]] = entry[2][i + 1] end
   return named
 end
--- An entry with the fields that APPEND writes: others are not ours.
+-- Parses an entry with the fields that append.lua writes; other entries are not ours.
 local function message(entry)
   local named = fields(entry)
   return named.b and named.s and tonumber(named.w) and tonumber(named.t) and named or nil
 end
--- The entry's own `p`, or else the number before its own.
+-- Returns the entry's `p`, or else the number before its own.
 local function previous(position, named)
   if named.p then return named.p end
   local epoch, n = numbers(position)

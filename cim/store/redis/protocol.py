@@ -1,4 +1,4 @@
-"""txredisapi's protocol as we use it: binary, pipelined, cut when Redis falls silent.
+"""txredisapi's protocol as we use it: binary, pipelined, and cut when Redis falls silent.
 
 txredisapi imports the global reactor, so it is imported when a connection is made, not with this module.
 """
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def connections(clock: IReactorTime, silence: float) -> Factory:
-    """Return a factory of connections that send no command of their own.
+    """Return a factory of connections that send no commands of their own.
 
-    :param silence: seconds without any reply after which a connection with unanswered commands is cut
+    :param silence: seconds without a reply after which a connection with unanswered commands is cut
     """
     import txredisapi
 
     class Connection(txredisapi.HiredisProtocol):
-        """A connection; `complaint` says why we cut it, `epoch` is that of appends over it.
+        """A connection; `complaint` says why we cut it, `epoch` is the epoch of appends over it.
 
-        txredisapi's `execute_command` has a timer and three Deferreds for each command; `ask` has one timer for all
-        and one Deferred, which takes a quarter off the CPU time of a call.
+        txredisapi's `execute_command` uses a timer and three Deferreds per command; `ask` uses one timer for all and
+        one Deferred per command, which saves a quarter of the CPU time of a call.
         """
 
         complaint = ""
@@ -36,12 +36,12 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
 
         def __init__(self) -> None:
             super().__init__(charset=None, convertNumbers=False)
-            self._heard = 0.0  # when a reply came last, or when the first was asked for
+            self._heard = 0.0  # when the last reply arrived, or when the first command was sent
             self._watch: IDelayedCall | None = None
 
         def ask(self, *args: str | bytes | int) -> Deferred[Any]:
-            """Send a command and fire with its reply; fails with txredisapi's errors."""
-            packed = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub means a tuple of any length
+            """Send a command; fires with its reply, or fails with txredisapi's errors."""
+            packed = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub should allow a tuple of any length
             if not self.connected:
                 raise txredisapi.ConnectionError("Not connected")
             if not self.replyQueue.waiting:
@@ -53,7 +53,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             return reply
 
         def tryConvertData(self, data: Any) -> Any:
-            # Nothing is to be converted; txredisapi would look at each part of a reply.
+            # Replies are not converted; txredisapi would inspect each part of a reply.
             return data
 
         def _check(self) -> None:
@@ -67,7 +67,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
 
         def cut(self, complaint: str) -> None:
             self.complaint = complaint
-            self.transport.abortConnection()  # connectionLost fails whoever waits
+            self.transport.abortConnection()  # connectionLost fails all waiting calls
 
         def dataReceived(self, data: bytes, unpause: bool = False) -> None:
             self._heard = clock.seconds()

@@ -1,7 +1,7 @@
 -- KEYS: stream, counters, recalled.
--- ARGV: conversation, after, before, limit, floor, the oldest time to give (ms), most bytes to give.
--- Returns the last position, the position up to which it looked, 1 when there is more, 1 when something had expired,
--- how many entries were not ours, and the messages: position, previous, body, whether it was recalled.
+-- ARGV: conversation, after, before, limit, floor, the oldest time to return (ms), the most bytes to return.
+-- Returns the last position, the position up to which it read, 1 if there is more, 1 if anything had expired, how many
+-- entries were not ours, and the messages: position, previous, body, whether it was recalled.
 local stream, recalled = KEYS[1], KEYS[3]
 local backwards, limit, oldest, most = ARGV[3] ~= '', tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local last = log_of(ARGV[1], redis.call('HGET', KEYS[2], 'log'))

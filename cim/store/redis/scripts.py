@@ -1,4 +1,4 @@
-"""The Lua scripts of this folder, called by their hashes."""
+"""The Lua scripts of this folder, which are called by their hashes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cim.store.redis.keys import LUA
 
 @frozen
 class Script:
-    """A script and what its calls are counted as.
+    """A script and the name that its calls are counted under.
 
-    :param name: what `IStore.observe` calls it
+    :param name: the name for `IStore.observe`
     """
 
     name: str
@@ -27,7 +27,7 @@ class Script:
 
 
 def script(name: str, *preludes: str) -> Script:
-    """Return the script of `<name>.lua`, which may use the names of keys and what the preludes define."""
+    """Return the script of `<name>.lua`, which can use the names of keys and the definitions of the preludes."""
     return Script(name, "\n".join([LUA, *(_source(part) for part in (*preludes, name))]))
 
 

@@ -1,17 +1,17 @@
-"""Sessions in Redis; times are Redis's own.
+"""Sessions in Redis; all times are Redis's own.
 
     cim:session:{<user>}                   hash: device -> record; expires with the last reservation
-    cim:ended:{<user>}                     there for 3 s after an end
-    cim:lease:{<server>/<incarnation>}     sorted set: route -> when its lease ends
-    cim:upstream:{<server>}                set: users at a server that is upstream's
+    cim:ended:{<user>}                     exists for 3 s after an end
+    cim:lease:{<server>/<incarnation>}     sorted set: route -> when its lease expires
+    cim:upstream:{<server>}                set: users at one of upstream's servers
     cim-route:<user>, login-status         upstream's own keys, kept in step (docs/upstream.md)
 
-A record is a line: since, when a reservation expires (0 when live), 1 when its login lets no other device be live
-beside it, owner, server, incarnation. What is none counts as absent. Records are compared whole: the owner's token and
-the time make each of them one of its kind.
+A record is a line: since, when a reservation expires (0 if live), 1 if its login allows no other live device, owner,
+server, incarnation. A malformed record counts as absent. Records are compared whole: the owner's token and the time
+make each of them unique.
 
-The records are written first, then what upstream's servers are shown: that is only told, so an error there (Java can
-be made to write a string at `login-status`) stops nothing.
+The records are written first, then the keys for upstream's servers. Those are only informative, so an error there (Java
+can be made to write a string at `login-status`) is ignored.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The keys of a change by their numbers; those of servers of upstream follow.
+#: The numbers of a change's keys; the keys of upstream's servers follow.
 _SESSIONS, _ENDED, _ROUTE, _ONLINE = range(1, 5)
 _FACTS = Facts(1, 0, (2, "HGETALL", _SESSIONS))
 _BY_END = Facts(1, 1, (2, "HGETALL", _SESSIONS, 2, "EXISTS", _ENDED))
 _LAST_LEASE = Facts(0, 1, (5, "ZRANGE", 1, -1, -1, "WITHSCORES"))
-#: Users of whom is remembered what this route wrote last.
+#: How many users have their last written records cached.
 KEPT = 10_000
 
 _RECORD = re.compile(rb"(\d+)\t(\d+)\t([01])\t([^\t]*)\t([^\t]*)\t([^\t]*)")
@@ -83,10 +83,10 @@ def _read(user: int, fields: Sequence[bytes]) -> Records:
 def _write(
     user: int, fields: Sequence[bytes], before: Records, after: Records, keys: list[str], words: Words
 ) -> list[bytes]:
-    """Add the commands that make a user's records `after`, and then show them to upstream's servers.
+    """Add the commands that change a user's records to `after`, and then the keys for upstream's servers.
 
-    :param fields: those of `before`, as HGETALL gives them
-    :param keys: those of servers of upstream are added to it
+    :param fields: the fields of `before`, as HGETALL returns them
+    :param keys: the keys of upstream's servers are added to it
     :returns: the fields of `after`
     """
     lines = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -131,9 +131,9 @@ def _write(
 
 @frozen
 class _Written:
-    """What a route last wrote of a user.
+    """The records of a user that a route wrote last.
 
-    :param fields: as HGETALL gives them
+    :param fields: as HGETALL returns them
     """
 
     fields: list[bytes]
@@ -150,7 +150,7 @@ class RedisSessions(DecidedSessions):
     def __init__(self, connection: RedisConnection, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
-        # By user: probably it is still so.
+        # By user: probably still current.
         self._written: dict[int, _Written] = {}
 
     def change(

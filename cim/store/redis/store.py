@@ -1,4 +1,4 @@
-"""The store on Redis, which all routes of a cluster share."""
+"""The Redis store, which all routes of a cluster share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @implementer(IStore)
 class RedisStore(Service):
-    """All over one connection.
+    """A store over one connection to Redis.
 
     :param clock: tells the age of messages
-    :param random: a number from 0 to 1, for the jitter of changes that are tried again
+    :param random: returns a number from 0 to 1, for the jitter of retries
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class RedisStore(Service):
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 
     def startService(self) -> None:
-        """Begin to connect; Redis need not be there yet."""
+        """Start connecting; Redis need not be there yet."""
         super().startService()
         self._connection.start()
 
     def stopService(self) -> Deferred[None]:
-        """Lose the connection."""
+        """Close the connection."""
         super().stopService()
         return Deferred.fromCoroutine(self._connection.stop())
 

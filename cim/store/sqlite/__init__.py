@@ -1,1 +1,1 @@
-"""The store of one machine, in a SQLite file."""
+"""The store of a single machine, in a SQLite file."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
-    """Return an id that was never given: the time in ms, or one more than the highest."""
+    """Return an id that was never given before: the time in ms, or one more than the highest id."""
     id: int = connection.execute(
         f"INSERT INTO given SELECT ?, max(?, coalesce(max(id), 0) + 1) FROM {table} WHERE true "
         "ON CONFLICT (kind) DO UPDATE SET id = max(given.id + 1, excluded.id) RETURNING id",
@@ -28,13 +28,13 @@ def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> 
 
 
 def find_account(connection: sqlite3.Connection, name: str) -> Account | None:
-    """Return the account of that name."""
+    """Return the account with a name, or None."""
     found = connection.execute("SELECT id, name FROM account WHERE name = ?", (name,)).fetchone()
     return None if found is None else Account(*found)
 
 
 def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account:
-    """Make an account of a name that nobody has."""
+    """Create an account with a free name."""
     id = next_id(connection, "account", "account", now)
     connection.execute("INSERT INTO account VALUES (?, ?)", (id, name))
     return Account(id, name)
@@ -59,7 +59,7 @@ class SqliteAccounts:
 
     def account(self, user: int) -> Deferred[Account | None]:
         """See IAccounts."""
-        if not 0 < user < ID_LIMIT:  # more than SQLite's integers hold
+        if not 0 < user < ID_LIMIT:  # else it may not fit into SQLite's integers
             return succeed(None)
         return self._find("account", "id", user)
 

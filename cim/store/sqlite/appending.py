@@ -1,4 +1,4 @@
-"""How messages get into a SQLite store, and out of it when they are old."""
+"""Appends messages to a SQLite store, and trims old ones."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from cim.model import Append, Appended, Retention
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
 from cim.wire import conversations, native, positions
 
-#: What remembers a message: its conversation, sender and client_id.
+#: The key that remembers a message: its conversation, sender and client_id.
 Key = tuple[str, int, str]
-#: Every so many messages something old is removed, at most so many pieces of it: that keeps up.
+#: How many messages lie between two trims, and how many rows a trim removes at most: enough to keep up.
 TRIM_EVERY = 16
 TRIMMED = 64
 
 
 class Appending:
-    """Appends in the writer's thread.
+    """Appends messages in the writer's thread.
 
-    :param epoch: when the process started, ms since 1970
+    :param epoch: when the process started, in ms since 1970
     """
 
     def __init__(self, epoch: int, retention: Retention) -> None:
@@ -38,15 +38,15 @@ class Appending:
                 stored.add((item.conversation, item.sender, item.client_id))
             except CIMError as error:
                 results.append(error)
-            except (OverflowError, UnicodeError):  # what no column holds: found out before anything was written
+            except (OverflowError, UnicodeError):  # no column can hold it; detected before anything was written
                 results.append(StoreUnavailable())
         return results
 
     def _append(self, connection: sqlite3.Connection, item: Append, now: int, stored: set[Key]) -> Appended:
         """Append an item.
 
-        :param stored: what the same call stored, or found stored
-        :raises CIMError: why not
+        :param stored: the messages that the same call stored, or found stored
+        :raises CIMError: it is refused
         """
         name = item.conversation
         everyone = name == conversations.EVERYONE
@@ -116,7 +116,7 @@ class Appending:
     def _earlier(
         self, connection: sqlite3.Connection, id: int, total: int, item: Append, version: int, now: int
     ) -> Appended | None:
-        # All that comes from outside is bound here, and so found to fit.
+        # All values from outside are bound here, which checks that they fit.
         found = connection.execute(
             "SELECT epoch, n, before_epoch, before_n, sent_at, digest = ? AND ? IS NOT NULL FROM once "
             "WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ?",
@@ -138,7 +138,7 @@ class Appending:
         kept = connection.execute(
             "SELECT body FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, epoch, n)
         ).fetchone()
-        # If it was trimmed since, what was said again must do.
+        # If it has been trimmed, use the repeated message instead.
         body = kept[0] if kept is not None else item.body
         before = positions.text((before_epoch, before_n))
         return Appended(positions.text((epoch, n)), before, sent_at, body, True, version)
@@ -155,9 +155,9 @@ class Appending:
         return found.fetchone() is not None
 
     def _check_text(self, connection: sqlite3.Connection, id: int, item: Append, now: int) -> None:
-        """Check that something may be said of the text that an item names.
+        """Check that the text that an item names can be revised.
 
-        :raises CIMError: why not
+        :raises CIMError: it cannot
         """
         found = connection.execute(
             "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
@@ -195,7 +195,7 @@ def _blank(connection: sqlite3.Connection, id: int, position: positions.Position
 
 
 def _trim(connection: sqlite3.Connection, id: int, number: int, oldest: int) -> None:
-    """Remove what is older than `oldest`, and what came up to that number."""
+    """Remove messages older than `oldest`, and those up to a number."""
     first = connection.execute(
         "SELECT epoch, n, number, sent_at FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT ?", (id, TRIMMED)
     ).fetchall()

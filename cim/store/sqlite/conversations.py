@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cim.store.sqlite.threads import Sqlite
 
-#: How much later than it was a device is said to have been seen, so that not every login writes.
+#: How outdated the time may be when a device was last seen, in ms, so that not every login writes.
 SEEN_WITHIN = 86_400_000
 _MESSAGES = "SELECT epoch, n, before_epoch, before_n, sent_at, body FROM message WHERE conversation = ?"
 
@@ -197,7 +197,7 @@ def _bounded(rows: Iterator[Sequence[Any]], limit: int) -> tuple[list[Found], bo
 
 
 def _device(connection: sqlite3.Connection, user: int, device: str, void: int) -> tuple[int, int]:
-    """Return a device's id and when it was seen; zeros when it is not known any more."""
+    """Return a device's id and when it was last seen; zeros if it is no longer known."""
     found = connection.execute(
         "SELECT id, seen FROM device WHERE user = ? AND name = ? AND seen >= ?", (user, device, void)
     ).fetchone()
@@ -212,7 +212,7 @@ def _received(connection: sqlite3.Connection, device: int, conversation: int) ->
 
 
 def _reader(connection: sqlite3.Connection, conversation: int, user: int) -> tuple[int, positions.Position, int]:
-    """Return how many messages the user sent, the read mark, and how many of others' lie up to it."""
+    """Return how many messages the user sent, the read mark, and how many messages of others are up to it."""
     found = connection.execute(
         "SELECT sent, epoch, n, others FROM reader WHERE conversation = ? AND user = ?", (conversation, user)
     ).fetchone()
@@ -257,7 +257,7 @@ def set_read(
 ) -> None:
     """Set a read mark.
 
-    :param sent: how many messages of the conversation are the user's
+    :param sent: how many messages of the conversation the user sent
     """
     counted = connection.execute("SELECT counted FROM conversation WHERE id = ?", (conversation,)).fetchone()[0]
     others = counted - sent - _others_after(connection, conversation, user, position)
@@ -270,7 +270,7 @@ def set_read(
 
 
 def _others_after(connection: sqlite3.Connection, id: int, user: int, position: positions.Position) -> int:
-    """Count others' messages after a position, to MAX_UNREAD."""
+    """Count others' messages after a position, up to MAX_UNREAD."""
     count: int = connection.execute(
         "SELECT count(*) FROM (SELECT 1 FROM message WHERE conversation = ? AND (epoch, n) > (?, ?) AND sender <> ? "
         "AND counts = 1 LIMIT ?)",
@@ -293,7 +293,7 @@ def _heads(
     limit: int,
     guest: bool,
 ) -> tuple[list[ConversationHead], str]:
-    """Return heads and the cursor of the next page, or ""."""
+    """Return heads, and the cursor of the next page or ""."""
     until = cursor if cursor is not None else (1 << 62, "")
     candidates = connection.execute(
         f"{_CANDIDATES}, member.epoch, member.n FROM member JOIN conversation ON name = 'g:' || talk "
@@ -314,7 +314,7 @@ def _heads(
         received = _received(connection, device, id)
         sent, read, others = _reader(connection, id, user)
         new = (epoch, n) > max(received, tuple(floor))
-        # Guests are shown what others say, and mark nothing as read.
+        # Guests are shown the messages of others, and mark nothing as read.
         if guest and (counted <= sent or not new):
             continue
         unread = min(MAX_UNREAD, max(0, counted - sent - others))

@@ -1,4 +1,4 @@
-"""Credentials in SQLite. The time from which tokens are valid never goes back, whatever a route's clock says."""
+"""Credentials in SQLite. The time from which tokens are valid never moves back, whatever a route's clock says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cim.store.sqlite.threads import Sqlite
 
-#: Groups that are left in one step of deleting an account.
+#: How many groups one step of deleting an account leaves.
 STEP = 100
 
 
@@ -80,12 +80,12 @@ class SqliteCredentials:
         return Deferred.fromCoroutine(self._delete(user))
 
     async def _delete(self, user: int) -> bool:
-        # The account last: what was left of an attempt that failed is found again by the next.
+        # The account last, so that the next attempt finds what a failed one left behind.
         while await self._sqlite.write("delete", lambda connection: leave_some(connection, user, STEP)):
             pass
 
         def work(connection: sqlite3.Connection) -> bool:
-            # Marks of devices are removed when they are old.
+            # Devices' marks are removed when they are old.
             connection.execute("UPDATE conversation SET low = 0 WHERE low = ?", (user,))
             connection.execute("UPDATE conversation SET high = 0 WHERE high = ?", (user,))
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0

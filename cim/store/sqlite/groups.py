@@ -1,4 +1,4 @@
-"""Groups in SQLite, where a group is a `talk`: GROUP is a word of SQL."""
+"""Groups in SQLite, where the table is called `talk` because GROUP is a keyword of SQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cim.store.sqlite.threads import Sqlite
 
-#: SQLite's integers end here; so does what a caller may give.
+#: The highest integer of SQLite, and so the highest that is looked up.
 _LAST = (1 << 63) - 1
 
 
@@ -91,7 +91,7 @@ class SqliteGroups(DecidedGroups):
             ]
             first, last = connection.execute("SELECT min(version), max(version) FROM change").fetchone()
             version = last or 0
-            # Versions are without gaps.
+            # Versions have no gaps.
             return changes, version, after > version or (first is not None and after < first - 1)
 
         return self._sqlite.read("group_changes", work)
@@ -126,7 +126,7 @@ def _count_groups(connection: sqlite3.Connection, user: int) -> int:
 
 
 def change(connection: sqlite3.Connection, id: int, operation: Operation) -> GroupChanged:
-    """Carry out what the rules say of an operation on a group; errors as of `cim.store.rules.decide`."""
+    """Carry out what the rules decide about an operation on a group; raises the errors of `cim.store.rules.decide`."""
     group = _group(connection, id)
     facts = None
     if group is not None:
@@ -174,7 +174,7 @@ def _log(connection: sqlite3.Connection, id: int, user: int, added: bool, versio
 
 
 def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Position:
-    """Have read what was said before; return the position after which a new member may read."""
+    """Mark a group as read for a new member; return the position after which the member may read."""
     found = connection.execute("SELECT id, epoch, n FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     last = positions.ZERO if found is None else (found[1], found[2])
     if found is not None:
@@ -187,7 +187,7 @@ def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Posi
 
 
 def _end(connection: sqlite3.Connection, id: int) -> None:
-    """Remove a group that has no members any more, and what was said there."""
+    """Remove a group without members, and its messages."""
     connection.execute("DELETE FROM talk WHERE id = ?", (id,))
     found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     if found is not None:
@@ -197,7 +197,7 @@ def _end(connection: sqlite3.Connection, id: int) -> None:
 
 
 def leave_some(connection: sqlite3.Connection, user: int, limit: int) -> bool:
-    """End memberships of a user whose account is deleted; return whether any is left."""
+    """End up to `limit` memberships of a user whose account is being deleted; return whether any is left."""
     groups = connection.execute("SELECT talk FROM member WHERE user = ? LIMIT ?", (user, limit + 1)).fetchall()
     for (id,) in groups[:limit]:
         heir = connection.execute(

@@ -1,7 +1,7 @@
 """Sessions in the memory of one process.
 
-They go with the stores of a single route: there a session never outlives the process, so writing it down would buy
-nothing.
+They belong to the store of a single route, where no session outlives the process, so writing them to disk would be
+pointless.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ T = TypeVar("T")
 
 @implementer(ISessions)
 class LocalSessions(DecidedSessions):
-    """Sessions of one route, gone with it.
+    """The sessions of one route, which end with it.
 
-    :param guard: called with the operation's name before each; what it raises is the answer
+    :param guard: called with the name of each operation before it; the operation fails with what it raises
     """
 
     def __init__(self, clock: IReactorTime, guard: Callable[[str], None] = lambda operation: None) -> None:
         self._clock = clock
         self._guard = guard
         self._records: dict[int, Records] = {}
-        self._expiries: list[tuple[int, int]] = []  # heap: when, user; some were replaced
-        self._ended: dict[int, int] = {}  # user -> when the last end was handled
-        self._ends: deque[tuple[int, int]] = deque()  # the same in order of time
+        self._expiries: list[tuple[int, int]] = []  # heap of (time, user); some are outdated
+        self._ended: dict[int, int] = {}  # user -> time of the last end
+        self._ends: deque[tuple[int, int]] = deque()  # the same, in order of time
         self._leases: dict[Place, dict[str, float]] = {}
         self._upstream: dict[str, set[int]] = {}
 

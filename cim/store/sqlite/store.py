@@ -1,4 +1,4 @@
-"""The store of one machine: sessions in memory, all else in a SQLite file."""
+"""The store of a single machine: sessions in memory, everything else in a SQLite file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cim.store.sqlite.threads import SqliteThreads
 
 @implementer(IStore)
 class SqliteStore(Service):
-    """For one route, which alone may have the file open; its sessions never outlive it."""
+    """The store of a single route, which needs the file to itself; sessions never outlive the route."""
 
     def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
@@ -41,13 +41,13 @@ class SqliteStore(Service):
     def startService(self) -> None:
         """Open the file and start its threads.
 
-        :raises StoreUnavailable: says why the file cannot be used
+        :raises StoreUnavailable: the file cannot be used; the error says why
         """
         self._threads.start()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Finish what was asked and close the file."""
+        """Finish pending operations and close the file."""
         super().stopService()
         return self._threads.stop()
 

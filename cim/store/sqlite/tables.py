@@ -7,29 +7,29 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS credential (
         user INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE, password TEXT NOT NULL,
         valid_from INTEGER NOT NULL) STRICT""",
-    # The last id given, so that one is never given twice, whatever was deleted.
+    # The last id given, so that no id is given twice, whatever was deleted.
     "CREATE TABLE IF NOT EXISTS given (kind TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT",
-    # low and high: the two people; 0 in a group. counted: how many messages count as unread, ever.
+    # low and high: the two users; 0 in a group. counted: how many messages so far count as unread.
     """CREATE TABLE IF NOT EXISTS conversation (
         id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, low INTEGER NOT NULL, high INTEGER NOT NULL,
         active INTEGER NOT NULL, epoch INTEGER NOT NULL DEFAULT 0, n INTEGER NOT NULL DEFAULT 0,
         total INTEGER NOT NULL DEFAULT 0, counted INTEGER NOT NULL DEFAULT 0) STRICT""",
     "CREATE INDEX IF NOT EXISTS conversation_of_low ON conversation (low, active, name) WHERE low > 0",
     "CREATE INDEX IF NOT EXISTS conversation_of_high ON conversation (high, active, name) WHERE high > 0",
-    # before_epoch, before_n: the position before it; number: which message of its conversation it was.
+    # before_epoch, before_n: the previous position; number: the ordinal of the message in its conversation.
     """CREATE TABLE IF NOT EXISTS message (
         conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL, before_epoch INTEGER NOT NULL,
         before_n INTEGER NOT NULL, sender INTEGER NOT NULL, sent_at INTEGER NOT NULL, counts INTEGER NOT NULL,
         number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (conversation, epoch, n)) STRICT, WITHOUT ROWID""",
-    # What became of a client_id, and when.
+    # The result of the append of each client_id, and its time.
     """CREATE TABLE IF NOT EXISTS once (
         conversation INTEGER NOT NULL, sender INTEGER NOT NULL, client_id TEXT NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, before_epoch INTEGER NOT NULL, before_n INTEGER NOT NULL, sent_at INTEGER NOT NULL,
         number INTEGER NOT NULL, digest BLOB NOT NULL, stored_at INTEGER NOT NULL,
         PRIMARY KEY (conversation, sender, client_id)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS once_by_age ON once (stored_at)",
-    # sent: how many of the conversation's counted messages are the user's; others: how many of the others' lie up to
-    # the read mark.
+    # sent: how many of the conversation's counted messages are the user's; others: how many messages of others are up
+    # to the read mark.
     """CREATE TABLE IF NOT EXISTS reader (
         conversation INTEGER NOT NULL, user INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
         epoch INTEGER NOT NULL DEFAULT 0, n INTEGER NOT NULL DEFAULT 0, others INTEGER NOT NULL DEFAULT 0,

@@ -1,4 +1,4 @@
-"""A SQLite file served by two threads: one that writes, one that reads."""
+"""A SQLite file served by two threads, a writer and a reader."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ T = TypeVar("T")
 
 
 class Sqlite(Protocol):
-    """A SQLite database that does not hold up the reactor."""
+    """A SQLite database that does not block the reactor."""
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
-        """Run `work`, counted as `name`; fires when what it changed is kept."""
+        """Run `work`, counted under `name`; fires when its changes are durable."""
 
     def read(self, name: str, work: Work[T]) -> Deferred[T]:
-        """Run `work`, which must not write."""
+        """Run `work`, which must not write, counted under `name`."""
 
 
 class SqliteThreads:
     """The threads and connections of one file, from `start` to `stop`.
 
-    :param schema: statements that make what is missing
-    :param ended: called with the name and the seconds of every call that ended
+    :param schema: statements that create missing tables
+    :param ended: called with the name and the seconds of every finished call
     """
 
     _log = Logger()
@@ -46,9 +46,9 @@ class SqliteThreads:
         self._lock: int | None = None
 
     def start(self) -> None:
-        """Open the file, making it when there is none.
+        """Open the file, or create it.
 
-        :raises StoreUnavailable: says why it cannot be used
+        :raises StoreUnavailable: the file cannot be used; the error says why
         """
         try:
             os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
@@ -58,12 +58,14 @@ class SqliteThreads:
             writing = self._connect()
             for statement in self._schema:
                 writing.execute(statement)
-            writing.execute("BEGIN IMMEDIATE")  # a file that cannot be written is found out now
+            writing.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written
             writing.execute("COMMIT")
             reading = self._connect()
         except BlockingIOError:
             self._unlock()
-            raise StoreUnavailable(f"the store {self.path} is in use by another process")
+            raise StoreUnavailable(
+                f"the store {self.path} is in use by another process: stop that, or name another file in --store"
+            )
         except (sqlite3.Error, OSError) as error:
             self._unlock()
             raise StoreUnavailable(f"the store {self.path} cannot be used: {error}") from error
@@ -88,7 +90,7 @@ class SqliteThreads:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
-            # Fewer and larger checkpoints: pages that were written again and again are copied once.
+            # Fewer and larger checkpoints: pages that are written repeatedly are copied once.
             connection.execute("PRAGMA wal_autocheckpoint=4000")
         except sqlite3.Error:
             connection.close()
@@ -101,14 +103,14 @@ class SqliteThreads:
             self._lock = None
 
     def stop(self) -> Deferred[None]:
-        """Finish what was asked, end the threads, close the file."""
+        """Finish pending calls, stop the threads and close the file."""
         workers = self._workers or ()
         return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: self._unlock())
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
-        """Run `work` in the writer's thread, counted as `name`; fires when what it changed is on disk.
+        """Run `work` in the writer's thread, counted under `name`; fires when its changes are on disk.
 
-        Fails with what `work` raised, with StoreUnavailable in place of SQLite's own errors; then it changed nothing.
+        Fails with the error of `work`, or with StoreUnavailable in place of SQLite's own errors; nothing is changed then.
         """
         return self._run(0, name, work)
 

@@ -1,4 +1,4 @@
-"""How changes are tried; what the script does with them is tested on a real Redis."""
+"""Tests of how changes are retried; the script itself is tested on a real Redis."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cim.store.redis.changing import FIRST_PAUSE, REPEATS, Changing, Decision, F
 NOW = 1_700_000_000_000
 KEYS = ("a", "b", "c")
 FACTS = Facts(2, 1, (2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3))
-#: What Redis is sent to read these.
+#: The arguments that make Redis read these.
 READ = ("", "", 2, 1, 0, 2, "GET", 1, 2, "HGETALL", 2, 2, "HLEN", 3)
 
 
 class Connection:
-    """Redis is played by the test."""
+    """A base in which the test plays Redis."""
 
     def __init__(self):
         self.calls = []
@@ -42,7 +42,7 @@ class ChangingTests(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def take(self):
-        """Take the only call that waits, and return its arguments."""
+        """Take the only waiting call, and return its arguments."""
         ((keys, args, self.reply),) = self.connection.calls
         self.assertEqual(keys, KEYS)
         self.connection.calls.clear()
@@ -61,7 +61,7 @@ class ChangingTests(SynchronousTestCase):
 
     WRITE = (3, 0, 5, 3, "SET", 1, "x", 3, "ID", 2, 1)
 
-    def test_it_reads_decides_and_writes_what_is_still_so(self):
+    def test_it_reads_decides_and_writes(self):
         done = self.change(self.set_it)
         self.assertEqual(self.take(), READ)
         self.answer(0, [None, [b"x", b"yz"], 7])
@@ -70,7 +70,7 @@ class ChangingTests(SynchronousTestCase):
         self.answer(1, [b"8"])
         self.assertEqual(self.successResultOf(done), (None, [b"8"]))
 
-    def test_it_decides_anew_when_it_is_not_so_any_more(self):
+    def test_it_decides_again_when_the_facts_have_changed(self):
         done = self.change(self.set_it)
         self.take()
         self.answer(0, [b"1", [], 0])
@@ -83,7 +83,7 @@ class ChangingTests(SynchronousTestCase):
         self.answer(1, [b"8"])
         self.assertEqual(self.successResultOf(done), (b"3", [b"8"]))
 
-    def test_it_gives_up_after_some_mismatches_each_waited_for_longer(self):
+    def test_it_gives_up_after_several_mismatches_with_growing_pauses(self):
         done = self.change(self.set_it)
         pauses = []
         for repeat in range(REPEATS + 1):
@@ -111,7 +111,7 @@ class ChangingTests(SynchronousTestCase):
         self.assertEqual(call.getTime(), FIRST_PAUSE / 4)
         call.cancel()
 
-    def test_a_refusal_by_what_was_read_is_the_outcome(self):
+    def test_a_refusal_based_on_facts_that_were_read_is_the_outcome(self):
         def refuse(replies, now):
             raise Conflict()
 
@@ -150,20 +150,20 @@ class ChangingTests(SynchronousTestCase):
         done = self.change(self.set_it, guess=(None, [], 0))
         self.take()
         self.answer(0, [b"x", [], 0], NOW + 9)
-        # At once: nobody was faster. And by Redis's own time, which needs no comparing.
+        # At once, since nobody was faster, and by Redis's own time, which need not be compared.
         self.assertEqual(self.decided_by, ([b"x", [], 0], NOW + 9))
         self.assertEqual(self.take()[:2], (b"=1;1:x0;", ""))
         self.answer(1, [])
         self.assertEqual(self.successResultOf(done), (b"x", []))
 
-    def test_a_guess_by_which_nothing_is_to_be_written_is_compared(self):
+    def test_a_guess_that_writes_nothing_is_compared(self):
         self.know_the_time()
         done = self.change(lambda replies, now: Decision([], replies[0]), guess=(b"y", [], 0))
         self.assertEqual(self.take(), (b"=1;1:y0;", NOW, 2, 1, 0, *READ[5:]))
         self.answer(0, [b"x", [], 0])
         self.assertEqual(self.successResultOf(done), b"x")
 
-    def test_before_the_time_is_known_nothing_is_guessed(self):
+    def test_nothing_is_guessed_before_the_time_is_known(self):
         self.change(self.set_it, guess=(None, [], 0))
         self.assertEqual(self.take(), READ)
 
@@ -182,7 +182,7 @@ class ChangingTests(SynchronousTestCase):
 
     # Turns
 
-    def test_of_one_key_there_is_one_change_at_a_time(self):
+    def test_changes_of_one_key_run_one_at_a_time(self):
         first, second, third = (self.change(self.set_it) for _ in range(3))
         other = self.change(self.set_it, keys=("x", "y", "z"))
         (_, _, self.reply), (_, _, others) = self.connection.calls

@@ -1,4 +1,4 @@
-"""What the connection does while there is no Redis; how it heals is in tests/integration/test_store_outages.py."""
+"""Tests of the connection while there is no Redis; tests/integration/test_store_outages.py tests its recovery."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NeverAnswers:
 
     def cancel(self, deferred):
         self.cancelled += 1
-        deferred.errback(ConnectionRefusedError())  # as endpoints do: not a CancelledError
+        deferred.errback(ConnectionRefusedError())  # like endpoints, which do not fail with CancelledError
 
 
 class RetryDelayTests(SynchronousTestCase):
@@ -70,7 +70,7 @@ class AwayTests(SynchronousTestCase):
     def warnings(self):
         return [event for event in self.logged if event["log_level"] is LogLevel.warn]
 
-    def test_it_is_tried_for_ever_and_said_once(self):
+    def test_it_retries_forever_and_logs_once(self):
         self.connection.start()
         self.clock.pump([0.1] * 36_000)
         pauses = [after - before for before, after in pairwise(self.endpoint.attempts)]
@@ -101,7 +101,7 @@ class AwayTests(SynchronousTestCase):
         self.failureResultOf(call, StoreUnavailable)
         self.assertEqual(seen, [("get", PATIENCE)])
 
-    def test_a_call_that_was_given_up_harms_nothing(self):
+    def test_a_cancelled_call_does_no_harm(self):
         self.connection.start()
         call = self.connection.command("get", "GET", "x")
         call.addErrback(lambda failure: None)

@@ -31,6 +31,6 @@ class ServerFactsTests(SynchronousTestCase):
         for version in ("6.2.14", "5.0", "2.8.24"):
             self.assertIn(version, ServerFacts(version).version_complaint())
 
-    def test_eviction_is_complained_of(self):
+    def test_a_policy_that_evicts_is_a_complaint(self):
         self.assertEqual(ServerFacts("7.0.0", settings={"maxmemory-policy": "noeviction"}).complaint(), "")
         self.assertIn("volatile-ttl", ServerFacts("7.0.0", settings={"maxmemory-policy": "volatile-ttl"}).complaint())

@@ -30,7 +30,7 @@ class ConnectionTests(SynchronousTestCase):
         self.lost += 1
         self.connection.connectionLost(Failure(ConnectionLost()))
 
-    def test_nothing_is_sent_unasked(self):
+    def test_nothing_is_sent_before_a_command(self):
         self.assertEqual(self.transport.value(), b"")
 
     def test_replies_come_in_order_as_bytes(self):
@@ -40,13 +40,13 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.dataReceived(b"$2\r\n\xff\x00\r\n")
         self.assertEqual([self.successResultOf(reply) for reply in asked], [b"007", None, 7, [b"QUEUED", b"\xff\x00"]])
 
-    def test_an_error_fails_its_call_alone(self):
+    def test_an_error_only_fails_its_own_call(self):
         first, second = self.connection.ask("PING"), self.connection.ask("PING")
         self.connection.dataReceived(b"-WRONGTYPE no\r\n+PONG\r\n")
         self.failureResultOf(first, self.txredisapi.ResponseError)
         self.assertEqual(self.successResultOf(second), b"PONG")
 
-    def test_a_call_that_was_given_up_leaves_the_others_their_replies(self):
+    def test_a_cancelled_call_leaves_others_their_replies(self):
         first, second = self.connection.ask("PING"), self.connection.ask("PING")
         first.addErrback(lambda failure: None)
         first.cancel()
@@ -85,7 +85,7 @@ class ConnectionTests(SynchronousTestCase):
         self.clock.pump([1.0] * 2)
         self.failureResultOf(late, self.txredisapi.ConnectionError)
 
-    def test_what_is_not_redis_is_cut(self):
+    def test_a_server_that_is_not_redis_is_cut(self):
         reply = self.connection.ask("PING")
         self.connection.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
         self.failureResultOf(reply, self.txredisapi.ConnectionError)
@@ -95,7 +95,7 @@ class ConnectionTests(SynchronousTestCase):
         self.lose()
         self.assertRaises(self.txredisapi.ConnectionError, self.connection.ask, "PING")
 
-    def test_what_cannot_be_sent_disturbs_nothing(self):
+    def test_an_argument_that_cannot_be_sent_does_no_harm(self):
         self.assertRaises(UnicodeEncodeError, self.connection.ask, "GET", "\ud800")
         reply = self.connection.ask("PING")
         self.assertEqual(self.transport.value(), PING)

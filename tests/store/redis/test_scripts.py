@@ -1,4 +1,4 @@
-"""Scripts as they are put together; what they do is tested on a real Redis."""
+"""Tests of how scripts are assembled; their effects are tested on a real Redis."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MODULES = (accounts, conversations, credentials, groups, sessions)
 
 
 class ScriptTests(SynchronousTestCase):
-    def test_each_parses_with_what_it_shares(self):
-        """Lua has bounds for one script that its parts alone do not reach, such as 200 local names."""
+    def test_each_script_parses_with_its_preludes(self):
+        """Lua has limits per script that single parts do not reach, such as 200 local names."""
         scripts = [value for module in MODULES for value in vars(module).values() if isinstance(value, Script)]
         self.assertGreater(len(scripts), 5)
         for script in scripts:
             LuaRuntime().compile(script.text, name=script.name)
 
-    def test_names_of_keys(self):
+    def test_scripts_have_the_names_of_keys(self):
         said = LuaRuntime().execute(f"{keys.LUA} return {{{', '.join(Key.__members__)}}}")
         self.assertEqual(list(said.values()), list(Key))
         self.assertEqual(Key.STREAM.of("p:1:2"), "cim:c:{p:1:2}")
 
-    def test_no_script_names_a_key_itself(self):
+    def test_no_script_spells_out_a_key(self):
         for file in files("cim.store.redis").iterdir():
             if file.name.endswith((".lua", ".py")) and file.name != "keys.py":
                 for line in file.read_text().splitlines():

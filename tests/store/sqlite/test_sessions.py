@@ -9,7 +9,7 @@ from tests.store.contract import HERE
 
 
 class LocalSessionsTests(SynchronousTestCase):
-    def test_nothing_is_kept_of_what_is_over(self):
+    def test_ended_sessions_leave_nothing_behind(self):
         clock = Clock()
         sessions = LocalSessions(clock)
         for user in range(1, 100):
