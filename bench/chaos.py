@@ -1,4 +1,4 @@
-"""Clients talk while processes are killed, frozen and restarted and connections cut; what they got is judged."""
+"""Clients talk while processes are killed, frozen and restarted and connections cut; then what they got is checked."""
 
 from __future__ import annotations
 
@@ -20,33 +20,45 @@ from bench.history import verdict
 from bench.running import run_bounded
 from tests.harness.processes import DaemonProcess
 
-#: Violations that are shown one by one.
+#: How many violations are shown one by one.
 SHOWN = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     option = parser.add_argument
-    option("--seconds", type=float, default=60.0, help="how long things go wrong (%(default)s)")
-    option("--seed", type=int, help="of what goes wrong and who says what (a new one, which is printed)")
+    option("--seconds", type=float, default=60.0, help="how long to make faults (%(default)s)")
+    option("--seed", type=int, help="seed of faults and messages (default: a new one, which is printed)")
     option("--members", type=int, default=24, metavar="N", help="native clients (%(default)s)")
-    option("--library", type=int, default=6, metavar="N", help="of these use the client library (%(default)s)")
-    option("--guests", type=int, default=6, metavar="N", help="clients of upstream's kind (%(default)s)")
-    option("--groups", type=int, default=4, metavar="N", help="groups (%(default)s)")
-    option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
-    option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages, all together (%(default)s)")
-    option("--servers", type=int, default=2, metavar="N", help="servers (%(default)s)")
-    option("--routes", type=int, default=2, metavar="N", help="routes (%(default)s)")
-    kinds = [kind_of(*pair) for pair in every_kind()]
-    option("--fault", action="append", choices=kinds, metavar="KIND", help="only these: " + ", ".join(kinds))
-    option("--pause", type=float, default=1.5, metavar="SECONDS", help="between two faults, on average (%(default)s)")
-    option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
-    option("--longest", type=float, default=14.0, metavar="SECONDS", help="that a fault lasts (%(default)s)")
     option(
-        "--patience", type=float, default=60.0, metavar="SECONDS", help="for everyone to hold everything (%(default)s)"
+        "--library", type=int, default=6, metavar="N", help="native clients that use the client library (%(default)s)"
     )
-    option("--forgetful", action="store_true", help="Redis writes nothing to disk: to see that loss is noticed")
-    option("--keep", metavar="DIR", help="where the output of all processes goes, and stays")
+    option("--guests", type=int, default=6, metavar="N", help="clients like upstream's (%(default)s)")
+    option("--groups", type=int, default=4, metavar="N", help="number of groups (%(default)s)")
+    option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
+    option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages per second in total (%(default)s)")
+    option("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
+    option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
+    kinds = [kind_of(*pair) for pair in every_kind()]
+    option(
+        "--fault",
+        action="append",
+        choices=kinds,
+        metavar="KIND",
+        help="make only faults of this kind; may be repeated: " + ", ".join(kinds),
+    )
+    option("--pause", type=float, default=1.5, metavar="SECONDS", help="average pause between faults (%(default)s)")
+    option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
+    option("--longest", type=float, default=14.0, metavar="SECONDS", help="longest fault (%(default)s)")
+    option(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="wait for all deliveries at the end (%(default)s)",
+    )
+    option("--forgetful", action="store_true", help="let Redis write nothing to disk, to see that losses are detected")
+    option("--keep", metavar="DIR", help="keep the output of all processes in this folder")
 
 
 class Chaos:
@@ -60,7 +72,7 @@ class Chaos:
         self._mended: list[tuple[str, float, float]] = []
 
     async def go(self) -> int:
-        """Do it; return the exit status: 1 when anything was lost, doubled, reordered or out of nowhere."""
+        """Run; return the exit status: 1 if anything was lost, doubled, reordered or out of nowhere."""
         arguments = self.arguments
         seed = arguments.seed if arguments.seed is not None else random.SystemRandom().getrandbits(32)
         self.write(f"seed {seed}")
@@ -84,7 +96,7 @@ class Chaos:
             shutil.rmtree(directory, ignore_errors=True)
 
     def stop(self) -> Deferred[None] | None:
-        """End the cluster."""
+        """Stop the cluster."""
         return None if self.cluster is None else self.cluster.stop()
 
     async def _torment(self, cluster: Cluster, chooser: random.Random) -> int:
@@ -101,7 +113,7 @@ class Chaos:
             quiet = await crowd.quiet(arguments.patience)
             violations = crowd.violations()
             if not quiet:
-                self.write(f"after {arguments.patience:g} s not everyone holds everything:")
+                self.write(f"after {arguments.patience:g} s some members still lack messages:")
                 self.write(f"  not accepted: {sum(member.waiting for member in crowd.members)}")
                 for what, count in (await crowd.ask_everyone(min(10.0, arguments.patience))).items():
                     self.write(f"  missing, {what}: {count}")
@@ -128,7 +140,7 @@ class Chaos:
         recoveries = times.recoveries([mended for _, _, mended in self._mended])
         if recoveries:
             longest = max(range(len(recoveries)), key=recoveries.__getitem__)
-            write(f"recovery after a fault was mended: {Percentiles.of(recoveries)}")
+            write(f"recovery after the end of a fault: {Percentiles.of(recoveries)}")
             write(f"longest recovery: {recoveries[longest]:.2f} s, after {self._mended[longest][0]}")
         write(f"longest wait until accepted: {times.longest(times.accepted):.2f} s")
         write(f"longest wait until everyone had it: {times.longest(times.complete):.2f} s")
@@ -143,7 +155,7 @@ class Chaos:
 
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:
-    """Run it; return the exit status."""
-    # Accounts and the start of everything, faults that are being mended, the quiet, and the end.
+    """Run the command; return the exit status."""
+    # Time for the start and the accounts, for the end of the last faults, for all deliveries, and for the stop.
     deadline = 240.0 + arguments.seconds + arguments.patience
     return run_bounded(reactor, lambda write: Chaos(reactor, arguments, write), deadline)

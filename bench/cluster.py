@@ -19,13 +19,13 @@ from tests.harness.processes import HOST, DaemonProcess, RedisProcess, ZooKeeper
 
 
 class DataInUse(Exception):
-    """The data belongs to a cluster that runs."""
+    """Raised if another running cluster uses the data."""
 
 
 class Ports:
-    """Gives ports: the wanted one when nothing listens there and it was not given before, else a free one.
+    """Gives ports: the wanted one if nothing listens there and it was not given before, else a free one.
 
-    :param fixed: False: always a free one
+    :param fixed: False to always give a free one
     """
 
     def __init__(self, fixed: bool) -> None:
@@ -48,16 +48,16 @@ class Ports:
 
 
 class Cluster:
-    """All of them together; they listen on the loopback interface alone.
+    """All processes of a cluster, which listen only on the loopback interface.
 
-    :param directory: the data of all of them, and the cluster's secret; locked until `stop`
-    :param fixed_ports: the same ports each time, as far as they are free
-    :param on_line: called with every line of their output
+    :param directory: for the data of all processes and the cluster's secret; locked until `stop`
+    :param fixed_ports: use the same ports each time, as far as they are free
+    :param on_line: called with every line of the processes' output
     :param server_options: further options of all servers
     :param route_options: further options of all routes
-    :param proxied: connections between the processes go through `proxies`
-    :param durable: Redis has on disk what it acknowledges
-    :ivar proxies: name of a kind of connections -> where these pass: "link" (one for each route), "redis", "zookeeper"
+    :param proxied: whether connections between the processes go through `proxies`
+    :param durable: whether Redis syncs writes to disk before it acknowledges them
+    :ivar proxies: the proxies by kind of connection: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
 
@@ -109,7 +109,7 @@ class Cluster:
             )
 
     def _reached(self, kind: str, port: int) -> int:
-        """Return the port at which the others reach what listens on `port`."""
+        """Return the port at which other processes reach the listener on `port`."""
         if not self._proxied:
             return port
         proxy = Proxy(self._reactor, kind, free_port(), port)
@@ -130,16 +130,16 @@ class Cluster:
 
     @property
     def processes(self) -> list[DaemonProcess]:
-        """All of them, in the order in which they start."""
+        """All processes, in the order in which they start."""
         return [self.redis, self.zookeeper, *self.routes, *self.servers]
 
     @property
     def route_urls(self) -> list[str]:
-        """Where clients log in."""
+        """The URLs at which clients log in."""
         return [route.url for route in self.routes]
 
     def start(self) -> Deferred[None]:
-        """Start all; fires when each says that it is well and every route has a link to every server."""
+        """Start all processes; fires when all are healthy and every route has a link to every server."""
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
@@ -150,7 +150,7 @@ class Cluster:
         await _all([route.linked(len(self.servers)) for route in self.routes])
 
     def stop(self) -> Deferred[None]:
-        """Stop all, the users' end first; fires when all are gone, and never fails."""
+        """Stop all processes, servers and routes first; fires when all have ended, and never fails."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -164,10 +164,10 @@ class Cluster:
 
 
 class Suite:
-    """The suite, on the loopback interface alone.
+    """The suite, which listens only on the loopback interface.
 
-    :param directory: its data
-    :param options: further ones
+    :param directory: for its data
+    :param options: further options
     """
 
     def __init__(self, reactor: Any, directory: str | Path, *, options: tuple[str, ...] = ()) -> None:
@@ -180,15 +180,15 @@ class Suite:
 
     @property
     def route_urls(self) -> list[str]:
-        """Where clients log in."""
+        """The URLs at which clients log in."""
         return [self._daemon.url]
 
     def start(self) -> Deferred[None]:
-        """Start it; fires when it says that it is well."""
+        """Start the suite; fires when it is healthy."""
         return self._daemon.start()
 
     def stop(self) -> Deferred[None]:
-        """Stop it."""
+        """Stop the suite."""
         return self._daemon.stop().addCallback(lambda _: None)
 
 
@@ -199,7 +199,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise DataInUse(f"another cluster runs on the data in {path.parent}") from None
+        raise DataInUse(f"another cluster uses the data in {path.parent}: stop it, or choose another folder") from None
     return descriptor
 
 

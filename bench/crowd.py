@@ -1,4 +1,4 @@
-"""The members of a chaos run: who talks to whom, what they say, and whether everyone holds everything."""
+"""The members of a chaos run: who talks to whom, what they send, and whether everyone has every message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cim.wire import conversations
 from cim.wire.cim_pb2 import Deliver
 
 PASSWORD = "a password for chaos"
-#: A member with so many messages that are not accepted says nothing more for now.
+#: A member with this many unaccepted messages sends nothing more for now.
 MOST_WAITING = 100
 SAYINGS = (
     "hello",
@@ -37,9 +37,9 @@ SAYINGS = (
     "'\"\\{}<>&%s",
 )
 TRIES = 10
-#: What native members use in turn; empty: TCP.
+#: The WebSocket subprotocols that native members use in turn; empty for TCP.
 SUBPROTOCOLS = ("", PROTOBUF, JSON)
-#: One native member of so many has a second device.
+#: One in this many native members has a second device.
 TABLET_EVERY = 4
 
 
@@ -55,7 +55,7 @@ def saying(chooser: random.Random) -> tuple[str, bytes, str]:
 
 
 class Times:
-    """When messages were sent, accepted, and handed to the last of those who got them."""
+    """When messages were sent, accepted, and delivered to the last recipient."""
 
     def __init__(self) -> None:
         self.sent: dict[Key, float] = {}
@@ -63,7 +63,7 @@ class Times:
         self.complete: dict[Key, float] = {}
 
     def recoveries(self, mended: Sequence[float]) -> list[float]:
-        """Return for each fault how long after its mending all that was sent before had reached everyone."""
+        """Return for each fault how long after its end all messages sent before had reached everyone."""
         done = sorted((sent, self.complete.get(key, sent)) for key, sent in self.sent.items())
         starts = [sent for sent, _ in done]
         latest = list(accumulate((complete for _, complete in done), max))
@@ -74,7 +74,7 @@ class Times:
         return found
 
     def longest(self, until: dict[Key, float]) -> float:
-        """Return the longest time from sending to the other moment."""
+        """Return the longest time from sending until the given moments."""
         return max((moment - self.sent[key] for key, moment in until.items() if key in self.sent), default=0.0)
 
 
@@ -110,7 +110,7 @@ class Crowd:
     # Before
 
     async def gather(self, count: int, groups: int, size: int, guests: int) -> None:
-        """Make the accounts and the groups, and have everyone online.
+        """Create the accounts and groups, and bring everyone online.
 
         :param count: native members
         :param groups: each of `size` native members
@@ -232,7 +232,7 @@ class Crowd:
     # Meanwhile
 
     async def talk(self, seconds: float, rate: float) -> None:
-        """Have the members send for that long, one message or a few at a time, `rate` per second together."""
+        """Let the members send for `seconds`, one message or a few at a time, `rate` per second in total."""
         end = self._reactor.seconds() + seconds
         while self._reactor.seconds() < end:
             burst = self._random.choice((1, 1, 1, 1, 2, 5, 20))
@@ -241,7 +241,7 @@ class Crowd:
             conversation = self._random.choice(self._places[member.user])
             for _ in range(burst):
                 if member.waiting < MOST_WAITING:
-                    # First the time: it may be accepted before the call returns.
+                    # Note the time first: the message may be accepted before the call returns.
                     now = self._reactor.seconds()
                     number = self._say(member, conversation)
                     self.times.sent[member.user, conversation, number] = now
@@ -255,7 +255,7 @@ class Crowd:
         return member.send(conversation, text, data, content_type)
 
     def afflict(self, fault: Fault) -> str:
-        """Do to some member what a fault says."""
+        """Apply a fault to some member."""
         among = self._speakers if fault.action == "forget" else self.members
         member = among[int(fault.chance * len(among))]
         if fault.action == "forget":
@@ -268,7 +268,7 @@ class Crowd:
     # After
 
     def missing(self) -> set[tuple[int, Key]]:
-        """Return each member and message that the member must have got and did not."""
+        """Return each member and message that the member should have got but did not."""
         guests = ((log.user, key) for log in self.logs for key in log.missing(self.history))
         return {*self.history.missing(), *guests}
 
@@ -277,21 +277,21 @@ class Crowd:
         return [*self.history.violations(), *(wrong for log in self.logs for wrong in log.violations(self.history))]
 
     async def quiet(self, patience: float) -> bool:
-        """Wait until all that was sent is accepted and everyone holds everything; return whether that came about."""
+        """Wait until all messages are accepted and everyone has all of them; return whether that happened in time."""
         try:
             await self.until(
                 lambda: not any(member.waiting for member in self.members) and not self.missing(),
                 patience,
-                "everyone holds everything",
+                "everyone has every message",
             )
         except TimeoutError:
             return False
         return True
 
     async def ask_everyone(self, seconds: float) -> Counter[str]:
-        """Have all members ask for what they lack; return in how many cases it was there, and in how many not.
+        """Let all members fetch what they lack; return in how many cases it was there, and in how many not.
 
-        What was there was stored, but its reader was not told.
+        A message that was there was stored, but its reader was not notified.
         """
         lacking = self.missing()
         for member in self.members:
@@ -301,18 +301,18 @@ class Crowd:
         return Counter("stored, not told" if one not in still else "not stored" for one in lacking)
 
     async def until(self, good: Callable[[], bool], patience: float, what: str) -> None:
-        """Wait until it is so.
+        """Wait until a condition holds.
 
-        :raises TimeoutError: it was not, for that many seconds
+        :raises TimeoutError: it did not hold within `patience` seconds
         """
         deadline = self._reactor.seconds() + patience
         while not good():
             if self._reactor.seconds() > deadline:
-                raise TimeoutError(f"in vain for {patience:g} s: {what}")
+                raise TimeoutError(f"waited {patience:g} s in vain until {what}")
             await deferLater(self._reactor, 0.2, lambda: None)
 
     async def disperse(self) -> None:
-        """Have everyone go."""
+        """Take everyone offline."""
         ending = [Deferred.fromCoroutine(member.stop()) for member in self.members]
         for one in ending:
             await one
@@ -320,6 +320,6 @@ class Crowd:
             pool.close()
 
     def counts(self) -> Counter[str]:
-        """Return what all members together heard and did."""
+        """Return the total counts of all members."""
         told: Iterable[Counter[str]] = (log.counts(self.history) for log in self.logs)
         return sum((*(member.counts for member in self.members), *told), Counter())

@@ -1,4 +1,4 @@
-"""What a chaos run does to a cluster: which fault comes next, and how it is made and mended."""
+"""The faults of a chaos run: which one comes next, and how it is made and ended."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from twisted.internet.task import deferLater
 from bench.cluster import Cluster
 from tests.harness.processes import DaemonProcess
 
-#: What is done to processes, and to which.
+#: Faults of processes, and which processes have them.
 ACTIONS = ("kill", "freeze", "restart")
 KINDS = ("server", "route", "redis", "zookeeper")
-#: What is done to the connections between them.
+#: Faults of the connections between processes.
 CONNECTIONS = ("link", "redis", "zookeeper")
 CUTS = ("cut", "mute")
-#: What is done to clients.
+#: Faults of clients.
 CLIENTS = ("drop", "forget")
 STARTED = 60.0
-#: A third of the faults lasts long enough for links and sessions to be declared dead, the others do not.
+#: A third of the faults last long enough for links and sessions to be declared dead, the others do not.
 LONG = 1 / 3
 DEAD_SECONDS = 10.5
 
 
 @frozen
 class Fault:
-    """One thing that goes wrong.
+    """A fault.
 
     :ivar action: kill (SIGKILL, started again after a while), freeze (SIGSTOP for a while), restart (SIGTERM), cut (a
         connection is reset and cannot be made again for a while), mute (nothing passes for a while; then all does, or
         it is reset), drop (a client's connection is reset), forget (a client dies and does not know what it sent)
-    :ivar what: a kind of process, of connection, or "client"
-    :ivar chance: from 0 to 1, picks which one
-    :ivar seconds: how long
-    :ivar reset: a muted connection is reset at the end
+    :ivar what: a kind of process, a kind of connection, or "client"
+    :ivar chance: from 0 to 1, chooses which one
+    :ivar seconds: how long it lasts
+    :ivar reset: whether a muted connection is reset at the end
     """
 
     action: str
@@ -50,17 +50,17 @@ class Fault:
 
     @property
     def kind(self) -> str:
-        """What it is counted as."""
+        """The name that it is counted under."""
         return kind_of(self.action, self.what)
 
 
 def kind_of(action: str, what: str) -> str:
-    """Return what a fault is called."""
+    """Return the name of a fault."""
     return f"{action} {what}{' connection' if action in CUTS and what != 'link' else ''}"
 
 
 def every_kind() -> list[tuple[str, str]]:
-    """Return all combinations of an action and what it is done to."""
+    """Return all combinations of an action and its target."""
     return [
         *((action, kind) for action in ACTIONS for kind in KINDS),
         *((cut, connection) for cut in CUTS for connection in CONNECTIONS),
@@ -69,10 +69,10 @@ def every_kind() -> list[tuple[str, str]]:
 
 
 class Deck:
-    """Deals faults: each kind once, in a random order, then each once more, and so on.
+    """Deals faults: each kind once in random order, then each once again, and so on.
 
-    :param longest: seconds that a fault lasts at most
-    :param only: the kinds that are dealt; all when empty
+    :param longest: the longest duration of a fault, in seconds
+    :param only: the kinds to deal; all if empty
     """
 
     def __init__(self, chooser: random.Random, longest: float, only: Collection[str] = ()) -> None:
@@ -95,11 +95,11 @@ class Deck:
 
 
 class Havoc:
-    """Makes faults in a cluster and mends them.
+    """Makes faults in a cluster and ends them.
 
-    :param clients: do to some client what a fault says
-    :param write: called with a line about each
-    :param mended: called with the kind of a fault, and when it was made and mended
+    :param clients: applies a fault to some client
+    :param write: called with a line about each fault
+    :param mended: called with the kind of a fault, and when it was made and ended
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class Havoc:
         self.counts: Counter[str] = Counter()
 
     async def run(self, chooser: random.Random, deck: Deck, seconds: float, pause: float, at_once: int) -> None:
-        """Make faults for that long, one after each pause, and return when all are mended.
+        """Make faults for `seconds`, one after each pause, and return when all have ended.
 
-        :param pause: seconds between two, on average
-        :param at_once: how many at a time
+        :param pause: average seconds between two faults
+        :param at_once: the most faults at a time
         """
         end = self._reactor.seconds() + seconds
         running: list[Deferred[None]] = []
@@ -153,7 +153,7 @@ class Havoc:
             now = self._reactor.seconds()
             self.counts[fault.kind] += 1
             self._mended(fault.kind, began, now)
-            self._write(f"{began - self._start:7.2f} s  {fault.kind}: {name}, mended after {now - began:.2f} s")
+            self._write(f"{began - self._start:7.2f} s  {fault.kind}: {name}, ended after {now - began:.2f} s")
 
     def _processes(self, what: str) -> Sequence[DaemonProcess]:
         cluster = self._cluster

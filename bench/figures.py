@@ -1,4 +1,4 @@
-"""What was measured: percentiles, who received what, and the memory of a process."""
+"""Measurements: percentiles, a ledger of deliveries, and the memory and CPU time of processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Percentiles:
         return cls(sorted(values))
 
     def at(self, percent: float) -> float:
-        """Return the smallest value that at least `percent` of the sample do not exceed; NaN without a sample."""
+        """Return the smallest value that `percent` of the sample do not exceed; NaN for an empty sample."""
         if not self.values:
             return math.nan
         return self.values[max(0, math.ceil(len(self.values) * percent / 100) - 1)]
@@ -35,10 +35,10 @@ class Percentiles:
 
 @define
 class Stream:
-    """What one receiver got of one sender.
+    """The messages that one receiver got from one sender.
 
-    :ivar highest: the largest number that came
-    :ivar missing: smaller ones that have not come
+    :ivar highest: the largest number received
+    :ivar missing: smaller numbers that were not received
     """
 
     highest: int = -1
@@ -47,11 +47,11 @@ class Stream:
 
 @define
 class Ledger:
-    """Counts what was promised and what came; each sender numbers its messages from 0.
+    """Counts promised and delivered messages; each sender numbers its messages from 0.
 
-    :ivar delivered: messages that came for the first time
-    :ivar doubled: that came again
-    :ivar reordered: that came after a later one of the same sender
+    :ivar delivered: messages received for the first time
+    :ivar doubled: messages received again
+    :ivar reordered: messages received after a later one of the same sender
     """
 
     delivered: int = 0
@@ -61,13 +61,13 @@ class Ledger:
     _awaited: set[tuple[int, int, int]] = field(factory=set)
 
     def promise(self, sender: int, receiver: int, number: int) -> None:
-        """A send was answered with success, so that receiver gets it."""
+        """Note that a send succeeded, so that its receiver must get the message."""
         stream = self._streams.get((sender, receiver))
         if stream is None or number > stream.highest or number in stream.missing:
             self._awaited.add((sender, receiver, number))
 
     def received(self, sender: int, receiver: int, number: int) -> bool:
-        """A message came; return whether for the first time."""
+        """Note a received message; return whether it is the first time."""
         stream = self._streams.get((sender, receiver))
         if stream is None:
             stream = self._streams[sender, receiver] = Stream()
@@ -86,7 +86,7 @@ class Ledger:
         return True
 
     def lost(self) -> int:
-        """Return how many that were promised have not come."""
+        """Return how many promised messages were not received."""
         return len(self._awaited)
 
     def __str__(self) -> str:
@@ -94,17 +94,17 @@ class Ledger:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return how much memory a process holds."""
+    """Return the resident memory of a process, in bytes."""
     with open(f"/proc/{pid}/status") as status:
         for line in status:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} says nothing of its memory")
+    raise ValueError(f"process {pid} does not report its memory")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return how much processor time a process has taken."""
+    """Return the CPU time that a process has used, in seconds."""
     with open(f"/proc/{pid}/stat") as stat:
-        # The name before the last parenthesis may hold anything.
+        # The name before the last parenthesis may contain anything.
         fields = stat.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

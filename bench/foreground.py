@@ -14,20 +14,20 @@ from twisted.internet.error import ReactorNotRunning
 from bench.cluster import Cluster, DataInUse
 from tests.harness.processes import DaemonProcess, MissingProgram, ProcessFailed
 
-#: Of the terminal: one for each process, none of them red.
+#: Terminal colours, one for each process; none is red.
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 WIDTH = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--data", default="var/cluster", metavar="DIR", help="where all data lies (%(default)s)")
-    parser.add_argument("--servers", type=int, default=2, metavar="N", help="how many servers (%(default)s)")
-    parser.add_argument("--routes", type=int, default=2, metavar="N", help="how many routes (%(default)s)")
+    parser.add_argument("--data", default="var/cluster", metavar="DIR", help="folder for all data (%(default)s)")
+    parser.add_argument("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
+    parser.add_argument("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
 
 
 class Terminal:
-    """Writes the lines of several processes, each with its name before it, in its colour on a terminal."""
+    """Writes the output of several processes, each line after the process's name, in colour on a terminal."""
 
     def __init__(self, write: Callable[[str], object], colour: bool) -> None:
         self._write = write
@@ -40,13 +40,13 @@ class Terminal:
         if self._colour:
             colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
             label = f"\033[{colour}m{label}\033[0m"
-        # What a process logs may quote what came from outside.
+        # Logs may quote input from outside.
         shown = "".join(character if character.isprintable() else "�" for character in line.expandtabs())
         self._write(f"{label}{shown}\n")
 
 
 def announcement(cluster: Cluster) -> list[str]:
-    """The lines that tell the user what runs and how to use it."""
+    """Return the lines that tell the user what is running and how to use it."""
     lines = [
         "The cluster is ready.",
         f"  routes     {'  '.join(cluster.route_urls)}",
@@ -56,11 +56,11 @@ def announcement(cluster: Cluster) -> list[str]:
         "Start a client in another terminal:",
     ]
     lines += [f"  make client NAME=alice ROUTE={url}" for url in cluster.route_urls]
-    return [*lines, "Ctrl-C ends all of it."]
+    return [*lines, "Press Ctrl-C to stop the cluster."]
 
 
 class Foreground:
-    """The cluster for as long as the reactor runs."""
+    """Runs a cluster for as long as the reactor runs."""
 
     def __init__(self, reactor: Any, cluster: Cluster, terminal: Terminal) -> None:
         self.reactor = reactor
@@ -70,7 +70,7 @@ class Foreground:
         self._stopping = False
 
     def run(self) -> int:
-        """Start all, run until the reactor is stopped, end all; return the exit status."""
+        """Start the cluster, run until the reactor stops, stop the cluster; return the exit status."""
         self.reactor.addSystemEventTrigger("before", "shutdown", self._stop)
         self.reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._start()))
         self.reactor.run()
@@ -96,12 +96,12 @@ class Foreground:
 
     def _ended(self, status: int, process: DaemonProcess) -> None:
         if not self._stopping:
-            self.terminal.line("cluster", f"{process.name} ended with status {status}; the others go on")
+            self.terminal.line("cluster", f"{process.name} ended with status {status}; the other processes go on")
 
     def _stop(self) -> Deferred[None]:
         self._stopping = True
         self.terminal.line("cluster", "stopping: servers, routes, then ZooKeeper and Redis")
-        return self.cluster.stop().addCallback(lambda _: self.terminal.line("cluster", "all have ended"))
+        return self.cluster.stop().addCallback(lambda _: self.terminal.line("cluster", "all processes have ended"))
 
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:
@@ -112,7 +112,7 @@ def run(reactor: Any, arguments: argparse.Namespace) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read this has gone: end all, as Ctrl-C does.
+            # Nobody reads the output any more: stop the cluster, as Ctrl-C does.
             with suppress(ReactorNotRunning):
                 reactor.stop()
 

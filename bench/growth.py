@@ -1,4 +1,4 @@
-"""How what things cost grows: appends with conversations, group messages with members, logins with conversations."""
+"""How costs grow: of appends with conversations, of group messages with members, of logins with conversations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from cim.wire.cim_pb2 import Send
 from tests.harness.processes import HOST
 
 WHAT = ("appends", "groups", "logins")
-#: Nobody logs in with it: these users have tokens that were made here.
+#: Nobody logs in with it: these users get tokens that are made here.
 _NO_HASH = "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"
 BATCH = 50
 UNDER_WAY = 2
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("what", choices=WHAT, help="what grows")
     option("--sizes", type=int, nargs="+", metavar="N", help="the sizes to measure at, smallest first")
-    option("--deadline", type=float, default=900.0, metavar="SECONDS", help="of the whole run (%(default)s)")
+    option("--deadline", type=float, default=900.0, metavar="SECONDS", help="longest run (%(default)s)")
 
 
 class Growth:
@@ -84,7 +84,7 @@ class Growth:
             shutil.rmtree(directory, ignore_errors=True)
 
     def stop(self) -> Deferred[None] | None:
-        """End the cluster."""
+        """Stop the cluster."""
         return None if self._cluster is None else self._cluster.stop()
 
     # Appends
@@ -190,7 +190,7 @@ class Growth:
                 return store.groups.add(group, accounts[0].id, user)
 
             await closed_loop([account.id for account in accounts[1:size]], 64, add)
-            # The servers hear of it from the log.
+            # The servers learn of it from the log.
             await deferLater(self._reactor, 6.0, lambda: None)
             await self._say(users, told, group, size)
         pings.stop()
@@ -242,7 +242,7 @@ class Growth:
         pool = HTTPPool(self._reactor, cluster.route_urls[0], 8)
         accounts = await self._users(store, len(sizes), "popular")
         for size, account in zip(sizes, accounts, strict=True):
-            # Ids beyond any account: what is in the store does not depend on who they are.
+            # Ids beyond any account: the data in the store does not depend on who they are.
             await self._put(store, [(account.id, account.id + 1_000_000 + number) for number in range(size)])
             token = self._token(account)
             took: list[float] = []

@@ -178,7 +178,7 @@ class GuestMember:
     # What its application does
 
     def start(self) -> None:
-        """Begin to be online."""
+        """Go online."""
         self._ticks.start(1.0, now=False)
         self._working.append(Deferred.fromCoroutine(self._be_online()))
 
@@ -205,7 +205,7 @@ class GuestMember:
         return number
 
     def forget(self) -> int:
-        """Die; what was not sent is forgotten."""
+        """Die, and forget unsent messages."""
         forgotten = len(self._queue)
         self._queue.clear()
         self.drop()
@@ -218,12 +218,12 @@ class GuestMember:
             transport.abortConnection()
 
     def ask(self) -> None:
-        """Have all that is stored for it written."""
+        """Fetch all messages that are stored for it."""
         self._working.append(Deferred.fromCoroutine(self._fetch()))
 
     @property
     def waiting(self) -> int:
-        """How many messages were not answered."""
+        """The number of unanswered messages."""
         return len(self._queue) + self._sending
 
     async def _send_all(self) -> None:
@@ -239,7 +239,7 @@ class GuestMember:
         self._sending = False
 
     async def _call(self, path: bytes, fields: Any) -> str:
-        """Call any route and return the code, which is empty when there was none."""
+        """Call any route and return the code, or an empty one without an answer."""
         pool = self._random.choice(self._pools)
         calling = Deferred.fromCoroutine(call(pool, path, json.dumps(fields).encode()))
         try:
@@ -297,7 +297,7 @@ class GuestMember:
         self._connection, self.live = None, False
 
     async def _fetch(self) -> None:
-        """Ask for what came while it was away, until that is answered."""
+        """Fetch messages from while it was away, and retry until that succeeds."""
         number = self._connections
         while not self._ended and number == self._connections:
             if await self._call(b"/fetchOfflineMsgs", {"receiveUserId": self.user}) == STORED_CODES[0]:

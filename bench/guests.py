@@ -1,4 +1,4 @@
-"""Users of the load generator: guests that log in by the upstream API and note what they receive."""
+"""Users of the load generator: guests that log in through upstream's API and record what they receive."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cim.wire.cim_pb2 import PING
 from cim.wire.framing import FrameReader
 from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
 
-#: What a code of the upstream API means here.
+#: The meanings of codes of upstream's API here.
 SUCCESS = "9000"
 
 
 class Refused(Exception):
-    """The upstream API answered with a code other than success."""
+    """Raised when upstream's API answers with a code other than success."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"code {code}")
@@ -31,10 +31,10 @@ class Refused(Exception):
 
 
 async def call(pool: HTTPPool, path: bytes, body: bytes) -> Any:
-    """Call the upstream API and return `dataBody`.
+    """Call upstream's API and return `dataBody`.
 
-    :raises Refused: any other code than success
-    :raises HTTPError: no answer, or another status than 200
+    :raises Refused: the code is not success
+    :raises HTTPError: there was no answer, or its status is not 200
     """
     answer = json.loads(await pool.post(path, body))
     if answer["code"] != SUCCESS:
@@ -43,7 +43,7 @@ async def call(pool: HTTPPool, path: bytes, body: bytes) -> Any:
 
 
 class GuestConnection(Protocol):
-    """A guest's connection: logs in, and is live when its first ping was answered.
+    """A guest's connection: logs in, and is live once its first ping is answered.
 
     :param arrived: called with the receiver's id and the text of every message
     """
@@ -68,7 +68,7 @@ class GuestConnection(Protocol):
         self.transport.write(data)
 
     def ping(self) -> None:
-        """Say that this end lives."""
+        """Send a ping."""
         self.write(encode_ping(self._generation, self._user))
 
     def dataReceived(self, data: bytes) -> None:
@@ -103,12 +103,12 @@ class Guest:
 
     @classmethod
     async def register(cls, pool: HTTPPool, name: str) -> Guest:
-        """Make the account."""
+        """Create the account."""
         made = await call(pool, b"/registerAccount", json.dumps({"userName": name}).encode())
         return cls(int(made["userId"]), name)
 
     async def log_in(self, reactor: Any, pool: HTTPPool, arrived: Callable[[int, str], None]) -> None:
-        """Log in by HTTP, connect to the server that was answered, and wait until the session there is live."""
+        """Log in over HTTP, connect to the server in the answer, and wait until the session is live."""
         body = json.dumps({"userId": self.id, "userName": self.name}).encode()
         place = await call(pool, b"/login", body)
         connection = GuestConnection(self.id, self.name, arrived)

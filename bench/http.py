@@ -1,4 +1,4 @@
-"""The cheapest HTTP client that will do: requests made by hand, one at a time on each of a few kept connections."""
+"""The cheapest HTTP client that will do: hand-made requests, one at a time on each of a few kept-alive connections."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 
 
 class HTTPError(Exception):
-    """A call was not answered with a status of success.
+    """Raised when a call is not answered with a status of success.
 
-    :ivar status: that of the answer; 0: there was none
+    :ivar status: the status of the answer; 0 without an answer
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -23,7 +23,7 @@ class HTTPError(Exception):
 
 
 class ResponseReader:
-    """Reads one response after the other; knows Content-Length and chunks, nothing else."""
+    """Reads one response after another; supports only Content-Length and chunks."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -88,7 +88,7 @@ class _Connection(Protocol):
         if response is None:
             return
         answer, self.answer = self.answer, None
-        # Idle first: whoever gets the answer may have the next request ready.
+        # Idle first: the caller may have the next request ready.
         self._pool.idle(self)
         if answer is None:
             return
@@ -127,7 +127,7 @@ class HTTPPool:
     def __init__(self, reactor: Any, url: str, size: int) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"must be http://host:port, is {url!r}")
+            raise ValueError(f"must be http://host:port, not {url!r}")
         self._reactor = reactor
         self._host, self._port = parts.hostname, parts.port or 80
         self._size = size
@@ -138,11 +138,11 @@ class HTTPPool:
         self._tail = f" HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n".encode()
 
     def post(self, path: bytes, body: bytes) -> Deferred[bytes]:
-        """Send a JSON body and fire with the answer's."""
+        """POST a JSON body; fires with the body of the answer."""
         return self.call(b"POST", path, body)
 
     def call(self, method: bytes, path: bytes, body: bytes = b"", token: str = "") -> Deferred[bytes]:
-        """Send a request, with a token as the proof of who calls, and fire with the body of the answer."""
+        """Send a request, with a bearer token if given; fires with the body of the answer."""
         proof = f"Authorization: Bearer {token}\r\n".encode() if token else b""
         return self._call(
             b"%b %b%bContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
@@ -164,7 +164,7 @@ class HTTPPool:
             self._reactor.connectTCP(self._host, self._port, _Dial(self), 10.0)
 
     def _cancelled(self, answer: Deferred[bytes]) -> None:
-        """See that nobody does what nobody waits for any more, as far as that is possible."""
+        """Drop a cancelled call if it is not sent yet."""
         for waiting in self._waiting:
             if waiting[1] is answer:
                 self._waiting.remove(waiting)
@@ -177,7 +177,7 @@ class HTTPPool:
                 return
 
     def idle(self, connection: _Connection) -> None:
-        """A connection can take a call."""
+        """Give an idle connection the next waiting call."""
         self._all.add(connection)
         if self._waiting:
             connection.send(*self._waiting.popleft())
@@ -185,7 +185,7 @@ class HTTPPool:
             self._idle.append(connection)
 
     def lost(self, connection: _Connection | None) -> None:
-        """A connection ended, or could not be made (None): then what nobody is left to carry has failed."""
+        """Note a connection that ended, or could not be made (None); fail calls that no connection is left for."""
         self._open -= 1
         if connection is not None:
             if self._waiting:

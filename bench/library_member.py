@@ -80,11 +80,11 @@ class LibraryMember:
 
     @property
     def live(self) -> bool:
-        """Whether it is online."""
+        """Whether the member is online."""
         return self._client.state is State.READY
 
     def start(self) -> None:
-        """Begin to be online for as long as it is not stopped."""
+        """Go online, and stay online until stopped."""
         self._client.startService()
 
     async def stop(self) -> None:
@@ -92,11 +92,11 @@ class LibraryMember:
         await self._client.close()
 
     def next_number(self, conversation: str) -> int:
-        """Return the number that its next message in a conversation has."""
+        """Return the number of its next message in a conversation."""
         return self._numbers[conversation]
 
     def send(self, conversation: str, text: str, data: bytes = b"", content_type: str = "") -> int:
-        """Send into a conversation, now or when that is possible, and return the number of the message there."""
+        """Send into a conversation, now or once that is possible, and return the number of the message there."""
         number = self._numbers[conversation]
         self._numbers[conversation] += 1
         said = content_of(Send(text=text, data=data, content_type=content_type))
@@ -121,7 +121,7 @@ class LibraryMember:
         self.counts[f"refused: {failure.getErrorMessage()}"[:100]] += 1
 
     def received(self, client: Client, message: Message) -> None:
-        """Note a message; the library gives each once and in order."""
+        """Note a message; the library delivers each once and in order."""
         number = self._number_of(Deliver(sender=message.sender.id, text=message.text))
         if number is None:
             number = int(message.client_id.partition(".")[2])
@@ -135,9 +135,9 @@ class LibraryMember:
             self._transport.abortConnection()
 
     def forget(self) -> int:
-        """End the connection: what the library remembers it does not forget."""
+        """Drop the connection; the library does not forget its messages."""
         self.drop()
         return 0
 
     def ask(self) -> None:
-        """Do nothing: the library has its own ways to find what it lacks."""
+        """Do nothing: the library finds what it lacks by itself."""

@@ -24,23 +24,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     option = parser.add_argument
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--route", action="append", metavar="URL", help="a route to call; several share the calls")
+    where.add_argument(
+        "--route", action="append", metavar="URL", help="URL of a route; may be repeated to share the calls"
+    )
     where.add_argument("--own-cluster", action="store_true", help="start Redis, ZooKeeper, servers and a route")
     where.add_argument("--suite", action="store_true", help="start the suite: one process, SQLite")
     option("--speak", choices=("guest", "native", "http"), default="guest", help="how users send (%(default)s)")
     option("--servers", type=int, default=2, metavar="N", help="servers of the own cluster (%(default)s)")
     option("--routes", type=int, default=1, metavar="N", help="routes of the own cluster (%(default)s)")
     option("--server-pid", type=int, action="append", default=[], metavar="PID", help="a server whose memory to watch")
-    option("--phase", action="append", choices=PHASES, help="only these, in this order (all of guests')")
-    option("--users", type=int, default=1000, metavar="N", help="users that are online (%(default)s)")
+    option(
+        "--phase",
+        action="append",
+        choices=PHASES,
+        help="run only this phase; may be repeated, in order (default: all guest phases)",
+    )
+    option("--users", type=int, default=1000, metavar="N", help="users online (%(default)s)")
     option("--concurrency", type=int, default=64, metavar="N", help="calls at a time (%(default)s)")
     option("--seconds", type=float, default=10.0, help="length of p2p and of each rate (%(default)s)")
-    option("--rate", type=float, action="append", metavar="PER_SECOND", help="sends per second at fixed times (1000)")
+    option(
+        "--rate",
+        type=float,
+        action="append",
+        metavar="PER_SECOND",
+        help="sends per second at fixed times; may be repeated (1000)",
+    )
     option("--groups", type=int, default=20, metavar="N", help="group messages (%(default)s)")
-    option("--idle", type=int, default=4000, metavar="N", help="more users, idle, for their memory (%(default)s)")
-    option("--length", type=int, default=64, metavar="BYTES", help="of a message's text, at least (%(default)s)")
-    option("--deadline", type=float, default=300.0, metavar="SECONDS", help="of the whole run (%(default)s)")
-    option("--seed", type=int, default=1, help="of who sends to whom (%(default)s)")
+    option(
+        "--idle", type=int, default=4000, metavar="N", help="further idle users, to measure their memory (%(default)s)"
+    )
+    option("--length", type=int, default=64, metavar="BYTES", help="shortest text of a message (%(default)s)")
+    option("--deadline", type=float, default=300.0, metavar="SECONDS", help="longest run (%(default)s)")
+    option("--seed", type=int, default=1, help="seed of who sends to whom (%(default)s)")
 
 
 class Run:
@@ -53,7 +68,7 @@ class Run:
         self.cluster: Cluster | Suite | None = None
 
     async def go(self) -> int:
-        """Do all phases and return the exit status: 1 when a message was lost, doubled or reordered."""
+        """Run all phases and return the exit status: 1 if a message was lost, doubled or reordered."""
         arguments = self.arguments
         urls = arguments.route
         watched = [Watched(f"server {pid}", pid, True) for pid in arguments.server_pid]
@@ -84,7 +99,7 @@ class Run:
         return await self._measure(urls, watched)
 
     def stop(self) -> Deferred[None] | None:
-        """End the own cluster."""
+        """Stop the own cluster."""
         return None if self.cluster is None else self.cluster.stop()
 
     async def _measure(self, urls: list[str], watched: list[Watched]) -> int:

@@ -1,4 +1,4 @@
-"""A native client that obeys the protocol to the letter and notes what happens to it, for a history that is judged.
+"""A native client that follows the protocol to the letter and notes what happens, for a history that is checked.
 
 It logs in through any route, connects, sends, and reads by the gap rule. When its connection ends, or is silent for too
 long, it comes back with backoff; then what was not accepted is sent again, in order, under the same client ids. What it
@@ -39,23 +39,23 @@ from cim.wire.gap import GapPolicy, GapRule
 
 PAGE = 100
 TICK_SECONDS = 0.05
-#: A receipt goes out after so many seconds or messages.
+#: A receipt goes out after this many seconds or messages.
 RECEIPT_SECONDS = 1.0
 RECEIPT_MESSAGES = 100
-#: A live connection is asked whether it lives, and given up when it has been silent, after so many seconds.
+#: After how many seconds of silence a connection is pinged, and dropped.
 PING_SECONDS = 3.0
 SILENT_SECONDS = 8.0
-#: A connection on which a Send has had no answer for so long is of no use.
+#: After how many seconds without an answer to a Send the connection is useless.
 ANSWER_SECONDS = 25.0
 WELCOME_SECONDS = 10.0
 CALL_SECONDS = 10.0
-#: Backoff of logins and of what failed: full jitter below these.
+#: Bounds of the backoff (with full jitter) of logins and of failed messages, in seconds.
 FIRST_DELAY = 0.2
 LAST_DELAY = 3.0
 
 
 class Away(Exception):
-    """The member could not log in, or its connection ended before it was welcomed."""
+    """Raised when the member cannot log in, or its connection ends before the Welcome."""
 
 
 class Member:
@@ -127,7 +127,7 @@ class Member:
     # What its application does
 
     def start(self) -> None:
-        """Begin to be online for as long as it is not stopped."""
+        """Go online, and stay online until stopped."""
         self._ticks.start(TICK_SECONDS, now=False)
         self._ending = Deferred.fromCoroutine(self._be_online())
 
@@ -141,7 +141,7 @@ class Member:
             await self._ending
 
     def send(self, conversation: str, text: str, data: bytes = b"", content_type: str = "") -> int:
-        """Send into a conversation, now or when that is possible, and return the number of the message there."""
+        """Send into a conversation, now or once that is possible, and return the number of the message there."""
         there = self.conversation(conversation)
         number = there.numbers
         send = Send(client_id=f"{self._life}.{number}", text=text, data=data, content_type=content_type)
@@ -156,13 +156,13 @@ class Member:
         return number
 
     def next_number(self, conversation: str) -> int:
-        """Return the number that its next message in a conversation has."""
+        """Return the number of its next message in a conversation."""
         return self.conversation(conversation).numbers
 
     def forget(self) -> int:
-        """Lose all memory of what is not accepted, as a client that dies, and return how much that was.
+        """Forget all unaccepted messages, as a client that dies, and return how many there were.
 
-        Its outcome stays unknown.
+        Their outcome stays unknown.
         """
         forgotten = sum(there.forget() for there in self.conversations.values())
         self._life += 1
@@ -180,7 +180,7 @@ class Member:
             there.rule.news((there.rule.held[0], there.rule.held[1] + 1), self._reactor.seconds())
 
     def conversation(self, name: str) -> Conversation:
-        """Return its end of a conversation, made when it is new."""
+        """Return its end of a conversation, created if it is new."""
         there = self.conversations.get(name)
         if there is None:
             there = self.conversations[name] = Conversation(name, GapRule(self._policy), self._patient)
@@ -188,7 +188,7 @@ class Member:
 
     @property
     def waiting(self) -> int:
-        """How many messages are not accepted."""
+        """The number of unaccepted messages."""
         return sum(len(there.pending) for there in self.conversations.values())
 
     # Its connections
@@ -238,7 +238,7 @@ class Member:
     async def _log_in(self) -> Place:
         pool = self._random.choice(self._pools)
         self.counts["logins"] += 1
-        # A token spares the server the work of a password; when it is not valid any more the password is.
+        # A token spares the server the work of a password; if it is no longer valid, use the password.
         known = {"token": self._token} if self._token else {"password": self._password}
         calling = Deferred.fromCoroutine(ask_to_log_in(pool, self._name, self._device, **known))
         try:
@@ -300,7 +300,7 @@ class Member:
     def _hear_accepted(self, accepted: Any, now: float) -> None:
         there = self.conversation(accepted.conversation)
         number = _number(accepted.client_id)
-        # An answer to what was forgotten, or a second one, tells nothing new.
+        # Ignore answers to forgotten messages, and second answers.
         if self._mine(accepted.client_id) and there.answered(number):
             position = positions.parse(accepted.position)
             self._history.accept(self.user, there.name, number, position)
@@ -337,12 +337,12 @@ class Member:
             self.counts[f"refused: {failure.code} {failure.message}"[:100]] += 1
 
     def _mine(self, client_id: str) -> bool:
-        """Whether it is of a message that it remembers."""
+        """Return whether a client id belongs to a remembered message."""
         return client_id.startswith(f"{self._life}.")
 
     def _hear_goodbye(self, goodbye: Goodbye, now: float) -> None:
         self.counts[f"goodbye: {goodbye.code}"] += 1
-        # The whole of it: the server has spread its sessions already.
+        # Wait the whole delay: the server has already spread its sessions.
         self._wait = min(float(goodbye.retry_after_seconds), 10.0)
         if goodbye.code == "unauthorized":
             self._token = ""

@@ -23,7 +23,7 @@ _GROUP_TAG = encode_varint(Send.GROUP_FIELD_NUMBER << 3)
 _CLIENT_ID_TAG = encode_varint(Send.CLIENT_ID_FIELD_NUMBER << 3 | 2)
 _TEXT_TAG = encode_varint(Send.TEXT_FIELD_NUMBER << 3 | 2)
 
-#: How the serialization of a packet begins that has this body.
+#: The beginning of the serialization of a packet with this body.
 ACCEPTED = encode_varint(Packet.ACCEPTED_FIELD_NUMBER << 3 | 2)
 DELIVER = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
 
@@ -33,7 +33,7 @@ PONG_FRAME = encode_frame(b"\xea\x01\x00")
 
 @frozen
 class Address:
-    """To whom a Send goes, serialized."""
+    """The receiver of a Send, serialized."""
 
     prefix: bytes
 
@@ -82,9 +82,9 @@ def received_frame(conversation: str, position: str) -> bytes:
 
 @frozen
 class Place:
-    """What a login is answered with.
+    """The answer to a login.
 
-    :ivar websocket: `host:port`; empty when the server takes none
+    :ivar websocket: `host:port`; empty if the server has no WebSockets
     """
 
     user: int
@@ -96,7 +96,7 @@ class Place:
 
     @classmethod
     def of(cls, answer: Any) -> Place:
-        """Read the JSON of `POST /v1/sessions`."""
+        """Parse the JSON answer of `POST /v1/sessions`."""
         server = answer["server"]
         return cls(
             int(answer["user_id"]),
@@ -109,9 +109,9 @@ class Place:
 
 
 async def call(pool: HTTPPool, method: bytes, path: str, fields: Any = None, token: str = "") -> Any:
-    """Call the /v1 API and return what it answers, None when that is nothing.
+    """Call the /v1 API and return the answer, or None for an empty one.
 
-    :raises HTTPError: no answer, or no success
+    :raises HTTPError: there was no answer, or the call failed
     """
     body = b"" if fields is None else json.dumps(fields).encode()
     answer = await pool.call(method, path.encode(), body, token)
@@ -119,12 +119,12 @@ async def call(pool: HTTPPool, method: bytes, path: str, fields: Any = None, tok
 
 
 async def make_account(pool: HTTPPool, name: str, password: str) -> int:
-    """Make an account and return its id."""
+    """Create an account and return its id."""
     return int((await call(pool, b"POST", "/v1/accounts", {"name": name, "password": password}))["id"])
 
 
 async def log_in(pool: HTTPPool, name: str, device: str, *, password: str = "", token: str = "") -> Place:
-    """Log in with the password, or with a token in place of it."""
+    """Log in with the password or a token."""
     fields = {"name": name, "device": device}
     if password:
         fields["password"] = password
@@ -132,7 +132,7 @@ async def log_in(pool: HTTPPool, name: str, device: str, *, password: str = "", 
 
 
 async def make_group(pool: HTTPPool, token: str, name: str, members: list[int]) -> int:
-    """Make a group of the token's user and the others, and return its id."""
+    """Create a group of the token's user and other members, and return its id."""
     made = await call(pool, b"POST", "/v1/groups", {"name": name}, token)
     group = int(made["id"])
     for member in members:

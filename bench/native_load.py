@@ -20,15 +20,15 @@ from bench.pacing import closed_loop, open_loop
 from bench.phases import Busy, Watched
 
 PASSWORD = "a password for measurements"
-#: How long answers and deliveries may pause before the rest counts as lost.
+#: How long answers and deliveries may pause before the rest counts as lost, in seconds.
 PATIENCE = 5.0
 PING_SECONDS = 10.0
-#: Argon2 takes 30 ms of a core for each account and login, and routes let few wait.
+#: Argon2 takes 30 ms of a core for each account and login, and routes queue only a few.
 AT_ONCE = 32
 
 
 def _wait(user: NativeUser) -> None:
-    """Send no more: what a load does between its phases."""
+    """Send nothing: the load between phases."""
 
 
 class NativeLoad:
@@ -37,7 +37,7 @@ class NativeLoad:
     :param clock: seconds, for latencies
     :param write: called with each line of the report
     :param urls: the routes; calls go to each in turn
-    :param http: whether messages are sent by `POST /v1/messages`; they are received over TCP all the same
+    :param http: whether messages are sent with `POST /v1/messages`; they are received over TCP in any case
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class NativeLoad:
         self._chores.clock = reactor
         self._users: list[NativeUser] = []
         self._extra: list[NativeUser] = []
-        # Of the phase that runs.
+        # Of the current phase.
         self._times: list[float] = []
         self._latencies: list[float] = []
         self._answers: list[float] = []
         self._last = 0.0
         self._go_on: Callable[[NativeUser], object] = _wait
-        # Of each message so many deliveries: what is sent by HTTP comes to the sender's own session, too.
+        # Deliveries per message: one sent over HTTP is also delivered to the sender's own session.
         self._each = 2 if http else 1
         self._wrong: Counter[str] = Counter()
         self._total: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class NativeLoad:
     # Users
 
     async def populate(self, count: int) -> None:
-        """Make accounts, log them in and connect them."""
+        """Create accounts, log them in and connect them."""
 
         async def come(number: int) -> None:
             name = f"{self._name}-{number}"
@@ -142,7 +142,7 @@ class NativeLoad:
     # Loads
 
     async def idle(self, count: int, *, websocket: bool = False) -> None:
-        """Open more sessions on further devices of the users, and see what their idleness costs the servers."""
+        """Open more sessions on further devices of the users, and measure what idle sessions cost the servers."""
         before = self._memory()
         kind = "WebSocket" if websocket else "TCP"
 
@@ -175,14 +175,14 @@ class NativeLoad:
         return sum(cpu_seconds(process.pid) for process in self._watched if process.server)
 
     def _partners(self) -> Iterable[tuple[NativeUser, NativeUser, Address]]:
-        """Pair each user with one that is likely at another server, for servers are picked in turn."""
+        """Pair each user with one that is probably at another server, since servers are chosen in turn."""
         half = len(self._users) // 2 | 1
         for number, user in enumerate(self._users):
             partner = self._users[(number + half) % len(self._users)]
             yield user, partner, Address.user(partner.place.user)
 
     async def p2p(self, seconds: float) -> None:
-        """Send from user to user as fast as it is answered, `concurrency` unanswered in all."""
+        """Send from user to user as fast as answers come, `concurrency` unanswered in all."""
         title = f"p2p, {self._concurrency} unanswered, {seconds:g} s"
         end = self._clock() + seconds
         if self._http:
@@ -255,7 +255,7 @@ class NativeLoad:
             self._answers.append(self._clock() - scheduled)
 
     async def group(self, count: int) -> None:
-        """Send to a group of all users as fast as it is answered, `count` unanswered in all, for ten seconds."""
+        """Send to a group of all users as fast as answers come, `count` unanswered in all, for ten seconds."""
         owner = self._users[0]
         members = [user.place.user for user in self._users[1:]]
         start = self._clock()
@@ -316,7 +316,7 @@ class NativeLoad:
     # The end
 
     def finish(self) -> int:
-        """Write what became of all messages; return the exit status."""
+        """Write the fate of all messages; return the exit status."""
         self._write("all messages: " + ", ".join(f"{what} {n}" for what, n in self._total.items()))
         return 1 if any(n for what, n in self._total.items() if what != "delivered") else 0
 

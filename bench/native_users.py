@@ -59,7 +59,7 @@ class NativeUser:
         def first(bodies: list[bytes]) -> None:
             packet = Packet.FromString(bodies[0])
             if not packet.HasField("welcome"):
-                raise ValueError(f"instead of a Welcome came {packet}")
+                raise ValueError(f"expected a Welcome, but got {packet}")
             connection.frames = self._frames
             welcome.callback(None)
             if bodies[1:]:
@@ -126,7 +126,7 @@ class NativeUser:
         self.connection.write(b"".join(received_frame(*place) for place in places.items()))
 
     def ping(self) -> None:
-        """Say that this end lives."""
+        """Send a ping."""
         if self.connection is not None:
             self.connection.write(PING_FRAME)
 

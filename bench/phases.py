@@ -1,4 +1,4 @@
-"""What the load generator does: its users, and one method for each kind of load."""
+"""The load generator: its users, and one method for each kind of load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.http import HTTPError, HTTPPool
 from bench.pacing import closed_loop, open_loop
 from tests.harness.processes import DaemonProcess
 
-#: How long deliveries may pause before the rest counts as lost.
+#: How long deliveries may pause before the rest counts as lost, in seconds.
 PATIENCE = 5.0
 #: Upstream's client pings after 10 s in which it wrote nothing.
 PING_SECONDS = 10.0
@@ -28,7 +28,7 @@ PING_SECONDS = 10.0
 
 @frozen
 class Watched:
-    """A process whose memory and processor time are looked at."""
+    """A process whose memory and CPU time are measured."""
 
     name: str
     pid: int
@@ -42,7 +42,7 @@ class Watched:
 
 
 class Busy:
-    """Which share of a processor each process took since this was made."""
+    """Measures the share of a CPU that each process has used since this object was made."""
 
     def __init__(self, clock: Callable[[], float], watched: Sequence[Watched]) -> None:
         self._clock = clock
@@ -146,7 +146,7 @@ class Load:
                 if listed == count:
                     break
                 if self._clock() - start > 30:
-                    raise HTTPError(f"{count} users are online, but 30 s later a route lists {listed}")
+                    raise HTTPError(f"{count} users are online, but after 30 s a route lists {listed}")
                 await deferLater(self._reactor, 0.1, lambda: None)
         self._show("routes list them all after", f"{self._clock() - start:.2f} s")
 
@@ -164,7 +164,7 @@ class Load:
     # Loads
 
     async def idle(self, count: int) -> None:
-        """Log more users in, see what their idle sessions take in the servers, and let them go."""
+        """Log in more users, measure what their idle sessions cost the servers, and log them out."""
         before = self._memory()
         more = await self._register(count)
         self.guests += more
@@ -195,7 +195,7 @@ class Load:
 
     def _worker(self, end: float, answers: list[float], codes: Counter[str]) -> Callable[[int], Any]:
         async def work(worker: int) -> None:
-            # The senders of one worker are its own, so that each has one call at a time and a defined order.
+            # Each worker has its own senders, so that each sender has one call at a time and a defined order.
             own = self.guests[worker :: self._concurrency]
             for sender in cycle(own) if own else ():
                 if self._clock() >= end:
@@ -297,7 +297,7 @@ class Load:
         self._show("processors", busy)
 
     async def _quiet(self) -> None:
-        """Wait until all that was promised has come, or nothing came for a while."""
+        """Wait until all promised messages have arrived, or none has for a while."""
         start = self._clock()
         while self.ledger.lost() and self._clock() - max(start, self._last_delivery) < PATIENCE:
             await deferLater(self._reactor, 0.01, lambda: None)
@@ -305,7 +305,7 @@ class Load:
     # The end
 
     def finish(self) -> int:
-        """Write what became of all messages; return the exit status."""
+        """Write the fate of all messages; return the exit status."""
         self._write(f"all messages: {self.ledger}")
         return 1 if self.ledger.lost() or self.ledger.doubled or self.ledger.reordered else 0
 

@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 
 class _End(Protocol):
-    """One end of a pair; what comes here is written to the other."""
+    """One end of a pair, which writes everything it receives to the other end."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -22,9 +22,9 @@ class _End(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
-        # Until the other end is there nothing is read.
+        # Nothing is read until the other end is connected.
         transport.pauseProducing()
-        # What this end cannot write fast enough stops the reading of the other.
+        # When this end cannot write fast enough, the other stops reading.
         transport.registerProducer(_Reading(self), True)
         self.pair.connected(self)
 
@@ -34,12 +34,12 @@ class _End(Protocol):
         transport.write(data)
 
     def filled(self, full: bool) -> None:
-        """The other end can take no more, or can again."""
+        """Note that the other end is full, or has room again."""
         self._full = full
         self.flow()
 
     def flow(self) -> None:
-        """Read, or do not."""
+        """Resume or pause reading, as the state requires."""
         transport: Any = self.transport
         if transport.disconnecting or not transport.connected:
             return
@@ -62,7 +62,7 @@ class _End(Protocol):
 
 
 class _Reading:
-    """The reading of an end's other end, as the producer of what is written to it."""
+    """The producer for an end: it pauses and resumes reading at the other end."""
 
     def __init__(self, end: _End) -> None:
         self._end = end
@@ -82,7 +82,7 @@ class _Reading:
 class Pair:
     """A connection through a proxy.
 
-    :ivar muted: nothing passes either way
+    :ivar muted: whether nothing passes either way
     """
 
     def __init__(self, proxy: Proxy) -> None:
@@ -95,7 +95,7 @@ class Pair:
         return _End(self)
 
     def connected(self, end: _End) -> None:
-        """An end is there: the caller's, then the target's."""
+        """Note a connected end: first the caller's, then the target's."""
         self._ends.append(end)
         if len(self._ends) == 1:
             self._proxy.dial(self)
@@ -106,11 +106,11 @@ class Pair:
         other.flow()
 
     def failed(self) -> None:
-        """The target cannot be reached."""
+        """Close the caller's end: the target cannot be reached."""
         self.cut()
 
     def lost(self, end: _End) -> None:
-        """An end is gone: so is the other, once what was read is written."""
+        """Note a lost end; the other is closed once everything read is written."""
         self._proxy.pairs.pop(self, None)
         if end in self._ends:
             self._ends.remove(end)
@@ -118,13 +118,13 @@ class Pair:
             left.end(not self.muted)
 
     def cut(self) -> None:
-        """End it at once, in both directions."""
+        """Cut the connection at once, in both directions."""
         self._proxy.pairs.pop(self, None)
         for end in list(self._ends):
             end.end(False)
 
     def mute(self, muted: bool) -> None:
-        """Let nothing pass, though both ends stay open; or let all pass again."""
+        """Let nothing pass while both ends stay open, or let everything pass again."""
         self.muted = muted
         for end in self._ends:
             end.flow()
@@ -160,8 +160,8 @@ class _Target(ClientFactory):
 class Proxy:
     """Passes connections to `port` on to `target`, both on the loopback interface.
 
-    :param name: of the kind of connections that pass here
-    :ivar pairs: the connections that pass now, the oldest first
+    :param name: the kind of connection
+    :ivar pairs: the present connections, the oldest first
     :ivar refusing: new connections are closed at once
     """
 

@@ -1,4 +1,4 @@
-"""How a measurement is run on the reactor: bounded in time, with an end to what it started."""
+"""Runs a measurement on the reactor within a deadline, and stops everything that it started."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.harness.processes import MissingProgram, ProcessFailed
 
 
 class Running(Protocol):
-    """What is run."""
+    """A measurement that can be run."""
 
     async def go(self) -> int:
-        """Do all and return the exit status."""
+        """Run the measurement and return the exit status."""
 
     def stop(self) -> Deferred[None] | None:
-        """End what was started; called in every case."""
+        """Stop everything that was started; always called."""
 
 
 def run_bounded(reactor: Any, make: Callable[[Callable[[str], object]], Running], deadline: float) -> int:
-    """Run it until it ends or `deadline` seconds are over; return the exit status.
+    """Run a measurement until it ends or `deadline` seconds are over; return the exit status.
 
-    :param make: is called with what writes a line of the report
+    :param make: makes the measurement, given a function that writes a line of the report
     """
 
     def write(text: str) -> None:

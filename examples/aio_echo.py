@@ -2,7 +2,7 @@
 
     python examples/aio_echo.py --route http://127.0.0.1:8083 --user echo
 
-It answers what is said to it in private, and goes on where it ended.
+It answers private messages, and continues where it left off.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from cim.client import CIMError, DataDirectory, Kind, aio, data_home
 
 
 async def answer(client: aio.AsyncClient) -> None:
-    """Say back what comes, until the client is closed."""
+    """Echo messages until the client is closed."""
     await client.when_ready()
     sys.stderr.write(f"{client.me.name if client.me else ''} is online\n")
     async for message in client.messages():
         if message.kind is Kind.TEXT and not message.mine and message.conversation.startswith("p:"):
             try:
-                # Once, whatever is killed when: the same client id is the same message. Servers of upstream have none.
+                # The same client id is the same message, so a crash repeats no answer. Upstream's servers have no ids.
                 client_id = f"echo-{message.position}" if message.position else ""
                 await client.send(message.conversation, message.text, client_id=client_id)
             except CIMError as error:
@@ -31,7 +31,7 @@ async def answer(client: aio.AsyncClient) -> None:
 
 
 async def main(route: str, user: str) -> None:
-    """Be online until SIGINT or SIGTERM."""
+    """Stay online until SIGINT or SIGTERM."""
     directory = DataDirectory.of(data_home(os.environ), route, user)
     async with aio.connect(route, directory.credentials(user), history=directory.history, agent="aio_echo") as client:
         answering = asyncio.create_task(answer(client))
@@ -43,7 +43,7 @@ async def main(route: str, user: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Say back what is said.")
+    parser = argparse.ArgumentParser(description="Echo messages.")
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="echo")
     options = parser.parse_args()

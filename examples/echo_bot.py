@@ -1,9 +1,9 @@
-"""A bot that says back what is said to it: in private, and in groups and to everyone when it is called by its name.
+"""A bot that echoes messages: private ones, and those in groups or to everyone that call it by its name.
 
     python examples/echo_bot.py --route http://127.0.0.1:8083 --user echo
 
-Its account is made at the first run; the password and the history are kept in the user's data folder, so that it
-answers what was said while it did not run.
+Its account is created on the first run; the password and the history are kept in the user's data folder, so that it
+also answers messages that were sent while it was not running.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Echo:
     _log = Logger()
 
     def received(self, client: Client, message: Message) -> None:
-        """Answer a message, once: whoever sends again what has this client id sends the same message."""
+        """Answer a message once: sending again with the same client id sends the same message."""
         answer = self.answer(client, message)
         if answer is not None:
             client.send(
@@ -39,19 +39,19 @@ class Echo:
             ).addErrback(lambda failure: self._log.warn("Not answered: {why}", why=failure.getErrorMessage()))
 
     def answer(self, client: Client, message: Message) -> str | None:
-        """Return what to say to a message, if anything."""
+        """Return the answer to a message, if any."""
         if message.mine or message.kind is not Kind.TEXT or client.me is None:
             return None
         if message.conversation.startswith("p:"):
             return message.text
         called = f"@{client.me.name} "
-        # Without the call: two bots of this kind do not go on for ever.
+        # Without the mention, so that two such bots do not answer each other forever.
         return message.text.removeprefix(called) if message.text.startswith(called) else None
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Be online until it is ended."""
-    parser = argparse.ArgumentParser(description="Say back what is said.")
+    """Stay online until the program is stopped."""
+    parser = argparse.ArgumentParser(description="Echo messages.")
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="echo")
     options = parser.parse_args(argv)

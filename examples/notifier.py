@@ -1,10 +1,10 @@
-"""A pusher of notifications: each line of standard input is one, for one user, online or not.
+"""Pushes notifications: each line of standard input is one, for one user, online or not.
 
     echo '{"to": "alice", "text": "the disk of db1 is full"}' | python examples/notifier.py --user monitor
 
-Each line is answered by one on standard output, in any order: the same object with `position`, when it is stored, or
-with `error`. A line may have an `id`: what has the same one is sent to a user once, however often the program runs.
-The exit status is 1 when anything was refused.
+Each line is answered by a line on standard output, in any order: the same object with `position` if it is stored, or
+with `error`. A line may have an `id`: lines with the same id are sent to a user once, however often the program runs.
+The exit status is 1 if anything was refused.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from zope.interface import implementer
 
 from cim.client import CIMError, Client, DataDirectory, User, data_home
 
-#: How many may be under way, and how many may wait before nothing more is read.
+#: How many notifications may be under way, and how many may wait before reading stops.
 AT_ONCE = 100
 
 
 @implementer(IHalfCloseableProtocol)
 class Notifications(LineOnlyReceiver):
-    """Sends what the lines say, and answers them.
+    """Sends the notifications of its input lines, and answers the lines.
 
-    :ivar done: fires with whether nothing was refused, when the input has ended and all answers are written
+    :ivar done: fires when the input has ended and all answers are written; True if nothing was refused
     """
 
     delimiter = b"\n"
@@ -54,7 +54,7 @@ class Notifications(LineOnlyReceiver):
         self._ended = False
 
     def lineReceived(self, line: bytes) -> None:
-        """Have it sent, after those before it."""
+        """Queue a notification."""
         self._lines.append(line)
         if len(self._lines) == AT_ONCE:
             self.transport.pauseProducing()
@@ -63,12 +63,14 @@ class Notifications(LineOnlyReceiver):
             Deferred.fromCoroutine(self._work()).addErrback(self.done.errback)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Go no further: where the next line begins is unknown."""
-        self._answer({"error": f"a line is longer than {self.MAX_LENGTH} bytes"})
+        """Stop reading, since it is unknown where the next line starts."""
+        self._answer(
+            {"error": f"a line is longer than {self.MAX_LENGTH} bytes: it and all lines after it were not sent"}
+        )
         self.transport.loseConnection()
 
     async def _work(self) -> None:
-        """Begin one after the other, so that what is for one user stays in order."""
+        """Send notifications in order, so that those for one user stay in order."""
         while self._lines:
             await self._free.acquire()
             line = self._lines.popleft()
@@ -82,7 +84,7 @@ class Notifications(LineOnlyReceiver):
                 said = {"line": line.decode("utf-8", "replace")}
                 self._answered(said, 'must be like {"to": "alice", "text": "hi"}')
                 continue
-            # The same for the same user and id, and for no other.
+            # The same client id for the same user and id, and for no other.
             client_id = sha256(json.dumps([name, id]).encode()).hexdigest() if id is not None else ""
             try:
                 if name not in self._users:
@@ -108,7 +110,7 @@ class Notifications(LineOnlyReceiver):
         self.transport.write(json.dumps(answer).encode() + b"\n")
 
     def readConnectionLost(self) -> None:
-        """The input has ended."""
+        """Note that the input has ended."""
         if self._buffer:
             last, self._buffer = self._buffer, b""
             self.lineReceived(last)
@@ -120,17 +122,17 @@ class Notifications(LineOnlyReceiver):
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Nobody reads the answers."""
+        """Stop: nobody reads the answers."""
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """All is written, or nothing can be."""
+        """Finish: all answers are written, or none can be."""
         if not self.done.called:
             self.done.callback(self._ended and not self._lines and not self._under_way and not self._refused)
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Send what standard input says."""
+    """Send the notifications from standard input."""
     parser = argparse.ArgumentParser(description="Push notifications to users.")
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="notifier")
@@ -143,7 +145,7 @@ async def main(reactor: Any, *argv: str) -> None:
         await client.when_ready()
         notifications = Notifications(client)
         StandardIO(notifications, reactor=reactor)
-        # Not when the client ends by itself: then this fails with why.
+        # If the client fails first, this raises the reason.
         closed = client.when_closed()
         closed.addErrback(lambda failure: notifications.done.called or notifications.done.errback(failure))
         well = await notifications.done

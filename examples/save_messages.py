@@ -1,9 +1,9 @@
-"""A saver of messages: each goes into a file, one JSON object a line. A listener of the terminal client,
+"""Saves messages to a file, one JSON object per line. It is a listener of the terminal client,
 
     twistd cim-client --user alice --listener examples.save_messages.SaveMessages
 
-run where `examples` lies (the file is messages.jsonl in the working directory, or what CIM_MESSAGES names), or a
-program of its own:
+run in the folder that contains `examples` (the file is messages.jsonl in the working directory, or as CIM_MESSAGES
+names it), or a program of its own:
 
     python examples/save_messages.py --route http://127.0.0.1:8083 --user archive --file messages.jsonl
 """
@@ -25,20 +25,20 @@ from cim.client import CIMError, Client, DataDirectory, IMessageListener, Messag
 
 @implementer(IMessageListener)
 class SaveMessages:
-    """Appends what comes to a file; whoever reads the file sees each message at once.
+    """Appends messages to a file; readers of the file see each message at once.
 
-    :param path: the file; made, readable for its owner alone, when it is not there
+    :param path: the file; if missing, it is created readable only for its owner
     """
 
     def __init__(self, path: str | None = None) -> None:
         self.path = Path(path or os.environ.get("CIM_MESSAGES", "messages.jsonl"))
-        # Unbuffered: nothing is left behind when the client ends.
+        # Unbuffered, so that nothing is lost when the client ends.
         self._file = open(  # noqa: SIM115
             os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb", buffering=0
         )
 
     def received(self, client: Client, message: Message) -> None:
-        """Write one line. A full disk raises: the client logs that, and goes on."""
+        """Write a line; if the disk is full this raises, and the client logs that and goes on."""
         line = {
             "conversation": message.conversation,
             "position": message.position,
@@ -52,8 +52,8 @@ class SaveMessages:
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Be online until it is ended."""
-    parser = argparse.ArgumentParser(description="Save what comes to a file.")
+    """Stay online until the program is stopped."""
+    parser = argparse.ArgumentParser(description="Save messages to a file.")
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="archive")
     parser.add_argument("--file")

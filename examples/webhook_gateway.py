@@ -1,12 +1,12 @@
-"""A gateway from HTTP webhooks to a group: what a build server or a monitor posts, the group's members read.
+"""A gateway from HTTP webhooks to a group: build servers and monitors post, and the group's members read.
 
     python examples/webhook_gateway.py --route http://127.0.0.1:8083 --user hooks --group ops --invite alice,bob
     curl -d '{"text": "build 7 is green"}' -H 'Content-Type: application/json' http://127.0.0.1:8090/
 
-The group is the one of that name that the user is in; it is made when there is none. An answer of 200 says that the
-message is stored, at which position; any other says that it was not, or, for 503, that it is unknown: post it again
-with the same `Idempotency-Key`, and it is stored once whatever happened. With --token-file, posts need the header
-`Authorization: Bearer <the file's content>`; without, listen where nobody else reaches it.
+The group is the user's group with that name; it is created if there is none. An answer of 200 means that the message is
+stored, and gives its position; any other means that it was not, or, for 503, that it may or may not have been: post it
+again with the same `Idempotency-Key`, and it is stored once whatever happened. With --token-file, posts need the header
+`Authorization: Bearer <the file's content>`; without it, listen where nobody else can connect.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from cim.client import (
     data_home,
 )
 
-#: What a post may weigh, bytes, and how long it waits for the message to be stored, seconds.
+#: The largest post, in bytes, and how long it waits for the message to be stored, in seconds.
 MAX_BODY = 64 * 1024
 PATIENCE = 10.0
 STATUSES = (
@@ -58,7 +58,7 @@ STATUSES = (
 class Gateway:
     """The HTTP side.
 
-    :param token: what posts have to show; none when it is empty
+    :param token: the token that posts must have; empty for none
     """
 
     app = Klein()
@@ -78,7 +78,7 @@ class Gateway:
             return self._refuse(request, 401, "the token is missing or wrong")
         body = request.content.read(MAX_BODY + 1)
         if len(body) > MAX_BODY:
-            return self._refuse(request, 413, f"at most {MAX_BODY} bytes")
+            return self._refuse(request, 413, f"the body must have at most {MAX_BODY} bytes")
         try:
             text = json.loads(body)["text"]
             text.encode()
@@ -91,7 +91,7 @@ class Gateway:
         try:
             sent = await sending.addTimeout(PATIENCE, self._reactor)
         except Late:
-            return self._refuse(request, 503, "not stored yet")
+            return self._refuse(request, 503, "not stored yet: post it again with the same Idempotency-Key")
         except CIMError as error:
             status = next((status for kind, status in STATUSES if isinstance(error, kind)), 502)
             return self._refuse(request, status, error.message)
@@ -103,7 +103,7 @@ class Gateway:
 
 
 async def group_named(client: Client, name: str, invited: list[str]) -> Group:
-    """Return the group of that name, made when the user is in none, with those users in it."""
+    """Return the user's group with a name, created if missing, with the invited users in it."""
     for group in await client.groups():
         if group.name == name:
             break
@@ -117,13 +117,13 @@ async def group_named(client: Client, name: str, invited: list[str]) -> Group:
 
 
 async def main(reactor: Any, *argv: str) -> None:
-    """Serve until it is ended."""
+    """Serve until the program is stopped."""
     parser = argparse.ArgumentParser(description="Pass webhooks on to a group.")
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="hooks")
     parser.add_argument("--group", required=True, help="the group's name")
-    parser.add_argument("--invite", default="", help="users who are to be in it: NAME,NAME...")
-    parser.add_argument("--listen", default="tcp:8090:interface=127.0.0.1", help="an endpoint")
+    parser.add_argument("--invite", default="", help="users to add to the group: NAME,NAME...")
+    parser.add_argument("--listen", default="tcp:8090:interface=127.0.0.1", help="endpoint to listen on")
     parser.add_argument("--token-file")
     options = parser.parse_args(argv)
     token = Path(options.token_file).read_text().strip() if options.token_file else ""

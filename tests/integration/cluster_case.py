@@ -43,7 +43,7 @@ class User:
         self.server = ""
 
     async def register(self, url):
-        """Make the account."""
+        """Create the account."""
         answer = await self.case.call(url, "registerAccount", userName=self.name)
         self.id = answer.result()["userId"]
 

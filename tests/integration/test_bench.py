@@ -30,7 +30,7 @@ class BenchTests(TestCase):
 
     async def test_the_cluster_until_ctrl_c(self):
         directory = os.path.abspath(self.mktemp())
-        process = self.bench("cluster", "--data", directory, ready_when="Ctrl-C ends all of it.")
+        process = self.bench("cluster", "--data", directory, ready_when="Press Ctrl-C to stop the cluster.")
         await process.start(STARTED)
         output = "\n".join(process.lines)
         self.assertEqual(len(re.findall(r"make client NAME=alice ROUTE=http://127.0.0.1:\d+", output)), 2)
@@ -38,7 +38,7 @@ class BenchTests(TestCase):
             children = [int(pid) for pid in file.read().split()]
         self.assertEqual(len(children), 6)
         os.kill(next(pid for pid in children if b"cim-server" in command_line(pid)), signal.SIGKILL)
-        await process.wait_for_line("ended with status -9; the others go on")
+        await process.wait_for_line("ended with status -9; the other processes go on")
         process.signal("INT")
         self.assertEqual(await process.wait_for_exit(60), 0)
         stopping = [line for line in process.lines if "stopping on SIGTERM" in line or "SIGTERM scheduling" in line]
@@ -49,12 +49,12 @@ class BenchTests(TestCase):
 
     async def test_a_second_cluster_on_the_same_data(self):
         directory = os.path.abspath(self.mktemp())
-        first = self.bench("cluster", "--data", directory, "--servers=0", "--routes=0", ready_when="Ctrl-C ends")
+        first = self.bench("cluster", "--data", directory, "--servers=0", "--routes=0", ready_when="Press Ctrl-C")
         await first.start(STARTED)
         second = self.bench("cluster", "--data", directory)
         await second.start()
         self.assertEqual(await second.wait_for_exit(), 1)
-        self.assertIn("another cluster runs on the data in", second.out[0])
+        self.assertIn("another cluster uses the data in", second.out[0])
         await first.stop(30)
 
     async def test_a_small_load(self):
