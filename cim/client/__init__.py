@@ -1,4 +1,4 @@
-"""The client library: all that programs use of it but `cim.client.aio`, which needs asyncio (docs/client.md)."""
+"""The client library: everything that programs use except `cim.client.aio`, which needs asyncio (docs/client.md)."""
 
 from cim.client.client import Client
 from cim.client.data_directory import DataDirectory, data_home

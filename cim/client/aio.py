@@ -1,9 +1,9 @@
 """The client for asyncio programs: the same client, with coroutines and asynchronous iterators (docs/client.md).
 
 Twisted's reactor runs on the program's own event loop: the first `connect` installs and starts an asyncioreactor on the
-running loop, without signal handlers, and never stops it; nothing blocks and nothing is left to do when the loop ends.
-A process has one reactor, so all its clients live in one loop: one `asyncio.run` for each process. A program that runs
-an asyncioreactor already keeps that.
+running loop, without signal handlers, and never stops it. Nothing blocks, and nothing needs to be cleaned up when the
+loop ends. A process has one reactor, so all its clients live in one loop: call `asyncio.run` once per process. A
+program that already runs an asyncioreactor keeps it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from cim.client.values import Credentials, Message, Presence, Receipt, State, Ty
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: How many things may wait in one iterator before nothing more is read from the server, and until when.
+#: Reading from the server stops while an iterator holds the first number of events, and resumes at the second.
 PAUSE_AT = 1_000
 RESUME_AT = 100
 
 
 @frozen
 class Stands:
-    """The client changed its state.
+    """The client has changed its state.
 
     :param reason: can be shown to a user; may be empty
     """
@@ -63,11 +63,11 @@ async def connect(
     agent: str = "",
     listeners: Sequence[object] = (),
 ) -> AsyncIterator[AsyncClient]:
-    """Be online while the `async with` block runs; see `cim.client.Client`.
+    """Keep a client online while the `async with` block runs; see `cim.client.Client`.
 
-    It does not wait until the client is online: `when_ready` does, and so does whatever is sent.
+    It does not wait until the client is online: `when_ready` does, and so does every send.
 
-    :param history: what is remembered over restarts, or a path to a file for it; without it, nothing is
+    :param history: the history, or the path of its file; without it, nothing outlasts a restart
     :raises RuntimeError: see `running_reactor`
     """
     reactor = running_reactor()
@@ -85,20 +85,20 @@ async def connect(
 def running_reactor() -> Any:
     """Return the reactor of the running event loop; install and start one if there is none.
 
-    :raises RuntimeError: when another reactor is installed, or one on another loop
+    :raises RuntimeError: another reactor is installed, or one on another loop
     """
     loop = asyncio.get_running_loop()
-    # The attribute of the module is the reactor itself; importing it would install one.
+    # Look for the module's attribute, which is the reactor: importing it would install one.
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     if reactor is None:
         reactor = AsyncioSelectorReactor(loop)
         installReactor(reactor)
-        # Idle threads of the resolver are not to hold up the end of the process.
+        # Idle threads of the resolver must not hold up the end of the process.
         reactor.getThreadPool().threadFactory = _daemon_thread
         reactor.startRunning(installSignalHandlers=False)
     elif getattr(reactor, "_asyncioEventloop", None) is not loop:
         raise RuntimeError(
-            "cim.client.aio needs the one reactor of the process on the running event loop, and another is installed: "
+            "cim.client.aio needs the process's reactor on the running event loop, but another reactor is installed: "
             "connect before anything imports twisted.internet.reactor, and call asyncio.run once"
         )
     return reactor
@@ -110,7 +110,7 @@ def _daemon_thread(*args: Any, **kwargs: Any) -> threading.Thread:
 
 @implementer(IListener)
 class _Listener:
-    """Calls a function with whatever comes."""
+    """Calls a function with every event."""
 
     def __init__(self, put: Callable[[Event], object]) -> None:
         self._put = put
@@ -151,9 +151,9 @@ class _Flow:
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """An asynchronous iterator over what comes, in order, until the client is closed.
+    """An asynchronous iterator over events, in order, until the client is closed.
 
-    When the client ends by itself, iterating raises the CIMError that says why. While nobody takes what comes, the
+    If the client fails, iterating raises the CIMError that says why. While nobody takes events from the stream, the
     client soon stops reading from the server, so that nothing is lost. A stream without references ends by itself.
     """
 
@@ -166,14 +166,14 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._something = asyncio.Event()
         for event in early:
             self.put(event)
-        # One that nobody iterates over any more is not kept by its listener.
+        # The listener does not keep a stream alive that nobody iterates over any more.
         this = weakref.ref(self)
         listener = _Listener(lambda event: stream.put(event) if (stream := this()) is not None else None)
         client.add_listener(listener)
         self._ended = weakref.finalize(self, _end, client, flow, listener, id(self))
 
     def put(self, event: Any) -> None:
-        """Add an event, if it is of one of the kinds that were asked for."""
+        """Add an event if it is of one of the wanted kinds."""
         if isinstance(event, self._kinds):
             self._waiting.append(cast(T, event))
             self._something.set()
@@ -183,12 +183,12 @@ class Stream(AsyncIterator[T], Generic[T]):
             self.finish()
 
     def finish(self) -> None:
-        """End the iteration after what is waiting."""
+        """End the iteration after the events that are waiting."""
         self._finished = True
         self._something.set()
 
     async def aclose(self) -> None:
-        """End the iteration now, without raising why the client ended."""
+        """End the iteration now, without raising the reason why the client ended."""
         self._client = None
         self._waiting.clear()
         self.finish()
@@ -217,9 +217,9 @@ def _end(client: Client, flow: _Flow, listener: _Listener, stream: int) -> None:
 
 
 class AsyncClient(AwaitedCalls):
-    """A client of asyncio programs: what a Client can be asked for, by coroutines; streams end with it.
+    """A client for asyncio programs: the calls of Client as coroutines, and streams, which end with it.
 
-    :param client: what does the work, in the thread of the running event loop
+    :param client: the client that does the work, in the thread of the running event loop
     """
 
     _client: Client
@@ -227,7 +227,7 @@ class AsyncClient(AwaitedCalls):
     def __init__(self, client: Client) -> None:
         self._client = client
         self._flow = _Flow(client)
-        # What comes before somebody asks for it; of too much, the last.
+        # Events that arrive before somebody asks for them; the last ones if there are too many.
         self._early: deque[Event] | None = deque(maxlen=PAUSE_AT - 1)
         self._closed = False
         client.add_listener(_Listener(self._heard))
@@ -239,18 +239,18 @@ class AsyncClient(AwaitedCalls):
 
     @property
     def me(self) -> User | None:
-        """The user, once it is known."""
+        """The user, once known."""
         return self._client.me
 
     def messages(self) -> Stream[Message]:
-        """Return a stream of the messages that come, including the user's own: each once, in order.
+        """Return a stream of messages, including the user's own: each once, in order.
 
-        The first call of this or of `events` also gives what came before it, up to the last 999 events.
+        The first call of this or of `events` also returns earlier events, up to the last 999.
         """
         return self._stream((Message,))
 
     def events(self) -> Stream[Event]:
-        """Return a stream of everything: messages, receipts, typing, presence, changes of state; see `messages`."""
+        """Return a stream of all events: messages, receipts, typing, presence and changes of state; see `messages`."""
         return self._stream((Message, Receipt, Typing, Presence, Stands))
 
     def _stream(self, kinds: tuple[type, ...]) -> Stream[Any]:

@@ -1,4 +1,4 @@
-"""Upstream's HTTP API as a client calls it, over one route or several (docs/http-api.md)."""
+"""Upstream's HTTP API for clients, over one route or several (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ T = TypeVar("T")
 
 
 class RouteAPI:
-    """Calls the routes. A message is repeated only when it was certainly not sent; all else may be done twice."""
+    """Calls the routes. A send is repeated only if it was certainly not done; all other calls may be done twice."""
 
     def __init__(self, calls: JSONCalls, routes: Routes) -> None:
         self._calls = calls
         self._routes = routes
 
     async def register(self, name: str) -> Account:
-        """Return the account of that name, made now when there is none."""
+        """Return the account with a name, and create it if there is none."""
         _, account = await self._call(
             "registerAccount", {"userName": name}, lambda data: Account(int(data["userId"]), name)
         )
         return account
 
     async def login(self, account: Account) -> ServerAddress:
-        """Return the server to which the user shall connect.
+        """Return the server that the user must connect to.
 
-        :raises Misdirected: a route elsewhere names a server on this machine
+        :raises Misdirected: a route on another machine names a server on a loopback address
         :raises RepeatLogin, NoServerAvailable, AccountMismatch: as the route answers
         """
         route, address = await self._call(
@@ -56,26 +56,26 @@ class RouteAPI:
         return users
 
     async def fetch_offline(self, user: int) -> None:
-        """Have what was missed pushed over the user's connection."""
+        """Have missed messages pushed over the user's connection."""
         await self._call("fetchOfflineMsgs", {"receiveUserId": user}, _nothing)
 
     async def send_group(self, sender: int, text: str) -> None:
-        """Say something to everyone online.
+        """Send a message to everyone online.
 
         :raises Unreachable: it was certainly not sent
-        :raises Unavailable: it is unknown whether it was
+        :raises Unavailable: it may or may not have been sent
         """
         await self._call("groupRoute", {"userId": sender, "msg": text}, _nothing, repeat=False)
 
     async def send_private(self, sender: int, receiver: int, text: str) -> None:
-        """Say something to one user; fails as `send_group` and with UserOffline."""
+        """Send a message to one user; fails as `send_group` does, and with UserOffline."""
         message = {"userId": sender, "receiveUserId": receiver, "msg": text}
         await self._call("p2pRoute", message, _nothing, repeat=False)
 
     async def _call(
         self, path: str, obj: dict[str, Any] | None, read: Callable[[Any], T], *, repeat: bool = True
     ) -> tuple[str, T]:
-        """Return the route that answered, and what `read` makes of the data of its answer.
+        """Return the route that answered, and the data of its answer as parsed by `read`.
 
         :param repeat: whether the call may be done twice
         """
@@ -84,9 +84,9 @@ class RouteAPI:
             url = f"{route}/{path}"
             return self._calls.get(url) if obj is None else self._calls.post(url, obj)
 
-        # A refusal is an answer, whatever it says: no other route is asked.
+        # Any refusal is an answer: no other route is asked.
         return await self._routes.call(once, lambda envelope: read(envelope.result()), repeat=repeat)
 
 
 def _nothing(data: Any) -> None:
-    """Read nothing: that the route answered is all."""
+    """Ignore the data: only the fact that the route answered matters."""

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Exponential backoff with full jitter."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 FIRST_SECONDS = 0.5
 CAP_SECONDS = 30.0
-#: A session that lasted this long was a good one: the next loss starts from the shortest wait again.
+#: After a session that lasted this long, in seconds, the next loss starts from the shortest wait again.
 STEADY_SECONDS = 20.0
 
 
 class Backoff:
-    """Waits that double up to a cap, each anywhere between nothing and that ("full jitter").
+    """Waits whose upper bound doubles up to a cap, each random between zero and the bound ("full jitter").
 
-    Many clients that lost the same server so come back spread out, and the first of them at once.
+    So clients that lost the same server come back spread out, and the first of them at once.
 
     :param random: returns a number from 0 up to 1
     """
@@ -29,6 +29,6 @@ class Backoff:
         self._bound = self._first
 
     def next(self) -> float:
-        """Return the next wait, seconds."""
+        """Return the next wait, in seconds."""
         bound, self._bound = self._bound, min(self._cap, self._bound * 2)
         return bound * self._random()

@@ -1,6 +1,6 @@
-"""What a client can be asked for: each call of the routes and of the local history, with its promise, in one place.
+"""The calls of a client: each call of the routes and of the local history, documented in one place.
 
-A call is a coroutine here; programs get a Deferred (`call`), asyncio programs a coroutine again (`AwaitedCalls`).
+A call is a coroutine here; Twisted programs get a Deferred (`call`), asyncio programs a coroutine (`AwaitedCalls`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Behind every message: what lies before it are the last ones.
+#: A position behind every message: the messages before it are the last ones.
 END = f"{(1 << 63) - 1}-{(1 << 63) - 1}"
-#: Messages of a page.
+#: Messages per page.
 MAX_PAGE = 500
 
 
 def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], Deferred[T]]:
-    """Have a coroutine method return a Deferred, and say so to `help` and to editors."""
+    """Make a coroutine method return a Deferred, with the right signature for `help` and editors."""
 
     @wraps(method)
     def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -49,7 +49,7 @@ def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callabl
 
 
 class ClientCalls:
-    """The part of a client that asks. At upstream's servers all but `online` and `search` fail with NotSupported."""
+    """The calls of a client. At upstream's servers all of them except `online` and `search` fail with NotSupported."""
 
     _names: Names
     _history: IHistory
@@ -62,11 +62,11 @@ class ClientCalls:
         raise NotImplementedError
 
     async def _any_engine(self) -> Engine:
-        """Wait for first contact."""
+        """Wait for the first contact and return the engine."""
         raise NotImplementedError
 
     async def _v1(self) -> tuple[V1Calls, User]:
-        """Wait for first contact; return what calls `/v1`, and who it does that for."""
+        """Wait for the first contact; return the caller of `/v1`, and the user whom it calls for."""
         v1 = (await self._any_engine()).v1()
         assert self.me is not None
         return v1, self.me
@@ -88,7 +88,7 @@ class ClientCalls:
     async def history(self, conversation: str, before: str = "", limit: int = 50) -> Sequence[Message]:
         """Return messages before a position, or the last ones, oldest first.
 
-        What the routes do not have any more, and all while they are away, comes from the local history.
+        Messages that the routes no longer have come from the local history; while no route is reachable, all do.
         """
         conversations.parse(conversation)
         positions.parse(before)
@@ -105,7 +105,7 @@ class ClientCalls:
         return found
 
     async def _written(self) -> IHistory:
-        """Return the local history, with all in it that was received."""
+        """Return the local history once all received messages are in it."""
         if not self._opened.came:
             raise Unavailable("the local history is not open yet")
         if self._engine is not None:
@@ -113,7 +113,7 @@ class ClientCalls:
         return self._history
 
     async def _page(self, conversation: str, before: str, limit: int) -> list[Message]:
-        """Return the last messages before a position that the routes have, or of all, oldest first."""
+        """Return the routes' last messages before a position, or their last messages of all, oldest first."""
         v1, me = await self._v1()
         found: list[Message] = []
         path = f"conversations/{quote(conversation)}/messages"
@@ -131,7 +131,7 @@ class ClientCalls:
 
     @call
     async def search(self, text: str, limit: int = 50) -> Sequence[Message]:
-        """Return messages of the local history that contain a text, the latest first."""
+        """Return the messages of the local history that contain a text, the latest first."""
         return await (await self._written()).search(text, limit)
 
     # Users
@@ -149,7 +149,7 @@ class ClientCalls:
 
     @call
     async def online(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[Sequence[User], int]:
-        """Return who is online, by name, and how many there are in all."""
+        """Return users who are online, sorted by name, and their total number."""
         return await (await self._any_engine()).online(prefix, after, limit)
 
     # Groups
@@ -162,13 +162,13 @@ class ClientCalls:
 
     @call
     async def create_group(self, name: str, *, open: bool = False, history: bool = False) -> Group:
-        """Make a group, owned by the user."""
+        """Create a group that the user owns."""
         v1, _ = await self._v1()
         return await v1.ask("POST", "groups", group_of, {"name": name, "open": open, "history": history})
 
     @call
     async def rename_group(self, group: int, name: str) -> Group:
-        """Give a group another name, as its owners and admins may."""
+        """Rename a group, as its owners and admins may."""
         v1, _ = await self._v1()
         renamed = await v1.ask("PATCH", f"groups/{check_id(group, 'group')}", group_of, {"name": name})
         self._names.learn_group(renamed.id, renamed.name)
@@ -188,13 +188,13 @@ class ClientCalls:
 
     @call
     async def invite(self, group: int, user: int, role: str = "member") -> None:
-        """Make a user a member, or change its role."""
+        """Add a user to a group, or change its role."""
         v1, _ = await self._v1()
         await v1.ask("PUT", _member(group, user), nothing, {"role": role} if role else {})
 
     @call
     async def remove(self, group: int, user: int) -> None:
-        """End somebody's membership."""
+        """Remove a user from a group."""
         v1, _ = await self._v1()
         await v1.ask("DELETE", _member(group, user), nothing)
 

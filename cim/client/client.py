@@ -1,8 +1,8 @@
-"""The public client: one identity at one system, for bots, gateways and interfaces (docs/client.md).
+"""The public client: one identity at one system, for bots, gateways and user interfaces (docs/client.md).
 
-It hides the network: it logs in, again whenever a connection ends, reads every message once and in order, and sends
-what is to be sent until it is accepted or refused. What it speaks is found out at first contact: the native generation
-with our routes, the guests' with upstream's. Below it lies an engine for each.
+It hides the network: it logs in, and again whenever the connection ends, delivers every message once and in order, and
+resends messages until they are accepted or refused. The first contact decides which protocol it speaks: the native one
+with our routes, the guests' with upstream's. It has an engine for each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions
 
 CONNECT_SECONDS = 5.0
-#: What a client calls its device when nobody says: the same one each time, so that it replaces itself.
+#: The default device name: the same each time, so that a client replaces its own old session.
 DEVICE = "default"
 MAX_WATCHED = 200
 
@@ -50,17 +50,17 @@ MAX_WATCHED = 200
 class Client(ClientCalls, Service):
     """One identity at one system.
 
-    Deferreds fail with a CIMError whose message can be shown; NotSupported is for what upstream's servers do not have.
+    Deferreds fail with a CIMError whose message can be shown; NotSupported means that upstream's servers lack it.
 
     :param reactor: connects, and is the clock
-    :param routes: the URL of a route, or of several
-    :param device: one of the user's devices; a new login of the same one ends the old
-    :param history: what is remembered over restarts; nothing when it is left out
+    :param routes: the URL of a route, or several
+    :param device: the name of this device; a new login with the same name ends the old session
+    :param history: keeps messages over restarts; without it, nothing is kept
     :param random: jitter: returns a number from 0 up to 1
     :param listeners: IListeners and IMessageListeners
-    :param agent: what the program calls itself, for operators
-    :param endpoint: from a host and a port to what connects there
-    :param http: makes the requests instead of an Agent of its own
+    :param agent: the name of the program, for operators
+    :param endpoint: makes the client endpoint for a host and a port
+    :param http: makes the HTTP requests instead of an Agent of its own
     :param new_id: makes a unique client id
     """
 
@@ -87,7 +87,7 @@ class Client(ClientCalls, Service):
         self._agent = agent
         self._new_id = new_id
         self._history: IHistory = history if history is not None else MemoryHistory()
-        #: Comes when the history is open.
+        #: Fires when the history is open.
         self._opened = Moment()
         self._world = World(reactor=reactor, random=random, endpoint=endpoint or self._by_host_name)
         self._http = JSONCalls(reactor, agent=http)
@@ -100,42 +100,42 @@ class Client(ClientCalls, Service):
         )
         self._life = new_life(self._standing)
         self._told = Told(life=self._life, listeners=self._listeners, names=self._names)
-        #: All that goes on since it was started.
+        #: The running client, from its start.
         self._running: Deferred[None] = succeed(None)
-        #: There is one when the history is open.
+        #: Exists once the history is open.
         self._engine: Engine | None = None
         self._paused = False
         self._watched: tuple[int, ...] = ()
 
     @property
     def state(self) -> State:
-        """Where the client stands."""
+        """The state of the client."""
         return self._standing.state
 
     @property
     def me(self) -> User | None:
-        """The user, once it is known who that is."""
+        """The user, once known."""
         return self._standing.me
 
-    # Who is told
+    # Listeners
 
     def add_listener(self, listener: object) -> None:
-        """Tell an IListener, or an IMessageListener, what comes, after the listeners added before it."""
+        """Add an IListener or IMessageListener, which is called after the listeners added before it."""
         self._listeners.add(listener)
 
     def remove_listener(self, listener: object) -> None:
-        """Stop telling a listener."""
+        """Remove a listener."""
         self._listeners.remove(listener)
 
     def when_ready(self) -> Deferred[None]:
-        """Fire when the client is READY for the first time, or fail with the reason why it never will be."""
+        """Fire when the client is READY for the first time, or fail with the reason if it never will be."""
         return self._standing.ready.when()
 
     def when_closed(self) -> Deferred[None]:
-        """Fire when the client was closed, or fail with the reason why it ended by itself."""
+        """Fire when the client is closed, or fail with the reason if it fails."""
         return self._standing.closed.when()
 
-    # Its life
+    # Lifecycle
 
     def startService(self) -> None:
         """Go online, and stay online until `close`."""
@@ -150,7 +150,7 @@ class Client(ClientCalls, Service):
         return self._standing.released.when()
 
     def close(self) -> Deferred[None]:
-        """End the session and the client; messages that were not accepted yet stay in the history."""
+        """End the session and the client; messages that are not accepted yet stay in the history."""
         return self.stopService()
 
     def _begin(self) -> None:
@@ -158,7 +158,7 @@ class Client(ClientCalls, Service):
         self._running.addCallbacks(lambda _: self._life.left(), self._ended)
 
     async def _run(self) -> None:
-        """Be online until it has left."""
+        """Keep the client online until it has left."""
         await self._history.open()
         self._opened.come()
         facts = await self._history.facts()
@@ -193,7 +193,7 @@ class Client(ClientCalls, Service):
         if not isinstance(error, CIMError):
             if not failure.check(CancelledError):
                 self._log.failure("The client failed", failure)
-            error = CIMError(f"unexpected error: {failure.getErrorMessage()}")
+            error = CIMError(f"unexpected error, please report it: {failure.getErrorMessage()}")
         self._life.failed(error)
 
     def _leave(self) -> None:
@@ -234,7 +234,7 @@ class Client(ClientCalls, Service):
     async def send(
         self, to: User | int | str, text: str, *, data: bytes = b"", content_type: str = "", client_id: str = ""
     ) -> Sent:
-        """Send a message; fires when it is stored, and fails when it is refused.
+        """Send a message; fires when it is stored, or fails when it is refused.
 
         :param to: a user, a user's id, or a conversation's name (`g:0` is everyone)
         :param client_id: sending again under the same id sends the same message
@@ -262,7 +262,7 @@ class Client(ClientCalls, Service):
         return await engine.send(evolve(waiting, user=user, group=group))
 
     def _target(self, to: User | int | str) -> tuple[int, int]:
-        """Return the user, or 0, and the group that something is for."""
+        """Return the ids of the user and the group that something is for; one of them is 0."""
         me = self.me.id if self.me is not None else 0
         if isinstance(to, str):
             parsed = conversations.parse(to)
@@ -277,21 +277,21 @@ class Client(ClientCalls, Service):
         return check_id(user, "user"), 0
 
     def mark_read(self, conversation: str, position: str = "") -> None:
-        """Say that the user has read a conversation up to a position, or all that came of it."""
+        """Mark a conversation as read up to a position, or up to the last message received."""
         conversations.parse(conversation)
         positions.parse(position)
         if self._engine is not None and conversation != conversations.EVERYONE:
             self._engine.mark_read(conversation, position)
 
     def typing(self, to: User | int | str) -> None:
-        """Say that the user is typing; at most one hint in half a second goes out."""
+        """Send a typing note; at most one goes out per half second."""
         if self._engine is not None and self.state is State.READY:
             self._engine.typing(*self._target(to))
 
     def watch(self, users: Sequence[int]) -> None:
-        """Watch the presence of these users, at most 200, and of nobody else."""
+        """Watch the presence of these users, at most 200, instead of those watched before."""
         if len(users) > MAX_WATCHED:
-            raise InvalidField("users", f"must be at most {MAX_WATCHED}")
+            raise InvalidField("users", f"must have at most {MAX_WATCHED} entries")
         self._watched = tuple(check_id(user, "user") for user in users)
         if self._engine is not None:
             self._engine.watch(self._watched)

@@ -1,4 +1,4 @@
-"""A client's TCP connection to a server of any generation: kept alive, paused, left when nothing is heard of it."""
+"""A client's TCP connection to a server of any generation: keeps it alive, can pause it, and drops it when silent."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from cim.wire.framing import FrameReader
 
 
 class ConnectionUser(Inputs):
-    """What is done with what happens on a connection."""
+    """Handles the events of a connection."""
 
     def connected(self) -> None:
-        """It is made, and the first frames are written."""
+        """The connection is made, and the first frames are written."""
 
     def frames_done(self) -> None:
-        """All frames that came together were handed on."""
+        """All frames that arrived together were passed on."""
 
     def beat(self) -> None:
-        """A heartbeat has passed in which the server was read."""
+        """A heartbeat has passed during which the server was read."""
 
     def ended(self, reason: str) -> None:
-        """It is gone; comes once, last."""
+        """The connection has ended; called once, last."""
 
 
 class ServerConnection(Protocol):
-    """Writes its first frames at once, then one ping after the other, and hands on the frames that come.
+    """Writes its first frames at once, then a ping in every heartbeat, and passes on the frames that arrive.
 
-    :param first: the frames that are written when it is made
-    :param ping: the frame that is written in every heartbeat
-    :cvar max_frame: bounds what a broken server may cost, bytes
-    :ivar beat_after: the length of a heartbeat, seconds
-    :ivar dead_after: the longest silence of the server, seconds; none counts while it is paused
+    :param first: the frames to write when the connection is made
+    :param ping: the frame to write in every heartbeat
+    :cvar max_frame: the longest frame, in bytes, to bound the damage of a broken server
+    :ivar beat_after: the length of a heartbeat, in seconds
+    :ivar dead_after: the longest silence of the server, in seconds; it does not count while paused
     """
 
     _log = Logger()
@@ -65,13 +65,13 @@ class ServerConnection(Protocol):
         self._reason = ""
 
     def frame_received(self, frame: bytes) -> None:
-        """Take a frame.
+        """Handle a frame.
 
-        :raises ProtocolViolation, DecodeError: it cannot be read
+        :raises ProtocolViolation, DecodeError: the frame is malformed
         """
         raise NotImplementedError
 
-    # What its owner calls
+    # Called by the owner
 
     def write(self, frames: bytes) -> None:
         """Send frames."""
@@ -79,19 +79,19 @@ class ServerConnection(Protocol):
             self.transport.write(frames)
 
     def abort(self, reason: str) -> None:
-        """Drop the connection at once; nothing of it is told any more but its end, and why."""
+        """Drop the connection at once; after this only its end is reported, with the reason."""
         self._reason = self._reason or reason
         self._over = True
         self.transport.abortConnection()
 
     def leave(self, reason: str = "left") -> None:
-        """Close in good order; nothing of it is told any more but its end."""
+        """Close the connection gracefully; after this only its end is reported."""
         self._reason = self._reason or reason
         self._over = True
         self.transport.loseConnection()
 
     def pause(self, paused: bool) -> None:
-        """Read nothing while paused, from the first byte on when it is not made yet."""
+        """Pause or resume reading; a connection that is not made yet starts paused."""
         if paused != self._paused and not self._over:
             self._paused = paused
             if self.transport is not None:
@@ -101,7 +101,7 @@ class ServerConnection(Protocol):
                 else:
                     self.transport.resumeProducing()
 
-    # What the transport calls
+    # Called by the transport
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -121,8 +121,8 @@ class ServerConnection(Protocol):
                     break
                 self.frame_received(frame)
         except (ProtocolViolation, DecodeError, UnicodeDecodeError) as error:
-            self._log.warn("The server sent something that cannot be read: {error}", error=str(error))
-            self.abort("the server sent something that cannot be read")
+            self._log.warn("The server sent a malformed frame: {error}", error=str(error))
+            self.abort("the server sent a malformed frame")
         self._user.frames_done()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -146,10 +146,10 @@ class ServerConnection(Protocol):
 async def connect(
     endpoint: Callable[[str, int], IStreamClientEndpoint], host: str, port: int, connection: ServerConnection
 ) -> None:
-    """Make a connection.
+    """Connect to a server.
 
-    :param endpoint: from a host and a port to what connects there
-    :raises Unavailable: it cannot be made
+    :param endpoint: makes the client endpoint for a host and a port
+    :raises Unavailable: the server cannot be reached
     """
     try:
         await connectProtocol(endpoint(host, port), connection)

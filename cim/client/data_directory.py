@@ -1,7 +1,7 @@
-"""Where a client keeps what is its user's: the history and the password (docs/client.md).
+"""The folder in which a client keeps its user's history and password (docs/client.md).
 
-One folder for each user of each system, `$XDG_DATA_HOME/cim/<route's host>-<port>/<user>/`, which that user of the
-machine alone can read. Names are percent-encoded, so that any name is one folder and each folder is of one name.
+There is one folder for each user of each system, `$XDG_DATA_HOME/cim/<route's host>-<port>/<user>/`, which only that
+user of the machine can read. Names are percent-encoded, so that folders and names correspond one to one.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from cim.client.values import Password
 from cim.errors import CIMError, InvalidField
 
 _PORTS = {"http": 80, "https": 443}
-#: File systems allow 255 bytes; this leaves room for endings.
+#: The longest name in bytes: file systems allow 255, and this leaves room for suffixes.
 _LONGEST = 200
-#: Bytes of a new password; its text is a third longer.
+#: Random bytes in a new password; its text is a third longer.
 _PASSWORD_BYTES = 24
 
 
 def data_home(environment: Mapping[str, str]) -> Path:
     """Return the folder for all data of CIM's clients: `$XDG_DATA_HOME/cim`, or `~/.local/share/cim`.
 
-    A relative `XDG_DATA_HOME` counts as none, as its specification says.
+    A relative `XDG_DATA_HOME` is ignored, as its specification says.
     """
     home = environment.get("XDG_DATA_HOME", "")
     return (Path(home) if os.path.isabs(home) else Path(os.path.expanduser("~"), ".local", "share")) / "cim"
 
 
 def folder_name(name: str) -> str:
-    """Return a name for a file or folder that stands for any name, and for it alone.
+    """Return the file or folder name for a name, which is different for every name.
 
-    One that would be too long is cut and goes on with a hash: such a one is longer than all others.
+    A result that would be too long is cut and ends with a hash; it is longer than any result that is not cut.
     """
     encoded = quote(name, safe="", errors="surrogatepass")
     if encoded.startswith("."):
@@ -47,9 +47,9 @@ def folder_name(name: str) -> str:
 
 
 def system_name(route: str) -> str:
-    """Return the folder's name for the system behind a route's URL.
+    """Return the folder name for the system behind a route's URL.
 
-    :raises InvalidField: when it is no URL of a route
+    :raises InvalidField: it is not the URL of a route
     """
     try:
         parts = urlsplit(route)
@@ -62,10 +62,10 @@ def system_name(route: str) -> str:
 
 
 class DataDirectory:
-    """The folder of one user. Nothing is made before it is needed.
+    """The folder of one user. Folder and files are created when they are first needed.
 
     :param path: the folder itself
-    :param random: returns that many random bytes, fit for secrets
+    :param random: returns a number of random bytes, fit for secrets
     """
 
     def __init__(self, path: str | os.PathLike[str], random: Callable[[int], bytes] = secrets.token_bytes) -> None:
@@ -76,25 +76,25 @@ class DataDirectory:
     def of(cls, base: str | os.PathLike[str], route: str, user: str) -> DataDirectory:
         """Return the folder of a user of the system behind a route.
 
-        :param base: of all clients' data: `data_home()`, or what somebody chose instead
-        :raises InvalidField: when `route` is no URL of a route
+        :param base: the folder for all clients' data: `data_home()` or another one
+        :raises InvalidField: `route` is not the URL of a route
         """
         return cls(Path(base) / system_name(route) / folder_name(user))
 
     @property
     def history(self) -> Path:
-        """The file of the history."""
+        """The history file."""
         return self.path / "history.db"
 
     @property
     def password_file(self) -> Path:
-        """The file of the password."""
+        """The password file."""
         return self.path / "password"
 
     def password(self) -> str | None:
-        """Return the password that is kept, or None when none is.
+        """Return the stored password, or None.
 
-        :raises CIMError: names the file when it cannot be read, or holds none
+        :raises CIMError: the file cannot be read or is empty; the error names it
         """
         try:
             text = self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
@@ -103,22 +103,23 @@ class DataDirectory:
         except (OSError, UnicodeDecodeError) as error:
             raise self._trouble(error)
         if not text:
-            raise CIMError(f"the password file {self.password_file} is empty")
+            raise CIMError(f"the password file {self.password_file} is empty: write the password into it, or delete it")
         return text
 
     def make_password(self) -> str:
-        """Return the password that is kept; when none is, make one and keep it first.
+        """Return the stored password; if there is none, generate and store one first.
 
-        So an account is never made with a password that nobody knows any more.
+        So no account is ever created with a password that is lost.
 
-        :raises CIMError: names the file when it cannot be read or written
+        :raises CIMError: the file cannot be read or written; the error names it
         """
         kept = self.password()
         if kept is not None:
             return kept
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written aside (mode 0600): the file is whole or not there, and another process's that came first stays.
+            # Written to a temporary file (mode 0600) first: so the file is complete or missing, and never replaces one
+            # that another process wrote first.
             descriptor, aside = tempfile.mkstemp(dir=self.path, prefix="password.")
             try:
                 with os.fdopen(descriptor, "w") as file:
@@ -138,14 +139,14 @@ class DataDirectory:
         return made
 
     def credentials(self, name: str) -> Password:
-        """Return what a user with that name logs in with; the account is made, with a new password, when there is none.
+        """Return the credentials of a user; with them, a missing account is created with a new password.
 
-        :raises CIMError: as `make_password`
+        :raises CIMError: as for `make_password`
         """
         return Password(name, self.make_password(), create=True)
 
     def drop_password(self) -> None:
-        """Forget a password that `make_password` made, when no account came of it."""
+        """Delete a password that `make_password` generated if no account was created with it."""
         self.password_file.unlink(missing_ok=True)
 
     def _trouble(self, error: OSError | UnicodeDecodeError) -> CIMError:
@@ -154,7 +155,7 @@ class DataDirectory:
 
 
 def _sync(folder: Path) -> None:
-    """Have the entries of a folder on disk."""
+    """Sync the entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

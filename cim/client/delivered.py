@@ -1,4 +1,4 @@
-"""What the server says of messages, as the application sees them."""
+"""Converts the server's packets into messages as the application sees them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items()}
 
 
 def message_of(deliver: Deliver, mine: bool) -> Message:
-    """Return a message as the application sees it."""
+    """Return a delivered message as the application sees it."""
     return Message(
         deliver.conversation,
         deliver.position,
@@ -28,7 +28,7 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
 
 
 def message_of_mine(accepted: Accepted, waiting: Waiting, me: User) -> Message:
-    """Return what one sent oneself, now that its place is known."""
+    """Return the user's own message once its position is known."""
     return Message(
         accepted.conversation,
         accepted.position,

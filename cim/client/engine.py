@@ -1,4 +1,4 @@
-"""What a client asks of the generation of servers that it speaks to, and what these tell it."""
+"""The interface between a client and its engine, one for each generation of servers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cim.errors import CIMError, NoServerAvailable, RateLimited, Unavailable
 
 @frozen
 class World:
-    """What a client takes from outside.
+    """The outside world of a client.
 
     :param reactor: connects, and is the clock
     :param random: jitter: returns a number from 0 up to 1
-    :param endpoint: from a host and a port to what connects there
+    :param endpoint: makes the client endpoint for a host and a port
     """
 
     reactor: Any
@@ -34,7 +34,7 @@ class World:
 
 @frozen
 class Told:
-    """Whom an engine tells what happens."""
+    """The objects that an engine reports to."""
 
     life: Life
     listeners: Listeners
@@ -42,45 +42,45 @@ class Told:
 
 
 class Engine(Protocol):
-    """One identity at servers of one generation; what these do not have does nothing, or fails with NotSupported."""
+    """One identity at servers of one generation; features that they lack do nothing, or fail with NotSupported."""
 
     async def run(self) -> None:
-        """Be online until it has left.
+        """Keep the identity online until it has left.
 
-        :raises CIMError: it is over, or never began: the login is refused for good
+        :raises CIMError: the session ended for good, or the login was refused for good
         """
 
     def leave(self) -> None:
-        """End the session in good order, within bounds; `run` returns when that is done."""
+        """End the session gracefully, in bounded time; `run` returns when that is done."""
 
     def pause(self, paused: bool) -> None:
-        """Read nothing from the server while paused, over reconnections too."""
+        """Pause or resume reading from the server, across reconnections too."""
 
     def flush(self) -> Deferred[None]:
-        """Fire when all that was received is in the history."""
+        """Fire when all received messages are in the history."""
 
     def send(self, waiting: Waiting) -> Deferred[Sent]:
-        """Send a message; fires when it is accepted, and fails when it is refused."""
+        """Send a message; fires when it is accepted, or fails when it is refused."""
 
     def mark_read(self, conversation: str, position: str) -> None:
-        """Say that the user has read a conversation, up to what was received of it without a position."""
+        """Mark a conversation as read up to a position, or up to the last message received."""
 
     def typing(self, user: int, group: int) -> None:
-        """Say that the user is typing to a user, or else in a group; too often is left out."""
+        """Send a typing note to a user, or else to a group; notes that follow too soon are dropped."""
 
     def watch(self, users: Sequence[int]) -> None:
-        """Hear of the presence of these users, over all sessions."""
+        """Watch the presence of these users, across reconnections too."""
 
     def v1(self) -> V1Calls:
-        """Return what calls `/v1`.
+        """Return the caller of `/v1`.
 
-        :raises NotSupported: these servers do not have it
+        :raises NotSupported: the servers do not have it
         """
 
     async def online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
-        """Return who is online, by name, and how many there are in all."""
+        """Return users who are online, sorted by name, and their total number."""
 
 
 def passes(error: CIMError) -> bool:
-    """Whether the same login may well succeed later."""
+    """Return whether the same login may succeed later."""
     return isinstance(error, (Unavailable, NoServerAvailable, RateLimited))

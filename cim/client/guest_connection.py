@@ -1,8 +1,8 @@
 """A guest's connection to its server, second generation (docs/upstream.md).
 
-The sequence: login frame and a ping go out in one write. A guest's login has no answer, so the first pong is taken as
-one: the server handles frames in order, and closes the connection of a login that it refuses. From then on a ping goes
-out every 10 s (nothing else is ever written), and a server of which nothing is heard for 30 s is taken for dead.
+The sequence: the login frame and a ping go out in one write. A guest's login has no answer, so the first pong counts as
+one: the server handles frames in order, and closes the connection if it refuses the login. From then on a ping goes out
+every 10 s (nothing else is ever written), and a server that is silent for 30 s is taken for dead.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cim.wire.guests import Generation, encode_login, encode_ping, parse_pushed
 
 PING_SECONDS = 10.0
 DEAD_SECONDS = 30.0
-#: Servers of upstream have no limit of their own.
+#: The longest frame, in bytes; upstream's servers have no limit of their own.
 MAX_FRAME = 1 << 20
 
 
 class GuestUser(ConnectionUser, Protocol):
-    """What is done with what a server says."""
+    """Handles what a server sends to a guest."""
 
     def welcomed(self) -> None:
         """The server has accepted the login."""
@@ -33,7 +33,7 @@ class GuestUser(ConnectionUser, Protocol):
 
 
 class GuestConnection(ServerConnection):
-    """Logs in, pings, and hands on what is pushed."""
+    """Logs in, pings, and passes on pushes."""
 
     max_frame = MAX_FRAME
     beat_after = PING_SECONDS
@@ -57,7 +57,7 @@ class GuestConnection(ServerConnection):
 
 
 def texts_of(packet: Packet) -> list[str]:
-    """Return the texts that a pushed frame carries: those of its batch, or else the one."""
+    """Return the texts of a pushed frame: those of its batch, or else its single text."""
     return list(packet.batch) or [packet.text]
 
 

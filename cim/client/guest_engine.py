@@ -1,9 +1,9 @@
-"""The guest generation (W2) under a `Client`: for servers of upstream, and for accounts of its API (docs/upstream.md).
+"""The guest generation (W2) under a `Client`: for upstream's servers, and for accounts of its API (docs/upstream.md).
 
-A session of it (cim.client.reconnection): register the name -> log in through a route -> connect to the server that it
-named, login frame, first pong -> live. Before logging in again, /offLine for the own session that may still count as
-live. Before the first session only what may pass (no route, no server yet) is tried again; whatever else goes wrong is
-the end. Leaving closes the connection and logs out once.
+A session (cim.client.reconnection): register the name -> log in through a route -> connect to the server that it names,
+login frame, first pong -> live. Before another login, /offLine ends our old session, which may still count as live.
+Before the first session only temporary errors (no route or no server yet) are retried; any other error ends the client.
+Leaving closes the connection and logs out once.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from cim.model import Account, ServerAddress
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Packet
 
-#: How long a message is held back while no route can be reached, seconds.
+#: How long a message is held back while no route can be reached, in seconds.
 SEND_SECONDS = 30.0
 
 
 class GuestEngine:
     """One guest.
 
-    Messages have no positions, and whether one was for everyone or for us alone is not told: those of others are given
-    as private ones, so that an answer goes to nobody who should not read it.
+    Messages have no positions, and do not say whether they were for everyone or only for us: others' messages count as
+    private, so that an answer reaches nobody who should not read it.
 
-    :param name: registered when it is new
+    :param name: the user's name, which is registered if it is new
     """
 
     _log = Logger()
@@ -54,11 +54,11 @@ class GuestEngine:
         self._account: Account | None = None
         self._place = ""
         self._paused = False
-        #: The last session, or a reservation, may still count as live.
+        #: Whether the last session, or a reservation, may still count as live.
         self._to_log_out = False
         self._fetching: Deferred[None] = succeed(None)
 
-    # What the client asks of it
+    # Called by the client
 
     async def run(self) -> None:
         """See Engine."""
@@ -76,7 +76,9 @@ class GuestEngine:
             try:
                 await leaving
             except (CIMError, TimeoutError) as error:
-                self._log.info("Not logged out in good order: {error}", error=str(error))
+                self._log.info(
+                    "The logout failed, so the session ends when the server notices: {error}", error=str(error)
+                )
 
     def leave(self) -> None:
         """See Engine."""
@@ -89,11 +91,11 @@ class GuestEngine:
             self._connection.pause(paused)
 
     def flush(self) -> Deferred[None]:
-        """See Engine: nothing is written."""
+        """See Engine: there is no history to write."""
         return succeed(None)
 
     def send(self, waiting: Waiting) -> Deferred[Sent]:
-        """Send a text to a user or to everyone; what else there is fails with NotSupported."""
+        """Send a text to a user or to everyone; anything else fails with NotSupported."""
         return Deferred.fromCoroutine(self._send(waiting))
 
     async def _send(self, waiting: Waiting) -> Sent:
@@ -111,10 +113,10 @@ class GuestEngine:
         return Sent(waiting.client_id, name, "", at)
 
     async def _deliver(self, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
-        """Make the call, again and again for a while as long as it is certain that nothing was sent.
+        """Make the call, and retry it for a while as long as certainly nothing was sent.
 
-        :raises Unreachable: nothing was sent: also when it is cancelled, or the client closed, while it waits
-        :raises Unavailable: it is unknown whether it was
+        :raises Unreachable: nothing was sent; also if it is cancelled, or the client closed, while it waits
+        :raises Unavailable: the message may or may not have been sent
         """
         clock = self._world.reactor
         backoff = Backoff(self._world.random)
@@ -150,7 +152,7 @@ class GuestEngine:
 
     def v1(self) -> V1Calls:
         """See Engine."""
-        raise NotSupported("this server does not support that")
+        raise NotSupported("this server does not support this call")
 
     async def online(self, prefix: str, after: str, limit: int) -> tuple[Sequence[User], int]:
         """See Engine."""
@@ -165,7 +167,7 @@ class GuestEngine:
         account = self._account
         return User(account.id, account.name) if account is not None else User(0, self._name)
 
-    # What its session asks
+    # Called by the reconnection loop
 
     async def connect(self) -> None:
         """See Reconnectable."""
@@ -180,16 +182,16 @@ class GuestEngine:
         if self._account is None:
             self._account = await self._api.register(self._name)
         if self._to_log_out:
-            # Our own last session may still count as live: the server has not missed us yet, or died.
+            # Our last session may still count as live: the server has not noticed its end yet, or has died.
             await self._api.log_out(self._account.id)
             self._to_log_out = False
         try:
             address = await self._api.login(self._account)
         except CIMError as error:
-            # What a first login finds may be another's session: never end that.
+            # At the first login, the session in the way may be someone else's: never end that.
             self._to_log_out = self._upkeep.sessions > 0 or isinstance(error, Misdirected)
             if isinstance(error, AccountMismatch):
-                self._account = None  # the routes do not know it any more: register again
+                self._account = None  # the routes no longer know it: register again
             raise
         self._to_log_out = True
         return address
@@ -198,7 +200,7 @@ class GuestEngine:
         """See Reconnectable."""
         return self._upkeep.sessions == 0 and not passes(error)
 
-    # What the connection tells
+    # Called by the connection
 
     def connected(self) -> None:
         """See ConnectionUser."""
@@ -216,7 +218,7 @@ class GuestEngine:
         try:
             await self._api.fetch_offline(user)
         except (CIMError, CancelledError) as error:
-            self._log.info("What was missed could not be fetched: {error}", error=str(error) or "left meanwhile")
+            self._log.info("Missed messages could not be fetched: {error}", error=str(error) or "the client has left")
 
     def pushed(self, packet: Packet) -> None:
         """See GuestUser."""

@@ -1,4 +1,4 @@
-"""What a client knows of its conversations: on disk, in one SQLite file for each user, or in memory."""
+"""A client's history of its conversations: on disk, in one SQLite file for each user, or in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _History:
-    """IHistory, for those who can run work on a connection, in order."""
+    """The base of IHistory implementations, which run work on a connection in order."""
 
     def _run(self, work: Work[T]) -> Deferred[T]:
         raise NotImplementedError
@@ -37,11 +37,11 @@ class _History:
         return self._run(lambda connection: tables.add(connection, messages, places))
 
     def page(self, conversation: str, before: str = "", limit: int = 50) -> Deferred[Sequence[Message]]:
-        """See IHistory; fails with InvalidField when `before` is no position."""
+        """See IHistory; fails with InvalidField if `before` is not a position."""
         return self._run(lambda connection: tables.page(connection, conversation, before, limit))
 
     def search(self, text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
-        """See IHistory; the case of letters does not matter."""
+        """See IHistory; ignores case."""
         return self._run(lambda connection: tables.search(connection, text, limit))
 
     def waiting(self) -> Deferred[Sequence[Waiting]]:
@@ -49,7 +49,7 @@ class _History:
         return self._run(tables.waiting)
 
     def put_waiting(self, message: Waiting) -> Deferred[None]:
-        """See IHistory; one whose client_id is there stays as it is."""
+        """See IHistory; a stored message with the same client_id stays as it is."""
         return self._run(lambda connection: tables.put_waiting(connection, message))
 
     def drop_waiting(self, client_id: str) -> Deferred[None]:
@@ -67,9 +67,9 @@ class _History:
 
 @implementer(IHistory)
 class MemoryHistory(_History):
-    """A history that ends with its object. Its Deferreds have fired when they are returned.
+    """A history in memory. Its Deferreds have fired when they are returned.
 
-    :param kept: how many messages are kept, the last ones that were added
+    :param kept: how many messages are kept, those that were added last
     """
 
     def __init__(self, kept: int = 10_000) -> None:
@@ -96,7 +96,7 @@ class MemoryHistory(_History):
         self._added += len(messages)
         added = super().add(messages, places)
         if self._added > max(100, self._kept // 10):
-            # Now and then: what is over is at most a tenth.
+            # Only now and then: the excess is at most a tenth.
             self._added = 0
             self._run(lambda connection: tables.forget(connection, self._kept)).addErrback(lambda _: None)
         return added
@@ -121,13 +121,13 @@ class MemoryHistory(_History):
 
 @implementer(IHistory)
 class SqliteHistory(_History):
-    """A history in a file that its user alone can read, served by one thread.
+    """A history in a file that only its user can read, served by one thread.
 
-    Every method fails with HistoryUnavailable, which names the file, when that is in use by another client, damaged,
-    or cannot be written.
+    Every method fails with HistoryUnavailable, which names the file, if the file is in use by another client, damaged
+    or not writable.
 
-    :param path: the file; it and its folder are made when they are not there
-    :param reactor: results come in its thread
+    :param path: the file, which is created with its folder if missing
+    :param reactor: Deferreds fire in its thread
     """
 
     def __init__(self, path: str | os.PathLike[str], reactor: Any) -> None:
@@ -136,7 +136,7 @@ class SqliteHistory(_History):
         self._worker: SqliteWorker | None = None
 
     def open(self) -> Deferred[None]:
-        """See IHistory; another client has the file to itself until it closes it or its process ends."""
+        """See IHistory; locks the file for this client until it closes it or its process ends."""
         self._worker = SqliteWorker(self._reactor, self._connect, self._unavailable, name="cim-history")
         return self._worker.start()
 
@@ -153,16 +153,16 @@ class SqliteHistory(_History):
         with self._named():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                # Never opened when it is there: to close it would let go of the locks that this process has on it.
+                # Never open an existing file here: closing it would release the locks that this process holds on it.
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             except FileExistsError:
                 pass
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
             try:
-                # The lock is held from the first access until the file is closed, or the process is gone.
+                # The lock is held from the first access until the file is closed or the process ends.
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("PRAGMA synchronous = FULL")
-                # What was recalled is overwritten.
+                # Recalled texts are overwritten on disk.
                 connection.execute("PRAGMA secure_delete = ON")
                 connection.execute("BEGIN IMMEDIATE")
                 tables.prepare(connection)
@@ -178,7 +178,7 @@ class SqliteHistory(_History):
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Have errors name the file, and say what can be done."""
+        """Make errors name the file and say what to do."""
         try:
             yield
         except tables.Foreign as error:
@@ -195,5 +195,5 @@ def _trouble(error: sqlite3.Error | OSError) -> str:
     if code == sqlite3.SQLITE_BUSY:
         return "is in use by another client"
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"is damaged ({error}); move it away, and a new one is made"
+        return f"is damaged ({error}): move it away, and a new one is created"
     return f"cannot be used: {getattr(error, 'strerror', None) or error}"

@@ -1,7 +1,7 @@
-"""The tables of a local history, and what is asked of them: plain work on a SQLite connection.
+"""The tables of a local history and their queries: plain work on a SQLite connection.
 
-Messages without a position, those of upstream's servers, are kept in the order in which they came, before those with
-one. Searches find substrings in any script: by an index of trigrams, or, for one or two characters, by looking through.
+Messages without a position, those of upstream's servers, are kept in order of arrival, before those with one. Searches
+find substrings in any script: with a trigram index, or by a scan for one or two characters.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 from cim.client.values import Kind, Message, User, Waiting
 from cim.wire import positions
 
-#: In the head of each file, so that no other application's is taken for a history, nor one of a later version.
+#: Stored in the header of each file, so that a file of another application or a later version is not misread.
 APPLICATION = 0x43494D48  # CIMH
 VERSION = 1
-#: From how many characters on the index can answer.
+#: The shortest text, in characters, that the index can find.
 INDEXED = 3
 
 _SCHEMA = (
-    # place: the end of what the application was handed; NULL when nothing was said about it.
+    # place: the last position that the application received; NULL if none was stored.
     "CREATE TABLE conversation (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, place TEXT) STRICT",
     """CREATE TABLE message (
         id INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -46,20 +46,20 @@ _MESSAGE = """SELECT c.name, m.epoch, m.n, m.sender, m.name, m.sent_at, m.text, 
 
 
 class Foreign(Exception):
-    """The file is another application's, or a later version's; says which."""
+    """Raised if the file belongs to another application or a later version; the message says which."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, and know those that are there, inside the caller's transaction.
+    """Create the tables in an empty database, or check existing ones, in the caller's transaction.
 
-    :raises Foreign: when the database is no history, or one that this version cannot read
+    :raises Foreign: the database is not a history, or not one that this version can read
     """
     [application] = connection.execute("PRAGMA application_id").fetchone()
     [version] = connection.execute("PRAGMA user_version").fetchone()
     [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application == APPLICATION:
         if version != VERSION:
-            raise Foreign(f"is of version {version} of the history; this program knows version {VERSION}")
+            raise Foreign(f"has version {version}, but this program reads version {VERSION}: use a newer program")
     elif tables or application:
         raise Foreign("belongs to another application")
     else:
@@ -112,7 +112,7 @@ def _add(connection: sqlite3.Connection, message: Message) -> None:
 
 
 def _revise(connection: sqlite3.Connection, conversation: int, place: positions.Position) -> None:
-    """Let a message read as its last edit, or as blank once it is recalled, whichever of them was kept first."""
+    """Set a message's text to that of its last edit, or blank it if recalled, in whatever order they were stored."""
     where = (conversation, *place)
     last = connection.execute(
         """SELECT kind, text FROM message WHERE conversation = ? AND ref_epoch = ? AND ref_n = ?
@@ -149,7 +149,7 @@ def page(connection: sqlite3.Connection, conversation: str, before: str, limit: 
 
 
 def search(connection: sqlite3.Connection, text: str, limit: int) -> Sequence[Message]:
-    """See IHistory; the case of letters does not matter."""
+    """See IHistory; ignores case."""
     if not text or text != _clean(text):
         return ()
     condition, values = _containing(text)
@@ -162,14 +162,14 @@ def search(connection: sqlite3.Connection, text: str, limit: int) -> Sequence[Me
 
 
 def _containing(text: str) -> tuple[str, Sequence[str]]:
-    """Return the condition that a message contains a text, and its values."""
+    """Return the SQL condition that a message contains a text, and its parameters."""
     if "\0" in text:
-        # Neither queries nor patterns reach beyond one.
+        # Neither full-text queries nor LIKE patterns see beyond a NUL.
         return "instr(m.text, ?)", (text,)
     if len(text) >= INDEXED:
         quoted = text.replace('"', '""')
         return "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", (f'"{quoted}"',)
-    # LIKE knows the case of ASCII alone.
+    # LIKE ignores case only for ASCII.
     cases = sorted({"".join(case) for case in itertools.product(*({c.lower(), c.upper(), c} for c in text))})
     escaped = [f"%{case.translate(_ESCAPES)}%" for case in cases]
     return f"({' OR '.join([_LIKE] * len(escaped))})", escaped
@@ -191,7 +191,7 @@ def waiting(connection: sqlite3.Connection) -> Sequence[Waiting]:
 
 
 def put_waiting(connection: sqlite3.Connection, message: Waiting) -> None:
-    """See IHistory; one that is there stays where it is."""
+    """See IHistory; a message that is already there stays in place."""
     connection.execute(
         """INSERT OR IGNORE INTO waiting (client_id, user, talk, text, data, content_type, kind, ref)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -229,7 +229,7 @@ def forget(connection: sqlite3.Connection, kept: int) -> None:
 
 
 def _clean(text: str) -> str:
-    """Return a text that can be written: lone surrogates have no UTF-8."""
+    """Return a text that can be stored: lone surrogates cannot be encoded in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What the parts of the client library ask of each other, and applications of it (docs/client.md)."""
+"""The interfaces between the parts of the client library and with applications (docs/client.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["IClient", "IHistory", "IListener"]
 
 
 def __getattr__(name: str) -> object:
-    """Return Client as `IClient`: programs import it by the name of a former interface, for annotations."""
+    """Return Client as `IClient`: programs import this name of a former interface for annotations."""
     if name == "IClient":
         from cim.client.client import Client
 
@@ -27,13 +27,13 @@ def __getattr__(name: str) -> object:
 
 
 class IListener(Interface):
-    """What an application does with what a client hears; all methods are optional.
+    """Handles what a client receives; all methods are optional.
 
-    What a method raises is logged and does no other harm. One that wants messages alone provides IMessageListener.
+    Exceptions from a method are logged and ignored. A listener that only wants messages provides IMessageListener.
     """
 
     def received(client: Client, message: Message) -> None:
-        """A message came, or the user's own was accepted."""
+        """A message has arrived, or the user's own was accepted."""
 
     def receipt(client: Client, receipt: Receipt) -> None:
         """Somebody has read a conversation up to a position."""
@@ -45,27 +45,26 @@ class IListener(Interface):
         """A watched user came or went."""
 
     def state(client: Client, state: State, reason: str) -> None:
-        """The client changed its state; `reason` can be shown to a user, and may be empty."""
+        """The client has changed its state; `reason` can be shown to a user, and may be empty."""
 
 
 class IHistory(Interface):
-    """What a client knows of its conversations; the client is its only user.
+    """A client's history of its conversations; the client is its only user.
 
-    Changes are on disk before their Deferred fires, where there is a disk. Methods are called in order and done in
-    order.
+    Changes are on disk, if there is one, before their Deferred fires. Methods run in the order of their calls.
     """
 
     def open() -> Deferred[None]:
-        """Open the history; called once, before everything else."""
+        """Open the history; called once, before any other method."""
 
     def close() -> Deferred[None]:
-        """Write what is waiting and close the history."""
+        """Write pending changes and close the history."""
 
     def places() -> Deferred[dict[str, str]]:
-        """Return for each conversation the end of the contiguous prefix that was handed to the application."""
+        """Return for each conversation the position up to which the application received everything."""
 
     def add(messages: Sequence[Message], places: dict[str, str]) -> Deferred[None]:
-        """Keep messages, unless they are there already, and move places, in one transaction.
+        """Store messages that are not there yet, and move places, in one transaction.
 
         A RECALL blanks the message it refers to, an EDIT replaces its text in searches and pages.
         """
@@ -74,19 +73,19 @@ class IHistory(Interface):
         """Return messages before a position, or the last ones, oldest first."""
 
     def search(text: str, limit: int = 50) -> Deferred[Sequence[Message]]:
-        """Return messages that contain a text literally, the latest first."""
+        """Return messages that literally contain a text, the latest first."""
 
     def waiting() -> Deferred[Sequence[Waiting]]:
-        """Return the messages that were sent and not accepted yet, in order."""
+        """Return the messages that were sent but not accepted yet, in order."""
 
     def put_waiting(message: Waiting) -> Deferred[None]:
-        """Keep a message until `drop_waiting`."""
+        """Store a message to be sent until `drop_waiting`."""
 
     def drop_waiting(client_id: str) -> Deferred[None]:
-        """Forget a message that was accepted or refused."""
+        """Delete a message that was accepted or refused."""
 
     def facts() -> Deferred[dict[str, str]]:
-        """Return small things that are kept: the token, `as_of` of the last Welcome, the account's id."""
+        """Return the stored facts: the token, the `as_of` of the last Welcome, the account's id."""
 
     def set_fact(name: str, value: str) -> Deferred[None]:
-        """Keep a small thing under a name."""
+        """Store a fact under a name."""

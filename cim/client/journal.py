@@ -1,4 +1,4 @@
-"""How a client's history is written: in batches, while the next one gathers, and never in anybody's way."""
+"""Writes a client's history in the background, in batches: while one is written, the next one gathers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twisted.python.failure import Failure
 from cim.client.iclient import IHistory
 from cim.client.values import Message, Waiting
 
-#: Messages of one transaction, at the most.
+#: The most messages in one transaction.
 BATCH = 500
 
 
 class Journal:
-    """Writes to a history; what fails is logged, and the messages come again in the next run.
+    """Writes to a history; failures are logged, and the messages arrive again in the next run.
 
     :param kept: called with the places that are on disk
     """
@@ -29,35 +29,35 @@ class Journal:
         self._kept = kept
         self._messages: list[tuple[Message | None, str, str]] = []
         self._writing = False
-        # Conversations in which something could not be written.
+        # Conversations with a failed write.
         self._broken: set[str] = set()
         self._idle: list[Deferred[None]] = []
         self._waiting_writes = 0
 
     @property
     def backlog(self) -> int:
-        """How many messages are not written yet."""
+        """The number of messages that are not written yet."""
         return len(self._messages)
 
     def add(self, message: Message | None, conversation: str, place: str) -> None:
-        """Keep a message, or none, and move the place of its conversation, at the next `write`."""
+        """Store a message, if any, and move the place of its conversation, with the next `write`."""
         self._messages.append((message, conversation, place))
 
     def write(self) -> None:
-        """Write what was added since the last time, in one transaction."""
+        """Write everything added since the last call, in one transaction."""
         if self._messages and not self._writing:
             self._write()
 
     def put_waiting(self, waiting: Waiting) -> None:
-        """Keep a message to be sent."""
+        """Store a message to be sent."""
         self._do(lambda: self.history.put_waiting(waiting))
 
     def drop_waiting(self, client_id: str) -> None:
-        """Forget a message to be sent: it was answered."""
+        """Delete a message to be sent, since it was answered."""
         self._do(lambda: self.history.drop_waiting(client_id))
 
     def set_fact(self, name: str, value: str) -> None:
-        """Keep a small thing under a name."""
+        """Store a fact under a name."""
         self._do(lambda: self.history.set_fact(name, value))
 
     def flush(self) -> Deferred[None]:
@@ -91,7 +91,7 @@ class Journal:
         def done(result: Any) -> None:
             if isinstance(result, Failure):
                 self._log.failure("The history could not be written", result)
-                # What is lost there comes again in the next run: no later place may stand for it.
+                # The lost messages arrive again in the next run, unless a later place says that they were received.
                 self._broken.update(conversation for _, conversation, _ in batch)
             else:
                 self._kept(places)

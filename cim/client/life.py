@@ -1,4 +1,4 @@
-"""Where a client stands, and what may follow: from its start to its end."""
+"""The states of a client from start to end, and the transitions between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cim.errors import CIMError, Unreachable
 
 
 class Life(Protocol):
-    """What happens to a client: the inputs of its machine. Reasons can be shown to a user."""
+    """The inputs of a client's state machine. Reasons can be shown to a user."""
 
     def start(self) -> None:
         """The program starts the client.
@@ -30,13 +30,13 @@ class Life(Protocol):
         """The engine is logged in."""
 
     def away(self, reason: str) -> None:
-        """The engine is not logged in, and tries again."""
+        """The engine is not logged in, and is retrying."""
 
     def note(self, reason: str) -> None:
-        """The engine has something to tell, and the state stays what it is."""
+        """The engine has a new reason, without a change of state."""
 
     def failed(self, error: CIMError) -> None:
-        """The client cannot go on, or could not even begin."""
+        """The client cannot continue, or could not even start."""
 
     def close(self) -> None:
         """The program closes the client."""
@@ -47,14 +47,14 @@ class Life(Protocol):
 
 @dataclass
 class Standing:
-    """The state of a client, for those who ask and those who wait.
+    """The state of a client, for those who query it and those who wait for it.
 
-    :param begin: opens the history and goes online; `failed` or `left` tells how that ended
-    :param leave: ends what `begin` began
-    :param release: closes the history and connections that are idle; `released` is to come then
-    :ivar identified: comes when the user is known
-    :ivar ready: comes with the first login
-    :ivar closed: comes with the end; with the reason when it ended by itself
+    :param begin: opens the history and goes online; ends with the input `failed` or `left`
+    :param leave: ends what `begin` started
+    :param release: closes the history and idle connections; ends with the input `released`
+    :ivar identified: fires when the user is known
+    :ivar ready: fires at the first login
+    :ivar closed: fires at the end, or fails with the reason if the client failed
     """
 
     listeners: Listeners
@@ -69,12 +69,12 @@ class Standing:
     released: Moment = field(default_factory=Moment)
 
     def to(self, state: State, reason: str) -> None:
-        """Take a state, and tell the listeners."""
+        """Enter a state, and notify the listeners."""
         self.state = state
         self.listeners.state(state, reason)
 
     def end(self, error: CIMError | None) -> None:
-        """Take the state CLOSED for ever, and tell everybody who waits."""
+        """Enter the final state CLOSED, and notify everybody who waits."""
         self.listeners.stop_messages()
         self.to(State.CLOSED, error.message if error is not None else "")
         for moment in (self.ready, self.identified):
@@ -90,7 +90,7 @@ def _machine() -> Callable[[Standing], Life]:
     Ready = machine.state("Ready")
     Reconnecting = machine.state("Reconnecting")
     Leaving = machine.state("Leaving")
-    #: Ended by itself, and not closed by the program yet.
+    #: The client has failed, and the program has not closed it yet.
     Ended = machine.state("Ended")
     Closed = machine.state("Closed")
     online = (Connecting, Ready, Reconnecting)
@@ -146,7 +146,7 @@ def _machine() -> Callable[[Standing], Life]:
     def release(life: Life, standing: Standing) -> None:
         standing.release()
 
-    # What is told too late.
+    # Inputs that arrive too late.
     for state in (Leaving, Ended, Closed):
         state.upon(Life.start).loop()(started)
         state.upon(Life.identified).loop().returns(None)
@@ -158,5 +158,5 @@ def _machine() -> Callable[[Standing], Life]:
     return machine.build()
 
 
-#: From a Standing, the Life that moves it.
+#: Makes the Life for a Standing.
 new_life = _machine()

@@ -1,4 +1,4 @@
-"""Whom a client tells of what comes."""
+"""The listeners of a client."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Listeners:
     """The listeners of a client, in the order in which they were added.
 
-    Each has some of the methods of IListener; one that provides IMessageListener alone is told of messages alone,
-    whatever else its attributes are called. What one raises is logged and harms nobody else.
+    Each has some of the methods of IListener; one that only provides IMessageListener only gets messages, whatever
+    other attributes it has. Exceptions are logged and do not affect other listeners.
     """
 
     _log = Logger()
@@ -30,20 +30,20 @@ class Listeners:
         self._deaf = False
 
     def add(self, listener: object) -> None:
-        """Tell a listener, too, from now on."""
+        """Add a listener."""
         self._all.append(listener)
 
     def remove(self, listener: object) -> None:
-        """Stop telling a listener."""
+        """Remove a listener."""
         if listener in self._all:
             self._all.remove(listener)
 
     def stop_messages(self) -> None:
-        """Stop giving messages to anybody; other things are still told."""
+        """Stop passing on messages; other events are still passed on."""
         self._deaf = True
 
     def received(self, message: Message) -> bool:
-        """Give a message to all listeners; return False, and give it to nobody, after `stop_messages`."""
+        """Pass a message to all listeners; after `stop_messages`, pass it to nobody and return False."""
         if self._deaf:
             return False
         for one in tuple(self._all):
@@ -51,22 +51,22 @@ class Listeners:
         return True
 
     def receipt(self, receipt: Receipt) -> None:
-        """Tell all that somebody has read."""
+        """Pass a receipt to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "receipt", None), receipt)
 
     def typing(self, typing: Typing) -> None:
-        """Tell all that somebody is typing."""
+        """Pass a typing note to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "typing", None), typing)
 
     def presence(self, presence: Presence) -> None:
-        """Tell all that a watched user came or went."""
+        """Pass the presence of a watched user to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "presence", None), presence)
 
     def state(self, state: State, reason: str) -> None:
-        """Tell all where the client stands."""
+        """Pass the client's state to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "state", None), state, reason)
 

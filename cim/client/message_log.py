@@ -1,4 +1,4 @@
-"""Upstream's log of messages: a text file for each user and day (docs/upstream.md)."""
+"""Upstream's message log: a text file for each user and day (docs/upstream.md)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cim.interfaces import IMessageListener
 class MessageLog:
     """A listener that appends each text to `<directory>/<user>/<year><month><day>.log`, and edits as new texts.
 
-    Months and days have no leading zero, as upstream's: 2024-9-3 is `202493.log`. A line is `name:text`, or `text`
-    alone for the user's own; line breaks in it are written as a backslash and an n, so that nobody writes a line in
+    Months and days have no leading zero, as in upstream: 2024-9-3 is `202493.log`. A line is `name:text`, or `text` for
+    the user's own messages; line breaks are written as a backslash and an n, so that nobody can write a line in
     another's name. Each line is in the file when `received` returns.
 
     :param directory: the folder of all users' logs
-    :param clock: says which day it is, in local time
+    :param clock: returns the day, in local time
     """
 
     def __init__(self, directory: str | os.PathLike[str], clock: IReactorTime) -> None:
@@ -36,7 +36,7 @@ class MessageLog:
         self._file: BinaryIO | None = None
 
     def received(self, client: Client, message: Message) -> None:
-        """Write a line. A full disk raises; the client logs that and goes on."""
+        """Write a line; if the disk is full this raises, and the client logs that and goes on."""
         if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
             return
         text = message.text if message.mine else f"{message.sender.name or 'nobody'}:{message.text}"
@@ -44,7 +44,7 @@ class MessageLog:
         self._opened(self.path(client.me.name)).write(line.encode("utf-8", "replace"))
 
     def path(self, user: str) -> Path:
-        """Return the file of a user, today."""
+        """Return today's file for a user."""
         today = datetime.datetime.fromtimestamp(self._clock.seconds(), datetime.UTC).astimezone()
         return self._directory / _folder(user) / f"{today.year}{today.month}{today.day}.log"
 
@@ -58,7 +58,7 @@ class MessageLog:
         if self._file is None or path != self._path:
             self.close()
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Unbuffered: nothing is left behind when the client ends.
+            # Unbuffered, so that nothing is lost when the client ends.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115
             self._path = path
@@ -66,7 +66,7 @@ class MessageLog:
 
 
 def _folder(user: str) -> str:
-    """Return the name itself, as upstream does, wherever it can be a folder's."""
+    """Return the user's name itself, as upstream does, if it is a valid folder name, else an encoded one."""
     plain = "".join(c if c.isprintable() and c not in "/%" else quote(c, errors="surrogatepass") for c in user)
     plain = plain.replace("/", "%2F")
     return plain if not plain.startswith(".") and len(plain.encode()) <= 255 else folder_name(user)

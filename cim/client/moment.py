@@ -1,4 +1,4 @@
-"""Something that comes once, and those who wait for it."""
+"""A one-time event that any number of callers can wait for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from cim.errors import CIMError
 
 
 class Moment:
-    """Fires whoever waits for it, and from then on at once whoever asks.
+    """Fires all waiting Deferreds when the event comes, and later ones at once.
 
-    :ivar came: it came, or will not come any more
+    :ivar came: whether the event has come, or never will
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Moment:
         self._waiting: list[Deferred[None]] = []
 
     def when(self) -> Deferred[None]:
-        """Fire when it comes, or fail with why it will not."""
+        """Fire when the event comes, or fail with the reason if it never will."""
         if self._error is not None:
             return fail(self._error)
         if self.came:
@@ -29,9 +29,9 @@ class Moment:
         return waiting
 
     def come(self, error: CIMError | None = None) -> None:
-        """It is there. With an error it will not come, or counts no longer: whoever asks fails with that."""
+        """Fire all waiting Deferreds; with an error, fail them and all later ones instead."""
         self.came, self._error = True, error
-        # Forgotten first, so that whoever is called may wait anew.
+        # Cleared first, so that a callback may wait again.
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             if error is None:

@@ -1,4 +1,4 @@
-"""Names of users and groups: remembered from what came, looked up when they are not known."""
+"""A cache of the names of users and groups, which looks up unknown ones."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cim.wire import conversations
 K = TypeVar("K")
 V = TypeVar("V")
 
-#: How many names are remembered, and how long a group's, which may change, is believed (seconds).
+#: How many names are cached, and how long the name of a group, which may change, is cached, in seconds.
 MAX_NAMES = 10_000
 GROUP_SECONDS = 60.0
-#: How many are asked for at a time.
+#: How many look-ups run at a time.
 LOOK_UPS = 8
 
 
 class Names:
-    """The names that a client has seen."""
+    """The names that a client knows."""
 
     def __init__(self, api: V1Calls, clock: IReactorTime) -> None:
         self._api = api
@@ -34,14 +34,14 @@ class Names:
         self._groups: OrderedDict[int, tuple[float, str]] = OrderedDict()
 
     def learn(self, user: User) -> None:
-        """Remember a user's name."""
+        """Cache a user's name."""
         if user.id and self._users.get(user.id) != user.name:
             self._users[user.id] = user.name
             if len(self._users) > MAX_NAMES:
                 self._users.popitem(last=False)
 
     async def user(self, id: int) -> User:
-        """Return a user by id; one that is gone has its id for a name."""
+        """Return a user by id; a deleted user has its id as the name."""
         name = self._users.get(id)
         if name is None:
             try:
@@ -57,11 +57,11 @@ class Names:
         return await _few_at_a_time(ids, self.user)
 
     async def titles(self, names: Iterable[str], me: int) -> list[str]:
-        """Return what several conversations are called for their reader."""
+        """Return the titles of several conversations for their reader."""
         return await _few_at_a_time(names, lambda name: self.title(name, me))
 
     async def group(self, id: int) -> str:
-        """Return the name of a group, or `group <id>` when it cannot be asked for."""
+        """Return the name of a group, or `group <id>` if it cannot be looked up."""
         known = self._groups.get(id)
         if known is not None and known[0] > self._clock.seconds():
             return known[1]
@@ -73,13 +73,13 @@ class Names:
         return name
 
     def learn_group(self, id: int, name: str) -> None:
-        """Remember the name of a group for a while."""
+        """Cache the name of a group for a while."""
         self._groups[id] = self._clock.seconds() + GROUP_SECONDS, name
         if len(self._groups) > MAX_NAMES:
             self._groups.popitem(last=False)
 
     async def title(self, conversation: str, me: int) -> str:
-        """Return what a conversation is called for its reader."""
+        """Return the title of a conversation for its reader."""
         parsed = conversations.parse(conversation)
         if isinstance(parsed, conversations.PrivateConversation):
             return (await self.user(parsed.other(me))).name
@@ -87,7 +87,7 @@ class Names:
 
 
 async def _few_at_a_time(keys: Iterable[K], look_up: Callable[[K], Coroutine[Any, Any, V]]) -> list[V]:
-    """Look several up, in their order; the first failure is that of all."""
+    """Look up several keys, a few at a time, and return the results in order; raise the first error."""
     few = DeferredSemaphore(LOOK_UPS)
 
     def begin(key: K) -> Deferred[V]:

@@ -1,7 +1,7 @@
 """A native client's connection to its server (docs/protocol.md).
 
-Hello goes out at once, and the server has to answer with a Welcome in time. From then on something is said in every
-heartbeat, and a server of which nothing is heard for two and a half is taken for dead.
+Hello goes out at once, and the server must answer with a Welcome in time. From then on the client sends something in
+every heartbeat, and takes a server that is silent for two and a half heartbeats for dead.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from cim.wire.cim_pb2 import Goodbye, Hello, Packet
 from cim.wire.framing import encode_frame
 from cim.wire.native import PING, PONG
 
-#: Until the Welcome says another.
+#: The heartbeat until the Welcome names another, in seconds.
 HEARTBEAT_SECONDS = 10.0
-#: How many heartbeats of silence are the end.
+#: After how many heartbeats of silence the server is taken for dead.
 DEAD_HEARTBEATS = 2.5
-#: How long a Welcome may take, while the connection is not paused.
+#: How long a Welcome may take while the connection is not paused, in seconds.
 WELCOME_SECONDS = 15.0
-#: Far above what our servers send; bounds what a broken one may cost.
+#: The longest frame, in bytes: far above what our servers send, to bound the damage of a broken one.
 MAX_FRAME = 4 << 20
 _PONG = encode_frame(PONG)
 
 
-#: By the name of a Packet's body, what is done with it.
+#: Handlers by the name of a Packet's body.
 Hearing = Mapping[str, Callable[[Any], None]]
 
 
 class NativeConnection(ServerConnection):
-    """Says Hello, keeps the connection alive, and hands on what comes.
+    """Sends Hello, keeps the connection alive, and passes on packets.
 
-    :param hearing: what is done with what comes before the Welcome, and with that; all else is passed over
+    :param hearing: handlers for packets up to and including the Welcome; other packets are ignored
     """
 
     max_frame = MAX_FRAME
@@ -54,10 +54,10 @@ class NativeConnection(ServerConnection):
         self.write(encode_frame(Packet(**body).SerializeToString()))
 
     def welcomed(self, heartbeat: float, hearing: Hearing) -> None:
-        """Take the server's Welcome.
+        """Switch to the live connection after the server's Welcome.
 
-        :param heartbeat: how often it wants to hear something, seconds
-        :param hearing: what is done with what comes from now on
+        :param heartbeat: the server's heartbeat, in seconds
+        :param hearing: handlers for packets from now on
         """
         self._cancel_late()
         self._hearing = hearing
@@ -66,7 +66,7 @@ class NativeConnection(ServerConnection):
             self._beats.reset(heartbeat)
 
     def leave(self, reason: str = "left") -> None:
-        """Say goodbye and close in good order."""
+        """Send Goodbye and close gracefully."""
         self.say(goodbye=Goodbye())
         super().leave(reason)
 

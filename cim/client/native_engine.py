@@ -1,8 +1,8 @@
-"""The native generation under a `Client`: logs in, reads, sends; what outlasts a session is kept here.
+"""The native generation under a `Client`: logs in, reads, sends, and keeps the state that outlasts a session.
 
-A session of it (cim.client.reconnection): POST /v1/sessions by the token or the password (the account is made when that
-was asked for) -> connect -> Hello, Welcome -> live. A Goodbye `replaced` or `logged-out`, and a login that is refused,
-are the end: to log in again by itself would end the other client, which would do the same.
+A session (cim.client.reconnection): POST /v1/sessions with the token or the password (creating the account if wanted)
+-> connect -> Hello, Welcome -> live. A Goodbye `replaced` or `logged-out` and a refused login end the client: logging
+in again would end the other client, which would do the same in turn.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from cim.errors import CIMError, Unauthorized, Unavailable
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 
-#: One typing note in so many seconds.
+#: The shortest time between two typing notes, in seconds.
 TYPING_SECONDS = 0.5
-#: So many messages that are not written down yet stop the reading, and so few let it go on.
+#: Reading stops while the first number of messages wait for the history, and resumes at the second.
 STOP_READING = 2000
 GO_ON_READING = 500
 
 
 @frozen
 class DeviceLogin:
-    """What logs in: one of a user's devices.
+    """The device of a user that logs in.
 
-    :param agent: what the program on it calls itself
+    :param agent: the name of the program on it
     """
 
     credentials: Password
@@ -54,11 +54,11 @@ class DeviceLogin:
 
 @frozen
 class Remembered:
-    """What the history knew at the start.
+    """The state that the history had at the start.
 
-    :param me: who it was the last time
-    :param places: the ends of what was received, by conversation
-    :param waiting: what was sent and not accepted, in order
+    :param me: the user of the last run
+    :param places: the positions up to which everything was received, by conversation
+    :param waiting: messages that were sent but not accepted, in order
     """
 
     me: User | None
@@ -67,7 +67,7 @@ class Remembered:
 
 
 class Over(CIMError):
-    """The session ended for good: somebody wants that."""
+    """Raised when the session was ended on purpose, for good."""
 
 
 class Holdup(enum.Enum):
@@ -80,7 +80,7 @@ class Holdup(enum.Enum):
 class NativeEngine:
     """One identity on one device, at our servers.
 
-    :param history: open, and used by nobody else for messages and places
+    :param history: open, and not used by anybody else for messages and places
     """
 
     def __init__(
@@ -98,21 +98,21 @@ class NativeEngine:
         self._outbox.load(known.waiting)
         self._upkeep = Upkeep(engine=self, life=told.life, clock=world.reactor, backoff=Backoff(world.random))
         self._reconnection = new_reconnection(self._upkeep)
-        #: Of the session that there is, or is being made; `_server` while it is live.
+        #: The connection of the present session; `_server` is set while the session is live.
         self._connection: NativeConnection | None = None
         self._server: NativeConnection | None = None
         self._place = ""
         self._farewell: CIMError | None = None
         self._as_of = ""
-        #: What the next session begins with: where conversations ended before the first one, and what need not be
-        #: listed again.
+        #: Where the next session starts: the ends of conversations before the first one, and what need not be listed
+        #: again.
         self._baseline: Mapping[str, str] | None = None
         self._since = ""
         self._reads: dict[str, str] = {}
         self._watched: Sequence[int] = ()
         self._typed = -TYPING_SECONDS
         self._holdups: set[Holdup] = set()
-        #: What is done with what a server says that has not answered the login, and then with the rest.
+        #: Handlers for packets before the Welcome, and after it.
         self._greeting: Hearing = {
             "welcome": self._hear_welcome,
             "failure": self._hear_refusal,
@@ -130,7 +130,7 @@ class NativeEngine:
             "presence": self._hear_presence,
         }
 
-    # What the client asks of it
+    # Called by the client
 
     async def run(self) -> None:
         """See Engine."""
@@ -165,7 +165,7 @@ class NativeEngine:
         return sent
 
     def mark_read(self, conversation: str, position: str) -> None:
-        """See Engine; it is said now or in the next session."""
+        """See Engine; it is sent now or in the next session."""
         position = position or self._inbox.held(conversation)
         if position:
             self._reads[conversation] = position
@@ -196,7 +196,7 @@ class NativeEngine:
             query={"prefix": prefix, "after": after, "limit": limit},
         )
 
-    # What its session asks
+    # Called by the reconnection loop
 
     async def connect(self) -> None:
         """See Reconnectable."""
@@ -205,7 +205,7 @@ class NativeEngine:
         self._identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
-            # Before the session begins, so that what is said from now on lies behind it.
+            # Before the session starts, so that every message from now on is behind it.
             self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
         hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
         self._place = f"{login.host}:{login.port}"
@@ -223,14 +223,14 @@ class NativeEngine:
         self._told.life.identified(user)
 
     def is_final(self, error: CIMError) -> bool:
-        """See Reconnectable: of a system that let us in before, most of what is wrong passes."""
+        """See Reconnectable: at a system that let us in before, most errors are temporary."""
         if isinstance(error, (Over, Unauthorized)):
             return True
         if isinstance(error, NotNative):
             return self._me is None
         return self._upkeep.sessions == 0 and not passes(error)
 
-    # What the connection tells
+    # Called by the connection
 
     def connected(self) -> None:
         """See ConnectionUser."""
@@ -245,10 +245,10 @@ class NativeEngine:
     def beat(self) -> None:
         """See ConnectionUser."""
         if self._outbox.stuck() and self._connection is not None:
-            self._connection.abort("it stopped answering")
+            self._connection.abort("the server stopped answering")
 
     def ended(self, reason: str) -> None:
-        """See ConnectionUser; what the server said before knows best why."""
+        """See ConnectionUser; the server's last words are the best reason."""
         self._connection = self._server = None
         self._inbox.ended()
         self._outbox.ended()
@@ -275,7 +275,7 @@ class NativeEngine:
         self._farewell = Busy(failure.message or failure.code, failure.retry_after_seconds)
 
     def _heads_done(self) -> None:
-        """What changed before the last Welcome need not be listed again, once all of it was."""
+        """Note that everything that changed before the last Welcome has been listed."""
         if self._inbox.complete:
             self._since = self._as_of
             self._baseline = {}
@@ -308,11 +308,14 @@ class NativeEngine:
 
     def _hear_goodbye(self, goodbye: Any) -> None:
         if goodbye.code == "replaced":
-            self._farewell = Over("this user logged in elsewhere with the same device name")
+            self._farewell = Over(
+                "a newer login of this user ended this session:"
+                " it has the same device name, or the login policy allows only one device"
+            )
         elif goodbye.code == "logged-out":
             self._farewell = Over("this user was logged out")
         else:
-            message = goodbye.message or f"it ended the session ({goodbye.code})"
+            message = goodbye.message or f"the server ended the session ({goodbye.code})"
             self._farewell = Busy(message, goodbye.retry_after_seconds)
         assert self._connection is not None
         self._connection.leave(goodbye.code)
@@ -330,7 +333,7 @@ class NativeEngine:
     def _hear_presence(self, presence: Any) -> None:
         self._told.listeners.presence(Presence(presence.user_id, presence.online))
 
-    # What the inbox asks
+    # Called by the inbox
 
     def say(self, **body: Any) -> None:
         """See InboxUser."""
@@ -357,7 +360,7 @@ class NativeEngine:
                 self._server.say(read=Read(conversation=conversation, position=position))
 
     def _keep_up(self) -> None:
-        """Read as fast as the history is written."""
+        """Pause or resume reading, so that it does not outrun the history."""
         bound = GO_ON_READING if Holdup.HISTORY in self._holdups else STOP_READING
         self._hold_up(Holdup.HISTORY, self._journal.backlog > bound)
 

@@ -1,4 +1,4 @@
-"""How a native client proves who it is: by the token of the last login, or by the password."""
+"""The login of a native client: with the token of the last login, or with the password."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cim.errors import Conflict, Forbidden, Unauthorized
 
 
 async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:
-    """Log in; a token that is void is forgotten.
+    """Log in; a token that is no longer valid is forgotten.
 
-    :param create: the account may be made now, when that was asked for
-    :raises Unauthorized: neither token nor password is good, or the name is somebody else's
+    :param create: whether the account may be created now, if the credentials ask for it
+    :raises Unauthorized: neither token nor password is valid, or the name belongs to somebody else
     """
     if api.token:
         try:

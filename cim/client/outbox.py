@@ -1,10 +1,10 @@
-"""What was sent and is not accepted yet: kept in order, and sent again until it is accepted or refused.
+"""Messages that are not accepted yet: kept in order, and resent until they are accepted or refused.
 
-The messages to one receiver are a lane. Of a lane only so many are under way at a time, and of all lanes together
-fewer than the server stops reading at. When one fails so that it may come again, the server fails all behind it in that
-lane (docs/protocol.md, Sending): the lane waits until nothing of it is under way, and the time that was told, and goes
-on from the first. When the connection ends, everything unanswered is unknown and goes again in the next session.
-Repetitions are harmless: the client id makes them the same message.
+The messages to one receiver form a lane. The number under way is bounded per lane and in total, below the number at
+which the server stops reading. When a message fails temporarily, the server fails all messages behind it in its lane
+(docs/protocol.md, Sending): the lane waits until none is under way and the server's delay is over, and continues from
+the first. When the connection ends, the fate of everything unanswered is unknown, and it is resent in the next
+session. Repetitions are harmless: the client id makes them the same message.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.framing import encode_frame
 from cim.wire.native import check_send
 
-#: Messages that may wait at a time.
+#: The most messages that may wait at a time.
 MAX_WAITING = 1000
-#: Of one lane, and of all, that may be unanswered at a time; servers stop reading at 64.
+#: The most unanswered messages of one lane, and of all lanes; servers stop reading at 64.
 LANE_WINDOW = 16
 WINDOW = 48
-#: A message without any answer for so long: the connection is of no use, seconds.
+#: After how many seconds without an answer to a message the connection is useless.
 ANSWER_SECONDS = 25.0
 FIRST_WAIT = 0.25
 LAST_WAIT = 10.0
@@ -45,7 +45,7 @@ LAST_WAIT = 10.0
 def send_of(waiting: Waiting) -> Send:
     """Return the Send of a message.
 
-    :raises InvalidField, TooLarge: it cannot be sent at all
+    :raises InvalidField, TooLarge: the message can never be sent
     """
     try:
         send = Send(
@@ -72,8 +72,8 @@ def send_of(waiting: Waiting) -> Send:
 class Unanswered:
     """A message that is not accepted yet.
 
-    :ivar written: when it was written to the present connection; None: it was not, or it failed there
-    :ivar ever: it was written at some time
+    :ivar written: when it was written to the present connection; None if it was not, or failed there
+    :ivar ever: whether it was ever written
     """
 
     waiting: Waiting
@@ -83,7 +83,7 @@ class Unanswered:
     told: list[Deferred[Sent]] = field(factory=list)
 
     def answered(self, how: Callable[[Deferred[Sent]], None]) -> None:
-        """Tell everybody who waits for the answer."""
+        """Pass the answer to everybody who waits for it."""
         told, self.told = self.told, []
         for one in told:
             how(one)
@@ -94,7 +94,7 @@ class _Lane:
     backoff: Backoff
     pending: dict[str, Unanswered] = field(factory=dict)
     under_way: int = 0
-    #: Nothing is written before, for something failed; 0: nothing did.
+    #: After a failure, nothing is written before this time; 0 for no failure.
     blocked: float = 0.0
 
 
@@ -119,17 +119,17 @@ class Outbox:
         return len(self._all)
 
     def add(self, waiting: Waiting) -> Deferred[Sent]:
-        """Take a message; fires when it is accepted.
+        """Add a message; fires when it is accepted.
 
-        One with the client id of a message that waits already is the same message. Fails with RateLimited when too
-        many wait, and with InvalidField or TooLarge when it can never be sent.
+        A message with the client id of one that already waits is the same message. Fails with RateLimited if too many
+        wait, and with InvalidField or TooLarge if it can never be sent.
         """
         known = self._all.get(waiting.client_id)
         if known is not None and known.waiting != waiting:
             raise Conflict("another message with this client id is waiting to be sent")
         if known is None:
             if len(self._all) >= MAX_WAITING:
-                raise RateLimited(f"{MAX_WAITING} messages are waiting to be sent already")
+                raise RateLimited(f"{MAX_WAITING} messages are already waiting to be sent: try again later")
             known = self._put(waiting)
         told: Deferred[Sent] = Deferred()
         known.told.append(told)
@@ -137,7 +137,7 @@ class Outbox:
         return told
 
     def load(self, waiting: Sequence[Waiting]) -> None:
-        """Take what waited when the program ended."""
+        """Add the messages that were waiting when the program last ended."""
         for one in waiting:
             if one.client_id not in self._all:
                 try:
@@ -146,7 +146,7 @@ class Outbox:
                     self._forget(one.client_id)
 
     def knows(self, client_id: str) -> bool:
-        """Whether a message with that client id is waiting."""
+        """Return whether a message with that client id is waiting."""
         return client_id in self._all
 
     def _put(self, waiting: Waiting) -> Unanswered:
@@ -165,12 +165,12 @@ class Outbox:
     # The session
 
     def begin(self, write: Callable[[bytes], object]) -> None:
-        """Write everything, in order: a session has begun."""
+        """Start writing all messages in order, in a new session."""
         self._write = write
         self._pump()
 
     def ended(self) -> None:
-        """Note that the session has ended: what was written there is to be written again."""
+        """Note that the session has ended: everything unanswered must be written again."""
         self._write = None
         self._under_way = 0
         for lane in self._lanes.values():
@@ -180,14 +180,14 @@ class Outbox:
         self._set_timer()
 
     def accepted(self, client_id: str) -> Unanswered | None:
-        """Forget a message that was accepted; return it for its senders to be told, or None when it is not known."""
+        """Remove an accepted message, and return it so that its senders can be told; None if it is unknown."""
         outgoing = self._take(client_id)
         if outgoing is not None:
             self._pump()
         return outgoing
 
     def failed(self, failure: Failure) -> None:
-        """Fail a message that was refused, or write it again later when the failure may pass."""
+        """Fail a message that was refused, or write it again later if the failure is temporary."""
         outgoing = self._all.get(failure.client_id)
         if outgoing is None:
             return
@@ -205,7 +205,7 @@ class Outbox:
         self._pump()
 
     def stuck(self) -> bool:
-        """Whether something has had no answer for so long that the connection is of no use."""
+        """Return whether a message has been unanswered for so long that the connection is useless."""
         late = self._clock.seconds() - ANSWER_SECONDS
         return any(
             outgoing.written is not None and outgoing.written <= late
@@ -214,7 +214,7 @@ class Outbox:
         )
 
     def close(self) -> None:
-        """Send nothing more, and tell everybody who waits."""
+        """Send nothing more, and fail all waiting messages."""
         self.ended()
         self._lanes.clear()
         everything, self._all = self._all, {}
@@ -244,14 +244,14 @@ class Outbox:
             self._under_way -= 1
 
     def _pump(self) -> None:
-        """Write what may be written."""
+        """Write as many messages as allowed."""
         if self._write is None:
             return
         now = self._clock.seconds()
         frames = []
         for lane in self._lanes.values():
             if lane.blocked:
-                # What is under way behind the one that failed fails, too; then all goes again from the first on.
+                # Messages under way behind the failed one fail, too; then all are resent from the first on.
                 if lane.under_way or now < lane.blocked:
                     continue
                 lane.blocked = 0.0
@@ -270,7 +270,7 @@ class Outbox:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """Come back when the first lane that waits may go on."""
+        """Set the timer for the first waiting lane that may continue."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

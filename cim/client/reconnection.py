@@ -1,7 +1,7 @@
-"""The loop that keeps a client online: log in, and again whenever the session ended, until it is left or refused.
+"""The loop that keeps a client online: log in, and again whenever the session ends, until it is left or refused.
 
-There is one, for the servers of all generations: an engine says how to log in, what it means that a connection ended,
-and which errors are the end.
+It serves all generations of servers: an engine knows how to log in, what the end of a connection means, and which
+errors are final.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from cim.client.moment import Moment
 from cim.client.v1 import retry_after
 from cim.errors import CIMError
 
-#: How long leaving in good order may take, seconds.
+#: How long a graceful leave may take, in seconds.
 LEAVE_SECONDS = 2.0
 
 
 class Reconnectable(Protocol):
-    """What an engine does for the loop."""
+    """The interface of an engine for the loop."""
 
     async def connect(self) -> None:
-        """Log in and connect; `Reconnection.connected` is told as soon as the connection is made.
+        """Log in and connect; call `Reconnection.connected` as soon as the connection is made.
 
-        :raises CIMError: the login was refused, or nothing can be reached
+        :raises CIMError: the login was refused, or no route or server can be reached
         """
 
     def is_final(self, error: CIMError) -> bool:
-        """Return whether it is useless to try again."""
+        """Return whether retrying after this error is useless."""
 
 
 class Reconnection(Protocol):
-    """What happens to a session: the inputs of the loop. Reasons and errors can be shown to a user."""
+    """The inputs of the loop. Reasons and errors can be shown to a user."""
 
     def start(self) -> None:
         """The client is to be online."""
@@ -56,26 +56,26 @@ class Reconnection(Protocol):
         """The server has accepted the login."""
 
     def lost(self, error: CIMError) -> None:
-        """The session ended, or did not come about: try again later."""
+        """The session ended or could not be made; retry later."""
 
     def refused(self, error: CIMError) -> None:
-        """The session ended, or did not come about, for good."""
+        """The session ended or could not be made, for good."""
 
     def due(self) -> None:
-        """The time is over that was waited for."""
+        """The wait is over."""
 
     def leave(self) -> None:
-        """The client is to be online no more."""
+        """The client is to go offline."""
 
 
 @dataclass
 class Upkeep:
-    """What the loop works with.
+    """The data of the loop.
 
-    :ivar connection: the present one, or the last one
+    :ivar connection: the present connection, or the last one
     :ivar sessions: how many sessions were welcomed
-    :ivar since: when the present one was welcomed, on the clock; never for none
-    :ivar over: comes when the session was left; with the reason when there will be none any more
+    :ivar since: when the present session was welcomed, on the clock; infinity for none
+    :ivar over: fires when the session was left, or fails with the reason if there will be no other
     """
 
     engine: Reconnectable
@@ -90,11 +90,11 @@ class Upkeep:
 
     @property
     def live(self) -> bool:
-        """Whether the present session was welcomed."""
+        """Whether the present session has been welcomed."""
         return self.since < inf
 
     def end(self, loop: Reconnection, error: CIMError) -> None:
-        """Tell the loop that a session ended, or did not come about."""
+        """Tell the loop that a session ended or could not be made."""
         if self.engine.is_final(error):
             loop.refused(error)
         else:
@@ -110,7 +110,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
                 upkeep.end(loop, failure.value)
             elif not failure.check(CancelledError, ConnectingCancelledError):
                 upkeep.log.failure("The login failed unexpectedly", failure)
-                loop.refused(CIMError(f"unexpected error: {failure.getErrorMessage()}"))
+                loop.refused(CIMError(f"unexpected error, please report it: {failure.getErrorMessage()}"))
 
         return Deferred.fromCoroutine(upkeep.engine.connect()).addErrback(failed)
 
@@ -119,7 +119,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
             upkeep.backoff.reset()
         upkeep.since = inf
         seconds = retry_after(error) + upkeep.backoff.next()
-        upkeep.life.away(f"{error.message}; trying again in {seconds:.1f} s")
+        upkeep.life.away(f"{error.message}; retrying in {seconds:.1f} s")
         return upkeep.clock.callLater(seconds, loop.due)
 
     def good_order(loop: Reconnection, upkeep: Upkeep) -> IDelayedCall:
@@ -127,7 +127,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
 
     New = machine.state("New")
     LoggingIn = machine.state("LoggingIn", attempt)
-    #: Connected, and not welcomed yet.
+    #: Connected, but not welcomed yet.
     Greeting = machine.state("Greeting")
     Live = machine.state("Live")
     Waiting = machine.state("Waiting", wait)
@@ -150,7 +150,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
         upkeep.since = upkeep.clock.seconds()
         upkeep.life.ready(reason)
 
-    # How it is refused
+    # Being refused
 
     @pep614(LoggingIn.upon(Reconnection.refused).to(Over))
     def refused_login(loop: Reconnection, upkeep: Upkeep, attempt: Deferred[None], error: CIMError) -> None:
@@ -161,7 +161,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
     def refused(loop: Reconnection, upkeep: Upkeep, error: CIMError) -> None:
         upkeep.over.come(error)
 
-    # How it is left
+    # Leaving
 
     @pep614(New.upon(Reconnection.leave).to(Over))
     def left(loop: Reconnection, upkeep: Upkeep) -> None:
@@ -195,7 +195,7 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
             late.cancel()
         upkeep.over.come()
 
-    # What comes too late
+    # Inputs that arrive too late
 
     @pep614(Over.upon(Reconnection.connected).loop())
     def unwanted(loop: Reconnection, upkeep: Upkeep, connection: ServerConnection) -> None:
@@ -208,5 +208,5 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
     return machine.build()
 
 
-#: Makes the loop from what it works with.
+#: Makes the loop for an Upkeep.
 new_reconnection = _machine()

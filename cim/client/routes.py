@@ -1,4 +1,4 @@
-"""The routes of a system: their URLs, and which one is asked next."""
+"""The routes of a system: their URLs, and which one to call next."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from cim.errors import InvalidField, Misdirected, Unavailable, Unreachable
 A = TypeVar("A")
 T = TypeVar("T")
 
-#: How long a route that failed is asked last, seconds.
+#: How long a failed route is tried last, in seconds.
 REST_SECONDS = 5.0
 
 
 def parse_route(text: str) -> str:
-    """Return a route's base URL without a slash at its end; a missing scheme is http.
+    """Return a route's base URL without a trailing slash; the default scheme is http.
 
-    :raises InvalidField: when it is no http or https URL with a host
+    :raises InvalidField: it is not an http or https URL with a host
     """
     try:
         url = URL.from_text(text if "://" in text else f"http://{text}").replace(query=(), fragment="")
         if url.scheme in ("http", "https") and url.host and url.port and url.port < 65536:
-            # hyperlink cannot encode IPv6 addresses, which are ASCII anyway.
+            # hyperlink cannot encode IPv6 addresses, but they are ASCII anyway.
             return (url if url.host.isascii() and ":" in url.host else url.to_uri()).to_text().rstrip("/")
     except (URLParseError, ValueError):
         pass
@@ -35,7 +35,7 @@ def parse_route(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` can only mean the machine that reads it."""
+    """Return whether `host` always means the local machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -44,9 +44,9 @@ def is_loopback(host: str) -> bool:
 
 
 def check_place(route: str, host: str) -> None:
-    """Check that a server's host, as a route names it, can be right.
+    """Check that a server's host, as named by a route, is plausible.
 
-    :raises Misdirected: a route elsewhere names a server on this machine
+    :raises Misdirected: a route on another machine names a server on a loopback address
     """
     if is_loopback(host) and not is_loopback(URL.from_text(route).host):
         raise Misdirected(
@@ -56,9 +56,9 @@ def check_place(route: str, host: str) -> None:
 
 
 class Busy(Unavailable):
-    """A route answered that something it needs is away.
+    """Raised when a route answers that something it needs is away.
 
-    :ivar retry_after: seconds after which it wants to be asked again; 0 when it did not say
+    :ivar retry_after: seconds after which to retry; 0 if the route did not say
     """
 
     def __init__(self, message: str | None = None, retry_after: int = 0) -> None:
@@ -67,12 +67,12 @@ class Busy(Unavailable):
 
 
 class Routes:
-    """Makes each call at the next route in turn, so that calls are spread over all of them.
+    """Makes each call at the next route in turn, so that calls are spread over all routes.
 
-    A route to which no connection can be made is passed over, and so is, for calls that may be done twice, one that
-    lost the connection, gave no answer in time, or is busy. One that did not answer is asked last for a while. Whoever
-    waits for each answer before the next call has his calls handled in that order, over however many routes; only
-    behind one of unknown fate may a later one be handled first.
+    A route that cannot be connected is skipped. So is, for calls that may be done twice, a route that loses the
+    connection, gives no answer in time, or is busy. A route that does not answer is tried last for a while. Calls that
+    each wait for the previous answer are handled in order, over however many routes; only after a call of unknown fate
+    may a later one be handled first.
 
     :param urls: base URLs, at least one
     """
@@ -84,12 +84,12 @@ class Routes:
         self._next = 0
 
     async def call(self, once: Callable[[str], Awaitable[A]], read: Callable[[A], T], *, repeat: bool) -> tuple[str, T]:
-        """Return the route that answered, and what `read` makes of its answer.
+        """Return the route that answered, and its answer as parsed by `read`.
 
-        :param once: makes the call at the route with that URL
+        :param once: makes the call at a route, given its URL
         :param repeat: whether the call may be done twice
         :raises Unreachable: it was certainly not done
-        :raises Unavailable: it is unknown whether it was, or some other program answered
+        :raises Unavailable: it may or may not have been done, or some other program answered
         """
         failed: Unavailable = Unreachable()
         for route in self._in_turn():
@@ -111,7 +111,7 @@ class Routes:
             raise Unavailable(f"the route {route} gave an answer that this version does not understand") from error
 
     def _in_turn(self) -> list[str]:
-        """Return all in the order in which they are to be asked now."""
+        """Return all routes in the order in which to try them now."""
         start, self._next = self._next, (self._next + 1) % len(self._urls)
         now = self._clock.seconds()
         return sorted(self._urls[start:] + self._urls[:start], key=lambda url: self._resting[url] > now)

@@ -1,4 +1,4 @@
-"""The `/v1` API as a client calls it, over one route or several (docs/http-api.md)."""
+"""The `/v1` API for clients, over one route or several (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from cim.wire.error_table import of_problem
 T = TypeVar("T")
 
 PROBLEM = "application/problem+json"
-#: The longest time that an answer may tell to stay away, seconds.
+#: The longest delay that an answer may ask for, in seconds.
 MAX_RETRY = 3600
 
 
 class NotNative(NotSupported):
-    """The route does not have `/v1`: it is upstream's."""
+    """Raised when a route does not have `/v1`, since it is upstream's."""
 
 
 def retry_after(error: CIMError) -> float:
-    """Return the seconds after which whoever answered wants to be asked again; 0 when that was not said."""
+    """Return after how many seconds to retry; 0 if the answer did not say."""
     return min(float(error.retry_after), MAX_RETRY)
 
 
 @frozen
 class LoggedIn:
-    """What a login is answered with."""
+    """The answer to a login."""
 
     user: User
     device: str
@@ -50,7 +50,7 @@ class LoggedIn:
 
 @frozen
 class Listed:
-    """A line of the list of conversations."""
+    """An entry in the list of conversations."""
 
     conversation: str
     latest: str
@@ -61,8 +61,8 @@ class Listed:
 class V1Calls:
     """Calls the routes with the token of the last login.
 
-    All methods fail with the CIMError that the route's answer stands for: Unreachable when nothing was done, another
-    Unavailable when that is unknown, and NotNative when the route is upstream's.
+    All methods fail with the CIMError that the route's answer stands for: Unreachable if nothing was done, another
+    Unavailable if the call may or may not have been done, and NotNative if the route is upstream's.
     """
 
     def __init__(self, calls: HTTPCalls, routes: Routes) -> None:
@@ -71,9 +71,9 @@ class V1Calls:
         self.token = ""
 
     async def log_in(self, name: str, device: str, password: str = "") -> LoggedIn:
-        """Log in by the password, or by the token when there is none.
+        """Log in with the password, or with the token if there is none.
 
-        :raises Misdirected: a route elsewhere names a server on this machine
+        :raises Misdirected: a route on another machine names a server on a loopback address
         """
         body = {"name": name, "device": device}
         if password:
@@ -84,7 +84,7 @@ class V1Calls:
         return login
 
     async def create_account(self, name: str, password: str) -> None:
-        """Make an account."""
+        """Create an account."""
         await self._call("POST", "accounts", {"name": name, "password": password}, "", nothing)
 
     async def conversations(self) -> list[Listed]:
@@ -92,11 +92,11 @@ class V1Calls:
         return await self.pages("conversations", "conversations", 100, _line)
 
     async def pages(self, path: str, name: str, limit: int, read: Callable[[Any], T]) -> list[T]:
-        """Ask for a list, page by page.
+        """Fetch a list page by page.
 
-        :param name: what the list is called in the answers
-        :param limit: of a page
-        :param read: reads one of the list
+        :param name: the field of the list in the answers
+        :param limit: items per page
+        :param read: parses an item
         """
         found: list[T] = []
         after: Any = None
@@ -117,29 +117,29 @@ class V1Calls:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
     ) -> T:
-        """Make a call and return what `read` makes of the JSON of its answer, which is None when that is empty."""
+        """Make a call, and return its JSON answer, or None for an empty one, as parsed by `read`."""
         path += f"?{urlencode(query)}" if query else ""
         _, answer = await self._call(method, path, body, self.token, read)
         return answer
 
     async def _call(self, method: str, path: str, body: Any, token: str, read: Callable[[Any], T]) -> tuple[str, T]:
-        """Return the route that answered, and what `read` makes of it."""
+        """Return the route that answered, and its answer as parsed by `read`."""
 
         async def once(route: str) -> Any:
             return _read(route, await self._calls.ask(method, f"{route}/v1/{path}", body, token))
 
-        # A login that is done twice is none too many.
+        # A login may be done twice.
         return await self._routes.call(once, read, repeat=method != "POST" or path == "sessions")
 
 
 def nothing(said: Any) -> None:
-    """Read nothing: that the call succeeded is all."""
+    """Ignore the answer: only the success of the call matters."""
 
 
 def _read(route: str, answer: Answer) -> Any:
-    """Return what a successful answer says.
+    """Return the JSON of a successful answer.
 
-    :raises CIMError: what another one stands for
+    :raises CIMError: the error that any other answer stands for
     """
     said: Any = None
     if answer.body:
@@ -180,10 +180,10 @@ def _line(said: Any) -> Listed:
 
 
 def user_of(said: Any) -> User:
-    """Read a user."""
+    """Parse a user."""
     return User(said["id"], said["name"])
 
 
 def group_of(said: Any) -> Group:
-    """Read a group."""
+    """Parse a group."""
     return Group(said["id"], said["name"], said["open"], said["history"], said["members"])

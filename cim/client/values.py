@@ -1,4 +1,4 @@
-"""What the client library gives to applications (docs/client.md)."""
+"""The values that the client library passes to applications (docs/client.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class State(enum.Enum):
 
 
 class Kind(enum.Enum):
-    """What a message is."""
+    """The kind of a message."""
 
     TEXT = "text"
     RECALL = "recall"
@@ -29,7 +29,7 @@ class Kind(enum.Enum):
 class Password:
     """An account with a password.
 
-    :param create: make the account when the name is new
+    :param create: create the account if the name is new
     """
 
     name: str
@@ -39,7 +39,7 @@ class Password:
 
 @frozen
 class Guest:
-    """An account of the upstream API: whoever knows the name is let in, and there is no history to read."""
+    """An account of upstream's API: anyone who knows the name can log in, and there is no history to read."""
 
     name: str
 
@@ -51,7 +51,7 @@ Credentials = Password | Guest
 class User:
     """A user.
 
-    :param id: 0 when it is unknown
+    :param id: 0 if it is unknown
     """
 
     id: int
@@ -60,14 +60,14 @@ class User:
 
 @frozen
 class Message:
-    """A message, as the application sees it: once, and in the order of its conversation.
+    """A message as the application sees it: once, in the order of its conversation.
 
     :param conversation: `p:<lower id>:<higher id>`, `g:<group id>`, or `g:0` for everyone
-    :param position: its place there; empty for messages of servers that have no places (upstream's)
-    :param sent_at: ms since 1970
+    :param position: its position there; empty for messages of upstream's servers, which have no positions
+    :param sent_at: in ms since 1970
     :param group: the group's id; 0 for a private message
     :param ref: the position of the message that this one recalls, edits or reacts to
-    :param mine: the client's own user sent it, here or on another device
+    :param mine: whether the client's own user sent it, here or on another device
     """
 
     conversation: str
@@ -86,7 +86,7 @@ class Message:
 
 @frozen
 class Sent:
-    """A message that was accepted and is stored."""
+    """A message that was accepted and stored."""
 
     client_id: str
     conversation: str
@@ -96,7 +96,7 @@ class Sent:
 
 @frozen
 class Receipt:
-    """Somebody has read a conversation up to a position; this may be the user itself, on another device."""
+    """Somebody has read a conversation up to a position; it may be the user, on another device."""
 
     conversation: str
     reader: int
@@ -121,7 +121,7 @@ class Presence:
 
 @frozen
 class Conversation:
-    """One line of a list of conversations.
+    """An entry in a list of conversations.
 
     :param title: the other user's name, or the group's
     :param unread: others' messages after the read mark, up to 999
@@ -164,9 +164,9 @@ class Member:
 
 @frozen
 class Waiting:
-    """A message that is not accepted yet, as it is kept over reconnections.
+    """A message that is not accepted yet, as it is kept across reconnections.
 
-    :param user: its receiver; 0 when it is for a group
+    :param user: its receiver; 0 if it is for a group
     """
 
     client_id: str

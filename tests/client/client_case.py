@@ -1,4 +1,4 @@
-"""Clients of the library at a whole cluster, under one clock and over a network in memory."""
+"""A base with clients of the library at a whole cluster, under one clock and over an in-memory network."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Listener:
 
     @property
     def others(self):
-        """What others said."""
+        """The texts from others."""
         return [message.text for message in self.messages if not message.mine]
 
 
 class ClientCase(SynchronousTestCase):
-    """A cluster whose routes listen at 8083 and up; `turn` and `wait` let things happen."""
+    """A base with a cluster whose routes listen at 8083 and up; `turn` and `wait` advance it."""
 
     servers = 1
     routes = 1
@@ -120,7 +120,7 @@ class ClientCase(SynchronousTestCase):
             self.cluster.turn()
 
     def make(self, name, credentials=None, **options):
-        """Return a client that is not started, with `heard`."""
+        """Return a client that is not started, with its listener `heard`."""
         options.setdefault("random", lambda: 0.5)
         options.setdefault("new_id", lambda: f"{name}-{next(self.ids)}")
         client = Client(
@@ -153,5 +153,5 @@ class ClientCase(SynchronousTestCase):
         return self.failureResultOf(deferred, kind).value
 
     def wires_of(self, client):
-        """The open connections to servers; the newest last."""
+        """Return the open connections to servers, the newest last."""
         return [wire for server in self.cluster.servers for wire in self.network.to(int(server.own.name.split(":")[1]))]

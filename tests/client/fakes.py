@@ -1,4 +1,4 @@
-"""A network in memory: routes that answer as upstream's API does, and servers to which clients connect."""
+"""An in-memory network: routes that answer as upstream's API does, and servers that clients connect to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def envelope(code="9000", message="Success", data=None):
 
 
 class FakeRoute:
-    """The upstream API; all routes of a test may share one, as they share a store.
+    """Upstream's API; all routes of a test may share one, as they share a store.
 
     :ivar calls: (path, body) of every call that was handled, in order
     :ivar answers: path -> envelopes to answer with, first to last, before the usual ones
@@ -75,7 +75,7 @@ class FakeRoute:
 
 @implementer(IAgent)
 class Network:
-    """Connects calls to the routes by host.
+    """Directs calls to the routes by host.
 
     :ivar trouble: host -> "refused", "lost" (before it is handled), "half" (after it was handled) or "silent"
     :ivar hosts: of every call, in order
@@ -105,7 +105,7 @@ class Network:
 
 
 class ServerSide(StringTransport):
-    """A client's transport, and what the server at its other end sees and does."""
+    """A client's transport, with the server at its other end."""
 
     def __init__(self, protocol):
         super().__init__()
@@ -122,7 +122,7 @@ class ServerSide(StringTransport):
         self.options.append("keepalive")
 
     def frames(self):
-        """Return the frames that the client wrote since the last time."""
+        """Return the frames that the client wrote since the last call."""
         data = self.value()
         self.clear()
         return [Packet.FromString(body) for body in self._reader.feed(data)]
@@ -150,7 +150,7 @@ class ServerSide(StringTransport):
 
 
 class FakeServers:
-    """Where clients connect to; every connection is kept.
+    """The endpoints that clients connect to; every connection is recorded.
 
     :ivar accepting: pongs are sent at once to a login
     :ivar refusing: connecting fails

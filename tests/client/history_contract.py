@@ -1,4 +1,4 @@
-"""What every history promises (cim.client.iclient.IHistory), as tests to mix into a case that supplies one."""
+"""Tests of what every history promises (cim.client.iclient.IHistory), to mix into a case that supplies one."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class HistoryContract:
     def found(self, text, **more):
         return [message.text for message in self.await_(self.history.search(text, **more))]
 
-    def test_it_is_one(self):
+    def test_it_provides_the_interface(self):
         verifyObject(IHistory, self.history)
 
-    def test_nothing_yet(self):
+    def test_an_empty_history(self):
         self.assertEqual(self.await_(self.history.places()), {})
         self.assertEqual(list(self.await_(self.history.waiting())), [])
         self.assertEqual(self.await_(self.history.facts()), {})
         self.assertEqual(self.texts(), [])
         self.assertEqual(self.found("x"), [])
 
-    def test_a_message_comes_back_as_it_was(self):
+    def test_a_message_comes_back_unchanged(self):
         message = Message(
             conversation="g:7",
             position=at(3),
@@ -66,7 +66,7 @@ class HistoryContract:
         self.add(message)
         self.assertEqual(list(self.await_(self.history.page("g:7"))), [message])
 
-    def test_text_without_utf_8_is_kept_as_far_as_it_goes(self):
+    def test_text_that_utf_8_cannot_encode_is_stored_with_replacements(self):
         self.add(said("before \ud800 after", 1))
         self.assertEqual(self.texts(), ["before ? after"])
         self.assertEqual(self.found("\ud800"), [])
@@ -77,11 +77,11 @@ class HistoryContract:
         self.add(**{TALK: at(9)})
         self.assertEqual(self.await_(self.history.places()), {TALK: at(9), "g:7": ""})
 
-    def test_a_message_alone_moves_no_place(self):
+    def test_a_message_without_a_place_moves_none(self):
         self.add(said("one", 1))
         self.assertEqual(self.await_(self.history.places()), {})
 
-    def test_messages_and_places_are_kept_together_or_not_at_all(self):
+    def test_messages_and_places_are_stored_together_or_not_at_all(self):
         bad = evolve(said("bad", 2), position="nonsense")
         adding = self.history.add([said("one", 1), bad], {TALK: at(2)})
         self.await_failure(adding, InvalidField)
@@ -89,14 +89,14 @@ class HistoryContract:
         self.assertEqual(self.found("one"), [])
         self.assertEqual(self.await_(self.history.places()), {})
 
-    def test_the_same_message_is_kept_once(self):
+    def test_the_same_message_is_stored_once(self):
         self.add(said("one", 1), said("one", 1))
         self.add(said("other", 1), said("one", 1, "g:7"))
         self.assertEqual(self.texts(), ["one"])
         self.assertEqual(self.found("one"), ["one", "one"])
         self.assertEqual(self.found("other"), [])
 
-    def test_messages_without_position_are_all_kept_in_order(self):
+    def test_messages_without_a_position_are_all_stored_in_order(self):
         self.add(said("same", 0), said("same", 0))
         self.add(said("last", 0), said("placed", 1))
         self.assertEqual(self.texts(), ["same", "same", "last", "placed"])
@@ -130,7 +130,7 @@ class HistoryContract:
         self.assertEqual(self.found("first"), [])
         self.assertEqual(self.found("second"), ["second thoughts"])
 
-    def test_the_last_edit_counts_in_whatever_order_they_are_kept(self):
+    def test_the_last_edit_counts_in_whatever_order_they_are_stored(self):
         edits = [said(f"edit {n}", n, kind=Kind.EDIT, ref=at(1)) for n in (2, 3)]
         self.assertEqual(self.revised(edits[1], said("text", 1), edits[0]).text, "edit 3")
         self.assertEqual(self.found("edit"), ["edit 3"])
@@ -166,7 +166,7 @@ class HistoryContract:
         for text in ("天好", "Hello!", "wrld", "气天", ""):
             self.assertEqual(self.found(text), [], text)
 
-    def test_any_text_is_a_literal_one(self):
+    def test_any_text_is_searched_literally(self):
         texts = [
             *(
                 'say "hello" twice',
@@ -192,7 +192,7 @@ class HistoryContract:
             self.assertEqual([f for f in found if text.lower() not in f.lower()], [], text)
             self.assertEqual(self.found(f"=={text}=="), [f"=={text}=="])
 
-    def test_the_latest_first_and_no_more_than_asked_for(self):
+    def test_searches_return_the_latest_first_up_to_the_limit(self):
         self.add(said("word 1", 1), said("word 3", 3, "g:7"), said("word 2", 2))
         for word in ("word", "wo"):
             self.assertEqual(self.found(word), ["word 3", "word 2", "word 1"])
@@ -202,7 +202,7 @@ class HistoryContract:
 
     # What waits, and facts
 
-    def test_what_waits_comes_back_in_order(self):
+    def test_waiting_messages_come_back_in_order(self):
         first = Waiting("b", 1002, 0, "one\0", b"\xff", "a/b", Kind.EDIT, at(1))
         second = Waiting("a", 0, 7, "two")
         third = Waiting("c", 0, 7, "three")
@@ -220,7 +220,7 @@ class HistoryContract:
             self.await_(self.history.set_fact(name, value))
         self.assertEqual(self.await_(self.history.facts()), {"token": "y", "as_of": ""})
 
-    def test_what_is_asked_at_once_is_done_in_order(self):
+    def test_concurrent_calls_run_in_order(self):
         asked = [self.history.add([said("one", 1)], {}), self.history.page(TALK), self.history.add([said("2", 2)], {})]
         results = self.await_(gatherResults([*asked, self.history.page(TALK), self.history.search("one")]))
         self.assertEqual([len(results[n]) for n in (1, 3, 4)], [1, 2, 1])

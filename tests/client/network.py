@@ -1,4 +1,4 @@
-"""A network in memory, under a clock: clients connect to factories by host and port, over transports with two ends."""
+"""An in-memory network under a clock: clients connect to factories by host and port, over two-ended transports."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ class Wire:
                 end.peer.lost(ConnectionDone())
 
     def cut(self, by=None):
-        """Lose the connection at both ends, and what is under way."""
+        """Lose the connection at both ends, and the data under way."""
         for end in (self.client, self.server):
             end.lost(ConnectionDone() if end is by else ConnectionLost())
 
 
 class Network:
-    """Who listens where, and every connection.
+    """The listeners and all connections.
 
     :ivar down: ports at which nothing listens for now
     :ivar silent: ports that do not even refuse
@@ -149,7 +149,7 @@ class Network:
         return _Endpoint(self, port)
 
     def to(self, port):
-        """The open connections to a port."""
+        """Return the open connections to a port."""
         return [wire for wire in self.wires if wire.port == port and wire.open]
 
     def agent(self):

@@ -1,4 +1,4 @@
-"""What a Client can be asked for, as its methods say it."""
+"""The public methods of Client, with their signatures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from cim.client.calls import ClientCalls
 from cim.client.client import Client
 
-#: Names of methods -> their signatures; those of a Service alone are left out.
+#: Signatures by method name, without the methods of Service.
 METHODS = {
     name: inspect.signature(method)
     for part in (ClientCalls, Client)
@@ -19,5 +19,5 @@ METHODS = {
 
 
 def arguments(signature):
-    """Return how it is called: names, kinds and defaults."""
+    """Return the signature of a method: names, kinds and defaults."""
     return [(one.name, one.kind, one.default) for one in signature.parameters.values()]

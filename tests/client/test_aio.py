@@ -1,4 +1,4 @@
-"""The asyncio client over a client that a test plays; tests.integration.test_aio has it in a process of its own."""
+"""Tests of the asyncio client over a fake client; tests.integration.test_aio runs it in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENT = Sent("c", "g:7", "1-1", 1)
 
 
 class Played:
-    """As much of a Client as is asked for; other methods answer with what they were called with."""
+    """The needed part of a Client; other methods return their arguments."""
 
     def __init__(self):
         self.listeners = []
@@ -101,8 +101,8 @@ class AsyncClientTests(SynchronousTestCase):
 
         self.run_(main)
 
-    def test_it_has_all_that_a_client_has(self):
-        # A full stream does the last two.
+    def test_it_has_all_methods_of_a_client(self):
+        # The last two are called by full streams.
         for name in METHODS.keys() - {"pause_receiving", "resume_receiving"}:
             mine, theirs = getattr(AsyncClient, name), METHODS[name]
             self.assertEqual(arguments(inspect.signature(mine)), arguments(theirs), name)
@@ -146,7 +146,7 @@ class AsyncClientTests(SynchronousTestCase):
 
         self.run_(main)
 
-    def test_the_first_stream_has_what_came_before_it(self):
+    def test_the_first_stream_has_earlier_events(self):
         async def main():
             self.played.come(*range(PAUSE_AT + 5))
             self.played.say("receipt", Receipt("g:7", 2, "1-1"))
@@ -160,7 +160,7 @@ class AsyncClientTests(SynchronousTestCase):
 
         self.run_(main)
 
-    def test_why_the_client_ended_by_itself_is_raised(self):
+    def test_the_reason_of_a_failed_client_is_raised(self):
         async def main():
             messages, left = self.client.messages(), self.client.messages()
             self.played.come(1)
@@ -210,7 +210,7 @@ class AsyncClientTests(SynchronousTestCase):
 
         self.run_(main)
 
-    def test_a_stream_that_nobody_has_is_dropped(self):
+    def test_a_stream_without_references_is_dropped(self):
         async def main():
             self.played.come(1)
             kept = self.client.messages()
@@ -245,7 +245,7 @@ class AsyncClientTests(SynchronousTestCase):
 
         self.run_(main)
 
-    def test_a_full_stream_that_is_dropped_holds_up_nothing(self):
+    def test_a_dropped_full_stream_does_not_hold_up_reading(self):
         async def main():
             for drop in (True, False):
                 stream = self.client.messages()
@@ -266,4 +266,4 @@ class AsyncClientTests(SynchronousTestCase):
             running_reactor()
 
         error = self.assertRaises(RuntimeError, self.run_, main)
-        self.assertIn("another is installed", str(error))
+        self.assertIn("another reactor is installed", str(error))

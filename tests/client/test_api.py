@@ -1,4 +1,4 @@
-"""The upstream API over several routes: who is asked when, and what is done twice."""
+"""Tests of upstream's API over several routes: which is called when, and what is repeated."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RouteAPITests(SynchronousTestCase):
         self.assertIs(type(error), kind)
         return error
 
-    def test_every_call_as_upstream_has_it(self):
+    def test_every_call_is_the_same_as_upstreams(self):
         self.route.accounts["alice"] = 1000
         self.route.online = [{"userId": 1000, "userName": "alice"}]
         self.assertEqual(self.result(self.api.register("alice")), ALICE)
@@ -102,7 +102,7 @@ class RouteAPITests(SynchronousTestCase):
             self.route.answers[path] = [envelope(code, "because")]
             self.assertEqual(self.failure(call(), kind).message, "because")
 
-    def test_answers_that_make_no_sense(self):
+    def test_malformed_answers(self):
         for path, call in (
             ("registerAccount", lambda: self.api.register("alice")),
             ("login", lambda: self.api.login(ALICE)),
@@ -123,7 +123,7 @@ class RouteAPITests(SynchronousTestCase):
         self.assertEqual(self.network.hosts, ["a", "b"])
         self.assertEqual(self.route.paths(), ["groupRoute"])
 
-    def test_a_route_that_failed_is_asked_last_for_a_while(self):
+    def test_a_failed_route_is_tried_last_for_a_while(self):
         self.network.trouble["a"] = "refused"
         for _ in range(4):
             self.result(self.api.send_group(1, "x"))
@@ -135,7 +135,7 @@ class RouteAPITests(SynchronousTestCase):
             self.result(self.api.send_group(1, "x"))
         self.assertEqual(sorted(self.network.hosts), ["a", "b"])
 
-    def test_all_refuse(self):
+    def test_all_routes_refuse_the_connection(self):
         self.network.trouble["*"] = "refused"
         self.failure(self.api.send_group(1, "x"), Unreachable)
         self.assertEqual(self.network.hosts, ["a", "b"])
@@ -174,13 +174,13 @@ class RouteAPITests(SynchronousTestCase):
         self.clock.advance(CALL_SECONDS)
         self.successResultOf(calling)
 
-    def test_that_one_call_may_have_been_handled_is_not_forgotten(self):
+    def test_an_unknown_fate_is_reported_even_if_later_routes_are_unreachable(self):
         self.network.trouble.update(a="silent", b="refused")
         calling = Deferred.fromCoroutine(self.api.login(ALICE))
         self.clock.advance(CALL_SECONDS)
         self.failureResultOf(calling, CallTimeout)
 
-    def test_a_server_on_loopback_is_refused_of_a_route_elsewhere(self):
+    def test_a_server_on_loopback_named_by_a_remote_route_is_refused(self):
         self.route.server["ip"] = "127.0.0.1"
         error = self.failure(self.api.login(ALICE), Misdirected)
         self.assertIn("--advertise", error.message)

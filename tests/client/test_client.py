@@ -1,4 +1,4 @@
-"""The life of a client at a whole cluster: in, out, in again, and the end."""
+"""Tests of a client's life at a whole cluster: login, reconnection and end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.client.fakes import Network as FakeNetwork
 
 
 class LoginTests(ClientCase):
-    def test_a_name_that_is_new_is_made_and_is_ready(self):
+    def test_a_new_name_is_registered_and_gets_ready(self):
         alice = self.make("alice")
         ready = alice.when_ready()
         alice.startService()
@@ -47,7 +47,7 @@ class LoginTests(ClientCase):
         client.startService()
         error = self.error(client.when_ready(), kind)
         self.assertEqual(client.heard.states[-1], (State.CLOSED, error.message))
-        # It is over: later questions are answered at once, and nothing is tried again.
+        # It has ended: later calls fail at once, and nothing is retried.
         self.error(client.send(1, "x"), kind)
         self.error(client.when_closed(), kind)
         self.network.wires.clear()
@@ -62,16 +62,16 @@ class LoginTests(ClientCase):
         self.online("alice")
         self.refused(Password("alice", "wrong and long"), Unauthorized)
 
-    def test_a_name_of_somebody_else_is_not_made_again(self):
+    def test_the_name_of_somebody_else_is_not_registered_again(self):
         self.online("alice")
         self.refused(Password("alice", "wrong and long", create=True), Unauthorized)
 
-    def test_an_account_of_a_guest(self):
+    def test_a_guest_account(self):
         self.cluster.account("guest")
         error = self.refused(Password("guest", SECRET, create=True), Forbidden)
         self.assertIn("guest", error.message)
 
-    def test_a_name_that_cannot_be(self):
+    def test_an_invalid_name(self):
         self.assertRaises(InvalidField, self.make, "a\nb")
 
     def test_a_route_that_is_away_is_waited_for(self):
@@ -84,7 +84,7 @@ class LoginTests(ClientCase):
         self.wait(31)
         self.assertIs(alice.state, State.READY)
 
-    def test_a_server_elsewhere_that_says_it_is_here(self):
+    def test_a_remote_server_that_advertises_loopback(self):
         alice = self.make("alice", urls=["http://10.0.0.9:8083"])
         alice.startService()
         self.error(alice.when_ready(), Misdirected)
@@ -105,7 +105,7 @@ class RejectTests(ClientCase):
         other.startService()
         self.error(other.when_ready(), RepeatLogin)
 
-    def test_the_same_device_takes_its_own_place(self):
+    def test_the_same_device_replaces_itself(self):
         first = self.online("alice")
         self.online("alice")
         self.assertIs(first.state, State.CLOSED)
@@ -120,7 +120,7 @@ class ReconnectionTests(ClientCase):
         for wire in self.wires_of(alice):
             wire.cut()
         self.assertIs(alice.state, State.RECONNECTING)
-        self.assertIn("trying again in 0.2 s", alice.heard.states[-1][1])
+        self.assertIn("retrying in 0.2 s", alice.heard.states[-1][1])
         self.wait(1)
         self.assertIs(alice.state, State.READY)
 
@@ -134,13 +134,13 @@ class ReconnectionTests(ClientCase):
             wire.cut()
         alice.heard.states.clear()
         self.wait(120)
-        waits = [reason.rpartition("again in ")[2] for _, reason in alice.heard.states]
+        waits = [reason.rpartition("retrying in ")[2] for _, reason in alice.heard.states]
         self.assertEqual(waits[:8], ["0.5 s", "1.0 s", "2.0 s", "4.0 s", "8.0 s", "15.0 s", "15.0 s", "15.0 s"])
         self.network.down.clear()
         self.wait(16)
         self.assertIs(alice.state, State.READY)
 
-    def test_a_silent_server_is_left(self):
+    def test_a_silent_server_is_dropped(self):
         alice = self.online("alice")
         (wire,) = self.wires_of(alice)
         self.wait(60)
@@ -170,7 +170,7 @@ class ReconnectionTests(ClientCase):
         self.wait(40)
         self.assertIs(alice.state, State.READY)
 
-    def test_it_stays_away_as_long_as_it_is_told(self):
+    def test_it_stays_away_for_as_long_as_it_is_told(self):
         alice = self.online("alice")
         (wire,) = self.wires_of(alice)
         wire.server.write(encode_frame(goodbye_packet("draining", retry_after=7)))
@@ -187,12 +187,12 @@ class ReconnectionTests(ClientCase):
         self.wires_of(alice)[0].cut()
         self.wait(60)
         self.assertEqual((alice.state, len(self.wires_of(alice))), (State.RECONNECTING, 1))
-        self.assertEqual(alice.heard.states[-1][1].count("trying again in 0.2 s"), 1)
+        self.assertEqual(alice.heard.states[-1][1].count("retrying in 0.2 s"), 1)
         alice.resume_receiving()
         self.wait(1)
         self.assertIs(alice.state, State.READY)
 
-    def test_what_the_server_says_of_a_refused_login_is_told(self):
+    def test_the_servers_reason_for_refusing_a_login_is_reported(self):
         alice = self.online("alice")
         self.network.mute.update((11211, 11212))
         self.wires_of(alice)[0].cut()
@@ -204,25 +204,25 @@ class ReconnectionTests(ClientCase):
         wire.server.loseConnection()
         self.turn()
         self.assertRegex(
-            alice.heard.states[-1][1], "could not log in at 127.0.0.1:11211: come back later; trying again in 5.5 s"
+            alice.heard.states[-1][1], "could not log in at 127.0.0.1:11211: come back later; retrying in 5.5 s"
         )
 
-    def test_replaced_is_the_end(self):
+    def test_being_replaced_is_final(self):
         first = self.online("alice")
         second = self.online("alice")
-        self.assertEqual(
-            first.heard.states[-1], (State.CLOSED, "this user logged in elsewhere with the same device name")
-        )
+        state, reason = first.heard.states[-1]
+        self.assertIs(state, State.CLOSED)
+        self.assertIn("a newer login of this user ended this session", reason)
         self.wait(60)
         self.assertEqual((first.state, second.state), (State.CLOSED, State.READY))
 
-    def test_logged_out_is_the_end(self):
+    def test_being_logged_out_is_final(self):
         alice = self.online("alice")
         self.cluster.result(self.cluster.routes[0].logins.end_sessions(alice.me.id))
         self.wait(60)
         self.assertEqual(alice.heard.states[-1], (State.CLOSED, "this user was logged out"))
 
-    def test_the_token_spares_the_password_and_when_it_is_void_the_password_is_used(self):
+    def test_the_token_is_used_until_it_is_invalid_and_then_the_password(self):
         alice = self.online("alice")
         asked = []
         ask = alice._http.ask
@@ -248,7 +248,7 @@ class ReconnectionTests(ClientCase):
         self.assertIs(alice.state, State.READY)
         self.assertNotIn(wire, self.wires_of(alice))
 
-    def test_what_it_does_not_know_is_passed_over(self):
+    def test_unknown_packets_are_ignored(self):
         alice = self.online("alice")
         (wire,) = self.wires_of(alice)
         wire.server.write(encode_frame(b"\xfa\x07\x00") + encode_frame(Packet().SerializeToString()))
@@ -257,12 +257,12 @@ class ReconnectionTests(ClientCase):
 
 
 class CloseTests(ClientCase):
-    def test_before_it_began(self):
+    def test_closing_before_the_start(self):
         alice = self.make("alice")
         self.result(alice.close())
         self.result(alice.close())
 
-    def test_in_good_order(self):
+    def test_closing_gracefully(self):
         alice = self.online("alice")
         (wire,) = self.wires_of(alice)
         self.result(alice.close())
@@ -271,7 +271,7 @@ class CloseTests(ClientCase):
         self.result(alice.when_closed())
         self.assertEqual(self.cluster.routes[0].presence.of(alice.me.id), ())
 
-    def test_while_nobody_answers(self):
+    def test_closing_while_nobody_answers(self):
         alice = self.online("alice")
         (wire,) = self.wires_of(alice)
         sending = alice.send(alice.me.id + 1, "x")
@@ -283,7 +283,7 @@ class CloseTests(ClientCase):
         self.successResultOf(closing)
         self.failureResultOf(sending)
 
-    def test_while_it_connects(self):
+    def test_closing_while_it_connects(self):
         for port in (8083, 11211):
             self.network.silent.add(port)
             alice = self.make("alice")
@@ -296,7 +296,7 @@ class CloseTests(ClientCase):
             self.error(sending, Unreachable)
             self.network.silent.clear()
 
-    def test_while_it_waits(self):
+    def test_closing_while_it_waits(self):
         self.network.down.add(8083)
         alice = self.make("alice")
         alice.startService()
@@ -311,7 +311,7 @@ class CloseTests(ClientCase):
         mine = [call for call in self.clock.getDelayedCalls() if "cim.client" in repr(call.func)]
         self.assertEqual(mine, [], left)
 
-    def test_by_a_listener_that_is_told_of_its_state(self):
+    def test_closing_by_a_listener_of_states(self):
         for at in (State.CONNECTING, State.READY, State.RECONNECTING):
 
             @implementer(IListener)
@@ -347,7 +347,7 @@ class CloseTests(ClientCase):
         self.assertRaises(RuntimeError, alice.startService)
         self.assertIs(alice.state, State.READY)
 
-    def test_by_a_listener_that_is_told_of_a_message(self):
+    def test_closing_by_a_listener_of_messages(self):
         alice, bob = self.online("alice"), self.online("bob")
 
         @implementer(IMessageListener)
@@ -362,7 +362,7 @@ class CloseTests(ClientCase):
 
 
 class UpstreamTests(ClientCase):
-    """Routes and servers that are upstream's."""
+    """Tests with upstream's routes and servers."""
 
     def setUp(self):
         super().setUp()
@@ -395,17 +395,17 @@ class UpstreamTests(ClientCase):
         self.assertIs(client.state, State.READY, client.heard.states)
         return client
 
-    def test_found_out_at_first_contact(self):
+    def test_the_generation_is_detected_at_first_contact(self):
         alice = self.online()
         self.assertEqual(alice.me, User(1000, "alice"))
         self.assertEqual([state for state, _ in alice.heard.states if state is not State.CONNECTING], [State.READY])
 
-    def test_a_guest_does_not_even_ask(self):
+    def test_a_guest_does_not_try_v1(self):
         alice = self.online(Guest("alice"))
         self.assertEqual(self.route.paths()[:2], ["registerAccount", "login"])
         self.assertEqual(alice.me, User(1000, "alice"))
 
-    def test_says_and_hears(self):
+    def test_sending_and_receiving(self):
         alice = self.online()
         sent = self.result(alice.send("g:0", "to all"))
         self.assertEqual((sent.client_id, sent.conversation, sent.position), ("1", "g:0", ""))
@@ -423,7 +423,7 @@ class UpstreamTests(ClientCase):
         self.assertEqual((private.text, private.mine, private.conversation), ("to bob", True, "p:1000:2000"))
         self.assertEqual((heard.sender, heard.text, heard.mine), (User(2000, "bob"), "hi", False))
 
-    def test_why_it_was_not_delivered(self):
+    def test_the_reason_why_a_message_was_not_delivered(self):
         alice = self.online()
         self.route.answers["p2pRoute"] = [envelope("7000", "offline")]
         self.error(alice.send(2000, "x"), UserOffline)
@@ -436,7 +436,7 @@ class UpstreamTests(ClientCase):
         self.assertEqual((users, total), ([User(3, "bo"), User(2, "bob")], 2))
         self.assertEqual(self.result(alice.online("bo", after="bo"))[0], [User(2, "bob")])
 
-    def test_what_they_do_not_have(self):
+    def test_features_that_upstream_does_not_have(self):
         alice = self.online()
         for asked in (
             alice.conversations(),

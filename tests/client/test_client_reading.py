@@ -1,4 +1,4 @@
-"""What a client hears: everything once and in order, whatever is lost on the way."""
+"""Tests of reading: everything arrives once and in order, whatever is lost on the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.client.client_case import ClientCase
 
 
 class KeptHistory(MemoryHistory):
-    """One that outlives its client, as a disk does."""
+    """A history that outlives its client, as on a disk."""
 
     def close(self):
         return succeed(None)
@@ -38,11 +38,11 @@ class ReadingCase(ClientCase):
         return [self.result(self.alice.send(to or self.bob.me, text)) for text in texts]
 
     def wire_of(self, client):
-        """A client's connection to its server."""
+        """Return a client's connection to its server."""
         return next(wire for wire in self.wires_of(client) if wire.client.protocol is client._engine._connection)
 
     def said(self, client):
-        """Return what a client has written from now on, as (kind, body)."""
+        """Return the list that collects what a client writes from now on, as (kind, body)."""
         wire = self.wire_of(client)
         found = []
         reader = FrameReader()
@@ -60,7 +60,7 @@ class ReadingCase(ClientCase):
 
 
 class GapTests(ReadingCase):
-    def test_a_lost_push_is_fetched_before_what_follows_is_given(self):
+    def test_a_lost_push_is_fetched_before_later_messages_are_delivered(self):
         self.say("one")
         self.wire_of(self.bob).lossy = True
         self.say("two", "three")
@@ -70,7 +70,7 @@ class GapTests(ReadingCase):
         self.wait(1)
         self.assertEqual(self.bob.heard.texts, ["one", "two", "three", "four"])
 
-    def test_a_sync_that_is_lost_is_repeated(self):
+    def test_a_lost_sync_is_repeated(self):
         self.say("one")
         self.wire_of(self.bob).lossy = True
         self.say("two")
@@ -82,7 +82,7 @@ class GapTests(ReadingCase):
         self.wait(12)
         self.assertEqual(self.bob.heard.texts, ["one", "two", "three"])
 
-    def test_a_sync_that_failed_is_repeated_after_a_second(self):
+    def test_a_failed_sync_is_repeated_after_a_second(self):
         self.say("one")
         wire = self.wire_of(self.bob)
         said = self.said(self.bob)
@@ -101,7 +101,7 @@ class GapTests(ReadingCase):
         self.wait(0.5)
         self.assertEqual([kind for kind, _ in said].count("sync"), 2)
 
-    def test_a_listener_that_closes_is_given_nothing_that_was_kept_aside(self):
+    def test_a_listener_that_closes_gets_no_buffered_messages(self):
         @implementer(IMessageListener)
         class Leaving:
             def received(self, client, message):
@@ -117,7 +117,7 @@ class GapTests(ReadingCase):
         self.wait(1)
         self.assertEqual(self.bob.heard.texts, ["one", "two", "three"])
 
-    def test_what_was_said_while_it_was_away(self):
+    def test_messages_that_were_sent_while_it_was_away(self):
         self.say("one")
         self.network.down.update((8083, 8084))
         self.wire_of(self.bob).cut()
@@ -128,12 +128,12 @@ class GapTests(ReadingCase):
         self.wait(20)
         self.assertEqual(self.bob.heard.texts, ["one", *map(str, range(250))])
 
-    def test_own_messages_of_another_device(self):
+    def test_own_messages_from_another_device(self):
         other = self.online("alice", device="other")
         self.say("one")
         self.assertEqual([(m.text, m.mine) for m in other.heard.messages], [("one", True)])
 
-    def test_everyone_is_heard_over_reconnections_from_when_one_came(self):
+    def test_messages_to_everyone_are_read_across_reconnections_from_the_first_login(self):
         self.say("before", to=conversations.EVERYONE)
         carol = self.online("carol")
         self.say("one", to=conversations.EVERYONE)
@@ -194,7 +194,7 @@ class GapTests(ReadingCase):
 
 
 class BeginningTests(ReadingCase):
-    def test_a_device_goes_on_where_it_was(self):
+    def test_a_device_continues_where_it_left_off(self):
         self.say("one", "two")
         self.wait(2)
         self.result(self.bob.close())
@@ -203,7 +203,7 @@ class BeginningTests(ReadingCase):
         self.wait(1)
         self.assertEqual(again.heard.texts, ["three"])
 
-    def test_also_when_nothing_new_was_there_at_first(self):
+    def test_a_device_that_found_nothing_new_at_first_continues_too(self):
         self.say("one", "two")
         self.bob.mark_read(self.name)
         self.wait(2)
@@ -215,7 +215,7 @@ class BeginningTests(ReadingCase):
         self.wait(1)
         self.assertEqual(again.heard.texts, ["three"])
 
-    def test_a_new_device_begins_with_what_is_unread(self):
+    def test_a_new_device_starts_with_unread_messages(self):
         self.say("one", "two")
         self.bob.mark_read(self.name)
         self.wait(2)
@@ -224,7 +224,7 @@ class BeginningTests(ReadingCase):
         self.wait(1)
         self.assertEqual(other.heard.texts, ["three"])
 
-    def test_a_history_knows_best(self):
+    def test_the_history_decides_where_to_start(self):
         history = KeptHistory()
         carol = self.online("carol", history=history)
         self.say("one", to=carol.me)
@@ -249,14 +249,14 @@ class ReceiptTests(ReadingCase):
     def received(self, said):
         return [body.position for kind, body in said if kind == "received"]
 
-    def test_at_most_once_a_second(self):
+    def test_receipts_at_most_once_a_second(self):
         said = self.said(self.bob)
         sent = self.say(*map(str, range(5)))
         self.wait(3)
         self.assertEqual(self.received(said)[-1], sent[-1].position)
         self.assertLessEqual(len(self.received(said)), 2)
 
-    def test_for_every_hundred_messages(self):
+    def test_receipts_for_every_hundred_messages(self):
         self.say("first")
         self.wait(2)
         said = self.said(self.bob)
@@ -267,7 +267,7 @@ class ReceiptTests(ReadingCase):
         self.wait(2)
         self.assertEqual(self.received(said)[-1], sent[-1].position)
 
-    def test_not_before_it_is_written_down(self):
+    def test_no_receipt_before_the_history_is_written(self):
         history = KeptHistory()
         writing = []
         add = history.add
@@ -282,7 +282,7 @@ class ReceiptTests(ReadingCase):
         self.wait(2)
         self.assertEqual(len(self.received(said)), 1)
 
-    def test_a_history_that_fails_is_not_acknowledged_and_harms_nothing_else(self):
+    def test_a_failed_write_is_not_acknowledged_and_does_no_other_harm(self):
         history = KeptHistory()
         carol = self.online("carol", history=history)
         history.add = lambda *args: fail(HistoryUnavailable("the disk is full"))
@@ -292,7 +292,7 @@ class ReceiptTests(ReadingCase):
         self.assertEqual((carol.heard.texts, self.received(said)), (["one", "two"], []))
         self.assertEqual(len(self.flushLoggedErrors(HistoryUnavailable)), 2)
 
-    def test_those_that_wait_go_out_before_one_leaves(self):
+    def test_waiting_receipts_are_sent_before_leaving(self):
         self.say("one")
         self.wait(2)
         said = self.said(self.bob)
@@ -300,7 +300,7 @@ class ReceiptTests(ReadingCase):
         self.result(self.bob.close())
         self.assertEqual(self.received(said)[-1], sent.position)
 
-    def test_a_history_that_is_slow_stops_the_reading(self):
+    def test_a_slow_history_pauses_reading(self):
         history = KeptHistory()
         carol = self.online("carol", history=history)
         add, held = history.add, []
@@ -318,7 +318,7 @@ class ReceiptTests(ReadingCase):
 
 
 class ListenerTests(ReadingCase):
-    def test_one_that_fails_harms_nobody(self):
+    def test_a_listener_that_raises_does_no_harm(self):
         @implementer(IMessageListener)
         class Broken:
             def received(self, client, message):
@@ -331,13 +331,13 @@ class ListenerTests(ReadingCase):
         self.assertEqual(self.bob.heard.texts, ["one", "two"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
-    def test_one_that_was_removed_is_told_no_more(self):
+    def test_a_removed_listener_is_no_longer_called(self):
         self.bob.remove_listener(self.bob.heard)
         self.bob.remove_listener(self.bob.heard)
         self.say("one")
         self.assertEqual(self.bob.heard.texts, [])
 
-    def test_one_for_messages_alone_may_call_its_own_things_what_it_likes(self):
+    def test_a_message_listener_may_have_any_other_attributes(self):
         @implementer(IMessageListener)
         class Plain:
             state = "fine"
@@ -364,7 +364,7 @@ class ListenerTests(ReadingCase):
         self.wait(1)
         self.assertEqual(self.alice.heard.others, ["you said one", "you said two"])
 
-    def test_pausing_holds_over_reconnections(self):
+    def test_pausing_lasts_across_reconnections(self):
         self.bob.pause_receiving()
         self.say("one")
         self.wire_of(self.bob).cut()
@@ -404,7 +404,7 @@ class ListenerTests(ReadingCase):
     def test_typing_in_a_group(self):
         group = self.result(self.alice.create_group("friends", open=True))
         self.result(self.bob.join(group.id))
-        # Of groups a hint is for those whose members are at hand.
+        # A typing note goes only to groups whose members are cached.
         self.result(self.bob.send(f"g:{group.id}", "here I am"))
         self.bob.typing(f"g:{group.id}")
         self.wait(1)
@@ -428,7 +428,7 @@ class AskingTests(ReadingCase):
             (alice.name, alice.title, alice.unread, alice.latest), (self.name, "alice", 2, sent[-1].position)
         )
 
-    def test_history_from_the_route_then_from_what_is_kept(self):
+    def test_history_comes_from_the_route_then_from_the_local_history(self):
         self.say(*map(str, range(30)))
         texts = lambda found: [message.text for message in found]  # noqa: E731
         last = self.result(self.bob.history(self.name, limit=10))
@@ -443,7 +443,7 @@ class AskingTests(ReadingCase):
                 wire.cut()
         self.assertEqual(self.result(self.bob.history(self.name, limit=10)), last)
 
-    def test_history_that_this_device_was_never_given(self):
+    def test_history_that_this_device_never_received(self):
         self.say(*map(str, range(30)))
         self.bob.mark_read(self.name)
         self.wait(2)
@@ -480,7 +480,7 @@ class AskingTests(ReadingCase):
         self.result(self.alice.remove(group.id, self.bob.me.id))
         self.assertEqual(self.result(self.bob.groups()), [])
 
-    def test_a_group_that_is_renamed(self):
+    def test_a_renamed_group(self):
         group = self.result(self.alice.create_group("friends"))
         self.say("one", to=f"g:{group.id}")
         self.assertEqual([one.title for one in self.result(self.alice.conversations())], ["friends"])
@@ -490,13 +490,13 @@ class AskingTests(ReadingCase):
         self.result(self.alice.invite(group.id, self.bob.me.id))
         self.error(self.bob.rename_group(group.id, "mine"), Forbidden)
 
-    def test_what_cannot_be(self):
+    def test_invalid_arguments(self):
         self.error(self.alice.history("nonsense"), InvalidField)
         self.error(self.alice.join(0), InvalidField)
         self.alice.watch(range(1, 201))
         self.assertRaises(InvalidField, self.alice.watch, range(1, 202))
 
-    def test_a_route_that_is_away_is_passed_over(self):
+    def test_a_route_that_is_away_is_skipped(self):
         self.network.down.add(8083)
         for wire in self.network.to(8083):
             wire.cut()
@@ -519,5 +519,5 @@ class AskingTests(ReadingCase):
             ],
         )
 
-    def test_the_state_and_who_one_is(self):
+    def test_the_state_and_the_user(self):
         self.assertEqual((self.alice.state, self.alice.me), (State.READY, User(self.alice.me.id, "alice")))

@@ -1,4 +1,4 @@
-"""What a client sends: accepted once and in order, or refused with the reason; over everything that happens."""
+"""Tests of sending: messages are accepted once and in order, or refused with a reason, whatever happens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.client.test_client_reading import KeptHistory, ReadingCase
 
 
 class SendingTests(ReadingCase):
-    def test_to_whom(self):
+    def test_receivers(self):
         for to in (self.bob.me, self.bob.me.id, self.name):
             self.result(self.alice.send(to, "hello"))
         self.assertEqual(self.bob.heard.texts, ["hello"] * 3)
@@ -33,7 +33,7 @@ class SendingTests(ReadingCase):
             (message,) = client.heard.messages
             self.assertEqual((message.text, message.data, message.content_type), ("", b"\0\xff", "image/png"))
 
-    def test_what_can_never_be_sent(self):
+    def test_messages_that_can_never_be_sent(self):
         for to, text, kind in (
             (self.bob.me, "", InvalidField),
             (self.bob.me, "\ud800", InvalidField),
@@ -45,13 +45,13 @@ class SendingTests(ReadingCase):
         ):
             self.error(self.alice.send(to, text), kind)
 
-    def test_what_is_refused(self):
+    def test_refused_messages(self):
         group = self.result(self.bob.create_group("friends"))
         self.error(self.alice.send(f"g:{group.id}", "x"), Forbidden)
         self.error(self.alice.send(12345, "x"), NotFound)
         (sent,) = self.say("one")
         self.error(self.bob.edit(self.name, sent.position, "uno"), Forbidden)
-        # Nothing of it is in the way of what follows.
+        # It does not hold up what follows.
         self.say("two")
         self.assertEqual(self.bob.heard.texts, ["one", "two"])
 
@@ -64,13 +64,13 @@ class SendingTests(ReadingCase):
         self.error(self.alice.send(self.bob.me, "other", client_id="1"), Conflict)
         self.assertEqual((self.alice.heard.texts, self.bob.heard.texts), (["one"], ["one"]))
 
-    def test_it_is_told_before_its_sender(self):
+    def test_listeners_get_a_message_before_its_send_is_answered(self):
         order = []
         self.alice.send(self.bob.me, "one").addCallback(lambda sent: order.append(len(self.alice.heard.messages)))
         self.turn()
         self.assertEqual(order, [1])
 
-    def test_thousands_at_once(self):
+    def test_thousands_of_messages_at_once(self):
         sending = [self.alice.send(self.bob.me, str(number)) for number in range(MAX_WAITING)]
         self.error(self.alice.send(self.bob.me, "one too many"), RateLimited)
         self.wait(60)
@@ -78,7 +78,7 @@ class SendingTests(ReadingCase):
             self.successResultOf(one)
         self.assertEqual(self.bob.heard.texts, [str(number) for number in range(MAX_WAITING)])
 
-    def test_before_the_first_login(self):
+    def test_sending_before_the_first_login(self):
         self.network.down.update((8083, 8084))
         carol = self.make("carol")
         early = carol.send(self.bob.me, "too early")
@@ -99,7 +99,7 @@ class OutageTests(ReadingCase):
         self.turn()
         self.assertIs(self.alice.state, State.RECONNECTING)
 
-    def test_what_is_said_meanwhile_goes_out_in_order(self):
+    def test_messages_from_while_it_was_away_are_sent_in_order(self):
         self.say("before")
         self.outage()
         sending = [self.alice.send(self.bob.me, str(number)) for number in range(40)]
@@ -111,7 +111,7 @@ class OutageTests(ReadingCase):
         texts = ["before", *map(str, range(40))]
         self.assertEqual((self.alice.heard.texts, self.bob.heard.texts), (texts, texts))
 
-    def test_what_was_accepted_without_our_hearing_is_one_message(self):
+    def test_a_message_whose_acceptance_was_lost_is_stored_once(self):
         self.say("before")
         self.wire_of(self.alice).lossy = True
         sending = self.alice.send(self.bob.me, "one")
@@ -124,7 +124,7 @@ class OutageTests(ReadingCase):
         for client in (self.alice, self.bob):
             self.assertEqual(client.heard.texts, ["before", "one"])
 
-    def test_a_connection_on_which_nothing_is_answered_is_left(self):
+    def test_a_connection_without_answers_is_dropped(self):
         wire = self.wire_of(self.alice)
         outbox = self.alice._engine._outbox
         outbox.accepted = lambda client_id: None
@@ -155,7 +155,7 @@ class OutageTests(ReadingCase):
             self.successResultOf(one)
         self.assertEqual(self.bob.heard.texts, ["before", *map(str, range(40))])
 
-    def test_one_receiver_is_not_in_the_way_of_another(self):
+    def test_one_receiver_does_not_hold_up_another(self):
         carol = self.online("carol")
         append = self.cluster.store.conversations.append
 
@@ -173,7 +173,7 @@ class OutageTests(ReadingCase):
         self.result(self.alice.close())
         self.failureResultOf(waiting, Unavailable)
 
-    def test_what_is_unsent_when_it_is_closed(self):
+    def test_unsent_messages_at_the_close(self):
         self.wire_of(self.alice).lossy = True
         written = self.alice.send(self.bob.me, "one")
         self.turn()
@@ -184,7 +184,7 @@ class OutageTests(ReadingCase):
         self.failureResultOf(unsent, Unreachable)
         self.error(self.alice.send(self.bob.me, "three"), Unreachable)
 
-    def test_what_is_unsent_survives_on_disk(self):
+    def test_unsent_messages_survive_on_disk(self):
         history = KeptHistory()
         carol = self.online("carol", history=history)
         self.result(carol.send(self.bob.me, "one"))

@@ -1,4 +1,4 @@
-"""Clients under faults at random: all that is accepted is given once, in one order, to all who should hear it."""
+"""Tests under random faults: every accepted message reaches everyone who should get it, once and in one order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StormCase(ClientCase):
                     sending.addCallbacks(self.note, lambda _: None, callbackArgs=(name, to, number))
             self.fault(chooser, tenth, people, broken)
             if chooser.random() < 0.01:
-                # A program ends, and starts again.
+                # A program restarts.
                 name = chooser.choice(list(people))
                 given[name] += people[name].heard.messages
                 closing = people[name].close()
@@ -66,7 +66,7 @@ class StormCase(ClientCase):
         self.accepted[name, to, number] = sent
 
     def break_the_store(self, chooser):
-        """The store fails appends, done or not, while what is returned is not empty."""
+        """Make the store fail appends, done or not, while the returned list is not empty."""
         append, broken = self.cluster.store.conversations.append, set()
 
         def appended(items):
@@ -106,7 +106,7 @@ class StormCase(ClientCase):
                 wire.release()
 
     def restart(self, at):
-        """A server dies without a word, and is there again."""
+        """Let a server die silently, and come back."""
         server = self.cluster.servers[at]
         for wire in self.network.to(11211 + at):
             wire.cut()

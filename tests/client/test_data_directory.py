@@ -58,7 +58,7 @@ class PasswordTests(SynchronousTestCase):
     def setUp(self):
         self.directory = DataDirectory.of(self.mktemp(), ROUTE, "张三")
 
-    def test_made_once_and_used_again(self):
+    def test_a_password_is_made_once_and_reused(self):
         self.assertIsNone(self.directory.password())
         made = self.directory.make_password()
         self.assertGreaterEqual(len(made), 32)
@@ -71,16 +71,16 @@ class PasswordTests(SynchronousTestCase):
         credentials = self.directory.credentials("张三")
         self.assertEqual(credentials, Password("张三", self.directory.password(), create=True))
 
-    def test_others_have_others(self):
+    def test_other_users_have_other_passwords(self):
         other = DataDirectory.of(self.directory.path.parent.parent, ROUTE, "李四")
         self.assertNotEqual(self.directory.make_password(), other.make_password())
 
-    def test_its_user_alone_can_read_it(self):
+    def test_only_its_user_can_read_it(self):
         self.directory.make_password()
         self.assertEqual(stat.S_IMODE(os.stat(self.directory.password_file).st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(os.stat(self.directory.path).st_mode), 0o700)
 
-    def test_one_that_another_process_made_meanwhile_stays(self):
+    def test_a_password_that_another_process_made_first_stays(self):
         other = DataDirectory(self.directory.path)
 
         def random(count):
@@ -91,12 +91,12 @@ class PasswordTests(SynchronousTestCase):
         self.assertEqual(mine.make_password(), self.theirs)
         self.assertEqual(os.listdir(self.directory.path), ["password"])
 
-    def test_written_by_hand(self):
+    def test_a_password_file_written_by_hand(self):
         self.directory.path.mkdir(parents=True)
         self.directory.password_file.write_text("correct horse \n")
         self.assertEqual(self.directory.make_password(), "correct horse ")
 
-    def test_dropped(self):
+    def test_a_dropped_password(self):
         made = self.directory.make_password()
         self.directory.drop_password()
         self.directory.drop_password()

@@ -1,4 +1,4 @@
-"""A guest's connection: its frames, its heartbeat, and every way in which it ends."""
+"""Tests of a guest's connection: its frames, its heartbeat, and every way it ends."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ OFFLINE_BATCH = bytes.fromhex(
 
 
 class Recorder:
-    """A connection's user that keeps what happens."""
+    """Records the events of a connection."""
 
     def __init__(self):
         self.events = []
 
     def connected(self):
-        """Nothing to do."""
+        """Do nothing."""
 
     frames_done = beat = connected
 
@@ -69,7 +69,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.server.options, ["nodelay", "keepalive"])
         self.assertEqual(self.user.events, [])
 
-    def test_the_first_pong_alone_makes_it_ready(self):
+    def test_only_the_first_pong_makes_it_ready(self):
         self.connection.dataReceived(PONG)
         self.connection.dataReceived(PONG)
         self.assertEqual(self.user.events, ["ready"])
@@ -105,11 +105,11 @@ class ConnectionTests(SynchronousTestCase):
             self.connection.dataReceived(PUSHED)
         self.assertFalse(self.server.aborted)
 
-    def test_a_server_that_never_answers_the_login_is_given_up(self):
+    def test_a_server_that_never_answers_the_login_is_dropped(self):
         self.clock.pump([1] * int(DEAD_SECONDS))
         self.assertTrue(self.server.aborted)
 
-    def test_while_paused_silence_counts_for_nothing(self):
+    def test_silence_does_not_count_while_paused(self):
         self.ready()
         self.connection.pause(True)
         self.connection.pause(True)
@@ -125,7 +125,7 @@ class ConnectionTests(SynchronousTestCase):
         self.clock.pump([1] * int(PING_SECONDS))
         self.assertTrue(self.server.aborted)
 
-    def test_that_reading_goes_on_is_no_sign_of_life(self):
+    def test_resuming_is_not_a_sign_of_life(self):
         self.ready()
         for _ in range(int(DEAD_SECONDS)):
             self.connection.pause(False)
@@ -142,25 +142,25 @@ class ConnectionTests(SynchronousTestCase):
             self.assertTrue(self.server.aborted, garbage)
             self.assertEqual([event[0] for event in self.user.events], ["ended"])
 
-    def test_frames_of_the_native_generation_are_no_messages(self):
+    def test_frames_of_the_native_generation_are_not_messages(self):
         self.ready()
         self.connection.dataReceived(encode_frame(Packet(pong=Pong()).SerializeToString()))
         self.assertEqual(self.user.events, [])
 
-    def test_leaving_closes_in_good_order(self):
+    def test_leaving_closes_gracefully(self):
         self.ready()
         self.connection.leave()
         self.assertFalse(self.server.aborted)
         self.assertEqual(self.user.events, [("ended", "left")])
 
-    def test_the_servers_end_is_told(self):
+    def test_the_servers_close_is_reported(self):
         self.ready()
         self.server.close()
         self.assertEqual(self.user.events, [("ended", "Connection was closed cleanly")])
 
 
 class PushedTests(SynchronousTestCase):
-    def test_senders_that_are_not_told_or_make_no_sense(self):
+    def test_missing_and_malformed_senders(self):
         for properties in (
             {},
             {"sendUserId": "x"},

@@ -1,4 +1,4 @@
-"""A guest's life: in, out, in again; who is told what."""
+"""Tests of a guest's life: login, reconnection, end, and what listeners hear."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.client.fakes import FakeRoute, FakeServers, Network, envelope
 
 @implementer(IListener)
 class Listener:
-    """Remembers states, and what others say."""
+    """Records states, and the messages of others."""
 
     def __init__(self):
         self.states = []
@@ -104,7 +104,7 @@ class LoginTests(ClientTestCase):
         self.assertEqual((login.command, login.user_id, login.text), (LOGIN_REQUEST, 1000, "alice"))
         self.assertEqual((ping.command, ping.user_id), (PING, 1000))
 
-    def test_ready_with_the_first_pong_and_not_before(self):
+    def test_ready_only_with_the_first_pong(self):
         waiting = self.client.when_ready()
         self.start()
         self.assertIs(self.client.state, State.CONNECTING)
@@ -116,31 +116,31 @@ class LoginTests(ClientTestCase):
         self.assertEqual(self.client.me, User(1000, "alice"))
         self.assertIn("1000", self.states[-1][1])
 
-    def test_what_was_missed_is_fetched_once_it_is_ready(self):
+    def test_missed_messages_are_fetched_once_it_is_ready(self):
         self.start()
         self.assertNotIn("fetchOfflineMsgs", self.route.paths())
         self.server.pong()
         self.assertEqual(self.route.calls[-1], ("fetchOfflineMsgs", {"receiveUserId": 1000}))
 
-    def test_that_it_cannot_be_fetched_harms_nothing(self):
+    def test_a_failed_fetch_does_no_harm(self):
         self.route.answers["fetchOfflineMsgs"] = [envelope("9201", "Offline message fetch error!")]
         self.start()
         self.server.pong()
         self.assertIs(self.client.state, State.READY)
 
-    def test_leaving_while_it_is_fetched(self):
+    def test_leaving_during_the_fetch(self):
         self.start()
         self.network.trouble["a"] = "silent"
         self.server.pong()
         del self.network.trouble["a"]
         self.successResultOf(self.client.close())
 
-    def test_a_name_that_cannot_be(self):
+    def test_an_invalid_name(self):
         for name in ("", "x" * 65, "a\nb"):
             self.assertRaises(InvalidField, self.make, name)
 
     def refused(self, kind):
-        """Start; return what is told when the login is refused, and what was called."""
+        """Start a client whose login is refused; return the error, and the calls that were made."""
         waiting, closed = self.client.when_ready(), self.client.when_closed()
         self.start()
         self.failureResultOf(waiting, kind)
@@ -192,10 +192,10 @@ class LoginTests(ClientTestCase):
         self.assertEqual(len(told), 4)
         for reason, part in zip(told, ("Connection was refused", "store", "no server", "10.0.0.7:11211"), strict=True):
             self.assertIn(part, reason)
-            self.assertIn("trying again in", reason)
+            self.assertIn("retrying in", reason)
         self.assertIs(self.client.state, State.READY)
 
-    def test_a_login_of_unknown_fate_is_tried_again_without_ending_what_it_may_have_found(self):
+    def test_a_login_of_unknown_fate_is_retried_without_ending_another_session(self):
         self.network.trouble["a"] = "half"
         self.start()
         self.network.trouble.clear()
@@ -271,7 +271,7 @@ class ReconnectionTests(ClientTestCase):
         self.server.pong()
         self.assertEqual(self.client.me, User(1001, "alice"))
 
-    def test_a_dead_server_is_left(self):
+    def test_a_dead_server_is_dropped(self):
         self.clock.pump([1] * 40)
         self.assertTrue(self.servers.connections[0].aborted)
         self.assertEqual(len(self.servers.connections), 2)
@@ -300,13 +300,13 @@ class SendingTests(ClientTestCase):
             ],
         )
 
-    def test_a_refusal_is_told(self):
+    def test_a_refusal_is_reported(self):
         self.ready()
         self.route.answers["p2pRoute"] = [envelope("7000", "offline")]
         error = self.failureResultOf(self.client.send(1, "x"), UserOffline).value
         self.assertEqual(error.message, "offline")
 
-    def test_what_was_certainly_not_sent_is_tried_again_for_a_while(self):
+    def test_a_message_that_was_certainly_not_sent_is_retried_for_a_while(self):
         self.ready()
         self.network.trouble["a"] = "refused"
         sending = self.client.send("g:0", "hello")
@@ -318,14 +318,14 @@ class SendingTests(ClientTestCase):
         self.assertEqual(self.route.paths(), ["groupRoute"])
         self.assertEqual(len([reason for _, reason in self.states if "is waiting" in reason]), 1)
 
-    def test_and_then_given_up(self):
+    def test_a_message_that_cannot_be_sent_for_long_fails(self):
         self.ready()
         self.network.trouble["a"] = "refused"
         sending = self.client.send("g:0", "hello")
         self.clock.pump([0.5] * int(SEND_SECONDS * 2))
         self.failureResultOf(sending, Unreachable)
 
-    def test_what_may_have_been_sent_is_not_sent_again(self):
+    def test_a_message_that_may_have_been_sent_is_not_sent_again(self):
         self.ready()
         self.network.trouble["a"] = "half"
         error = self.failureResultOf(self.client.send("g:0", "hello"), Unavailable).value
@@ -333,7 +333,7 @@ class SendingTests(ClientTestCase):
         self.clock.advance(1)
         self.assertEqual(self.route.paths(), ["groupRoute"])
 
-    def test_given_up_before_the_first_login_is_not_sent(self):
+    def test_a_message_cancelled_before_the_first_login_is_not_sent(self):
         self.start()
         sending = self.client.send("g:0", "hello")
         sending.cancel()
@@ -341,7 +341,7 @@ class SendingTests(ClientTestCase):
         self.server.pong()
         self.assertNotIn("groupRoute", self.route.paths())
 
-    def test_given_up_while_it_waits_is_certainly_not_sent(self):
+    def test_a_message_cancelled_while_it_waits_is_certainly_not_sent(self):
         self.ready()
         self.network.trouble["a"] = "refused"
         sending = self.client.send("g:0", "hello")
@@ -351,7 +351,7 @@ class SendingTests(ClientTestCase):
         self.clock.advance(10)
         self.assertNotIn("groupRoute", self.route.paths())
 
-    def test_what_waits_when_the_client_is_closed_is_certainly_not_sent(self):
+    def test_messages_that_wait_at_the_close_are_certainly_not_sent(self):
         self.ready()
         self.network.trouble["a"] = "refused"
         sending = self.client.send("g:0", "hello")
@@ -374,7 +374,7 @@ class ReceivingTests(ClientTestCase):
         said = [(1001, "bob", text) for text in ("one", "two", "three")]
         self.assertEqual(self.messages, [*said, (1002, "carol", "four")])
 
-    def test_pausing_holds_over_reconnections(self):
+    def test_pausing_lasts_across_reconnections(self):
         self.client.pause_receiving()
         self.assertEqual(self.server.producerState, "paused")
         self.server.close()
@@ -390,7 +390,7 @@ class LeavingTests(ClientTestCase):
     def stop(self):
         return self.client.close()
 
-    def test_closes_the_connection_then_logs_out_once(self):
+    def test_leaving_closes_the_connection_and_logs_out_once(self):
         self.ready()
         self.successResultOf(self.stop())
         self.assertFalse(self.server.connected)
@@ -438,7 +438,7 @@ class LeavingTests(ClientTestCase):
         self.successResultOf(self.stop())
         self.assertEqual(self.route.paths(), ["offLine"])
 
-    def test_between_two_sessions(self):
+    def test_leaving_between_two_sessions(self):
         self.ready()
         self.server.close()
         self.successResultOf(self.stop())
@@ -446,12 +446,12 @@ class LeavingTests(ClientTestCase):
         self.clock.advance(60)
         self.assertEqual(len(self.servers.connections), 1)
 
-    def test_while_a_call_is_under_way(self):
+    def test_leaving_during_a_call(self):
         self.network.trouble["a"] = "silent"
         self.start()
         self.successResultOf(self.stop())
 
-    def test_twice(self):
+    def test_leaving_twice(self):
         self.ready()
         self.successResultOf(self.stop())
         self.successResultOf(self.stop())

@@ -1,4 +1,4 @@
-"""The history in memory; the one on disk is in tests.integration.test_history."""
+"""Tests of the history in memory; tests.integration.test_history tests the one on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MemoryHistoryTests(HistoryContract, SynchronousTestCase):
     def await_failure(self, deferred, error):
         return self.failureResultOf(deferred, error)
 
-    def test_it_keeps_the_last_messages_alone(self):
+    def test_it_only_keeps_the_last_messages(self):
         self.history = MemoryHistory(kept=100)
         self.await_(self.history.open())
         self.addCleanup(self.history.close)

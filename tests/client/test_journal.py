@@ -1,4 +1,4 @@
-"""How a history is written: in batches, in order, and in nobody's way."""
+"""Tests of writing a history: in batches, in order, and in the background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cim.errors import HistoryUnavailable
 
 
 class History:
-    """Writes when it is told to."""
+    """A history whose writes finish when the test says so."""
 
     def __init__(self):
         self.adds = []
@@ -70,12 +70,12 @@ class JournalTests(SynchronousTestCase):
         self.history.done[0].callback(None)
         self.successResultOf(flushing)
 
-    def test_what_fails_is_logged_and_not_kept(self):
+    def test_failures_are_logged_and_not_reported_as_written(self):
         self.add("1")
         self.add("2")
         self.history.done[0].errback(HistoryUnavailable("full"))
         self.history.done[1].callback(None)
-        # Nor is any later place of that conversation: it would stand for the one that is missing.
+        # Nor is any later place of that conversation, since it would cover the missing message.
         self.assertEqual(self.kept, [{}])
         self.journal.set_fact("a", "b")
         self.history.put_waiting = lambda waiting: fail(HistoryUnavailable("full"))

@@ -40,7 +40,7 @@ class MessageLogTests(SynchronousTestCase):
     def lines(self, name="202493.log", user="alice"):
         return (self.directory / user / name).read_text(encoding="utf-8").splitlines()
 
-    def test_lines_as_upstreams(self):
+    def test_lines_are_like_upstreams(self):
         verifyObject(IMessageListener, self.log)
         self.log.received(self.client, SAID)
         self.log.received(self.client, evolve(SAID, text=":emoji: a;;b", mine=True))
@@ -54,7 +54,7 @@ class MessageLogTests(SynchronousTestCase):
         files = {name: len(self.lines(name)) for name in os.listdir(self.directory / "alice")}
         self.assertEqual(files, {"202493.log": 2, "202494.log": 1, "20241231.log": 1})
 
-    def test_it_appends_over_lives(self):
+    def test_it_appends_to_existing_files(self):
         for _ in range(2):
             self.log.received(self.client, SAID)
             self.log.close()
@@ -68,7 +68,7 @@ class MessageLogTests(SynchronousTestCase):
         self.assertEqual(len(self.lines()), 5)
         self.assertEqual(self.lines()[0], "bob:a\\nbob:forged")
 
-    def test_edits_are_new_texts_and_the_rest_is_left_out(self):
+    def test_edits_are_new_texts_and_other_kinds_are_left_out(self):
         for kind in Kind:
             self.log.received(self.client, evolve(SAID, text=kind.value, kind=kind))
         self.assertEqual(self.lines(), ["bob:text", "bob:edit"])

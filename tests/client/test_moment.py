@@ -1,4 +1,4 @@
-"""Something that comes once."""
+"""Tests of one-time events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class MomentTests(SynchronousTestCase):
     def setUp(self):
         self.moment = Moment()
 
-    def test_it_is_waited_for_and_then_it_is_there(self):
+    def test_waiting_for_it(self):
         early, other = self.moment.when(), self.moment.when()
         self.assertNoResult(early)
         self.assertFalse(self.moment.came)
@@ -21,24 +21,24 @@ class MomentTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(when))
         self.assertTrue(self.moment.came)
 
-    def test_it_does_not_come(self):
+    def test_it_never_comes(self):
         early = self.moment.when()
         self.moment.come(Forbidden("no"))
         for when in (early, self.moment.when()):
             self.assertEqual(self.failureResultOf(when, Forbidden).value.message, "no")
 
-    def test_that_it_came_counts_no_longer(self):
+    def test_an_error_after_it_came(self):
         self.moment.come()
         self.moment.come(Forbidden())
         self.failureResultOf(self.moment.when(), Forbidden)
 
-    def test_whoever_is_told_may_wait_anew(self):
+    def test_a_callback_may_wait_again(self):
         again = []
         self.moment.when().addCallback(lambda _: again.append(self.moment.when()))
         self.moment.come()
         self.successResultOf(again[0])
 
-    def test_whoever_gave_up_is_not_told(self):
+    def test_a_cancelled_waiter_is_not_called(self):
         given_up = self.moment.when()
         given_up.addErrback(lambda _: None)
         given_up.cancel()

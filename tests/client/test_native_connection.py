@@ -1,4 +1,4 @@
-"""A native client's connection: Hello, signs of life, and its end."""
+"""Tests of a native client's connection: Hello, signs of life, and its end."""
 
 from __future__ import annotations
 
@@ -73,19 +73,19 @@ class ConnectionTests(SynchronousTestCase):
     def test_hello_comes_first(self):
         self.assertEqual(self.said(), ["hello"])
 
-    def test_what_comes_is_told_and_a_ping_is_answered(self):
+    def test_packets_are_passed_on_and_a_ping_is_answered(self):
         self.said()
         self.hear(Packet(deliver=Deliver(text="a")), Packet(ping=Ping()), Packet(deliver=Deliver(text="b")))
         self.assertEqual(self.told(), [("deliver", Deliver(text="a")), ("deliver", Deliver(text="b")), "done"])
         self.assertEqual(self.said(), ["pong"])
 
-    def test_after_the_welcome_other_things_are_heard(self):
+    def test_after_the_welcome_other_handlers_apply(self):
         heard = []
         self.connection.welcomed(4, {"news": heard.append})
         self.hear(Packet(deliver=Deliver(text="a")), Packet(news=News(more="m")), Packet(pong=Pong()))
         self.assertEqual((heard, self.told()), ([News(more="m")], ["done"]))
 
-    def test_something_is_said_in_every_heartbeat(self):
+    def test_something_is_sent_in_every_heartbeat(self):
         self.connection.welcomed(4, {})
         self.said()
         for _ in range(10):
@@ -94,13 +94,13 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.said(), ["ping"] * 10)
         self.assertFalse(self.transport.aborted)
 
-    def test_a_server_that_does_not_answer_the_login_is_left(self):
+    def test_a_server_that_does_not_answer_the_login_is_dropped(self):
         self.hear(Packet(pong=Pong()))
         self.clock.advance(WELCOME_SECONDS)
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.told()[-1], ("ended", "it did not answer the login within 15 s"))
 
-    def test_the_answer_to_the_login_may_wait_while_nothing_is_read(self):
+    def test_the_login_does_not_time_out_while_paused(self):
         self.connection.pause(True)
         self.clock.pump([1] * int(2 * WELCOME_SECONDS))
         self.connection.pause(False)
@@ -118,7 +118,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(transport.producerState, "paused")
         transport.abortConnection()
 
-    def test_silence_is_the_end(self):
+    def test_a_silent_server_is_dropped(self):
         self.connection.welcomed(HEARTBEAT_SECONDS, {})
         for _ in range(int(DEAD_HEARTBEATS + 1)):
             self.assertFalse(self.transport.aborted)
@@ -127,7 +127,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertIn("nothing heard", self.told()[-1][1])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_not_while_it_is_paused(self):
+    def test_silence_does_not_count_while_paused(self):
         self.connection.welcomed(HEARTBEAT_SECONDS, {})
         self.connection.pause(True)
         for _ in range(10):
@@ -137,14 +137,14 @@ class ConnectionTests(SynchronousTestCase):
         self.clock.advance(HEARTBEAT_SECONDS)
         self.assertEqual((self.transport.aborted, self.transport.producerState), (False, "producing"))
 
-    def test_garbage_is_the_end_after_what_came_before_it(self):
+    def test_garbage_ends_the_connection_after_earlier_packets(self):
         self.hear(Packet(deliver=Deliver(text="a")))
         self.connection.dataReceived(encode_frame(b"\xff\xff"))
         told = self.told()
         self.assertEqual(told[0], ("deliver", Deliver(text="a")))
-        self.assertIn(("ended", "the server sent something that cannot be read"), told)
+        self.assertIn(("ended", "the server sent a malformed frame"), told)
 
-    def test_nothing_is_told_or_said_after_leaving(self):
+    def test_nothing_is_reported_or_sent_after_leaving(self):
         self.said()
         self.connection.leave()
         self.hear(Packet(deliver=Deliver(text="a")))

@@ -1,4 +1,4 @@
-"""What waits to be accepted: its order, its bounds, what goes again and when."""
+"""Tests of messages that wait to be accepted: order, bounds, and retries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OutboxTests(SynchronousTestCase):
         for id in ids:
             self.outbox.failed(Failure(client_id=str(id), code=code, message="why", retry_after_seconds=retry))
 
-    def test_nothing_goes_without_a_session(self):
+    def test_nothing_is_sent_without_a_session(self):
         one, two = self.add(1, 2)
         self.assertEqual(self.taken(), [])
         self.outbox.begin(self.write)
@@ -50,7 +50,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual((self.successResultOf(one), self.forgotten, len(self.outbox)), (SENT, ["1"], 1))
         self.assertNoResult(two)
 
-    def test_all_that_is_unanswered_goes_again_in_the_next_session(self):
+    def test_unanswered_messages_are_resent_in_the_next_session(self):
         self.outbox.begin(self.write)
         self.add(1, 2, 3)
         self.accept(2)
@@ -60,14 +60,14 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.begin(self.write)
         self.assertEqual(self.taken(), ["1", "3", "4"])
 
-    def test_so_many_of_a_lane_are_under_way(self):
+    def test_messages_under_way_are_bounded_per_lane(self):
         self.outbox.begin(self.write)
         self.add(*range(100))
         self.assertEqual(self.taken(), [str(id) for id in range(LANE_WINDOW)])
         self.accept(3)
         self.assertEqual(self.taken(), [str(LANE_WINDOW)])
 
-    def test_and_so_many_of_all(self):
+    def test_messages_under_way_are_bounded_in_total(self):
         self.outbox.begin(self.write)
         for user in range(1, 7):
             self.add(*(f"{user}.{number}" for number in range(20)), user=user)
@@ -78,7 +78,7 @@ class OutboxTests(SynchronousTestCase):
         self.accept(*written[5:])
         self.assertEqual(len(self.taken()), WINDOW - 5)
 
-    def test_what_fails_goes_again_from_the_first_when_all_behind_it_failed(self):
+    def test_a_failed_lane_is_resent_from_the_first_once_all_behind_it_failed(self):
         self.outbox.begin(self.write)
         self.add(1, 2, 3, 4)
         self.taken()
@@ -91,7 +91,7 @@ class OutboxTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.taken(), ["2", "3", "4", "5"])
 
-    def test_it_waits_as_long_as_it_is_told_and_a_little_more(self):
+    def test_it_waits_for_as_long_as_it_is_told_and_a_little_more(self):
         self.outbox.begin(self.write)
         self.add(1)
         self.broken(1, code="rate-limited", retry=3)
@@ -143,7 +143,7 @@ class OutboxTests(SynchronousTestCase):
             self.assertEqual(self.failureResultOf(one, kind).value.message, "why")
         self.assertEqual((len(self.outbox), len(self.forgotten)), (0, 6))
 
-    def test_what_is_refused_lets_those_behind_it_go_on(self):
+    def test_a_refused_message_does_not_hold_up_those_behind_it(self):
         self.outbox.begin(self.write)
         one, two = self.add(1, 2)
         self.broken(1, code="forbidden")
@@ -151,7 +151,7 @@ class OutboxTests(SynchronousTestCase):
         self.accept(2)
         self.successResultOf(two)
 
-    def test_answers_to_what_is_not_known(self):
+    def test_answers_to_unknown_messages(self):
         self.outbox.begin(self.write)
         self.assertIsNone(self.outbox.accepted("x"))
         self.broken("x")
@@ -190,16 +190,16 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.close()
         self.assertIn("may or may not", self.failureResultOf(written, Unavailable).value.message)
         self.assertIn("before this was sent", self.failureResultOf(unwritten, Unavailable).value.message)
-        # They stay on disk.
+        # The messages stay on disk.
         self.assertEqual((self.forgotten, self.clock.getDelayedCalls()), ([], []))
 
-    def test_what_was_kept_goes_first_and_what_cannot_be_sent_is_forgotten(self):
+    def test_stored_messages_are_sent_first_and_invalid_ones_dropped(self):
         self.outbox.load([Waiting("1", 1, 0, "x"), Waiting("2", 1, 0, ""), Waiting("3", 1, 0, "x")])
         self.add(4)
         self.outbox.begin(self.write)
         self.assertEqual((self.taken(), self.forgotten), (["1", "3", "4"], ["2"]))
 
-    def test_whoever_does_not_want_to_know_any_more(self):
+    def test_a_cancelled_send(self):
         self.outbox.begin(self.write)
         (one,) = self.add(1)
         one.addErrback(lambda _: None)

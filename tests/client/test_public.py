@@ -1,4 +1,4 @@
-"""What programs import of the library, and what they imported when its names were in its modules alone."""
+"""Tests of the names that programs import from the library, and of former names in its modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import cim.client
 
-#: What the documentation and the examples have shown.
+#: The imports that the documentation and the examples have shown.
 FORMERLY = {
     "cim.client.aio": {"connect", "running_reactor"},
     "cim.client.client": {"Client"},
@@ -23,12 +23,12 @@ FORMERLY = {
 
 
 class PublicTests(SynchronousTestCase):
-    def test_all_names_are_there(self):
+    def test_all_names_can_be_imported(self):
         self.assertEqual(cim.client.__all__, sorted(cim.client.__all__))
         for name in cim.client.__all__:
             self.assertTrue(hasattr(cim.client, name), name)
 
-    def test_names_are_still_where_they_were(self):
+    def test_former_names_still_exist(self):
         for module, names in FORMERLY.items():
             for name in names:
                 there = getattr(import_module(module), name)

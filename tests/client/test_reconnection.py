@@ -1,4 +1,4 @@
-"""The one loop of reconnection: what follows what, for any engine."""
+"""Tests of the reconnection loop, for any engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cim.errors import CIMError, Forbidden, Unavailable
 
 
 class Connection:
-    """Ends when it is told to, unless it is stuck."""
+    """A connection that ends when told to, unless it is stuck."""
 
     def __init__(self, case):
         self.case = case
@@ -31,7 +31,7 @@ class Connection:
 
 
 class SessionTests(SynchronousTestCase):
-    """Is what an engine and a Life are to the loop."""
+    """Plays the engine and the Life of the loop."""
 
     def setUp(self):
         self.clock = Clock()
@@ -41,7 +41,7 @@ class SessionTests(SynchronousTestCase):
         self.told = []
 
     async def connect(self):
-        """As an engine: each attempt is a Deferred of the test."""
+        """Return a Deferred of the test for each attempt, as an engine."""
         self.attempts.append(Deferred())
         await self.attempts[-1]
 
@@ -72,28 +72,28 @@ class SessionTests(SynchronousTestCase):
         self.loop.welcomed("logged in")
         return connection
 
-    def test_from_its_start_to_its_end(self):
+    def test_from_start_to_end(self):
         connection = self.live()
         self.assertEqual((self.told, self.upkeep.sessions), (["logged in"], 1))
         self.loop.leave()
         self.successResultOf(self.upkeep.over.when())
         self.assertEqual((connection.did, self.waits(), self.told), (["leave"], [], ["logged in"]))
 
-    def test_what_passes_is_tried_again_after_growing_waits(self):
+    def test_temporary_errors_are_retried_after_growing_waits(self):
         self.loop.start()
         for wait in (0.5, 1, 2):
             self.attempts[-1].errback(Unavailable("no route"))
             self.assertEqual(self.waits(), [wait])
-            self.assertEqual(self.told.pop(), f"no route; trying again in {wait:.1f} s")
+            self.assertEqual(self.told.pop(), f"no route; retrying in {wait:.1f} s")
             self.clock.advance(wait)
         self.assertEqual(len(self.attempts), 4)
 
-    def test_whoever_is_busy_is_left_alone_as_long_as_it_says(self):
+    def test_a_busy_route_is_left_alone_for_as_long_as_it_says(self):
         self.loop.start()
         self.attempts[-1].errback(Busy("later", 7))
         self.assertEqual(self.waits(), [7.5])
 
-    def test_a_session_that_lasted_makes_waits_short_again(self):
+    def test_waits_are_short_again_after_a_long_session(self):
         for lasted, wait in ((1, 0.5), (1, 1), (STEADY_SECONDS, 0.5)):
             if self.attempts:
                 self.clock.advance(self.waits()[0])
@@ -112,20 +112,21 @@ class SessionTests(SynchronousTestCase):
         self.assertIn("unwelcome: closed", self.told[-1])
         self.assertEqual((self.upkeep.sessions, self.waits()), (0, [0.5]))
 
-    def test_what_is_final_is_the_end(self):
+    def test_a_final_error_ends_the_loop(self):
         self.loop.start()
         self.attempts[-1].errback(Forbidden("no"))
         self.failureResultOf(self.upkeep.over.when(), Forbidden)
         self.loop.leave()
         self.assertEqual((self.told, self.waits()), ([], []))
 
-    def test_what_should_not_happen_is_logged_and_is_the_end(self):
+    def test_an_unexpected_error_is_logged_and_ends_the_loop(self):
         self.loop.start()
         self.attempts[-1].errback(ZeroDivisionError("bug"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.failureResultOf(self.upkeep.over.when(), CIMError).value.message, "unexpected error: bug")
+        error = self.failureResultOf(self.upkeep.over.when(), CIMError).value
+        self.assertEqual(error.message, "unexpected error, please report it: bug")
 
-    def test_leaving_before_it_began(self):
+    def test_leaving_before_the_start(self):
         self.loop.leave()
         self.successResultOf(self.upkeep.over.when())
 
@@ -160,14 +161,14 @@ class SessionTests(SynchronousTestCase):
         self.successResultOf(self.upkeep.over.when())
         self.assertEqual(self.waits(), [])
 
-    def test_a_connection_that_comes_too_late_is_dropped(self):
+    def test_a_connection_made_too_late_is_dropped(self):
         self.loop.start()
         self.loop.leave()
         connection = Connection(self)
         self.loop.connected(connection)
         self.assertEqual(connection.did, [("abort", "left")])
 
-    def test_leaving_while_one_is_told_of_a_loss(self):
+    def test_leaving_from_the_report_of_a_loss(self):
         self.away = lambda reason: self.loop.leave()
         self.live()
         self.ended("cut")

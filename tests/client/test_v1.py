@@ -1,4 +1,4 @@
-"""What the answers of `/v1` are for a client: values, or errors that say what to do."""
+"""Tests of how a client reads the answers of `/v1`: as values, or as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOGIN = {"user_id": 5, "name": "alice", "device": "d", "server": PLACE, "ticket"
 
 
 class Calls:
-    """Gives the answers that were put in, first to last, and the last one from then on."""
+    """Returns the given answers in order, and the last one from then on."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -103,7 +103,7 @@ class V1Tests(SynchronousTestCase):
             error = self.error(self.user(self.api(problem(status, code))), kind)
             self.assertEqual(error.message, "why")
 
-    def test_when_to_come_again(self):
+    def test_when_to_retry(self):
         for status, wait, seconds in (
             (429, "7", 7),
             (503, "7", 7),
@@ -115,7 +115,7 @@ class V1Tests(SynchronousTestCase):
             self.assertEqual(retry_after(error), seconds)
         self.assertEqual(retry_after(NotFound()), 0)
 
-    def test_who_does_not_have_it(self):
+    def test_routes_without_v1(self):
         for status, body, kind in (
             (404, {"status": 404, "error": "Not Found"}, "application/json"),
             (404, b"<html>", "text/html"),
@@ -127,7 +127,7 @@ class V1Tests(SynchronousTestCase):
             error = self.error(self.api(answer(status, b"<html>", "text/html")).log_in("a", "d", "p"), Unavailable)
             self.assertNotIsInstance(error, NotNative)
 
-    def test_answers_that_are_none(self):
+    def test_malformed_answers(self):
         for said in ({}, {"user_id": "x", "server": 5}, {**LOGIN, "server": {}}):
             self.error(self.api(answer(201, said)).log_in("a", "d", "p"), Unavailable)
         self.error(self.user(self.api(answer(200, {"id": 5}))), Unavailable)
@@ -142,7 +142,7 @@ class V1Tests(SynchronousTestCase):
         self.assertEqual(self.ok(api.conversations()), [Listed(f"g:{n}", "1-1", "", n) for n in range(3)])
         self.assertIn("after=m%26", self.calls.asked[1][1])
 
-    def test_a_route_that_cannot_be_reached_is_passed_over_and_asked_last(self):
+    def test_an_unreachable_route_is_skipped_and_tried_last(self):
         urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
         user = answer(200, {"id": 5, "name": "alice"})
         api = self.api(Unreachable(), user, urls=urls)
@@ -150,18 +150,18 @@ class V1Tests(SynchronousTestCase):
             self.ok(self.user(api))
         self.assertEqual([url[17] for _, url, _, _ in self.calls.asked], ["1", "2", "2", "2"])
 
-    def test_what_may_have_been_done_is_not_done_again_elsewhere(self):
+    def test_a_call_that_may_have_been_done_is_not_repeated_elsewhere(self):
         urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
         group = answer(201, {"id": 5, "name": "x", "open": False, "history": False, "members": 1})
         api = self.api(CallTimeout(), group, urls=urls)
         self.error(api.ask("POST", "groups", group_of, {"name": "x"}), CallTimeout)
         api = self.api(Unreachable(), group, urls=urls)
         self.ok(api.ask("POST", "groups", group_of, {"name": "x"}))
-        # A login that is done twice is none too many.
+        # A login may be done twice.
         api = self.api(CallTimeout(), answer(201, LOGIN), urls=urls)
         self.ok(api.log_in("alice", "d", "p"))
 
-    def test_a_server_that_only_its_own_machine_reaches(self):
+    def test_a_server_that_only_its_own_machine_can_reach(self):
         check_place("http://localhost:1", "127.0.0.1")
         check_place("http://10.0.0.1:1", "10.0.0.2")
         self.assertRaises(Misdirected, check_place, "http://10.0.0.1:1", "127.0.0.1")

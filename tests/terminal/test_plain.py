@@ -207,7 +207,7 @@ class ChatTests(TerminalTestCase):
         self.successResultOf(self.terminal.flush())
 
     def test_losing_the_server_is_reported_on_standard_error(self):
-        self.client.become(State.RECONNECTING, "lost the connection to 10.0.0.7:11211; trying again in 0.5 s")
+        self.client.become(State.RECONNECTING, "lost the connection to 10.0.0.7:11211; retrying in 0.5 s")
         self.client.ready()
         self.assertEqual(self.shown(), [])
         self.assertIn("lost the connection to 10.0.0.7:11211", self.errors.lines[0])

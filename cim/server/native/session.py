@@ -281,7 +281,7 @@ class NativeSession(Session):
 
     def _watch(self, packet: Packet, body: bytes) -> None:
         if len(packet.watch.users) > MAX_WATCHED:
-            self.refuse(InvalidField("users", f"must be at most {MAX_WATCHED}"))
+            self.refuse(InvalidField("users", f"must have at most {MAX_WATCHED} entries"))
             return
         self.watch = body if packet.watch.users else b""
         self._side.submissions.packet(self, body, "", str(self.user))

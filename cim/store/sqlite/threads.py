@@ -110,7 +110,7 @@ class SqliteThreads:
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """Run `work` in the writer's thread, counted under `name`; fires when its changes are on disk.
 
-        Fails with the error of `work`, or with StoreUnavailable in place of SQLite's own errors; nothing is changed then.
+        Fails with the error of `work`, or with StoreUnavailable for SQLite's own errors; nothing is changed then.
         """
         return self._run(0, name, work)
 
