@@ -1,4 +1,4 @@
-"""Methods of a client as asyncio programs call them: under their names, with their arguments and their promises."""
+"""A client's methods for asyncio programs, with the same names, arguments and docstrings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 async def result_of(deferred: Deferred[T]) -> T:
     """Wait for a Deferred in the running event loop."""
-    import asyncio  # Twisted programs have no use for it
+    import asyncio  # Twisted programs do not need it
 
     return await deferred.asFuture(asyncio.get_running_loop())
 
@@ -23,11 +23,11 @@ async def result_of(deferred: Deferred[T]) -> T:
 def awaited(
     method: Callable[Concatenate[Any, P], Deferred[T]],
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """Return a method of a client as a coroutine method of what holds one as `_client`."""
+    """Return a method of a client as a coroutine method of a class that has the client as `_client`."""
 
     @wraps(method)
     async def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # By its name, so that it is what a subclass made of it.
+        # Looked up by name, so that a subclass can override it.
         return await result_of(getattr(self._client, method.__name__)(*args, **kwargs))
 
     signature = inspect.signature(method)
@@ -37,7 +37,7 @@ def awaited(
 
 
 def passed_on(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Return a method of a client that has nothing to wait for as one of what holds a client as `_client`."""
+    """Return a method of a client that does not wait as a method of a class that has the client as `_client`."""
 
     @wraps(method)
     def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:

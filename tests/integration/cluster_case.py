@@ -1,4 +1,4 @@
-"""What tests on spawned daemons share: a cluster that dies with the test, questions to it, and users."""
+"""The base of tests with spawned daemons: a cluster that dies with the test, calls to it, and users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STARTED = 60.0
 
 
 class User:
-    """A guest who talks to the cluster itself, so that a test sees every answer.
+    """A guest without a client library, so that a test sees every answer.
 
     :ivar texts: what was received, over all connections
     :ivar server: the node of the server of the last connection
@@ -48,11 +48,11 @@ class User:
         self.id = answer.result()["userId"]
 
     def ask_for_a_login(self, url):
-        """Fire with what /login answers."""
+        """Fire with the answer to /login."""
         return self.case.call(url, "login", userId=self.id, userName=self.name)
 
     async def connect(self, place, *, wrap=lambda endpoint: endpoint):
-        """Connect to the server that /login answered, and wait until the session is live."""
+        """Connect to the server that /login named, and wait until the session is live."""
         endpoint = wrap(HostnameEndpoint(self.case.reactor, place["ip"], int(place["cimServerPort"])))
         connection = GuestConnection(self.id, self.name, self.hear, self.generation)
         await connectProtocol(endpoint, connection)
@@ -66,7 +66,7 @@ class User:
         self.texts.append(text.partition(":")[2] if self.generation is Generation.W1 else text)
 
     async def log_in(self, url, **options):
-        """Do all of it and return the answer of /login."""
+        """Register, log in and connect; return the answer to /login."""
         if not self.id:
             await self.register(url)
         place = (await self.ask_for_a_login(url)).result()
@@ -169,7 +169,7 @@ class ClusterCase(TestCase):
         return self.added(Daemon(self.reactor, name, http, [command, *arguments], self.folder(name), None))
 
     async def started(self, *daemons):
-        """Start them side by side and wait until each says that it is well."""
+        """Start daemons concurrently and wait until all are healthy."""
         await gatherResults([daemon.start(STARTED) for daemon in daemons], consumeErrors=True)
 
     async def cluster(self, servers, routes, *, zookeeper=None):
@@ -192,7 +192,7 @@ class ClusterCase(TestCase):
     # What is asked
 
     def call(self, url, path, **fields):
-        """Fire with the envelope that a call of the upstream API is answered with."""
+        """Call upstream's API; fires with the envelope of the answer."""
         return self.calls.post(f"{url}/{path}", fields)
 
     async def online(self, *daemons):
@@ -204,7 +204,7 @@ class ClusterCase(TestCase):
         return found
 
     async def fact(self, daemon, name):
-        """Return what /health says under that name, None when it says nothing."""
+        """Return the entry of /health with a name, or None."""
         _, said = await daemon.health()
         return said["facts"].get(name) if said else None
 
@@ -220,7 +220,7 @@ class ClusterCase(TestCase):
         return float(re.search(rf"^{re.escape(name)} (\S+)\r?$", text, re.MULTILINE)[1])
 
     async def until(self, look, good, what, seconds=30.0):
-        """Look again and again until what is seen is good, and return it."""
+        """Poll a value until it is as wanted, and return it."""
         deadline = self.reactor.seconds() + seconds
         while True:
             seen = look()

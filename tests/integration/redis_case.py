@@ -1,4 +1,4 @@
-"""A real Redis for each test, a store on it, and a second connection that looks at the keys themselves."""
+"""A base with a real Redis for each test, a store on it, and a second connection to inspect keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench cluster` and `python -m bench load` as a user starts them, on real everything."""
+"""Tests of `python -m bench cluster` and `python -m bench load` with real processes, as a user starts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A minute in which everything goes wrong, and no message is lost, doubled, reordered or out of nowhere.
+"""A test of a minute in which everything fails, and no message is lost, doubled, reordered or out of nowhere.
 
 What goes wrong is random. The seed is shown; CIM_CHAOS_SEED=<seed> makes the same things go wrong again.
 """

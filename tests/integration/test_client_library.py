@@ -1,4 +1,4 @@
-"""The client library at real processes: a suite that is killed and comes back while two clients talk."""
+"""Tests of the client library with real processes: a suite is killed and comes back while two clients talk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LibraryTests(ClusterCase):
         return client
 
     async def talk(self, sender, receiver, mark, count, accepted):
-        """Say so many things, one after the other without waiting for answers."""
+        """Send that many messages one after another without waiting for answers."""
         waiting = []
         for number in range(count):
             text = f"{mark} {number} 你好"

@@ -1,4 +1,4 @@
-"""What dies, stops, is cut off or is not there yet, one thing at a time, under a cluster of real processes."""
+"""Tests of a cluster of real processes, one of which dies, stops, is cut off or is not there yet."""
 
 from __future__ import annotations
 

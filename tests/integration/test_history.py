@@ -1,4 +1,4 @@
-"""The history on disk: real files, real threads, a real process that is killed."""
+"""Tests of the history on disk: real files, real threads, and a real process that is killed."""
 
 from __future__ import annotations
 

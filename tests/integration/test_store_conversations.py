@@ -1,4 +1,4 @@
-"""Conversations on a real Redis: what restarts, losses, failovers, strangers and other routes do to them."""
+"""Tests of conversations on a real Redis through restarts, losses, failovers, foreign writes and other routes."""
 
 from __future__ import annotations
 

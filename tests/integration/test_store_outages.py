@@ -1,4 +1,4 @@
-"""Whatever happens to Redis, the store heals by itself and nobody waits long."""
+"""Tests that the store recovers from any outage of Redis by itself, and that nobody waits long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQLite store: real files, real threads."""
+"""Tests of the SQLite store with real files and threads."""
 
 from __future__ import annotations
 

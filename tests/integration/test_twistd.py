@@ -1,4 +1,4 @@
-"""The daemons as twistd runs them: side by side in one directory, with signals, busy ports and exit statuses."""
+"""Tests of the daemons under twistd: side by side in one directory, with signals, busy ports and exit statuses."""
 
 from __future__ import annotations
 
