@@ -1,1 +1,1 @@
-"""Holds the long connections of the users."""
+"""The server: it holds users' long-lived connections."""

@@ -1,4 +1,4 @@
-"""The server, put together from parts that it is given (docs/architecture.md, Starting and stopping)."""
+"""The server, assembled from its parts (docs/architecture.md, Starting and stopping)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from cim.server.native.receipts import NativeReceipts
 from cim.server.native.session import NativeSide
 from cim.server.sessions.table import Sessions
 
-#: When this server stops its clients come back spread over so many seconds, or so many a second when there are more.
+#: When this server stops its clients come back spread over this many seconds, or at this rate if that takes longer.
 COME_BACK_SECONDS = 5
 COME_BACK_RATE = 500
 
 
 class Server:
-    """All that a server knows and does, without the ports that it listens on.
+    """Everything that a server knows and does, without the ports that it listens on.
 
-    :param own: what it is called in the registry and on links
+    :param own: its name in the registry and on links
     :param limits: what one connection may cost
-    :param ticket_key: what tickets are signed with
-    :param random: evenly spread from 0 to 1
-    :ivar gateway: for clients' TCP connections
-    :ivar native: makes the sessions of native clients, of whatever connection
+    :param ticket_key: the key that tickets are signed with
+    :param random: returns evenly distributed numbers from 0 to 1
+    :ivar gateway: accepts client TCP connections
+    :ivar native: makes the sessions of native clients, for any kind of connection
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class Server:
         )
 
     def retry_after(self) -> int:
-        """Return how many seconds a session should stay away when this server stops: each another."""
+        """Return a random number of seconds for which one session should stay away when this server stops."""
         return 1 + int(self._random() * max(COME_BACK_SECONDS, len(self.sessions) / COME_BACK_RATE))
 
     def health(self) -> Health:
-        """Return how the server's parts are."""
+        """Return the health of the server's parts."""
         return Health(
             {
                 "registry": self.registry.health(),

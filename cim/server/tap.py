@@ -1,4 +1,4 @@
-"""`twistd cim-server`: options, and the service made of them."""
+"""`twistd cim-server`: its options, and the service made from them."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Options(WebSocketOptions):
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients and routes reach this server."],
         ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
         ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
-        ["secret-file", None, None, "File with the cluster's secret; without it links go to loopback alone."],
-        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame of a client, bytes.", positive_int],
-        ["idle-seconds", None, 33, "How long a client may be silent.", positive_int],
-        ["max-connections", None, 1_000_000, "Further ones are closed as they come.", positive_int],
+        ["secret-file", None, None, "File with the cluster's secret; without it links go only to loopback."],
+        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame that a client may send, bytes.", positive_int],
+        ["idle-seconds", None, 33, "How long a client may be silent, seconds.", positive_int],
+        ["max-connections", None, 1_000_000, "Most client connections; further ones are closed at once.", positive_int],
     ]
 
     def postOptions(self) -> None:
@@ -64,7 +64,7 @@ class Options(WebSocketOptions):
 
 
 def limits_of(options: Any) -> Limits:
-    """Return what one connection may cost by a daemon's options."""
+    """Return the limits of one connection from a daemon's options."""
     idle = options["idle-seconds"]
     return Limits(
         max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle}, native_idle=idle
@@ -72,14 +72,14 @@ def limits_of(options: Any) -> Limits:
 
 
 def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, reactor: Any) -> None:
-    """Add a server's services but its HTTP to `root`, in the order in which they start."""
+    """Add a server's services except HTTP to `root`, in the order in which they start."""
     metrics.sessions = lambda: Counter(session.protocol for session in server.sessions)
-    metrics.gauge("reservations", "Logins that have not connected yet.", lambda: server.sessions.reserved)
-    metrics.gauge("connections", "Clients' connections.", lambda: len(server.gateway.connections))
+    metrics.gauge("reservations", "Logins whose client has not connected yet.", lambda: server.sessions.reserved)
+    metrics.gauge("connections", "Client connections.", lambda: len(server.gateway.connections))
     root.add(links, stop_timeout=5.0)
     root.add(server.wheel)
-    metrics.gauge("requests", "Requests to routes that are not answered.", lambda: len(server.submissions))
-    metrics.gauge("rechecks", "Sessions that wait to be looked at for news.", lambda: len(server.rechecks))
+    metrics.gauge("requests", "Unanswered requests to routes.", lambda: len(server.submissions))
+    metrics.gauge("rechecks", "Sessions waiting to be checked for missed messages.", lambda: len(server.rechecks))
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
     root.add(listening("listen", options["listen"], server.gateway, reactor))
     if options["websocket"]:

@@ -1,4 +1,4 @@
-"""`twistd cim`: a server and a route in one process, on nothing else."""
+"""`twistd cim`: a server and a route in one process, with no other software needed."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Options(RouteRules, WebSocketOptions):
         ["websocket", None, None, "Endpoint for WebSockets, empty for none [default: port 11212, likewise]."],
         ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients reach this machine."],
-        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame of a client, bytes.", positive_int],
-        ["idle-seconds", None, 33, "How long a client may be silent.", positive_int],
-        ["max-connections", None, 1_000_000, "Further ones are closed as they come.", positive_int],
+        ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame that a client may send, bytes.", positive_int],
+        ["idle-seconds", None, 33, "How long a client may be silent, seconds.", positive_int],
+        ["max-connections", None, 1_000_000, "Most client connections; further ones are closed at once.", positive_int],
     ]
 
     def postOptions(self) -> None:
-        """Fill in what depends on others."""
+        """Fill in the defaults that depend on other options."""
         host = self["advertise"].split(":")[0]
         interface = f":interface={host}" if is_loopback(f"tcp:0:interface={host}") else ""
         self["listen"] = self["listen"] or f"tcp:11211{interface}"
@@ -67,14 +67,14 @@ class Options(RouteRules, WebSocketOptions):
 
 
 class Welcoming(Service):
-    """Tells whoever started it how to go on, once it runs."""
+    """Tells the user how to continue once the suite runs."""
 
     def __init__(self, reactor: Any, lines: list[str]) -> None:
         self._reactor = reactor
         self._lines = lines
 
     def startService(self) -> None:
-        """Say it when everything has started."""
+        """Print the welcome: every other service has started."""
         super().startService()
         self._reactor.callWhenRunning(self._say)
 
@@ -99,7 +99,7 @@ def _welcome(options: Options, server: ServerAddress) -> list[str]:
         "  chat, in another terminal, one for each user:",
         f"    {make}",
         f"  or from anywhere: {client}",
-        "  Ctrl-C ends it.",
+        "  Ctrl-C stops it.",
         "",
     ]
 
@@ -128,7 +128,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     host, tcp, http = advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http")))
     address = ServerAddress(host, tcp, http)
     own = LinkPeer(str(address), token(os.urandom), websocket_url(options))
-    # The route takes no links by TCP here; its name still has a port for them.
+    # The route accepts no links over TCP here, but its name needs a port for them all the same.
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)
     server = Server(

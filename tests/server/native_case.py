@@ -1,4 +1,4 @@
-"""A server whose routes are played by the test."""
+"""A server whose routes the test plays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ START = 1_700_000_000
 
 
 class Route:
-    """A link to a route that says what the test wants; answers what a login needs unless told otherwise."""
+    """A link to a route that sends what the test wants; it answers logins unless told not to."""
 
     def __init__(self, name):
         self.peer = LinkPeer(name, "run")
@@ -61,13 +61,13 @@ class Route:
         self.server.uplink.link_received(self, Item(**item))
 
     def take(self, kind):
-        """Take what was sent of a kind."""
+        """Take the items of one kind that were sent."""
         taken = [getattr(item, kind) for item in self.items if item.WhichOneof("item") == kind]
         self.items = [item for item in self.items if item.WhichOneof("item") != kind]
         return taken
 
     def requests(self):
-        """Take the packets that were passed on: (request, packet)."""
+        """Take the forwarded packets: (request, packet)."""
         return [(request, Packet.FromString(request.packet)) for request in self.take("request")]
 
     def reply(self, request, *packets, code=""):
@@ -80,7 +80,7 @@ class Route:
         )
 
     def answer(self):
-        """Answer what a login needs; True when there was anything."""
+        """Answer what a login needs; return whether there was anything to answer."""
         worked = False
         for item in list(self.items):
             kind = item.WhichOneof("item")
@@ -151,10 +151,10 @@ class ServerCase(SynchronousTestCase):
         self.server.uplink.link_down(route, "cut")
 
     def turn(self):
-        """Let everything happen that is due, the routes' answers to logins too."""
+        """Run everything that is due, including the routes' answers to logins."""
         for _ in range(20):
             self.clock.advance(0)
-            # A list first: every route is to answer, not only those before the first that had something to say.
+            # A list first, because every route must answer, not only those up to the first that does.
             answered = [route.answer() for route in self.routes]
             if not any(answered) and not self.clock.getDelayedCalls():
                 break
@@ -191,7 +191,7 @@ class ServerCase(SynchronousTestCase):
         return client
 
     def log_in(self, user, name="", owner="", device="phone", beside=False):
-        """Log a native client in; what came up to its Welcome is taken."""
+        """Log a native client in, and take what arrived up to its Welcome."""
         client = self.begin(user, name, owner, device, beside)
         self.turn()
         packets = client.packets()
@@ -215,7 +215,7 @@ def head(conversation, latest, **fields):
 
 
 def deliver(text, conversation="", position="", previous="", **fields):
-    """A Deliver of a message, for native sessions."""
+    """Return the Deliver of a message, for native sessions."""
     packet = Packet()
     packet.deliver.text = text
     if conversation:

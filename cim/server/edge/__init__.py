@@ -1,1 +1,1 @@
-"""Clients' connections: TCP, WebSocket, and the server's HTTP calls."""
+"""Client connections over TCP and WebSocket, and the server's HTTP calls."""

@@ -1,7 +1,7 @@
-"""What every client's connection has, whatever frames it carries: liveness, slowness, its end (docs/protocol.md).
+"""What every client connection has, whatever its framing: liveness, backpressure, its end (docs/protocol.md).
 
-A connection's life: made -> within `login` seconds it has logged in -> it ends when the client goes, is silent for too
-long, breaks the protocol, reads too slowly for too long, or its session is ended from elsewhere.
+A connection must log in within `login` seconds. It ends when the client leaves, is silent for too long, breaks the
+protocol or reads too slowly for too long, or when its session is ended from elsewhere.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @frozen
 class Limits:
-    """What one connection may cost (seconds and bytes).
+    """What one connection may cost, in seconds and bytes.
 
-    :param idle: how long a logged-in guest may be silent; W1's first releases ping each minute or half minute
+    :param idle: how long a logged-in guest may be silent; W1's first releases ping every 30 to 60 seconds
     :param native_idle: how long a native client may be silent
-    :param write_buffer: what may wait for a slow client; beyond it nothing more is pushed, and nothing is read from
-        it, so that one that never reads is idle in the end
-    :param closing: how long the last bytes are tried before the connection is cut
+    :param write_buffer: how much may wait for a slow client; above it nothing more is pushed to the client or read
+        from it, so a client that never reads is idle in the end
+    :param closing: how long to try to write the last bytes before the connection is cut
     """
 
     max_frame: int = DEFAULT_MAX_FRAME
@@ -45,14 +45,14 @@ class Limits:
     closing: int = 5
 
     def idle_of(self, protocol: str) -> int:
-        """Return how long a client that speaks that may be silent."""
+        """Return how many seconds a client that speaks `protocol` may be silent."""
         for generation, seconds in self.idle.items():
             if generation.value == protocol:
                 return seconds
         return self.native_idle
 
 
-#: What native clients are told when their connection ends for these reasons.
+#: Reason for the end of a connection -> the code of the Goodbye that a native client gets.
 GOODBYES = {
     "idle": "idle",
     "slow-frame": "protocol-error",
@@ -64,9 +64,9 @@ GOODBYES = {
 
 @implementer(IPushProducer)
 class ClientConnection(Protocol):
-    """One client's connection; a producer only so that its transport tells when its buffer is full.
+    """One client's connection; it is a producer only so that its transport says when its buffer is full.
 
-    Those who add the framing call `heard` whenever bytes came, and set `session`.
+    Subclasses add the framing, call `heard` whenever bytes arrive, and set `session`.
     """
 
     transport: Any  # a TCP or TLS one: twisted.web and the plain ITransport name too little of it
@@ -82,7 +82,7 @@ class ClientConnection(Protocol):
         self._since = gateway.wheel.now
 
     def connectionMade(self) -> None:
-        """Start to wait for the login."""
+        """Start the time limit for the login."""
         gateway = self.gateway
         gateway.connections.add(self)
         self.transport.setTcpNoDelay(True)
@@ -93,24 +93,24 @@ class ClientConnection(Protocol):
         gateway.wheel.put(self, self._since + gateway.limits.login)
 
     def heard(self, whole: bool, partial: bool) -> None:
-        """Note a sign of life.
+        """Note that the client sent something.
 
-        :param whole: a frame came to its end
-        :param partial: the end of a frame is still to come
+        :param whole: a frame was completed
+        :param partial: a frame is still incomplete
         """
         gateway = self.gateway
         session = self.session
         if session is not None and session.logged_in:
             self._since = gateway.wheel.now
         if whole or not partial:
-            # What is incomplete now began after what was incomplete before.
+            # The frame that is incomplete now began after the one that was incomplete before.
             self._frame_since = 0
         if partial and not self._frame_since and not self.closing:
             self._frame_since = gateway.wheel.now
             gateway.wheel.put(self, min(self.wheel_slot, self._frame_since + gateway.limits.frame))
 
     def logged_in(self) -> None:
-        """The session said who it is: from now on silence counts, no longer the time to log in."""
+        """Replace the time limit for the login by the one for silence: the session has logged in."""
         self._since = self.gateway.wheel.now
         self.gateway.wheel.put(self, self._since + self._idle())
 
@@ -119,12 +119,12 @@ class ClientConnection(Protocol):
         return self.gateway.limits.idle_of(self.session.protocol)
 
     def violated(self, violation: ProtocolViolation) -> None:
-        """What came breaks the protocol."""
+        """Tell the client that it broke the protocol, and close."""
         self.gateway.refused(violation.kind)
         self._leave("protocol-error", violation.message)
 
     def write(self, data: bytes) -> None:
-        """Queue bytes; what is written in one reactor turn leaves in one piece."""
+        """Queue bytes; everything written in one reactor turn is sent together."""
         self.transport.write(data)
 
     def write_packet(self, packet: bytes) -> None:
@@ -142,7 +142,7 @@ class ClientConnection(Protocol):
             self.close("goodbye")
 
     def close(self, reason: str) -> None:
-        """End the connection after what was written; the session is over at once."""
+        """Close the connection once what was written is sent; the session ends at once."""
         if self.closing:
             return
         self.closing = True
@@ -151,15 +151,15 @@ class ClientConnection(Protocol):
         self.gateway.wheel.put(self, self.gateway.wheel.now + self.gateway.limits.closing)
 
     def finish(self) -> None:
-        """Have the transport close; a framing that has words of its own for it says them first."""
+        """Have the transport close; a framing with a closing frame of its own sends that first."""
         if self._held and not self.slow:
-            # TLS waits for the other side's last word, and for the producer that it has.
+            # TLS waits for the other side's close_notify, and for its producer to resume.
             self.transport.resumeProducing()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """End the session: the connection is gone."""
         self.closing = True
         gateway = self.gateway
         gateway.wheel.remove(self)
@@ -173,7 +173,7 @@ class ClientConnection(Protocol):
             session.lost()
 
     def check(self, now: int) -> int:
-        """Act on silence (see `Watched` in wheel)."""
+        """Close the connection if the client has exceeded a time limit (see `cim.server.edge.wheel.Watched`)."""
         limits = self.gateway.limits
         if self.closing:
             self.transport.abortConnection()
@@ -195,7 +195,7 @@ class ClientConnection(Protocol):
         self.leave(kind)
 
     def leave(self, reason: str) -> None:
-        """Close for a reason of ours; its client is told, if it has a session and knows reasons."""
+        """Close for a reason of this server; a logged-in client whose protocol has words for the reason is told."""
         self._leave(GOODBYES[reason])
 
     def _leave(self, code: str, message: str = "") -> None:
@@ -205,10 +205,10 @@ class ClientConnection(Protocol):
             self.close(code)
 
     def hold(self, held: bool) -> None:
-        """Stop reading from the client, or go on."""
+        """Stop reading from the client, or resume."""
         if held != self._held:
             self._held = held
-            # Whoever could not say anything was not silent.
+            # A client that was not being read does not count as silent.
             self._since = self.gateway.wheel.now
             if not self.slow and not self.closing:
                 if held:
@@ -217,13 +217,13 @@ class ClientConnection(Protocol):
                     self.transport.resumeProducing()
 
     def pauseProducing(self) -> None:
-        """The write buffer is full: nothing more is pushed until it is empty."""
+        """Stop pushing until the write buffer is empty again: it is full."""
         self.slow = True
         self.transport.pauseProducing()
         self.gateway.refused("slow-session")
 
     def resumeProducing(self) -> None:
-        """The write buffer is empty again."""
+        """Resume pushing: the write buffer is empty again."""
         self.slow = False
         if not self.closing:
             if not self._held:
@@ -232,4 +232,4 @@ class ClientConnection(Protocol):
                 self.session.relieved()
 
     def stopProducing(self) -> None:
-        """The transport ends; connectionLost follows."""
+        """Do nothing: the transport ends, and connectionLost follows."""

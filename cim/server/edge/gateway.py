@@ -1,7 +1,7 @@
-"""Clients' TCP connections: frames in, frames out (docs/protocol.md, Frames).
+"""Client TCP connections: frames in, frames out (docs/protocol.md, Frames).
 
-The first frame says who speaks: one that begins with a field from 16 up is native, anything else must be a guest's
-login.
+The first frame shows which client speaks: one that begins with a field numbered 16 or above is native; anything else
+must be a guest's login.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
 from cim.wire.framing import FrameReader, encode_varint
 
-#: The first byte of a frame whose first field has a number from 16 up.
+#: The lowest first byte of a frame whose first field is numbered 16 or above.
 _NATIVE = 0x80
 
 #: Makes the session of a connection.
@@ -34,7 +34,7 @@ class TCPConnection(ClientConnection):
         self._reader = FrameReader(gateway.limits.max_frame)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take bytes as they come."""
+        """Take bytes as they arrive."""
         if self.closing:
             return
         try:
@@ -64,13 +64,13 @@ class TCPConnection(ClientConnection):
 
 
 class Gateway(Factory):
-    """All clients' connections to one port of this server.
+    """All client connections to one port of this server.
 
     :param native: makes the session of a native client's connection
-    :param guest: makes the session of a guest's
-    :param refused: called with a short name for every input that was refused or ignored
-    :param max_connections: more are closed as they come
-    :param retry_after: gives each session the seconds after which it should come back when this server stops
+    :param guest: makes the session of a guest's connection
+    :param refused: called with a short name of its kind for every input that is refused or ignored
+    :param max_connections: connections beyond this many are closed at once
+    :param retry_after: returns the seconds after which one session should come back when this server stops
     """
 
     connection_class: Callable[[Gateway], ClientConnection] = TCPConnection
@@ -101,14 +101,14 @@ class Gateway(Factory):
         self._emptied: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
-        """Return a connection's protocol, or None to close it at once: too many are open."""
+        """Return a connection's protocol, or None to close it at once because too many are open."""
         if len(self.connections) >= self.max_connections:
             self.refused("too-many-connections")
             return None
         return type(self).connection_class(self)
 
     def gone(self, connection: ClientConnection) -> None:
-        """A connection was lost."""
+        """Forget a connection that was lost."""
         self.connections.discard(connection)
         if not self.connections:
             emptied, self._emptied = self._emptied, []
@@ -116,7 +116,7 @@ class Gateway(Factory):
                 waiting.callback(None)
 
     def drain(self) -> Deferred[None]:
-        """Close every connection after what was written to it; fires when the last is gone."""
+        """Close every connection once what was written to it is sent; fires when the last is gone."""
         self.max_connections = 0
         self.sessions.end_all("draining", self._retry_after)
         for connection in list(self.connections):

@@ -14,7 +14,7 @@ COMMANDS = ("LOGIN_REQUEST", "MESSAGE", "PING", "OFFLINE")
 
 
 class ServerAPI:
-    """What upstream's routes call; ours use links. Parameters have the names of the fields.
+    """The calls that upstream's routes make; ours use links. Parameters are named as the fields are.
 
     :param max_frame: the largest frame that guests are sent, bytes
     """
@@ -45,7 +45,7 @@ class ServerAPI:
     ) -> dict[str, str]:
         """Push a message to a user who is connected here.
 
-        :raises UserOffline: nobody is; upstream says "done", and its route then deletes what it had stored
+        :raises UserOffline: the user is not connected; upstream says "done", and its route then deletes what it stored
         """
         texts = texts_of(batchMsg, msg)
         if cmd not in ("MESSAGE", "OFFLINE"):
@@ -56,7 +56,7 @@ class ServerAPI:
             texts,
             batch=bool(batchMsg),
             offline=cmd == "OFFLINE",
-            # The first generation's routes put the name into the text; a listener must find something all the same.
+            # The first generation's routes put the name into the text, but clients' listeners expect a name here.
             properties=properties or {"sendUserName": "nobody"},
             max_frame=self._max_frame,
         )

@@ -1,8 +1,8 @@
 """Native clients' WebSockets: Packets in, Packets out (docs/protocol.md, Frames).
 
-An own Protocol over wsproto's frames, because `twisted.web.websocket` bounds nothing and frames anew for each receiver.
-Compression (permessage-deflate) is not offered: it would cost hundreds of kilobytes per connection, a frame of its own
-for each receiver, and little is won on messages of chat.
+This is a Protocol of our own over wsproto's frames, because `twisted.web.websocket` has no bounds and frames a packet
+anew for each receiver. Compression (permessage-deflate) is not offered: it would cost hundreds of kilobytes per
+connection and a separate frame for each receiver, and would gain little on chat messages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _TIMEOUT = (
 )  # fmt: skip
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-#: What a Close says, by the code of the Goodbye before it or our reason where there is none; a policy for all others.
+#: The code of a Close, by the code of the Goodbye before it, or by our reason where there is none; others get a policy
+#: violation.
 _CLOSE_CODES = {
     "draining": CloseReason.GOING_AWAY,
     "idle": CloseReason.GOING_AWAY,
@@ -40,15 +41,15 @@ class WebSocketConnection(ClientConnection):
     """One client's connection: an HTTP request, then messages, then a Close from both sides."""
 
     _reader: MessageReader | None = None
-    _last: bytes = b""  # the Close that we send
-    _ended = False  # the other side's Close came, or what it sends cannot be read
+    _last: bytes = b""  # the Close that this end sends
+    _ended = False  # the other end has sent its Close, or something unreadable
 
     def __init__(self, gateway: Gateway, upgrade: Upgrade) -> None:
         super().__init__(gateway)
         self._upgrade: Upgrade | None = upgrade
 
     def dataReceived(self, data: bytes) -> None:
-        """Take bytes as they come."""
+        """Take bytes as they arrive."""
         reader = self._reader
         if reader is None:
             if not self.closing:
@@ -104,7 +105,7 @@ class WebSocketConnection(ClientConnection):
         self.session.received(packet)
 
     def violated(self, violation: ProtocolViolation) -> None:
-        """What came breaks the protocol."""
+        """Tell the client that it broke the protocol, and close."""
         self._last = close_frame(close_code(violation))
         self._ended = self._ended or (isinstance(violation, BadWebSocketFrame) and violation.last)
         super().violated(violation)
@@ -131,12 +132,12 @@ class WebSocketConnection(ClientConnection):
         return frame(Opcode.BINARY, packet)
 
     def end(self, goodbye: bytes) -> None:
-        """Send a last Packet and close; the Close says the same in its way."""
+        """Send a last Packet and close, with the Close code that corresponds to it."""
         self._last = self._last or _close_for(Packet.FromString(goodbye).goodbye.code)
         super().end(goodbye)
 
     def close(self, reason: str) -> None:
-        """Say Close after what was written, and end the connection when the client said it too."""
+        """Send a Close after what was written, and end the connection when the client has sent its own."""
         if self._reader is None:
             self._last = self._last or (_UNAVAILABLE if reason == "draining" else _TIMEOUT)
         else:
@@ -144,7 +145,7 @@ class WebSocketConnection(ClientConnection):
         super().close(reason)
 
     def finish(self) -> None:
-        """Say the last word; whoever closes before the other side did may destroy what that one has not read yet."""
+        """Send the Close and wait for the client's: closing first could destroy what the client has not read yet."""
         self.transport.write(self._last)
         if self._reader is None or self._ended:
             self._lose()
@@ -157,12 +158,12 @@ class WebSocketConnection(ClientConnection):
             self._lose()
 
     def _lose(self) -> None:
-        # TLS waits for the producer that it has.
+        # TLS would wait for its producer to resume.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def resumeProducing(self) -> None:
-        """The write buffer is empty again."""
+        """Resume pushing: the write buffer is empty again."""
         super().resumeProducing()
         if self.closing and not self._ended:
             self.transport.resumeProducing()
@@ -173,9 +174,9 @@ def _close_for(reason: str) -> bytes:
 
 
 class WebSocketPort(Factory):
-    """The WebSockets of one port; they count among the gateway's connections.
+    """The WebSockets of one port; they count as connections of the gateway.
 
-    :param origins: pages of these may connect
+    :param origins: the web origins whose pages may connect
     """
 
     noisy = False
@@ -185,7 +186,7 @@ class WebSocketPort(Factory):
         self.origins = origins
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketConnection | None:
-        """Return a connection's protocol, or None to close it at once: too many are open."""
+        """Return a connection's protocol, or None to close it at once because too many are open."""
         gateway = self.gateway
         if len(gateway.connections) >= gateway.max_connections:
             gateway.refused("too-many-connections")

@@ -1,7 +1,7 @@
-"""Messages in the frames of RFC 6455, as a server reads and writes them; no transport is known here.
+"""Messages in the frames of RFC 6455, as a server reads and writes them, without any transport.
 
-wsproto cuts the bytes into frames and unmasks them. What is added is a bound on a message while it is assembled, and
-the kind of message that the subprotocol allows.
+wsproto cuts the bytes into frames and unmasks them. This module bounds a message while it is assembled, and refuses the
+kind of message that the subprotocol does not allow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wsproto.frame_protocol import CloseReason, Frame, FrameDecoder, MessageDeco
 
 from cim.errors import BadFrame, BadLogin, FrameTooLarge, ProtocolViolation
 
-#: What a client may give as the reason of its Close: those of the RFC, those registered later, and applications' own.
+#: Close codes that a client may send: those of the RFC, those registered later, and applications' own.
 _PROTOCOL_CODES = frozenset((*range(1000, 1004), *range(1007, 1015)))
 _APPLICATION_CODES = range(3000, 5000)
 _MAX_CONTROL = 125
@@ -23,8 +23,8 @@ _MAX_CONTROL = 125
 class BadWebSocketFrame(BadFrame):
     """Bytes that RFC 6455 does not allow, or a message that the subprotocol does not.
 
-    :param close_code: what the Close says
-    :param last: nothing can be read behind it: it was a Close, or where the next frame begins is not known
+    :param close_code: the code of the Close that answers it
+    :param last: nothing can be read after it: it was a Close, or it is not known where the next frame begins
     """
 
     def __init__(self, message: str, close_code: int = CloseReason.PROTOCOL_ERROR, *, last: bool = False) -> None:
@@ -34,7 +34,7 @@ class BadWebSocketFrame(BadFrame):
 
 
 def close_code(violation: ProtocolViolation) -> int:
-    """Return what a Close says of a violation."""
+    """Return the Close code for a violation."""
     if isinstance(violation, BadWebSocketFrame):
         return violation.close_code
     if isinstance(violation, FrameTooLarge):
@@ -45,7 +45,7 @@ def close_code(violation: ProtocolViolation) -> int:
 
 
 def frame(opcode: Opcode, payload: bytes) -> bytes:
-    """Return a whole message or control frame of a server, which masks nothing: the same bytes for all receivers."""
+    """Return a server's whole message or control frame, unmasked, so the same bytes serve all receivers."""
     size = len(payload)
     if size <= _MAX_CONTROL:
         return bytes((0x80 | opcode, size)) + payload
@@ -55,15 +55,15 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
 
 
 def close_frame(code: int | None) -> bytes:
-    """Return a Close; None gives no reason."""
+    """Return a Close frame; with None it has no code."""
     return frame(Opcode.CLOSE, b"" if code is None else struct.pack("!H", code))
 
 
 class MessageReader:
-    """Makes messages of bytes as they come; holds at most one incomplete message, and one control frame within it.
+    """Assembles messages from bytes; holds at most one incomplete message, and one control frame within it.
 
-    :param text: messages are text, else binary; the other kind is refused
-    :param max_message: the largest message, bytes; checked as soon as a frame's header has come
+    :param text: True to accept only text messages, False to accept only binary ones
+    :param max_message: the largest message, bytes; checked as soon as a frame's header is complete
     """
 
     __slots__ = ("_frames", "_messages", "_parts", "_size", "max_message", "text")
@@ -78,17 +78,17 @@ class MessageReader:
 
     @property
     def partial(self) -> bool:
-        """Whether the first bytes of a message or frame have come and the rest has not."""
+        """Whether a message or frame has begun but is not complete."""
         frames = self._frames
         return self._messages.opcode is not None or frames.header is not None or bool(frames.buffer.buffer)
 
     def feed(self, data: bytes) -> Iterator[tuple[Opcode, Any]]:
-        """Take bytes and yield what they complete, in order.
+        """Take bytes and yield the messages and control frames that they complete, in order.
 
-        Messages are TEXT with a str or BINARY with bytes; PING and PONG have bytes, CLOSE its code or None.
+        TEXT comes with a str, BINARY, PING and PONG with bytes, CLOSE with its code or None.
 
         :raises BadWebSocketFrame: anything that is not allowed
-        :raises FrameTooLarge: a message above the limit
+        :raises FrameTooLarge: a message is over the limit
         """
         self._frames.receive_bytes(data)
         while True:
@@ -106,7 +106,7 @@ class MessageReader:
                     yield (Opcode.TEXT if self.text else Opcode.BINARY), message
 
     def ends(self, data: bytes) -> bool:
-        """Take bytes that nobody wants any more; whether a Close is among them, or something that cannot be read."""
+        """Discard bytes; return whether they contain a Close or something that cannot be read."""
         self._frames.receive_bytes(data)
         try:
             while (found := self._next_frame()) is not None:
@@ -133,10 +133,10 @@ class MessageReader:
             raise FrameTooLarge(f"a message of {size} bytes or more is over the limit of {self.max_message}")
 
     def _assembled(self, found: Frame) -> Any:
-        """Take a frame, or what has come of it; return the message if it was the end of one, else None."""
+        """Take a frame, or the part of it that has arrived; return the message if that completes one, else None."""
         if found.opcode is not Opcode.CONTINUATION and (found.opcode is Opcode.TEXT) is not self.text:
             wanted = "text" if self.text else "binary"
-            raise BadWebSocketFrame(f"messages of this subprotocol are {wanted}", CloseReason.UNSUPPORTED_DATA)
+            raise BadWebSocketFrame(f"messages of this subprotocol must be {wanted}", CloseReason.UNSUPPORTED_DATA)
         try:
             found = self._messages.process_frame(found)
         except ParseFailed as error:
@@ -156,19 +156,19 @@ class MessageReader:
 
 
 def _close_reason(payload: Any) -> int | None:
-    """Return the code in a client's Close, or None when it gives none.
+    """Return the code in a client's Close, or None when it has none.
 
-    :raises BadWebSocketFrame: a code that nobody may send, or a reason that is no text
+    :raises BadWebSocketFrame: the code must not be sent, or the reason is not UTF-8
     """
     if not payload:
         return None
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not (code in _PROTOCOL_CODES or code in _APPLICATION_CODES):
-        raise BadWebSocketFrame("a Close with a code that nobody may send", last=True)
+        raise BadWebSocketFrame("a Close has a code that must not be sent", last=True)
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
         raise BadWebSocketFrame(
-            "a Close with a reason that is no text", CloseReason.INVALID_FRAME_PAYLOAD_DATA, last=True
+            "a Close has a reason that is not UTF-8", CloseReason.INVALID_FRAME_PAYLOAD_DATA, last=True
         )
     return code

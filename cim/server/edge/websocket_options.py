@@ -1,4 +1,4 @@
-"""The options about WebSockets, of servers and of the suite."""
+"""The WebSocket options of servers and of the suite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cim.web.origins import OriginsOptions
 
 
 class WebSocketOptions(OriginsOptions):
-    """Adds `--advertise-websocket`; `--websocket` has another default in each daemon."""
+    """Adds `--advertise-websocket`; each daemon defines `--websocket` with a default of its own."""
 
     optParameters = [
         ["advertise-websocket", None, None, "URL at which clients reach the WebSocket, if a proxy is in between."],
@@ -20,9 +20,9 @@ class WebSocketOptions(OriginsOptions):
 
 
 def websocket_url(options: Any) -> str:
-    """Return where clients find the WebSocket; empty when there is none.
+    """Return the URL at which clients find the WebSocket; empty when there is none.
 
-    :raises UsageError: nobody can know
+    :raises UsageError: the options do not say where it is, or say it in no usable form
     """
     description, url = options["websocket"], options["advertise-websocket"]
     if not description:
@@ -30,12 +30,12 @@ def websocket_url(options: Any) -> str:
     if url:
         if not url.startswith(("ws://", "wss://")):
             raise UsageError(
-                f"--advertise-websocket must be like wss://chat.example.com{PATH.decode()}, is {url[:80]!r}"
+                f"--advertise-websocket must be like wss://chat.example.com{PATH.decode()}, not {url[:80]!r}"
             )
         return str(url)
     try:
         port = port_of(description, "websocket")
     except UsageError:
-        raise UsageError(f"--websocket {description} names no port; say the URL with --advertise-websocket")
+        raise UsageError(f"--websocket {description} has no port number; give the URL with --advertise-websocket")
     host = options["advertise"].split(":")[0]
     return f"{'wss' if description.startswith(('tls:', 'ssl:')) else 'ws'}://{host}:{port}{PATH.decode()}"

@@ -1,7 +1,7 @@
-"""The HTTP request that becomes a WebSocket (RFC 6455 section 4.2), and the answers to one that does not.
+"""The HTTP request that opens a WebSocket (RFC 6455 section 4.2), and the answers to one that does not.
 
-h11, which is wsproto's HTTP too, reads the request. wsproto's own handshake is not used: whatever is wrong, it says
-400, and it looks at neither the path nor the origin.
+h11, which wsproto uses too, reads the request. wsproto's own handshake is not used: it answers 400 whatever is wrong,
+and checks neither the path nor the origin.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ PATH = b"/v1/socket"
 PROTOBUF = "cim.v1.protobuf"
 JSON = "cim.v1.json"
 SUBPROTOCOLS = (PROTOBUF, JSON)
-#: Bytes of the request line and all headers.
+#: The most bytes of the request line and all headers.
 MAX_REQUEST = 16 * 1024
 
 
 @frozen
 class Accepted:
-    """The connection is a WebSocket from now on.
+    """The request was accepted: the connection is a WebSocket from now on.
 
     :param answer: what to write
-    :param rest: what came behind the request
+    :param rest: the bytes that followed the request
     """
 
     answer: bytes
@@ -38,7 +38,7 @@ class Accepted:
 
 
 class Refused(Exception):
-    """The request is not one for a WebSocket of ours.
+    """The request does not open a WebSocket here.
 
     :ivar answer: what to write before the connection is closed
     :ivar kind: the short name under which it is counted
@@ -59,9 +59,9 @@ class Refused(Exception):
 
 
 class Upgrade:
-    """Reads one request; holds at most `MAX_REQUEST` bytes and one piece of what came.
+    """Reads one request; holds at most `MAX_REQUEST` bytes and the piece that arrived last.
 
-    :param origins: pages of these may connect; a request without Origin is not a browser's and may, too
+    :param origins: the web origins whose pages may connect; a request without Origin is not a browser's and may, too
     """
 
     def __init__(self, origins: Origins) -> None:
@@ -69,20 +69,20 @@ class Upgrade:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
 
     def feed(self, data: bytes) -> Accepted | None:
-        """Take bytes; return the acceptance when the request is complete.
+        """Take bytes; return the acceptance once the request is complete, else None.
 
-        :raises Refused: with what to answer
+        :raises Refused: the request is refused, with the answer to write
         """
         try:
             self._http.receive_data(data)
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
-            # What h11 says of it may hold the client's bytes.
-            raise Refused(HTTPStatus(error.error_status_hint), "not a request that can be read")
+            # h11's own message may quote the client's bytes.
+            raise Refused(HTTPStatus(error.error_status_hint), "this is not a readable HTTP request")
         if event is h11.NEED_DATA:
             return None
         if not isinstance(event, h11.Request):
-            raise Refused(HTTPStatus.BAD_REQUEST, "not a request that can be read")
+            raise Refused(HTTPStatus.BAD_REQUEST, "this is not a readable HTTP request")
         return self._accept(event)
 
     def _accept(self, request: h11.Request) -> Accepted:
@@ -92,23 +92,21 @@ class Upgrade:
         if bytes(request.target).partition(b"?")[0] != PATH:
             raise Refused(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH.decode()}")
         if request.method != b"GET":
-            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET", ("Allow", "GET"))
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket must begin with GET", ("Allow", "GET"))
         if b"content-length" in headers or b"transfer-encoding" in headers:
-            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket begins with a request without a body")
+            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket request must not have a body")
         if "websocket" not in _tokens(headers, b"upgrade") or "upgrade" not in _tokens(headers, b"connection"):
             raise Refused(
-                HTTPStatus.UPGRADE_REQUIRED, "only a WebSocket is to be had here",
+                HTTPStatus.UPGRADE_REQUIRED, "only WebSockets are served here",
                 ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
             )  # fmt: skip
         if headers.get(b"sec-websocket-version") != [b"13"]:
-            raise Refused(HTTPStatus.UPGRADE_REQUIRED, "WebSocket of version 13", ("Sec-WebSocket-Version", "13"))
+            raise Refused(HTTPStatus.UPGRADE_REQUIRED, "the version must be 13", ("Sec-WebSocket-Version", "13"))
         if request.http_version != b"1.1":
-            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket begins with HTTP/1.1")
+            raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket must begin with HTTP/1.1")
         origins = headers.get(b"origin")
         if origins is not None and not all(map(self._origins.allows, origins)):
-            raise Refused(
-                HTTPStatus.FORBIDDEN, "pages of this origin are not listed in --origins", kind="foreign-origin"
-            )
+            raise Refused(HTTPStatus.FORBIDDEN, "this page's origin is not listed in --origins", kind="foreign-origin")
         key = headers.get(b"sec-websocket-key", [b""])
         if len(key) != 1 or not _is_nonce(key[0]):
             raise Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")

@@ -1,4 +1,4 @@
-"""One timer for all connections: who has been silent for too long."""
+"""One timer that finds the connections that have been silent for too long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall
 
 
 class Watched(Protocol):
-    """What the wheel holds: it is asked when its time has come."""
+    """What the wheel holds and checks when it is due."""
 
     wheel_slot: int
 
@@ -19,12 +19,12 @@ class Watched(Protocol):
 
 
 class TimerWheel(Service):
-    """Counts ticks of one second and asks what is due, whatever the number of connections.
+    """Counts ticks of one second and checks what is due, however many connections there are.
 
-    A connection notes `now` when it hears something; it is looked at only when its silence may have become too long,
-    so an active connection costs the wheel one look per timeout.
+    A connection notes `now` when it hears something, and is checked only when it may have been silent for too long, so
+    an active connection costs the wheel one check per timeout.
 
-    :ivar now: the present tick, 1 at the start; read it instead of the clock
+    :ivar now: the current tick, 1 at the start; read it instead of the clock
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -34,7 +34,7 @@ class TimerWheel(Service):
         self._loop.clock = clock
 
     def startService(self) -> None:
-        """Begin to tick."""
+        """Start ticking."""
         super().startService()
         self._loop.start(1.0, now=False)
 
@@ -45,14 +45,14 @@ class TimerWheel(Service):
             self._loop.stop()
 
     def put(self, watched: Watched, tick: int) -> None:
-        """Have `watched` asked at `tick`, and not at whatever was said before."""
+        """Check `watched` at `tick`, instead of at any tick that was set before."""
         self.remove(watched)
         tick = max(tick, self.now + 1)
         self._slots.setdefault(tick, set()).add(watched)
         watched.wheel_slot = tick
 
     def remove(self, watched: Watched) -> None:
-        """Forget it."""
+        """Stop checking `watched`."""
         if watched.wheel_slot:
             slot = self._slots.get(watched.wheel_slot)
             if slot is not None:
@@ -65,8 +65,8 @@ class TimerWheel(Service):
         return sum(map(len, self._slots.values()))
 
     def _tick(self) -> None:
-        # One tick a call, however late it comes: while the process stood still it could hear nobody, so that time is
-        # not silence of the others.
+        # One tick per call, however late the call: a process that was suspended could hear nobody, so that time does
+        # not count as silence.
         self.now += 1
         for watched in self._slots.pop(self.now, ()):
             watched.wheel_slot = 0

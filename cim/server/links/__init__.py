@@ -1,1 +1,1 @@
-"""What goes up to the routes and comes down from them."""
+"""What the server sends up to the routes, and what comes down from them."""

@@ -1,4 +1,4 @@
-"""What routes push to this server's sessions (docs/architecture.md, Links): the same packet for all of them."""
+"""Pushes from routes to this server's sessions, the same packet to all of them (docs/architecture.md, Links)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cim.server.sessions.table import Session, Sessions
 from cim.wire.link_pb2 import Deliver
 from cim.wire.native import FETCH
 
-#: How long an answer waits for sessions that write something else first: routes wait 2 s.
+#: How long an answer waits for sessions that must write something else first; routes wait 2 s for it.
 ANSWER_SECONDS = 1.5
 
 
 class Deliveries:
-    """Pushes to sessions."""
+    """Pushes what routes send to the sessions that it is for."""
 
     def __init__(self, sessions: Sessions, index: GroupIndex, clock: IReactorTime, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -31,9 +31,9 @@ class Deliveries:
         self._in_time = InTime(clock, ANSWER_SECONDS)
 
     def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> None:
-        """Push what came over a link; `answer` is called with the number of sessions it was written to.
+        """Push what came over a link; call `answer` with the number of sessions that it was written to.
 
-        It is called when all is known, within ANSWER_SECONDS, and never when the Deliver has no call.
+        `answer` is called once every session is known about, within ANSWER_SECONDS; never when the Deliver has no call.
         """
         packet, left = deliver.packet, deliver.batch
         shared = SharedPacket(packet, deliver.repeated)
@@ -60,7 +60,7 @@ class Deliveries:
                 self._in_time.answer(asked)
 
     def interrupt(self, link: ILink) -> None:
-        """Something that came over a link was lost, or the link is: the rest of a batch will not come."""
+        """End the batch that a link was in: something on the link, or the link itself, was lost."""
         self._batches.interrupt(link)
 
     def _receivers(self, deliver: Deliver) -> Iterable[Session]:

@@ -1,8 +1,9 @@
-"""When a route has heard what it was told.
+"""Fences: learning when a route has handled everything that was sent to it so far.
 
-What a session is not told of by a route that has not heard of it yet nobody misses but the session, for no push was
-lost. So once the route has heard, sessions are looked at that read their news before. One question is under way on a
-link at a time, whatever comes meanwhile waits for the next: a link that is busy is asked seldom.
+A route does not push to a session that it has not heard of yet, and nothing shows that the session missed anything, for
+no push was lost. So once the route has heard of it, a session that had read its news before is checked again. One
+question is under way on a link at a time, and callers that come meanwhile wait for the next: a busy link is asked
+rarely.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ Heard = Callable[[], None]
 
 @define(eq=False)
 class _Fenced:
-    """A link on which a question is under way.
+    """A question under way on a link.
 
-    :ivar heard: who hears of its answer
-    :ivar next: who waits for the next one
+    :ivar heard: called when it is answered
+    :ivar next: called when the next question is answered
     """
 
     heard: list[Heard]
@@ -32,7 +33,7 @@ class _Fenced:
 class Fences:
     """Asks routes whether they have handled what was sent to them.
 
-    :param next_call: returns a number for a question
+    :param next_call: returns an unused call number
     """
 
     def __init__(self, next_call: Callable[[], int]) -> None:
@@ -41,7 +42,7 @@ class Fences:
         self._calls: dict[int, ILink] = {}
 
     def after(self, link: ILink, heard: Heard) -> None:
-        """Call `heard` when the route has handled all that was sent over the link so far; never when the link ends."""
+        """Call `heard` once the route has handled what was sent over the link so far, unless the link ends first."""
         asked = self._asked.get(link)
         if asked is not None:
             asked.next.append(heard)
@@ -55,7 +56,7 @@ class Fences:
         link.send(Item(fence=Fence(call=call)))
 
     def answered(self, call: int) -> None:
-        """An Outcome came; one that nobody waits for here any more is dropped."""
+        """Take an Outcome; one that nobody here waits for any more is dropped."""
         link = self._calls.pop(call, None)
         if link is None:
             return
@@ -69,6 +70,6 @@ class Fences:
             one()
 
     def link_down(self, link: ILink) -> None:
-        """Nothing more is heard on that link."""
+        """Forget the questions on a lost link."""
         self._asked.pop(link, None)
         self._calls = {call: at for call, at in self._calls.items() if at is not link}

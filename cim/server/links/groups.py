@@ -1,8 +1,8 @@
 """Which of this server's sessions are in which group (docs/architecture.md, Groups).
 
-A session's groups are read when it opens, as of a version of the store's change log; from then on the routes tell the
-changes, some of them more than once and not always in order. What is missing is asked for again; when that cannot be
-had, the sessions' groups are read anew.
+A session's groups are read when it opens, as of a version of the store's change log. From then on the routes report
+changes, some more than once and not always in order. Missing changes are asked for again; when they are no longer
+available, the sessions' groups are read again.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from cim.server.sessions.table import Session, Sessions
 from cim.wire.link_pb2 import GroupChange
 
-#: Changes that are remembered for sessions whose groups were read before them.
+#: How many changes are remembered, for sessions whose groups were read before those changes.
 KEPT_CHANGES = 10_000
-#: How long a missing change may take to come by itself: routes look into the log every two seconds.
+#: How long to wait for a missing change before asking for it: routes read the log every two seconds.
 PATIENCE_SECONDS = 3.0
 
 _Change = tuple[int, int, int, bool]
 
 
 class GroupIndex:
-    """Group -> its sessions here.
+    """The sessions on this server by group.
 
-    :ivar on_missing: called when the routes are to tell the changes after `version` again
-    :ivar on_outdated: called with sessions whose groups have to be read anew
+    :ivar on_missing: called when the routes must report the changes after `version` again
+    :ivar on_outdated: called with the sessions whose groups must be read again
     """
 
     def __init__(self, sessions: Sessions, clock: IReactorTime) -> None:
@@ -37,28 +37,28 @@ class GroupIndex:
         self.on_outdated: list[Callable[[list[Session]], None]] = []
         self._members: dict[int, set[Session]] = {}
         self._joined = 0
-        # All changes up to here were taken; those in _ahead beyond.
+        # All changes up to here were applied, and beyond it those in _ahead.
         self._version = 0
         self._ahead: dict[int, _Change] = {}
         self._recent: deque[_Change] = deque()
-        #: The newest change that is not remembered.
+        #: The newest change that is no longer remembered.
         self._forgotten = 0
         self._waiting: IDelayedCall | None = None
         self._asked = False
 
     @property
     def version(self) -> int:
-        """Up to where the log was taken; 0 when no session's groups are known."""
+        """The version up to which the log was applied; 0 when no session's groups are known."""
         return self._version if self._joined else 0
 
     def of(self, group: int) -> Collection[Session]:
-        """Return the sessions of a group's members."""
+        """Return the sessions here of a group's members."""
         return self._members.get(group, ())
 
     def join(self, session: Session, groups: Iterable[int], version: int) -> bool:
-        """Take what was read of a session's groups; False when it has to be read anew: it is too old.
+        """Add a session to its groups; False when they are out of date and must be read again.
 
-        :param version: of the log, when they were read
+        :param version: of the change log when the groups were read
         """
         if session.groups is not None:
             self.leave(session)
@@ -77,7 +77,7 @@ class GroupIndex:
         return True
 
     def leave(self, session: Session) -> None:
-        """Forget a session."""
+        """Remove a session from all its groups."""
         groups, session.groups = session.groups, None
         if groups is None:
             return
@@ -108,7 +108,7 @@ class GroupIndex:
             self._discard(session, group)
 
     def changed(self, told: GroupChange) -> None:
-        """Take a change; one that was taken before changes nothing."""
+        """Apply a change; one that was applied before has no effect."""
         version = told.version
         if not told.group:
             self._read_all(version)
@@ -116,7 +116,7 @@ class GroupIndex:
         if version <= self._version or version in self._ahead:
             return
         change = (version, told.group, told.user, told.added)
-        # Of one user and group the newest counts, whatever came first.
+        # For one user and group the newest change counts, whichever came first.
         newer = any(
             other[1] == told.group and other[2] == told.user and other[0] > version for other in self._ahead.values()
         )
@@ -145,7 +145,7 @@ class GroupIndex:
             self._asked = False
 
     def _skip(self, version: int) -> None:
-        """Do without the changes up to a version; whoever's groups are older has to be read anew."""
+        """Give up the missing changes up to a version; sessions whose groups are older must have them read again."""
         if version > self._version:
             self._version = version
             self._forgotten = max(self._forgotten, version)

@@ -1,4 +1,4 @@
-"""Requests to routes that are not answered yet: what this server asks for itself, and what its sessions ask."""
+"""Unanswered requests to routes: this server's own, and those of its sessions."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ Answer = Reply | OpenOutcome | Outcome
 
 
 class Asker(Protocol):
-    """A session whose requests go up."""
+    """A session that makes requests."""
 
     connection: Connection
 
     @property
     def asker(self) -> bytes:
-        """Who it is, as all of its requests begin."""
+        """The serialized fields that identify the session at the start of each of its requests."""
 
     @property
     def live(self) -> bool:
-        """Whether it can be told something."""
+        """Whether the session can be sent packets."""
 
     def told(self, packets: Iterable[bytes]) -> None:
-        """Tell it the Packets that answer a request of it, or say that there is no answer."""
+        """Send the Packets that answer one of its requests, or say that there is no answer."""
 
     def asked(self, weight: int = 1) -> None:
-        """A request of it went up, which counts for so many."""
+        """Count a request of the session that went up; it counts as `weight` requests."""
 
     def answered(self, weight: int = 1) -> None:
-        """A request of it was answered or failed."""
+        """Count a request of the session as answered or failed."""
 
 
 @define(eq=False)
 class Pending:
-    """A request that is not answered yet.
+    """An unanswered request.
 
-    :ivar key: what picks its link: a conversation, or a user's id
-    :ivar deadline: when it has failed, seconds on the clock
-    :ivar link: where it went
+    :ivar key: a conversation or a user's id, by which its link is chosen
+    :ivar deadline: when it fails if it is still unanswered, seconds on the clock
+    :ivar link: the link that it was sent over
     """
 
     key: str
@@ -56,11 +56,14 @@ class Pending:
     link: ILink | None = field(default=None, init=False)
 
     def item(self, call: int) -> bytes:
-        """Return what goes up."""
+        """Return the serialized item to send.
+
+        :param call: the number by which the answer will name it
+        """
         raise NotImplementedError
 
     def answered(self, answer: Answer) -> None:
-        """Give the answer to whoever waits for it."""
+        """Pass the answer to whoever waits for it."""
         raise NotImplementedError
 
     def failed(self, error: CIMError) -> None:
@@ -70,9 +73,9 @@ class Pending:
 
 @define(eq=False)
 class Question(Pending):
-    """What this server asks for itself.
+    """A request of this server's own.
 
-    :ivar made: the item
+    :ivar made: the item to send
     """
 
     made: bytes
@@ -93,12 +96,12 @@ class Question(Pending):
 
 @define(eq=False)
 class ClientRequest(Pending):
-    """What a session asks, mostly what its client said, which a route answers with packets.
+    """A request of a session, mostly a packet of its client, that a route answers with packets.
 
-    :ivar conversation: what it is about; empty when it is about none
-    :ivar packet: as the client said it
-    :ivar weight: for how many of its session's unanswered requests it counts
-    :ivar quiet: its client is not told when no answer comes
+    :ivar conversation: the conversation that it concerns; empty for none
+    :ivar packet: the packet as the client sent it
+    :ivar weight: how many unanswered requests of its session it counts as
+    :ivar quiet: whether its client is not told when no answer comes
     """
 
     session: Asker

@@ -1,9 +1,9 @@
-"""News: after anything that may have lost pushes, sessions are looked at again (docs/architecture.md).
+"""Checking sessions for missed messages after anything that may have lost pushes (docs/architecture.md).
 
-A lost link may have taken pushes with it from the moment its other end fell silent, and until it is back its route
-cannot push here. So when a link is lost all sessions are looked at soon, again now and then while it is away, and
-once more when it comes back: others may have been linked to that route all the time. Sessions that were too slow for
-what was pushed are looked at when they can take more.
+A lost link may have lost pushes from the moment its other end fell silent, and its route cannot push here until the
+link is back. So when a link is lost all sessions are checked soon, again from time to time while it is away, and once
+more when it is back, because other servers may have been linked to that route all along. Sessions that were too slow
+for what was pushed are checked when they can take more.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from cim.wire.cim_pb2 import Packet, Welcome
 from cim.wire.link_pb2 import HEADS, Item, Reply, Request
 from cim.wire.native import news_packet
 
-#: Sessions that are looked at in a second, and how often it is their turn.
+#: How many sessions are checked per second, and how often the next few get their turn, seconds.
 RATE = 500
 STEP_SECONDS = 0.1
-#: Questions under way.
+#: How many questions to routes may be under way.
 AT_ONCE = 64
-#: How much earlier than we noticed a push may have been lost: a silent link is dead after 10 s.
+#: How long before the loss of a link was noticed pushes may have been lost: a silent link counts as dead after 10 s.
 SILENCE_SECONDS = 15.0
-#: When sessions are looked at after a link was lost, seconds.
+#: When sessions are checked after a link was lost, seconds.
 ROUNDS = (1.0, 5.0, 15.0, 30.0, *(60.0 * minute for minute in range(1, 11)))
-#: For how long a route that was never linked here may have served other servers.
+#: How long a route that was never linked here may have served other servers before its link came up, seconds.
 UNLINKED_SECONDS = 600.0
-#: What is taken off each time that the store is asked about: a conversation was active when a message was sent, which
-#: may take long to be stored and pushed; and clocks differ.
+#: How much earlier than the given time the store is asked about: a conversation counts as active from when a message
+#: was sent, which may be long before it is stored and pushed; and clocks differ.
 MARGIN_SECONDS = 15.0
-#: Lost routes that are remembered, for when they come back.
+#: How many lost routes are remembered, for when they come back.
 KEPT_LOST = 1000
 RETRY_SECONDS = 2.0
 
 
 class Rechecks:
-    """Looks for news at a bounded rate."""
+    """Checks sessions for missed messages at a bounded rate."""
 
     _log = Logger()
 
@@ -48,9 +48,9 @@ class Rechecks:
         self._clock = clock
         self._sessions = sessions
         self._submissions = submissions
-        # By how much the store's clock is ahead of ours, as its last answer told.
+        # How far the store's clock is ahead of ours, by its last answer.
         self._ahead = 0.0
-        # Session id -> since when, seconds on the clock; in the order of their turn.
+        # Session id -> since when it may have missed something, seconds on the clock; in the order of their turns.
         self._waiting: dict[str, float] = {}
         self._at_once = 0
         self._timer: IDelayedCall | None = None
@@ -61,7 +61,7 @@ class Rechecks:
         return len(self._waiting) + self._at_once
 
     def link_down(self, name: str) -> None:
-        """A link was lost."""
+        """Schedule checks of all sessions after a link was lost."""
         since = self._clock.seconds() - SILENCE_SECONDS
         self._lost.setdefault(name, since)
         if len(self._lost) > KEPT_LOST:
@@ -72,13 +72,13 @@ class Rechecks:
         self._rounds[name] = [self._clock.callLater(delay, self._round, name) for delay in ROUNDS]
 
     def link_up(self, name: str) -> None:
-        """A link is there, again or for the first time."""
+        """Check all sessions after a link came up, again or for the first time."""
         self._cancel(name)
         since = self._lost.pop(name, self._clock.seconds() - UNLINKED_SECONDS)
         self.all(since)
 
     def missed(self, seconds: float) -> None:
-        """A route could not send us everything, up to so many seconds before it said so."""
+        """Check all sessions: a route reports that it dropped pushes in the last so many seconds."""
         self.all(self._clock.seconds() - seconds - 2 * SILENCE_SECONDS)
 
     def _cancel(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Rechecks:
         self.all(self._lost[name])
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking sessions."""
         for name in list(self._rounds):
             self._cancel(name)
         self._waiting.clear()
@@ -99,13 +99,13 @@ class Rechecks:
             self._timer = None
 
     def all(self, since: float) -> None:
-        """Look for what is new to anybody since then."""
+        """Check every session for anything new since then (seconds on the clock)."""
         for session in self._sessions:
             if session.announced and session.wants_news:
                 self.recheck(session, since)
 
     def recheck(self, session: Session, since: float) -> None:
-        """Look for what is new to a session since then (seconds on the clock)."""
+        """Check a session for anything new since then (seconds on the clock)."""
         self._waiting[session.id] = min(since, self._waiting.get(session.id, since))
         if self._timer is None:
             self._timer = self._clock.callLater(STEP_SECONDS, self._step)
@@ -121,7 +121,7 @@ class Rechecks:
             if session is not None:
                 self._at_once += 1
                 looking = Deferred.fromCoroutine(self._look(session, since))
-                looking.addErrback(lambda failure: self._log.failure("news were not looked for", failure))
+                looking.addErrback(lambda failure: self._log.failure("failed to look for missed messages", failure))
         if self._waiting:
             self._timer = self._clock.callLater(STEP_SECONDS, self._step)
 
@@ -137,7 +137,7 @@ class Rechecks:
         if not welcome.heads or session not in self._sessions:
             return
         if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
-            # It is looked at again when it can take more, as far back as now.
+            # It is checked again when it can take more, as far back as this check would have gone.
             session.behind_since = min(since, session.behind_since or since)
 
     def _again(self, session: Session, since: float) -> None:
@@ -147,8 +147,8 @@ class Rechecks:
     async def heads(self, session: Session, since: str = "") -> Welcome:
         """Ask a session's home route for the conversations in which something is new to it.
 
-        :param since: only those that were active since; ms since 1970 by the store's clock
-        :raises Unavailable: no answer, or the store is away
+        :param since: only conversations that were active since then, ms since 1970 on the store's clock
+        :raises Unavailable: no answer came, or the store is unavailable
         """
         reply = await self._submissions.ask(
             str(session.user),

@@ -1,14 +1,14 @@
 """The order of a session's Sends in one conversation (docs/architecture.md, Order).
 
-A Send that goes up names the one before it, as long as that is unanswered: the store takes it only behind that one. So
-the order holds whatever is lost or overtaken on the way; what is kept here is only what has to be named, and what is to
-become of a Send that comes back out of order:
+A Send that goes up names the one before it while that is unanswered, and the store takes it only after that one. So
+the order holds whatever is lost or overtaken on the way. This module keeps only what later Sends must name, and
+decides what happens to a Send that comes back out of order:
 
-- the one that it named was stored, was refused for good, or went up again since: it goes up again at once;
-- the one that it named is under way: it waits for that;
-- the one that it named failed so that it may come again: it fails the same way.
+- the one that it named was stored, was refused for good, or has gone up again since: it goes up again at once;
+- the one that it named is under way: it waits for that one;
+- the one that it named failed and may be repeated: it fails the same way.
 
-The first Send that failed so keeps all others back until its client comes again with it.
+The first Send that failed and may be repeated holds back all others until its client repeats it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from cim.server.links.pending import Asker, ClientRequest
 from cim.wire import packed
 from cim.wire.native import failure_packet
 
-#: Conversations of a session in which a Send that failed keeps others back.
+#: In how many conversations of one session a failed Send may hold back others.
 MAX_KEPT_BACK = 256
-#: Settled Sends that are remembered of a session in which something has failed.
+#: How many settled Sends are remembered of a session in which a Send has failed.
 MAX_SETTLED = 64
 
 
 class SendState(enum.Enum):
-    """What has become of a Send.
+    """The state of a Send.
 
     :cvar UP: a route has it
-    :cvar WAITING: it came back out of order, and waits for the one that it named
-    :cvar SETTLED: it was stored, or refused for good
-    :cvar FAILED: its client was told that it may come again
-    :cvar REPEATED: its client came again with it
+    :cvar WAITING: it came back out of order and waits for the one that it named
+    :cvar SETTLED: it was stored or refused for good
+    :cvar FAILED: its client was told that it failed and may be repeated
+    :cvar REPEATED: its client has repeated it
     """
 
     UP = enum.auto()
@@ -53,8 +53,8 @@ UP, WAITING, SETTLED, FAILED, REPEATED = SendState
 class Sender(Asker, Protocol):
     """A session that sends.
 
-    :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
-    :ivar settled: conversation and client_id of what was settled since one of its Sends failed, the newest; None before
+    :ivar orders: conversation -> the order of the Sends there, while there is anything to keep
+    :ivar settled: (conversation, client_id) of the newest Sends that were settled since one failed; None before that
     """
 
     orders: dict[str, SendOrder] | None
@@ -63,14 +63,14 @@ class Sender(Asker, Protocol):
 
 @define(eq=False)
 class SendRequest(ClientRequest):
-    """A Send.
+    """A Send on its way to a route.
 
-    :ivar call: its number, the same whenever it goes up
-    :ivar order: where it stands among the others
-    :ivar before: the one that it names, or that stood before it when it was answered
-    :ivar repetition: what its client came again with
-    :ivar passed: when it went up last, as a number that counts all that went up
-    :ivar error: what it failed with, and so what those behind it fail with
+    :ivar call: its call number, the same each time it goes up
+    :ivar order: the order that it belongs to
+    :ivar before: the Send that it names, or that came before it when it was answered
+    :ivar repetition: the Send by which its client repeated it
+    :ivar passed: when it last went up, as a number that counts all Sends that went up
+    :ivar error: what it failed with, and what those behind it fail with
     """
 
     client_id: str = field(kw_only=True)
@@ -89,7 +89,7 @@ class SendRequest(ClientRequest):
         return packed.request(call, self.session.asker, self.conversation, self.packet, after)
 
     def failed(self, error: CIMError) -> None:
-        """See Pending; nothing is said of one that came again, or of which it was told already what became of it."""
+        """See Pending; the client is not told of a Send that it has repeated or whose outcome it knows already."""
         session = self.session
         if session.live and self.state is FAILED:
             session.connection.write_packet(failure_packet(error, self.client_id, self.conversation))
@@ -101,7 +101,7 @@ def _is_unanswered(send: SendRequest) -> bool:
 
 
 def in_effect(send: SendRequest | None) -> SendRequest | None:
-    """Return what stands in a Send's place now: itself, its repetition, or what was before it when it is settled."""
+    """Return what takes a Send's place now: itself, its repetition, or once it is settled what came before it."""
     while send is not None:
         if send.state is SETTLED:
             send = send.before
@@ -113,9 +113,9 @@ def in_effect(send: SendRequest | None) -> SendRequest | None:
 
 
 class SendOrder:
-    """The Sends of a session into one conversation, in its client's order, as far as others may have to name them.
+    """The Sends of a session into one conversation, in its client's order, while later ones may have to name them.
 
-    :ivar first_failed: what keeps all others back
+    :ivar first_failed: the failed Send that holds back all others
     :ivar waiting: how many wait for the one that they named
     """
 
@@ -124,7 +124,7 @@ class SendOrder:
     def __init__(self, session: Sender, conversation: str) -> None:
         self._session = session
         self._conversation = conversation
-        # What is unanswered, and what failed with something unanswered behind it.
+        # Unanswered Sends, and failed ones with an unanswered one behind them.
         self._sends: dict[str, SendRequest] = {}
         self.first_failed: SendRequest | None = None
         self.waiting = 0
@@ -133,18 +133,19 @@ class SendOrder:
         return len(self._sends)
 
     def unanswered(self) -> list[SendRequest]:
-        """Return what a route has, or what waits to go up again."""
+        """Return the Sends that a route has or that wait to go up again."""
         return [send for send in self._sends.values() if _is_unanswered(send)]
 
     def put(self, send: SendRequest) -> None:
-        """Take a Send that is about to go up: behind all others, or in its own place when it comes again."""
+        """Add a Send that is about to go up: behind all others, or in its former place if it is a repetition."""
         send.order = self
         sends = self._sends
         former = sends.get(send.client_id) if sends else None
         if former is None:
             settled = self._session.settled
             if settled and (self._conversation, send.client_id) in settled:
-                # Its client came again before it heard. It is answered once more, but nobody waits for it if it fails.
+                # The client repeated it before it heard that it was settled. It is answered once more, but nobody waits
+                # for it if it fails.
                 send.state = REPEATED
                 self._trim()
                 return
@@ -153,7 +154,7 @@ class SendOrder:
                     send.before = other
                     break
         else:
-            # What failed before it, and did not come again, its client has given up.
+            # The client has given up those that failed before it and were not repeated.
             send.before = in_effect(former.before)
             while send.before is not None and send.before.state is FAILED:
                 send.before = in_effect(send.before.before)
@@ -164,14 +165,14 @@ class SendOrder:
         sends[send.client_id] = send
 
     def wait(self, send: SendRequest) -> None:
-        """A Send came back out of order."""
+        """Have a Send that came back out of order wait for the one that it named."""
         send.state = WAITING
         self.waiting += 1
 
     def decided(self) -> Iterator[SendRequest]:
-        """Yield, in order, what waits and need not wait longer; each is to `go_on` or to `fail` before the next.
+        """Yield, in order, the Sends that need not wait any longer; pass each to `go_on` or `fail` before the next.
 
-        It is to fail when the one before it has failed.
+        A Send must fail when the one before it has failed.
         """
         for send in self.unanswered():
             named = send.before
@@ -182,12 +183,12 @@ class SendOrder:
                 yield send
 
     def go_on(self, send: SendRequest) -> None:
-        """A Send that waited goes up again."""
+        """Note that a Send that waited goes up again."""
         send.state = UP
         self.waiting -= 1
 
     def settle(self, send: SendRequest, stored: bool) -> None:
-        """A Send was stored, or refused for good; if its client has come again with it, so is the repetition."""
+        """Note that a Send was stored or refused for good, and with it its repetition, if there is one."""
         while send.repetition is not None:
             send = send.repetition
         self._decide(send, stored)
@@ -196,7 +197,7 @@ class SendOrder:
             settled[self._conversation, send.client_id] = None
             if len(settled) > MAX_SETTLED:
                 del settled[next(iter(settled))]
-        # What failed and was forgotten has no repetition, but may have come again all the same.
+        # A Send that failed and was forgotten has no `repetition`, but may have been repeated all the same.
         kept = self._sends.pop(send.client_id, None)
         if kept is not None:
             if kept is not send:
@@ -209,11 +210,11 @@ class SendOrder:
         if send.state is not SETTLED:
             self._leave(send, SETTLED)
             if stored:
-                # So is all that it stood behind.
+                # Everything before it is settled, too.
                 send.before = None
 
     def fail(self, send: SendRequest, error: CIMError) -> None:
-        """A Send failed so that it may come again: the first that did keeps the others back."""
+        """Note that a Send failed and may be repeated: the first to do so holds back the others."""
         if _is_unanswered(send):
             self._leave(send, FAILED)
             send.error = type(error)
@@ -227,11 +228,11 @@ class SendOrder:
             self.waiting -= 1
         send.state = state
         if send.before is not None:
-            # Those behind it look there. Looked up now, so that nobody keeps a long line of those that are over.
+            # Those behind it look there. Resolve it now, so that no long chain of finished Sends is kept alive.
             send.before = in_effect(send.before)
 
     def _trim(self) -> None:
-        """Forget what failed and has nothing unanswered behind it, and the whole order when nothing is left of it."""
+        """Forget failed Sends with nothing unanswered behind them, and the whole order when it is empty."""
         sends = self._sends
         while sends:
             last = next(reversed(sends.values()))
@@ -242,19 +243,19 @@ class SendOrder:
         if orders is not None and orders.get(self._conversation) is self:
             del orders[self._conversation]
             if not orders:
-                # Most sessions say nothing for long.
+                # Most sessions send nothing for a long time, so they should not keep an empty dict.
                 self._session.orders = None
 
 
 def order_of(session: Sender, conversation: str) -> SendOrder:
-    """Return the order of a session's Sends in a conversation, made when there is none."""
+    """Return the order of a session's Sends in a conversation; make it if there is none."""
     orders = session.orders
     if orders is None:
         orders = session.orders = {}
     order = orders.get(conversation)
     if order is None:
         if len(orders) >= MAX_KEPT_BACK:
-            # What a client never comes again with must not be kept for ever.
+            # A Send that its client never repeats must not be kept forever.
             idle = next((name for name, other in orders.items() if not other.unanswered()), None)
             if idle is not None:
                 del orders[idle]

@@ -1,9 +1,9 @@
-"""What goes up to routes and is answered (docs/architecture.md, Links).
+"""Requests to routes and their answers (docs/architecture.md, Links).
 
-A request goes over the link that rendezvous hashing picks for its conversation, or its user, among the live ones; a
-Send goes over the link of the one that it names as long as that lives (`send_order`). When a link is lost, what
-was unanswered on it goes up again over the others, in order and before anything new: all of it is idempotent. An answer
-that does not come within TIMEOUT is a failure of unknown outcome, however often the request went up.
+A request goes over the live link that rendezvous hashing picks for its conversation or its user; a Send goes over the
+link of the Send that it names while that link lives (`cim.server.links.send_order`). When a link is lost, its
+unanswered requests go up again over the other links, in order and before anything new: they are all idempotent. A
+request that is not answered within TIMEOUT has failed with an unknown outcome, however often it went up.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.link_pb2 import Item, Reply
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
-#: Seconds until an unanswered request has failed.
+#: Seconds after which an unanswered request fails.
 TIMEOUT = 5.0
-#: Requests that may be unanswered, all links together.
+#: How many requests may be unanswered, over all links.
 MAX_PENDING = 100_000
-#: Bytes that may wait on a link before requests are refused, far below the link's own bound for them.
+#: How many bytes may wait on a link before requests are refused, far below the link's own bound.
 MAX_QUEUED = 6 << 20
-#: Conversations whose link is remembered.
+#: How many conversations have their link remembered.
 KEPT_CHOICES = 20_000
-#: What clients are told of a Send that another keeps back.
-BEHIND = "a message before it failed"
+#: What clients are told of a Send that an earlier one holds back.
+BEHIND = "an earlier message failed"
 
 _WATCH_NOBODY = packet(watch=Watch())
 
 
 class Submissions:
-    """All requests of this server that are under way.
+    """All unanswered requests of this server.
 
-    :ivar links: the live links by the name of their route; kept by `uplink`
+    :ivar links: the live links by the name of their route; `cim.server.links.uplink` maintains it
     """
 
     def __init__(self, clock: IReactorTime, metrics: Metrics) -> None:
@@ -65,19 +65,19 @@ class Submissions:
         self._names: list[str] = []
         self._choices: dict[str, ILink] = {}
         self._numbers = itertools.count(1)
-        # By call, and so in the order in which they were made: the first is the next to expire.
+        # By call number, and so in the order in which they were made: the first is the next to expire.
         self._pending: dict[int, Pending] = {}
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    # What sessions say.
+    # Requests of sessions.
 
     def send(self, session: Sender, packet: bytes, conversation: str, client_id: str) -> None:
-        """Send a session's Send up; its client is told what became of it.
+        """Pass a session's Send up; its client is told the outcome.
 
-        One that another keeps back, which failed before it, fails the same way.
+        A Send that an earlier failed one holds back fails the same way.
         """
         order = order_of(session, conversation)
         first = order.first_failed
@@ -96,42 +96,42 @@ class Submissions:
             self._order_changed(order)
 
     def packet(self, session: Asker, packet: bytes, conversation: str, key: str, weight: int = 1) -> None:
-        """Send another Packet up that is answered with packets.
+        """Pass up another Packet that is answered with packets.
 
-        :param conversation: what it is about; empty when it is about none
-        :param key: what picks its link
-        :param weight: for how many of the session's unanswered requests it counts
+        :param conversation: the conversation that it concerns; empty for none
+        :param key: a conversation or a user's id, by which its link is chosen
+        :param weight: how many unanswered requests of the session it counts as
         """
         session.asked(weight)
         self._submit(ClientRequest(key, self._deadline(), session, conversation, packet, weight))
 
     def receipt(self, session: Asker, packet: bytes, conversation: str) -> None:
-        """Send a Received or Read up; its client does not hear when no answer comes."""
+        """Pass up a Received or Read; its client is not told when no answer comes."""
         session.asked()
         self._submit(ClientRequest(conversation, self._deadline(), session, conversation, packet, quiet=True))
 
     def hint(self, session: Asker, packet: bytes, conversation: str) -> None:
-        """Send something up that nobody waits for."""
+        """Pass up a packet to which nobody awaits an answer."""
         link = self._pick(conversation)
         if link is not None and link.queued <= MAX_QUEUED:
             link.send_packed(packed.request(0, session.asker, conversation, packet), False)
 
     def watch_again(self, session: Session, former: ILink | None) -> None:
-        """Say whom a session watches at its home, which is another than before.
+        """Tell a session's new home route whom the session watches.
 
-        :param former: the link of its former home, which is told that it watches nobody
+        :param former: the link of its former home, which is told that the session watches nobody
         """
         if former is not None:
             former.send_packed(packed.request(0, session.asker, "", _WATCH_NOBODY), False)
         self.packet(session, session.watch, "", str(session.user))
 
-    # What this server asks for itself.
+    # Requests of this server's own.
 
     def ask(self, key: str, item: Item) -> Deferred[Answer]:
-        """Ask something and return the answer; it fails with Unavailable or CallTimeout.
+        """Ask a route and return its answer; the Deferred fails with Unavailable or CallTimeout.
 
-        :param key: a conversation, or a user's id for its home link
-        :param item: what is asked; its call's number is set here
+        :param key: a conversation, or a user's id for that user's home link
+        :param item: the question; this sets its call number
         """
         fate: Deferred[Answer] = Deferred()
         kind = item.WhichOneof("item")
@@ -141,14 +141,14 @@ class Submissions:
         return fate
 
     def next_call(self) -> int:
-        """Return a number for a question that is kept elsewhere."""
+        """Return an unused call number for a question that is kept elsewhere."""
         return next(self._numbers)
 
     def home(self, user: int) -> ILink | None:
         """Return the link of a user's home route."""
         return self._pick(str(user))
 
-    # How it goes up.
+    # Sending.
 
     def _deadline(self) -> float:
         return self._clock.seconds() + TIMEOUT
@@ -169,7 +169,7 @@ class Submissions:
             pending.failed(Unavailable())
 
     def _pass_up(self, send: SendRequest) -> bool:
-        """Have a Send go up, for the first time or again; False when no link takes it."""
+        """Pass a Send up, for the first time or again; False when no link takes it."""
         before = send.before
         link = before.link if before is not None else None
         if link is None or self.links.get(link.peer.name) is not link:
@@ -192,10 +192,10 @@ class Submissions:
             self._timer = self._clock.callLater(TIMEOUT, self._expire)
         return True
 
-    # What becomes of it.
+    # Answers.
 
     def answered(self, link: ILink, answer: Answer) -> None:
-        """An answer came; one that nobody waits for here any more is dropped."""
+        """Take an answer; one that nobody here waits for any more is dropped."""
         call = answer.call
         pending = self._pending.get(call)
         if pending is None or pending.link is not link:
@@ -218,7 +218,7 @@ class Submissions:
             if pending.state is FAILED:
                 pending.answered(answer)
             else:
-                # What became of it was told already, or will be told of its repetition.
+                # The client was told the outcome already, or will be told that of the repetition.
                 pending.session.answered()
         if order.waiting:
             self._order_changed(order)
@@ -229,7 +229,7 @@ class Submissions:
             send.order.wait(send)
             self._order_changed(send.order)
         else:
-            # What became of it was told already, or will be told of its repetition, or its client is gone.
+            # The client was told the outcome already, will be told that of the repetition, or is gone.
             del self._pending[send.call]
             session.answered()
 
@@ -241,7 +241,7 @@ class Submissions:
             self._order_changed(send.order)
 
     def _order_changed(self, order: SendOrder) -> None:
-        """See to those that came back out of order, now that more is known of what they named."""
+        """Decide on Sends that came back out of order, now that more is known about the ones that they named."""
         for send in order.decided():
             before = send.before
             if before is not None and before.state is FAILED:
@@ -266,15 +266,15 @@ class Submissions:
                 del self._pending[call]
                 pending.failed(CallTimeout())
 
-    # Links that come and go.
+    # Links.
 
     def link_up(self, link: ILink) -> None:
-        """A link is there; Sends go on over the link of the one before them."""
+        """Use a new link; Sends stay on the link of the Send before them."""
         self.links[link.peer.name] = link
         self._links_changed()
 
     def link_down(self, link: ILink) -> None:
-        """Have what was unanswered on a lost link go up over the others, or fail when there are none."""
+        """Pass up the unanswered requests of a lost link over the other links, or fail them when there are none."""
         if self.links.get(link.peer.name) is link:
             del self.links[link.peer.name]
             self._links_changed()
@@ -287,7 +287,7 @@ class Submissions:
                     lost += self._move(pending.order, link)
                 if pending.state is not REPEATED and pending.state is not SETTLED:
                     continue
-                # What its client said twice at once is answered twice.
+                # A Send that its client sent twice at once is answered twice.
                 pending.before = in_effect(pending.before)
                 again = self._pass_up(pending)
             else:
@@ -295,7 +295,7 @@ class Submissions:
             if not again:
                 del self._pending[call]
                 lost.append((pending, Unavailable()))
-        # Only now: whoever hears of it may submit something new.
+        # Only now, because whoever hears of a failure may submit something new.
         for pending, error in lost:
             pending.failed(error)
         for order in moved:
@@ -303,7 +303,7 @@ class Submissions:
                 self._order_changed(order)
 
     def _move(self, order: SendOrder, link: ILink) -> Iterator[tuple[Pending, CIMError]]:
-        """Have Sends go up again that were on a lost link; yield those that cannot, and why."""
+        """Pass up again the Sends that were on a lost link; yield those that cannot be, each with the reason."""
         for send in order.unanswered():
             if send.link is not link or send.state is WAITING:
                 continue

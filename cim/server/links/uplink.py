@@ -1,8 +1,9 @@
-"""What this server tells its routes and does for them (docs/architecture.md, Links).
+"""What this server tells its routes, and what it does for them (docs/architecture.md, Links).
 
-Up go the sessions that open and close; each user has one home route among the live links, by rendezvous, which alone
-writes the session's record. A new link first gets all sessions between SnapshotBegin and SnapshotEnd. Down come
-reservations, ends, probes, deliveries and changes of groups. Requests and their answers are in `submissions`.
+The server reports sessions that open and close. Rendezvous hashing gives each user one home route among the live links,
+and that route alone writes the session's record. A new link first gets all sessions between SnapshotBegin and
+SnapshotEnd. The routes send reservations, ends, probes, deliveries and group changes. Requests and their answers are in
+`cim.server.links.submissions`.
 """
 
 from __future__ import annotations
@@ -45,19 +46,19 @@ from cim.wire.link_pb2 import (
     SnapshotEnd,
 )
 
-#: Sessions told in one reactor turn.
+#: How many sessions are reported in one reactor turn.
 CHUNK = 500
-#: Bytes that may wait on a link before the next chunk is held back, and for how long (seconds).
+#: How many bytes may wait on a link before the next chunk is held back, and for how long (seconds).
 CHUNK_WAITS_ABOVE = 1 << 20
 CHUNK_WAIT = 0.02
 
 
 @define(eq=False)
 class Confirming:
-    """A session that routes are being told of.
+    """A session that has been reported to the routes and is not confirmed by all of them.
 
-    :ivar began: when it was opened
-    :ivar calls: what was not confirmed, and on which link
+    :ivar began: when it was opened, seconds on the clock
+    :ivar calls: unconfirmed call -> its link
     """
 
     began: float
@@ -65,12 +66,12 @@ class Confirming:
     waiting: Deferred[bool] | None = None
 
     def confirmed(self, call: int) -> None:
-        """One is."""
+        """Note that a route has confirmed; finish once all have."""
         if self.calls.pop(call, None) is not None and not self.calls:
             self.finish(True)
 
     def finish(self, complete: bool) -> None:
-        """Tell whoever waits."""
+        """Tell whoever waits whether all routes have confirmed."""
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             waiting.callback(complete)
@@ -107,7 +108,7 @@ class Uplink:
         self._fences = Fences(submissions.next_call)
         sessions.observers.append(self)
         index.on_missing.append(self._ask_changes_again)
-        # What is done with an item, by its kind.
+        # What handles an item, by the item's kind.
         self._received: dict[str, Callable[[ILink, Any], None]] = {
             "deliver": self._deliver,
             "reply": submissions.answered,
@@ -124,7 +125,7 @@ class Uplink:
         return len(self._links)
 
     def link_up(self, link: ILink) -> None:
-        """Tell a new link of all sessions."""
+        """Report all sessions on a new link."""
         name = link.peer.name
         before = self._names
         self._links[name] = link
@@ -139,7 +140,7 @@ class Uplink:
 
     def _finish_snapshot(self, link: ILink) -> None:
         link.send(Item(snapshot_end=SnapshotEnd()))
-        # Until the route has heard of them it pushes nothing to them.
+        # Until the route has heard of the sessions it pushes nothing to them.
         self._fences.after(link, partial(self._rechecks.link_up, link.peer.name))
 
     def _tell(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None = None) -> None:
@@ -161,7 +162,7 @@ class Uplink:
             finish(link)
 
     def link_down(self, link: ILink, reason: str) -> None:
-        """Give the sessions whose home was there a new home."""
+        """Give a new home to the sessions whose home was that route."""
         name = link.peer.name
         if self._links.get(name) is not link:
             return
@@ -191,7 +192,7 @@ class Uplink:
             self._tell(self._links[home], iter(sessions))
 
     def _watch_again(self, before: list[str]) -> None:
-        """Say at their new homes whom sessions watch."""
+        """Tell the new home routes of sessions whom those sessions watch."""
         for session in self._sessions:
             if session.watch:
                 key = str(session.user)
@@ -200,7 +201,7 @@ class Uplink:
                     self._submissions.watch_again(session, former)
 
     def link_received(self, link: ILink, item: Item) -> None:
-        """Do what a route asks."""
+        """Do what a route asks, or take what it answers."""
         kind = item.WhichOneof("item")
         receive = self._received.get(kind) if kind is not None else None
         if receive is None:
@@ -278,12 +279,15 @@ class Uplink:
             self._confirming[session] = confirming
 
     def _heard(self, session: Session, since: float) -> None:
-        """A route has heard of a session: what it did not push to it before is looked for if that was not done yet."""
+        """Check a session for what a route did not push before it heard of it, unless that was done already."""
         if session in self._sessions and session.wants_news:
             self._rechecks.recheck(session, since)
 
     def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
-        """Fire when all routes have confirmed that they know of a session, with False when one did not in time."""
+        """Fire with True once all routes have confirmed that they know of a session, with False if one is late.
+
+        :param seconds: how long they may take
+        """
         confirming = self._confirming.pop(session, None)
         if confirming is None or not confirming.calls:
             return succeed(True)
@@ -306,7 +310,7 @@ class Uplink:
         return waiting.addCallback(done)
 
     def release(self, session: Session) -> None:
-        """Have the record of a session that is over already given back: its home hears that it came and went."""
+        """Release the record of a session that is already over: tell its home that it opened and closed."""
         home = self._submissions.home(session.user)
         if home is not None:
             home.send(self._opened(session, True))
@@ -343,5 +347,5 @@ class Uplink:
         )
 
     def _home_of(self, session: Session) -> str:
-        """Return the name of the route that writes the session's record; "" without any."""
+        """Return the name of the route that writes the session's record; "" when no route is linked."""
         return rendezvous(str(session.user), self._names) if self._names else ""

@@ -1,1 +1,1 @@
-"""Sessions of native clients."""
+"""Native clients' sessions."""

@@ -1,7 +1,8 @@
 """A native session from its ticket to its Welcome (docs/architecture.md, Logins).
 
-The home route claims the session in the store and tells its groups -> all routes are told of it, and have confirmed or
-had a second for it -> only then is it asked what is new, so that whatever comes later is pushed.
+First the home route claims the session in the store and returns the user's groups. Then all routes are told of the
+session, and have a second to confirm. Only then is the home route asked what is new, so that whatever comes later is
+pushed.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ from cim.server.sessions.table import Session, Sessions
 from cim.wire.cim_pb2 import Welcome
 from cim.wire.link_pb2 import Item, Open, OpenOutcome
 
-#: How long claiming, and asking for heads, is tried; and how often, seconds.
+#: For how long and how often claiming, and asking for heads, is tried, seconds.
 TRY_SECONDS = 5.0
 RETRY_SECONDS = 0.5
-#: How long the routes may take to confirm.
+#: How long the routes may take to confirm a session.
 CONFIRM_SECONDS = 1.0
-#: Clients that could not be let in come back within so many seconds.
+#: Clients that could not be let in are told to come back within this many seconds.
 COME_BACK_SECONDS = 10
-#: Sessions whose groups are read anew at once, and how often.
+#: How many sessions have their groups read again at once, and how often, seconds.
 READ_AT_ONCE = 50
 READ_SECONDS = 0.1
 
 
 class Announcer(Protocol):
-    """Who tells the routes."""
+    """What tells the routes of sessions."""
 
     def confirmed(self, session: Session, seconds: float) -> Deferred[bool]:
-        """Fire when all routes have confirmed that they know of it, with False when one did not in time."""
+        """Fire with True once all routes have confirmed that they know of a session, with False if one is late."""
 
     def release(self, session: Session) -> None:
-        """Have the record of a session that is over already given back."""
+        """Release the record of a session that is already over."""
 
 
 class Openings:
     """Takes sessions from their claim to their Welcome.
 
-    :param random: from 0 to 1
+    :param random: returns evenly distributed numbers from 0 to 1
     """
 
     _log = Logger()
@@ -76,9 +77,12 @@ class Openings:
         index.on_outdated.append(self.read_groups)
 
     def begin(self, session: NativeSession, since: str) -> None:
-        """The session has claimed its place; `since` is of its Hello."""
+        """Open a session that has claimed its place.
+
+        :param since: as in its Hello
+        """
         opening = Deferred.fromCoroutine(self._open(session, since))
-        opening.addErrback(lambda failure: self._log.failure("a session was not opened", failure))
+        opening.addErrback(lambda failure: self._log.failure("failed to open a session", failure))
 
     async def _open(self, session: NativeSession, since: str) -> None:
         try:
@@ -98,7 +102,7 @@ class Openings:
                 self._rechecks.recheck(session, began)
 
     async def _claim(self, session: Session) -> bool:
-        """Have the session's record made and its groups read; False when the session is over."""
+        """Have the home route make the session's record and read its groups; False if the session is over by then."""
         deadline = self._clock.seconds() + TRY_SECONDS
         while True:
             outcome: OpenOutcome | None
@@ -146,7 +150,7 @@ class Openings:
             await deferLater(self._clock, RETRY_SECONDS)
 
     def read_groups(self, sessions: Iterable[Session]) -> None:
-        """Have the groups of sessions read that are live already, at a bounded rate."""
+        """Read the groups of live sessions, at a bounded rate."""
         idle = not self._unread
         for session in sessions:
             self._unread[session] = None
@@ -158,7 +162,7 @@ class Openings:
             del self._unread[session]
             if session in self._sessions:
                 reading = Deferred.fromCoroutine(self._read(session))
-                reading.addErrback(lambda failure: self._log.failure("groups were not read", failure))
+                reading.addErrback(lambda failure: self._log.failure("failed to read the groups of a session", failure))
         if self._unread:
             self._clock.callLater(READ_SECONDS, self._read_some)
 
@@ -170,11 +174,11 @@ class Openings:
                 self._clock.callLater(TRY_SECONDS, self.read_groups, (session,))
 
     def opened(self, session: Session) -> None:
-        """A session is live: if its groups are not known yet, they are read."""
+        """Read the groups of a session that went live, unless they are known."""
         if session.groups is None:
             self.read_groups((session,))
 
     def closed(self, session: Session) -> None:
-        """A session has ended."""
+        """Forget a session that has ended."""
         self._unread.pop(session, None)
         self._index.leave(session)

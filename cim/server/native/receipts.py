@@ -1,8 +1,8 @@
-"""Received and Read on their way up: of each only the newest, a few times a second.
+"""Received and Read on their way up: only the newest of each, a few times a second.
 
 See docs/architecture.md, Receipts and news.
 
-Losing one costs a repeat that positions remove, so nothing waits for their answers.
+A lost receipt costs only repeated messages, which clients drop by their positions, so nothing waits for their answers.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from cim.server.native.session import NativeSession
 
 SECONDS = 0.2
-#: Receipts that one session may have waiting; with more they go up at once.
+#: How many receipts of one session may wait; beyond that they all go up at once.
 MAX_WAITING = 64
 
 
 class NativeReceipts:
-    """Holds what sessions acknowledge until it is sent up."""
+    """Holds sessions' receipts until they are sent up."""
 
     def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:
         self._submissions = submissions
@@ -32,10 +32,10 @@ class NativeReceipts:
         self._timer: IDelayedCall | None = None
 
     def note(self, session: NativeSession, kind: str, conversation: str, position: str, packet: bytes) -> None:
-        """Take a receipt; one that is behind what waits already is dropped.
+        """Take a receipt; one that is behind a waiting one is dropped.
 
         :param kind: "received" or "read"
-        :raises InvalidField: no position
+        :raises InvalidField: `position` is not a position
         """
         place = positions.parse(position)
         waiting = session.receipts
@@ -53,7 +53,7 @@ class NativeReceipts:
             self._timer = self._clock.callLater(SECONDS, self._due)
 
     def flush(self, session: NativeSession) -> None:
-        """Send up what a session has waiting."""
+        """Send up a session's waiting receipts."""
         self._waiting.pop(session, None)
         waiting, session.receipts = session.receipts, None
         for (_, conversation), (_, packet) in (waiting or {}).items():

@@ -1,8 +1,8 @@
-"""The session core of the native generation (docs/protocol.md): what a client says and is told.
+"""The session core of the native generation (docs/protocol.md): what a client sends and what it is told.
 
-A connection makes a session with its first Packet, calls `received` for each, and is called back as `Connection` says.
-The session's life: Hello with a ticket -> opened by `opening` while its client's further Packets and what is
-pushed to it are kept -> Welcome -> everything else -> over.
+A connection makes a session at its first Packet and calls `received` for each Packet; the session calls it back through
+`Connection`. A session begins with a Hello that carries a ticket. While `cim.server.native.opening` opens it, its
+client's further Packets and what is pushed to it are kept. After its Welcome it is served until it is over.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from cim.wire.native import PONG, goodbye_packet
 
 
 class SessionState(enum.Enum):
-    """Where a native session is in its life.
+    """The state of a native session.
 
-    :cvar NEW: its client has not said Hello
-    :cvar OPENING: it has, and waits for its Welcome; what it says is kept
-    :cvar FULL: what it said before is still to be taken, or too much of it is unanswered: nothing is read from it, and
-        what was read already is kept
+    :cvar NEW: its client has not sent a Hello
+    :cvar OPENING: its client has sent a Hello and waits for the Welcome; what it sends is kept
+    :cvar FULL: kept packets are still to be handled, or too many requests are unanswered: nothing is read from the
+        client, and what was read already is kept
     :cvar LIVE: it is served
     :cvar OVER: it has ended
     """
@@ -52,7 +52,7 @@ class SessionState(enum.Enum):
 
 NEW, OPENING, FULL, LIVE, OVER = SessionState
 
-#: From which states a session may come into one.
+#: State -> the states from which a session may enter it.
 COMES_FROM: dict[SessionState, tuple[SessionState, ...]] = {
     NEW: (),
     OPENING: (NEW,),
@@ -60,38 +60,41 @@ COMES_FROM: dict[SessionState, tuple[SessionState, ...]] = {
     LIVE: (FULL,),
     OVER: (NEW, OPENING, LIVE, FULL, OVER),
 }
-#: In these nothing is read from the client.
+#: The states in which nothing is read from the client.
 UNREAD = (OPENING, FULL)
 
-#: What is kept for a session until its Welcome: packets and bytes.
+#: How many packets and bytes are kept for a session until its Welcome.
 KEPT_PACKETS = 1000
 KEPT_BYTES = 1 << 20
-#: Unanswered requests of a session that stop the reading of its connection, and that let it go on.
+#: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
-#: For how many of these a Sync counts: its answer is a page of up to 512 KiB.
+#: How many of these a Sync counts as: its answer is a page of up to 512 KiB.
 SYNC_WEIGHT = 8
 MAX_WATCHED = 200
-#: Seconds between two Typings of a session.
+#: The least number of seconds between two Typings of a session.
 TYPING_SECONDS = 0.5
 
 GOODBYE_CODES = frozenset(("replaced", "logged-out", "idle", "draining", "protocol-error", "unauthorized", "too-slow"))
 
 
 class Opening(Protocol):
-    """Who takes a session from its ticket to its Welcome."""
+    """What takes a session from its ticket to its Welcome."""
 
     def begin(self, session: NativeSession, since: str) -> None:
-        """The session has claimed its place; `since` is of its Hello."""
+        """Open a session that has claimed its place.
+
+        :param since: as in its Hello
+        """
 
 
 @define(eq=False, kw_only=True)
 class NativeSide:
-    """What the native sessions of a server share.
+    """What all native sessions of a server share.
 
-    :param ticket_key: what tickets are signed with
+    :param ticket_key: the key that tickets are signed with
     :param place: this server, as tickets name it
-    :param heartbeat_seconds: how often clients are asked to say something
+    :param heartbeat_seconds: how often clients are asked to send something
     """
 
     ticket_key: bytes
@@ -106,20 +109,20 @@ class NativeSide:
     heartbeat_seconds: int
 
     def session(self, connection: Connection) -> NativeSession:
-        """Return the session of a connection whose first Packet has come."""
+        """Return a new session for a connection whose first Packet has arrived."""
         return NativeSession(self, connection)
 
 
 class NativeSession(Session):
-    """One native client.
+    """The session of one native client.
 
     :ivar live: it was welcomed and is not over
-    :ivar logged_in: it said who it is and is not over
-    :ivar unanswered: requests that went up and were not answered
+    :ivar logged_in: its ticket was accepted and it is not over
+    :ivar unanswered: how many requests went up and are unanswered
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
-    :ivar settled: what was settled of its Sends since one failed (see SendOrder)
-    :ivar receipts: (kind, conversation) -> position and Packet, the newest that were not sent up yet
-    :ivar watch: the Packet with whose presence it watches
+    :ivar settled: which of its Sends were settled since one failed (see Sender)
+    :ivar receipts: (kind, conversation) -> position and Packet of the newest receipts that were not sent up yet
+    :ivar watch: the Packet that names the users whose presence it watches
     """
 
     __slots__ = (
@@ -161,12 +164,12 @@ class NativeSession(Session):
         self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
         self.watch = b""
 
-    # What the client says.
+    # What the client sends.
 
     def received(self, packet: bytes) -> None:
         """Take a Packet.
 
-        :raises ProtocolViolation: bytes that are no packet of a client, or a Hello at the wrong time
+        :raises ProtocolViolation: the bytes are not a packet that a client may send, or are a Hello at the wrong time
         """
         _RECEIVED[self._state](self, packet)
 
@@ -184,23 +187,23 @@ class NativeSession(Session):
         kind = packet.WhichOneof("body") or ""
         serve = _SERVED.get(kind)
         if serve is None:
-            raise BadFrame(f"a packet with `{kind}` is for servers to send")
+            raise BadFrame(f"only servers may send a packet with `{kind}`")
         serve(self, packet, body)
 
     def _keep(self, body: bytes) -> None:
-        # What was read together with what stopped the reading waits, too.
+        # A packet that was read together with the one that stopped the reading waits, too.
         if self._early is None:
             self._early = deque()
         self._early.append(body)
 
     def _ignore(self, body: bytes) -> None:
-        """It is over."""
+        """Ignore a Packet: the session is over."""
 
     def _ping(self, packet: Packet, body: bytes) -> None:
         self.connection.write_packet(PONG)
 
     def _pong(self, packet: Packet, body: bytes) -> None:
-        """Take a sign of life, which the connection has noted."""
+        """Do nothing: the connection has already noted the sign of life."""
 
     def _goodbye(self, packet: Packet, body: bytes) -> None:
         self.connection.close("goodbye")
@@ -219,7 +222,7 @@ class NativeSession(Session):
             if hello.device not in ("", ticket.device):
                 raise Unauthorized("the ticket is for another device")
             if not side.sessions.claim_ticket(self, ticket.user, ticket.owner, ticket.device):
-                raise Unauthorized("the ticket was used before, or its time is over")
+                raise Unauthorized("the ticket was used before or has expired, please log in again")
         except Unauthorized as error:
             side.metrics.refused("bad-ticket")
             self._become(OVER)
@@ -227,7 +230,7 @@ class NativeSession(Session):
             return
         self.asker = super().asker
         self._kept = []
-        # Nothing is taken from it before its Welcome but what came with the Hello.
+        # Nothing is read from it before its Welcome but what came together with the Hello.
         self._become(OPENING)
         self.connection.logged_in()
         side.opening.begin(self, hello.since if hello.since.isascii() and hello.since[:16].isdigit() else "")
@@ -235,7 +238,7 @@ class NativeSession(Session):
     def _send(self, packet: Packet, body: bytes) -> None:
         client_id = packet.send.client_id
         try:
-            # It is kept when the Send fails.
+            # Check it here, because it is kept when the Send fails.
             native.check_client_id(client_id)
             conversation = native.addressed(packet.send, packet.send.WhichOneof("to"), self.user)
         except InvalidField as error:
@@ -286,26 +289,26 @@ class NativeSession(Session):
         self.watch = body if packet.watch.users else b""
         self._side.submissions.packet(self, body, "", str(self.user))
 
-    # What it is told.
+    # What the client is told.
 
     def refuse(self, error: CIMError, client_id: str = "", conversation: str = "") -> None:
         """Answer with a Failure."""
         self.connection.write_packet(native.failure_packet(error, client_id, conversation))
 
     def asked(self, weight: int = 1) -> None:
-        """A request of it went up, which counts for so many."""
+        """Count a request that went up, as `weight` requests."""
         self.unanswered += weight
         if self.unanswered >= STOP_READING and self._state is LIVE:
             self._become(FULL)
 
     def answered(self, weight: int = 1) -> None:
-        """A request of it was answered or failed."""
+        """Count a request as answered or failed."""
         self.unanswered -= weight
         if self._state is FULL and not self._going_on:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Take what waits, and read again, while not too much is unanswered."""
+        """Handle waiting packets, then read again, as long as not too many requests are unanswered."""
         early = self._early
         self._going_on = True
         try:
@@ -316,13 +319,13 @@ class NativeSession(Session):
         finally:
             self._going_on = False
         if not early:
-            # Most sessions never need one again.
+            # Most sessions never need a deque again.
             self._early = None
             if self.unanswered < GO_ON_READING and self._state is FULL:
                 self._become(LIVE)
 
     def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
-        """See Session; it is written, or kept until the Welcome is, unless the session is too slow to take more."""
+        """See Session; the packet is written, or kept until the Welcome is, unless the connection is too slow."""
         if self._kept is not None:
             if len(self._kept) >= KEPT_PACKETS or self._kept_bytes >= KEPT_BYTES:
                 self._missed = True
@@ -344,12 +347,15 @@ class NativeSession(Session):
             write(packet)
 
     def welcome(self, welcome: Welcome) -> None:
-        """Begin: the route said what is new, in `welcome`, which is taken over."""
+        """Send the Welcome and start to serve the client.
+
+        :param welcome: what is new, from the route; this completes the object and sends it
+        """
         welcome.user_id = self.user
         welcome.session = self.id
         welcome.heartbeat_seconds = self._side.heartbeat_seconds
         self.connection.write_packet(Packet(welcome=welcome).SerializeToString())
-        # What it said before its Welcome is taken first, as far as may be unanswered.
+        # What the client sent before its Welcome is handled first, as far as the limit of unanswered requests allows.
         self._become(FULL)
         kept, self._kept = self._kept, None
         for shared in kept or ():
@@ -359,32 +365,32 @@ class NativeSession(Session):
         self._go_on()
 
     def unavailable(self, error: CIMError, retry_after: int) -> None:
-        """End it before its Welcome: no route could open it. The client logs in again later."""
+        """End the session before its Welcome because no route could open it; the client logs in again later."""
         self._side.sessions.close(self)
         self.connection.write_packet(native.failure_packet(error, retry_after=retry_after))
         self.farewell("draining", retry_after)
 
     def relieved(self) -> None:
-        """The connection was slow and is not any more."""
+        """Check for what was not pushed while the connection was slow."""
         since, self.behind_since = self.behind_since, 0.0
         if since:
             self._side.rechecks.recheck(self, since)
 
     def lost(self) -> None:
-        """The connection is gone or is closing."""
+        """End the session: the connection is gone or is closing."""
         self._become(OVER)
         self._kept = self._early = None
         if self.receipts:
             self._side.receipts.flush(self)
 
     def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
-        """Say Goodbye and close."""
+        """Send a Goodbye and close the connection."""
         if code not in GOODBYE_CODES:
             code = "logged-out"
         self.connection.end(goodbye_packet(code, message, retry_after))
 
 
-#: What is done with a Packet that comes in a state.
+#: State -> what handles a Packet that arrives in it.
 _RECEIVED: dict[SessionState, Callable[[NativeSession, bytes], None]] = {
     NEW: NativeSession._hello,
     OPENING: NativeSession._keep,
@@ -392,7 +398,7 @@ _RECEIVED: dict[SessionState, Callable[[NativeSession, bytes], None]] = {
     LIVE: NativeSession._serve,
     OVER: NativeSession._ignore,
 }
-#: What is done with a Packet of a client that was welcomed, by what it says.
+#: Kind of packet -> what handles such a packet of a client that was welcomed.
 _SERVED: dict[str, Callable[[NativeSession, Packet, bytes], None]] = {
     "send": NativeSession._send,
     "received": NativeSession._received,

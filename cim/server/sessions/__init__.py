@@ -1,1 +1,1 @@
-"""The sessions of this server, and what they are pushed."""
+"""The sessions of this server, and what is pushed to them."""

@@ -1,4 +1,4 @@
-"""Pushes whose sender waits to hear how many sessions they were written to."""
+"""Pushes whose sender waits to be told how many sessions they were written to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Asked:
-    """One who waits; answered once.
+    """A push whose sender waits for the count; it is answered once.
 
-    :param answer: called with the number of sessions
+    :param answer: called with the number of sessions that it was written to
     """
 
     __slots__ = ("_answer", "_left", "written")
@@ -22,33 +22,33 @@ class Asked:
         self.written = 0
 
     def wait(self) -> Callable[[bool], None]:
-        """Wait for one more session; return what tells whether it was written there."""
+        """Wait for one more session; return a function to call with whether the push was written there."""
         self._left += 1
         return self.settle
 
     def settle(self, written: bool) -> None:
-        """It is known of one that was waited for; when it is known of all, answer."""
+        """Note whether the push was written to one of the sessions waited for; answer once all are known."""
         self.written += written
         self._left -= 1
         if not self._left:
             self.finish()
 
     def finish(self) -> None:
-        """Answer with what is known."""
+        """Answer with the number known so far, unless it was answered before."""
         answer, self._answer = self._answer, None
         if answer is not None:
             answer(self.written)
 
     @property
     def open(self) -> bool:
-        """Whether it is not answered."""
+        """Whether it is still unanswered."""
         return self._answer is not None
 
 
 class InTime:
-    """Has those who wait answered in time. One timer serves all: they all have the same time.
+    """Answers pushes in time. They all have the same time limit, so one timer serves them all.
 
-    :param seconds: how long they may wait
+    :param seconds: how long a push may stay unanswered
     """
 
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
@@ -58,7 +58,7 @@ class InTime:
         self._timer: IDelayedCall | None = None
 
     def answer(self, asked: Asked) -> None:
-        """Have one answered with what is known when its time is over."""
+        """Have a push answered with the number known by then when its time is over."""
         self._waiting.append((self._clock.seconds() + self._seconds, asked))
         if self._timer is None:
             self._timer = self._clock.callLater(self._seconds, self._due)

@@ -1,7 +1,7 @@
-"""Messages that one call said at once, and that guests are to get in one frame.
+"""Batches: messages that one call sent together, and that guests get in one frame.
 
-A route pushes them in one run over a link. Native sessions get each as it comes; guests' sessions wait for the run to
-end, so that what follows on one another can be written together.
+A route pushes the messages of a batch in one run over a link. Native sessions get each as it arrives; guests' sessions
+wait for the end of the run, so that consecutive messages can be written together.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any, Protocol
 from cim.interfaces import ILink
 from cim.server.sessions.shared_packet import SharedPacket
 
-#: Told once whether something was written; None when nobody asks.
+#: Called once with whether something was written; None when nobody asks.
 Done = Callable[[bool], None] | None
 
 
 class Waiter(Protocol):
-    """A session that gets the messages of a batch at once."""
+    """A session that gets the messages of a batch together."""
 
     def push_batch(self, pushed: list[tuple[SharedPacket, Done]]) -> None:
-        """Take the messages of a batch that are for it."""
+        """Take those messages of a batch that are for this session."""
 
 
 class Batch:
-    """A run of messages.
+    """A run of messages on a link.
 
-    :ivar packets: those that came, in order
-    :ivar whole: the last one came, and nothing between
-    :ivar for_guests: what one session made of all of them for all sessions
+    :ivar packets: the messages that arrived, in order
+    :ivar whole: whether the last one arrived with nothing in between
+    :ivar for_guests: what the first guest's session made of all of them, for reuse by the others
     """
 
     __slots__ = ("_waiting", "for_guests", "packets", "whole")
@@ -40,29 +40,29 @@ class Batch:
         self._waiting: dict[Waiter, list[tuple[SharedPacket, Done]]] = {}
 
     def wait(self, session: Waiter, packet: SharedPacket, done: Done) -> None:
-        """Give a session a message of it when the run has ended."""
+        """Give a session a message of the run when the run has ended."""
         self._waiting.setdefault(session, []).append((packet, done))
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the run: give waiting sessions their messages."""
         waiting, self._waiting = self._waiting, {}
         for session, pushed in waiting.items():
             session.push_batch(pushed)
 
 
 class Batches:
-    """The runs that have begun.
+    """The runs under way.
 
-    :ivar runs: link -> the run there, and how many of its messages are still to come
+    :ivar runs: link -> the run on it, and how many of its messages are still to come
     """
 
     def __init__(self) -> None:
         self.runs: dict[ILink, tuple[Batch, int]] = {}
 
     def take(self, link: ILink, packet: SharedPacket, left: int) -> None:
-        """Note that a packet came over a link.
+        """Note that a packet arrived over a link.
 
-        :param left: of a batch: how many of its messages are still to come, with this one; else 0
+        :param left: how many messages of its batch are still to come, this one included; 0 when it is in no batch
         """
         run = self.runs.get(link)
         if run is not None and run[1] != left:
@@ -75,12 +75,12 @@ class Batches:
             packet.batch = batch
 
     def finish(self, link: ILink) -> None:
-        """The last of a batch was pushed to whom it is for."""
+        """End a link's run as whole: its last message was pushed to the sessions that it is for."""
         self.runs[link][0].whole = True
         self.interrupt(link)
 
     def interrupt(self, link: ILink) -> None:
-        """Nothing more comes of the batch that a link was in."""
+        """End the run that a link is in, if any: the rest of it will not come."""
         run = self.runs.pop(link, None)
         if run is not None:
             run[0].end()

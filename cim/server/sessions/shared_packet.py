@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class SharedPacket:
-    """A packet that may go to many connections: each encoding of it is made once.
+    """A packet that may go to many connections; each of its encodings is made once.
 
     :ivar packet: the Packet's bytes
-    :ivar repeated: of a message that was said before
-    :ivar batch: of a message that came in a batch
-    :ivar binary: for WebSockets: what one of them made of it for all of them
-    :ivar text: likewise, as JSON
-    :ivar for_guests: for guests' sessions: what one of them read in it for all of them
+    :ivar repeated: whether the message was pushed before
+    :ivar batch: the batch that the message arrived in, if any
+    :ivar binary: its binary WebSocket frame, made by the first connection that needs it
+    :ivar text: its JSON WebSocket frame, likewise
+    :ivar for_guests: what the first guest's session parsed from it, for reuse by the others
     """
 
     __slots__ = ("_framed", "batch", "binary", "for_guests", "packet", "repeated", "text")
@@ -34,7 +34,7 @@ class SharedPacket:
 
     @property
     def framed(self) -> bytes:
-        """The frame on TCP."""
+        """Its frame on TCP."""
         if not self._framed:
             self._framed = encode_frame(self.packet)
         return self._framed

@@ -1,7 +1,7 @@
 """The sessions and reservations of this server (docs/architecture.md, Logins).
 
-A session is a user at one device. Guests have one device among them all, "guest", and claim their reservation by id and
-name; native clients claim theirs by the owner token in their ticket.
+A session is a user on one device. All guests share the device "guest", and claim their reservation by id and name;
+native clients claim theirs by the owner token in their ticket.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ if TYPE_CHECKING:
     from cim.server.sessions.asked import Asked
 
 
-#: A version of the log of changes, and groups.
+#: A version of the change log, and the user's groups as of that version.
 KnownGroups = tuple[int, tuple[int, ...]]
 
 
 class Connection(Protocol):
     """What a session needs of the connection that carries it.
 
-    :ivar slow: its write buffer is full; nothing is pushed until it is empty again
+    :ivar slow: whether its write buffer is full; nothing is pushed until it is empty again
     """
 
     slow: bool
 
     def write(self, data: bytes) -> None:
-        """Send a guest's frames after all else."""
+        """Queue a guest's frames."""
 
     def write_packet(self, packet: bytes) -> None:
-        """Send one Packet after all else."""
+        """Queue one Packet."""
 
     def write_shared(self, shared: SharedPacket) -> None:
-        """Send a Packet that others get too."""
+        """Queue a Packet that other connections get too."""
 
     def logged_in(self) -> None:
-        """The session said who it is."""
+        """Note that the session has logged in."""
 
     def hold(self, held: bool) -> None:
-        """Stop reading from the client, or go on."""
+        """Stop reading from the client, or resume."""
 
     def violated(self, violation: ProtocolViolation) -> None:
-        """What the client said breaks the protocol: tell it and close."""
+        """Tell the client that it broke the protocol, and close."""
 
     def close(self, reason: str) -> None:
-        """End the connection after what was written; its session is over."""
+        """Close the connection once what was written is sent; its session ends at once."""
 
     def end(self, goodbye: bytes) -> None:
         """Send a last Packet and close."""
 
 
 class Session:
-    """A user who is connected here.
+    """A user who is connected to this server.
 
-    :ivar owner: the token of the login that it claimed
-    :ivar announced: routes were told of it
-    :ivar groups: the groups that it gets messages of, by the server's index
-    :ivar groups_version: of the change log, when its groups were read
-    :ivar live: it can be told something
-    :ivar behind_since: since when pushes to it were left out (seconds on the clock), 0 for never
+    :ivar owner: the owner token of the login that it claimed
+    :ivar announced: whether the routes were told of it
+    :ivar groups: the groups whose messages it gets, maintained by the server's index
+    :ivar groups_version: the version of the change log as of which its groups were read
+    :ivar live: whether it can be sent packets
+    :ivar behind_since: since when pushes to it have been left out (seconds on the clock), 0 when none were
     """
 
     __slots__ = (
@@ -85,13 +85,13 @@ class Session:
         "owner",
         "user",
     )
-    #: Whether it said who it is.
+    #: Whether it has logged in.
     logged_in = True
-    #: Whether it is told of what it may have missed.
+    #: Whether to check it for missed messages.
     wants_news = True
-    #: Whether its client learns that it is live only when all routes know of it.
+    #: Whether its client is told that it is live only once all routes know of it.
     waits_for_routes = False
-    #: The Packet with whose presence it watches.
+    #: The Packet that names the users whose presence it watches.
     watch: bytes = b""
 
     def __init__(self, connection: Connection) -> None:
@@ -109,71 +109,74 @@ class Session:
 
     @property
     def protocol(self) -> str:
-        """What it speaks, as metrics name it."""
+        """The protocol that it speaks, as metrics name it."""
         raise NotImplementedError
 
     @property
     def asker(self) -> bytes:
-        """Who it is, as all of its requests begin."""
+        """The serialized fields that identify the session at the start of each of its requests."""
         return packed.asker(self.user, self.name, self.id, self.device)
 
     def asked(self, weight: int = 1) -> None:
-        """A request of it went up, which counts for so many."""
+        """Count a request of the session that went up, as `weight` requests."""
 
     def answered(self, weight: int = 1) -> None:
-        """A request of it was answered or failed."""
+        """Count a request of the session as answered or failed."""
 
     def received(self, packet: bytes) -> None:
         """Take a frame that the client sent.
 
-        :raises ProtocolViolation: bytes that no client may send
+        :raises ProtocolViolation: the bytes are not what a client may send
         """
         raise NotImplementedError
 
     def push(self, shared: SharedPacket, asked: Asked | None = None) -> bool:
-        """Tell it something that it did not ask for; True when that was written in this call.
+        """Push a packet to the session; return True if it was written during this call.
 
-        :param asked: is told later whether it was, if that is not known yet
+        :param asked: told later whether it was written, if that is not known yet
         """
         raise NotImplementedError
 
     def told(self, packets: Iterable[bytes]) -> None:
-        """Tell it the Packets that answer a request of it, or say that there is no answer."""
+        """Send the Packets that answer one of its requests, or say that there is no answer."""
         raise NotImplementedError
 
     def fetch(self, asked: Asked | None) -> None:
-        """Write what it has missed, if its client cannot ask for that itself."""
+        """Write what the session has missed, if its client cannot ask for that itself."""
 
     def show(self, message: GuestMessage) -> bool:
-        """Write what upstream's /sendMsg says, if it is a guest's; False when it was not written."""
+        """Write a message of upstream's /sendMsg if this is a guest's session; False if it was not written."""
         return False
 
     def fell_behind(self, now: float) -> None:
-        """Note that something was not pushed to it, for it was too slow."""
+        """Note that something was not pushed because the connection was too slow.
+
+        :param now: seconds on the clock
+        """
         if not self.behind_since:
             self.behind_since = now
 
     def relieved(self) -> None:
-        """The connection was slow and is not any more."""
+        """Catch up on what was not pushed: the connection is no longer slow."""
 
     def link_lost(self) -> None:
-        """A link is gone, and perhaps its route with what that was told last."""
+        """Allow for a lost link: its route may not have handled what it was told last."""
 
     def lost(self) -> None:
-        """The connection is gone or is closing; the session is out of the tables."""
+        """End the session: its connection is gone or closing, and it is out of the tables."""
 
     def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
-        """End its connection and say why, where the protocol has words for it."""
+        """Close the connection; say why if the protocol has a way to."""
         raise NotImplementedError
 
 
 @define
 class Reservation:
-    """A login that was sent here and has not connected yet.
+    """A login that a route sent here and whose client has not connected yet.
 
-    :param beside: sessions of other devices stay
-    :param native: for a ticket, not for a guest's login frame
-    :param groups: the version of the change log after which changes count, and the user's groups; None: not known
+    :param beside: whether sessions on other devices stay
+    :param native: whether it is claimed by a ticket, not by a guest's login frame
+    :param groups: the user's groups and the version of the change log that they are of; None when they are not known
     """
 
     name: str
@@ -186,28 +189,28 @@ class Reservation:
 
 
 class SessionObserver(Protocol):
-    """Who is told of sessions that come and go."""
+    """What is told of sessions that open and close."""
 
     def opened(self, session: Session) -> None:
-        """A session is live."""
+        """Note that a session is live."""
 
     def closed(self, session: Session) -> None:
-        """A session that was announced has ended."""
+        """Note that an announced session has ended."""
 
 
 class Sessions:
     """All sessions and reservations of one server process.
 
-    :ivar observers: told of what opens and closes, in order
+    :ivar observers: told of sessions that open and close, in this order
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._ids = itertools.count(1)
-        # Nearly every user has one session: no tuple for it.
+        # Nearly every user has one session, which is held without a tuple to save memory.
         self._by_user: dict[int, Session | tuple[Session, ...]] = {}
         self._by_id: dict[str, Session] = {}
-        # In the order of expiry of each user's newest.
+        # In the order in which each user's newest one expires.
         self._reservations: dict[int, list[Reservation]] = {}
         self.observers: list[SessionObserver] = []
 
@@ -243,12 +246,12 @@ class Sessions:
         native: bool = False,
         groups: KnownGroups | None = None,
     ) -> bool:
-        """Let one connection claim `user` within `seconds`; False when a live session is in the way.
+        """Let one connection claim a session of `user` within `seconds`; False when a live session is in the way.
 
-        It replaces the user's other reservations, or with `beside` that of the same device. A device that says which
-        it is replaces its own session when it claims; a guest does not, unless `beside`.
+        The reservation replaces the user's others, or with `beside` only that of the same device. A native device
+        replaces its own session when it claims; a guest does not, unless `beside`.
 
-        :raises InvalidField: not a user's id
+        :raises InvalidField: `user` is not an id
         """
         check_id(user, "user")
         self._forget_expired()
@@ -256,7 +259,7 @@ class Sessions:
             for session in self.of(user):
                 if session.device != device or device == GUEST:
                     return False
-        # Taken out first, so that the dict stays in the order of expiry.
+        # Removed first, so that the dict stays in the order of expiry.
         others = self._reservations.pop(user, [])
         kept = [other for other in others if other.device != device] if beside and others else []
         kept.append(Reservation(name, owner, self._clock.seconds() + seconds, device, beside, native, groups))
@@ -264,7 +267,7 @@ class Sessions:
         return True
 
     def claim_login(self, session: Session, user: int, name: str) -> Reservation | None:
-        """Give a guest's session the place that was reserved for that id and name; None when there is none.
+        """Give a guest's session the reservation for that id and name; None when there is none.
 
         The reservation is used up. Deliveries find the session from now on; routes are told with `announce`.
         """
@@ -275,7 +278,7 @@ class Sessions:
         return reservation
 
     def claim_ticket(self, session: Session, user: int, owner: str, device: str) -> bool:
-        """Give a native session the place that was reserved for its ticket; False when there is none.
+        """Give a native session the reservation for its ticket; False when there is none.
 
         The reservation is used up. Deliveries find the session from now on; routes are told with `announce`.
         """
@@ -314,7 +317,7 @@ class Sessions:
         self._by_user[user] = (*others, session) if others else session
 
     def forget_groups(self) -> None:
-        """Take no reservation's word on groups any more: changes of them may have been missed."""
+        """Forget the groups that reservations named: changes to them may have been missed."""
         for reservations in self._reservations.values():
             for reservation in reservations:
                 reservation.groups = None
@@ -326,7 +329,7 @@ class Sessions:
             observer.opened(session)
 
     def close(self, session: Session) -> bool:
-        """Take a session out; False when it was out already, so that each is closed once."""
+        """Remove a session; False when it was removed already, so that each is closed once."""
         if self._by_id.get(session.id) is not session:
             return False
         del self._by_id[session.id]
@@ -343,7 +346,7 @@ class Sessions:
     def end(self, user: int, owner: str, reason: str) -> int:
         """Close the sessions and the reservations of `user`; return how many there were.
 
-        :param owner: only those of this login; empty for all
+        :param owner: the owner token of the only login to close; empty for all of them
         """
         ended = 0
         for reservation in list(self._reservations.get(user, ())):
@@ -357,9 +360,9 @@ class Sessions:
         return ended
 
     def end_all(self, reason: str, retry_after: Callable[[], int] = lambda: 0) -> None:
-        """Close every session: the server stops.
+        """Close every session because the server is stopping.
 
-        :param retry_after: gives each session the seconds after which it should come back
+        :param retry_after: returns the seconds after which one session should come back
         """
         self._reservations.clear()
         for session in list(self):
@@ -368,7 +371,7 @@ class Sessions:
 
     @property
     def reserved(self) -> int:
-        """How many reservations wait."""
+        """How many reservations are unclaimed."""
         self._forget_expired()
         return sum(map(len, self._reservations.values()))
 

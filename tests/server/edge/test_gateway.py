@@ -1,4 +1,4 @@
-"""What a client's connection may do, and when it ends."""
+"""What a client may do on its connection, and when the connection ends."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class GatewayTests(SynchronousTestCase):
         self.assertFalse(client.closed)
         self.assertEqual(self.refused("ignored-frame"), 1)
 
-    def test_bytes_that_are_no_frames_end_the_connection(self):
+    def test_bytes_that_are_not_frames_end_the_connection(self):
         cases = {
             "frame-too-large": b"\x81\x80\x04" + b"x" * 100,
             "bad-frame": b"\xff\xff\xff\xff\xff\xff",
@@ -101,7 +101,7 @@ class GatewayTests(SynchronousTestCase):
         hello.hello.ticket = "x"
         self.assertTrue(self.connect(encode_frame(hello.SerializeToString())).closed)
 
-    def test_nothing_is_taken_from_a_connection_that_is_closing(self):
+    def test_nothing_is_read_from_a_closing_connection(self):
         client = self.connect(b"\xff\xff\xff\xff\xff\xff")
         self.server.sessions.reserve(self.alice.id, "alice", "owner", 30)
         client.send(encode_login(Generation.W2, self.alice.id, "alice"))
@@ -115,14 +115,14 @@ class GatewayTests(SynchronousTestCase):
         self.assertTrue(client.closed)
         self.assertEqual(self.refused("login-timeout"), 1)
 
-    def test_bytes_do_not_put_off_the_login(self):
+    def test_bytes_do_not_extend_the_time_to_log_in(self):
         client = self.connect()
         for _ in range(10):
             client.send(b"\x11"[:1] if not client.connection._reader.partial else b"\x0a")
             self.cluster.pass_seconds(1)
         self.assertTrue(client.closed)
 
-    def test_a_frame_whose_end_never_comes(self):
+    def test_a_frame_that_never_ends(self):
         client = self.cluster.log_in(self.alice)
         frame = encode_ping(Generation.W2, self.alice.id)
         for byte in frame[:9]:
@@ -185,7 +185,7 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual(len(self.server.wheel), 0)
         self.assertEqual(self.server.gateway.connections, set())
 
-    def test_a_slow_client_is_not_pushed_to_nor_read_from(self):
+    def test_a_slow_client_is_neither_pushed_to_nor_read_from(self):
         client = self.cluster.log_in(self.alice)
         client.connection.pauseProducing()
         self.assertEqual(client.transport.producerState, "paused")
@@ -202,13 +202,13 @@ class GatewayTests(SynchronousTestCase):
         self.assertIsNone(client.transport.producer)
         self.assertEqual(client.transport.producerState, "producing")
 
-    def test_more_connections_than_the_limit_are_closed_as_they_come(self):
+    def test_connections_over_the_limit_are_closed_at_once(self):
         self.server.gateway.max_connections = 1
         self.connect()
         self.assertIsNone(self.server.gateway.buildProtocol(None))
         self.assertEqual(self.refused("too-many-connections"), 1)
 
-    def test_draining_closes_all_and_says_when_done(self):
+    def test_draining_closes_all_and_fires_when_done(self):
         client = self.cluster.log_in(self.alice)
         drained = self.server.gateway.drain()
         self.assertTrue(client.closed)

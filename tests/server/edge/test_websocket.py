@@ -1,4 +1,4 @@
-"""A client's WebSocket: what comes in, what goes out, and how it ends. wsproto is the client."""
+"""A client's WebSocket: reading, writing, and how it ends. wsproto is the client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PING = Packet(ping=PacketPing()).SerializeToString()
 
 
 class StandIn(Session):
-    """A native session that notes what it is told and answers pings."""
+    """A native session that records what it is told and answers pings."""
 
     protocol = "native"
     logged_in = False
@@ -78,7 +78,7 @@ class StandIn(Session):
         self.connection.end(goodbye_packet(code, message, retry_after))
 
 
-# The core's is a property, too.
+# The real session's is a property, too.
 StandIn.__slots__ = ()
 
 
@@ -112,7 +112,7 @@ class WebSocketClient:
         return BytesMessage(data=packet, message_finished=finished)
 
     def events(self):
-        """Take what came; messages are put together."""
+        """Take what arrived, with messages assembled."""
         data = self.transport.value()
         self.transport.clear()
         try:
@@ -122,7 +122,7 @@ class WebSocketClient:
         return list(self.websocket.events())
 
     def packets(self, events=None):
-        """Take the Packets that came."""
+        """Take the Packets that arrived."""
         found = []
         for event in self.events() if events is None else events:
             if isinstance(event, Message):
@@ -183,7 +183,7 @@ class PortTestCase(SynchronousTestCase):
             self.clock.advance(1)
 
     def assert_closing(self, client, code, goodbye=None):
-        """The server said Goodbye if it could, said Close, and waits for the client's."""
+        """Assert that the server sent a Goodbye if it could, sent a Close, and waits for the client's."""
         events = client.events()
         self.assertEqual([packet.goodbye.code for packet in client.packets(events)], [goodbye] if goodbye else [])
         close = events[-1]
@@ -208,7 +208,7 @@ class HandshakeTests(PortTestCase):
         client.send(client.request + masked(2, HELLO))
         self.assertEqual(self.native[0].packets, [HELLO])
 
-    def test_what_is_no_websocket_is_answered_and_closed(self):
+    def test_requests_for_anything_but_a_websocket_are_answered_and_closed(self):
         client = WebSocketClient(self.port, path="/")
         (event,) = [event for event in client.upgrade() if isinstance(event, RejectConnection)]
         self.assertEqual(event.status_code, 404)
@@ -247,7 +247,7 @@ class HandshakeTests(PortTestCase):
         self.assert_closing(client, 1008)
         self.assertEqual(self.counted, ["login-timeout"])
 
-    def test_more_connections_than_the_limit_are_closed_as_they_come(self):
+    def test_connections_over_the_limit_are_closed_at_once(self):
         for _ in range(10):
             self.connect()
         self.assertIsNone(self.port.buildProtocol(None))
@@ -256,7 +256,7 @@ class HandshakeTests(PortTestCase):
     @settings(max_examples=60, deadline=None)
     @given(st.integers(1, 200), st.sampled_from((PROTOBUF, JSON)), st.lists(st.integers(0, 300), max_size=6))
     def test_any_pieces(self, piece, subprotocol, sizes):
-        """Request, Hello and messages come out the same however the bytes are cut."""
+        """Request, Hello and messages come out the same, however the bytes are cut."""
         packets = [HELLO]
         packets += [Packet(send=Send(user=7, text="€" * size)).SerializeToString() for size in sizes]
         client = WebSocketClient(self.port, subprotocol)
@@ -271,7 +271,7 @@ class HandshakeTests(PortTestCase):
 
 
 class WritingTests(PortTestCase):
-    def test_what_many_get_is_made_once_for_each_subprotocol(self):
+    def test_a_shared_packet_is_encoded_once_per_subprotocol(self):
         clients = [self.log_in(subprotocol) for subprotocol in (PROTOBUF, JSON, PROTOBUF, JSON)]
         packet = Packet(deliver=Deliver(conversation="p:1:2", text="hello")).SerializeToString()
         shared = SharedPacket(packet)
@@ -317,7 +317,7 @@ class WritingTests(PortTestCase):
         self.pass_seconds(6)
         self.assertTrue(client.transport.aborted)
 
-    def test_the_close_of_one_that_was_slow_is_still_heard(self):
+    def test_the_close_of_a_formerly_slow_client_is_still_read(self):
         client = self.log_in()
         client.connection.pauseProducing()
         self.pass_seconds(33)
@@ -329,7 +329,7 @@ class WritingTests(PortTestCase):
 
 
 class LivenessTests(PortTestCase):
-    def test_pings_are_answered_with_what_they_say(self):
+    def test_pings_are_answered_with_their_payload(self):
         client = self.log_in()
         client.send(client.websocket.send(Ping(b"are you there")))
         self.assertEqual(client.events(), [Pong(bytearray(b"are you there"))])
@@ -379,7 +379,7 @@ class LivenessTests(PortTestCase):
 
 class EndTests(PortTestCase):
     def test_bad_input(self):
-        """Each is counted and answered with a Goodbye and the Close that the RFC or Autobahn expects."""
+        """Each kind is counted, and answered with a Goodbye and the Close that the RFC or Autobahn expects."""
         ping = json.dumps({"ping": {}}).encode()
         cases = [
             (PROTOBUF, masked(1, b"text"), 1003, "bad-frame"),
@@ -421,7 +421,7 @@ class EndTests(PortTestCase):
         client.send(masked(1, b"text"))
         self.assert_closing(client, 1003)
 
-    def test_nothing_is_taken_after_bad_input(self):
+    def test_nothing_is_read_after_bad_input(self):
         client = self.log_in()
         client.send(masked(2, PING) + masked(2, b"\xff\xff") + masked(2, PING) + masked(9))
         client.send(masked(2, PING))
@@ -446,12 +446,12 @@ class EndTests(PortTestCase):
         self.assertTrue(client.closed)
         self.assertIsNone(client.transport.producer)
 
-    def test_the_connection_ends_at_once_when_the_close_is_there_already(self):
+    def test_the_connection_ends_at_once_when_the_close_has_already_come(self):
         client = self.log_in()
         client.send(masked(2, b"\xff\xff") + masked(8))
         self.assertTrue(client.closed)
 
-    def test_a_client_that_never_says_close_is_cut(self):
+    def test_a_client_that_never_sends_a_close_is_cut(self):
         client = self.log_in()
         client.send(masked(2, b"\xff\xff"))
         self.pass_seconds(4)
@@ -472,7 +472,7 @@ class EndTests(PortTestCase):
             self.assertTrue(self.native[-1].is_lost)
         self.assertEqual(self.counted, [])
 
-    def test_what_a_close_says_beside_a_goodbye(self):
+    def test_the_close_code_that_goes_with_a_goodbye(self):
         for goodbye, code in (
             ("replaced", 1008),
             ("logged-out", 1008),

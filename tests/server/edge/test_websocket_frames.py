@@ -16,7 +16,7 @@ from cim.server.edge.websocket_frames import BadWebSocketFrame, MessageReader, c
 
 
 def masked(opcode, payload=b"", fin=True, rsv=(0, 0, 0), mask=b"\x01\x02\x03\x04"):
-    """Return a client's frame, right or wrong."""
+    """Return a client's frame, valid or not."""
     first = (0x80 if fin else 0) | rsv[0] << 6 | rsv[1] << 5 | rsv[2] << 4 | opcode
     size = len(payload)
     if size < 126:
@@ -65,7 +65,7 @@ class ReadingTests(SynchronousTestCase):
         data = masked(1, euro[:1], fin=False) + masked(0, euro[1:])
         self.assertEqual(read(data, text=True), [(Opcode.TEXT, "€")])
 
-    def test_what_came_before_a_bad_frame_is_taken(self):
+    def test_messages_before_a_bad_frame_are_delivered(self):
         found = []
         with self.assertRaises(BadWebSocketFrame):
             for event in MessageReader(False, 1000).feed(masked(2, b"good") + masked(3)):
@@ -92,11 +92,11 @@ class ReadingTests(SynchronousTestCase):
         self.refused(1003, masked(1, b"text"), last=False)
         self.refused(1003, masked(2, b"bytes"), last=False, text=True)
 
-    def test_text_that_is_no_text(self):
+    def test_text_that_is_not_utf8(self):
         for bad in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"ok\xe2\x82"):
             self.refused(1007, masked(1, bad), last=False, text=True)
 
-    def test_text_that_is_no_text_is_refused_before_its_end(self):
+    def test_text_that_is_not_utf8_is_refused_before_its_end(self):
         self.refused(1007, masked(1, b"\xff", fin=False), last=False, text=True)
 
     def test_the_code_of_a_close(self):
@@ -121,7 +121,7 @@ class ReadingTests(SynchronousTestCase):
     def test_the_limit_counts_bytes_of_text(self):
         self.assertRaises(FrameTooLarge, read, masked(1, "€".encode() * 334), True)
 
-    def test_too_much_is_refused_by_the_header_alone(self):
+    def test_too_large_a_message_is_refused_by_its_header_alone(self):
         self.assertRaises(FrameTooLarge, read, masked(2, b"x" * 1001)[:8])
         data = masked(2, b"x" * 999, fin=False) + masked(0, b"xx")[:6]
         self.assertRaises(FrameTooLarge, read, data)
@@ -143,7 +143,7 @@ class ReadingTests(SynchronousTestCase):
         list(reader.feed(masked(9)))
         self.assertTrue(reader.partial)
 
-    def test_a_close_is_found_behind_what_nobody_wants(self):
+    def test_a_close_is_found_behind_discarded_bytes(self):
         reader = MessageReader(False, 10)
         self.assertRaises(FrameTooLarge, list, reader.feed(masked(2, b"x" * 5000)[:100]))
         self.assertFalse(reader.ends(masked(2, b"x" * 5000)[100:]))
@@ -151,7 +151,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertTrue(reader.ends(masked(8, b"\x03\xe8")))
         self.assertTrue(MessageReader(False, 10).ends(masked(3)))
 
-    def test_what_a_close_says_of_a_violation(self):
+    def test_the_close_code_of_a_violation(self):
         self.assertEqual(close_code(BadWebSocketFrame("", 1003)), 1003)
         self.assertEqual(close_code(FrameTooLarge()), 1009)
         self.assertEqual(close_code(BadLogin()), 1008)

@@ -1,4 +1,4 @@
-"""The options about WebSockets."""
+"""The WebSocket options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class URLTests(SynchronousTestCase):
         ):
             self.assertEqual(websocket_url(parsed(*arguments)), url)
 
-    def test_what_nobody_could_reach(self):
+    def test_addresses_that_nobody_could_reach(self):
         for arguments, said in (
             (("--websocket", "systemd:domain=INET:name=cim"), "--advertise-websocket"),
             (("--websocket", "tcp:0"), "--advertise-websocket"),
@@ -69,5 +69,5 @@ class OriginsTests(SynchronousTestCase):
     def test_none_by_default(self):
         self.assertFalse(origins_of(parsed()).allows(b"https://a.example"))
 
-    def test_what_is_no_origin(self):
+    def test_texts_that_are_not_origins(self):
         self.assertIn("--origins", str(self.assertRaises(UsageError, parsed, "--origins", "a.example")))

@@ -1,4 +1,4 @@
-"""The request that becomes a WebSocket; wsproto is the client."""
+"""The request that opens a WebSocket; wsproto is the client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADERS = {
 
 
 def request(line="GET /v1/socket HTTP/1.1", body=b"", **changed):
-    """Return a request; a changed header is named with _ for -, and None leaves it out."""
+    """Return a request; name a changed header with _ for -; None leaves the header out."""
     headers = dict(HEADERS)
     for name, value in changed.items():
         headers[next((known for known in headers if known.replace("-", "_") == name), name.replace("_", "-"))] = value
@@ -33,7 +33,7 @@ def request(line="GET /v1/socket HTTP/1.1", body=b"", **changed):
 
 
 class AcceptTests(SynchronousTestCase):
-    def test_wsproto_is_content(self):
+    def test_wsproto_accepts_the_answer(self):
         for asked, given_ in (
             ([PROTOBUF], PROTOBUF),
             ([JSON], JSON),
@@ -61,14 +61,14 @@ class AcceptTests(SynchronousTestCase):
             self.assertIsNone(upgrade.feed(data[at : at + 1]))
         self.assertEqual(upgrade.feed(data[-1:]).subprotocol, PROTOBUF)
 
-    def test_what_comes_behind_the_request_is_kept(self):
+    def test_bytes_after_the_request_are_kept(self):
         self.assertEqual(Upgrade(Origins(())).feed(request(body=b"\x82\x80more")).rest, b"\x82\x80more")
 
     def test_a_query_and_the_case_of_tokens_do_not_matter(self):
         data = request("GET /v1/socket?from=page HTTP/1.1", Upgrade="WebSocket", Connection="UPGRADE")
         self.assertIsNotNone(Upgrade(Origins(())).feed(data))
 
-    def test_extensions_are_not_taken_up(self):
+    def test_extensions_are_not_accepted(self):
         accepted = Upgrade(Origins(())).feed(
             request(Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits")
         )
@@ -104,11 +104,11 @@ class RefuseTests(SynchronousTestCase):
         for version in ("8", "12", "13, 8", None):
             self.refused(request(Sec_WebSocket_Version=version), 426, "\r\nSec-WebSocket-Version: 13\r\n")
 
-    def test_no_key_that_is_one(self):
+    def test_no_valid_key(self):
         for key in (None, "", "x", "dGhlIHNhbXBsZSBub25jZ", "dGhlIHNhbXBsZQ==", "####"):
             self.refused(request(Sec_WebSocket_Key=key), 400, "Sec-WebSocket-Key")
 
-    def test_no_subprotocol_that_is_known(self):
+    def test_no_known_subprotocol(self):
         for name in (None, "", "chat", "cim.v1", "CIM.V1.JSON", "cim.v2.json"):
             self.refused(request(Sec_WebSocket_Protocol=name), 400, PROTOBUF, JSON)
 
@@ -116,7 +116,7 @@ class RefuseTests(SynchronousTestCase):
         self.refused(request(Content_Length="5", body=b"hello"), 400)
         self.refused(request(Transfer_Encoding="chunked"), 400)
 
-    def test_what_is_no_request(self):
+    def test_bytes_that_are_not_a_request(self):
         for data in (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
             b"hello\r\n\r\n",
@@ -126,13 +126,13 @@ class RefuseTests(SynchronousTestCase):
         self.refused(request(Host=None), 400)
         self.refused(request("GET /v1/socket HTTP/1.0"), 400)
 
-    def test_headers_without_end(self):
+    def test_headers_that_never_end(self):
         upgrade = Upgrade(Origins(()))
         self.assertIsNone(upgrade.feed(request()[:-2] + b"X: " + b"x" * 15_000))
         refused = self.assertRaises(Refused, upgrade.feed, b"x" * 2_000)
         self.assertTrue(refused.answer.startswith(b"HTTP/1.1 431 "))
 
-    def test_no_byte_of_the_client_s_is_in_an_answer(self):
+    def test_answers_quote_no_byte_of_the_client(self):
         data = request("GET /<script> HTTP/1.1", Sec_WebSocket_Protocol="<script>", Origin="<script>")
         refused = self.assertRaises(Refused, Upgrade(Origins(())).feed, data)
         self.assertNotIn(b"script", refused.answer)
@@ -155,7 +155,7 @@ class RefuseTests(SynchronousTestCase):
 
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=300))
-    def test_any_bytes_are_waited_on_or_refused(self, data):
+    def test_any_bytes_are_incomplete_or_refused(self, data):
         try:
             self.assertIsNone(Upgrade(Origins(())).feed(data))
         except Refused as refused:

@@ -1,4 +1,4 @@
-"""Sessions that a route has not heard of yet, and what it does not push to them."""
+"""Sessions that a route has not heard of yet, and messages that it does not push to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FencesTests(SynchronousTestCase):
     def asked(self, link):
         return [fence.call for fence in link.take("fence")]
 
-    def test_one_question_at_a_time_for_all_that_came_before_it(self):
+    def test_one_question_at_a_time_covers_everything_before_it(self):
         one, other = Route("one"), Route("other")
         for name in "abc":
             self.after(one, name)
@@ -58,7 +58,7 @@ class FencesTests(SynchronousTestCase):
 
 
 class LateTests(ServerCase):
-    """Two routes, of which one hears late."""
+    """Two routes, one of which hears of sessions late."""
 
     def setUp(self):
         super().setUp()
@@ -67,7 +67,7 @@ class LateTests(ServerCase):
         self.pass_seconds(1)
 
     def asked(self, purpose):
-        """Take and answer the questions of a kind; return since when they ask."""
+        """Take and answer the questions of a kind; return the `since` of each."""
         found = []
         for route in self.routes:
             for request in route.take("request"):

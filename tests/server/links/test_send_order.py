@@ -1,4 +1,4 @@
-"""Whatever becomes of a client's Sends on the way, they are stored once and in its order, and it hears of each."""
+"""A client's Sends are stored once and in order, and it hears of each, whatever happens to them on the way."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CONVERSATION = "p:7:9"
 
 
 class Session:
-    """A client that pipelines, and repeats by docs/protocol.md.
+    """A client that pipelines Sends, and repeats them as docs/protocol.md says.
 
-    :param patient: whether it waits until nothing is unanswered before it repeats what failed
+    :param patient: whether it waits until everything is answered before it repeats what failed
     """
 
     asker = packed.asker(7, "alice", "1", "phone")
@@ -61,7 +61,7 @@ class Session:
         return name
 
     def listen(self):
-        """Take what came."""
+        """Read what arrived."""
         heard, self.heard = self.heard, []
         for said in heard:
             name = said.accepted.client_id or said.failure.client_id
@@ -72,14 +72,14 @@ class Session:
                 self.failed.add(name)
         self.failed -= self.final
         if self.failed and not (self.patient and self.written):
-            # From the first that failed on all goes again that is not settled, in order.
+            # From the first failed one on, everything that is not settled goes again, in order.
             first = min(self.names.index(name) for name in [*self.failed, *self.to_send])
             self.failed.clear()
             self.to_send = [name for name in self.names[first:] if name not in self.final]
 
 
 class Route:
-    """A route that takes its time, and loses, refuses and answers as it likes."""
+    """A route that takes its time, and loses, refuses and answers Sends at random."""
 
     def __init__(self, name, storm):
         self.peer = LinkPeer(name, "run")
@@ -94,7 +94,7 @@ class Route:
         return True
 
     def carry_out(self):
-        """Do what came first, as the store does."""
+        """Handle the item that came first, as the store does."""
         if not self.waiting:
             return
         storm = self.storm
@@ -116,7 +116,7 @@ class Route:
         self.carried_out.append((call, name, code))
 
     def answer(self, at=0):
-        """Tell what became of something that was carried out."""
+        """Answer something that was carried out."""
         if not self.carried_out:
             return
         call, name, code = self.carried_out.pop(at % len(self.carried_out))
@@ -130,7 +130,7 @@ class Route:
 
 
 class Storm:
-    """One run."""
+    """One run of a session and its routes under random faults."""
 
     def __init__(self, data):
         self.draw = data.draw
@@ -158,7 +158,7 @@ class Storm:
             self.submissions.send(session, packet(send=Send(user=9, client_id=name)), CONVERSATION, name)
 
     def all_routes(self):
-        # What came to a lost one is done, and the answers go nowhere.
+        # A lost route carries out what arrived, but its answers go nowhere.
         return self.routes + self.lost
 
     def step(self):

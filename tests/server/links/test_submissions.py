@@ -38,7 +38,7 @@ class SubmissionCase(ServerCase):
 class RequestTests(SubmissionCase):
     """One route."""
 
-    def test_a_send_goes_up_as_it_came_with_who_sent_it(self):
+    def test_a_send_goes_up_unchanged_with_its_sender(self):
         self.alice.send(BOB, "hello", "c1")
         [(request, packet)] = self.route.requests()
         session = next(iter(self.server.sessions))
@@ -60,7 +60,7 @@ class RequestTests(SubmissionCase):
         self.route.reply(request, *packets)
         self.assertEqual(self.alice.texts(), ["a", "b", "c"])
 
-    def test_names_that_cannot_be(self):
+    def test_invalid_names(self):
         self.alice.send(ALICE, "to myself", "c1")
         self.alice.send(0, "to nobody", "c2")
         self.alice.say(Packet(send={"client_id": "c3"}))
@@ -97,7 +97,7 @@ class RequestTests(SubmissionCase):
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
         self.assertEqual(self.refused("no-route"), 1)
 
-    def test_a_route_that_takes_no_more(self):
+    def test_a_route_whose_link_is_full(self):
         self.route.queued = submissions.MAX_QUEUED + 1
         self.alice.send(BOB, "one", "c1")
         self.route.queued = 0
@@ -111,7 +111,7 @@ class RequestTests(SubmissionCase):
         session = next(iter(self.server.sessions))
         self.assertEqual(session.unanswered, 0)
 
-    def test_sixty_four_unanswered_stop_the_reading(self):
+    def test_sixty_four_unanswered_requests_stop_the_reading(self):
         for number in range(63):
             self.alice.send(BOB, "x", f"c{number}")
         self.assertTrue(self.alice.read_from)
@@ -124,8 +124,8 @@ class RequestTests(SubmissionCase):
         self.accept(self.route, *requests[32])
         self.assertTrue(self.alice.read_from)
 
-    def test_what_was_read_with_them_waits(self):
-        """A client that writes all at once has no more under way than one that waits."""
+    def test_packets_read_together_with_them_wait(self):
+        """A client that writes everything at once has no more under way than one that waits."""
         frames = b"".join(
             encode_frame(Packet(sync=Sync(conversation=f"p:7:{100 + n}")).SerializeToString()) for n in range(500)
         )
@@ -144,14 +144,14 @@ class RequestTests(SubmissionCase):
         self.assertEqual(seen, [f"p:7:{100 + n}" for n in range(500)])
         self.assertEqual(next(iter(self.server.sessions)).unanswered, 0)
 
-    def test_what_a_message_is_called_is_looked_at_here(self):
+    def test_client_ids_are_checked_at_the_server(self):
         for client_id in ("", "x" * 65):
             self.alice.send(BOB, "hello", client_id)
         self.turn()
         self.assertEqual([code for _, code in self.failures(self.alice)], ["invalid", "invalid"])
         self.assertEqual(self.route.requests(), [])
 
-    def test_slow_and_held_are_two_reasons_not_to_read(self):
+    def test_slow_and_held_are_separate_reasons_not_to_read(self):
         connection = self.alice.connection
         for number in range(64):
             self.alice.send(BOB, "x", f"c{number}")
@@ -165,7 +165,7 @@ class RequestTests(SubmissionCase):
         connection.resumeProducing()
         self.assertTrue(self.alice.read_from)
 
-    def test_a_session_that_is_gone(self):
+    def test_answers_for_a_session_that_is_gone(self):
         self.alice.send(BOB, "x", "c1")
         [(request, packet)] = self.route.requests()
         self.alice.drop()
@@ -173,7 +173,7 @@ class RequestTests(SubmissionCase):
         self.assertEqual(len(self.server.submissions), 0)
         self.assertEqual(self.alice.packets(), [])
 
-    def test_answers_of_another_link_count_for_nothing(self):
+    def test_answers_from_another_link_are_ignored(self):
         self.alice.send(BOB, "x", "c1")
         [(request, packet)] = self.route.requests()
         other = self.link("127.0.0.1:8183:8184")
@@ -182,7 +182,7 @@ class RequestTests(SubmissionCase):
         self.accept(self.route, request, packet)
         self.assertEqual(len(self.alice.packets()), 1)
 
-    def test_what_the_server_asks_itself(self):
+    def test_questions_of_the_server_itself(self):
         fate = self.server.submissions.ask("7", Item(probe=Probe()))
         self.pass_seconds(6)
         self.failureResultOf(fate, CallTimeout)
@@ -191,7 +191,7 @@ class RequestTests(SubmissionCase):
 
 
 class OrderTests(SubmissionCase):
-    """What goes up names what is unanswered before it, and what fails keeps others back."""
+    """A Send names the unanswered one before it, and a failed one holds back others."""
 
     def fail_send(self, request, packet, code="unavailable"):
         self.route.reply(request, native.packet(failure=Failure(code=code, client_id=packet.send.client_id)), code=code)
@@ -200,13 +200,13 @@ class OrderTests(SubmissionCase):
         self.route.reply(request, code=OUT_OF_ORDER)
 
     def pipeline(self, *names):
-        """Say those, and return the requests by name."""
+        """Send these, and return the requests by name."""
         for name in names:
             self.alice.send(BOB, "x", name)
         return self.asked()
 
     def asked(self):
-        """Take what went up since the last time: name -> (request, packet)."""
+        """Take what went up since the last call: name -> (request, packet)."""
         return {packet.send.client_id: (request, packet) for request, packet in self.route.requests()}
 
     def named(self, asked):
@@ -224,7 +224,7 @@ class OrderTests(SubmissionCase):
         self.assert_nothing_kept()
         self.assertEqual(self.named(self.pipeline("d")), {"d": ""})
 
-    def test_of_those_that_are_answered_none_is_named(self):
+    def test_answered_sends_are_not_named(self):
         asked = self.pipeline("a", "b")
         self.accept(self.route, *asked["b"])
         self.assertEqual(self.named(self.pipeline("c")), {"c": "a"})
@@ -235,7 +235,7 @@ class OrderTests(SubmissionCase):
         self.alice.send_group(3, "x", "c")
         self.assertEqual(self.named(self.asked()), {"a": "", "b": "", "c": ""})
 
-    def test_those_behind_a_failed_one_fail_until_it_comes_again(self):
+    def test_sends_behind_a_failed_one_fail_until_it_is_repeated(self):
         self.fail_send(*self.pipeline("c1")["c1"])
         self.assertEqual(self.failures(self.alice), [("c1", "unavailable")])
         self.alice.send(BOB, "2", "c2")
@@ -244,13 +244,13 @@ class OrderTests(SubmissionCase):
         self.assertEqual(list(self.asked()), ["d1"])
         self.assertEqual(self.named(self.pipeline("c1", "c2")), {"c1": "", "c2": "c1"})
 
-    def test_a_timeout_too_and_with_its_own_code(self):
+    def test_sends_behind_a_timeout_fail_with_its_code(self):
         self.alice.send(BOB, "1", "c1")
         self.pass_seconds(5.1)
         self.alice.send(BOB, "2", "c2")
         self.assertEqual(self.failures(self.alice), [("c1", "timeout"), ("c2", "timeout")])
 
-    def test_the_first_that_failed_is_the_one_that_must_come(self):
+    def test_the_first_failed_send_must_be_repeated_first(self):
         for request, packet in self.pipeline("c1", "c2").values():
             self.fail_send(request, packet)
         self.alice.packets()
@@ -258,17 +258,17 @@ class OrderTests(SubmissionCase):
         self.assertEqual(self.failures(self.alice), [("c2", "unavailable")])
         self.assertEqual(list(self.pipeline("c1", "c2")), ["c1", "c2"])
 
-    def test_what_cannot_be_tried_again_keeps_nothing_back(self):
+    def test_a_final_refusal_holds_nothing_back(self):
         self.fail_send(*self.pipeline("c1")["c1"], "conflict")
         self.assertEqual(list(self.pipeline("c2")), ["c2"])
 
-    def test_another_session_of_the_user_is_not_kept_back(self):
+    def test_another_session_of_the_user_is_not_held_back(self):
         self.fail_send(*self.pipeline("c1")["c1"])
         tablet = self.log_in(ALICE, device="tablet", beside=True)
         tablet.send(BOB, "2", "c2")
         self.assertEqual(len(self.route.take("request")), 1)
 
-    def test_behind_one_that_was_stored_it_goes_up_again_at_once(self):
+    def test_out_of_order_behind_a_stored_send_goes_up_again_at_once(self):
         asked = self.pipeline("a", "b")
         self.accept(self.route, *asked["a"])
         self.out_of_order(*asked["b"])
@@ -278,7 +278,7 @@ class OrderTests(SubmissionCase):
         self.accept(self.route, *again["b"])
         self.assert_nothing_kept()
 
-    def test_behind_one_that_was_refused_it_names_what_is_unanswered_before_that(self):
+    def test_out_of_order_behind_a_refused_send_names_the_unanswered_one_before_that(self):
         asked = self.pipeline("a", "b", "c", "d")
         self.fail_send(*asked["b"], "forbidden")
         self.out_of_order(*asked["c"])
@@ -289,7 +289,7 @@ class OrderTests(SubmissionCase):
             self.accept(self.route, *said)
         self.assert_nothing_kept()
 
-    def test_behind_one_that_is_under_way_it_waits(self):
+    def test_out_of_order_behind_a_send_under_way_waits(self):
         asked = self.pipeline("a", "b", "c")
         self.out_of_order(*asked["c"])
         self.out_of_order(*asked["b"])
@@ -303,7 +303,7 @@ class OrderTests(SubmissionCase):
             self.accept(self.route, *said)
         self.assert_nothing_kept()
 
-    def test_behind_one_that_failed_it_fails_the_same_way(self):
+    def test_out_of_order_behind_a_failed_send_fails_the_same_way(self):
         asked = self.pipeline("a", "b", "c")
         self.out_of_order(*asked["c"])
         self.fail_send(*asked["a"], "rate-limited")
@@ -312,14 +312,14 @@ class OrderTests(SubmissionCase):
         self.assertEqual(self.asked(), {})
         self.assertEqual(self.named(self.pipeline("a", "b", "c")), {"a": "", "b": "a", "c": "b"})
 
-    def test_what_waits_fails_with_what_it_waits_for(self):
+    def test_a_waiting_send_fails_with_the_one_that_it_waits_for(self):
         asked = self.pipeline("a", "b", "c")
         self.out_of_order(*asked["b"])
         self.out_of_order(*asked["c"])
         self.fail_send(*asked["a"])
         self.assertEqual(self.failures(self.alice), [(name, "unavailable") for name in ("a", "b", "c")])
 
-    def test_what_waits_has_failed_when_its_own_time_is_over(self):
+    def test_a_waiting_send_fails_when_its_own_time_is_over(self):
         asked = self.pipeline("a")
         self.pass_seconds(2)
         asked |= self.pipeline("b")
@@ -329,7 +329,7 @@ class OrderTests(SubmissionCase):
         self.pass_seconds(3.2)
         self.assertEqual(self.failures(self.alice), [("b", "timeout")], "5 s after it was said first")
 
-    def test_behind_one_that_came_again_it_goes_up_behind_that(self):
+    def test_out_of_order_behind_a_repeated_send_goes_up_behind_the_repetition(self):
         """A client need not wait for the second before it repeats the first."""
         asked = self.pipeline("a", "b")
         self.fail_send(*asked["a"])
@@ -342,8 +342,8 @@ class OrderTests(SubmissionCase):
         self.accept(self.route, *asked_again["a"])
         self.accept(self.route, *again["b"])
 
-    def test_one_that_comes_again_has_its_own_place(self):
-        """First q, then p, which fails before q does, then s, which is under way all the time."""
+    def test_a_repeated_send_keeps_its_place(self):
+        """First q, then p, which fails before q does, then s, which stays under way."""
         asked = self.pipeline("q", "p", "s")
         self.fail_send(*asked["p"])
         self.fail_send(*asked["q"])
@@ -353,7 +353,7 @@ class OrderTests(SubmissionCase):
         self.out_of_order(*asked["s"])
         self.assertEqual(self.named(self.asked()), {"s": "p"})
 
-    def test_what_fails_behind_one_that_did_not_come_again_waits_for_that_one(self):
+    def test_a_send_that_fails_behind_an_unrepeated_one_waits_for_that_one(self):
         asked = self.pipeline("q", "p", "s")
         self.fail_send(*asked["p"])
         self.fail_send(*asked["q"])
@@ -363,14 +363,14 @@ class OrderTests(SubmissionCase):
         self.assertEqual(self.pipeline("s"), {}, "p is before it")
         self.assertEqual(self.named(self.pipeline("p", "s")), {"p": "q", "s": "p"})
 
-    def test_a_client_that_gives_one_up_goes_on(self):
+    def test_a_client_may_give_up_a_failed_send(self):
         asked = self.pipeline("a", "b")
         for said in asked.values():
             self.fail_send(*said)
         self.assertEqual(self.named(self.pipeline("a", "c")), {"a": "", "c": "a"})
 
-    def test_twice_at_once(self):
-        """The second is the one that counts; both are answered, or the first is not needed."""
+    def test_a_send_twice_at_once(self):
+        """The second one counts; both are answered, or the first is not needed."""
         first = self.pipeline("a")["a"]
         second = self.pipeline("a")["a"]
         behind = self.pipeline("b")["b"]
@@ -380,7 +380,7 @@ class OrderTests(SubmissionCase):
         self.accept(self.route, *behind)
         self.assert_nothing_kept()
 
-    def test_twice_at_once_and_the_first_is_out_of_order(self):
+    def test_a_send_twice_at_once_with_the_first_out_of_order(self):
         asked = self.pipeline("a", "b")
         again = self.pipeline("b")
         self.out_of_order(*asked["b"])
@@ -390,7 +390,7 @@ class OrderTests(SubmissionCase):
         self.accept(self.route, *again["b"])
         self.assert_nothing_kept()
 
-    def test_twice_while_the_first_waits(self):
+    def test_a_send_twice_while_the_first_waits(self):
         asked = self.pipeline("a", "b")
         self.out_of_order(*asked["b"])
         again = self.pipeline("b")
@@ -408,7 +408,7 @@ class OrderTests(SubmissionCase):
         self.assertEqual(self.asked(), {})
         self.assertEqual(len(self.server.submissions), 0)
 
-    def test_what_failed_is_remembered_in_so_many_conversations(self):
+    def test_failures_are_remembered_in_a_bounded_number_of_conversations(self):
         self.patch(send_order, "MAX_KEPT_BACK", 3)
         for user in range(100, 106):
             self.alice.send(user, "x", f"c{user}")
@@ -440,7 +440,7 @@ class LinkTests(SubmissionCase):
             for request, _ in said:
                 self.assertIs(where[request.conversation], route)
 
-    def test_a_conversation_stays_while_something_of_it_is_unanswered(self):
+    def test_a_conversation_keeps_its_link_while_something_is_unanswered(self):
         for number in range(40):
             self.alice.send(100 + number, "x", f"c{number}")
         pinned = self.requests()
@@ -460,7 +460,7 @@ class LinkTests(SubmissionCase):
             self.alice.send(100 + number, "x", f"e{number}")
         self.assertGreater(len(third.requests()), 5)
 
-    def test_what_a_lost_link_left_unanswered_goes_first_and_in_order(self):
+    def test_requests_of_a_lost_link_go_first_and_in_order(self):
         for number in range(12):
             self.alice.send(100 + number % 3, "x", f"c{number}")
         lost = max(self.routes, key=lambda route: len(route.items))
@@ -475,7 +475,7 @@ class LinkTests(SubmissionCase):
         again = kept.requests()
         order = {}
         for request, packet in again:
-            # Each names the one before it in its conversation that is unanswered.
+            # Each names the unanswered one before it in its conversation.
             self.assertEqual(request.after, order.get(request.conversation, ""))
             order[request.conversation] = packet.send.client_id
         self.assertEqual(
@@ -493,7 +493,7 @@ class LinkTests(SubmissionCase):
     def refuse(self, route, request, packet):
         route.reply(request, failure_packet(Unavailable(), packet.send.client_id), code="unavailable")
 
-    def test_what_is_behind_a_failed_send_goes_over_no_other_link(self):
+    def test_sends_behind_a_failed_one_go_over_no_other_link(self):
         for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
         lost, kept = sorted(self.routes, key=lambda route: not route.items)
@@ -508,7 +508,7 @@ class LinkTests(SubmissionCase):
             self.alice.send(BOB, "x", f"c{number}")
         self.assertEqual([packet.send.client_id for _, packet in kept.requests()], ["c0", "c1", "c2"])
 
-    def test_what_is_behind_one_that_came_again_goes_up_behind_it(self):
+    def test_sends_behind_a_repeated_one_go_up_behind_it(self):
         for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
         lost, kept = sorted(self.routes, key=lambda route: not route.items)
@@ -521,7 +521,7 @@ class LinkTests(SubmissionCase):
             [("c0", ""), ("c1", "c0"), ("c2", "c1")],
         )
 
-    def test_what_is_behind_a_send_for_which_another_link_had_no_room(self):
+    def test_sends_behind_one_that_no_other_link_has_room_for(self):
         for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
         lost, kept = sorted(self.routes, key=lambda route: not route.items)
@@ -530,7 +530,7 @@ class LinkTests(SubmissionCase):
         self.unlink(lost)
         self.assertEqual(self.failures(self.alice), [(f"c{number}", "unavailable") for number in range(3)])
 
-    def test_nor_when_its_session_has_ended(self):
+    def test_sends_behind_a_failed_one_of_an_ended_session_go_over_no_other_link(self):
         for number in range(2):
             self.alice.send(BOB, "x", f"c{number}")
         lost, kept = sorted(self.routes, key=lambda route: not route.items)
@@ -539,7 +539,7 @@ class LinkTests(SubmissionCase):
         self.unlink(lost)
         self.assertEqual(kept.requests(), [])
 
-    def test_one_that_fails_again_keeps_those_back_that_failed_behind_it(self):
+    def test_a_send_that_fails_again_holds_back_those_that_failed_behind_it(self):
         for number in range(3):
             self.alice.send(BOB, "x", f"c{number}")
         route = max(self.routes, key=lambda route: len(route.items))
@@ -556,7 +556,7 @@ class LinkTests(SubmissionCase):
         self.alice.send(BOB, "x", "c0")
         self.assertEqual([packet.send.client_id for _, packet in route.requests()], ["c0"])
 
-    def test_what_is_unanswered_when_the_last_link_goes_has_failed(self):
+    def test_unanswered_requests_fail_when_the_last_link_is_lost(self):
         self.alice.send(BOB, "x", "c1")
         self.alice.send(BOB, "x", "c2")
         for route in list(self.routes):
@@ -569,7 +569,7 @@ class LinkTests(SubmissionCase):
 class ReceiptTests(SubmissionCase):
     """Received and Read."""
 
-    def test_only_the_newest_goes_up(self):
+    def test_only_the_newest_receipt_goes_up(self):
         for n in (1, 3, 2):
             self.alice.received("p:7:9", f"1-{n}")
             self.alice.read("p:7:9", f"1-{n}")
@@ -582,7 +582,7 @@ class ReceiptTests(SubmissionCase):
         }
         self.assertEqual(said, {("received", "p:7:9"): "1-3", ("read", "p:7:9"): "1-3", ("received", "p:7:8"): "2-1"})
 
-    def test_they_go_before_a_sync_and_when_the_session_ends(self):
+    def test_receipts_go_up_before_a_sync_and_when_the_session_ends(self):
         self.alice.received("p:7:9", "1-1")
         self.alice.sync()
         self.assertEqual([p.WhichOneof("body") for _, p in self.route.requests()], ["received", "sync"])
@@ -592,12 +592,12 @@ class ReceiptTests(SubmissionCase):
         self.pass_seconds(1)
         self.assertEqual(self.route.requests(), [])
 
-    def test_they_fail_quietly(self):
+    def test_receipts_fail_silently(self):
         self.alice.received("p:7:9", "1-1")
         self.pass_seconds(5.5)
         self.assertEqual(self.alice.packets(), [])
 
-    def test_a_refusal_is_told(self):
+    def test_a_refused_receipt_is_reported(self):
         self.alice.received("p:8:9", "1-1")
         self.pass_seconds(0.3)
         [(request, _)] = self.route.requests()

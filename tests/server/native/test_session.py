@@ -21,7 +21,7 @@ class NativeCase(ServerCase):
         self.turn()
 
     def goodbye(self, client):
-        """The code of the Goodbye that ended it, after which it is closed."""
+        """Return the code of the Goodbye that ended a client's session; its connection must be closed."""
         packets = client.packets()
         self.assertTrue(client.closed)
         self.assertEqual(packets[-1].WhichOneof("body"), "goodbye")
@@ -29,7 +29,7 @@ class NativeCase(ServerCase):
 
 
 class StateTests(NativeCase):
-    """The tables that say what is done when."""
+    """The tables that say which state handles what."""
 
     def test_every_state_takes_packets_and_can_end(self):
         self.assertEqual(native._RECEIVED.keys(), set(native.SessionState))
@@ -128,7 +128,7 @@ class HelloTests(NativeCase):
         self.turn()
         self.assertFalse(client.closed)
 
-    def test_a_ticket_is_good_once(self):
+    def test_a_ticket_is_valid_once(self):
         client = self.log_in(ALICE, "alice", "owner")
         other = self.connect()
         other.hello(self.ticket(ALICE, "alice", "owner"))
@@ -165,7 +165,7 @@ class HelloTests(NativeCase):
         self.assertEqual(self.goodbye(client), "protocol-error")
         self.assertEqual(len(self.server.sessions), 0)
 
-    def test_bytes_that_are_no_packet(self):
+    def test_bytes_that_are_not_a_packet(self):
         for body in (b"\x82\x01\xff", b"\x8a\x01\x00", b"\xff\xff", b"\x08\x01", b""):
             with self.subTest(body):
                 client = self.log_in(ALICE)
@@ -173,7 +173,7 @@ class HelloTests(NativeCase):
                 self.assertEqual(self.goodbye(client), "protocol-error")
                 self.assertEqual(len(self.server.sessions), 0)
 
-    def test_what_servers_send_is_refused(self):
+    def test_packets_that_only_servers_send_are_refused(self):
         bodies = {field.name for field in Packet.DESCRIPTOR.oneofs_by_name["body"].fields}
         refused = bodies - native._SERVED.keys()
         self.assertEqual(refused, {"welcome", "accepted", "deliver", "synced", "news", "presence", "failure"})
@@ -186,7 +186,7 @@ class HelloTests(NativeCase):
                 self.assertIn(f"`{body}`", client.packets()[-1].goodbye.message)
                 self.assertTrue(client.closed)
 
-    def test_what_comes_with_the_hello_waits_for_the_welcome(self):
+    def test_packets_that_come_with_the_hello_wait_for_the_welcome(self):
         self.reserve(ALICE, "alice", "owner")
         client = self.connect()
         client.say(
@@ -205,14 +205,14 @@ class HelloTests(NativeCase):
         self.turn()
         self.assertEqual(self.goodbye(client), "protocol-error")
 
-    def test_one_that_says_nothing_is_closed(self):
+    def test_a_silent_client_is_closed(self):
         client = self.connect()
         self.pass_seconds(11)
         self.assertTrue(client.closed)
 
 
 class OpeningTests(NativeCase):
-    """Routes that are slow, or away, while a session opens."""
+    """Routes that are slow or away while a session opens."""
 
     def test_a_newer_login_holds_the_user(self):
         self.route.refusals["open"] = "replaced"
@@ -283,7 +283,7 @@ class OpeningTests(NativeCase):
         self.pass_seconds(0.2)
         self.assertEqual(len(self.route.take("request")), 1, "what it missed meanwhile is looked for")
 
-    def test_a_client_that_goes_while_it_opens_gives_its_record_back(self):
+    def test_a_client_that_leaves_while_it_opens_releases_its_record(self):
         self.route.silent = {"open"}
         client = self.begin(ALICE)
         client.drop()
@@ -303,7 +303,7 @@ class OpeningTests(NativeCase):
         self.turn()
         self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["welcome", "deliver"])
 
-    def test_more_than_is_kept_is_looked_for_later(self):
+    def test_pushes_beyond_the_kept_ones_are_checked_for_later(self):
         self.route.silent = {"heads"}
         client = self.begin(ALICE)
         self.turn()
@@ -329,7 +329,7 @@ class DeviceTests(NativeCase):
         self.assertEqual([closed.owner for closed in self.route.take("closed")], ["owner-1"])
         self.assertEqual([s.owner for s in self.server.sessions.of(ALICE)], ["owner-2"])
 
-    def test_another_device_only_beside(self):
+    def test_another_device_is_live_only_beside(self):
         first = self.log_in(ALICE, device="phone")
         reserved = self.server.sessions.reserve(
             ALICE, "user7", "owner-2", 30, device="tablet", native=True, beside=False
@@ -348,7 +348,7 @@ class DeviceTests(NativeCase):
         second.drop()
         self.assertEqual(len(self.server.sessions.of(ALICE)), 2)
 
-    def test_reservations_beside_one_another_are_claimed_each(self):
+    def test_reservations_beside_one_another_are_all_claimed(self):
         self.reserve(ALICE, "alice", "one", "phone", beside=True)
         self.reserve(ALICE, "alice", "two", "tablet", beside=True)
         self.assertEqual(self.server.sessions.reserved, 2)
@@ -403,7 +403,7 @@ class LifeTests(NativeCase):
         self.assertEqual(client.packets(), [])
         self.assertEqual(len(self.server.sessions), 0)
 
-    def test_draining_says_when_to_come_back(self):
+    def test_draining_tells_clients_when_to_come_back(self):
         client = self.log_in(ALICE)
         newcomer = self.connect()
         self.server.gateway.drain()
@@ -431,7 +431,7 @@ class LifeTests(NativeCase):
         self.assertEqual([(o.user, o.device, o.call) for o in other.take("opened")], [(ALICE, "phone", 0)])
         self.assertEqual(len(other.take("snapshot_end")), 1)
 
-    def test_typing_twice_a_second(self):
+    def test_typing_at_most_twice_a_second(self):
         client = self.log_in(ALICE)
         for _ in range(5):
             client.typing(BOB)
@@ -449,7 +449,7 @@ class LifeTests(NativeCase):
         self.assertEqual(packet.failure.code, "invalid")
         self.assertEqual(self.route.take("request"), [])
 
-    def test_whom_it_watches_is_said_again_at_a_new_home(self):
+    def test_a_new_home_is_told_whom_a_session_watches(self):
         client = self.log_in(ALICE)
         client.watch(BOB)
         [(request, _)] = self.route.requests()
