@@ -8,13 +8,13 @@ The server dials:
     Proof("dialer", all of the above)          ->
                                               <-  Proof("acceptor", all of the above)
 
-Either end may answer Refused instead, and then ends the connection. A proof covers everything that both have said and
-the role of who proves, so one that was seen before, or is sent back to its maker, proves nothing.
+Either end may answer Refused instead, and then ends the connection. A proof covers everything that both ends have said
+and the role of its maker, so a proof that is replayed, or sent back to its maker, proves nothing.
 
-Both ends name versions of the link's items. The dialer offers a range and the acceptor answers the highest that both
-speak. The range is in two fields, for an end that speaks version 1 alone refuses a Hello or Challenge of another
-`version`, and knows no `highest`: what it says and hears, and what its proofs cover, are as they always were.
-Whoever sits between two ends can take `highest` away and so hold them to version 1, as long as that is spoken at all.
+The ends negotiate the version of the link's items: the dialer offers a range, and the acceptor answers the highest
+version that both speak. The range takes two fields, because an end that speaks only version 1 refuses a Hello or
+Challenge with another `version` and does not know `highest`: for it nothing changes, nor for what its proofs cover.
+Someone in between can remove `highest` and so hold both ends to version 1, for as long as that is spoken at all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from cim.errors import BadFrame, FrameTooLarge, HandshakeFailed
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
-#: The versions of the link's items that are spoken here.
+#: The versions of the link's items that this release speaks.
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 2
 NONCE_BYTES = 32
-#: No frame of a handshake is larger.
+#: The largest frame of a handshake, bytes.
 MAX_HANDSHAKE_FRAME = 4096
 
 _LABEL = b"cim link handshake"
@@ -42,34 +42,34 @@ _MAX_NAME = 300
 class LinkHandshake(typing.Protocol):
     """One end of a handshake.
 
-    A typing.Protocol: both ends are internal, nobody asks at run time.
+    This is a typing.Protocol because both ends are internal and nothing checks it at run time.
     """
 
     @property
     def peer(self) -> LinkPeer | None:
-        """Who is at the other end, once it has proven it."""
+        """Who is at the other end, once that end has proven it."""
 
     @property
     def version(self) -> int:
-        """The version that both ends speak; holds once `peer` is there."""
+        """The version that both ends speak; valid once `peer` is set."""
 
     def begin(self) -> bytes:
-        """Return what this end sends first; empty when it waits."""
+        """Return what this end sends first; empty if the other end speaks first."""
 
     def receive(self, body: bytes) -> bytes:
-        """Take what the other end sent and return the answer; empty when there is none.
+        """Take what the other end sent and return the answer; empty if there is none.
 
         :raises HandshakeFailed: the message is fit to be sent to the other end
         """
 
 
 def first_frame(data: bytes) -> tuple[bytes, bytes] | None:
-    """Return the body of the first frame in `data` and what follows it; None while that is not complete.
+    """Return the body of the first frame in `data` and what follows it; None while the frame is incomplete.
 
-    One at a time, unlike FrameReader: what follows the last frame of a handshake is batches, which may be larger.
+    It takes one frame at a time, unlike FrameReader, because the batches that follow a handshake may be larger.
 
     :raises FrameTooLarge: the frame has more than MAX_HANDSHAKE_FRAME bytes
-    :raises BadFrame: its length is no varint32
+    :raises BadFrame: its length is not a varint32
     """
     length = 0
     for at, group in enumerate(data[:5]):
@@ -80,12 +80,12 @@ def first_frame(data: bytes) -> tuple[bytes, bytes] | None:
             end = at + 1 + length
             return (data[at + 1 : end], data[end:]) if end <= len(data) else None
     if len(data) >= 5:
-        raise BadFrame("a frame's length has more than 5 bytes")
+        raise BadFrame("a frame's length prefix has more than 5 bytes")
     return None
 
 
 def refusal(reason: str) -> bytes:
-    """Return the body that ends a handshake."""
+    """Return the body of a Refused, which ends a handshake."""
     return Handshake(refused=Refused(reason=reason)).SerializeToString()
 
 
@@ -103,7 +103,7 @@ def _proof(key: bytes, role: bytes, hello: Hello, challenge: Challenge) -> bytes
         challenge.nonce,
         hello.websocket.encode(),
     )
-    if challenge.version > 1:  # before that there was no such field
+    if challenge.version > 1:  # version 1 has no such field
         said += (str(hello.highest).encode(),)
     return hmac.digest(key, b"".join(len(part).to_bytes(4, "big") + part for part in said), "sha256")
 
@@ -117,7 +117,7 @@ def _read(body: bytes, wanted: str) -> Handshake:
     if step == "refused":
         raise HandshakeFailed(f"refused by the other end: {said.refused.reason[:200]!r}")
     if step != wanted:
-        raise HandshakeFailed(f"{wanted} was expected")
+        raise HandshakeFailed(f"expected {wanted}")
     return said
 
 
@@ -126,11 +126,11 @@ def _versions(lowest: int, highest: int) -> str:
 
 
 def _common_version(lowest: int, highest: int, own_highest: int) -> int:
-    """Return the highest version of the other end's range that is spoken here, too."""
+    """Return the highest version in the other end's range that this end speaks, too."""
     version = min(highest, own_highest)
     if version < max(lowest, LOWEST_VERSION):
         here = _versions(LOWEST_VERSION, own_highest)
-        raise HandshakeFailed(f"version {here} is spoken here, not {_versions(lowest, highest)}")
+        raise HandshakeFailed(f"this end speaks version {here}, the other {_versions(lowest, highest)}")
     return version
 
 
@@ -138,19 +138,19 @@ def _check_introduction(said: Hello | Challenge, own_nonce: bytes) -> None:
     if not 0 < len(said.name) <= _MAX_NAME or not 0 < len(said.incarnation) <= _MAX_NAME:
         raise HandshakeFailed("a name or incarnation is missing or too long")
     if len(said.nonce) != NONCE_BYTES or said.nonce == own_nonce:
-        raise HandshakeFailed("the nonce is not a fresh one")
+        raise HandshakeFailed("the nonce is not fresh")
 
 
 def _check_proof(said: Proof, expected: bytes) -> None:
     if not hmac.compare_digest(said.proof, expected):
-        raise HandshakeFailed("the proof is wrong")
+        raise HandshakeFailed("the proof is wrong: the two ends have different secrets")
 
 
 class DialerHandshake:
-    """The server's end.
+    """The server's end of a handshake.
 
     :param nonce: 32 random bytes, used once
-    :param expected: the registry name of the route that was dialed; another one's answer is refused
+    :param expected: the registry name of the route that was dialed; an answer from another one is refused
     :param highest: the highest version to offer
     """
 
@@ -186,7 +186,7 @@ class DialerHandshake:
             self.version = _common_version(challenge.version, challenge.version, self._highest)
             _check_introduction(challenge, self._hello.nonce)
             if challenge.name != self._expected:
-                raise HandshakeFailed(f"{self._expected} was dialed, but {challenge.name!r} answered")
+                raise HandshakeFailed(f"dialed {self._expected}, but {challenge.name!r} answered")
             self._challenge = challenge
             proof = _proof(self._key, b"dialer", self._hello, challenge)
             return Handshake(proof=Proof(proof=proof)).SerializeToString()
@@ -197,7 +197,7 @@ class DialerHandshake:
 
 
 class AcceptorHandshake:
-    """The route's end.
+    """The route's end of a handshake.
 
     :param nonce: 32 random bytes, used once
     :param highest: the highest version to agree to
@@ -216,7 +216,7 @@ class AcceptorHandshake:
         return b""
 
     def receive(self, body: bytes) -> bytes:
-        """Answer the Hello, then check the Proof and answer it with the own one.
+        """Answer the Hello, then check the Proof and answer with this end's own.
 
         :raises HandshakeFailed: the message is fit to be sent to the other end
         """

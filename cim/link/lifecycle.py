@@ -1,13 +1,13 @@
-"""The states of a link's connection and what leads from one to the next, without the connection.
+"""The states of a link's connection and the transitions between them, without the connection itself.
 
     unproven    the handshake is under way
     up          items go both ways
-    draining    this end wants no more of it: what was sent is tried, nothing is handed over any more
+    draining    this end is ending the link: it still tries to send what was queued, but hands over nothing more
     closing     the connection is being closed; once it is gone, the link's user is told that the link is down
     dismissed   the connection is being closed; the link's user never heard of the link, or has been told already
-    gone        there is no connection any more
+    gone        the connection is closed
 
-An input costs a microsecond, so there is one for what happens to a connection, and none for a batch or an item.
+An input costs a microsecond, so there are inputs for what happens to a connection, but none for a batch or an item.
 """
 
 from __future__ import annotations
@@ -22,69 +22,72 @@ from automat import TypeMachineBuilder
 class Lifecycle(typing.Protocol):
     """What can happen to a link's connection.
 
-    A typing.Protocol because automat implements it.
+    This is a typing.Protocol because automat implements it.
     """
 
     def proven(self) -> None:
         """Both ends have proven who they are."""
 
     def broken(self, reason: str) -> None:
-        """The other end said what it may not say."""
+        """The other end broke the protocol."""
 
     def late(self) -> None:
-        """The time for the handshake, or for what is sent before the end, is over."""
+        """The time for the handshake, or for sending what is queued before the end, is over."""
 
     def lose(self, reason: str) -> None:
-        """This end wants no more of the link."""
+        """This end wants to end the link."""
 
     def drained(self) -> None:
         """All that was sent before `lose` has been written."""
 
     def abort(self, reason: str) -> None:
-        """The link cannot go on, or is not worth the wait."""
+        """The link cannot go on, or is not worth waiting for."""
 
     def replace(self, reason: str) -> None:
-        """Another link has taken its place."""
+        """Another link has replaced this one."""
 
     def lost(self, reason: str) -> None:
-        """The connection is gone. Comes once, as the last that happens."""
+        """The connection is gone. This happens once, after everything else."""
 
 
 class LinkConnection(typing.Protocol):
     """What the states do to a connection, and whom they tell.
 
-    A typing.Protocol because it is internal to this folder.
+    This is a typing.Protocol because it is internal to this package.
     """
 
     def open(self) -> None:
-        """Let items go both ways."""
+        """Let items pass in both directions."""
 
     def drain(self) -> None:
-        """Take and hand over no more items, write what is queued, and tell `drained`, or `late` after a while."""
+        """Take and hand over no more items; write what is queued, then call `drained`, or `late` after a while."""
 
     def finish(self) -> None:
-        """Read and write no more, and close so that what was written arrives."""
+        """Stop reading and writing, and close so that what was written arrives."""
 
     def dismiss(self) -> None:
-        """Read and write no more, and close once what was written is sent."""
+        """Stop reading and writing, and close once what was written is sent."""
 
     def cut(self) -> None:
-        """Read and write no more, and close without sending what was written. May come again, and after the others."""
+        """Stop reading and writing, and close without sending what was written.
+
+        May be called more than once, and after any of the others.
+        """
 
     def tell_refused(self, reason: str) -> None:
-        """Say that the connection ends unproven."""
+        """Tell the owner that the connection ends unproven."""
 
     def tell_down(self, reason: str) -> None:
-        """Say that the link is down."""
+        """Tell the link's user that the link is down."""
 
     def tell_gone(self) -> None:
-        """Say that the connection is gone; the last of all."""
+        """Tell the owner that the connection is gone; this is the last call."""
 
 
 @dataclass
 class _Core:
     connection: LinkConnection
-    #: Why the link ends: the first reason there was.
+    #: Why the link ends: the first reason given.
     reason: str = ""
 
     def end(self, reason: str) -> None:
@@ -116,7 +119,7 @@ def _states() -> Callable[[_Core], Lifecycle]:
 
     @unproven.upon(Lifecycle.late).to(dismissed)
     def give_up(_: Lifecycle, core: _Core) -> None:
-        core.connection.tell_refused("no handshake in time")
+        core.connection.tell_refused("the handshake did not end in time")
         core.connection.cut()
 
     @up.upon(Lifecycle.lose).to(draining)
@@ -128,7 +131,7 @@ def _states() -> Callable[[_Core], Lifecycle]:
     def finish(_: Lifecycle, core: _Core) -> None:
         core.connection.finish()
 
-    # Whoever is being closed gently may not read, or never close its own end.
+    # A peer that is closed gently may not be reading, or may never close its own end.
     @draining.upon(Lifecycle.late).to(closing)
     @closing.upon(Lifecycle.late).loop()
     @dismissed.upon(Lifecycle.late).loop()
@@ -177,5 +180,5 @@ _Machine = _states()
 
 
 def lifecycle(connection: LinkConnection) -> Lifecycle:
-    """Return the lifecycle of a connection that was just made, or is about to be."""
+    """Return the lifecycle of a connection that was just made or is about to be made."""
     return _Machine(_Core(connection))

@@ -1,4 +1,4 @@
-"""Links within one process: pairs of objects that deliver in the next reactor turn."""
+"""Links within one process: pairs of objects that deliver items in the next reactor turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RETRY = 0.2
 
 @implementer(ILink)
 class MemoryLink:
-    """One end of a pair. Items are handed over as they are: neither end may change one."""
+    """One end of a pair. Items are handed over without a copy, so neither end may change one."""
 
     _log = Logger()
 
@@ -38,7 +38,7 @@ class MemoryLink:
         self._missed = False
 
     def send(self, item: Item) -> bool:
-        """Send an item after all sent before; False when it was dropped or the link is not up."""
+        """Send an item after all earlier ones; False if it was dropped or the link is not up."""
         pair = self._pair
         if not pair.up:
             return False
@@ -66,11 +66,11 @@ class MemoryLink:
         return self.send(Item.FromString(item))
 
     def lose(self, reason: str) -> None:
-        """End the link; what this end sent is still delivered, and nothing more to this end."""
+        """End the link; what this end sent is still delivered, but nothing more is delivered to this end."""
         self._pair.lose(self, reason)
 
     def deliver(self) -> None:
-        """Hand what was sent to the other end's user."""
+        """Hand the sent items to the other end's user."""
         queue, self.queue = self.queue, []
         self.queued = 0
         if self._missed:
@@ -82,7 +82,7 @@ class MemoryLink:
             try:
                 self.other.user.link_received(self.other, item)
             except Exception:
-                self._log.failure("An item from {peer} was not handled", peer=self.other.peer.name)
+                self._log.failure("Failed to handle an item from {peer}", peer=self.other.peer.name)
 
 
 class _Pair:
@@ -120,7 +120,7 @@ class _Pair:
 
     def _turn(self) -> None:
         self._call = None
-        # An end that was lost in this very turn still has a turn of its own: link_down comes later than lose().
+        # An end that was lost in this very turn gets another turn, so that link_down comes after lose() has returned.
         ended = not self.up
         for end in self.ends:
             end.deliver()
@@ -142,10 +142,10 @@ def connect(
     *,
     version: int = HIGHEST_VERSION,
 ) -> tuple[MemoryLink, MemoryLink]:
-    """Link a server and a route; both are told in the next turn.
+    """Link a server and a route; both users are told in the next turn.
 
     :param gone: called after both were told that the link is down
-    :param dropped: called for every item that a full queue did not take
+    :param dropped: called for every item that is dropped because a queue is full
     :param version: the version that the two ends speak
     :returns: the server's end (its `peer` is the route) and the route's
     """
@@ -160,9 +160,9 @@ def connect(
 
 
 class MemoryLinks(Service):
-    """Keeps one pair of ends alive while it runs.
+    """Keeps a server and a route linked while it runs.
 
-    :param dropped: called for every item that a full queue did not take
+    :param dropped: called for every item that is dropped because a queue is full
     """
 
     def __init__(
@@ -182,12 +182,12 @@ class MemoryLinks(Service):
         self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Link the two."""
+        """Link the server and the route."""
         super().startService()
         self._connect()
 
     def stopService(self) -> Deferred[None]:
-        """End the link; what was sent is still delivered. Fires when both were told."""
+        """End the link; what was sent is still delivered. Fires once both users were told."""
         super().stopService()
         if self._retry is not None:
             self._retry.cancel()
@@ -195,7 +195,7 @@ class MemoryLinks(Service):
         if self._ends is None:
             return succeed(None)
         self._stopped = Deferred()
-        self._ends[0].lose("the suite stops")
+        self._ends[0].lose("the suite is stopping")
         return self._stopped
 
     def _connect(self) -> None:

@@ -1,14 +1,14 @@
-"""The established link, without its transport: batches, credit, heartbeats, silence (docs/architecture.md, Links).
+"""An established link without its transport: batches, credit, heartbeats, timeouts (docs/architecture.md, Links).
 
-What one end sends within a reactor turn goes out as one Batch (several when it is much). Each end tells the other, as
-a running total, how many bytes of its batches it has handled; at most WINDOW bytes are under way unhandled, the rest
+What one end sends within a reactor turn goes out as one Batch (or several if it is large). Each end tells the other, as
+a running total, how many bytes of its batches it has handled. At most WINDOW unhandled bytes are in flight; the rest
 waits in a bounded queue. Batches without items are neither counted nor held back: they carry the totals, so credit
 cannot deadlock, and serve as heartbeats.
 
-A queue that is full drops what is pushed; when there is room again the peer is told that something was.
+A full queue drops pushes (Deliver); once there is room again the peer is told that something was dropped.
 
-Both ends count seconds by ticks and not by the clock: a process that was stopped for a while has not heard its
-peer either, but has no reason to call it dead.
+Both ends count seconds by ticks, not by the clock: a process that was suspended has not heard its peer for a while, but
+has no reason to consider it dead.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from cim.errors import BadFrame
 from cim.wire.framing import encode_varint
 from cim.wire.link_pb2 import Batch, Item, Missed
 
-#: A batch takes no further item beyond this many bytes; several smaller ones are handled more evenly than one large.
+#: A batch of this many bytes takes no further item: several small batches are handled more evenly than a large one.
 BATCH = 256 * 1024
-#: Bytes of batches under way that the peer has not handled.
+#: The most bytes of batches in flight that the peer has not handled.
 WINDOW = 2 * 1024 * 1024
-#: An item may make a batch of its own up to this size. The peer tells its total whenever half a window is untold, so
-#: that what is untold never keeps even the largest item back.
+#: The largest item, which makes a batch of its own. The peer reports its total whenever half a window is unreported, so
+#: the unreported part never holds back even the largest item.
 MAX_ITEM = WINDOW // 2 - 64
 #: The largest frame that a peer may send: its batches, and room to grow.
 MAX_FRAME = 2 * 1024 * 1024
-#: The queue's bound for what is dropped when the peer is slow (Deliver), bytes.
+#: The queue's bound for items that may be dropped when the peer is slow (Deliver), bytes.
 QUEUE = 8 * 1024 * 1024
-#: The queue's bound for all else; without it the two ends would disagree, so beyond this the link is over.
+#: The queue's bound for all other items, bytes; the two ends would disagree without them, so above it the link ends.
 CONTROL_QUEUE = 64 * 1024 * 1024
-#: Ticks without sending before a heartbeat is due, and without hearing anything before the peer is dead.
+#: Ticks without sending until a heartbeat is due, and ticks without hearing anything until the peer is dead.
 HEARTBEAT_TICKS = 3
 SILENCE_TICKS = 10
 
@@ -45,7 +45,7 @@ _HEADS = tuple(_ENTRY + encode_varint(size) for size in range(1024))
 
 
 class Pipe:
-    """One end of an established link; whoever owns it writes what `take` returns and calls `tick` every second."""
+    """One end of an established link; its owner writes what `take` returns and calls `tick` every second."""
 
     __slots__ = (
         "_acknowledged",
@@ -61,27 +61,27 @@ class Pipe:
     )
 
     def __init__(self) -> None:
-        #: Whether an item had to be dropped without which the two ends disagree: the link must end.
+        #: Whether an item was dropped without which the two ends would disagree, so that the link must end.
         self.overflowed = False
         self._queue: deque[bytes] = deque()
         self._queued = 0
-        self._sent = 0  # bytes of batches with items that were taken so far
+        self._sent = 0  # bytes of batches with items taken so far
         self._acknowledged = 0  # how many of them the peer has handled
-        self._consumed = 0  # bytes of the peer's batches with items that were handled here
-        self._told = 0  # how many of them the peer knows of
+        self._consumed = 0  # bytes of the peer's batches with items handled here
+        self._told = 0  # how many of them the peer was told of
         self._idle = 0
         self._silence = 0
-        #: Ticks since an item was dropped of which the peer was not told yet; -1 for none.
+        #: Ticks since an item was dropped that the peer was not told about yet; -1 if there is none.
         self._missed = -1
 
     def send(self, item: Item) -> bool:
-        """Queue an item; False when it was dropped because the queue is full or the item over MAX_ITEM."""
+        """Queue an item; False if it was dropped because the queue is full or the item is larger than MAX_ITEM."""
         return self.send_packed(item.SerializeToString(), item.HasField("deliver"))
 
     def send_packed(self, body: bytes, droppable: bool) -> bool:
-        """Queue a serialized item.
+        """Queue a serialized item; False if it was dropped.
 
-        :param droppable: whether a full queue drops it
+        :param droppable: whether a full queue may drop it
         """
         size = len(body)
         queued = self._queued
@@ -105,12 +105,12 @@ class Pipe:
 
     @property
     def queued(self) -> int:
-        """Bytes that wait to be taken."""
+        """How many bytes wait to be taken."""
         return self._queued
 
     @property
     def in_flight(self) -> int:
-        """Bytes under way that the peer has not told to have handled."""
+        """How many bytes are in flight that the peer has not reported as handled."""
         return self._sent - self._acknowledged
 
     @property
@@ -124,7 +124,7 @@ class Pipe:
         return self._silence >= SILENCE_TICKS
 
     def take(self) -> list[tuple[int, bytes]]:
-        """Return the batches to write now, as far as credit goes: each framed, with its number of items."""
+        """Return the batches to write now, as far as credit allows: each as its number of items and framed bytes."""
         batches: list[tuple[int, bytes]] = []
         if self._missed >= 0 and self._queued <= QUEUE // 2:
             missed, self._missed = Missed(seconds=self._missed), -1
@@ -167,11 +167,11 @@ class Pipe:
         return encode_varint(len(body)) + body
 
     def receive(self, body: bytes) -> Sequence[Item]:
-        """Take a frame of the peer and return its items, which count as handled: hand them on in this turn.
+        """Take a frame from the peer and return its items, which now count as handled: process them in this turn.
 
-        Holding on to one item holds the memory of its whole batch.
+        Keeping one item keeps the memory of its whole batch.
 
-        :raises BadFrame: when it is no batch, or gives credit for what was never sent
+        :raises BadFrame: the frame is not a batch, or gives credit for what was never sent
         """
         try:
             batch = Batch.FromString(body)
@@ -181,7 +181,7 @@ class Pipe:
         told = batch.consumed
         if told:
             if not self._acknowledged <= told <= self._sent:
-                raise BadFrame("a batch tells of more bytes, or fewer, than it can have handled")
+                raise BadFrame("a batch acknowledges more or fewer bytes than the other end can have handled")
             self._acknowledged = told
         items = batch.items
         if items:
@@ -189,7 +189,7 @@ class Pipe:
         return items
 
     def tick(self) -> None:
-        """Let a second pass."""
+        """Note that a second has passed."""
         self._idle += 1
         self._silence += 1
         if self._missed >= 0:

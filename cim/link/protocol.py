@@ -1,4 +1,4 @@
-"""One end of a link on a transport: a thin adapter between it, the handshake, the states and the pipe."""
+"""One end of a link on a transport: a thin adapter between transport, handshake, lifecycle and pipe."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.link_pb2 import Item
 
 HANDSHAKE_SECONDS = 10
-#: How long a link that ends tries to get rid of what was sent.
+#: For how many seconds a link that is ending tries to write what was sent.
 DRAIN_SECONDS = 5
 TICK_SECONDS = 1
 
 
 class _StreamTransport(typing.Protocol):
-    """What stream transports do beyond ITransport; a typing.Protocol because no zope interface has just these."""
+    """What stream transports offer beyond ITransport; a typing.Protocol because no zope interface has just these."""
 
     def abortConnection(self) -> None:
         """Close without writing what is buffered."""
 
     def loseWriteConnection(self) -> None:
-        """Tell the other end that nothing more comes once all is written."""
+        """Tell the other end, once everything is written, that nothing more comes."""
 
 
 def _is_encrypted(transport: object) -> bool:
-    # TLS has no half close, but its transport passes the call to the one below.
+    # TLS has no half-close, but its transport passes the call to the one below.
     return bool(ISSLTransport.providedBy(transport))
 
 
 @frozen(kw_only=True)
 class LinkParts:
-    """What every link of a process needs.
+    """What all links of a process share.
 
-    :param user: is told of links
-    :param old_user: of those that speak version 1
+    :param user: told of links
+    :param old_user: told of links that speak version 1
     :param observe: called as observe("in" or "out", items, bytes) for every batch
-    :param dropped: called for every item that a full queue did not take
+    :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to agree to
     """
 
@@ -75,21 +75,21 @@ class LinkParts:
 
 
 class LinkOwner(typing.Protocol):
-    """Who made a link and keeps track of it; a typing.Protocol because it is internal to this folder."""
+    """What made a link and keeps track of it; a typing.Protocol because it is internal to this package."""
 
     def link_proven(self, link: LinkProtocol) -> None:
-        """The handshake is through; `link_up` follows at once."""
+        """Note that the handshake has succeeded; `link_up` follows at once."""
 
     def link_refused(self, link: LinkProtocol, reason: str) -> None:
-        """The connection ends before the handshake was through."""
+        """Note that the connection ends before the handshake has succeeded."""
 
     def link_gone(self, link: LinkProtocol) -> None:
-        """The connection is gone, proven or not; called once, after `link_down`."""
+        """Note that the connection is gone, proven or not; called once, after `link_down`."""
 
 
 @implementer(ILink)
 class LinkProtocol(Protocol):
-    """One end of a link; `cim.link.lifecycle` has its states, and this is the connection that they act on."""
+    """One end of a link; `cim.link.lifecycle` has its states, which act on this connection."""
 
     _log = Logger()
 
@@ -97,14 +97,14 @@ class LinkProtocol(Protocol):
     version: int
 
     def __init__(self, parts: LinkParts, owner: LinkOwner, handshake: LinkHandshake) -> None:
-        #: Whether items go both ways. Set by the lifecycle alone, which is too slow to be asked for each item.
+        #: Whether items pass in both directions. Only the lifecycle sets it; asking that for each item is too slow.
         self.up = False
         self._parts = parts
         self._user = parts.user
         self._owner = owner
         self._lifecycle = lifecycle(self)
         self._pipe = Pipe()
-        # What takes the bytes that come: the handshake, then the frames, at last neither.
+        # What takes the bytes that arrive: first the handshake, then the frame reader, in the end neither.
         self._handshake: LinkHandshake | None = handshake
         self._early = b""
         self._frames: FrameReader | None = None
@@ -116,7 +116,7 @@ class LinkProtocol(Protocol):
     # ILink
 
     def send(self, item: Item) -> bool:
-        """Send an item after all sent before; False when it was dropped or the link is not up."""
+        """Send an item after all earlier ones; False if it was dropped or the link is not up."""
         return self.send_packed(item.SerializeToString(), item.HasField("deliver"))
 
     def send_packed(self, item: bytes, droppable: bool) -> bool:
@@ -134,22 +134,22 @@ class LinkProtocol(Protocol):
         return True
 
     def lose(self, reason: str) -> None:
-        """End the link; what was sent is still tried, for DRAIN_SECONDS."""
+        """End the link, trying for DRAIN_SECONDS to write what was sent."""
         self._lifecycle.lose(reason)
 
     @property
     def queued(self) -> int:
-        """Bytes that were sent and wait for the peer's credit."""
+        """How many sent bytes wait for the peer's credit."""
         return self._pipe.queued
 
     # For the owner
 
     def abort(self, reason: str) -> None:
-        """End the connection without trying what was sent."""
+        """End the connection without trying to write what was sent."""
         self._lifecycle.abort(reason)
 
     def replace(self, reason: str) -> None:
-        """End the link at once, with `link_down` before this returns: another has taken its place."""
+        """End the link at once because another replaced it; `link_down` comes before this returns."""
         self._lifecycle.replace(reason)
 
     def when_gone(self) -> Deferred[None]:
@@ -178,7 +178,7 @@ class LinkProtocol(Protocol):
             transport.write(encode_frame(hello))
 
     def dataReceived(self, data: bytes) -> None:
-        """Take bytes as they come."""
+        """Take bytes as they arrive."""
         try:
             if self._handshake is not None:
                 data = self._shake_hands(self._handshake, data)
@@ -190,7 +190,7 @@ class LinkProtocol(Protocol):
             self._lifecycle.broken(error.message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell everyone who has to know."""
+        """Tell the lifecycle that the connection is gone."""
         self._stop()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
@@ -199,7 +199,7 @@ class LinkProtocol(Protocol):
     # LinkConnection, for the lifecycle alone
 
     def open(self) -> None:
-        """Let items go both ways."""
+        """Let items pass in both directions."""
         assert self._handshake is not None and self._handshake.peer is not None and self._deadline is not None
         self._deadline.cancel()
         self.peer = self._handshake.peer
@@ -223,8 +223,8 @@ class LinkProtocol(Protocol):
         self._stop()
         transport = self._transport
         if IHalfCloseableDescriptor.providedBy(transport) and not _is_encrypted(transport):
-            # Closing with input unread would make the kernel send a reset, at which the other end's drops what it
-            # has not read yet. So the other end is told the end, and closes.
+            # Closing with unread input would make the kernel send a reset, at which the other end's kernel drops
+            # what was not read yet. So tell the other end that nothing more comes, and let it close.
             self._stream.loseWriteConnection()
         else:
             transport.loseConnection()
@@ -244,7 +244,7 @@ class LinkProtocol(Protocol):
         self._owner.link_refused(self, reason)
 
     def tell_down(self, reason: str) -> None:
-        """Tell the user that the link is down."""
+        """Tell the link's user that the link is down."""
         self._user.link_down(self, reason)
 
     def tell_gone(self) -> None:
@@ -264,7 +264,7 @@ class LinkProtocol(Protocol):
         return typing.cast(_StreamTransport, self.transport)
 
     def _stop(self) -> None:
-        """Read and write no more."""
+        """Stop reading and writing."""
         self.up = False
         self._handshake = self._frames = None
         for call in (self._ticking, self._flushing):
@@ -272,7 +272,7 @@ class LinkProtocol(Protocol):
                 call.cancel()
 
     def _shake_hands(self, handshake: LinkHandshake, data: bytes) -> bytes:
-        """Take the handshake's frames; return what follows them, nothing before it is through."""
+        """Take the handshake's frames; return what follows them, or nothing while the handshake is incomplete."""
         self._early += data
         while (frame := first_frame(self._early)) is not None:
             body, self._early = frame
@@ -286,7 +286,7 @@ class LinkProtocol(Protocol):
                 self._transport.write(encode_frame(answer))
             if handshake.peer is not None:
                 self._lifecycle.proven()
-                # Told here and not by the lifecycle, so that what they do to the link holds before they return.
+                # Told here and not by the lifecycle, so that what they do to the link takes effect at once.
                 self._owner.link_proven(self)
                 self._user.link_up(self)
                 rest, self._early = self._early, b""
@@ -307,8 +307,8 @@ class LinkProtocol(Protocol):
             try:
                 received(self, item)
             except Exception:
-                # Later items may be fine, and a new link would only meet the same one again.
-                self._log.failure("An item from {peer} was not handled", peer=self.peer.name)
+                # Go on: later items may be fine, and a new link would only get the same item again.
+                self._log.failure("Failed to handle an item from {peer}", peer=self.peer.name)
         if pipe.due and self._flushing is None and self._frames is not None:
             self._flushing = self._parts.reactor.callLater(0, self._flush)
 

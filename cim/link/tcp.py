@@ -1,4 +1,4 @@
-"""Links over TCP: the route accepts them, the server dials every route in the registry (docs/architecture.md)."""
+"""Links over TCP: routes accept them, servers dial every route in the registry (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from cim.link.protocol import LinkParts, LinkProtocol
 from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer, RouteAddress
 
-#: Connections that have proven nothing yet; more are closed at once.
+#: The most connections that are not authenticated yet; further ones are closed at once.
 MAX_UNPROVEN = 64
-#: Seconds between two log lines about refused connections: a stranger must not fill the log.
+#: Seconds between two log lines about refused connections, so that a stranger cannot fill the log.
 REFUSAL_LOG_SECONDS = 10
-#: Seconds before the first, and at most before any, attempt to dial again; jitter takes up to half away. A route that
-#: comes back is dialed well before it stops to wait for the snapshots of its servers and answers without them.
+#: Seconds before the first attempt to dial again, and the most before any attempt; jitter takes off up to half. A route
+#: that comes back is dialed well before it gives up waiting for its servers' snapshots and answers without them.
 FIRST_RETRY = 0.2
 MAX_RETRY = 2.0
-#: A link that lived shorter does not make the next attempt come sooner: two servers of one name replace each other.
+#: A link that lived less long does not reset the delay: two servers with one name would replace each other endlessly.
 STEADY_SECONDS = 5
 
 
 class LinkAcceptor(Factory):
-    """A route's end: makes links of the connections of servers that prove themselves.
+    """A route's end: makes links from the connections of servers that authenticate.
 
-    At most one link of a server's name is up at a time: a second one replaces the first once it is proven.
+    A server's name has at most one live link: a second one replaces the first once it is authenticated.
 
-    :param own: this route, as the servers know it from the registry
-    :param key: the key of purpose "link"
-    :param user: is told of all links
+    :param own: this route, as the registry lists it
+    :param key: the key derived for "link"
+    :param user: told of all links
     :param observe: called as observe("in" or "out", items, bytes) for every batch
-    :param dropped: called for every item that a full queue did not take
-    :param refused: called for every connection that ended unproven
+    :param dropped: called for every item that is dropped because a queue is full
+    :param refused: called for every connection that ends unauthenticated
     :param highest: the highest version of the items to agree to
     """
 
@@ -80,9 +80,9 @@ class LinkAcceptor(Factory):
         self._log_again = reactor.seconds()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """Make the link of a connection; None, which closes it, when too many are unproven."""
+        """Return the link for a connection; None, which closes it, if too many are not authenticated."""
         if self._closed or len(self._unproven) >= MAX_UNPROVEN:
-            self._note_refusal(addr, "too many connections that have proven nothing")
+            self._note_refusal(addr, "too many connections are not authenticated yet")
             return None
         parts = self._parts
         nonce = parts.random_bytes(NONCE_BYTES)
@@ -92,7 +92,7 @@ class LinkAcceptor(Factory):
         return link
 
     def lose_all(self, reason: str) -> Deferred[None]:
-        """End all links and accept none any more; what was sent is still tried. Fires when all are gone."""
+        """End all links, still trying to write what was sent, and accept no more; fires when all are gone."""
         self._closed = True
         links = [*self._unproven, *self._links.values(), *self._ending]
         gone = gatherResults([link.when_gone() for link in links])
@@ -101,7 +101,7 @@ class LinkAcceptor(Factory):
         return gone.addCallback(lambda _: None)
 
     def link_proven(self, link: LinkProtocol) -> None:
-        """Let it replace the one before of that name."""
+        """Let the link replace the former one of that name."""
         self._unproven.discard(link)
         name = link.peer.name
         before = self._links.get(name)
@@ -111,11 +111,11 @@ class LinkAcceptor(Factory):
             before.replace("replaced by a newer link")
 
     def link_refused(self, link: LinkProtocol, reason: str) -> None:
-        """Count and log it."""
+        """Count the refusal, and log it at a bounded rate."""
         self._note_refusal(link.address, reason)
 
     def link_gone(self, link: LinkProtocol) -> None:
-        """Forget it."""
+        """Forget the link."""
         self._unproven.discard(link)
         self._ending.discard(link)
         for name in [name for name, known in self._links.items() if known is link]:
@@ -129,7 +129,7 @@ class LinkAcceptor(Factory):
             self._unlogged += 1
             return
         self._log.warn(
-            "Refused a link from {address}: {reason} ({unlogged} more since the last of these lines)",
+            "Refused a link from {address}: {reason} ({unlogged} more were refused since this was last logged)",
             address=address,
             reason=reason,
             unlogged=self._unlogged,
@@ -141,15 +141,15 @@ class LinkAcceptor(Factory):
 class LinkDialers(Service):
     """A server's end: keeps one link to every route in the registry.
 
-    A route that leaves the list keeps its link until that drops: a registry may list too little.
+    A route that leaves the list keeps its link until the link drops, because a registry may list too little.
 
     :param own: this server, as the registry lists it
-    :param key: the key of purpose "link"
-    :param user: is told of all links
-    :param endpoint_for: gives the endpoint at which a route accepts links
-    :param random: gives a number in [0, 1), for jitter
+    :param key: the key derived for "link"
+    :param user: told of all links
+    :param endpoint_for: returns the endpoint at which a route accepts links
+    :param random: returns a number in [0, 1), for jitter
     :param observe: called as observe("in" or "out", items, bytes) for every batch
-    :param dropped: called for every item that a full queue did not take
+    :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to offer
     """
 
@@ -190,19 +190,19 @@ class LinkDialers(Service):
         self._ending: set[_Dial] = set()
 
     def startService(self) -> None:
-        """Watch the registry and dial."""
+        """Watch the registry, and dial the routes that it lists."""
         super().startService()
         self._unwatch = self._registry.watch(ROUTES, self._changed)
 
     def stopService(self) -> Deferred[None]:
-        """End all links; what was sent is still tried. Fires when all connections are gone."""
+        """End all links, still trying to write what was sent; fires when all connections are gone."""
         super().stopService()
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
         self._ending.update(self._dials.values())
         self._dials.clear()
-        return gatherResults([dial.stop("the server stops") for dial in self._ending]).addCallback(lambda _: None)
+        return gatherResults([dial.stop("the server is stopping") for dial in self._ending]).addCallback(lambda _: None)
 
     def _changed(self, routes: Mapping[str, bytes]) -> None:
         self._listed = frozenset(routes)
@@ -263,11 +263,11 @@ class _Dial(Factory):
         return self._link is not None and self._link.up
 
     def start(self) -> None:
-        """Dial, again and again."""
+        """Dial, and dial again whenever the link is lost."""
         self._service.startService()
 
     def stop(self, reason: str) -> Deferred[None]:
-        """End the link, what was sent being tried, and dial no more; fires when the connection is gone."""
+        """End the link, still trying to write what was sent, and stop dialing; fires when the connection is gone."""
         stopped: Deferred[None] = Deferred()
 
         def stop_service(_: object) -> None:
@@ -281,7 +281,7 @@ class _Dial(Factory):
         return stopped
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """Make the link of a connection."""
+        """Return the link for a connection."""
         parts = self._parts
         nonce = parts.random_bytes(NONCE_BYTES)
         link = LinkProtocol(parts, self, DialerHandshake(parts.key, parts.own, nonce, self.name, highest=parts.highest))
@@ -290,18 +290,18 @@ class _Dial(Factory):
         return link
 
     def link_proven(self, link: LinkProtocol) -> None:
-        """Remember when."""
+        """Remember when the link came up."""
         self._refusal = ""
         self._up_since = self._parts.reactor.seconds()
 
     def link_refused(self, link: LinkProtocol, reason: str) -> None:
-        """Log it, once while the reason stays the same; the next attempt comes later."""
+        """Log the reason, once while it stays the same, and delay the next attempt."""
         if reason != self._refusal:
             self._refusal = reason
             self._log.warn("No link to route {route}: {reason}", route=self.name, reason=reason)
 
     def link_gone(self, link: LinkProtocol) -> None:
-        """Forget it; ClientService dials again."""
+        """Forget the link; ClientService dials again."""
         self._link = None
         if self._up_since and self._parts.reactor.seconds() - self._up_since >= STEADY_SECONDS:
             self._failures = 0
@@ -309,7 +309,7 @@ class _Dial(Factory):
         self._lost(self)
 
     def _delay(self, attempt: int) -> float:
-        # Not ClientService's count of attempts: for that a connection is a success, for a link the handshake is.
+        # Not ClientService's count of attempts, which takes a connection as a success; here the handshake must succeed.
         delay = min(MAX_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
         self._failures += 1
         return delay * (1 - self._random() / 2)

@@ -1,14 +1,14 @@
-"""Links to ends of the first release, which speak version 1 of the items: they are told what they always were.
+"""Links to ends of the first release, which speak version 1 of the items and are sent what they always were.
 
-Each end puts one of these between such a link and its user. They translate what version 2 says otherwise:
+Each end puts one of these between such a link and its user. They translate what version 2 says differently:
 
-- A Deliver had a form for guests beside that for native sessions, and a batch was one more Deliver behind its messages.
-  Now guests' sessions read the Packet, and each message of a batch says how many follow.
-- `FetchOffline` is the push of an empty News now.
-- The routes kept the order of a session's Sends, and `again` let the one through that had failed first. Now the store
-  keeps it, and a Send names the one before it (docs/architecture.md, Order).
+- A Deliver had a form for guests beside the one for native sessions, and a batch was one more Deliver after its
+  messages. Now guests' sessions read the Packet, and each message of a batch says how many follow.
+- `FetchOffline` is now the push of an empty News.
+- The routes kept the order of a session's Sends, and `again` let the first failed one through. Now the store keeps the
+  order, and a Send names the one before it (docs/architecture.md, Order).
 
-What is changed is changed in a copy: links within one process hand over the items themselves.
+Changes are made in a copy, because links within one process hand over the items themselves.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from cim.wire.cim_pb2 import Packet
 from cim.wire.error_table import RETRYABLE, row_of
 from cim.wire.link_pb2 import HEADS, PACKET, Deliver, Item, Outcome, Reply, Request
 
-#: The purpose of a request for a guest's heads, which is served like any other for heads.
+#: The purpose of a request for a guest's heads, which is served like any other request for heads.
 BACKLOG = 2
-#: Sends of one link whose answer is awaited, and sessions of which something failed, that are remembered.
+#: How many unanswered Sends of one link, and sessions in which a Send failed, are remembered.
 KEPT = 100_000
 
-#: A session, and the conversation that it sends into.
+#: A session and the conversation that it sends into.
 _Line = tuple[str, str]
 
 
@@ -72,19 +72,19 @@ class _Translated:
         self._link.lose(reason)
 
     def said(self, item: Item) -> bytes:
-        """Return what the other end is told for an item, which is the caller's own."""
+        """Return what to send the other end for an item, which may be changed."""
         raise NotImplementedError
 
     def heard(self, item: Item) -> Item | None:
-        """Return what the user is told for an item, which must stay as it is; None for nothing."""
+        """Return what to hand the user for an item, which must not be changed; None for nothing."""
         raise NotImplementedError
 
 
 @implementer(ILinkUser)
 class Version1:
-    """Tells a user of links of version 1 as if they were of the present one.
+    """Presents links of version 1 to their user as links of the current version.
 
-    :param translated: makes a link as the user sees it
+    :param translated: wraps a link in what the user sees
     """
 
     def __init__(self, user: ILinkUser, translated: Callable[[ILink], _Translated]) -> None:
@@ -110,22 +110,22 @@ class Version1:
 
 
 def old_routes(server: ILinkUser) -> ILinkUser:
-    """Return the user of a server's links to routes of the first release."""
+    """Return the link user for a server's links to routes of the first release."""
     return Version1(server, _ToOldRoute)
 
 
 def old_servers(route: ILinkUser) -> ILinkUser:
-    """Return the user of a route's links to servers of the first release."""
+    """Return the link user for a route's links to servers of the first release."""
     return Version1(route, _ToOldServer)
 
 
 def _old(item: Item) -> link1_pb2.Item:
-    """Return an item of version 1 with the fields that both versions have."""
+    """Return an item as version 1, with the fields that both versions have."""
     return link1_pb2.Item.FromString(item.SerializeToString())
 
 
 class _Sends:
-    """The Sends of a link that are not answered: which line each is of, and its client_id."""
+    """The unanswered Sends of a link, each with its line and client_id."""
 
     def __init__(self) -> None:
         self._sent: dict[int, tuple[_Line, str]] = {}
@@ -149,14 +149,14 @@ class _Sends:
         return self._sent.pop(call, None)
 
 
-# A server of the present, a route of the first release
+# A current server, a route of the first release
 
 
 @define
 class _LastAsked:
-    """The last message that a route asked about.
+    """The last message whose count a route asked for.
 
-    :ivar sessions: to how many it was written; None while that is not known
+    :ivar sessions: how many sessions it was written to; None while unknown
     """
 
     call: int
@@ -170,10 +170,10 @@ class _ToOldRoute(_Translated):
     def __init__(self, link: ILink) -> None:
         super().__init__(link)
         self._sends = _Sends()
-        # Session -> conversations in which something failed so that it may come again.
+        # Session -> conversations in which a Send failed and may be repeated.
         self._failed: dict[str, set[str]] = {}
         self._asked = _LastAsked(0, b"")
-        # What the route asked about a whole batch is answered as what it asked about the last message of it.
+        # A question about a whole batch gets the answer to the one about the batch's last message.
         self._whole: dict[int, int] = {}
 
     def said(self, item: Item) -> bytes:
@@ -195,7 +195,7 @@ class _ToOldRoute(_Translated):
             (session, conversation), _ = send
             failed = self._failed.get(session, set())
             if conversation in failed:
-                # The server lets none through but the one that failed first.
+                # The server lets through only the Send that failed first.
                 failed.remove(conversation)
                 old.request.again = True
         return old.SerializeToString()
@@ -232,7 +232,7 @@ class _ToOldRoute(_Translated):
                 del self._failed[next(iter(self._failed))]
 
     def _batch_ends(self, whole: link1_pb2.Deliver) -> None:
-        """Answer for a whole batch, whose messages were pushed one by one before."""
+        """Answer for a whole batch whose messages were pushed one by one before."""
         if not whole.call:
             return
         asked = self._asked
@@ -245,7 +245,7 @@ class _ToOldRoute(_Translated):
             self._link.send(Item(outcome=Outcome(call=whole.call, sessions=sessions)))
 
 
-# A route of the present, a server of the first release
+# A current route, a server of the first release
 
 
 class _ToOldServer(_Translated):
@@ -254,9 +254,9 @@ class _ToOldServer(_Translated):
     def __init__(self, link: ILink) -> None:
         super().__init__(link)
         self._sends = _Sends()
-        # Session -> conversation -> its Sends there that were neither stored nor refused for good, in order.
+        # Session -> conversation -> its Sends there that are neither stored nor refused for good, in order.
         self._lines: dict[str, dict[str, list[str]]] = {}
-        # Of the batch that is being pushed: how many of its messages follow, their texts, and what was before them.
+        # Of the batch that is being pushed: how many of its messages follow, its texts, and the position before it.
         self._left = 0
         self._texts: list[str] = []
         self._before = ""
@@ -284,7 +284,7 @@ class _ToOldServer(_Translated):
         return old.SerializeToString()
 
     def _add_guest(self, told: link1_pb2.Deliver, message: Message, left: int) -> None:
-        """Add what guests are shown of a message; of a batch, to its last message, all of it."""
+        """Add what guests are shown of a message; the last message of a batch gets what they are shown of all of it."""
         text = native.guest_text(message, new=not told.repeated)
         if not left or left != self._left:
             self._texts, self._before = [], message.previous
@@ -304,7 +304,7 @@ class _ToOldServer(_Translated):
             return
         (session, conversation), client_id = send
         if reply.code == native.OUT_OF_ORDER:
-            error = Unavailable("a message before it failed")
+            error = Unavailable("an earlier message failed")
             reply.code = row_of(error).failure
             reply.packets[:] = [native.failure_packet(error, client_id, conversation)]
         elif reply.code not in RETRYABLE:
@@ -338,13 +338,13 @@ class _ToOldServer(_Translated):
         return changed
 
     def _follow(self, line: _Line, client_id: str, *, again: bool) -> str:
-        """Return what must be stored before a Send: the last of its line that is not."""
+        """Return the client_id of what must be stored before a Send: the last of its line that is not stored."""
         session, conversation = line
         sends = self._lines.setdefault(session, {}).setdefault(conversation, [])
         if again:
             sends.clear()
         elif client_id in sends:
-            # What stood behind it comes again, too.
+            # The Sends behind it are repeated, too.
             del sends[sends.index(client_id) :]
         after = sends[-1] if sends else ""
         sends.append(client_id)

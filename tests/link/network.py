@@ -1,4 +1,4 @@
-"""Two ends of a link under one clock, over simulated TCP connections or in memory."""
+"""The two ends of a link under one clock, over simulated TCP connections or in memory."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ ROUTE = LinkPeer("10.0.0.9:8083:8084", "route-run")
 
 
 def opened(user, padding=0):
-    """A control item."""
+    """Return a control item."""
     return Item(opened=Opened(user=user, name="x" * padding))
 
 
 def deliver(call, padding=0):
-    """An item that a slow peer may lose."""
+    """Return an item that may be dropped for a slow peer."""
     return Item(deliver=Deliver(call=call, packet=bytes(padding)))
 
 
 @implementer(ILinkUser)
 class Recorder:
-    """Remembers what it is told; `on_up` and `on_item` are called with it."""
+    """Records what it is told, and calls `on_up` and `on_item` with it."""
 
     def __init__(self):
         self.links = []
@@ -67,7 +67,7 @@ class Recorder:
 
 
 class Counted:
-    """What the callbacks for metrics counted."""
+    """Counts the calls of the metrics callbacks."""
 
     def __init__(self):
         self.batches = []
@@ -99,7 +99,7 @@ class Network:
         self.registry.startService()
 
     def route(self, user, peer=ROUTE, key=KEY, seed=1, **options):
-        """Let a route accept links and return its acceptor, with what it counted as `counted`."""
+        """Let a route accept links, and return its acceptor with a Counted as `counted`."""
         counted = Counted()
         acceptor = LinkAcceptor(
             own=peer,
@@ -117,7 +117,7 @@ class Network:
         return acceptor
 
     def server(self, user, peer=SERVER, key=KEY, seed=2, jitter=0.0, registry=None, **options):
-        """Return the running dialers of a server, with what they counted as `counted`."""
+        """Return a server's running dialers with a Counted as `counted`."""
         counted = Counted()
         dialers = LinkDialers(
             own=peer,
@@ -143,7 +143,7 @@ class Network:
         return self.registry.announce(ROUTES, peer.name, b"")
 
     def step(self):
-        """Let one turn pass, in which what was written arrives; return whether anything happened."""
+        """Run one turn, in which what was written arrives; return whether anything happened."""
         self.reactor.advance(0)
         moved = False
         for at, connector in reversed(list(enumerate(self.reactor.connectors))):
@@ -163,18 +163,18 @@ class Network:
         return moved
 
     def settle(self):
-        """Let turns pass until nothing is under way."""
+        """Run turns until nothing is under way."""
         while self.step() or any(call.getTime() <= self.reactor.seconds() for call in self.reactor.getDelayedCalls()):
             pass
 
     def pass_seconds(self, seconds):
-        """Let that many seconds pass, with the network working."""
+        """Let that many seconds pass while the network works."""
         for _ in range(seconds):
             self.reactor.advance(1)
             self.settle()
 
     def stall_seconds(self, seconds):
-        """Let that many seconds pass in which nothing arrives."""
+        """Let that many seconds pass while nothing arrives."""
         self.reactor.pump([1] * seconds)
 
 

@@ -23,7 +23,7 @@ def acceptor(nonce=b"a" * 32, key=KEY, own=ROUTE):
 
 
 def converse(server, route):
-    """Let both ends talk to the end, and return all that was said."""
+    """Run the whole handshake, and return every message."""
     said = [server.begin()]
     said.append(route.receive(said[-1]))
     said.append(server.receive(said[-1]))
@@ -39,7 +39,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertIsNone(end.peer)
         return error.message
 
-    def test_both_learn_who_is_there(self):
+    def test_both_ends_learn_who_the_other_is(self):
         server, route = dialer(), acceptor()
         said = converse(server, route)
         self.assertEqual(server.peer, ROUTE)
@@ -60,18 +60,26 @@ class HandshakeTests(SynchronousTestCase):
     def test_wrong_secret_is_seen_by_the_acceptor(self):
         server, route = dialer(key=b"w" * 32), acceptor()
         proof = server.receive(route.receive(server.begin()))
-        self.assertEqual(self.refused(route, proof, "proof"), "the proof is wrong")
+        self.assertEqual(self.refused(route, proof, "proof"), "the proof is wrong: the two ends have different secrets")
 
     def test_wrong_secret_is_seen_by_the_dialer(self):
         server, route = dialer(), acceptor(key=b"w" * 32)
         server.receive(route.receive(server.begin()))
-        self.refused(server, Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString(), "the proof is wrong")
-        self.refused(server, Handshake(proof=Proof()).SerializeToString(), "the proof is wrong")
+        self.refused(
+            server,
+            Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString(),
+            "the proof is wrong: the two ends have different secrets",
+        )
+        self.refused(
+            server,
+            Handshake(proof=Proof()).SerializeToString(),
+            "the proof is wrong: the two ends have different secrets",
+        )
 
     def test_the_dialers_proof_sent_back_proves_nothing(self):
         server, route = dialer(), acceptor()
         proof = server.receive(route.receive(server.begin()))
-        self.refused(server, proof, "the proof is wrong")
+        self.refused(server, proof, "the proof is wrong: the two ends have different secrets")
 
     def test_the_dialers_hello_sent_back_as_challenge_is_refused(self):
         server = dialer()
@@ -80,24 +88,24 @@ class HandshakeTests(SynchronousTestCase):
         self.refused(server, Handshake(challenge=challenge).SerializeToString(), "nonce")
 
     def test_an_acceptor_without_the_secret_cannot_use_another_acceptor(self):
-        # It passes on what the dialer says to a route that knows the secret, under its own name.
+        # It forwards the dialer's messages, under its own name, to a route that knows the secret.
         server, route = dialer(expected="10.6.6.6:1:2"), acceptor()
         challenge = Handshake.FromString(route.receive(server.begin()))
         challenge.challenge.name = "10.6.6.6:1:2"
         proof = server.receive(challenge.SerializeToString())
-        self.refused(route, proof, "the proof is wrong")
+        self.refused(route, proof, "the proof is wrong: the two ends have different secrets")
 
     def test_replayed_to_an_acceptor(self):
         hello, _, proof, _, _ = converse(dialer(), acceptor())
         fresh = acceptor(nonce=b"b" * 32)
         fresh.receive(hello)
-        self.refused(fresh, proof, "the proof is wrong")
+        self.refused(fresh, proof, "the proof is wrong: the two ends have different secrets")
 
     def test_replayed_to_a_dialer(self):
         _, challenge, _, proof, _ = converse(dialer(), acceptor())
         fresh = dialer(nonce=b"e" * 32)
         fresh.receive(challenge)
-        self.refused(fresh, proof, "the proof is wrong")
+        self.refused(fresh, proof, "the proof is wrong: the two ends have different secrets")
 
     def test_a_proof_covers_all_that_was_said(self):
         for change in (
@@ -111,14 +119,18 @@ class HandshakeTests(SynchronousTestCase):
             for name, value in change.items():
                 setattr(hello.hello, name, value)
             proof = server.receive(route.receive(hello.SerializeToString()))
-            self.refused(route, proof, "the proof is wrong")
+            self.refused(route, proof, "the proof is wrong: the two ends have different secrets")
         server, route = dialer(), acceptor()
         challenge = Handshake.FromString(route.receive(server.begin()))
         challenge.challenge.incarnation = "another"
-        self.refused(route, server.receive(challenge.SerializeToString()), "the proof is wrong")
+        self.refused(
+            route,
+            server.receive(challenge.SerializeToString()),
+            "the proof is wrong: the two ends have different secrets",
+        )
 
     def test_parts_cannot_be_shifted_between_names(self):
-        # Both pairs of names are the same bytes in a row.
+        # Both pairs of names concatenate to the same bytes.
         said = [
             converse(dialer(own=LinkPeer(server, "i"), expected=route), acceptor(own=LinkPeer(route, "i")))
             for server, route in (("ab", "c"), ("a", "bc"))
@@ -139,18 +151,18 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_another_route_than_was_dialed(self):
         server, route = dialer(expected="10.0.0.8:8083:8084"), acceptor()
-        self.refused(server, route.receive(server.begin()), "10.0.0.8:8083:8084 was dialed")
+        self.refused(server, route.receive(server.begin()), "dialed 10.0.0.8:8083:8084")
 
     def test_steps_out_of_turn(self):
         proof = Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString()
-        self.refused(acceptor(), proof, "hello was expected")
-        self.refused(dialer(), proof, "challenge was expected")
-        self.refused(acceptor(), b"", "hello was expected")
+        self.refused(acceptor(), proof, "expected hello")
+        self.refused(dialer(), proof, "expected challenge")
+        self.refused(acceptor(), b"", "expected hello")
         route = acceptor()
         route.receive(dialer().begin())
-        self.refused(route, dialer().begin(), "proof was expected")
+        self.refused(route, dialer().begin(), "expected proof")
 
-    def test_a_batch_is_no_handshake(self):
+    def test_a_batch_is_not_a_handshake(self):
         batch = Batch(items=[opened(1)], consumed=3).SerializeToString()
         self.assertRaises(HandshakeFailed, acceptor().receive, batch)
         self.assertRaises(HandshakeFailed, dialer().receive, batch)

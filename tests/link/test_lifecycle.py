@@ -20,12 +20,12 @@ WAYS = {
     "dismissed": ("broken",),
     "gone": ("broken", "lost"),
 }
-#: What each input does in each state, and where it leads; one that is not named cannot come in that state.
+#: What each input does in each state, and where it leads; an input that is not listed cannot occur in that state.
 TABLE = {
     "unproven": {
         "proven": ("up", "open"),
         "broken": ("dismissed", ("tell_refused", "why"), "dismiss"),
-        "late": ("dismissed", ("tell_refused", "no handshake in time"), "cut"),
+        "late": ("dismissed", ("tell_refused", "the handshake did not end in time"), "cut"),
         "lose": ("dismissed", "cut"),
         "abort": ("dismissed", "cut"),
         "lost": ("gone", ("tell_refused", "why"), "tell_gone"),
@@ -67,7 +67,7 @@ TABLE = {
 
 
 class Connection:
-    """Remembers what was done to it and who was told."""
+    """Records what was done to it and who was told."""
 
     def __init__(self):
         self.did = []
@@ -83,7 +83,7 @@ def say(machine, what, reason):
 
 class LifecycleTests(SynchronousTestCase):
     def done(self, way, what):
-        """What an input does after those of a way; None when it cannot come."""
+        """Return what an input does after those of a way; None if it cannot occur."""
         connection = Connection()
         machine = lifecycle(connection)
         for before in way:
@@ -96,7 +96,7 @@ class LifecycleTests(SynchronousTestCase):
         return tuple(connection.did)
 
     def kind(self, way):
-        """What tells the state after those inputs from others: what each input does then, but for the reasons."""
+        """Return what identifies the state after those inputs: what each input does then, apart from the reasons."""
         return [done and [act if isinstance(act, str) else act[0] for act in done] for done in self.after(way)]
 
     def after(self, way):
@@ -108,7 +108,7 @@ class LifecycleTests(SynchronousTestCase):
                 done = self.done(WAYS[state], what)
                 self.assertEqual(done, row[what][1:] if what in row else None, f"{what} in {state}")
 
-    def test_where_each_leads(self):
+    def test_where_each_input_leads(self):
         kinds = {state: self.kind(way) for state, way in WAYS.items()}
         for state, row in TABLE.items():
             for what, (to, *_) in row.items():
@@ -124,7 +124,7 @@ class LifecycleTests(SynchronousTestCase):
         machine.lost("connection aborted")
         self.assertEqual(connection.did, ["open", "cut", "cut", ("tell_down", "silent"), "tell_gone"])
 
-    def test_what_the_user_does_when_it_is_told_comes_after(self):
+    def test_what_the_user_does_when_told_takes_effect_afterwards(self):
         connection = Connection()
         machine = lifecycle(connection)
         machine.proven()

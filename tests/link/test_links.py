@@ -1,4 +1,4 @@
-"""What ILink promises, of links over TCP and of links in memory."""
+"""What ILink promises, for links over TCP and links in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK = 256 * 1024
 
 
 class Contract:
-    """The tests; the subclasses say what on."""
+    """The tests; subclasses provide the pair of ends."""
 
     def up(self):
         pair = self.pair()
@@ -43,7 +43,7 @@ class Contract:
         self.assertEqual(pair.at_server.calls, list(range(300)))
         self.assertEqual((self.server.queued, self.route.queued), (0, 0))
 
-    def test_what_is_sent_when_the_link_comes_up_arrives(self):
+    def test_an_item_sent_when_the_link_comes_up_arrives(self):
         pair = self.pair()
         pair.at_route.on_up = lambda link: link.send(deliver(1))
         pair.at_server.on_up = lambda link: link.send(opened(2))
@@ -51,7 +51,7 @@ class Contract:
         self.assertEqual((pair.at_server.calls, pair.at_route.users), ([1], [2]))
 
     def test_a_large_item_sent_when_the_link_comes_up_arrives(self):
-        # Over TCP it follows the last frame of the handshake at once.
+        # Over TCP it directly follows the last frame of the handshake.
         pair = self.pair()
         pair.at_route.on_up = lambda link: link.send(deliver(1, 100_000))
         pair.settle()
@@ -65,7 +65,7 @@ class Contract:
         pair.settle()
         self.assertEqual(pair.at_route.users, list(range(10)))
 
-    def test_much_in_one_turn_arrives_in_order(self):
+    def test_many_items_of_one_turn_arrive_in_order(self):
         pair = self.up()
         for number in range(25):
             self.assertTrue(self.route.send(deliver(number, CHUNK)))
@@ -100,7 +100,7 @@ class Contract:
         self.assertEqual(pair.at_server.calls[-1], 1000)
         self.assertEqual(len(pair.at_server.events), 1)
 
-    def test_control_without_bound_ends_the_link(self):
+    def test_too_many_control_items_end_the_link(self):
         pair = self.up()
         sent = 0
         while self.route.send(opened(sent, CHUNK)):
@@ -113,7 +113,7 @@ class Contract:
         self.assertEqual([event[0] for event in pair.at_server.events[:2]], ["up", "down"])
         self.assertIn("queue", pair.at_route.events[1][2])
 
-    def test_lose_tries_what_was_sent_and_tells_both_once_in_a_later_turn(self):
+    def test_lose_delivers_sent_items_and_tells_both_once_in_a_later_turn(self):
         pair = self.up()
         for number in range(20):
             self.route.send(deliver(number, CHUNK))

@@ -47,7 +47,7 @@ class MemoryLinksTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.kinds(), (["up", "down", "up"], ["up", "down", "up"]))
 
-    def test_stop_while_it_is_away_or_not_yet_there(self):
+    def test_stop_while_the_link_is_down_or_not_yet_up(self):
         stopped = self.links.stopService()
         self.clock.advance(0)
         self.clock.advance(0)

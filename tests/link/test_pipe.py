@@ -25,12 +25,12 @@ from tests.link.network import deliver, opened
 
 
 def bodies(batches):
-    """The bodies of framed batches."""
+    """Return the bodies of framed batches."""
     return FrameReader(MAX_FRAME).feed(b"".join(frame for _, frame in batches))
 
 
 class Wire:
-    """One direction between two pipes: bytes under way, of which any number arrive at a time."""
+    """One direction between two pipes: bytes in flight, any number of which arrive at a time."""
 
     def __init__(self, source, target):
         self.source = source
@@ -78,7 +78,7 @@ class CreditTests(SynchronousTestCase):
                 wire.carry(number)
             else:
                 wire.source.tick()
-        # No tick any more: credit alone must bring the rest over.
+        # No more ticks: credit alone must bring the rest across.
         for _ in range(200):
             for wire in wires.values():
                 if wire.source.due:
@@ -101,7 +101,7 @@ class CreditTests(SynchronousTestCase):
         self.assertEqual(pipe.take(), [])
         self.assertGreater(pipe.queued, QUEUE - WINDOW - 2000)
 
-    def test_what_was_dropped_is_told_when_there_is_room_again(self):
+    def test_drops_are_reported_once_there_is_room_again(self):
         one, other = Pipe(), Pipe()
         sent = 0
         while one.send(deliver(sent, 1000)):
@@ -119,7 +119,7 @@ class CreditTests(SynchronousTestCase):
         self.assertEqual(arrived[kinds.index("missed")].missed.seconds, 2)
         self.assertEqual(one.take(), [])
 
-    def test_control_is_taken_beyond_what_deliveries_may_fill(self):
+    def test_control_items_are_queued_beyond_the_bound_of_deliveries(self):
         pipe = Pipe()
         while pipe.send(deliver(1, 100_000)):
             pass
@@ -129,7 +129,7 @@ class CreditTests(SynchronousTestCase):
             self.assertLessEqual(pipe.queued, CONTROL_QUEUE)
         self.assertTrue(pipe.overflowed)
 
-    def test_credit_is_told_at_once_when_half_a_window_is_untold(self):
+    def test_credit_is_reported_at_once_when_half_a_window_is_unreported(self):
         one, other = Pipe(), Pipe()
         for _ in range(WINDOW // 100_000):
             one.send(deliver(1, 100_000))
@@ -185,7 +185,7 @@ class CreditTests(SynchronousTestCase):
         (body,) = bodies(other.take())
         self.assertEqual(Batch.FromString(body).consumed, 0)
 
-    def test_credit_that_cannot_be(self):
+    def test_impossible_credit(self):
         pipe = Pipe()
         pipe.send(deliver(1))
         pipe.take()
@@ -195,7 +195,7 @@ class CreditTests(SynchronousTestCase):
 
 
 class BatchTests(SynchronousTestCase):
-    def test_one_turn_is_one_batch_as_protobuf_has_it(self):
+    def test_one_turn_is_one_batch_as_protobuf_encodes_it(self):
         items = [opened(1), deliver(2, 127), deliver(3, 128), opened(4, 5000), Item()]
         pipe = Pipe()
         pipe.receive(Batch(items=[opened(9)]).SerializeToString())
@@ -207,7 +207,7 @@ class BatchTests(SynchronousTestCase):
         expected = Batch(items=items, consumed=len(Batch(items=[opened(9)]).SerializeToString()))
         self.assertEqual(body, expected.SerializeToString())
 
-    def test_much_is_several_batches(self):
+    def test_many_items_are_several_batches(self):
         pipe = Pipe()
         for number in range(100):
             pipe.send(deliver(number, 10_000))
@@ -247,7 +247,7 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(pipe.take(), [(0, b"\x00")])
         self.assertFalse(pipe.due)
 
-    def test_what_was_sent_is_as_good(self):
+    def test_a_batch_replaces_a_heartbeat(self):
         pipe = Pipe()
         for _ in range(HEARTBEAT_TICKS - 1):
             pipe.tick()
@@ -256,7 +256,7 @@ class TimeTests(SynchronousTestCase):
         pipe.tick()
         self.assertFalse(pipe.due)
 
-    def test_a_heartbeat_tells_what_was_handled_and_passes_without_credit(self):
+    def test_a_heartbeat_reports_what_was_handled_and_needs_no_credit(self):
         one, other = Pipe(), Pipe()
         while one.send(deliver(1, 100_000)):
             pass

@@ -1,4 +1,4 @@
-"""One end of a link on a string transport: hostile bytes, and the ends of it, in each of its states."""
+"""One end of a link on a string transport: hostile bytes, and every way to end it, in each of its states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cim.wire.framing import FrameReader, encode_frame, encode_varint
 from cim.wire.link_pb2 import Batch, Handshake, Proof
 from tests.link.network import KEY, ROUTE, SERVER, Recorder, deliver, opened
 
-#: What nobody may say in any state.
+#: Bytes that are not allowed in any state.
 GARBAGE = (
     b"\xff" * 100,
     encode_varint(MAX_FRAME + 1),
@@ -32,7 +32,7 @@ WRONG_PROOF = encode_frame(Handshake(proof=Proof(proof=b"p" * 32)).SerializeToSt
 
 
 class Owner:
-    """What the owner of a link is told."""
+    """Records what the owner of a link is told."""
 
     def __init__(self):
         self.told = []
@@ -48,10 +48,10 @@ class Owner:
 
 
 class End:
-    """One end of a link whose other end is played by the test.
+    """One end of a link whose other end the test plays.
 
     :param handshake: its handshake
-    :param other: the handshake of the other end, as it would be said in order
+    :param other: the other end's handshake messages, in order
     """
 
     def __init__(self, handshake, other):
@@ -72,7 +72,7 @@ class End:
         self.says = other.begin()
 
     def step(self):
-        """Let the other end say the next thing of its handshake, and hear the answer."""
+        """Send the other end's next handshake message, and take the answer."""
         if self.says:
             self.link.dataReceived(encode_frame(self.says))
         for body in FrameReader().feed(self.written()):
@@ -96,20 +96,20 @@ class End:
 
 
 def route_end():
-    """A route's end: it hears a Hello first."""
+    """Return a route's end, which first gets a Hello."""
     return End(AcceptorHandshake(KEY, ROUTE, b"a" * 32), DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name))
 
 
 def server_end():
-    """A server's end: it has said its Hello."""
+    """Return a server's end, which has sent its Hello."""
     return End(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name), AcceptorHandshake(KEY, ROUTE, b"a" * 32))
 
 
 class UnprovenTests(SynchronousTestCase):
-    """Whatever else is said than the next thing of the handshake ends the connection."""
+    """Anything but the next message of the handshake ends the connection."""
 
     def ends(self):
-        """Each end, after each step but the last."""
+        """Yield each end, after each step but the last."""
         for end in (route_end, server_end):
             for steps in range(2):
                 made = end()
@@ -145,7 +145,7 @@ class UnprovenTests(SynchronousTestCase):
                 self.assertEqual((end.user.events, end.user.items), ([], []))
                 self.assertEqual(end.clock.getDelayedCalls(), [])
 
-    def test_a_length_without_end_is_refused_at_its_fifth_byte(self):
+    def test_an_endless_length_is_refused_at_its_fifth_byte(self):
         for end in self.ends():
             end.link.dataReceived(b"\x80" * 4)
             self.assertFalse(end.transport.disconnecting)
@@ -160,16 +160,16 @@ class UnprovenTests(SynchronousTestCase):
                 end.link.dataReceived(b"x" * (MAX_HANDSHAKE_FRAME // 20))
                 end.clock.advance(1)
             self.assertTrue(end.transport.disconnected)
-            self.assertEqual(end.owner.told, [("refused", "no handshake in time")])
+            self.assertEqual(end.owner.told, [("refused", "the handshake did not end in time")])
 
-    def test_whoever_was_refused_is_cut_off_at_the_deadline(self):
+    def test_a_refused_peer_is_cut_off_at_the_deadline(self):
         for end in self.ends():
             end.link.dataReceived(WRONG_PROOF)
             end.clock.advance(HANDSHAKE_SECONDS)
             self.assertTrue(end.transport.disconnected)
             self.assertEqual(len(end.owner.told), 1)
 
-    def test_lose_and_abort_end_it_without_a_word(self):
+    def test_lose_and_abort_end_it_silently(self):
         for stop in ("lose", "abort"):
             for end in self.ends():
                 getattr(end.link, stop)("enough")
@@ -179,7 +179,7 @@ class UnprovenTests(SynchronousTestCase):
                 end.lost()
                 self.assertEqual((end.owner.told, end.user.events), (["gone"], []))
 
-    def test_a_connection_that_is_lost_is_told_with_its_reason(self):
+    def test_a_lost_connection_is_reported_with_its_reason(self):
         for end in self.ends():
             end.lost()
             self.assertEqual(end.owner.told[1:], ["gone"])
@@ -211,7 +211,7 @@ class UpTests(SynchronousTestCase):
                 self.assertLessEqual(len(end.user.items), 1)
                 self.assertEqual(end.clock.getDelayedCalls(), [])
 
-    def test_nothing_is_looked_at_that_follows_what_made_the_user_end_it(self):
+    def test_items_after_the_one_that_made_the_user_end_it_are_ignored(self):
         end = route_end().up()
         end.user.on_item = lambda link, item: link.abort("that was one too many")
         end.link.dataReceived(BATCH + encode_frame(b"\xff" * 10) + BATCH)
@@ -219,13 +219,13 @@ class UpTests(SynchronousTestCase):
         end.lost()
         self.assertEqual(end.user.events[1:], [("down", SERVER, "that was one too many")])
 
-    def test_what_batches_do_not_have_is_passed_over(self):
+    def test_unknown_fields_of_a_batch_are_ignored(self):
         end = route_end().up()
         end.link.dataReceived(WRONG_PROOF + BATCH)
         self.assertEqual(end.user.users, [1])
         self.assertFalse(end.transport.disconnecting)
 
-    def test_what_the_user_does_in_link_up_holds_at_once(self):
+    def test_what_the_user_does_in_link_up_takes_effect_at_once(self):
         for stop in ("lose", "abort"):
             end = route_end()
             sent = []
@@ -255,7 +255,7 @@ class DrainingTests(SynchronousTestCase):
         self.sent = len(self.end.written())
         self.end.link.lose("enough")
 
-    def test_items_are_not_handed_over_and_credit_is(self):
+    def test_credit_is_taken_but_items_are_not_handed_over(self):
         self.end.link.dataReceived(BATCH)
         self.assertEqual(self.end.user.items, [])
         self.assertFalse(self.end.transport.disconnecting)
@@ -291,7 +291,7 @@ class DrainingTests(SynchronousTestCase):
 
 
 class ClosingTests(SynchronousTestCase):
-    """All was written, or the connection was cut; it is not gone yet."""
+    """Everything was written or the connection was cut, but it is not gone yet."""
 
     def ends(self):
         for make in (route_end, server_end):
@@ -318,14 +318,14 @@ class ClosingTests(SynchronousTestCase):
                 end.lost()
                 self.assertEqual([event[2:] for event in end.user.events], [(), ("enough",)])
 
-    def test_whoever_does_not_close_is_cut_off(self):
+    def test_a_peer_that_does_not_close_is_cut_off(self):
         end = next(self.ends())
         end.clock.advance(DRAIN_SECONDS)
         self.assertTrue(end.transport.disconnected)
 
 
 class DismissedTests(SynchronousTestCase):
-    def test_one_that_was_replaced_hears_and_tells_nothing_more(self):
+    def test_a_replaced_link_reads_and_reports_nothing_more(self):
         for data in (*GARBAGE, BATCH, WRONG_PROOF):
             end = route_end().up()
             end.link.replace("replaced")
@@ -380,7 +380,7 @@ class AnyOrderTests(SynchronousTestCase):
             elif action == "step" and "proven" not in end.owner.told and not end.transport.disconnecting:
                 try:
                     end.step()
-                except HandshakeFailed:  # what was said before made it another frame, and the end refused that
+                except HandshakeFailed:  # the bytes before turned it into another frame, which the end refused
                     pass
             elif action == "send":
                 sent = end.link.send(deliver(1, what))

@@ -1,4 +1,4 @@
-"""Links over simulated TCP: who is let in, who is dialed, what time and hostile bytes do."""
+"""Links over simulated TCP: who is accepted, who is dialed, and what time and hostile bytes do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NetworkTestCase(SynchronousTestCase):
 
 
 class HandshakeTests(NetworkTestCase):
-    """A route's end, spoken to byte by byte."""
+    """A route's end, which the test sends bytes to."""
 
     def setUp(self):
         super().setUp()
@@ -60,7 +60,7 @@ class HandshakeTests(NetworkTestCase):
         return [Handshake.FromString(body) for body in FrameReader(MAX_FRAME).feed(transport.value())]
 
     def proven(self, own=SERVER):
-        """A proven link, its transport and the dialer's handshake."""
+        """Return a proven link, its transport and the dialer's handshake."""
         link, transport = self.connect()
         dialer = DialerHandshake(KEY, own, own.incarnation.encode().ljust(32, b"d"), ROUTE.name)
         link.dataReceived(encode_frame(dialer.begin()))
@@ -69,19 +69,21 @@ class HandshakeTests(NetworkTestCase):
         transport.clear()
         return link, transport
 
-    def test_a_wrong_secret_is_told_and_the_connection_ends(self):
+    def test_a_wrong_secret_is_reported_and_ends_the_connection(self):
         link, transport = self.connect()
         dialer = DialerHandshake(b"w" * 32, SERVER, b"d" * 32, ROUTE.name)
         link.dataReceived(encode_frame(dialer.begin()))
         (challenge,) = FrameReader().feed(transport.value())
         link.dataReceived(encode_frame(dialer.receive(challenge)) + encode_frame(b"") * 10)
-        self.assertEqual(self.said(transport)[1].refused.reason, "the proof is wrong")
+        self.assertEqual(
+            self.said(transport)[1].refused.reason, "the proof is wrong: the two ends have different secrets"
+        )
         self.assertEqual(len(self.said(transport)), 2)
         self.assertTrue(transport.disconnecting)
         self.assertEqual(self.at_route.events, [])
         self.assertEqual(self.acceptor.counted.refused, 1)
 
-    def test_in_single_bytes(self):
+    def test_a_handshake_in_single_bytes(self):
         link, transport = self.connect()
         dialer = DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name)
         for byte in encode_frame(dialer.begin()):
@@ -92,7 +94,7 @@ class HandshakeTests(NetworkTestCase):
             link.dataReceived(bytes((byte,)))
         self.assertEqual(self.at_route.links, [link])
 
-    def test_no_batch_before_the_handshake_is_through(self):
+    def test_no_batch_before_the_handshake_has_succeeded(self):
         batch = encode_frame(Batch(items=[opened(1)]).SerializeToString())
         link, transport = self.connect()
         link.dataReceived(batch)
@@ -130,7 +132,7 @@ class HandshakeTests(NetworkTestCase):
         self.assertTrue(transport.disconnecting and transport.disconnected)
         self.assertEqual(self.network.reactor.getDelayedCalls(), [])
 
-    def test_one_who_was_refused_and_does_not_read_is_cut_off(self):
+    def test_a_refused_peer_that_does_not_read_is_cut_off(self):
         link, transport = self.connect()
         link.dataReceived(b"\xff" * 100)
         self.assertFalse(transport.disconnected)
@@ -144,7 +146,7 @@ class HandshakeTests(NetworkTestCase):
         self.assertIsNotNone(self.acceptor.buildProtocol(None))
         self.assertIsNone(self.acceptor.buildProtocol(None))
 
-    def test_proven_ones_do_not_count_as_unproven(self):
+    def test_proven_connections_do_not_count_as_unproven(self):
         for number in range(MAX_UNPROVEN + 1):
             self.proven(LinkPeer(f"10.0.0.{number}:1:2", "run"))
         self.assertEqual(len(self.at_route.links), MAX_UNPROVEN + 1)
@@ -212,7 +214,7 @@ class HandshakeTests(NetworkTestCase):
         self.assertEqual(self.at_route.links, [third])
 
     def test_the_first_batch_may_come_with_the_last_frame_of_the_handshake(self):
-        # And may be larger than any frame of a handshake.
+        # And it may be larger than any frame of a handshake.
         parts = LinkParts(
             own=SERVER,
             key=KEY,
@@ -264,7 +266,7 @@ class TimeTests(NetworkTestCase):
         self.assertEqual(self.at_route.events[1:2], [("down", SERVER, "the other end is silent")])
         self.assertEqual(self.at_server.events[1][2], "the other end is silent")
 
-    def test_a_process_that_stood_still_does_not_blame_its_peer(self):
+    def test_a_suspended_process_does_not_blame_its_peer(self):
         self.linked()
         self.network.reactor.advance(3600)
         self.network.pass_seconds(20)
@@ -278,7 +280,7 @@ class TimeTests(NetworkTestCase):
             if self.route.send(deliver(sent, 100_000)):
                 sent += 1
             self.network.reactor.advance(0)
-        # The server reads nothing: no more than a window was written.
+        # The server reads nothing, so no more than a window was written.
         self.assertLessEqual(sum(len(data) for data in pump.serverIO.stream), WINDOW + 1000)
         self.assertGreater(self.acceptor.counted.dropped, 50)
         self.assertEqual(self.acceptor.counted.dropped, 200 - sent)
@@ -300,7 +302,7 @@ class TimeTests(NetworkTestCase):
         self.assertEqual(received[:2], ("in", 5))
         self.assertIn(size - received[2], (1, 2, 3))
 
-    def test_a_peer_that_gives_no_credit_holds_up_lose_for_a_while_only(self):
+    def test_a_peer_that_gives_no_credit_delays_lose_only_for_a_while(self):
         self.linked()
         for number in range(50):
             self.route.send(deliver(number, 100_000))
@@ -313,7 +315,7 @@ class TimeTests(NetworkTestCase):
 
 
 class LoseAllTests(NetworkTestCase):
-    def test_fires_when_all_are_gone_and_accepts_none_any_more(self):
+    def test_fires_when_all_are_gone_and_accepts_no_more(self):
         self.linked()
         self.route.send(deliver(1))
         unproven = self.acceptor.buildProtocol(None)
@@ -359,7 +361,7 @@ class DialersTests(NetworkTestCase):
         self.settle()
         self.assertEqual(len(self.at_server.links), 1)
 
-    def test_names_that_are_no_addresses_are_told_and_left_out(self):
+    def test_names_that_are_not_addresses_are_logged_and_left_out(self):
         self.network.list_route(LinkPeer("nonsense", ""))
         self.linked()
         self.assertEqual(len(self.logged("cannot be dialed")), 1)
@@ -375,7 +377,7 @@ class DialersTests(NetworkTestCase):
         self.assertEqual(self.kinds(self.at_route), ["up", "down", "up"])
 
     def attempts(self, seconds):
-        """When attempts to connect came within that time."""
+        """Return when attempts to connect came within that time."""
         times = []
         for _ in range(seconds * 10):
             self.network.reactor.advance(0.1)
@@ -400,18 +402,20 @@ class DialersTests(NetworkTestCase):
         self.assertLess(times[-1] - times[-2], 1.2)
         self.assertGreater(times[-1] - times[-2], 0.8)
 
-    def test_a_wrong_secret_is_told_once_and_backs_off(self):
+    def test_a_wrong_secret_is_logged_once_and_backs_off(self):
         self.network.list_route()
         acceptor = self.network.route(self.at_route, key=b"w" * 32)
         self.network.server(self.at_server)
         times = self.attempts(60)
         self.assertLess(len(times), 40)
         self.assertEqual(len(self.logged("No link to route")), 1)
-        self.assertIn("the proof is wrong", self.logged("No link to route")[0]["reason"])
+        self.assertIn(
+            "the proof is wrong: the two ends have different secrets", self.logged("No link to route")[0]["reason"]
+        )
         self.assertGreater(acceptor.counted.refused, 10)
         self.assertEqual(self.at_server.events + self.at_route.events, [])
 
-    def test_two_servers_of_one_name_back_off(self):
+    def test_two_servers_with_one_name_back_off(self):
         self.network.list_route()
         self.network.route(self.at_route)
         self.network.server(self.at_server)
@@ -474,7 +478,7 @@ class DialersTests(NetworkTestCase):
         self.settle()
         self.successResultOf(stopped)
         self.assertEqual(self.at_route.users, list(range(40)))
-        self.assertEqual(self.at_server.events[1][2], "the server stops")
+        self.assertEqual(self.at_server.events[1][2], "the server is stopping")
 
     def test_stop_while_dialing_or_shaking_hands(self):
         self.network.list_route()

@@ -1,4 +1,4 @@
-"""Links to ends of the first release (93fa1d3), whose items here were recorded from it."""
+"""Links to ends of the first release (93fa1d3), with items recorded from that release."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ REPEATED = (
     "d095ffbc313a026331420568656c6c6f0a1d703a313730303030303030303030303a31373030303030303030303031120f31373030"
     "3030303030303030302d317001"
 )
-# Said by /p2pRoute: to bob, which is call 3, and to alice's other sessions.
+# Sent by /p2pRoute: to bob, with call 3, and to alice's other sessions.
 PRIVATE = (
     "4acb010803120681d095ffbc312a130880d095ffbc311205616c6963651a036f6e654a1d703a313730303030303030303030303a31"
     "373030303030303030303031520f313730303030303030303030302d345a0f313730303030303030303030302d336269a201662080"
     "d095ffbc312a05616c6963653080d095ffbc313a096f776e65722d352d3142036f6e650a1d703a313730303030303030303030303a"
     "31373030303030303030303031120f313730303030303030303030302d341a0f313730303030303030303030302d33"
 )
-# A batch of a and b: calls 4 and 5 are about its messages, call 6 is about the whole; alice's sessions get it, too.
+# A batch of a and b: calls 4 and 5 concern its messages, call 6 the whole; alice's sessions get it, too.
 BATCH = (
     "4ab4010804120681d095ffbc314a1d703a313730303030303030303030303a31373030303030303030303031520f31373030303030"
     "3030303030302d355a0f313730303030303030303030302d346267a201642080d095ffbc312a05616c6963653080d095ffbc313a09"
@@ -84,10 +84,10 @@ EVERYONE = (
 )
 TYPING = "4a1e120681d095ffbc314201316211d2010e0881d095ffbc311880d095ffbc31"
 FETCH = "82010908081081d095ffbc31"
-# A guest's server asks for heads: all, and those that were active lately.
+# A guest's server asks for heads: all, and the recently active ones.
 BACKLOG = "521a08071081d095ffbc311a03626f622201322a0567756573743002"
 RECENT = "522908081081d095ffbc311a03626f622201322a0567756573743002520d31363939393939393335303030"
-# The store is away: both Sends fail, and then they come again.
+# The store is away: both Sends fail, and then they are repeated.
 FAILED = (
     "524c080e1080d095ffbc311a05616c6963652201312a0570686f6e653a1d703a313730303030303030303030303a31373030303030"
     "303030303031421192010e0881d095ffbc311a027331220178",
@@ -113,12 +113,12 @@ def item(said):
 
 
 def old(said):
-    """An item of version 1, recorded or just said."""
+    """Return an item of version 1, recorded or just sent."""
     return link1_pb2.Item.FromString(bytes.fromhex(said) if isinstance(said, str) else said)
 
 
 def present(said, batch=0):
-    """A Deliver of the first release as one of the present says it."""
+    """Return a Deliver of the first release as the current release sends it."""
     deliver = item(said).deliver
     deliver.DiscardUnknownFields()
     deliver.batch = batch
@@ -182,7 +182,7 @@ class Version1Case(SynchronousTestCase):
         self.between.link_up(self.link)
 
     def hear(self, *said):
-        """Have the other end say items; return what the user is told."""
+        """Have the other end send items; return what the user gets."""
         for one in said:
             received = one if isinstance(one, Item) else item(one)
             before = received.SerializeToString(deterministic=True)
@@ -191,25 +191,25 @@ class Version1Case(SynchronousTestCase):
         return self.user.take()
 
     def say(self, **fields):
-        """Have the user say an item; return what the other end is told."""
+        """Have the user send an item; return what the other end gets."""
         self.assertTrue(self.user.link.send(Item(**fields)))
         return [old(said) for said in self.link.take()]
 
 
 class OldRouteTests(Version1Case):
-    """A server of the present, a route of the first release."""
+    """A current server and a route of the first release."""
 
     translate = staticmethod(old_routes)
 
     def request(self, said, **fields):
-        """A request as a server of the present makes it."""
+        """Return a request as a current server makes it."""
         request = item(said).request
         request.DiscardUnknownFields()
         for name, value in fields.items():
             setattr(request, name, value)
         return request
 
-    def test_it_is_a_link_as_the_user_knows_them(self):
+    def test_the_user_sees_an_ordinary_link(self):
         verifyObject(ILinkUser, self.between)
         verifyObject(ILink, self.user.link)
         self.assertEqual((self.user.link.peer, self.user.link.version, self.user.link.queued), (ROUTE, 1, 7))
@@ -221,7 +221,7 @@ class OldRouteTests(Version1Case):
 
     def test_a_send_goes_up_as_it_always_did(self):
         self.assertEqual(self.say(request=self.request(SEND_UP)), [old(SEND_UP)])
-        # Whom it names is for the present alone.
+        # Only the current version knows `after`.
         self.assertEqual(self.say(request=self.request(SEND_UP, after="c0")), [old(SEND_UP)])
 
     def test_the_first_send_after_a_failure_is_let_through(self):
@@ -231,23 +231,23 @@ class OldRouteTests(Version1Case):
         self.assertEqual(self.say(request=self.request(AGAIN[0])), [old(AGAIN[0])])
         self.assertEqual(self.say(request=self.request(AGAIN[1], after="s1")), [old(AGAIN[1])])
 
-    def test_not_after_what_is_refused_for_good_nor_elsewhere(self):
+    def test_no_send_is_let_through_after_a_final_refusal_or_elsewhere(self):
         self.say(request=self.request(FAILED[0]))
         self.hear(Item(reply=Reply(call=14, code="forbidden")))
         self.assertEqual(self.say(request=self.request(FAILED[1])), [old(FAILED[1])])
         self.hear(Item(reply=Reply(call=15, code="unavailable")))
         self.assertEqual(self.say(request=self.request(FAILED[0], session="2"))[0].request.again, False)
-        # A session of that name may be another one.
+        # A session with that name may be another one now.
         self.say(closed=item(CLOSED).closed)
         self.assertEqual(self.say(request=self.request(FAILED[0]))[0].request.again, False)
 
-    def test_what_is_pushed_is_pushed(self):
+    def test_pushes_are_passed_on(self):
         for said in (MESSAGE, REACTION, EDIT, REPEATED, PRIVATE, EVERYONE, TYPING):
             [heard] = self.hear(said)
             heard.deliver.DiscardUnknownFields()
             self.assertEqual(heard.deliver, present(said))
 
-    def test_a_batch_comes_one_by_one_and_is_answered_as_its_last_message(self):
+    def test_a_batch_is_pushed_one_by_one_and_answered_as_its_last_message(self):
         for answered_before in (True, False):
             heard = self.hear(*BATCH[:4])
             self.assertEqual(
@@ -285,12 +285,12 @@ class OldRouteTests(Version1Case):
 
 
 class OldServerTests(Version1Case):
-    """A route of the present, a server of the first release."""
+    """A current route and a server of the first release."""
 
     translate = staticmethod(old_servers)
 
     def follow(self, *said):
-        """Have the server pass Sends up; return whom each names."""
+        """Have the server pass Sends up; return which Send each names."""
         return [heard.request.after for heard in self.hear(*said)]
 
     def accept(self, call):
@@ -300,11 +300,11 @@ class OldServerTests(Version1Case):
         [told] = self.link.take() if self.user.link.send(Item(reply=Reply(call=call, code=code))) else []
         return Item.FromString(told).reply
 
-    def test_what_is_pushed_has_its_form_for_guests(self):
+    def test_pushes_have_the_form_for_guests(self):
         for said in (MESSAGE, REACTION, EDIT, REPEATED, PRIVATE, EVERYONE, TYPING):
             self.assertEqual(self.say(deliver=present(said)), [old(said)])
 
-    def test_an_empty_text_that_was_just_said_is_shown(self):
+    def test_an_empty_text_that_was_just_sent_is_shown(self):
         deliver = present(PRIVATE)
         packet = Packet.FromString(deliver.packet)
         packet.deliver.text = ""
@@ -312,7 +312,7 @@ class OldServerTests(Version1Case):
         [told] = self.say(deliver=deliver)
         self.assertEqual(told.deliver.guest.texts, [""])
 
-    def test_of_a_batch_the_last_message_shows_guests_all(self):
+    def test_the_last_message_of_a_batch_shows_guests_all_of_it(self):
         whole = old(BATCH[4]).deliver
         for first, last in ((BATCH[0], BATCH[2]), (BATCH[1], BATCH[3])):
             [told] = self.say(deliver=present(first, 2))
@@ -323,7 +323,7 @@ class OldServerTests(Version1Case):
             told.deliver.previous = old(last).deliver.previous
             self.assertEqual(told, old(last))
 
-    def test_a_batch_of_one_and_one_of_which_the_beginning_is_not_there(self):
+    def test_a_batch_of_one_and_one_without_its_beginning(self):
         for left in (2, 1):
             told = [self.say(deliver=present(BATCH[2], n))[0].deliver for n in range(left, 0, -1)][-1]
             self.assertEqual((told.guest.batch, set(told.guest.texts)), (True, {"b"}))
@@ -347,7 +347,7 @@ class OldServerTests(Version1Case):
         self.accept(15)
         self.assertEqual(self.follow(SEND_UP), [""])
 
-    def test_or_refused_for_good(self):
+    def test_a_send_names_the_one_before_it_until_that_is_refused_for_good(self):
         self.follow(*FAILED)
         self.fail(15, "forbidden")
         self.assertEqual(self.follow(SEND_UP), ["s1"])
@@ -355,10 +355,10 @@ class OldServerTests(Version1Case):
         self.fail(6, "forbidden")
         self.assertEqual(self.follow(SEND_UP), [""])
 
-    def test_what_comes_behind_a_failure_is_stored_behind_it_or_not_at_all(self):
+    def test_a_send_behind_a_failed_one_is_stored_behind_it_or_not_at_all(self):
         self.follow(FAILED[0])
         self.fail(14)
-        # Its server had not heard of that.
+        # Its server had not heard of the failure.
         self.assertEqual(self.follow(FAILED[1]), ["s1"])
         told = self.fail(15, OUT_OF_ORDER)
         failure = Packet.FromString(told.packets[0]).failure
@@ -366,10 +366,10 @@ class OldServerTests(Version1Case):
             (told.code, failure.code, failure.client_id, failure.conversation),
             ("unavailable", "unavailable", "s2", AB),
         )
-        # And then comes again with both.
+        # And then it repeats both.
         self.assertEqual(self.follow(*AGAIN), ["", "s1"])
 
-    def test_a_send_that_comes_twice(self):
+    def test_a_repeated_send(self):
         self.assertEqual(self.follow(*FAILED, FAILED[1]), ["", "s1", "s1"])
         self.assertEqual(self.follow(FAILED[0], FAILED[1]), ["", "s1"])
 
@@ -381,7 +381,7 @@ class OldServerTests(Version1Case):
         other.request.session, other.request.conversation = "1", "g:5"
         self.assertEqual(self.follow(other), [""])
 
-    def test_nothing_is_left_of_a_session_that_is_over(self):
+    def test_nothing_is_kept_of_a_session_that_is_over(self):
         self.follow(*FAILED)
         self.hear(CLOSED)
         self.assertEqual(self.follow(FAILED[1]), [""])

@@ -1,4 +1,4 @@
-"""Which version of the items a link speaks; ends that know version 1 alone are met as they always were."""
+"""Which version of the items a link speaks; ends that know only version 1 are treated as they always were."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cim.link.memory import connect
 from cim.wire.link_pb2 import Challenge, Handshake, Hello
 from tests.link.network import KEY, ROUTE, SERVER, Network, Recorder
 
-#: What the first release's ends (93fa1d3) say to each other, its nonces being 32 times "d" and 32 times "a".
+#: What the first release's ends (93fa1d3) send each other, with 32 times "d" and 32 times "a" as nonces.
 HELLO = bytes.fromhex(
     "0a550801121331302e302e302e313a31313231313a383038311a0a7365727665722d72756e2220646464646464646464646464"
     "64646464646464646464646464646464646464642a0e31302e302e302e313a3131323132"
@@ -40,9 +40,9 @@ def nothing(step, said):
 
 
 def converse(server, route, on_the_way=nothing):
-    """Let both ends talk to the end.
+    """Run the whole handshake.
 
-    :param on_the_way: gives what arrives of what was said at a step: 0 for the Hello, then 1, 2, 3
+    :param on_the_way: returns what arrives of the message of a step: 0 for the Hello, then 1, 2, 3
     """
     challenge = route.receive(on_the_way(0, server.begin()))
     proof = server.receive(on_the_way(1, challenge))
@@ -50,7 +50,7 @@ def converse(server, route, on_the_way=nothing):
 
 
 def changed(step, kind, **fields):
-    """What changes fields of what is said at one step."""
+    """Return a function that changes fields of the message of one step."""
 
     def change(at, said):
         if at != step:
@@ -68,7 +68,7 @@ class FirstReleaseTests(SynchronousTestCase):
         for highest in (1, 2, 7):
             server = dialer(highest)
             hello = Handshake.FromString(server.begin()).hello
-            # It refuses another `version`, and does not know `highest`.
+            # It refuses any other `version`, and does not know `highest`.
             hello.ClearField("highest")
             self.assertEqual(Handshake(hello=hello).SerializeToString(), HELLO)
             self.assertEqual(server.receive(CHALLENGE), DIALERS_PROOF)
@@ -82,34 +82,34 @@ class FirstReleaseTests(SynchronousTestCase):
             self.assertEqual(route.receive(DIALERS_PROOF), ACCEPTORS_PROOF)
             self.assertEqual((route.peer, route.version), (SERVER, 1))
 
-    def test_ends_that_speak_version_1_alone_say_the_same_bytes(self):
+    def test_ends_that_speak_only_version_1_send_the_same_bytes(self):
         self.assertEqual(dialer(1).begin(), HELLO)
 
 
 class CommonVersionTests(SynchronousTestCase):
-    def test_it_is_the_highest_that_both_speak(self):
+    def test_the_highest_version_that_both_speak(self):
         for at_server, at_route, common in ((1, 1, 1), (2, 2, 2), (1, 2, 1), (2, 1, 1), (3, 2, 2), (2, 3, 2)):
             server, route = dialer(at_server), acceptor(at_route)
             converse(server, route)
             self.assertEqual((server.version, route.version), (common, common))
             self.assertEqual((server.peer, route.peer), (ROUTE, SERVER))
 
-    def test_there_may_be_none(self):
+    def test_there_may_be_no_common_version(self):
         for hello, words in (
-            (Hello(version=2), "version 1 is spoken here, not 2"),
-            (Hello(version=2, highest=4), "version 1 is spoken here, not 2 to 4"),
-            (Hello(version=5, highest=1), "not 5 to 1"),
-            (Hello(), "not 0"),
+            (Hello(version=2), "this end speaks version 1, the other 2"),
+            (Hello(version=2, highest=4), "this end speaks version 1, the other 2 to 4"),
+            (Hello(version=5, highest=1), "the other 5 to 1"),
+            (Hello(), "the other 0"),
         ):
             hello.MergeFrom(Hello(name="s:1:2", incarnation="i", nonce=b"n" * 32))
             error = self.assertRaises(HandshakeFailed, acceptor(1).receive, Handshake(hello=hello).SerializeToString())
             self.assertIn(words, error.message)
 
-    def test_a_route_answers_none_that_was_not_offered(self):
+    def test_an_answer_that_was_not_offered_is_refused(self):
         for highest, version, words in (
-            (1, 7, "version 1 is spoken here, not 7"),
-            (2, 0, "version 1 to 2 is spoken here, not 0"),
-            (2, 3, "version 1 to 2 is spoken here, not 3"),
+            (1, 7, "this end speaks version 1, the other 7"),
+            (2, 0, "this end speaks version 1 to 2, the other 0"),
+            (2, 3, "this end speaks version 1 to 2, the other 3"),
         ):
             challenge = Challenge(version=version, name=ROUTE.name, incarnation="i", nonce=b"n" * 32)
             server = dialer(highest)
@@ -117,7 +117,7 @@ class CommonVersionTests(SynchronousTestCase):
             self.assertIn(words, self.assertRaises(HandshakeFailed, server.receive, body).message)
             self.assertIsNone(server.peer)
 
-    def test_nobody_between_can_choose_it(self):
+    def test_nobody_in_between_can_choose_the_version(self):
         for between in (
             changed(0, "hello", highest=2),
             changed(0, "hello", version=2),
@@ -126,16 +126,16 @@ class CommonVersionTests(SynchronousTestCase):
         ):
             server, route = dialer(3), acceptor(3)
             error = self.assertRaises(HandshakeFailed, converse, server, route, between)
-            self.assertEqual(error.message, "the proof is wrong")
+            self.assertEqual(error.message, "the proof is wrong: the two ends have different secrets")
             self.assertIsNone(route.peer)
 
-    def test_whoever_hides_it_gets_version_1_at_both_ends(self):
+    def test_hiding_the_highest_version_gives_version_1_at_both_ends(self):
         server, route = dialer(3), acceptor(3)
         converse(server, route, changed(0, "hello", highest=0))
         self.assertEqual((server.version, route.version), (1, 1))
 
     @given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1))
-    def test_any_range_is_answered_by_a_version_of_it_or_refused(self, lowest, highest):
+    def test_any_range_is_answered_with_a_version_in_it_or_refused(self, lowest, highest):
         route = acceptor(3)
         hello = Hello(version=lowest, highest=highest, name="s:1:2", incarnation="i", nonce=b"n" * 32)
         try:
@@ -147,7 +147,7 @@ class CommonVersionTests(SynchronousTestCase):
 
 class LinkVersionTests(SynchronousTestCase):
     def versions(self, at_server, at_route):
-        """What the two ends of a link over TCP say of their version."""
+        """Return the version that each end of a link over TCP reports."""
         network, server, route = Network(), Recorder(), Recorder()
         network.list_route()
         network.route(route, highest=at_route)
@@ -155,12 +155,12 @@ class LinkVersionTests(SynchronousTestCase):
         network.settle()
         return [link.version for link in (*server.links, *route.links)]
 
-    def test_both_ends_know_it(self):
+    def test_both_ends_know_the_version(self):
         self.assertEqual(self.versions(2, 2), [2, 2])
         self.assertEqual(self.versions(1, 2), [1, 1])
         self.assertEqual(self.versions(2, 1), [1, 1])
 
-    def test_it_is_the_highest_where_nothing_is_said(self):
+    def test_the_highest_version_is_the_default(self):
         network, server, route = Network(), Recorder(), Recorder()
         network.list_route()
         network.route(route)
