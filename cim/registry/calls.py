@@ -1,4 +1,4 @@
-"""Calls that are answered in kazoo's threads, and fire here."""
+"""Calls that kazoo answers in its own threads and whose Deferreds fire in the reactor's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from cim.errors import RegistryUnavailable
 from cim.registry.kazoo_client import converted
 
-#: How many calls kazoo has at most. It is woken for each by a byte in a small buffer; a few hundred would overflow it.
+#: How many calls kazoo has at most. Each wakes it by a byte in a small buffer, which a few hundred would overflow.
 WINDOW = 100
 
 
@@ -25,7 +25,7 @@ class ICallsReactor(IReactorTime, IReactorFromThreads):
 
 @define(eq=False)
 class _Call:
-    """A call; `reply` gives its result or raises."""
+    """A call; `reply` returns its result or raises."""
 
     start: Callable[[], Any]
     deferred: Deferred[Any] = field(factory=Deferred)
@@ -33,12 +33,12 @@ class _Call:
 
 
 class Calls:
-    """Hands calls to kazoo, a bounded number at once, and fires their Deferreds in the order of the calls.
+    """Passes calls to kazoo, a bounded number at a time, and fires their Deferreds in the order of the calls.
 
-    One that is not answered in time fails with RegistryUnavailable, without waiting for its turn; if it was not handed
-    over by then, it never is.
+    A call that is not answered in time fails with RegistryUnavailable, without waiting for its turn; if it was not
+    passed on by then, it never is.
 
-    :param timeout: s, for each
+    :param timeout: seconds that each call may take
     """
 
     def __init__(self, reactor: ICallsReactor, timeout: float) -> None:
@@ -53,7 +53,7 @@ class Calls:
     def make(self, start: Callable[[], Any]) -> Deferred[Any]:
         """Make a call.
 
-        :param start: hands it to kazoo and returns its IAsyncResult
+        :param start: passes it to kazoo and returns its IAsyncResult
         """
         call = _Call(start)
         call.deferred.addTimeout(self._timeout, self._reactor, self._no_answer)
@@ -63,7 +63,7 @@ class Calls:
         return call.deferred
 
     def fail(self, error: RegistryUnavailable) -> None:
-        """Fail whatever is under way; kazoo's answers to it are not wanted any more."""
+        """Fail all calls under way; kazoo's answers to them are ignored from now on."""
         calls = [*self._given, *self._waiting]
         self._given.clear()
         self._waiting.clear()
@@ -89,7 +89,7 @@ class Calls:
                 self._start(call, self._round)
 
     def _start(self, call: _Call, this_round: int) -> None:
-        def answered(done: Any) -> None:  # in a thread of kazoo's
+        def answered(done: Any) -> None:  # in one of kazoo's threads
             self._reactor.callFromThread(self._answered, call, this_round, done.get_nowait)
 
         try:
@@ -105,8 +105,8 @@ class Calls:
             self._give()
 
     def _fire(self) -> None:
-        # kazoo sends the reply to `create` through two turns of its own, so that a later call's may come first. And
-        # what a Deferred calls back may end another call: that one still waits for the first one's callbacks.
+        # kazoo passes the reply to `create` through two turns of its own, so a later call's may come first. And the
+        # callbacks of one call may end another call, which must still wait until those callbacks have run.
         if self._firing:
             return
         self._firing = True

@@ -18,12 +18,12 @@ _HOST = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]+\
 def registry_from(
     text: str, reactor: ICallsReactor, *, auth: str | None = None, session_timeout: float = 10.0
 ) -> IRegistry:
-    """Make the registry that `text` names; it does nothing before it is started.
+    """Return the registry that `text` names; it does nothing until it is started.
 
     `zookeeper:HOST:PORT[,HOST:PORT...][/chroot]`, `static:...` (StaticRegistry.parse says what follows) or `memory`.
 
     :param auth: what `--registry-auth-file` holds: `user:password`
-    :param session_timeout: s; after that ZooKeeper takes a silent process for dead
+    :param session_timeout: seconds after which ZooKeeper considers a silent process dead
     :raises InvalidField: names `registry` or `registry-auth-file`, never the password
     """
     kind, _, rest = text.partition(":")
@@ -35,7 +35,7 @@ def registry_from(
         hosts, root = _zookeeper_address(rest)
         zookeeper = ZooKeeper(hosts, reactor, session_timeout=session_timeout, auth=_credentials(auth))
         return ZooKeeperRegistry(zookeeper, reactor, root=root)
-    raise InvalidField("registry", f"must begin with zookeeper: or static:, or be memory, is {text[:80]!r}")
+    raise InvalidField("registry", f"must begin with zookeeper: or static:, or be memory, not {text[:80]!r}")
 
 
 def _zookeeper_address(text: str) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def _zookeeper_address(text: str) -> tuple[str, str]:
         match = _HOST.fullmatch(host)
         if match is None or not 0 < int(match["port"]) < 65536:
             raise InvalidField(
-                "registry", f"must be zookeeper:HOST:PORT[,HOST:PORT...][/chroot], has {host[:80]!r} for a HOST:PORT"
+                "registry", f"must be zookeeper:HOST:PORT[,HOST:PORT...][/chroot]; {host[:80]!r} is not HOST:PORT"
             )
     parts = chroot.removesuffix("/").split("/") if chroot else []
     if any(part in ("", ".", "..") or not part.isprintable() for part in parts):

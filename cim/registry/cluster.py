@@ -19,11 +19,11 @@ from cim.registry.registration import Announcement
 
 @implementer(IRegistry)
 class ZooKeeperRegistry(MultiService):
-    """Lists ephemeral nodes `<root>/<folder>/<name>`; folders are persistent and made where they are missing.
+    """Lists ephemeral nodes `<root>/<folder>/<name>`; folders are persistent and created where they are missing.
 
     :param zookeeper: a service, started and stopped with this one
-    :param root: what all paths begin with: "" or `/chroot`
-    :param retry: seconds until the next try after so many failures
+    :param root: the prefix of all paths: "" or `/chroot`
+    :param retry: returns the seconds until the next attempt after that many failures
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ZooKeeperRegistry(MultiService):
     def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
         """See IRegistry.
 
-        :raises ValueError: when it is announced already
+        :raises ValueError: the name is announced already
         """
         path = f"{self._root}/{folder}/{name}"
         self._announcements = [one for one in self._announcements if not one.closed]
@@ -57,7 +57,7 @@ class ZooKeeperRegistry(MultiService):
         return announcement
 
     def watch(self, folder: str, listener: Listener) -> Callable[[], None]:
-        """See IRegistry. While ZooKeeper is away the last known list stays."""
+        """See IRegistry. While ZooKeeper is away the last known list remains."""
         if folder not in self._folders:
             listing = Listing(self._reactor)
             membership = Membership(
@@ -69,7 +69,7 @@ class ZooKeeperRegistry(MultiService):
     def health(self) -> str:
         """See IRegistry."""
         if self._zookeeper.state is not ZooKeeperState.CONNECTED:
-            return f"there is no connection to ZooKeeper at {self._zookeeper.address}"
+            return f"not connected to ZooKeeper at {self._zookeeper.address}"
         for one in self._announcements:
             if one.wanted and one.trouble:
                 return f"{one.path} {one.trouble}"

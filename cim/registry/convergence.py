@@ -1,4 +1,4 @@
-"""Bringing something in ZooKeeper to what is wanted, or knowledge of it to what is, step by step and again for ever."""
+"""Keeping something in ZooKeeper as it should be, or knowledge of it up to date, by repeated steps."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cim.registry.izookeeper import IZooKeeper, NodeChange, RegistryRefused, Zoo
 class Convergence:
     """Takes steps, one at a time, while ZooKeeper is connected.
 
-    A step is taken at each connection, when the node that the last one watches has changed, when `look` asks for it
-    (several asks during a step make one more), some time after a step that failed, and when the last one said so.
+    A step is taken at each connection, when the node that the last step watches has changed, when `look` asks for it
+    (several requests during a step cause one more), some time after a failed step, and when the last step said so.
 
-    :param what: what it is about, for the log
-    :param step: returns in how many seconds it wants to be taken again, None when only a change matters; may raise
-    :param retry: seconds until the next step after so many failures
+    :param what: its subject, for the log
+    :param step: returns the seconds until it must be taken again, None if only after a change; may raise
+    :param retry: returns the seconds until the next step after that many failures
     """
 
     _log = Logger()
@@ -34,8 +34,8 @@ class Convergence:
         step: Callable[[], Coroutine[Any, Any, float | None]],
         retry: Callable[[int], float],
     ) -> None:
-        #: What keeps it from what is wanted, for operators; steps write it, too.
-        self.trouble = "was not done yet"
+        #: What is wrong, for operators, worded to follow the name of the subject; "" for nothing. Steps set it, too.
+        self.trouble = "has not been done yet"
         self.closed = False
         self._what = what
         self._zookeeper = zookeeper
@@ -59,13 +59,13 @@ class Convergence:
             Deferred.fromCoroutine(self._guarded()).addCallback(self._stepped)
 
     def watch(self, watched: Deferred[NodeChange]) -> None:
-        """Take a step when it fires, unless it tells of a lost connection; the one before is forgotten."""
+        """Take a step when `watched` fires, unless it reports a lost connection; forget the previous watch."""
         self._unwatch()
         self._watched = watched
         watched.addCallbacks(self._changed, lambda _: None)
 
     def close(self) -> None:
-        """Take no more steps; one that is being taken is not undone."""
+        """Take no more steps; one that is under way is not undone."""
         self.closed = True
         self._unsubscribe()
         self._stop_timer()
@@ -75,7 +75,7 @@ class Convergence:
         try:
             pause = await self._step()
         except RegistryUnavailable:
-            pass  # the bridge has said that the connection is lost
+            pass  # the bridge has already logged that the connection is lost
         except RegistryRefused as error:
             if self.trouble != error.message:
                 self.trouble = error.message

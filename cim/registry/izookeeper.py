@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 
 class ZooKeeperState(Enum):
-    """What is known of the session, and so of the ephemeral nodes that live with it."""
+    """What is known about the session, and so about the ephemeral nodes that live with it."""
 
     #: ZooKeeper answers.
     CONNECTED = "connected"
-    #: The connection is gone, the session may still live.
+    #: The connection is gone, but the session may still be alive.
     SUSPENDED = "suspended"
-    #: There is no session, or it is silent for so long that it is probably gone.
+    #: There is no session, or it has been silent for so long that it has probably expired.
     LOST = "lost"
 
 
 class NodeChange(Enum):
-    """What a watch saw."""
+    """What a watch reports."""
 
     CREATED = "created"
     DELETED = "deleted"
     CHANGED = "changed"
     CHILDREN = "children"
-    #: Nothing: the connection was lost, and the watch with it.
+    #: Nothing, because the connection was lost, and the watch with it.
     UNKNOWN = "unknown"
 
 
 @frozen
 class NodeStat:
-    """What ZooKeeper says of a node.
+    """What ZooKeeper says about a node.
 
     :param owner: the session that an ephemeral node lives with, 0 for a persistent one
-    :param version: how often its data was changed
+    :param version: how many times its data was changed
     """
 
     owner: int
@@ -52,19 +52,19 @@ class NodeStat:
 
 
 class NoNode(CIMError):
-    """There is no such node, or its parent is missing."""
+    """The node, or its parent, does not exist."""
 
     text = "there is no such node"
 
 
 class NodeExists(CIMError):
-    """There is such a node already."""
+    """The node exists already."""
 
     text = "the node exists already"
 
 
 class RegistryRefused(CIMError):
-    """ZooKeeper understood and refused: another try will not help."""
+    """ZooKeeper understood the request and refused it; another attempt will not help."""
 
     text = "the registry refused it"
 
@@ -74,11 +74,11 @@ StateListener = Callable[[ZooKeeperState, "int | None"], None]
 
 
 class IZooKeeper(IService):
-    """A session with ZooKeeper that is made anew whenever it is lost; a Service.
+    """A session with ZooKeeper that is replaced whenever it is lost; a Service.
 
-    Every Deferred fires in the reactor thread, those of calls in the order of the calls unless one timed out. They fail
-    with NoNode, NodeExists, RegistryRefused, or with RegistryUnavailable when there is no connection (nothing was
-    done) or no answer (what was done is unknown).
+    Every Deferred fires in the reactor thread, those of calls in the order of the calls unless one times out. They fail
+    with NoNode, NodeExists, RegistryRefused, or with RegistryUnavailable if there is no connection (nothing was done)
+    or no answer (it is unknown what was done).
     """
 
     state: ZooKeeperState = Attribute("What is known of the session.")
@@ -87,50 +87,50 @@ class IZooKeeper(IService):
     address: str = Attribute("Where it is, for a human.")
 
     def onStateChange(listener: StateListener) -> Callable[[], None]:
-        """Have `listener(state, session)` called at each change of state.
+        """Call `listener(state, session)` at each change of state.
 
-        :returns: a function that ends it
+        :returns: a function that stops the calls
         """
 
     def whenConnected() -> Deferred[None]:
-        """Fires when the state is CONNECTED, at once when it is."""
+        """Fire once the state is CONNECTED, at once if it is already."""
 
     def create(path: str, value: bytes = b"", *, ephemeral: bool = False) -> Deferred[str]:
-        """Make a node and return its path. The parent must exist."""
+        """Create a node and return its path. The parent must exist."""
 
     def exists(path: str) -> Deferred[NodeStat | None]:
-        """Return what is known of the node, None when there is none."""
+        """Return the node's stat, or None if there is no such node."""
 
     def get(path: str) -> Deferred[tuple[bytes, NodeStat]]:
         """Return the node's data."""
 
     def set(path: str, value: bytes, version: int = -1) -> Deferred[NodeStat]:
-        """Change the node's data."""
+        """Set the node's data, if its version is `version` or that is -1."""
 
     def delete(path: str, version: int = -1) -> Deferred[None]:
-        """Remove the node."""
+        """Remove the node, if its version is `version` or that is -1."""
 
     def children(path: str) -> Deferred[list[str]]:
-        """Return the names of the node's children, in no order."""
+        """Return the names of the node's children, in no particular order."""
 
     def childrenAndWatch(path: str) -> tuple[Deferred[list[str]], Deferred[NodeChange]]:
-        """Return the children, and what fires once when they change or the connection is lost.
+        """Return the children, and a Deferred that fires once when they change or the connection is lost.
 
-        The latter never fires when the former fails; the same holds for the other watches.
+        The second never fires if the first fails; the same holds for the other watches.
         """
 
     def existsAndWatch(path: str) -> tuple[Deferred[NodeStat | None], Deferred[NodeChange]]:
-        """Return what is known of the node, and what fires once when it comes, changes or goes."""
+        """Return the node's stat, and a Deferred that fires once when the node is created, changed or deleted."""
 
     def getAndWatch(path: str) -> tuple[Deferred[tuple[bytes, NodeStat]], Deferred[NodeChange]]:
-        """Return the node's data, and what fires once when it changes or goes."""
+        """Return the node's data, and a Deferred that fires once when the node is changed or deleted."""
 
     def ensurePath(path: str) -> Deferred[None]:
-        """Make the node and those above it where they are missing, all persistent."""
+        """Create the node and its ancestors where they are missing, all persistent."""
 
 
 async def ensure_path(zookeeper: IZooKeeper, path: str) -> None:
-    """Make the node and those above it where they are missing, touching none that exist."""
+    """Create the node and its ancestors where they are missing, without touching those that exist."""
     if path in ("", "/") or await zookeeper.exists(path) is not None:
         return
     await ensure_path(zookeeper, path.rpartition("/")[0])

@@ -1,4 +1,4 @@
-"""How we use kazoo: for ever retrying, never printing, and never blocking the thread that calls it."""
+"""How we use kazoo: it always retries, never prints, and never blocks the thread that calls it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from twisted.logger import Logger
 from cim.errors import CIMError, RegistryUnavailable
 from cim.registry.izookeeper import NodeChange, NodeExists, NodeStat, NoNode, RegistryRefused
 
-#: The longest wait between two attempts to connect, s. Well below any session timeout, so that after ZooKeeper's
-#: restart a session is taken up again before it expires: then nobody vanishes from the lists.
+#: The longest wait between two attempts to connect, s. It is well below any session timeout, so that after a restart of
+#: ZooKeeper sessions are resumed before they expire and nobody vanishes from the lists.
 MAX_RETRY_DELAY = 1.5
 
-#: What kazoo's events mean; those of the session are not among them.
+#: What kazoo's node events mean; session events are not among them.
 CHANGES = {
     EventType.CREATED: NodeChange.CREATED,
     EventType.DELETED: NodeChange.DELETED,
@@ -31,7 +31,7 @@ CHANGES = {
     EventType.CHILD: NodeChange.CHILDREN,
 }
 
-#: After these nobody knows what was done, or another try may help.
+#: After these errors it is unknown what was done, or another attempt may help.
 _TRANSIENT = (
     kazoo.ConnectionLoss,
     kazoo.SessionExpiredError,
@@ -43,7 +43,7 @@ _TRANSIENT = (
 
 
 class _Bridge(logging.Handler):
-    """Hands kazoo's log to Twisted's as debug events: what of it matters, the bridge says itself, once."""
+    """Passes kazoo's log lines to Twisted's as debug events; the bridge itself logs what matters, once."""
 
     _log = Logger()
 
@@ -54,14 +54,14 @@ class _Bridge(logging.Handler):
 
 
 class _Threads(SequentialThreadingHandler):
-    """kazoo's threads, without traces on standard error and without a socket that could block its caller."""
+    """kazoo's threads, without tracebacks on standard error and without a socket that could block the caller."""
 
     def __init__(self, died: Callable[[str], None]) -> None:
         super().__init__()
         self._died = died
 
     def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run `func` in a thread; when it raises, say so instead of printing it."""
+        """Run `func` in a thread; if it raises, report that instead of printing a traceback."""
 
         def run() -> None:
             try:
@@ -72,8 +72,8 @@ class _Threads(SequentialThreadingHandler):
         return super().spawn(run)
 
     def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
-        """Return the pair by which callers wake kazoo's thread."""
-        # kazoo leaves it blocking: a few hundred calls while nobody reads would stop the reactor.
+        """Return the socket pair through which callers wake kazoo's thread."""
+        # kazoo leaves the sockets blocking: a few hundred calls while nobody reads would block the reactor.
         pair = super().create_socket_pair()
         for end in pair:
             end.setblocking(False)
@@ -83,15 +83,15 @@ class _Threads(SequentialThreadingHandler):
 def make_client(
     hosts: str, session_timeout: float, auth: tuple[str, str] | None, died: Callable[[str], None]
 ) -> KazooClient:
-    """Return a client that is not started yet.
+    """Return a client, not started yet.
 
-    Without `auth` its nodes are open to everyone, as upstream's are; with it, to these credentials alone.
+    Without `auth` its nodes are open to everyone, as upstream's are; with it, only to these credentials.
 
     :param hosts: `host:port[,host:port...]`
     :param auth: user and password
-    :param died: called in some thread, with the reason, when the client broke and will never connect again
+    :param died: called in some thread, with the reason, if the client breaks and will never connect again
     """
-    # kazoo's own modules log here; without a handler Python would print them.
+    # kazoo's own modules log here; without a handler Python would print their warnings.
     library = logging.getLogger("kazoo")
     if not any(isinstance(handler, _Bridge) for handler in library.handlers):
         library.addHandler(_Bridge())
@@ -110,7 +110,7 @@ def make_client(
 
 
 def converted(error: Exception) -> CIMError:
-    """Return our error for one of kazoo's."""
+    """Return the error of ours that corresponds to one of kazoo's."""
     if isinstance(error, kazoo.NoNodeError):
         return NoNode()
     if isinstance(error, kazoo.NodeExistsError):
@@ -121,16 +121,16 @@ def converted(error: Exception) -> CIMError:
 
 
 def node_stat(stat: ZnodeStat) -> NodeStat:
-    """Return what we need of a node's stat."""
+    """Return what we need from a node's stat."""
     return NodeStat(stat.ephemeralOwner, stat.version)
 
 
 def stat_or_none(stat: ZnodeStat | None) -> NodeStat | None:
-    """Return what we need of a node's stat, None when there is no node."""
+    """Return what we need from a node's stat, or None if there is no node."""
     return None if stat is None else node_stat(stat)
 
 
 def data_and_stat(found: tuple[bytes | None, ZnodeStat]) -> tuple[bytes, NodeStat]:
-    """Return a node's data and what we need of its stat."""
-    # Upstream's nodes have null data, which kazoo gives as None.
+    """Return a node's data and what we need from its stat."""
+    # Upstream's nodes have null data, which kazoo returns as None.
     return found[0] or b"", node_stat(found[1])

@@ -1,4 +1,4 @@
-"""The last known list of a folder, and who wants to hear of it."""
+"""The last known list of a folder, and its listeners."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Watcher:
 
 
 class Listing:
-    """Tells its listeners the whole list in a later turn, whenever it differs from what they were told.
+    """Sends its listeners the whole list, in a later turn, whenever it differs from what they were sent.
 
-    A listener that raises is logged and harms nobody else.
+    If a listener raises, that is logged and does not affect the others.
     """
 
     _log = Logger()
@@ -35,18 +35,18 @@ class Listing:
 
     @property
     def known(self) -> Mapping[str, bytes] | None:
-        """The list as it was last put; None before that."""
+        """The list as last put; None before that."""
         return self._known
 
     def put(self, names: Mapping[str, bytes]) -> None:
-        """Take `names` as the list from now on."""
+        """Replace the list by `names`."""
         self._known = MappingProxyType(dict(names))
         self._tell_soon()
 
     def watch(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` told the list; a list that is not known yet is told once it is.
+        """Send `listener` the list, now if it is known, and after each change.
 
-        :returns: a function that ends it: nothing is told after it was called
+        :returns: a function that stops this: the listener is not called after it
         """
         watcher = _Watcher(listener)
         self._watchers.append(watcher)
@@ -59,7 +59,7 @@ class Listing:
         return unwatch
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Call no listener any more."""
         self._watchers.clear()
         if self._soon is not None:
             self._soon.cancel()

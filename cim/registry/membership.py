@@ -1,4 +1,4 @@
-"""Knowing who is in a folder of ZooKeeper."""
+"""Keeping up with who is in a folder of ZooKeeper."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from twisted.internet.interfaces import IReactorTime
 from cim.registry.convergence import Convergence
 from cim.registry.izookeeper import IZooKeeper, NoNode, RegistryRefused
 
-#: How often the whole list is read though no watch fired, s: no lost watch does harm for longer.
+#: How often the whole list is read even if no watch fired, s, so that a lost watch does harm for no longer.
 REREAD = 60.0
 
 
 class Membership:
-    """Calls `found` with the children of `path` and their data, after each change, and when the connection is back.
+    """Calls `found` with the children of `path` and their data, after each change and when the connection is back.
 
-    While there is no connection it says nothing: the last known list stays in use. A missing folder is made. A child
-    that is gone or closed to us when it is read is left out; names are passed on whatever they are. Data that changes
-    while its node stays is seen at the next reading.
+    Without a connection it does not call: the last known list remains in use. A missing folder is created. A child that
+    is gone or not readable by us when it is read is left out; names are passed on unchecked. Data that changes while
+    its node stays is noticed at the next reading.
 
-    :param found: called with name -> data, perhaps the same as the last time
-    :param retry: seconds until the next try after so many failures
+    :param found: called with name -> data, which may be the same as the last time
+    :param retry: returns the seconds until the next attempt after that many failures
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class Membership:
         self.path = path
         self._found = found
         self._convergence = Convergence(path, zookeeper, clock, self._read, retry)
-        self._convergence.trouble = "was not read yet"
+        self._convergence.trouble = "has not been read yet"
         self._convergence.look()
 
     @property
     def trouble(self) -> str:
-        """Why the list cannot be read; "" when it was read."""
+        """Why the list cannot be read, worded to follow the path; "" if it was read."""
         return self._convergence.trouble
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Stop reading the folder and calling `found`."""
         self._convergence.close()
 
     async def _read(self) -> float:

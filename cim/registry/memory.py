@@ -1,4 +1,4 @@
-"""A registry for the parts of one process: the suite's, and that of tests."""
+"""A registry for the parts of one process, used by the suite and by tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cim.registry.listing import Listener, Listing
 
 @implementer(IRegistry)
 class MemoryRegistry(Service):
-    """Lists what was announced to this object; share one among the parts that are to see each other."""
+    """Lists what was announced to this object; share one among the parts that must see each other."""
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._listings: dict[str, Listing] = defaultdict(lambda: Listing(reactor))
@@ -25,7 +25,7 @@ class MemoryRegistry(Service):
     def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
         """See IRegistry.
 
-        :raises ValueError: when it is announced already
+        :raises ValueError: the name is announced already
         """
         if name in self._announced[folder]:
             raise ValueError(f"{folder}/{name} is announced already")
@@ -39,7 +39,7 @@ class MemoryRegistry(Service):
         return self._listings[folder].watch(listener)
 
     def health(self) -> str:
-        """Always well."""
+        """Return "": it is always well."""
         return ""
 
     def stopService(self) -> None:
@@ -49,11 +49,11 @@ class MemoryRegistry(Service):
             listing.close()
 
     def holder(self, folder: str, name: str) -> _MemoryAnnouncement | None:
-        """The announcement that `name` is listed by."""
+        """Return the announcement by which `name` is listed, or None."""
         return self._announced[folder].get(name)
 
     def withdraw(self, announcement: _MemoryAnnouncement) -> None:
-        """List it no more."""
+        """Remove an announcement from the list."""
         if announcement.listed():
             del self._announced[announcement.folder][announcement.name]
             self._changed(announcement.folder)

@@ -1,4 +1,4 @@
-"""Keeping an ephemeral node in ZooKeeper, whatever happens to the session or to the node."""
+"""Keeping an ephemeral node in ZooKeeper, whatever happens to the session or the node."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cim.model import NodeData
 from cim.registry.convergence import Convergence
 from cim.registry.izookeeper import IZooKeeper, NodeExists, NoNode, ZooKeeperState
 
-#: The trouble of a name that another process has, most often this server's own before its restart.
+#: The trouble of a name that another process holds, most often this server's own process before its restart.
 HELD = "is held by another process"
 _LOST = "is not registered"
 
 
 @implementer(IAnnouncement)
 class Announcement:
-    """Keeps `path` with `value` until it is withdrawn. At each step it looks at the node:
+    """Keeps `path` with `value` until it is withdrawn. At each step it examines the node:
 
-    - No node: create it, the folder too when that is missing.
-    - Ours in this session: it is listed; data that a stranger changed is set back.
-    - Ours from an earlier session (the same incarnation in its data): delete it, then create it anew, or it would
+    - There is no node: create it, and the folder too if that is missing.
+    - It is ours, of this session: the name is listed. If its data was changed, restore that.
+    - It is ours, of an earlier session (its data has the same incarnation): delete it and create it again, or it would
       vanish when that session expires.
-    - Another's, such as that of this server before it was restarted: wait until it goes.
+    - It is another process's, such as this server's before a restart: wait until it disappears.
 
-    :param retry: seconds until the next try after so many failures
+    :param retry: returns the seconds until the next attempt after that many failures
     """
 
     _log = Logger()
@@ -38,7 +38,7 @@ class Announcement:
         self, zookeeper: IZooKeeper, path: str, value: bytes, clock: IReactorTime, *, retry: Callable[[int], float]
     ) -> None:
         self.path = path
-        #: Whether it was not withdrawn.
+        #: False once it was withdrawn.
         self.wanted = True
         self._zookeeper = zookeeper
         self._value = value
@@ -52,12 +52,12 @@ class Announcement:
 
     @property
     def trouble(self) -> str:
-        """Why it is not listed; "" when it is."""
+        """Why it is not listed, worded to follow the path; "" if it is."""
         return self._convergence.trouble
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is done about it."""
+        """Whether it takes no more steps."""
         return self._convergence.closed
 
     def listed(self) -> bool:
@@ -65,7 +65,7 @@ class Announcement:
         return self.wanted and not self.trouble
 
     def withdraw(self) -> Deferred[None]:
-        """See IAnnouncement. What could not be removed in time is still tried to be, until `close`."""
+        """See IAnnouncement. If the node could not be removed in time, removal is still attempted until `close`."""
         self.wanted = False
         if self.closed or not self._tried:
             self.close()
@@ -76,7 +76,7 @@ class Announcement:
         return gone.addTimeout(self._zookeeper.timeout, self._clock).addErrback(lambda _: None)
 
     def close(self) -> None:
-        """Do nothing more; the node stays as long as the session."""
+        """Take no more steps; the node remains as long as the session."""
         self._unsubscribe()
         self._convergence.close()
         waiting, self._gone = self._gone, []
@@ -92,7 +92,7 @@ class Announcement:
         try:
             done = await (self._keep() if self.wanted else self._remove())
         except (NoNode, NodeExists):
-            done = False  # somebody was quicker: look again
+            done = False  # somebody else was quicker: look again
         return None if done else 0
 
     async def _keep(self) -> bool:
@@ -104,7 +104,7 @@ class Announcement:
                 self._convergence.trouble = _LOST
             self._tried = True
             await self._make()
-            return False  # look at it, to see it go
+            return False  # look again, to watch it disappear
         self._convergence.watch(watch)
         if stat.owner == self._zookeeper.session:
             if value != self._value:
@@ -119,7 +119,7 @@ class Announcement:
             return False
         if self.trouble != HELD:
             self._convergence.trouble = HELD
-            self._log.warn("{path} {trouble}; waiting for it to go", path=self.path, trouble=HELD)
+            self._log.warn("{path} {trouble}; waiting for it to disappear", path=self.path, trouble=HELD)
         return True
 
     async def _make(self) -> None:

@@ -1,4 +1,4 @@
-"""A registry that is a list in the configuration, for clusters whose members never change."""
+"""A registry that is a fixed list in the configuration, for clusters whose members never change."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.model import NodeData, RouteAddress, ServerAddress
 from cim.registry.listing import Listener, Listing
 
-#: What marks a server of upstream's in the text form.
+#: The key of one of upstream's servers in the text form.
 UPSTREAM = "upstream"
 
-#: What a listed member of ours carries: that it is one of ours, and nothing that only its process could know.
+#: The value of a listed member of ours: it says that the member is ours, and nothing that only its process could know.
 _OURS = NodeData(version="", incarnation="").encode()
 
 
 @implementer(IRegistry)
 class StaticRegistry(Service):
-    """Lists what it was made with, for ever; what is announced changes nothing.
+    """Always lists what it was made with; announcements change nothing.
 
-    A member of ours carries a NodeData with an empty version and incarnation (who it really is, its links tell); a
-    server of upstream's carries no data, as in ZooKeeper, and is reached by `POST /sendMsg`.
+    Members of ours have a NodeData with an empty version and incarnation (their links reveal the real ones). Upstream's
+    servers have no data, as in ZooKeeper, and are called by `POST /sendMsg`.
     """
 
     _log = Logger()
@@ -39,11 +39,11 @@ class StaticRegistry(Service):
 
     @classmethod
     def parse(cls, text: str, reactor: IReactorTime) -> Self:
-        """Read `cim=host:tcp:http,upstream=host:tcp:http,cim-route=host:http:link,...`, at least one, in any order.
+        """Read `cim=host:tcp:http,upstream=host:tcp:http,cim-route=host:http:link,...`: entries in any order.
 
-        `cim` is a server of ours, `upstream` one of upstream's, `cim-route` a route.
+        `cim` is a server of ours, `upstream` one of upstream's, and `cim-route` a route.
 
-        :raises InvalidField: names what is wrong
+        :raises InvalidField: the text is anything else; says what is wrong
         """
         members: dict[str, dict[str, bytes]] = {SERVERS: {}, ROUTES: {}}
         for entry in text.split(","):
@@ -56,7 +56,7 @@ class StaticRegistry(Service):
                     value = _OURS if kind == SERVERS else b""
                 else:
                     raise InvalidField(
-                        "registry", f"static entries begin with cim=, upstream= or cim-route=, is {entry[:80]!r}"
+                        "registry", f"static entries must begin with cim=, upstream= or cim-route=, not {entry[:80]!r}"
                     )
             except InvalidField as error:
                 raise InvalidField("registry", f"static entry {entry[:80]!r}: {error.reason}")
@@ -66,7 +66,7 @@ class StaticRegistry(Service):
         return cls(reactor, members)
 
     def announce(self, folder: str, name: str, value: bytes) -> IAnnouncement:
-        """Change nothing, but say in the log when nobody will find `name` because it is not in the list."""
+        """Change nothing, but log a warning if `name` is not in the list, so that nobody will find it."""
         if name not in (self._folder(folder).known or {}):
             self._log.warn("{name} is not in the static registry, so nobody will find it", name=f"{folder}={name}")
         return _StaticAnnouncement()
@@ -76,7 +76,7 @@ class StaticRegistry(Service):
         return self._folder(folder).watch(listener)
 
     def health(self) -> str:
-        """Always well."""
+        """Return "": it is always well."""
         return ""
 
     def stopService(self) -> None:

@@ -1,8 +1,8 @@
-"""The bridge to ZooKeeper over kazoo (docs/architecture.md, ZooKeeper).
+"""The bridge to ZooKeeper through kazoo (docs/architecture.md, ZooKeeper).
 
-kazoo runs in threads of its own. Whatever it says comes to the reactor thread by `callFromThread`, replies in the
-order of the calls; nothing here ever waits for a thread. While there is no connection, calls fail at once: kazoo
-would queue them and do them later, when nobody wants them any more.
+kazoo runs in threads of its own. What it reports reaches the reactor thread through `callFromThread`, replies in the
+order of the calls; nothing here ever waits for a thread. Without a connection, calls fail at once, because kazoo would
+queue them and perform them later, when nobody wants them any more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cim.registry.calls import Calls, ICallsReactor
 from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, StateListener, ZooKeeperState, ensure_path
 from cim.registry.kazoo_client import CHANGES, data_and_stat, make_client, node_stat, stat_or_none
 
-#: How long after a client broke for good another is tried, s.
+#: How long after a client broke for good a new one is tried, s.
 REPLACE_AFTER = 5.0
 
 _Watches = dict[str, list["Deferred[NodeChange]"]]
@@ -35,13 +35,13 @@ _Watches = dict[str, list["Deferred[NodeChange]"]]
 
 @implementer(IZooKeeper)
 class ZooKeeper(Service):
-    """A session with ZooKeeper, for ever tried anew; see IZooKeeper.
+    """A session with ZooKeeper that is replaced whenever it is lost; see IZooKeeper.
 
     :param address: `host:port[,host:port...]`
-    :param session_timeout: s; ZooKeeper brings it within its own bounds (by default 4 to 40 s)
-    :param timeout: s, for one call
-    :param stop_timeout: s that stopping may take, whatever ZooKeeper does
-    :param auth: user and password of the digest scheme; nodes made are then open to these alone
+    :param session_timeout: seconds; ZooKeeper limits it to its own bounds (by default 4 to 40 s)
+    :param timeout: seconds that one call may take
+    :param stop_timeout: seconds that stopping may take, whatever ZooKeeper does
+    :param auth: user and password of the digest scheme; nodes are then open only to these credentials
     """
 
     _log = Logger()
@@ -76,13 +76,13 @@ class ZooKeeper(Service):
     # The service.
 
     def startService(self) -> None:
-        """Start connecting; whether ZooKeeper is there does not matter."""
+        """Start connecting, whether or not ZooKeeper is there."""
         super().startService()
         self._after("patience", self.timeout, self._still_nothing)
         self._start_client()
 
     def stopService(self) -> Deferred[None]:
-        """End the session, and with it what lives with it; fires after `stop_timeout` at the latest."""
+        """End the session and its ephemeral nodes; fires after `stop_timeout` at the latest."""
         super().stopService()
         for name in list(self._timers):
             self._cancel(name)
@@ -125,7 +125,7 @@ class ZooKeeper(Service):
                 self._log.debug("stopping kazoo: {error}", error=error)
             self._reactor.callFromThread(lambda: None if stopped.called else stopped.callback(None))
 
-        # Not the reactor's pool: a process waits for that one when it ends, and kazoo may take a session's timeout.
+        # Not in the reactor's pool: the process waits for that at exit, and kazoo may take a whole session timeout.
         threading.Thread(target=stop, name="kazoo-stop", daemon=True).start()
         return stopped
 
@@ -166,15 +166,15 @@ class ZooKeeper(Service):
 
     def _probably_lost(self, client: KazooClient) -> None:
         self._log.warn(
-            "no ZooKeeper at {address} for {seconds} s: the session is probably gone",
+            "no connection to ZooKeeper at {address} for {seconds} s: the session has probably expired",
             address=self.address,
             seconds=self._session_timeout,
         )
-        # kazoo would offer the old session for ever, also to a ZooKeeper that lost its data and so refuses it.
+        # kazoo would offer the old session forever, even to a ZooKeeper that lost its data and so refuses it.
         self._replace(client, 0)
 
     def _still_nothing(self) -> None:
-        self._log.warn("ZooKeeper at {address} does not answer; trying on for ever", address=self.address)
+        self._log.warn("ZooKeeper at {address} is not answering; still trying", address=self.address)
 
     def _enter(self, state: ZooKeeperState, session: int | None) -> None:
         if (state, session) == (self.state, self.session):
@@ -261,10 +261,10 @@ class ZooKeeper(Service):
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Deferred[Any]:
         if self._client is None or self.state is not ZooKeeperState.CONNECTED:
-            return fail(RegistryUnavailable("there is no connection to ZooKeeper"))
+            return fail(RegistryUnavailable("not connected to ZooKeeper"))
         return self._calls.make(partial(getattr(self._client, method), *arguments, **options))
 
-    # Watches. kazoo is given one and the same function each time: it keeps a set per path, which then cannot grow.
+    # Watches. kazoo gets the same function each time, because it keeps a set per path, which then cannot grow.
 
     def _watching(self, watches: _Watches, method: str, path: str) -> tuple[Deferred[Any], Deferred[NodeChange]]:
         watch: Deferred[NodeChange] = Deferred(lambda cancelled: _forget(watches, path, cancelled))
@@ -279,7 +279,7 @@ class ZooKeeper(Service):
         return read.addErrback(failed), watch
 
     def _saw(self, event: WatchedEvent) -> None:
-        # That the connection was lost is told from the session's state, in the order of its changes.
+        # A lost connection is reported by the session's state instead, in the order of the state's changes.
         if event.type in CHANGES:
             self._reactor.callFromThread(self._happened, event.path, CHANGES[event.type])
 

@@ -1,4 +1,4 @@
-"""What tests on the ZooKeeper in memory share."""
+"""The base of tests on the ZooKeeper in memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MemoryCase(SynchronousTestCase):
         return client
 
     def settle(self):
-        """Let everything happen that needs no time."""
+        """Run everything that needs no time."""
         for _ in range(100):
             self.clock.advance(0)
 

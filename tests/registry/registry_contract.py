@@ -1,4 +1,4 @@
-"""What every IRegistry that can be announced to does; run on each."""
+"""The contract of every IRegistry that accepts announcements; run on each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ A, B = "10.0.0.1:11211:8081", "10.0.0.2:11211:8081"
 
 
 class RegistryContract:
-    """A test case gives `registry`, started, and `settle()`, after which everything has happened."""
+    """A test case provides `registry`, started, and `settle()`, after which everything has happened."""
 
     def watch(self, folder=SERVERS):
         lists = []
@@ -41,7 +41,7 @@ class RegistryContract:
         self.settle()
         self.assertEqual(lists, [{}, {A: b"data"}, {A: b"data", B: b""}, {B: b""}])
 
-    def test_folders_are_apart(self):
+    def test_folders_are_separate(self):
         servers, _ = self.watch()
         routes, _ = self.watch(ROUTES)
         self.announce(A, folder=SERVERS)
@@ -82,7 +82,7 @@ class RegistryContract:
         self.settle()
         self.assertEqual((lists, others), ([{}], [{}, {A: b""}]))
 
-    def test_a_listener_that_raises_harms_nobody(self):
+    def test_a_listener_that_raises_does_not_affect_others(self):
         self.registry.watch(SERVERS, lambda names: 1 / 0)
         lists, _ = self.watch()
         self.settle()

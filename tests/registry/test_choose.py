@@ -1,4 +1,4 @@
-"""What --registry can say."""
+"""The values of --registry."""
 
 from __future__ import annotations
 

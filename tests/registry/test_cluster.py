@@ -31,7 +31,7 @@ class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
         self.settle()
         self.assertEqual(lists[-1], {A: b"data", B: b""})
 
-    def test_chroots_are_apart(self):
+    def test_chroots_are_separate(self):
         other = self.started(self.client(), "/here/and/there")
         self.announce(A)
         other.announce(SERVERS, B, b"")
@@ -39,7 +39,7 @@ class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
         self.assertIn(f"/here/and/there/cim/{B}", self.ensemble.nodes)
         self.assertEqual(self.ensemble.children("/cim"), [A])
 
-    def test_reading_the_same_again_is_no_news(self):
+    def test_reading_the_same_list_again_calls_nobody(self):
         self.announce(A)
         lists, _ = self.watch()
         self.settle()
@@ -51,7 +51,7 @@ class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
         self.assertEqual(lists, [{A: b"data"}])
 
     def test_health(self):
-        away = f"there is no connection to ZooKeeper at {self.zookeeper.address}"
+        away = f"not connected to ZooKeeper at {self.zookeeper.address}"
         self.watch()
         self.settle()
         self.assertEqual(self.registry.health(), "")
@@ -69,7 +69,7 @@ class ZooKeeperRegistryTests(RegistryContract, MemoryCase):
     def test_the_folder_cannot_be_read(self):
         self.zookeeper.mute = True
         self.watch()
-        self.assertEqual(self.registry.health(), "/cim was not read yet")
+        self.assertEqual(self.registry.health(), "/cim has not been read yet")
 
     def test_stopping_ends_the_session(self):
         self.announce(A)

@@ -1,4 +1,4 @@
-"""Knowing who is in a folder of ZooKeeper."""
+"""Keeping up with who is in a folder of ZooKeeper."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MembershipTests(MemoryCase):
     def add(self, name, value=OURS):
         self.ensemble.create(f"/cim/{name}", value, self.other.session)
 
-    def test_the_folder_is_made(self):
+    def test_the_folder_is_created(self):
         membership = self.watch(self.connected())
         self.assertNotEqual(membership.trouble, "")
         self.settle()
@@ -64,14 +64,14 @@ class MembershipTests(MemoryCase):
         self.settle()
         self.assertEqual(self.lists, [{"a:1:1": b"new"}])
 
-    def test_upstreams_servers_and_names_of_all_sorts(self):
+    def test_upstreams_servers_and_names_of_any_kind(self):
         self.watching()
         self.add("10.0.0.1:11211:8081", None)
         self.add("ip-no address 中文", b"\xff")
         self.settle()
         self.assertEqual(self.lists[-1], {"10.0.0.1:11211:8081": b"", "ip-no address 中文": b"\xff"})
 
-    def test_many_changes_are_one_reading(self):
+    def test_many_changes_cause_one_reading(self):
         self.watching()
         self.asked.clear()
         for number in range(50):
@@ -80,7 +80,7 @@ class MembershipTests(MemoryCase):
         self.assertEqual(len(self.lists[-1]), 50)
         self.assertEqual([operation for operation, _ in self.asked].count("children"), 1)
 
-    def test_changes_while_it_reads_are_one_more_reading(self):
+    def test_changes_while_it_reads_cause_one_more_reading(self):
         self.watching()
         self.asked.clear()
         late = list(range(1, 50))
@@ -97,7 +97,7 @@ class MembershipTests(MemoryCase):
         self.assertEqual(len(self.lists[-1]), 50)
         self.assertEqual([operation for operation, _ in self.asked].count("children"), 2)
 
-    def test_one_that_goes_while_it_reads(self):
+    def test_a_child_that_disappears_while_it_reads(self):
         self.watching()
 
         def before(operation, path):
@@ -112,7 +112,7 @@ class MembershipTests(MemoryCase):
         self.settle()
         self.assertEqual(self.lists[-1], {"a:1:1": OURS, "d:1:1": OURS})
 
-    def test_the_last_list_stays_while_it_is_away(self):
+    def test_the_last_list_remains_while_zookeeper_is_away(self):
         client, _ = self.watching("a:1:1")
         client.suspend()
         self.clock.advance(9)
@@ -149,7 +149,7 @@ class MembershipTests(MemoryCase):
         self.settle()
         self.assertEqual(self.lists, [{"a:1:1": b"changed in place", "b:1:1": OURS}])
 
-    def test_the_folder_goes(self):
+    def test_the_folder_disappears(self):
         self.watching()
         self.ensemble.delete("/cim")
         self.settle()

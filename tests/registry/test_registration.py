@@ -31,7 +31,7 @@ class AnnouncementCase(MemoryCase):
 
 
 class AnnouncementTests(AnnouncementCase):
-    def test_made_with_its_folder(self):
+    def test_created_with_its_folder(self):
         client = self.client()
         announcement = self.announce(client)
         verifyObject(IAnnouncement, announcement)
@@ -42,7 +42,7 @@ class AnnouncementTests(AnnouncementCase):
         self.assertEqual(self.node("/cim").owner, 0)
         self.assertTrue(announcement.listed())
 
-    def test_made_anew_in_each_session(self):
+    def test_created_again_in_each_session(self):
         client, announcement = self.announced()
         first = client.session
         client.expire()
@@ -52,7 +52,7 @@ class AnnouncementTests(AnnouncementCase):
         self.assertNode(client)
         self.assertTrue(announcement.listed())
 
-    def test_stays_listed_while_the_session_may_live(self):
+    def test_remains_listed_while_the_session_may_be_alive(self):
         client, announcement = self.announced()
         client.suspend()
         self.clock.advance(9.9)
@@ -113,7 +113,7 @@ class AnnouncementTests(AnnouncementCase):
         self.assertNode(old, BEFORE)
         self.assertFalse(announcement.listed())
         self.assertEqual(announcement.trouble, "is held by another process")
-        self.assertEqual(self.said(), ["{path} {trouble}; waiting for it to go"])
+        self.assertEqual(self.said(), ["{path} {trouble}; waiting for it to disappear"])
         self.clock.advance(300)
         self.assertEqual(len(self.said()), 1, "said once")
         self.ensemble.end(old.session)
@@ -251,7 +251,7 @@ class WithdrawTests(AnnouncementCase):
         self.assertNoResult(gone)
         self.clock.advance(0.1)
         self.assertIsNone(self.successResultOf(gone))
-        # It goes on trying.
+        # It keeps trying.
         client.mute = False
         self.ensemble.before = lambda operation, path: None
         self.clock.advance(1)

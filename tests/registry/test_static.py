@@ -1,4 +1,4 @@
-"""The registry that is a list."""
+"""The registry that is a fixed list."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StaticRegistryTests(SynchronousTestCase):
         self.successResultOf(announcement.withdraw())
         self.assertFalse(announcement.listed())
 
-    def test_announcing_what_is_not_in_the_list_is_said(self):
+    def test_announcing_a_name_that_is_not_in_the_list_is_logged(self):
         self.registry.announce(SERVERS, "10.0.0.9:11211:8081", b"mine")
         (event,) = self.log
         self.assertEqual(event["name"], "cim=10.0.0.9:11211:8081")

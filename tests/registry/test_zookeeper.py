@@ -1,4 +1,4 @@
-"""The bridge to kazoo, with a kazoo client that does what the test says."""
+"""The bridge to kazoo, with a kazoo client that the test controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reactor(Clock):
 
 
 class Result:
-    """An IAsyncResult that the test answers."""
+    """An IAsyncResult whose answer the test gives."""
 
     def __init__(self):
         self.linked = None
@@ -46,7 +46,7 @@ class Result:
 
 
 class Kazoo:
-    """A kazoo client: notes what it is asked, and does nothing."""
+    """A kazoo client that records what it is asked and does nothing."""
 
     def __init__(self, died):
         self.died = died
@@ -163,7 +163,7 @@ class BridgeTests(SynchronousTestCase):
         self.reactor.advance(60)
         self.assertEqual(self.states[1:], [("SUSPENDED", 7), ("LOST", None), ("CONNECTED", 9)])
 
-    def test_a_listener_that_raises_harms_nobody(self):
+    def test_a_listener_that_raises_does_not_affect_others(self):
         self.bridge.onStateChange(lambda state, session: 1 / 0)
         later = []
         self.bridge.onStateChange(lambda state, session: later.append(state))
@@ -171,12 +171,12 @@ class BridgeTests(SynchronousTestCase):
         self.assertEqual(later, [ZooKeeperState.CONNECTED])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_not_there_is_said_once(self):
+    def test_absence_is_logged_once(self):
         self.bridge.startService()
         self.reactor.advance(3600)
-        self.assertEqual(self.said(), ["ZooKeeper at {address} does not answer; trying on for ever"])
+        self.assertEqual(self.said(), ["ZooKeeper at {address} is not answering; still trying"])
 
-    def test_there_at_once_nothing_is_said_of_waiting(self):
+    def test_waiting_is_not_logged_when_zookeeper_is_there(self):
         self.connected()
         self.reactor.advance(3600)
         self.assertEqual(self.said(), ["connected to ZooKeeper at {address}, {new} session"])
@@ -221,7 +221,7 @@ class BridgeTests(SynchronousTestCase):
         self.reactor.advance(60)
         self.assertEqual((len(self.clients), self.bridge.session), (2, 9))
 
-    def test_it_was_not_let_in(self):
+    def test_it_was_refused(self):
         self.connected()
         self.becomes(KazooState.LOST, KeeperState.AUTH_FAILED)
         self.replaced(self.kazoo)
@@ -285,7 +285,7 @@ class BridgeTests(SynchronousTestCase):
         self.answer(0, [])
         self.assertEqual(fired, [0, 1, 2, 3])
 
-    def test_one_that_is_cancelled_holds_nobody_up(self):
+    def test_a_cancelled_call_delays_nobody(self):
         self.connected()
         first, second = self.bridge.children("/a"), self.bridge.children("/b")
         first.cancel()
@@ -293,7 +293,7 @@ class BridgeTests(SynchronousTestCase):
         self.answer(1, ["x"])
         self.assertEqual(self.successResultOf(second), ["x"])
 
-    def test_kazoo_is_given_a_bounded_number(self):
+    def test_kazoo_gets_a_bounded_number_of_calls(self):
         self.connected()
         calls = [self.bridge.children("/a") for _ in range(WINDOW + 2)]
         self.assertEqual(len(self.kazoo.calls), WINDOW)
@@ -302,12 +302,12 @@ class BridgeTests(SynchronousTestCase):
         self.reactor.advance(5)
         for call in calls[1:]:
             self.failureResultOf(call, RegistryUnavailable)
-        # What timed out before it was handed over never is.
+        # A call that timed out before it was passed on never is.
         for number in range(1, WINDOW + 1):
             self.answer(number, [])
         self.assertEqual(len(self.kazoo.calls), WINDOW + 1)
 
-    def test_the_loss_of_the_connection_ends_them(self):
+    def test_losing_the_connection_ends_calls(self):
         self.connected()
         calls = [self.bridge.children("/a") for _ in range(WINDOW + 1)]
         self.suspended()
@@ -339,7 +339,7 @@ class BridgeTests(SynchronousTestCase):
         self.answer(0, ["x"])
         self.assertEqual(self.successResultOf(read), ["x"])
 
-    def test_kazoos_word_of_a_lost_connection_is_not_an_event(self):
+    def test_kazoos_report_of_a_lost_connection_is_not_an_event(self):
         self.connected()
         _, watch = self.bridge.childrenAndWatch("/a")
         saw = self.kazoo.calls[0][2]["watch"]

@@ -1,4 +1,4 @@
-"""What every IZooKeeper does; run on the one in memory and on the real one."""
+"""The contract of every IZooKeeper; run on the one in memory and on the real one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cim.registry.izookeeper import (
 
 
 def scenario(method):
-    """Make a test of a coroutine method; `play` of the test case runs it."""
+    """Turn a coroutine method into a test, which the test case's `play` runs."""
 
     @wraps(method)
     def test(self):
@@ -30,7 +30,7 @@ def scenario(method):
 
 
 class ZooKeeperContract:
-    """A test case gives `root` (a node's path), `connect()`, `unstarted()`, `expire(client)`, `play(coroutine)`."""
+    """A test case provides `root` (a node's path), `connect()`, `unstarted()`, `expire(client)`, `play(coroutine)`."""
 
     def path(self, name):
         return f"{self.root}/{name}"
@@ -55,7 +55,7 @@ class ZooKeeperContract:
         self.assertEqual(await client.get(self.path("e")), (b"two", NodeStat(client.session, 0)))
 
     @scenario
-    async def test_what_is_missing_or_there(self):
+    async def test_missing_and_existing_nodes(self):
         client = await self.connect()
         await client.create(self.path("a"))
         await self.failing(client.create(self.path("a")), NodeExists)
@@ -133,7 +133,7 @@ class ZooKeeperContract:
         self.assertIs(await watch, NodeChange.CHILDREN)
 
     @scenario
-    async def test_child_watch_of_a_folder_that_goes(self):
+    async def test_child_watch_of_a_folder_that_is_deleted(self):
         client = await self.connect()
         await client.create(self.path("a"))
         names, watch = client.childrenAndWatch(self.path("a"))
