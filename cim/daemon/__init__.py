@@ -1,1 +1,1 @@
-"""What every process of ours is built on."""
+"""What every CIM process is built on."""

@@ -1,4 +1,4 @@
-"""What a daemon says of itself to the others, and for how long."""
+"""What a daemon announces about itself, and for how long."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ class Announcing(Service):
         self._announcement: IAnnouncement | None = None
 
     def startService(self) -> None:
-        """Announce."""
+        """Announce the name."""
         super().startService()
         self._announcement = self._registry.announce(self._folder, self._name, self._value)
 
     def stopService(self) -> Deferred[None]:
-        """Withdraw; fires when it is gone."""
+        """Withdraw the name; fires when it is gone from the registry."""
         super().stopService()
         announcement, self._announcement = self._announcement, None
         return succeed(None) if announcement is None else announcement.withdraw()
 
     def health(self) -> str:
-        """Return "" while it is listed, else a sentence."""
+        """Return "" while the name is listed, else a sentence that says what is wrong."""
         if self._announcement is not None and self._announcement.listed():
             return ""
         return "not listed in the registry yet"
 
 
 class Stopping(Service):
-    """Does something at its turn when the daemon stops."""
+    """Calls a function in its turn when the daemon stops."""
 
     def __init__(self, name: str, stop: Callable[[], Deferred[None] | None]) -> None:
         self.name = name
         self._stop = stop
 
     def stopService(self) -> Deferred[None] | None:
-        """Do it."""
+        """Call the function; fires when its result does."""
         super().stopService()
         return self._stop()
 
 
 def port_of(description: str, option: str) -> int:
-    """Return the port that an endpoint description names: the first part that is a number.
+    """Return the port in an endpoint description: the first part that is a number.
 
-    :raises UsageError: there is none, or it is 0, so others could not be told where to connect
+    :raises UsageError: there is none, or it is 0, so others could not be told where to connect; names the option
     """
     for part in description.split(":"):
         if part.isascii() and part.isdigit() and 0 < int(part) < 65536:
             return int(part)
-    raise UsageError(f"--{option} {description} names no port; say it with --advertise HOST:PORT:PORT")
+    raise UsageError(f"--{option} {description} has no port number; give the ports with --advertise HOST:PORT:PORT")
 
 
 def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -> tuple[str, int, int]:
-    """Return the host and the two ports under which others reach this daemon.
+    """Return the host and the two ports at which others reach this daemon.
 
-    :param advertise: `HOST`, or `HOST:PORT:PORT` where the ports differ from those that are listened on
-    :param ports: endpoint description and option name of both listeners
-    :raises UsageError: when it cannot be used
+    :param advertise: `HOST`, or `HOST:PORT:PORT` if the ports differ from those that the daemon listens on
+    :param ports: the endpoint description and the option name of both listeners
+    :raises UsageError: `advertise` cannot be used
     """
     host, *given = advertise.split(":")
     if not host or len(given) not in (0, 2) or not all(part.isascii() and part.isdigit() for part in given):
-        raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, is {advertise!r}")
+        raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, not {advertise!r}")
     if host in ("0.0.0.0", "*"):
         raise UsageError("--advertise must be an address that others can connect to")
     if given:
@@ -80,5 +80,5 @@ def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -
     else:
         first, second = (port_of(description, option) for description, option in ports)
     if not (0 < first < 65536 and 0 < second < 65536):
-        raise UsageError(f"--advertise: ports go from 1 to 65535, is {advertise!r}")
+        raise UsageError(f"--advertise: ports must be from 1 to 65535, not {advertise!r}")
     return host, first, second

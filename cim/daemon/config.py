@@ -1,4 +1,4 @@
-"""The options of every daemon, from command line, environment, file and defaults (docs/architecture.md)."""
+"""Daemons' options, from the command line, the environment, a file and defaults (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ _FALSE = frozenset(("", "0", "false", "no", "off"))
 def seconds(text: str) -> float:
     """Read a positive number of seconds."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-        raise ValueError(f"must be a positive number of seconds, is {text[:40]!r}")
+        raise ValueError(f"must be a positive number of seconds, not {text[:40]!r}")
     return float(text)
 
 
 def positive_int(text: str) -> int:
     """Read a whole number from 1 to 10^15 - 1."""
     if not re.fullmatch(r"[0-9]{1,15}", text) or not int(text):
-        raise ValueError(f"must be a positive whole number, is {text[:40]!r}")
+        raise ValueError(f"must be a positive whole number, not {text[:40]!r}")
     return int(text)
 
 
 def port(text: str) -> int:
     """Read a port number, 1 to 65535."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-        raise ValueError(f"must be a port from 1 to 65535, is {text[:40]!r}")
+        raise ValueError(f"must be a port from 1 to 65535, not {text[:40]!r}")
     return int(text)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a coercion that takes one of these words."""
+    """Return a coercion that accepts one of these words."""
 
     def coerce(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, is {text[:40]!r}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {text[:40]!r}")
         return text
 
     return coerce
 
 
-#: Coercions whose value in a file is a number, not text.
+#: Coercions whose values are numbers, not strings, in a file.
 _NUMERIC: tuple[Callable[[str], Any], ...] = (seconds, positive_int, port, int, float)
 
 
 def read_secret_file(path: str, option: str) -> str:
-    """Return the text of a file that holds a secret, without the white space around it.
+    """Return the text of a file that holds a secret, without surrounding white space.
 
-    :param option: the option that named the file, for the message
-    :raises UsageError: when it cannot be read, is empty, too long or no text; names the option, never the content
+    :param option: the option that names the file, for the message
+    :raises UsageError: the file cannot be read, is empty, too long or not UTF-8; names the option, never the content
     """
     try:
         with open(path, "rb") as file:
@@ -82,19 +82,19 @@ def read_secret_file(path: str, option: str) -> str:
 
 
 class DaemonOptions(Options):
-    """Options that may also come from the environment and from a file; subclasses add theirs the usual way.
+    """Options that may also come from the environment and from a file; subclasses add theirs as usual.
 
     An option `max-frame` of the server is `--max-frame` on the command line, `CIM_SERVER_MAX_FRAME` in the
     environment and the key `max-frame` in the file. All are coerced by the same function, which raises ValueError
     with the end of a sentence that starts with the option's name. A flag is a boolean in the file, and 1, true, yes,
-    on or 0, false, no, off in the environment. Environment variables that name no option are ignored: container
-    platforms make such names.
+    on or 0, false, no, off in the environment. Environment variables that name no option are ignored, because
+    container platforms set such variables.
 
     :cvar daemon: server, route, client or suite
-    :cvar default_log_level: what `--log-level` is when nobody says
-    :cvar repeated: options that may occur several times; each has an `opt_x` method that takes one value, usually by
-        `add`. They are lists in the file and separated by commas in the environment. A stronger source replaces the
-        weaker one's whole list.
+    :cvar default_log_level: the default of `--log-level`
+    :cvar repeated: options that may be given several times; each has an `opt_x` method that takes one value, usually
+        with `add`. They are lists in the file and separated by commas in the environment. A stronger source replaces
+        the whole list of a weaker one.
     """
 
     daemon: ClassVar[str] = ""
@@ -103,7 +103,7 @@ class DaemonOptions(Options):
 
     optParameters = [
         ["config", None, None, "Read options from this TOML file."],
-        ["log-level", None, "info", f"Log from this level on: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS)],
+        ["log-level", None, "info", f"Lowest level to log: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS)],
         ["log-format", None, "text", "Log lines as text or json.", one_of("text", "json")],
     ]
 
@@ -126,7 +126,7 @@ class DaemonOptions(Options):
         raise SystemExit(0)
 
     def add(self, option: str, value: Any) -> None:
-        """Append a value to an option that may occur several times."""
+        """Append a value to an option that may be given several times."""
         if not self.get(option):
             self[option] = []
         self[option].append(value)
@@ -140,7 +140,7 @@ class DaemonOptions(Options):
         try:
             given, _ = getopt.getopt(arguments, self.shortOpt, self.longOpt)
         except getopt.GetoptError:
-            given = []  # the parser proper says what is wrong
+            given = []  # the real parse below reports what is wrong
         named = [(self._option(argument), value) for argument, value in given]
         asked = {name for name, _ in named}
         if not asked & {"help", "version"}:
@@ -182,12 +182,12 @@ class DaemonOptions(Options):
         except OSError as error:
             raise UsageError(f"--config: cannot read {path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"--config: {path} is no TOML: {error}") from None
+            raise UsageError(f"--config: {path} is not valid TOML: {error}") from None
 
     def _take_text(self, name: str, text: str, source: str) -> None:
         if name in self._flags:
             if text.lower() not in _TRUE | _FALSE:
-                raise UsageError(f"{source} must be true or false, is {text[:40]!r}")
+                raise UsageError(f"{source} must be true or false, not {text[:40]!r}")
             self[name] = int(text.lower() in _TRUE)
         elif name in self.repeated:
             for item in text.split(","):
@@ -206,14 +206,14 @@ class DaemonOptions(Options):
         elif name in self.repeated and isinstance(value, list):
             for item in value:
                 if not isinstance(item, str):
-                    raise UsageError(f"{source} must be a list of texts")
+                    raise UsageError(f"{source} must be a list of strings")
                 self._handle(name, item, source)
         elif self._coercions.get(name) in _NUMERIC:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"{source} must be a number")
             self[name] = self._coerced(name, str(value), source)
         elif not isinstance(value, str):
-            raise UsageError(f"{source} must be a text" + (" or a list of texts" if name in self.repeated else ""))
+            raise UsageError(f"{source} must be a string" + (" or a list of strings" if name in self.repeated else ""))
         elif name in self._coercions:
             self[name] = self._coerced(name, value, source)
         else:

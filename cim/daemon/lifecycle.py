@@ -12,11 +12,11 @@ from twisted.python.failure import Failure
 
 
 def within(d: Deferred[Any], seconds: float, clock: IReactorTime, log: Logger, what: str) -> Deferred[bool]:
-    """Wait for `d`, but not longer than so many seconds; never fails and never cancels `d`.
+    """Wait for `d`, but at most `seconds`; never fails and never cancels `d`.
 
-    A failure of `d`, early or late, is logged with `what`.
+    A failure of `d`, in time or late, is logged with `what`.
 
-    :returns: whether `d` fired in time, with whatever result
+    :returns: whether `d` fired in time, whatever its result
     """
     done: Deferred[bool] = Deferred()
     timer = clock.callLater(seconds, lambda: done.callback(False))
@@ -35,8 +35,8 @@ def within(d: Deferred[Any], seconds: float, clock: IReactorTime, log: Logger, w
 class OrderedService(MultiService):
     """A collection of services that starts them in the order in which they were added and stops them in reverse.
 
-    Each child is stopped only after the one before has stopped, has failed to (which is logged) or has used up its
-    time. When the time of all is used up the remaining children are told to stop, and none is waited for.
+    Each child is stopped only after the one before it has stopped, has failed to stop (which is logged) or has used up
+    its time. When the total time is used up the remaining children are told to stop and not waited for.
     A child that fails to start ends the start; `stopService` then stops those that had started.
     """
 
@@ -44,8 +44,8 @@ class OrderedService(MultiService):
 
     def __init__(self, clock: IReactorTime, *, stop_timeout: float = 10.0, total: float = 30.0) -> None:
         """
-        :param stop_timeout: seconds that a child may take to stop, unless `add` said otherwise
-        :param total: seconds for all
+        :param stop_timeout: seconds that a child may take to stop, unless `add` sets another limit
+        :param total: seconds that all children together may take
         """
         super().__init__()
         self._clock = clock
@@ -56,22 +56,22 @@ class OrderedService(MultiService):
         self._stopping: list[Deferred[None]] | None = None
 
     def add(self, child: IService, stop_timeout: float | None = None) -> None:
-        """Append a child; it is started at once when the others run.
+        """Append a child; start it at once if the collection is running.
 
-        :param stop_timeout: seconds that it may take to stop
+        :param stop_timeout: seconds that the child may take to stop
         """
         if stop_timeout is not None:
             self._timeouts[child] = stop_timeout
         child.setServiceParent(self)
 
     def addService(self, service: IService) -> None:
-        """Called by the child's `setServiceParent`."""
+        """Add a child; its `setServiceParent` calls this."""
         super().addService(service)
         if self.running:
             self._note_started(service)
 
     def removeService(self, service: IService) -> Deferred[Any] | None:
-        """Called by the child's `disownServiceParent`; stops it when it runs."""
+        """Remove a child, stopping it if it is running; its `disownServiceParent` calls this."""
         self._timeouts.pop(service, None)
         if service in self._started:
             self._started.remove(service)
@@ -83,7 +83,7 @@ class OrderedService(MultiService):
             self._started.append(child)
 
     def privilegedStartService(self) -> None:
-        """Pass it on, in order."""
+        """Have the children start what needs privileges, in order."""
         for child in list(self):
             child.privilegedStartService()
             self._note_started(child)
@@ -96,7 +96,7 @@ class OrderedService(MultiService):
             self._note_started(child)
 
     def stopService(self) -> Deferred[None]:
-        """Stop the children, the last first; fires when all have stopped or used up their time. Never fails."""
+        """Stop the children, last first; fires when all have stopped or used up their time. Never fails."""
         done: Deferred[None] = Deferred()
         if self._stopping is not None:
             self._stopping.append(done)

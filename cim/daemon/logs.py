@@ -19,7 +19,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-#: Libraries whose information is for those who debug; their warnings are for everyone.
+#: Libraries whose info lines are logged only at debug level; their warnings are always logged.
 _CHATTY = ("twisted", "log_legacy", "klein", "treq", "kazoo", "txredisapi")
 _OWN_KEYS = frozenset(
     ("message", "time", "level", "namespace", "failure", "format", "system", "isError", "why", "text", "printed")
@@ -36,7 +36,7 @@ def _level(event: LogEvent) -> str:
 
 
 def text_line(event: LogEvent) -> str:
-    """One line: time, level, where from, what. Only a failure that nobody expected adds its traceback, indented."""
+    """Return an event as one line: time, level, origin, message; an unexpected failure adds its traceback, indented."""
     message = (formatEvent(event) or "").replace("\r", "\\r").replace("\n", "\\n")
     failure = event.get("log_failure")
     if failure is not None:
@@ -45,7 +45,7 @@ def text_line(event: LogEvent) -> str:
 
 
 def json_line(event: LogEvent) -> str:
-    """One JSON object with time, level, namespace, message, the event's simple fields, and any failure."""
+    """Return an event as a JSON object: time, level, namespace, message, the event's simple fields, and any failure."""
     record: dict[str, Any] = {
         key: value
         for key, value in event.items()
@@ -64,9 +64,10 @@ def json_line(event: LogEvent) -> str:
 
 
 def observer(write: Callable[[str], object], level: str, style: str) -> ILogObserver:
-    """Return what twistd is to log through.
+    """Return the observer that twistd logs through.
 
-    :param level: the lowest level that is written; below debug, libraries must warn to be heard
+    :param write: called with each line
+    :param level: the lowest level that is written; above debug, chatty libraries are logged only from warnings up
     :param style: text or json
     """
     line = json_line if style == "json" else text_line
@@ -85,7 +86,7 @@ def observer(write: Callable[[str], object], level: str, style: str) -> ILogObse
 
 
 def to_file(file: IO[str]) -> Callable[[str], object]:
-    """Return a function that writes a line to a file at once; a full disk or a gone reader stops nothing."""
+    """Return a function that writes a line to a file at once; a full disk or a closed pipe is ignored."""
 
     def write(line: str) -> None:
         try:
@@ -98,11 +99,11 @@ def to_file(file: IO[str]) -> Callable[[str], object]:
 
 
 class StandardLogging(logging.Handler):
-    """Brings warnings of libraries that use Python's own logging into ours."""
+    """Passes the warnings of libraries that use Python's logging to Twisted's log."""
 
     _levels = ((logging.ERROR, LogLevel.error), (logging.WARNING, LogLevel.warn), (logging.INFO, LogLevel.info))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one on."""
+        """Log a record."""
         level = next((ours for theirs, ours in self._levels if record.levelno >= theirs), LogLevel.debug)
         Logger(namespace=record.name).emit(level, "{text}", text=record.getMessage())

@@ -1,6 +1,6 @@
-"""What a daemon counts, for Prometheus (docs/operations.md lists the names).
+"""A daemon's metrics, for Prometheus (docs/operations.md lists the names).
 
-Counting is plain integer arithmetic: the message path may do it for each message. The families are made only when
+Counting is plain integer arithmetic, cheap enough to do for each message. The metric families are built only when
 someone asks for them.
 """
 
@@ -21,9 +21,9 @@ SIZE_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
 class Distribution:
-    """A histogram: how many observations fell at or below each bound.
+    """A histogram: how many observations were at or below each bound.
 
-    :param bounds: ascending
+    :param bounds: upper bounds, ascending
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -39,7 +39,7 @@ class Distribution:
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative counts by upper bound, as Prometheus wants them."""
+        """Return the cumulative counts by upper bound, as Prometheus expects them."""
         bounds = [*(str(bound) for bound in self.bounds), "+Inf"]
         return list(zip(bounds, (float(count) for count in accumulate(self.counts)), strict=True))
 
@@ -47,10 +47,10 @@ class Distribution:
 class Metrics:
     """The counters of one daemon, in a registry of their own.
 
-    :ivar messages_in: messages accepted from users or back ends: add to it
-    :ivar messages_out: messages written to users' sessions
-    :ivar internal_errors: exceptions that nobody expected
-    :ivar sessions: called for the number of sessions by wire generation; set it where sessions live
+    :ivar messages_in: messages accepted from users or back ends; callers add to it
+    :ivar messages_out: messages written to users' sessions; callers add to it
+    :ivar internal_errors: unexpected exceptions
+    :ivar sessions: returns the number of sessions by wire generation; a daemon that has sessions sets it
     """
 
     def __init__(self, daemon: str, version: str = "") -> None:
@@ -71,19 +71,19 @@ class Metrics:
         self._registry: CollectorRegistry | None = None
 
     def login(self, outcome: str) -> None:
-        """Count a login that ended: `ok`, or the reason why not."""
+        """Count a login by its outcome: `ok`, or the reason why it failed."""
         self._logins[outcome] += 1
 
     def refused(self, kind: str) -> None:
-        """Count input from outside that was refused; `kind` is one of a fixed few, never the input itself."""
+        """Count refused input from outside; `kind` is one of a fixed few words, never the input itself."""
         self._refused[kind] += 1
 
     def dropped(self, what: str, items: int = 1) -> None:
-        """Count what a bound made us drop."""
+        """Count items that were dropped because a limit was reached."""
         self._dropped[what] += items
 
     def link_batch(self, direction: str, items: int, size: int) -> None:
-        """Count a batch of so many items and bytes that crossed a link, `in` or `out`."""
+        """Count a batch of `items` items and `size` bytes on a link; `direction` is `in` or `out`."""
         distribution = self._link_batches.get(direction)
         if distribution is None:
             distribution = self._link_batches[direction] = Distribution(SIZE_BOUNDS)
@@ -91,23 +91,26 @@ class Metrics:
         self._link_bytes[direction] += size
 
     def store_call(self, operation: str, seconds: float) -> None:
-        """Count a call of the store that ended: fits `IStore.observe`."""
+        """Count a finished store call; fits `IStore.observe`."""
         distribution = self._store.get(operation)
         if distribution is None:
             distribution = self._store[operation] = Distribution(LATENCY_BOUNDS)
         distribution.observe(seconds)
 
     def http_request(self, path: str, status: int) -> None:
-        """Count an answered request; `path` is a declared one or `other`."""
+        """Count an answered request; `path` is a declared path or `other`."""
         self._requests[path, status] += 1
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Have `cim_<name>` show what `value()` gives when asked."""
+        """Add a gauge `cim_<name>` whose value is `value()` at the time of each scrape.
+
+        :param text: its help text
+        """
         self._gauges[name] = (text, value)
 
     @property
     def registry(self) -> CollectorRegistry:
-        """Our registry, with the process's own figures; never the global one."""
+        """A registry of our own with these metrics and the process's; never the global one."""
         if self._registry is None:
             from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -117,24 +120,24 @@ class Metrics:
         return self._registry
 
     def render(self) -> bytes:
-        """Everything in Prometheus' text format 0.0.4."""
+        """Return all metrics in Prometheus' text format 0.0.4."""
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing beforehand: registering must not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry."""
+        """Yield all metric families; the registry calls this."""
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         build = GaugeMetricFamily("cim_build_info", "The daemon and its version.", labels=("daemon", "version"))
         build.add_metric((self.daemon, self.version), 1)
         yield build
 
-        sessions = GaugeMetricFamily("cim_sessions", "Users' sessions now.", labels=("generation",))
+        sessions = GaugeMetricFamily("cim_sessions", "Open user sessions.", labels=("generation",))
         for generation, number in self.sessions().items():
             sessions.add_metric((generation,), number)
         yield sessions
@@ -146,13 +149,13 @@ class Metrics:
         messages.add_metric(("in",), self.messages_in)
         messages.add_metric(("out",), self.messages_out)
         yield messages
-        yield CounterMetricFamily("cim_internal_errors", "Exceptions nobody expected.", value=self.internal_errors)
+        yield CounterMetricFamily("cim_internal_errors", "Unexpected exceptions.", value=self.internal_errors)
 
         for counter, name, text, label in (
-            (self._logins, "cim_logins", "Logins by how they ended.", "outcome"),
+            (self._logins, "cim_logins", "Logins by outcome.", "outcome"),
             (self._refused, "cim_refused", "Refused input by kind.", "kind"),
-            (self._dropped, "cim_dropped", "What was dropped at a bound.", "what"),
-            (self._link_bytes, "cim_link_bytes", "Bytes that crossed links.", "direction"),
+            (self._dropped, "cim_dropped", "What was dropped because a limit was reached.", "what"),
+            (self._link_bytes, "cim_link_bytes", "Bytes sent and received over links.", "direction"),
         ):
             family = CounterMetricFamily(name, text, labels=(label,))
             for key, count in counter.items():
@@ -166,7 +169,7 @@ class Metrics:
 
         for distributions, name, text, label in (
             (self._link_batches, "cim_link_batch_items", "Items in a batch on a link.", "direction"),
-            (self._store, "cim_store_seconds", "How long calls of the store took.", "operation"),
+            (self._store, "cim_store_seconds", "How long store calls took.", "operation"),
         ):
             histogram = HistogramMetricFamily(name, text, labels=(label,))
             for key, distribution in distributions.items():

@@ -1,4 +1,4 @@
-"""The root service of a daemon: what each tap's `makeService` returns."""
+"""The root service of a daemon, which each tap's `makeService` returns."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from cim.daemon.runtime import (
 
 
 class DaemonRoot(OrderedService):
-    """Runs a daemon's services in order and mends twistd's habits around them (see cim.daemon.runtime).
+    """Runs a daemon's services in order and corrects twistd's behaviour around them (see cim.daemon.runtime).
 
-    What concerns the process (signals, log, exit status, limits, systemd) is touched only when the options were
-    parsed as a subcommand of twistd or twist, so that tests may run the same service.
+    It touches the process itself (signals, log, exit status, limits, systemd) only if the options were parsed as a
+    subcommand of twistd or twist, so that tests can run the same service.
     """
 
     _log = Logger()
@@ -47,9 +47,9 @@ class DaemonRoot(OrderedService):
         total: float = 30.0,
     ) -> None:
         """
-        :param exit: how the process ends
+        :param exit: ends the process
         :param stop_timeout: seconds that a child may take to stop
-        :param total: seconds for all
+        :param total: seconds that all children together may take
         """
         super().__init__(reactor, stop_timeout=stop_timeout, total=total)
         self._options = options
@@ -59,7 +59,7 @@ class DaemonRoot(OrderedService):
         self._process = options.parent is not None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
-        """Join the application, and give it our log unless the user chose another."""
+        """Join the application, and install our log observer unless the user chose another."""
         twistd = self._options.parent
         if isinstance(parent, Componentized) and twistd is not None and "nodaemon" in twistd:
             if not twistd.get("syslog"):
@@ -77,7 +77,7 @@ class DaemonRoot(OrderedService):
             file = LogFile.fromFullPath(name)
             self._rotate_on_signal(file)
             return logs.to_file(file)
-        # A client's standard output holds the chat alone.
+        # A client's standard output is for the chat only.
         return logs.to_file(sys.stderr if self._daemon == "client" and not name else sys.stdout)
 
     def _rotate_on_signal(self, file: Any) -> None:
@@ -86,17 +86,17 @@ class DaemonRoot(OrderedService):
         signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(file.rotate))
 
     def privilegedStartService(self) -> None:
-        """Start listening where it takes rights."""
+        """Start listening on ports that need privileges."""
         self._guarded(super().privilegedStartService)
 
     def startService(self) -> None:
-        """Start everything; say READY to systemd once the reactor runs."""
-        self._log.info("{command} {version} starts", command=command(self._daemon), version=cim.__version__)
+        """Start everything; tell systemd READY once the reactor runs."""
+        self._log.info("starting {command} {version}", command=command(self._daemon), version=cim.__version__)
         if self._process:
             self._exit.end_process_with_status()
             if self._daemon != "client":
                 raise_file_limit()
-            # Not earlier: the reactor installs its own signal handlers as it starts to run.
+            # Not earlier, because the reactor installs its own signal handlers as it starts.
             self._reactor.callWhenRunning(self._exit.stop_on_signals)
             self._reactor.callWhenRunning(spare_collector)
             self._reactor.callWhenRunning(sd_notify, "READY=1")

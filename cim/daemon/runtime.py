@@ -1,9 +1,9 @@
 """What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (docs/architecture.md).
 
 How a daemon ends: SIGTERM, SIGINT or SIGHUP stops the reactor, which stops the services in order, and the exit status
-is 0; a second signal ends the process at once. A service that must end the process calls `Exit.leave(status, reason)`:
-the same orderly stop, then that status. A port that is taken, or anything else that is expected to go wrong at start,
-is one line in the log and status 1.
+is 0; a second signal ends the process at once. A service that must end the process calls `Exit.leave(status, reason)`,
+which makes the same orderly stop and exits with that status. A busy port, or anything else that may be expected to go
+wrong at start, gives one line in the log and status 1.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _log = Logger()
 
 
 def command(daemon: str) -> str:
-    """The twistd command of a daemon."""
+    """Return the twistd command of a daemon."""
     return "cim" if daemon == "suite" else f"cim-{daemon}"
 
 
 def prepare(options: Options, daemon: str) -> None:
-    """Choose twistd's own settings where the user did not: call it while options are parsed.
+    """Choose twistd's own settings where the user did not; call it while options are parsed.
 
-    In the foreground there is no pid file; a daemon's pid and log file carry its name; a client stays in the
-    foreground. Nothing is changed under `twist`, or when the options stand alone.
+    In the foreground there is no pid file; a daemon's pid and log files are named after it; a client stays in the
+    foreground. Nothing changes under `twist`, or when the options are parsed on their own.
     """
     parent: MutableMapping[str, Any] | None = options.parent
     if parent is None or "nodaemon" not in parent:
@@ -55,7 +55,7 @@ def prepare(options: Options, daemon: str) -> None:
 
 
 def sd_notify(state: str, environ: MutableMapping[str, str] | None = None) -> None:
-    """Tell systemd `READY=1` or `STOPPING=1`; nothing happens elsewhere."""
+    """Send systemd `READY=1` or `STOPPING=1`; do nothing if it did not start this process."""
     address = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -64,11 +64,11 @@ def sd_notify(state: str, environ: MutableMapping[str, str] | None = None) -> No
             notify.setblocking(False)
             notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
     except OSError as error:
-        _log.warn("systemd was not told {state}: {error}", state=state, error=str(error))
+        _log.warn("cannot tell systemd {state}: {error}", state=state, error=str(error))
 
 
 def raise_file_limit() -> int:
-    """Lift the soft limit of open files to the hard one; return what holds now, and log it."""
+    """Raise the soft limit of open files to the hard one; log and return the limit that now holds."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -76,17 +76,17 @@ def raise_file_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError) as error:
-            _log.warn("the limit of open files stays at {limit}: {error}", limit=soft, error=str(error))
+            _log.warn("cannot raise the open-file limit from {limit}: {error}", limit=soft, error=str(error))
             return soft
-    _log.info("limit of open files: {limit}", limit=hard)
+    _log.info("open-file limit: {limit}", limit=hard)
     return hard
 
 
 def spare_collector() -> None:
-    """Have garbage collections pass over what is there now: code, which is there to stay; and have fewer of them.
+    """Exclude everything that exists now, mostly code, from garbage collections, and make them rarer.
 
-    A full collection looked at all of it, which stopped a route for 60 to 80 ms each time. Each message makes some
-    dozens of objects that are soon dropped, so the young ones were looked at several times for each batch.
+    Without this a full collection examined all of it, which stopped a route for 60 to 80 ms each time. And because each
+    message makes some dozens of short-lived objects, the young generation was collected several times per batch.
     """
     import gc
 
@@ -96,7 +96,7 @@ def spare_collector() -> None:
 
 
 class Exit:
-    """How the process will end; one per process, made by the tap and handed to what may end it.
+    """How the process will end; one per process, made by the tap and passed to what may end it.
 
     :ivar status: the exit status so far
     """
@@ -108,7 +108,7 @@ class Exit:
         self.status = 0
 
     def leave(self, status: int, reason: str = "") -> None:
-        """End the process with that status after an orderly stop; the first call counts.
+        """End the process with `status` after an orderly stop; only the first call counts.
 
         :param reason: a sentence for the log
         """
@@ -118,7 +118,7 @@ class Exit:
         self.status = status
         if reason:
             (_log.critical if status else _log.info)("{reason}", reason=reason)
-        # Before the reactor runs, stop() would raise; callWhenRunning calls at once when it does.
+        # stop() raises while the reactor is not running; callWhenRunning calls at once when it is.
         self._reactor.callWhenRunning(self._stop)
 
     def _stop(self) -> None:
@@ -130,7 +130,7 @@ class Exit:
             pass  # it is stopping already
 
     def end_process_with_status(self) -> None:
-        """Have the interpreter's exit give the status; twistd itself always gives 0."""
+        """Make the interpreter exit with the status; twistd itself always exits with 0."""
         atexit.register(self._end)
 
     def _end(self) -> None:
@@ -138,7 +138,7 @@ class Exit:
             end_now(self.status)
 
     def stop_on_signals(self) -> None:
-        """Replace the reactor's handlers, which would make twistd end by the signal itself: not 0, but 143."""
+        """Replace the reactor's signal handlers, which would make twistd die by the signal: with 143 instead of 0."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
@@ -151,7 +151,7 @@ class Exit:
 
 
 def end_now(status: int) -> NoReturn:
-    """End the process without any more clean-up than flushing what was written."""
+    """End the process at once; the only clean-up is to flush what was written."""
     for stream in (sys.__stdout__, sys.__stderr__):
         try:
             if stream is not None:
@@ -162,14 +162,14 @@ def end_now(status: int) -> NoReturn:
 
 
 def refuse(daemon: str, reason: str) -> NoReturn:
-    """End the process before it started, with status 1 and one line on standard error."""
+    """End the process before it has started, with status 1 and one line on standard error."""
     raise SystemExit(f"{command(daemon)}: {reason}")
 
 
 def one_line_errors(make_service: _M) -> _M:
-    """Decorate a tap's `makeService`: a UsageError that it raises is one line and status 1.
+    """Decorate a tap's `makeService` to turn a UsageError into one line and status 1.
 
-    twistd does that only while it parses options; later it shows a traceback. Without twistd the error is raised.
+    twistd does so only while it parses options; later it shows a traceback. Without twistd the error is raised.
     """
 
     @wraps(make_service)
@@ -185,7 +185,7 @@ def one_line_errors(make_service: _M) -> _M:
 
 
 def listening(option: str, description: str, factory: IProtocolFactory, reactor: Any) -> IService:
-    """Return the service that listens at an endpoint; a busy port ends the daemon as it starts.
+    """Return a service that listens at an endpoint; if the port is busy, the daemon ends as it starts.
 
     :param option: the option that gave the description
     :raises UsageError: names the option and what is wrong with the description
@@ -194,7 +194,7 @@ def listening(option: str, description: str, factory: IProtocolFactory, reactor:
 
     kind, _, rest = description.partition(":")
     certificates = rest.partition(":")[0].removeprefix("path=")
-    # Twisted would listen, and fail every handshake.
+    # Without a certificate Twisted would listen, but fail every handshake.
     if kind == "tls" and not any(Path(certificates).glob("*.pem")):
         raise UsageError(f"--{option} {description}: there is no .pem file in {certificates}")
     try:
@@ -204,7 +204,7 @@ def listening(option: str, description: str, factory: IProtocolFactory, reactor:
 
 
 def start_error(error: BaseException) -> str | None:
-    """Return the sentence for an error that may be expected at start; None for one that nobody expected."""
+    """Return a sentence for an error that may be expected at start; None for an unexpected one."""
     from twisted.internet.error import CannotListenError
 
     if isinstance(error, CannotListenError):
@@ -221,7 +221,7 @@ def start_error(error: BaseException) -> str | None:
 def refuse_in_twistd(parent: MutableMapping[str, Any], reason: str, write: Callable[[int, bytes], int]) -> NoReturn:
     """End a process that twistd is starting, with status 1.
 
-    When twistd daemonized, its first process waits at a pipe for what to say and with which status to end.
+    If twistd daemonized, its first process waits at a pipe to read what to print and which status to exit with.
     """
     pipe = parent.get("statusPipe")
     if pipe is not None:

@@ -1,7 +1,7 @@
-"""One thread with one SQLite connection, which does not hold up the reactor.
+"""One thread with one SQLite connection, so that SQLite never blocks the reactor.
 
-Whatever waits for the thread goes into one transaction, and nobody hears of it before that is on disk. So a call costs
-one part of an fsync. Each piece of work has a savepoint of its own: one that fails, fails alone.
+All waiting work goes into one transaction, and no caller gets a result before that is on disk, so calls share the cost
+of an fsync. Each piece of work has a savepoint of its own, so one that fails fails alone.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: Work on a connection, run in its thread; what it returns or raises is the result.
+#: Work on a connection, run in the connection's thread; what it returns or raises is the result.
 Work = Callable[[sqlite3.Connection], T]
-#: When so many pieces of work wait, further ones fail at once.
+#: When this many pieces of work wait, further ones fail at once.
 MAX_WAITING = 20_000
-#: Pieces of work that go into one transaction.
+#: How many pieces of work go into one transaction.
 MAX_GROUP = 1_000
-#: Errors of one piece of work that say nothing about the file.
+#: Errors that concern one piece of work and say nothing about the file.
 _NOT_THE_FILE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
 
 
@@ -37,14 +37,14 @@ class _QueuedWork:
 
 
 class SqliteWorker:
-    """Runs work on a connection, in the order of asking.
+    """Runs work on a connection, in the order of the calls.
 
-    :param connect: makes the connection, in the thread
-    :param unavailable: makes what work fails with of an error of SQLite's
-    :param name: of the thread
-    :param begin: how a transaction begins; "BEGIN" for one that only reads
-    :param heard: called after each group with what is wrong with the file; "" when nothing is
-    :ivar stopped: it takes no more work
+    :param connect: makes the connection; called in the thread
+    :param unavailable: returns the error to fail work with for an error of SQLite's
+    :param name: the thread's name
+    :param begin: the statement that begins a transaction; "BEGIN" if the work only reads
+    :param heard: called after each transaction with what is wrong with the file; "" when nothing is
+    :ivar stopped: whether it refuses further work
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SqliteWorker:
     # In the reactor's thread
 
     def start(self) -> Deferred[None]:
-        """Start the thread; fires when the connection is made, and fails with what `connect` raised."""
+        """Start the thread; fires when the connection is made, or fails with what `connect` raised."""
         self._opened: Deferred[None] = Deferred()
         self._thread.start()
         return self._opened
@@ -80,17 +80,18 @@ class SqliteWorker:
     def run(self, work: Work[T]) -> Deferred[T]:
         """Run `work`; fires when what it changed is on disk.
 
-        Fails with what `work` raised, with what `unavailable` makes of SQLite's own errors; then it changed nothing.
+        If `work` raises, nothing is changed, and this fails with that error, or with what `unavailable` returns for an
+        error of SQLite's own.
         """
         if self.stopped or self._waiting >= MAX_WAITING:
-            return fail(self._unavailable(sqlite3.OperationalError("too much waits for it")))
+            return fail(self._unavailable(sqlite3.OperationalError("too many calls are waiting for it")))
         self._waiting += 1
         result: Deferred[T] = Deferred()
         self._queue.put(_QueuedWork(work, result))
         return result
 
     def stop(self) -> Deferred[None]:
-        """Finish what waits, then end the thread and close the connection."""
+        """Finish the waiting work, then close the connection and end the thread; fires when that is done."""
         if not self.stopped:
             self.stopped = True
             self._queue.put(None)
@@ -143,14 +144,14 @@ class SqliteWorker:
         self._reactor.callFromThread(self._finish)
 
     def _transaction(self, connection: sqlite3.Connection, group: Sequence[_QueuedWork]) -> tuple[list[Any], str]:
-        """Run work in one transaction; return its results or Failures, and what is wrong with the file."""
+        """Run work in one transaction; return the results or Failures, and what is wrong with the file, if anything."""
         self._error = ""
         try:
             connection.execute(self._begin)
             results = [self._protected(connection, asked.work) for asked in group]
             connection.execute("COMMIT")
             return results, self._error
-        except sqlite3.Error as error:  # the disk is full, the file is locked...
+        except sqlite3.Error as error:  # such as a full disk or a locked file
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
@@ -161,7 +162,7 @@ class SqliteWorker:
         try:
             result = work(connection)
         except Exception as error:
-            if not connection.in_transaction:  # SQLite itself rolled all of it back
+            if not connection.in_transaction:  # SQLite rolled all of it back itself
                 raise error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO work")
             result = Failure()

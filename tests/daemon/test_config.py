@@ -94,25 +94,25 @@ class OptionsTests(SynchronousTestCase):
         for text, reason in (
             ('max-frame = "many"', "max-frame must be a number"),
             ("max-frame = true", "max-frame must be a number"),
-            ("max-frame = -1", "max-frame must be a positive whole number, is '-1'"),
+            ("max-frame = -1", "max-frame must be a positive whole number, not '-1'"),
             ("max-frame = 1.5", "max-frame must be a positive whole number"),
-            ("http = 8081", "http must be a text"),
-            ("[http]\nport = 1", "http must be a text"),
+            ("http = 8081", "http must be a string"),
+            ("[http]\nport = 1", "http must be a string"),
             ("no-guests = 1", "no-guests must be true or false"),
-            ("route = 5", "route must be a text or a list of texts"),
-            ("route = [5]", "route must be a list of texts"),
+            ("route = 5", "route must be a string or a list of strings"),
+            ("route = [5]", "route must be a list of strings"),
             ('route = ["a!"]', "route: is no route"),
-            ('select = "best"', "select must be one of random, round-robin, is 'best'"),
+            ('select = "best"', "select must be one of random, round-robin, not 'best'"),
         ):
             self.assertIn(reason, self.refused(file=text), text)
 
     def test_wrong_values_elsewhere_name_their_source(self):
-        self.assertIn("--max-frame must be a positive whole number, is 'x'", self.refused("--max-frame", "x"))
+        self.assertIn("--max-frame must be a positive whole number, not 'x'", self.refused("--max-frame", "x"))
         for variable, value in (("IDLE_SECONDS", "0"), ("NO_GUESTS", "maybe"), ("ROUTE", "a!"), ("SELECT", "")):
             self.assertIn(f"CIM_SERVER_{variable}", self.refused(environ={f"CIM_SERVER_{variable}": value}))
 
     def test_broken_files(self):
-        self.assertIn("is no TOML", self.refused(file="= ="))
+        self.assertIn("is not valid TOML", self.refused(file="= ="))
         self.assertIn("/nowhere", self.refused("--config", "/nowhere"))
         self.assertIn("cannot read /:", self.refused("--config", "/"))
 
@@ -124,11 +124,11 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(self.parse(**keywords)["route"], ["a", "b"])
         self.assertEqual(self.parse("--route", "x", "--route=y", file='route = ["a"]')["route"], ["x", "y"])
 
-    def test_parser_proper_refuses(self):
+    def test_the_parser_itself_refuses(self):
         self.assertIn("nonsense", self.refused("--nonsense"))
         self.assertIn("arguments", self.refused("surplus"))
 
-    def test_help_in_spite_of_a_bad_environment(self):
+    def test_help_works_in_a_bad_environment(self):
         self.patch(sys, "stdout", io.StringIO())
         for flag in ("--help", "--version"):
             error = self.assertRaises(SystemExit, self.parse, flag, environ={"CIM_SERVER_MAX_FRAME": "x"})
@@ -143,8 +143,8 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["log-level"], "warn")
         self.assertIn("default: warn", options.getUsage())
 
-    def test_help_is_light(self):
-        """Neither the reactor nor any library of a daemon is imported for the options' sake."""
+    def test_help_imports_little(self):
+        """The options import neither the reactor nor any library that only a daemon needs."""
         code = (
             "import sys, cim.daemon.config; heavy = {'twisted.internet.reactor', 'twisted.web.http', 'klein', 'treq',"
             " 'kazoo', 'txredisapi', 'prometheus_client', 'google.protobuf', 'OpenSSL'} & set(sys.modules);"

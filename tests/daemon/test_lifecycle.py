@@ -1,4 +1,4 @@
-"""Services in order, stopped within deadlines."""
+"""Services start in order and stop within deadlines."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class OrderedServiceTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertFalse(self.service.running)
 
-    def test_failures_are_logged_and_passed_over(self):
+    def test_failures_are_logged_and_the_stop_continues(self):
         self.add("a")
         self.add("b", RuntimeError("at once"))
         failing = Deferred()

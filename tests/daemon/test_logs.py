@@ -37,7 +37,7 @@ class LineTests(SynchronousTestCase):
         line = text_line(_event())
         self.assertRegex(line, r"^(1970-01-01|1969-12-31)T\d\d:\d\d:00\.500[+-]\d\d:\d\d warn \[cim\.x\] bob left\n$")
 
-    def test_one_line_whatever_is_said(self):
+    def test_one_line_whatever_the_message(self):
         self.assertEqual(text_line(_event(who="a\r\nINFO b")).count("\n"), 1)
 
     def test_unexpected_failure_has_its_traceback(self):
@@ -74,14 +74,14 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(self.levels("critical", "twisted.web.http"), ["critical"])
         self.assertEqual(len(self.levels("debug", "twisted.web.http")), 5)
 
-    def test_a_gone_reader_stops_nothing(self):
+    def test_a_closed_reader_stops_nothing(self):
         class Broken(io.StringIO):
             def write(self, text):
                 raise BrokenPipeError
 
         to_file(Broken())("x\n")
 
-    def test_what_utf8_cannot_say(self):
+    def test_text_that_utf8_cannot_encode(self):
         out = io.StringIO()
         to_file(out)("a\ud800\n")
         self.assertEqual(out.getvalue(), "a\\ud800\n")

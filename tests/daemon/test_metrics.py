@@ -1,4 +1,4 @@
-"""What a daemon counts."""
+"""A daemon's metrics."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertGreater(self.value("process_resident_memory_bytes"), 0)
 
     def test_not_in_the_global_registry(self):
-        """Two daemons in one process do not meet."""
+        """Two daemons in one process do not share metrics."""
         other = Metrics("server")
         other.messages_in = 9
         self.assertEqual(self.value("cim_messages_total", direction="in"), 0)

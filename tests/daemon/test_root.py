@@ -33,8 +33,8 @@ class DaemonRootTests(SynchronousTestCase):
         reactor = MemoryReactorClock()
         return DaemonRoot(options, "server", reactor, Exit(reactor)), reactor
 
-    def test_alone_it_leaves_the_process_alone(self):
-        """A test may run it: no signal handler, no limit, no exit."""
+    def test_without_twistd_it_does_not_touch_the_process(self):
+        """A test can run it: it changes no signal handler or limit, and does not exit."""
         service, reactor = self.make()
         service.add(Busy())
         self.assertRaises(CannotListenError, service.privilegedStartService)

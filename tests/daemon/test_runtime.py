@@ -59,7 +59,7 @@ class PrepareTests(SynchronousTestCase):
         self.assertEqual((parent["pidfile"], parent["logfile"]), ("/run/x.pid", "x.log"))
         self.assertIsNone(self.twistd("server", syslog=1)["logfile"])
 
-    def test_twice_is_once(self):
+    def test_preparing_twice_changes_nothing(self):
         options = Options()
         options.parent = {"nodaemon": 0, "pidfile": "twistd.pid", "logfile": None}
         prepare(options, "server")
@@ -157,7 +157,7 @@ class StartErrorTests(SynchronousTestCase):
         self.assertEqual(error.code, "cim-route: no such option")
 
     def test_refuse_daemonized(self):
-        """The process that waits at twistd's pipe learns the reason, and the pid file does not stay."""
+        """The process that waits at twistd's pipe gets the reason, and the pid file is removed."""
         path = self.mktemp()
         with open(path, "w", encoding="utf-8") as out:
             out.write("1")
@@ -192,7 +192,7 @@ class MakeServiceTests(SynchronousTestCase):
     def test_without_twistd(self):
         self.assertRaises(UsageError, self.make(None))
 
-    def test_what_is_no_endpoint(self):
+    def test_a_description_that_is_not_an_endpoint(self):
         for description in (
             "foo:1",
             "tcp:x",
@@ -216,7 +216,7 @@ class MakeServiceTests(SynchronousTestCase):
 class SystemdTests(SynchronousTestCase):
     def test_notify(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-            receiver.bind("")  # an abstract name of the kernel's choice
+            receiver.bind("")  # an abstract name that the kernel chooses
             receiver.settimeout(5)
             sd_notify("READY=1", {"NOTIFY_SOCKET": "@" + receiver.getsockname()[1:].decode()})
             self.assertEqual(receiver.recv(64), b"READY=1")
@@ -229,9 +229,9 @@ class SystemdTests(SynchronousTestCase):
 
 
 class CollectorTests(SynchronousTestCase):
-    """What garbage collections look at."""
+    """What garbage collections examine."""
 
-    def test_what_is_there_is_passed_over(self):
+    def test_existing_objects_are_excluded(self):
         self.addCleanup(gc.unfreeze)
         marked = [[]]
         spare_collector()

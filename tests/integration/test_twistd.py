@@ -179,7 +179,7 @@ class ExitTests(TwistdCase):
         self.assertTrue(any("nothing to do" in line for line in demo.lines))
 
     async def test_second_signal_ends_at_once(self):
-        demo = self.demo("--stuck", ready_when="limit of open files")
+        demo = self.demo("--stuck", ready_when="open-file limit")
         await demo.start()
         # The handlers are there as soon as the reactor runs, a moment after that line.
         await self.until(lambda: demo.pid is None or _handles(demo.pid, signal.SIGTERM, signal.SIGHUP))
