@@ -1,7 +1,7 @@
 """Names of conversations: `p:<lower id>:<higher id>` for two people, `g:<id>` for a group.
 
-A conversation has one name only, so that names can be compared, hashed and used as keys as they are: whatever comes
-from outside is parsed strictly.
+A conversation has exactly one name, so that names can be compared, hashed and used as keys directly. Names from outside
+are therefore parsed strictly.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class PrivateConversation:
         return user in (self.low, self.high)
 
     def other(self, user: int) -> int:
-        """Return the one that `user`, who is one of the two, talks to."""
+        """Return the one whom `user`, who must be one of the two, talks to."""
         return self.high if user == self.low else self.low
 
 
 @frozen
 class GroupConversation:
-    """The conversation of a group; 0 is everyone."""
+    """The conversation of a group; group 0 is everyone."""
 
     id: int
 
@@ -52,7 +52,7 @@ class GroupConversation:
 
 Conversation = PrivateConversation | GroupConversation
 
-#: The group chat that needs no membership.
+#: The group conversation that needs no membership.
 EVERYONE = "g:0"
 
 
@@ -60,7 +60,7 @@ EVERYONE = "g:0"
 def private(one: int, other: int) -> str:
     """Return the name of the conversation of two people.
 
-    :raises InvalidField: names `user` when they are the same or either is no id
+    :raises InvalidField: the two are the same, or one is not an id; names `user`
     """
     check_id(one, "user")
     check_id(other, "user")
@@ -72,7 +72,7 @@ def private(one: int, other: int) -> str:
 def group(id: int) -> str:
     """Return the name of a group's conversation.
 
-    :raises InvalidField: names `group` when it is neither an id nor 0
+    :raises InvalidField: `id` is neither an id nor 0; names `group`
     """
     if id:
         check_id(id, "group")
@@ -80,9 +80,9 @@ def group(id: int) -> str:
 
 
 def parse(name: str) -> Conversation:
-    """Read a name.
+    """Parse the name of a conversation.
 
-    :raises InvalidField: names `conversation` when it is not the one name of a possible conversation
+    :raises InvalidField: it is not the one name of a possible conversation; names `conversation`
     """
     match = _NAME.fullmatch(name)
     if match is not None:

@@ -1,8 +1,8 @@
-"""What each error is on the wire: one row for each class of `cim.errors`, read in both directions.
+"""How each error is sent: one row for each class of `cim.errors`, used in both directions.
 
-`row_of` is for whoever answers. Clients make an error of what they were answered by `of_failure`, `of_problem` and
-`of_envelope`: of several classes that share a word, it is the first in the table, so the general stand before the
-special. A subclass that stands elsewhere, such as the registry's, is told as the nearest class above it.
+Whoever answers uses `row_of`. Clients turn an answer into an error with `of_failure`, `of_problem` and `of_envelope`.
+If several classes share a code, the first in the table counts, so general classes come before special ones. A subclass
+that is defined elsewhere, such as the registry's, is sent as its nearest base class.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ from cim.errors import (
     UserOffline,
 )
 
-#: Upstream's code for a call that was done (docs/http-api.md).
+#: Upstream's code for a successful call (docs/http-api.md).
 SUCCESS = "9000"
 
 
 @frozen
 class Row:
-    """How an error is told.
+    """How an error is sent.
 
     :ivar status: the HTTP status in `/v1`
-    :ivar problem: the code of the problem document there
+    :ivar problem: the code of the problem document in `/v1`
     :ivar envelope: the code of upstream's envelope
     :ivar failure: the code of a native client's Failure (docs/protocol.md)
-    :ivar retryable: whether the same may be asked again, and may then be done
-    :ivar retry_after: seconds until then, where the error itself does not say; 0 for no word about it
+    :ivar retryable: whether the same request may be repeated and may then succeed
+    :ivar retry_after: seconds to wait before that, if the error itself does not say; 0 to say nothing
     """
 
     status: int
@@ -69,7 +69,7 @@ class Row:
 
 
 _AWAY = Row(503, "unavailable", "4000", "unavailable", retryable=True, retry_after=1)
-#: Of what nobody should be told: of a fault, and of what ends a connection or stays within a client.
+#: For errors that should reach nobody: faults, and errors that end a connection or stay within a client.
 _FAULT = Row(500, "internal", "4000", "unavailable", retryable=True)
 
 TABLE: dict[type[CIMError], Row] = {
@@ -78,7 +78,7 @@ TABLE: dict[type[CIMError], Row] = {
     RegistryUnavailable: _AWAY,
     LinkLost: _AWAY,
     Unreachable: _AWAY,
-    # Native clients are never told: their server sees to the order.
+    # Native clients never get this: their server takes care of the order.
     OutOfOrder: Row(503, "out-of-order", "4000", "unavailable", retryable=True, retry_after=1),
     CallTimeout: Row(504, "timeout", "4000", "timeout", retryable=True, retry_after=1),
     NoServerAvailable: Row(503, "unavailable", "7100", "unavailable", retryable=True, retry_after=1),
@@ -94,7 +94,7 @@ TABLE: dict[type[CIMError], Row] = {
     RepeatLogin: Row(409, "second-login", "5000", "conflict"),
     TooLarge: Row(413, "too-large", "4000", "too-large"),
     CIMError: _FAULT,
-    # Of what is stored: a client's own broken frame ends its connection instead.
+    # Concerns stored messages: a client's own broken frame ends its connection instead.
     BadFrame: Row(500, "internal", "4000", "invalid"),
     FrameTooLarge: Row(500, "internal", "4000", "too-large"),
     ProtocolViolation: _FAULT,
@@ -103,17 +103,17 @@ TABLE: dict[type[CIMError], Row] = {
     Misdirected: _FAULT,
     NotSupported: _FAULT,
     HistoryUnavailable: _FAULT,
-    # What had been done before is done.
+    # What was asked had been done before, so upstream's clients get success.
     RepeatedEnd: Row(409, "conflict", SUCCESS, "conflict"),
 }
-#: The codes of Failures after which the same Send may come again under its client_id.
+#: The codes of Failures after which the same Send may be repeated with its client_id.
 RETRYABLE = frozenset(row.failure for row in TABLE.values() if row.retryable)
-#: The problems of requests that are refused for their form alone, by the status that BadRequest carries.
+#: The problems of requests that are refused only for their form, by the status that BadRequest carries.
 _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
 
 
 def row_of(error: BaseException) -> Row:
-    """Return how an error is told; what is none of ours is told as a fault."""
+    """Return how to send an error; an error that is not ours is sent as a fault."""
     if isinstance(error, BadRequest):
         return _row_of_status(error.status)
     for kind in type(error).__mro__:
@@ -141,14 +141,14 @@ def _made(kind: type[CIMError], message: str | None, status: int) -> CIMError:
 
 
 def of_failure(code: str, message: str) -> CIMError:
-    """Return the error that a Failure stands for; a code that nobody knows here is final."""
+    """Return the error that a Failure stands for; an unknown code is not retryable."""
     return _made(_BY_FAILURE.get(code, CIMError), message, 400)
 
 
 def of_envelope(code: str, message: str | None) -> CIMError:
-    """Return the error that an envelope stands for whose code is not SUCCESS.
+    """Return the error that an envelope stands for, whose code is not SUCCESS.
 
-    4000 says no more than that it failed, so part of it may have been done: Unavailable.
+    4000 says only that the call failed, so part of it may have been done: Unavailable.
     """
     return _made(_BY_ENVELOPE.get(code, CIMError), message, 200)
 
@@ -156,7 +156,7 @@ def of_envelope(code: str, message: str | None) -> CIMError:
 def of_problem(status: int, code: str, message: str, retry_after: int = 0) -> CIMError:
     """Return the error that a problem document stands for.
 
-    :param retry_after: seconds, as the answer says; 0 when it does not
+    :param retry_after: the seconds that the answer gives; 0 if it gives none
     """
     kind = _BY_PROBLEM.get(code)
     if kind is None or kind is CIMError:

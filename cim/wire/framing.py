@@ -1,16 +1,16 @@
-"""Frames on TCP: a base-128 varint32 length, then that many bytes (docs/protocol.md, Frames)."""
+"""Frames on TCP: a length as a base-128 varint32, then that many bytes (docs/protocol.md, Frames)."""
 
 from __future__ import annotations
 
 from cim.errors import BadFrame, FrameTooLarge
 
-#: Also what one frame may cost in memory before anything is known of its sender.
+#: The default limit of a frame, bytes; also what one frame may cost in memory before its sender is known.
 DEFAULT_MAX_FRAME = 65536
 
 
 def encode_varint(value: int) -> bytes:
     """Return `value` (0 or more) in base 128, least significant group first."""
-    # Written out for most lengths and numbers: it is done several times for every message.
+    # Unrolled for most lengths and numbers, because it runs several times for every message.
     if value < 0x80:
         return bytes((value,))
     if value < 0x4000:
@@ -26,14 +26,14 @@ def encode_varint(value: int) -> bytes:
 
 
 def encode_frame(body: bytes) -> bytes:
-    """Return `body` with its length before it."""
+    """Return `body` preceded by its length."""
     return encode_varint(len(body)) + body
 
 
 class FrameReader:
     """Cuts a stream of bytes into frames; holds at most one incomplete frame.
 
-    :param max_frame: the largest body that is accepted, bytes; checked before anything of it is kept
+    :param max_frame: the largest body to accept, bytes; checked before any of the body is kept
     """
 
     __slots__ = ("_buffer", "max_frame")
@@ -44,14 +44,14 @@ class FrameReader:
 
     @property
     def partial(self) -> bool:
-        """Whether the first bytes of a frame have come and the rest has not."""
+        """Whether a frame has begun but is not complete."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes as they come and return the bodies that they complete, in order.
+        """Take bytes as they arrive and return the bodies that they complete, in order.
 
-        :raises FrameTooLarge: a length above the limit; frames before it in `data` are lost with the connection
-        :raises BadFrame: a length that is no varint32
+        :raises FrameTooLarge: a length is over the limit; frames before it in `data` are lost with the connection
+        :raises BadFrame: a length is not a varint32
         """
         if self._buffer:
             data = self._buffer + data
@@ -66,7 +66,7 @@ class FrameReader:
                 shift = 7
                 while True:
                     if shift > 28:
-                        raise BadFrame("a frame's length has more than 5 bytes")
+                        raise BadFrame("a frame's length prefix has more than 5 bytes")
                     if start >= available:
                         self._buffer = data[offset:]
                         return frames

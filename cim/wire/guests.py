@@ -1,8 +1,8 @@
-"""The two upstream generations, W1 and W2, whose clients are our guests (docs/upstream.md).
+"""The two generations of upstream's protocol, W1 and W2, whose clients are our guests (docs/upstream.md).
 
-The first frame that a client sends is its login, and says which generation it speaks: W1 has field 3 = 1, W2 has no
-field 3, ours has field 16. What is pushed to guests is put together by hand from parts that are the same for every
-recipient and the few bytes that are not, because one message may go to thousands of them.
+The first frame that a client sends is its login, and shows which generation it speaks: W1 has field 3 = 1, W2 has no
+field 3, ours has field 16. Frames for guests are assembled by hand from parts that are the same for every recipient and
+the few bytes that differ, because one message may go to thousands of guests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ W1_LOGIN, W1_MESSAGE, W1_PING = 1, 2, 3
 
 
 class Generation(enum.Enum):
-    """Who speaks on a connection."""
+    """The protocol generation that a client speaks."""
 
     W1 = "w1"
     W2 = "w2"
@@ -30,7 +30,7 @@ class Generation(enum.Enum):
 
 @frozen
 class Login:
-    """A guest's first frame: who it says it is."""
+    """A guest's first frame, in which it says who it is."""
 
     generation: Generation
     user: int
@@ -38,9 +38,9 @@ class Login:
 
 
 def parse_packet(body: bytes) -> Packet:
-    """Read a frame of any generation: W1's fields have the same numbers and kinds.
+    """Parse a frame of any generation; W1's fields have the same numbers and types.
 
-    :raises BadFrame: when it is no such message
+    :raises BadFrame: it is not such a message
     """
     try:
         return Packet.FromString(body)
@@ -49,10 +49,10 @@ def parse_packet(body: bytes) -> Packet:
 
 
 def parse_login(body: bytes) -> Login:
-    """Read the first frame of a connection.
+    """Parse the first frame of a connection.
 
     :raises BadFrame: when it cannot be decoded
-    :raises BadLogin: when it is anything but a login
+    :raises BadLogin: it is not a login
     """
     packet = parse_packet(body)
     if packet.WhichOneof("body") is not None:
@@ -69,14 +69,14 @@ def parse_login(body: bytes) -> Login:
 
 
 def encode_login(generation: Generation, user: int, name: str) -> bytes:
-    """Return the frame that a client of that generation sends first."""
+    """Return the login frame of a client of that generation."""
     if generation is Generation.W1:
         return encode_frame(v1_pb2.Frame(text=name, user_id=user, type=W1_LOGIN).SerializeToString())
     return encode_frame(Packet(text=name, user_id=user, command=LOGIN_REQUEST).SerializeToString())
 
 
 def encode_ping(generation: Generation, user: int) -> bytes:
-    """Return the frame that a silent client sends."""
+    """Return the frame that a client sends when it has been silent."""
     if generation is Generation.W1:
         return encode_frame(v1_pb2.Frame(text="ping", user_id=user, type=W1_PING).SerializeToString())
     return encode_frame(Packet(text="ping", user_id=user, command=PING).SerializeToString())
@@ -102,15 +102,15 @@ def _property(key: str, value: str) -> bytes:
 class GuestMessage:
     """One message, ready to be framed for any number of guests of either generation.
 
-    Lone surrogates never come here: JSON bodies with them are refused at the door.
+    Lone surrogates never get here: JSON bodies with them are refused on arrival.
 
     :param sender: the sender's user id
-    :param texts: one text, or several when `batch`
+    :param texts: one text, or several if `batch`
     :param batch: W2 gets all texts in one frame (field 5); W1, which has no such field, one frame for each
     :param offline: W2 gets the OFFLINE command
-    :param properties: what /sendMsg was given instead of the three usual ones; receiveUserId is added when it lacks
+    :param properties: what /sendMsg was given in place of the usual three; receiveUserId is added if it is missing
     :param max_frame: the largest body that clients accept, bytes; a larger batch is split
-    :raises FrameTooLarge: when one text alone is over `max_frame`
+    :raises FrameTooLarge: one text alone is over `max_frame`
     """
 
     __slots__ = ("_first", "_heads", "_middle", "_tails")
@@ -184,7 +184,7 @@ class GuestMessage:
 
 
 class Recipient:
-    """What a guest's own frames have of their own: its generation and its id, encoded once per session."""
+    """What is specific to one guest's frames: its generation and its id, encoded once per session."""
 
     __slots__ = ("generation", "id_field", "receiver_property")
 
@@ -195,7 +195,7 @@ class Recipient:
 
 
 def parse_pushed(generation: Generation, body: bytes) -> Packet:
-    """Read a frame that a server pushed, as a client does.
+    """Parse a frame that a server pushed, as a client does.
 
     :raises BadFrame: when it cannot be decoded
     """

@@ -1,10 +1,10 @@
 """Packets as text for `cim.v1.json`: the proto3 JSON mapping, both ways, as strict as the binary form.
 
-Written out here because google.protobuf.json_format lets pass what it should not (base64 with anything in it, numbers
+This is our own code because google.protobuf.json_format accepts what it should not (base64 with anything in it, numbers
 such as "1_0" and "٥", `true` for an enum, `[]` for a message) and reads at half the speed. The mapping is the standard
-one: lowerCamelCase names (the names in cim.proto are understood too), defaults left out, int64 as strings (numbers are
-understood), enums by name (numbers are understood), bytes in base64 (URL-safe and unpadded are understood), null for
-what is absent. Guests' fields have no JSON form.
+one: lowerCamelCase names (the names in cim.proto are accepted too), defaults left out, int64 as strings (numbers are
+accepted), enums by name (numbers are accepted), bytes in base64 (URL-safe and unpadded are accepted), null for absent
+fields. Guests' fields have no JSON form.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from cim.wire.cim_pb2 import Packet
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
-#: Above this a float does not say which integer it is.
+#: Above this a float does not identify an integer exactly.
 _EXACT = 1 << 53
 
-#: Turns a value that json gave into one that protobuf takes, or the other way round.
+#: Converts a value from json into one for protobuf, or the other way round.
 _Convert = Callable[[Any], Any]
 
 
 def to_json(packet: bytes | Packet) -> str:
     """Return a packet as text.
 
-    :raises BadFrame: bytes that are no packet
+    :raises BadFrame: the bytes are not a packet
     """
     if isinstance(packet, bytes):
         try:
@@ -46,7 +46,7 @@ def to_json(packet: bytes | Packet) -> str:
 
 
 def from_json(text: str) -> Packet:
-    """Read a packet; its size has been bounded by whoever took it from the wire.
+    """Parse a packet; whoever took it from the wire has bounded its size.
 
     :raises BadFrame: says what is wrong with it
     """
@@ -61,13 +61,13 @@ def from_json(text: str) -> Packet:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     loaded = dict(pairs)
     if len(loaded) != len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("a name appears twice in one object")
     return loaded
 
 
@@ -76,15 +76,15 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Form:
-    """How one kind of message is written and read."""
+    """How one type of message is written and read."""
 
     __slots__ = ("_make", "_readers", "_writers")
 
     def __init__(self, descriptor: Any) -> None:
         self._make = GetMessageClass(descriptor)
-        #: by number: name in JSON, what turns the value into JSON
+        #: by field number: the name in JSON, the function that converts the value to JSON
         self._writers: dict[int, tuple[str, _Convert]] = {}
-        #: by either name: name in protobuf, the oneof it belongs to, what turns JSON into the value
+        #: by either name: the name in protobuf, its oneof, the function that converts JSON to the value
         self._readers: dict[str, tuple[str, str | None, _Convert]] = {}
         for field in descriptor.fields:
             if descriptor is Packet.DESCRIPTOR and field.containing_oneof is None:
@@ -95,7 +95,7 @@ class _Form:
             self._readers[field.json_name] = self._readers[field.name] = field.name, oneof, read
 
     def write(self, message: Message) -> dict[str, Any]:
-        """Return a message as json takes it."""
+        """Return a message as an object for json."""
         written = {}
         for field, value in message.ListFields():
             if (writer := self._writers.get(field.number)) is not None:
@@ -103,9 +103,9 @@ class _Form:
         return written
 
     def read(self, loaded: Any) -> Any:
-        """Return the message that json gave."""
+        """Return the message for an object from json."""
         if type(loaded) is not dict:
-            raise BadFrame("a JSON packet has something else where an object belongs")
+            raise BadFrame("a JSON packet lacks an object where one belongs")
         values: dict[str, Any] = {}
         oneofs: set[str] = set()
         for name, given in loaded.items():
@@ -116,7 +116,7 @@ class _Form:
                 continue
             field, oneof, read = reader
             if field in values or oneof in oneofs:
-                raise BadFrame(f"a JSON packet says {name!r} beside another that excludes it")
+                raise BadFrame(f"a JSON packet has {name!r} beside another field that excludes it")
             if oneof is not None:
                 oneofs.add(oneof)
             try:
@@ -126,7 +126,7 @@ class _Form:
         try:
             return self._make(**values)
         except (ValueError, TypeError):
-            # Out of the range of the field's type, or a text with lone surrogates.
+            # The value is out of the range of its field's type, or is a text with lone surrogates.
             raise BadFrame(f"a JSON packet has an impossible value in {self._make.DESCRIPTOR.name}")
 
 

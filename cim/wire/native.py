@@ -1,8 +1,8 @@
 """Packets of the native generation, and the stored form of a message (docs/protocol.md).
 
-A stored message is its *body*: a serialized `Deliver` without conversation, position and previous, which only the store
-knows. Whoever reads or pushes it puts them behind the body, byte by byte, and never serializes the body again; protobuf
-does not mind the order of fields.
+A message is stored as its *body*: a serialized `Deliver` without conversation, position and previous, which only the
+store knows. Whoever reads or pushes the message appends those bytes to the body and never serializes the body again;
+protobuf allows any order of fields.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ from cim.wire.error_table import row_of
 from cim.wire.framing import encode_varint
 
 MAX_CLIENT_ID = 64
-#: Bytes of text and data together; leaves room in a frame of 64 KiB for all else that a Deliver has.
+#: The most bytes of text and data together; leaves room in a frame of 64 KiB for everything else in a Deliver.
 MAX_CONTENT = 48 * 1024
 MAX_CONTENT_TYPE = 128
-#: Bytes of a reaction's text: room for the longest emoji sequences.
+#: The most bytes of a reaction's text: room for the longest emoji sequences.
 MAX_REACTION = 64
 
 _KINDS = frozenset(Kind.values())
 _DELIVER_TAG = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
 _FIRST_NATIVE_TAG = 0x80
 
-#: What a route answers to a Send whose predecessor is not stored. Its server deals with it: no client is told.
+#: A route's answer to a Send whose predecessor is not stored. The server handles it: no client gets it.
 OUT_OF_ORDER = "out-of-order"
 
 
 def packet(**body: Any) -> bytes:
-    """Return the bytes of a packet with one body, given by the name of its field."""
+    """Return the serialized packet with one body, given by the name of its field."""
     return Packet(**body).SerializeToString()
 
 
 PING = packet(ping=Ping())
 PONG = packet(pong=Pong())
-#: Pushed by a route: guests' sessions write what they have missed, others have nothing to do.
+#: Pushed by a route to make guests' sessions write what they have missed; other sessions ignore it.
 FETCH = packet(news=News())
 
 
 def parse_client_packet(body: bytes) -> Packet:
-    """Read a packet that a native client sent.
+    """Parse a packet that a native client sent.
 
-    :raises BadFrame: when it cannot be decoded, has no body that is known, or has a guest's fields
+    :raises BadFrame: it cannot be decoded, has no known body, or has a guest's fields
     """
-    # Serializers write fields by number: a guest's frame is known by its first byte, before its properties cost time.
+    # Serializers write fields by number, so the first byte reveals a guest's frame before its properties take time.
     if not body or body[0] < _FIRST_NATIVE_TAG:
-        raise BadFrame("a packet of the native generation has one of the fields 16 and up, and none below")
+        raise BadFrame("a native packet must have one field numbered 16 or above, and none below 16")
     try:
         parsed = Packet.FromString(body)
     except (DecodeError, UnicodeDecodeError):
@@ -80,21 +80,21 @@ def parse_client_packet(body: bytes) -> Packet:
 
 
 def check_client_packet(parsed: Packet) -> None:
-    """Check that a packet is of the native generation, whatever form it came in.
+    """Check that a packet is of the native generation, whatever form it arrived in.
 
     :raises BadFrame: says what is wrong
     """
     if parsed.text or parsed.user_id or parsed.command or parsed.properties or parsed.batch:
-        raise BadFrame("a packet of the native generation has one of the fields 16 and up, and none below")
+        raise BadFrame("a native packet must have one field numbered 16 or above, and none below 16")
     if parsed.WhichOneof("body") is None:
-        raise BadFrame("a packet has no body that is known here")
+        raise BadFrame("a packet has no known body")
 
 
 def conversation_of(parsed: Packet, user: int) -> str:
-    """Return the name of the conversation that a client's packet is about, or "" when it is about none.
+    """Return the name of the conversation that a client's packet concerns, or "" if it concerns none.
 
     :param user: who sent it
-    :raises InvalidField: a name, receiver or group that cannot be
+    :raises InvalidField: the name, recipient or group is not possible
     """
     kind = parsed.WhichOneof("body")
     if kind == "send":
@@ -112,9 +112,9 @@ def conversation_of(parsed: Packet, user: int) -> str:
 def addressed(message: Send | Typing, to: str | None, user: int) -> str:
     """Return the name of the conversation that a message is addressed to.
 
-    :param to: which of its fields says so
+    :param to: the field that names the recipient, "user" or "group"
     :param user: who sent it
-    :raises InvalidField: a receiver or group that cannot be
+    :raises InvalidField: the recipient or group is missing or not possible
     """
     if to == "user":
         return conversations.private(user, message.user)
@@ -124,7 +124,7 @@ def addressed(message: Send | Typing, to: str | None, user: int) -> str:
 
 
 def check_client_id(client_id: str) -> None:
-    """Check what a sender calls a message.
+    """Check the client_id that a sender gave a message.
 
     :raises InvalidField: it is empty or too long
     """
@@ -133,13 +133,13 @@ def check_client_id(client_id: str) -> None:
 
 
 def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
-    """Check everything about a Send that needs no store.
+    """Check everything about a Send that can be checked without the store.
 
-    A text may hold any character, NUL too. TEXT and EDIT have a text or data, so that an empty TEXT is a recalled one;
-    a REACTION has a short text, and an empty one takes the sender's reaction back; a RECALL has nothing but its `ref`.
+    A text may contain any character, even NUL. TEXT and EDIT have a text or data, so that an empty stored TEXT is a
+    recalled one. A REACTION has a short text; an empty one withdraws it. A RECALL has only its `ref`.
 
-    :param max_content: bytes of text and data together
-    :raises InvalidField: names the field
+    :param max_content: the most bytes of text and data together
+    :raises InvalidField: a field is invalid; names the field
     :raises TooLarge: text and data are over `max_content`
     """
     to = send.WhichOneof("to")
@@ -151,7 +151,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
     check_client_id(send.client_id)
     size = len(send.text.encode()) + len(send.data)
     if size > max_content:
-        raise TooLarge(f"text and data have {size} bytes together, more than {max_content}")
+        raise TooLarge(f"text and data have {size} bytes together; the limit is {max_content}")
     content_type = send.content_type
     if content_type and not (
         len(content_type) <= MAX_CONTENT_TYPE and content_type.isascii() and content_type.isprintable()
@@ -176,14 +176,14 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
 
 
 def digest(send: Send) -> bytes:
-    """Return 16 bytes that are the same for two Sends exactly when they say the same."""
+    """Return a 16-byte digest that is equal for two Sends exactly when they say the same."""
     text, content_type, ref = send.text.encode(), send.content_type.encode(), send.ref.encode()
     lengths = struct.pack("<4Ii", len(text), len(send.data), len(content_type), len(ref), send.kind)
     return hashlib.blake2b(b"".join((lengths, text, send.data, content_type, ref)), digest_size=16).digest()
 
 
 def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
-    """Return what is stored of a Send that was checked.
+    """Return the body to store for a Send that was checked.
 
     :param sender: the user of the session that sent it
     :param sent_at: ms since 1970
@@ -205,9 +205,9 @@ def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
 
 
 def parse_body(body: bytes) -> Deliver:
-    """Read a stored body.
+    """Parse a stored body.
 
-    :raises BadFrame: when it is none
+    :raises BadFrame: it is not a body
     """
     try:
         return Deliver.FromString(body)
@@ -216,7 +216,7 @@ def parse_body(body: bytes) -> Deliver:
 
 
 def blank(body: bytes) -> bytes:
-    """Return the body of a message that was recalled: nothing of what it said, everything else as it was.
+    """Return the body that a message has once it is recalled: its content is removed, everything else remains.
 
     :raises BadFrame: when it is no body
     """
@@ -227,7 +227,7 @@ def blank(body: bytes) -> bytes:
 
 
 def is_blank(body: bytes) -> bool:
-    """Return whether the body of a TEXT is of one that was recalled.
+    """Return whether the body of a TEXT is that of a recalled one.
 
     :raises BadFrame: when it is no body
     """
@@ -238,11 +238,12 @@ def is_blank(body: bytes) -> bool:
 def guest_text(
     deliver: Deliver, edited: str = "(edited) ", attachment: str = "[attachment]", *, new: bool = False
 ) -> str | None:
-    """Return what a guest is shown of a message; None for nothing.
+    """Return the text that a guest is shown for a message; None for nothing.
 
-    :param edited: stands before the new text of an EDIT
-    :param attachment: stands for data without a text
-    :param new: it was just said: guests may say nothing at all, otherwise an empty text is a recalled one
+    :param edited: the prefix of an EDIT's new text
+    :param attachment: shown for data without a text
+    :param new: whether the message was just sent; guests may send an empty text, but in an older message an empty
+        text means that it was recalled
     """
     kind = deliver.kind
     if kind not in (TEXT, EDIT):
@@ -258,7 +259,7 @@ def deliver_packet(body: bytes, conversation: str, position: str, previous: str)
 
     :param body: as stored
     """
-    # Names and positions are ASCII and far shorter than 128 bytes, so their lengths are one byte each.
+    # Names and positions are ASCII and far shorter than 128 bytes, so each length takes one byte.
     place = f"\n{chr(len(conversation))}{conversation}\x12{chr(len(position))}{position}"
     if previous:
         place += f"\x1a{chr(len(previous))}{previous}"
@@ -266,14 +267,14 @@ def deliver_packet(body: bytes, conversation: str, position: str, previous: str)
 
 
 def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: bool = False) -> bytes:
-    """Return the end of a page: what lies in (after, upto] was sent before it."""
+    """Return the packet that ends a page; everything in (after, upto] was sent before it."""
     return Packet(
         synced=Synced(conversation=conversation, after=after, upto=upto, more=more, reset=reset)
     ).SerializeToString()
 
 
 def news_packet(heads: Iterable[Head], more: str = "") -> bytes:
-    """Return the packet that tells of conversations with something new."""
+    """Return the packet that reports conversations with something new."""
     return Packet(news=News(heads=heads, more=more)).SerializeToString()
 
 
@@ -287,7 +288,7 @@ def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:
 
 
 def failure_packet(error: BaseException, client_id: str = "", conversation: str = "", retry_after: int = 0) -> bytes:
-    """Return the answer to what failed; only an error of ours is quoted.
+    """Return the Failure that answers a failed request; only messages of our own errors are quoted.
 
     :param retry_after: seconds to wait before the next attempt; 0 leaves it to the client
     """

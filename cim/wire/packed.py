@@ -1,7 +1,7 @@
-"""What is made for every single message, as bytes, by concatenation: making protobuf's objects costs more than that.
+"""What is serialized for every single message, by concatenating bytes, which is cheaper than making protobuf objects.
 
-Each function returns what the serialization of a message of the same fields is read as (tests hold them to that).
-Lengths and tags of one byte are written out; whatever is longer goes through `varint`.
+Each function's result parses to the same message as protobuf's own serialization of those fields (tests ensure that).
+Lengths and tags of one byte are literals; whatever may be longer goes through `varint`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cim.wire.framing import encode_varint
 
 _SMALL = tuple(encode_varint(number) for number in range(1024))
 
-# Packet.accepted, Item.deliver, Item.request and Item.reply; the tags within them are written where they are used.
+# The tags of Packet.accepted, Item.deliver, Item.request and Item.reply; tags inside those are literals below.
 _ACCEPTED = b"\x9a\x01"
 _DELIVER = b"\x4a"
 _REQUEST = b"\x52"
@@ -21,19 +21,19 @@ _REPLY = b"\x5a"
 
 
 def varint(number: int) -> bytes:
-    """Return a number, 0 or more."""
+    """Return a number, 0 or more, as a varint."""
     return _SMALL[number] if number < 1024 else encode_varint(number)
 
 
 @lru_cache(65536)
 def _id(number: int) -> bytes:
-    """Return an id, of which there are many fewer than messages."""
+    """Return an id as a varint; cached, because there are far fewer ids than messages."""
     return encode_varint(number)
 
 
 @lru_cache(16)
 def _time(ms: int) -> bytes:
-    """Return a time, which many messages have in common."""
+    """Return a time as a varint; cached, because many messages share one."""
     return encode_varint(ms)
 
 
@@ -44,7 +44,7 @@ def _text(tag: bytes, text: str) -> bytes:
 
 def accepted(client_id: str, conversation: str, position: str, sent_at: int, previous: str) -> bytes:
     """Return a Packet with Accepted."""
-    # Names and positions are ASCII, and a client_id has at most 64 bytes: all their lengths take one byte.
+    # Names and positions are ASCII, and a client_id has at most 64 bytes, so each length takes one byte.
     id = client_id.encode()
     body = b"\x0a%c%b\x12%c%b\x1a%c%b\x20%b" % (
         len(id),
@@ -61,7 +61,7 @@ def accepted(client_id: str, conversation: str, position: str, sent_at: int, pre
 
 
 def text_body(sender: int, sender_name: str, sent_at: int, client_id: str, text: str, group: int) -> bytes:
-    """Return the stored body of a TEXT that has nothing but a text."""
+    """Return the body to store for a TEXT that has only a text."""
     name, id, said = sender_name.encode(), client_id.encode(), text.encode()
     return b"\x20%b\x2a%b%b\x30%b\x3a%c%b\x42%b%b%b" % (
         _id(sender),
@@ -83,14 +83,15 @@ def reply(call: int, packet: bytes) -> bytes:
 
 
 def asker(user: int, name: str, session: str, device: str) -> bytes:
-    """Return what all requests of a session have in common."""
+    """Return the fields that all requests of a session share."""
     return b"\x10%b%b%b%b" % (_id(user), _text(b"\x1a", name), _text(b"\x22", session), _text(b"\x2a", device))
 
 
 def request(call: int, asker: bytes, conversation: str, packet: bytes, after: str = "") -> bytes:
-    """Return an Item with a Request that passes a client's packet on; call 0: nobody waits for an answer.
+    """Return an Item with a Request that forwards a client's packet.
 
-    :param after: of a Send: the client_id of the one that must be stored before it
+    :param call: the number that the answer will carry; 0 if nobody waits for an answer
+    :param after: for a Send, the client_id of the one that must be stored before it; "" for none
     """
     body = b"%b%b%b\x42%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
@@ -104,9 +105,9 @@ def request(call: int, asker: bytes, conversation: str, packet: bytes, after: st
 
 
 def pushed(packet: bytes, repeated: bool = False, batch: int = 0) -> bytes:
-    """Return what all Delivers of a push have in common.
+    """Return the fields that all Delivers of a push share.
 
-    :param batch: of a batch: how many of its messages are still to come, with this one
+    :param batch: how many messages of its batch are still to come, this one included; 0 if it is in no batch
     """
     return b"%b%b%b%b" % (
         b"\x62" + varint(len(packet)) if packet else b"",
@@ -126,7 +127,10 @@ def deliver(
     except_user: int = 0,
     except_session: str = "",
 ) -> bytes:
-    """Return an Item with a Deliver."""
+    """Return an Item with a Deliver.
+
+    :param pushed: what `pushed` returned
+    """
     ids = b"".join([_id(user) for user in users])
     body = b"%b%b%b%b%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",

@@ -6,26 +6,26 @@ import re
 
 from cim.errors import InvalidField
 
-#: (epoch, n): tuples compare as positions do.
+#: (epoch, n); the tuples compare as positions do.
 Position = tuple[int, int]
 
-#: Before the first message; its text is empty.
+#: The position before the first message; its text is empty.
 ZERO: Position = (0, 0)
 
 #: Epoch and n stay below this: they travel as int64 and live in Redis stream ids and SQLite integers.
 LIMIT = 1 << 63
 
-#: Where no message ever is.
+#: A position that no message ever has.
 NOWHERE = f"{LIMIT - 1}-{LIMIT - 1}"
 
 _CANONICAL = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})")
 
 
 def parse(text: str, field: str = "position") -> Position:
-    """Read a position; the empty text is ZERO. Each position has one text only.
+    """Parse a position; the empty text is ZERO. Each position has exactly one text.
 
-    :param field: how an error names it
-    :raises InvalidField: when it is anything else
+    :param field: the field to name in an error
+    :raises InvalidField: the text is anything else
     """
     if not text:
         return ZERO
@@ -38,5 +38,5 @@ def parse(text: str, field: str = "position") -> Position:
 
 
 def text(position: Position) -> str:
-    """Return the text of a position; that of ZERO is empty."""
+    """Return the text of a position; it is empty for ZERO."""
     return f"{position[0]}-{position[1]}" if position != ZERO else ""

@@ -1,4 +1,4 @@
-"""Names of conversations: one for each, all else refused."""
+"""Names of conversations: each has one, and everything else is refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NameTests(SynchronousTestCase):
         parsed = conversations.parse("p:3:7")
         self.assertEqual([user for user in range(10) if parsed.involves(user)], [3, 7])
 
-    def test_ids_that_cannot_be(self):
+    def test_invalid_ids(self):
         for pair in ((0, 1), (1, 0), (-1, 1), (1, ID_LIMIT)):
             self.assertRaises(InvalidField, conversations.private, *pair)
         for id in (-1, ID_LIMIT):
@@ -58,7 +58,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(error.field, "conversation")
 
     @given(st.one_of(st.text(), st.text("pg:0123456789", max_size=12)))
-    def test_nothing_else_is_read(self, name):
+    def test_nothing_else_is_parsed(self, name):
         try:
             parsed = conversations.parse(name)
         except InvalidField:

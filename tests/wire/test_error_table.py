@@ -1,4 +1,4 @@
-"""What each error is on the wire, and what error each word on the wire is."""
+"""How each error is sent, and which error each code stands for."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class TableTests(SynchronousTestCase):
         self.assertGreater(len(ERRORS), 25)
         self.assertEqual([kind.__name__ for kind in ERRORS if kind not in TABLE], [])
 
-    def test_what_is_away_may_be_asked_again(self):
+    def test_unavailability_is_retryable(self):
         for kind, row in TABLE.items():
             if issubclass(kind, Unavailable):
                 self.assertIn(row.status, (503, 504), kind)
                 self.assertTrue(row.retryable, kind)
             self.assertEqual(row.retry_after > 0, row.status in (429, 503, 504), kind)
 
-    def test_who_reads_the_code_alone_knows_whether_to_ask_again(self):
+    def test_the_code_alone_says_whether_to_retry(self):
         self.assertEqual(RETRYABLE, {"unavailable", "timeout", "rate-limited"})
         for kind, row in TABLE.items():
             self.assertEqual(row.retryable, row.failure in RETRYABLE, kind)
@@ -37,7 +37,7 @@ class TableTests(SynchronousTestCase):
     def test_every_problem_has_a_title(self):
         self.assertEqual({row.problem for row in TABLE.values()} - set(TITLES), set())
 
-    def test_what_an_error_is(self):
+    def test_the_row_of_an_error(self):
         for error, told in (
             (ecim.InvalidField("a", "b"), (400, "invalid", "3000", "invalid")),
             (ecim.Unauthorized(), (401, "unauthorized", "4000", "forbidden")),
@@ -63,7 +63,7 @@ class TableTests(SynchronousTestCase):
             row = row_of(error)
             self.assertEqual((row.status, row.problem, row.envelope, row.failure), told, error)
 
-    def test_a_request_refused_for_its_form_has_the_status_that_it_carries(self):
+    def test_a_bad_request_has_the_status_that_it_carries(self):
         for status, problem in (
             (400, "invalid"),
             (404, "not-found"),
@@ -76,9 +76,9 @@ class TableTests(SynchronousTestCase):
 
 
 class BackTests(SynchronousTestCase):
-    """What a client makes of what it is told."""
+    """The errors that a client makes from answers."""
 
-    def test_an_error_comes_back_as_one_that_is_told_the_same(self):
+    def test_an_error_comes_back_as_one_that_is_sent_the_same(self):
         for kind, row in TABLE.items():
             if row.status < 500:
                 self.assertEqual(row_of(of_problem(row.status, row.problem, "why")).problem, row.problem, kind)
@@ -134,6 +134,6 @@ class BackTests(SynchronousTestCase):
             self.assertEqual(type(of_problem(status, code, "why")), kind, code)
         self.assertEqual(of_problem(405, "method-not-allowed", "why").status, 405)
 
-    def test_when_to_come_again(self):
+    def test_retry_after(self):
         self.assertEqual([of_problem(503, "unavailable", "why", seconds).retry_after for seconds in (0, 7)], [0, 7])
         self.assertEqual(RateLimited(retry_after=3).retry_after, 3)

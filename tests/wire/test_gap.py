@@ -38,7 +38,7 @@ class RuleTests(SynchronousTestCase):
         self.push(2)
         self.assertEqual([self.push(n) for n in (1, 2)], [[], []])
 
-    def test_the_first_message_of_all(self):
+    def test_the_very_first_message(self):
         rule = GapRule(policy())
         self.assertEqual(rule.pushed((7, 1), ZERO, "first", 0.0), ["first"])
 
@@ -46,12 +46,12 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(self.rule.pushed((2000, 1), at(1), "a", 0.0), ["a"])
         self.assertEqual(self.rule.pushed((2000, 2), (2000, 1), "b", 0.0), ["b"])
 
-    def test_the_tail_that_the_store_lost_does_not_stop_what_is_new(self):
+    def test_a_tail_that_the_store_lost_does_not_block_new_messages(self):
         for n in (2, 3, 4):
             self.push(n)
         self.assertEqual(self.rule.pushed((2000, 1), at(2), "new", 0.0), ["new"])
 
-    def test_what_overtook_waits_for_the_missing(self):
+    def test_a_message_that_overtook_waits_for_the_missing_one(self):
         self.assertEqual(self.push(3), [])
         self.assertEqual(self.push(5), [])
         self.assertEqual(self.rule.held, at(1))
@@ -66,7 +66,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(self.rule.sync_due(10.2), at(1))
         self.assertIsNone(self.rule.sync_due(10.3))
 
-    def test_patience_is_spread(self):
+    def test_patience_has_jitter(self):
         waits = [GapPolicy(random=random.Random(n).random).wait() for n in range(100)]
         self.assertTrue(all(0.15 <= wait <= 0.25 for wait in waits))
         self.assertGreater(max(waits) - min(waits), 0.05)
@@ -79,7 +79,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(self.rule.synced(at(1), at(4), False, False, 0.3), [])
         self.assertTrue(self.rule.settled)
 
-    def test_what_was_trimmed_is_passed_over(self):
+    def test_trimmed_messages_are_skipped(self):
         self.push(9)
         self.rule.sync_due(0.2)
         self.assertEqual(self.push(6), [])
@@ -117,7 +117,7 @@ class RuleTests(SynchronousTestCase):
         self.assertIsNone(self.rule.sync_due(1.0))
         self.assertEqual(self.rule.sync_due(1.2), at(1))
 
-    def test_news_of_what_is_held_is_no_news(self):
+    def test_news_of_what_is_held_changes_nothing(self):
         self.rule.news(at(1), 0.0)
         self.assertIsNone(self.rule.due)
 
@@ -129,19 +129,19 @@ class RuleTests(SynchronousTestCase):
         self.rule.synced(at(1), at(2), False, False, 0.1)
         self.assertEqual(self.rule.sync_due(0.1), at(2))
 
-    def test_news_of_what_is_no_more_ends(self):
+    def test_news_of_what_no_longer_exists_ends(self):
         self.rule.news(at(5), 0.0)
         self.rule.sync_due(0.0)
         self.rule.synced(at(1), at(1), False, False, 0.1)
         self.assertTrue(self.rule.settled)
 
-    def test_what_was_pushed_and_is_no_more_ends(self):
+    def test_waiting_for_what_no_longer_exists_ends(self):
         self.push(5)
         self.rule.sync_due(0.2)
         self.assertEqual(self.rule.synced(at(1), at(1), False, False, 0.3), [])
         self.assertTrue(self.rule.settled)
 
-    def test_what_came_after_the_sync_is_kept(self):
+    def test_messages_after_the_sync_are_kept(self):
         self.push(3)
         self.rule.sync_due(0.2)
         self.push(5, now=0.25)
@@ -150,7 +150,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(self.rule.held, at(3))
         self.assertEqual(self.push(4), [4, 5])
 
-    def test_what_follows_the_page_is_handed_over_with_it(self):
+    def test_messages_that_follow_the_page_are_handed_over_with_it(self):
         self.rule.news(at(3), 0.0)
         self.rule.sync_due(0.0)
         self.push(4)
@@ -186,7 +186,7 @@ class RuleTests(SynchronousTestCase):
         self.rule.failed(1.0, 3.0)
         self.assertTrue(self.rule.settled)
 
-    def test_the_answer_to_an_older_sync_is_as_true(self):
+    def test_the_answer_to_an_older_sync_is_valid(self):
         self.push(5)
         self.rule.sync_due(0.2)
         self.rule.synced(at(0), at(5), False, False, 0.3)
@@ -205,14 +205,14 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(self.rule.held, (999, 7))
         self.assertEqual(self.rule.pushed((999, 8), (999, 7), "again", 0.2), ["again"])
 
-    def test_not_back_when_something_came_meanwhile(self):
+    def test_not_back_when_something_arrived_meanwhile(self):
         self.rule.news(at(3), 0.0)
         self.rule.sync_due(0.0)
         self.push(2)
         self.rule.synced(at(1), (999, 7), False, True, 0.1)
         self.assertEqual(self.rule.held, at(2))
 
-    def test_what_is_kept_aside_is_bounded(self):
+    def test_messages_kept_aside_are_bounded(self):
         rule = GapRule(policy(capacity=3), ZERO)
         for n in range(2, 100):
             rule.pushed(at(n), at(n - 1), n, 0.0)
@@ -226,19 +226,19 @@ class RuleTests(SynchronousTestCase):
         now = 0.0
         while (after := rule.sync_due(now)) is not None:
             for n in range(max(after[1] + 1, 11), 21):
-                # Trimmed up to 10: of each page, the first does not follow what is held.
+                # Trimmed up to 10: the first message of each page does not follow what is held.
                 taken += rule.pushed(at(n), at(n - 1) if n > 11 else at(10), n, now)
             taken += rule.synced(after, at(20), False, True, now)
             now += 1.0
         self.assertEqual(taken, list(range(11, 21)))
 
-    def test_what_was_forgotten_is_not_taken_as_sent(self):
+    def test_forgotten_messages_do_not_count_as_sent(self):
         rule = GapRule(policy(capacity=2), at(1))
         rule.news(at(20), 0.0)
         rule.sync_due(0.0)
         for n in (6, 7, 8):
             rule.pushed(at(n), at(n - 1), n, 0.0)
-        # 8 was forgotten. Live messages make room in the middle of the page, then 11 is forgotten too.
+        # 8 was forgotten. Live messages make room in the middle of the page, then 11 is forgotten, too.
         self.assertEqual([rule.pushed(at(n), at(n - 1), n, 0.0) for n in (2, 3, 4, 5)], [[2], [3], [4], [5, 6, 7]])
         for n in (9, 10, 11):
             rule.pushed(at(n), at(n - 1), n, 0.0)
@@ -246,7 +246,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(rule.sync_due(1.0), at(7))
         self.assertEqual(rule.pushed(at(8), at(7), 8, 1.0), [8, 9, 10])
 
-    def test_a_page_has_the_last_word_on_what_a_message_says(self):
+    def test_a_page_overrides_the_content_of_a_message(self):
         self.rule.pushed(at(5), at(4), "secret", 0.0)
         self.rule.sync_due(0.2)
         self.rule.pushed(at(5), at(4), "", 0.3)
@@ -254,7 +254,7 @@ class RuleTests(SynchronousTestCase):
 
 
 class World:
-    """A log, a stream to a reader that may lose everything but a whole page, and the reader."""
+    """A log, a reader, and a stream to it that may lose anything but pages, which arrive whole or not at all."""
 
     def __init__(self, data, capacity):
         self.data = data
@@ -331,7 +331,7 @@ class World:
                 self.taken += self.rule.synced(*said, self.now)
 
     def heal(self, limit):
-        """What News does after a loss: nothing is lost from here on."""
+        """Do what News does after a loss; nothing is lost from here on."""
         self.tell()
         for _ in range(60 + 3 * len(self.log)):
             self.arrive(len(self.stream))

@@ -53,7 +53,7 @@ PACKETS = st.one_of(
 
 class MappingTests(SynchronousTestCase):
     @given(PACKETS)
-    def test_as_the_standard_says(self, packet):
+    def test_the_standard_mapping(self, packet):
         text = to_json(packet)
         self.assertEqual(json.loads(text), json.loads(json_format.MessageToJson(packet)))
         self.assertEqual(json_format.Parse(text, Packet()), packet)
@@ -66,7 +66,7 @@ class MappingTests(SynchronousTestCase):
     def test_from_bytes(self):
         self.assertEqual(to_json(native.PONG), '{"pong":{}}')
 
-    def test_bytes_that_are_no_packet(self):
+    def test_bytes_that_are_not_a_packet(self):
         self.assertRaises(BadFrame, to_json, b"\x0a\xff")
 
     def test_characters_are_written_as_they_are(self):
@@ -83,7 +83,7 @@ class MappingTests(SynchronousTestCase):
     def test_guests_fields_have_no_json_form(self):
         self.assertEqual(to_json(Packet(text="a", user_id=5, ping=Ping())), '{"ping":{}}')
 
-    def test_everyone_is_told_from_nobody(self):
+    def test_everyone_is_distinct_from_nobody(self):
         self.assertEqual(from_json('{"send":{"group":0}}').send.WhichOneof("to"), "group")
         self.assertIsNone(from_json('{"send":{}}').send.WhichOneof("to"))
         self.assertEqual(to_json(Packet(typing=Typing(group=0))), '{"typing":{"group":"0"}}')
@@ -141,7 +141,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(self.read(clientId="a"), self.read(client_id="a"))
         self.assertRaises(BadFrame, self.read, clientId="a", client_id="a")
 
-    def test_one_body_and_one_receiver(self):
+    def test_one_body_and_one_recipient(self):
         self.assertRaises(BadFrame, from_json, '{"ping":{},"pong":{}}')
         self.assertRaises(BadFrame, self.read, user=1, group=2)
 
@@ -162,16 +162,16 @@ class ReadingTests(SynchronousTestCase):
                      '{"ping":{"x":1}}', "{ping:{}}", '{"ping":{}} x'):  # fmt: skip
             self.assertRaises(BadFrame, from_json, text)
 
-    def test_no_numbers(self):
+    def test_values_that_are_not_numbers(self):
         for constant in ("NaN", "Infinity", "-Infinity"):
             self.assertRaises(BadFrame, from_json, f'{{"send":{{"user":{constant}}}}}')
         self.assertRaises(BadFrame, from_json, '{"send":{"user":1e999}}')
 
-    def test_deep(self):
+    def test_deep_nesting(self):
         for text in ("[" * 65000, '{"send":' * 8000, '{"send":' + "[" * 30000 + "]" * 30000 + "}"):
             self.assertRaises(BadFrame, from_json, text)
 
-    def test_huge(self):
+    def test_huge_texts(self):
         self.assertRaises(BadFrame, from_json, '{"send":{"user":' + "9" * 60000 + "}}")
         self.assertEqual(len(self.read(text="x" * 60000).text), 60000)
 
@@ -187,7 +187,7 @@ class ReadingTests(SynchronousTestCase):
             inner, max_size=3)),
         max_leaves=8,
     ))  # fmt: skip
-    def test_anything_is_read_or_refused(self, value):
+    def test_any_json_is_read_or_refused(self, value):
         try:
             packet = from_json(json.dumps(value))
         except BadFrame:

@@ -73,7 +73,7 @@ class ClientPacketTests(SynchronousTestCase):
             except ecim.BadFrame:
                 pass
 
-    def test_text_that_is_no_utf8(self):
+    def test_text_that_is_not_utf8(self):
         self.assertRaises(ecim.BadFrame, native.parse_client_packet, b"\x92\x01\x04\x22\x02\xff\xfe")
 
     def test_pings(self):
@@ -82,7 +82,7 @@ class ClientPacketTests(SynchronousTestCase):
 
 
 class ConversationOfTests(SynchronousTestCase):
-    def test_what_is_about_a_conversation(self):
+    def test_packets_that_concern_a_conversation(self):
         for packet, name in (
             (Packet(send=Send(user=7)), "p:5:7"),
             (Packet(send=Send(user=3)), "p:3:5"),
@@ -99,7 +99,7 @@ class ConversationOfTests(SynchronousTestCase):
         ):
             self.assertEqual(native.conversation_of(packet, 5), name)
 
-    def test_what_cannot_be(self):
+    def test_invalid_conversations(self):
         for packet in (
             Packet(send=Send()),
             Packet(send=Send(user=0)),
@@ -175,7 +175,7 @@ class CheckSendTests(SynchronousTestCase):
             for ref in ("", "1", "01-1", "x"):
                 self.refused("ref", kind=kind, ref=ref, text="" if kind == RECALL else "a")
 
-    def test_something_is_said(self):
+    def test_content_is_required(self):
         self.refused("text", text="")
         self.refused("text", text="", kind=EDIT, ref="1-1")
         self.refused("text", text="a", kind=RECALL, ref="1-1")
@@ -186,7 +186,7 @@ class CheckSendTests(SynchronousTestCase):
 
 
 class DigestTests(SynchronousTestCase):
-    def test_what_is_said_makes_it(self):
+    def test_the_digest_depends_on_what_is_said(self):
         said = send(data=b"d", content_type="t", kind=EDIT, ref="1-1")
         self.assertEqual(len(native.digest(said)), 16)
         same = send(data=b"d", content_type="t", kind=EDIT, ref="1-1", client_id="other")
@@ -229,7 +229,7 @@ class BodyTests(SynchronousTestCase):
                 ),
             )
 
-    def test_a_group_is_told(self):
+    def test_the_body_names_the_group(self):
         self.assertEqual(native.parse_body(native.body_of(send(group=9), 5, "n", 1)).group, 9)
 
     def test_the_longest_names_and_positions(self):
@@ -247,7 +247,7 @@ class BodyTests(SynchronousTestCase):
         body = native.body_of(said, ID_LIMIT - 1, "😀" * 64, 1 << 50)
         self.assertLess(len(native.deliver_packet(body, "p" * 35, "9" * 39, "9" * 39)), 65536)
 
-    def test_a_recalled_one_says_nothing(self):
+    def test_a_recalled_body_is_blank(self):
         body = native.body_of(send(data=b"secret", content_type="t"), 5, "lisi", 77)
         blanked = native.parse_body(native.blank(body))
         self.assertEqual(blanked, Deliver(sender=5, sender_name="lisi", sent_at=77, client_id="c-1"))
@@ -278,7 +278,7 @@ class GuestTextTests(SynchronousTestCase):
             self.assertIsNone(native.guest_text(Deliver(text="a", kind=77), new=new))
         self.assertIsNone(native.guest_text(native.parse_body(native.blank(native.body_of(send(), 5, "lisi", 1)))))
 
-    def test_an_empty_text_is_one_that_was_recalled_unless_it_was_just_said(self):
+    def test_an_empty_text_was_recalled_unless_it_was_just_sent(self):
         self.assertEqual((self.shown(text=""), self.shown(text="", new=True)), (None, ""))
 
 

@@ -1,4 +1,4 @@
-"""What is concatenated is read as what protobuf itself would have made of the same fields."""
+"""Concatenated bytes parse to the same message that protobuf itself would make from the fields."""
 
 from hypothesis import given
 from hypothesis import strategies as st

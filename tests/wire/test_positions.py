@@ -26,7 +26,7 @@ class PositionTests(SynchronousTestCase):
         top = (1 << 63) - 1
         self.assertEqual(positions.parse(f"{top}-{top}"), (top, top))
 
-    def test_order_is_of_numbers(self):
+    def test_order_is_numeric(self):
         texts = ["100-0", "10-2", "10-1", "9-10", "9-9"]
         self.assertEqual(sorted(texts, key=positions.parse), ["9-9", "9-10", "10-1", "10-2", "100-0"])
 
@@ -40,7 +40,7 @@ class PositionTests(SynchronousTestCase):
             self.assertEqual(error.field, "ref")
 
     @given(st.text())
-    def test_nothing_else_is_read(self, text):
+    def test_nothing_else_is_parsed(self, text):
         try:
             position = positions.parse(text)
         except InvalidField:
