@@ -1,12 +1,12 @@
-"""Every error of CIM, as one hierarchy. What each is on the wire stands in `cim.wire.error_table`, a row for each."""
+"""All of CIM's errors, as one hierarchy. `cim.wire.error_table` has a row for each that says how it is sent."""
 
 from __future__ import annotations
 
 
 class CIMError(Exception):
-    """Something was refused or failed; the message is a sentence that a user may read.
+    """Something was refused or failed; the message is a sentence that may be shown to a user.
 
-    :ivar retry_after: seconds after which the same may be asked again; 0 when nobody knows
+    :ivar retry_after: seconds after which to try again; 0 when unknown
     """
 
     text = "Failure"
@@ -33,7 +33,7 @@ class InvalidField(CIMError):
 
 
 class BadRequest(CIMError):
-    """An HTTP request that cannot be understood at all; carries the HTTP status that says so."""
+    """An HTTP request cannot be understood at all; carries the HTTP status to answer with."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,26 +41,26 @@ class BadRequest(CIMError):
 
 
 class RepeatLogin(CIMError):
-    """The user has a live session already and the login policy refuses a second one."""
+    """The user already has a live session, and the login policy refuses a second one."""
 
     text = "Repeat login, log out an account please!"
 
 
 class RateLimited(CIMError):
-    """The caller asks more often than it may, or more is queued than the bound allows."""
+    """The caller asks more often than it may, or a queue is full."""
 
     text = "请求限流"
 
     def __init__(self, message: str | None = None, retry_after: int = 0) -> None:
         """
-        :param retry_after: seconds after which it may be tried again; 0 when nobody knows
+        :param retry_after: seconds after which to try again; 0 when unknown
         """
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class UserOffline(CIMError):
-    """The receiver has no live session, or none that the message could be written to."""
+    """The recipient has no live session, or none that the message could be written to."""
 
     text = "You selected user is offline!, please try again later!"
 
@@ -72,17 +72,17 @@ class NoServerAvailable(CIMError):
 
 
 class AccountMismatch(CIMError):
-    """No such account, or its name is another."""
+    """There is no such account, or it has a different name."""
 
     text = "The User information you have used is incorrect!"
 
 
 class Misdirected(CIMError):
-    """A client was sent to a server's address that cannot be right; the operator has to change an option."""
+    """A client was given a server address that cannot be right; the operator must change an option."""
 
 
 class Unavailable(CIMError):
-    """A part that CIM needs is away; what was asked may or may not have been done."""
+    """Something that CIM needs is unavailable; what was asked may or may not have been done."""
 
     text = "temporarily unavailable, please try again"
 
@@ -100,31 +100,31 @@ class RegistryUnavailable(Unavailable):
 
 
 class LinkLost(Unavailable):
-    """The link to a server went away before it answered."""
+    """The link to a server was lost before the server answered."""
 
-    text = "the server's link was lost, please try again"
+    text = "the link to the server was lost, please try again"
 
 
 class Unreachable(Unavailable):
-    """No connection could be made: nothing was sent, so nothing was done."""
+    """No connection could be made, so nothing was sent or done."""
 
-    text = "no connection could be made, please try again"
+    text = "could not connect, please try again"
 
 
 class CallTimeout(Unavailable):
-    """An answer did not come in time: whether it was done is unknown."""
+    """No answer came in time; whether it was done is unknown."""
 
     text = "no answer in time, please try again"
 
 
 class OutOfOrder(Unavailable):
-    """The message that must be stored before this one is not: nothing was stored, so it may come again behind it."""
+    """The message that must be stored before this one is not, so nothing was stored; send this one again after it."""
 
-    text = "the message before it is not stored, please send that one first"
+    text = "the message before this one is not stored, please send that one first"
 
 
 class ProtocolViolation(CIMError):
-    """Bytes that the wire protocol does not allow; the connection that sent them ends.
+    """The other end sent bytes that the wire protocol does not allow; its connection ends.
 
     :cvar kind: the short name under which it is counted
     """
@@ -145,7 +145,7 @@ class BadFrame(ProtocolViolation):
 
 
 class BadLogin(ProtocolViolation):
-    """A first frame that is no login, or a second one that claims another id."""
+    """A first frame is not a login, or a second one claims another id."""
 
     kind = "bad-login"
 
@@ -155,7 +155,7 @@ class HandshakeFailed(CIMError):
 
 
 class RepeatedEnd(CIMError):
-    """An /offLine that repeats one just handled; the new session it would hit stays."""
+    """An /offLine repeats one that was just handled; the new session that it would end stays."""
 
     text = "already logged out"
 
@@ -167,31 +167,31 @@ class Forbidden(CIMError):
 
 
 class NotFound(CIMError):
-    """What was named does not exist, or not for this user."""
+    """What was named does not exist, or this user may not see it."""
 
     text = "not found"
 
 
 class Conflict(CIMError):
-    """It stands against what is there already."""
+    """The request conflicts with what already exists."""
 
     text = "it conflicts with what is already there"
 
 
 class TooLarge(CIMError):
-    """More bytes, or more of something, than a limit allows."""
+    """The request has more bytes, or more of something, than a limit allows."""
 
     text = "too large"
 
 
 class Unauthorized(CIMError):
-    """No proof of who is asking, or none that holds."""
+    """The caller gave no valid proof of who it is."""
 
     text = "not authorized"
 
 
 class NotSupported(CIMError):
-    """The servers, or what the client was given, do not have this."""
+    """The servers, or the parts that the client was made with, do not support this."""
 
     text = "this server does not support it"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-#: Gives that many random bytes, as os.urandom does.
+#: Returns that many random bytes, as os.urandom does.
 RandomBytes = Callable[[int], bytes]
 
 

@@ -1,6 +1,6 @@
-"""The interfaces at which the rooms meet (docs/architecture.md). Each has a real implementation and a twin in memory.
+"""The interfaces between the packages (docs/architecture.md). Each has a real implementation and one in memory.
 
-Every Deferred fires in the reactor thread. Times are seconds on the injected clock unless a name says ms.
+Every Deferred fires in the reactor thread. Times are in seconds on the injected clock unless a name says ms.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ if TYPE_CHECKING:
     )
     from cim.wire.link_pb2 import Item
 
-#: The folders of the registry: `/cim` is upstream's own.
+#: The folders of the registry; `/cim` is upstream's own.
 SERVERS = "cim"
 ROUTES = "cim-route"
 
 
 class IAccounts(Interface):
-    """Who can log in. Every method fails with StoreUnavailable when the store is away."""
+    """The accounts. Every method fails with StoreUnavailable when the store is unavailable."""
 
     def register(name: str) -> Deferred[Account]:
-        """Return the account of that name, made now when there is none; two calls at once make one account."""
+        """Return the account with that name, creating it if there is none; concurrent calls create only one."""
 
     def account(user: int) -> Deferred[Account | None]:
-        """Return the account with that id."""
+        """Return the account with that id, if there is one."""
 
     def named(name: str) -> Deferred[Account | None]:
-        """Return the account with that name."""
+        """Return the account with that name, if there is one."""
 
 
 class ISessions(Interface):
-    """Who is logged in where, for all routes to see. Every method fails with StoreUnavailable when the store is away.
+    """Where users are logged in, for all routes to see. Every method fails with StoreUnavailable if the store is away.
 
-    A user has at most one record for each device, a reservation or a live session, named by its owner token. Records
-    of a dead server stay: a record counts only while its place is leased (docs/architecture.md, Presence and leases).
+    A user has at most one record per device: a reservation or a live session, identified by its owner token. A dead
+    server's records stay: a record counts only while its place is leased (docs/architecture.md, Presence and leases).
     """
 
     def reserve(
@@ -74,53 +74,54 @@ class ISessions(Interface):
         seconds: float,
         live: bool = False,
     ) -> Deferred[Reserved]:
-        """Make a reservation, or change nothing when live records are in the way.
+        """Make a reservation, or change nothing if live records are in the way.
 
-        A reservation of the same device is replaced, and so is its live record, unless the device is GUEST. Of the
-        other devices (for GUEST: of all) REJECT lets reservations be replaced and live records be in the way, REPLACE
-        replaces both, MANY leaves them; but when MAX_DEVICES others are there, all their live records are in the way,
-        so that the dead among them can be told, and it fails with RateLimited when none of them is live.
+        The reservation replaces any other of the same device, and the device's live record too, unless the device is
+        GUEST. What happens to the records of other devices (for GUEST: of all devices) depends on the policy. REJECT
+        replaces reservations, and live records are in the way; REPLACE replaces both; MANY leaves both. But when there
+        are MAX_DEVICES others, all their live records are in the way, so that the caller can find the dead ones among
+        them; if none of them is live, it fails with RateLimited.
 
-        :param expected: owners of live records that are known to be dead: they are removed without a word
-        :param seconds: after that the reservation is gone
-        :param live: make a live record at once: for servers of upstream, which never claim
+        :param expected: owner tokens of live records that are known to be dead, which are removed silently
+        :param seconds: how long the reservation lasts
+        :param live: make a live record at once, for upstream's servers, which never claim
         """
 
     def claim(user: int, device: str, place: Place, owner: str) -> Deferred[bool]:
-        """Make the record live, or make a live one when there is none; False when another owner holds the device.
+        """Make the record live, or create a live one if there is none; False if another owner holds the device.
 
-        False also when there is none and another device's record was made under REJECT or REPLACE: that login is the
-        newer one. Claiming again with the same owner changes nothing and is True.
+        Also False if there is no record and another device's was made under REJECT or REPLACE, because that login is
+        the newer one. Claiming again with the same owner changes nothing and returns True.
         """
 
     def release(user: int, owner: str) -> Deferred[bool]:
-        """Remove the record that `owner` holds; False when there is none. Counts as an end of that user (see `end`)."""
+        """Remove the record that `owner` holds; False if there is none. Counts as an end of that user (see `end`)."""
 
     def end(user: int) -> Deferred[Sequence[SessionRecord]]:
-        """Remove the user's records, whoever holds them, and return them.
+        """Remove and return the user's records, whoever holds them.
 
-        Fails with RepeatedEnd, and removes nothing, when the newest record is under 1 s old and another end of that
-        user was handled in the last 3 s: upstream's clients send /offLine two or three times.
+        Fails with RepeatedEnd, and removes nothing, if the newest record is under 1 s old and another end of that
+        user was handled in the last 3 s, because upstream's clients send /offLine two or three times.
         """
 
     def sessions(user: int) -> Deferred[Sequence[SessionRecord]]:
-        """Return the user's records, the newest last."""
+        """Return the user's records, newest last."""
 
     def hold_lease(place: Place, route: str, seconds: float) -> Deferred[None]:
-        """Say that `route` is linked to `place`, for that long from now."""
+        """Record that `route` is linked to `place`, for that many seconds from now."""
 
     def drop_lease(place: Place, route: str) -> Deferred[None]:
-        """Say that `route` is not linked to `place` any more."""
+        """Record that `route` is no longer linked to `place`."""
 
     def leased(place: Place) -> Deferred[bool]:
         """Return whether any route is linked to `place`."""
 
     def users_at(server: str) -> Deferred[Sequence[int]]:
-        """Return the users whose live records were made with `live=True` at that server: one of upstream's."""
+        """Return the users whose live records were made with `live=True` at that server, which is one of upstream's."""
 
 
 class IStore(Interface):
-    """All that is stored, in one place; a Service."""
+    """Everything that is stored; a Service."""
 
     accounts: IAccounts = Attribute("The accounts.")
     sessions: ISessions = Attribute("The sessions.")
@@ -129,45 +130,45 @@ class IStore(Interface):
     credentials: ICredentials = Attribute("The credentials.")
 
     def health() -> str:
-        """Return "" when the store answers, else a sentence saying what is wrong."""
+        """Return "" when the store answers, else a sentence that says what is wrong."""
 
     def facts() -> Mapping[str, Any]:
-        """Return what operators want to know, such as how safe an acknowledged write is."""
+        """Return facts for operators, such as how safe an acknowledged write is."""
 
     def on_reconnect(listener: Callable[[], None]) -> None:
-        """Have `listener` called whenever the store came back after being away."""
+        """Call `listener` each time the store is available again after it was not."""
 
     def observe(latency: Callable[[str, float], None]) -> None:
-        """Have `latency(operation, seconds)` called for every call that ended."""
+        """Call `latency(operation, seconds)` after every call."""
 
 
 class IRegistry(Interface):
     """The list of living servers and routes; a Service.
 
-    A folder is SERVERS or ROUTES; a name in it is an address in text form.
+    A folder is SERVERS or ROUTES; the names in it are addresses in text form.
     """
 
     def announce(folder: str, name: str, value: bytes) -> IAnnouncement:
-        """Have `name` listed from now until it is withdrawn, again after every loss of the registry's session."""
+        """List `name` until it is withdrawn, and again after every loss of the registry's session."""
 
     def watch(folder: str, listener: Callable[[Mapping[str, bytes]], None]) -> Callable[[], None]:
-        """Call `listener(name -> value)` with the whole list whenever it changed, and soon with the present one.
+        """Call `listener(name -> value)` with the whole list after each change, and soon with the current one.
 
-        :returns: a function that ends it
+        :returns: a function that stops the calls
         """
 
     def health() -> str:
-        """Return "" when the registry answers, else a sentence saying what is wrong."""
+        """Return "" when the registry answers, else a sentence that says what is wrong."""
 
 
 class IAnnouncement(Interface):
     """A name that is kept in the registry."""
 
     def withdraw() -> Deferred[None]:
-        """Remove it; fires when it is gone, or when that cannot be had within the registry's timeout. Never fails."""
+        """Remove the name; fires when it is gone or the registry's timeout is over. Never fails."""
 
     def listed() -> bool:
-        """Return whether the registry confirmed it and has not lost it since."""
+        """Return whether the registry has confirmed the name and not lost it since."""
 
 
 class ILink(Interface):
@@ -175,165 +176,178 @@ class ILink(Interface):
 
     peer: LinkPeer = Attribute("Who is at the other end.")
     version: int = Attribute("The version of the link's items: the highest that both ends speak.")
-    queued: int = Attribute("Bytes that were sent and wait for the peer's credit; 0 for a link in memory.")
+    queued: int = Attribute("Bytes sent that wait for the peer's credit; 0 for a link in memory.")
 
     def send(item: Item) -> bool:
-        """Send an item after all sent before; those of one reactor turn go in one batch.
+        """Send an item after all earlier ones; the items of one reactor turn go in one batch.
 
-        :returns: False when the queue to a slow peer is full and the item was dropped
+        :returns: False if the item was dropped because the queue to a slow peer is full
         """
 
     def send_packed(item: bytes, droppable: bool) -> bool:
-        """Send an item that is serialized already (see cim.wire.packed).
+        """Send an already serialized item (see cim.wire.packed).
 
         :param droppable: whether it is a Deliver, which a full queue drops
         """
 
     def lose(reason: str) -> None:
-        """End the link; what was sent is still tried. `link_down` follows in a later turn."""
+        """End the link, still trying to deliver what was sent. `link_down` follows in a later turn."""
 
 
 class ILinkUser(Interface):
-    """What a server or a route does with its links."""
+    """The server or route that uses links."""
 
     def link_up(link: ILink) -> None:
-        """A link to a proven peer is there."""
+        """Take a new link to an authenticated peer."""
 
     def link_received(link: ILink, item: Item) -> None:
-        """An item came, in the order in which it was sent. Must not raise."""
+        """Take the next item, in the order of sending. Must not raise."""
 
     def link_down(link: ILink, reason: str) -> None:
-        """The link is gone; nothing more comes from it."""
+        """Note that a link is gone; nothing more comes from it."""
 
 
 class IServerSelection(Interface):
-    """Picks the server of a login. More of them can be added as Twisted plugins (docs/operations.md)."""
+    """Picks the server for a login. More ways can be added as Twisted plugins (docs/operations.md)."""
 
     name: str = Attribute("What --select calls it.")
 
     def select(candidates: Sequence[Candidate], user: int) -> Candidate:
-        """Return one of the candidates (at least one, sorted by server name)."""
+        """Return one of the candidates, of which there is at least one, sorted by server name."""
 
 
 class IMessageListener(Interface):
-    """What a client application does with what arrives. A listener that raises harms nobody else."""
+    """A client application's handler of messages. If it raises, other listeners are not affected."""
 
     def received(client: Any, message: Any) -> None:
-        """A message came, a `cim.client.Message`, at a `cim.client.Client`."""
+        """Take a `cim.client.Message` that arrived at a `cim.client.Client`."""
 
 
 class IConversations(Interface):
-    """The logs of messages. Every method fails with StoreUnavailable when the store is away."""
+    """The message logs. Every method fails with StoreUnavailable when the store is unavailable."""
 
-    skipped: int = Attribute("How many stored messages and names could not be understood and were passed over.")
+    skipped: int = Attribute("How many stored messages and names were skipped because they could not be decoded.")
 
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
-        """Append messages in their order; each has its own result, and one that fails harms no other.
+        """Append messages in the given order; each has its own result, and one that fails does not affect the others.
 
-        A message is checked, in this order, for its sender's rights, for being a repetition, for `after`, and for the
-        text that it refers to or recalls; only what passes all of that changes anything.
+        Each message is checked, in this order, for its sender's rights, for being a repetition, for `after`, and for
+        the text that it refers to or recalls. Only a message that passes all checks changes anything.
 
         - The same client_id of the same sender in the conversation within 24 hours and the last 10,000 messages is the
-          same message: it is answered as it was the first time, whatever else is wrong with it. Conflict when its
-          digest is another.
-        - With `after`, it is stored only if that message of the same sender is remembered as stored, for as long as
-          repetitions are, or was stored by this very call before it: OutOfOrder otherwise.
-        - A text that it refers to or recalls must be there: NotFound when it is gone, or was recalled and is referred
-          to, and Forbidden when it is no text.
-        - Forbidden when the sender is no member of the group, NotFound when there is no such group.
+          same message: it gets the same answer as the first time, whatever else is wrong with it, but Conflict if its
+          digest differs.
+        - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
+          repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
+        - A text that it refers to or recalls must exist: NotFound if it is gone, or is referred to but was recalled;
+          Forbidden if it is not a text.
+        - Forbidden if the sender is not a member of the group, NotFound if there is no such group.
 
-        In the same step: the participants' indexes of a `p:` conversation (time of last activity) and a group's time of
-        last activity. A StoreUnavailable as an item's result, or of the whole, means unknown.
-        Retention (age and count, set on the store) is applied as it writes.
+        The same step updates the time of last activity: in both participants' indexes for a `p:` conversation, in the
+        group for a `g:` one. StoreUnavailable, as one result or for the whole call, means that the outcome is unknown.
+        Retention (age and count, set on the store) is applied during the write.
         """
 
     def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:
-        """Return the messages after a position, or with `before` the last ones before it, oldest first.
+        """Return the messages after a position, or with `before` the last ones before that position, oldest first.
 
-        Nothing at or before `floor`, expired or undecodable is given; recalled texts are blanked. A page holds at
-        most 512 KiB of bodies, unless its first message alone is more; it may be short or empty with `more` set.
+        Messages that are at or before `floor`, expired or undecodable are left out; recalled texts are blanked. A page
+        holds at most 512 KiB of bodies, unless its first message alone is larger; it may be short or empty with `more`
+        set.
         With `before`, `upto` is the last message's position.
         """
 
     def heads(user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100) -> Deferred[HeadsPage]:
-        """Return the user's conversations, with those of its groups, in which something is new to the device or unread.
+        """Return the user's conversations, groups included, in which something is new to the device or unread.
 
-        They come newest first, in pages.
+        They come newest first, in pages. For the guests' device, only those in which others said something new to it.
+        Activity has a resolution of one second, within which the order is undefined. A page may be empty with `more`
+        set, because each call examines at most 100 conversations.
 
-        For the device of guests only those in which others said something that is new to it.
-
-        Activity is told to the second: of what happened within one, any may come first.
-
-        A page may be empty with `more` set: each looks at no more than 100 conversations.
-
-        :param after: `more` of the page before; fails with InvalidField when it is none
-        :param since: only conversations that were active at or after this, or in the second before, ms since 1970
+        :param after: `more` of the previous page; anything else fails with InvalidField
+        :param since: only conversations that were active at this time (or up to a second before it) or later, ms since
+            1970
         """
 
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
-        """Move marks forward, never beyond the end, and return where each stands now; unmoved ones are no error."""
+        """Move marks forward, never beyond the end, and return where each is now; one that stays is not an error."""
 
     def entry(conversation: str, position: str) -> Deferred[Entry | None]:
-        """Return the message at a position, if it is still there."""
+        """Return the message at a position, if it still exists."""
 
 
 class IGroups(Interface):
-    """Who is in which group. Every method fails with StoreUnavailable when the store is away.
+    """Groups and their members. Every method fails with StoreUnavailable when the store is unavailable.
 
-    Methods that take an `actor` check its rights in the same step and fail with Forbidden or NotFound.
+    Methods that take an `actor` check the actor's rights in the same step and fail with Forbidden or NotFound.
     """
 
     def create(owner: int, name: str, *, open: bool, history: bool) -> Deferred[Group]:
-        """Make a group whose only member is its owner."""
+        """Create a group whose only member is its owner.
+
+        :param open: whether anyone may join
+        :param history: whether members may read what was said before they joined
+        """
 
     def group(id: int) -> Deferred[Group | None]:
-        """Return a group."""
+        """Return the group with that id, if there is one."""
 
     def rename(id: int, actor: int, name: str) -> Deferred[Group]:
-        """Give it another name: admins and the owner may."""
+        """Rename a group; the actor must be an admin or an owner."""
 
     def member(id: int, user: int) -> Deferred[Member | None]:
-        """Return someone's membership."""
+        """Return the user's membership in a group, or None if the user is not a member."""
 
     def members(id: int, *, after: int = 0, limit: int = 1000) -> Deferred[list[Member]]:
-        """Return members with ids above `after`, by id."""
+        """Return up to `limit` members with ids above `after`, sorted by id."""
 
     def memberships(user: int) -> Deferred[Memberships]:
-        """Return the memberships of a user, by group, and the version of the change log that they are of."""
+        """Return the user's memberships by group, and the version of the change log that they reflect."""
 
     def add(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
-        """Make `user` a member: by oneself when the group is open, else by an admin or the owner; None when it was one.
+        """Make `user` a member; return None if they are one already.
 
-        At most MAX_MEMBERS members a group and MAX_GROUPS groups a user: RateLimited beyond.
+        Users may add themselves to an open group; otherwise the actor must be an admin or an owner. Fails with
+        RateLimited if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
         """
 
     def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
-        """End a membership: one's own, or that of someone with a lower role; None when there was none.
+        """End the actor's own membership, or that of a member with a lower role; return None if there was none.
 
-        The last owner cannot leave while others are members: Conflict.
+        Fails with Conflict if the last owner would leave other members behind.
         """
 
     def set_role(id: int, actor: int, user: int, role: Role) -> Deferred[None]:
-        """Give a member a role: the owner may; giving OWNER makes a further owner."""
+        """Give a member a role; the actor must be an owner. A group may have several owners."""
 
     def changes(after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
-        """Return the change log after a version, the log's present version, and whether some were forgotten."""
+        """Return the changes after a version, the log's current version, and whether some changes were trimmed."""
 
 
 class ICredentials(Interface):
-    """Passwords and what voids tokens. Every method fails with StoreUnavailable when the store is away."""
+    """Passwords and revoked tokens. Every method fails with StoreUnavailable when the store is unavailable."""
 
     def credential(user: int) -> Deferred[Credential | None]:
         """Return an account's credential; None for a guest account."""
 
     def create(name: str, password: str) -> Deferred[Account]:
-        """Make an account with a credential (its argon2 hash); Conflict when the name is taken."""
+        """Create an account with a credential; Conflict if the name is taken.
+
+        :param password: the argon2 hash
+        """
 
     def set_password(user: int, password: str, now: int) -> Deferred[bool]:
-        """Replace the hash and void all tokens issued before `now` (ms); False when there is no such account."""
+        """Replace the password's hash and void all tokens issued before `now`; False if there is no such account.
+
+        :param password: the argon2 hash
+        :param now: ms since 1970
+        """
 
     def revoke(user: int, now: int) -> Deferred[None]:
-        """Void all tokens issued before `now` (ms)."""
+        """Void all tokens issued before `now` (ms since 1970)."""
 
     def delete(user: int) -> Deferred[bool]:
-        """Remove the account, its name, credential, memberships and indexes; its messages stay with the others."""
+        """Remove an account with its name, credential, memberships and indexes; False if there is no such account.
+
+        Its messages stay in their conversations.
+        """

@@ -1,4 +1,4 @@
-"""The cluster's secret, and the keys that are derived from it, one for each purpose (docs/architecture.md)."""
+"""The cluster's secret, and the keys derived from it, one per purpose (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cim.errors import InvalidField
 
 PURPOSES = frozenset({"link", "ticket", "token", "http"})
 MIN_SECRET = 16
-#: Instead of a secret, for links between processes on one machine that were given none.
+#: Used in place of a secret for links between processes on one machine that were given none.
 NO_SECRET = b"links on loopback alone"
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
-    """Return the 32-byte key for that purpose; one tells nothing of another or of the secret.
+    """Return the 32-byte key for that purpose; a key reveals nothing about the others or the secret.
 
     :param purpose: one of PURPOSES
     """
@@ -29,7 +29,7 @@ def derive_key(secret: bytes, purpose: str) -> bytes:
 
 
 def read_secret(path: str | Path) -> bytes:
-    """Return the secret that a file holds, without white space around it.
+    """Return the secret in a file, without surrounding white space.
 
     :raises InvalidField: the file cannot be read, or holds less than 16 bytes
     """
@@ -40,15 +40,15 @@ def read_secret(path: str | Path) -> bytes:
     if len(secret) < MIN_SECRET:
         raise InvalidField(
             "secret file",
-            f"{str(path)!r} must hold at least {MIN_SECRET} bytes, holds {len(secret)} without white space",
+            f"{str(path)!r} must hold at least {MIN_SECRET} bytes besides white space, but holds {len(secret)}",
         )
     return secret
 
 
 def make_secret_file(path: str | Path, random_bytes: Callable[[int], bytes]) -> bytes:
-    """Return the secret in that file, made now (mode 0600) when there is no such file; two calls at once make one.
+    """Return the secret in that file, creating it (mode 0600) if it is missing; concurrent calls create only one.
 
-    :raises InvalidField: the file there cannot be read or holds no secret, or none can be made
+    :raises InvalidField: the file cannot be read or created, or holds no secret
     """
     path = Path(path)
     fresh = path.with_name(f"{path.name}.{random_bytes(8).hex()}")
@@ -60,11 +60,11 @@ def make_secret_file(path: str | Path, random_bytes: Callable[[int], bytes]) -> 
                     file.write(random_bytes(32).hex().encode() + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
-                # A link and no rename: whoever comes second keeps the first one's secret.
+                # A link, not a rename, so that a second process keeps the first one's secret.
                 with suppress(FileExistsError):
                     os.link(fresh, path)
             finally:
                 os.unlink(fresh)
     except OSError as error:
-        raise InvalidField("secret file", f"{str(path)!r} cannot be made: {error.strerror}")
+        raise InvalidField("secret file", f"{str(path)!r} cannot be created: {error.strerror}")
     return read_secret(path)

@@ -1,4 +1,4 @@
-"""Frozen values that the layers hand each other."""
+"""Frozen values that the layers pass to each other."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from attrs import define, field, frozen
 
 from cim.errors import InvalidField
 
-#: Account ids stay below this, so that JavaScript can hold them.
+#: Account ids stay below this, so that a JavaScript number can hold them exactly.
 ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
 MAX_DEVICES = 16
-#: The device of guests: nobody knows whether two of them are the same one.
+#: The device of all guests, because they do not say which device they use.
 GUEST = "guest"
 MAX_NAME = 64
 
 
 def check_name(name: str, field_name: str = "userName") -> str:
-    """Return `name` when it can be a user's name: 1 to 64 characters, no controls, no surrogates.
+    """Return `name` if it can be a user's name: 1 to 64 characters, without control characters or surrogates.
 
     :raises InvalidField: names `field_name` and says what is wrong
     """
     if not name or name.isspace():
         raise InvalidField(field_name, "must not be blank")
     if len(name) > MAX_NAME:
-        raise InvalidField(field_name, f"must have at most {MAX_NAME} characters, has {len(name)}")
+        raise InvalidField(field_name, f"must have at most {MAX_NAME} characters, not {len(name)}")
     for character in name:
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise InvalidField(field_name, "must not contain control characters or lone surrogates")
@@ -37,7 +37,7 @@ def check_name(name: str, field_name: str = "userName") -> str:
 
 
 def check_id(value: int, field_name: str) -> int:
-    """Return `value` when it can be an id: 1 to 2^53 - 1.
+    """Return `value` if it can be an id: 1 to 2^53 - 1.
 
     :raises InvalidField: names `field_name`
     """
@@ -57,18 +57,18 @@ class Account:
 def _split_address(text: str, what: str) -> tuple[str, int, int]:
     parts = text.split(":")
     if len(parts) != 3 or not parts[0]:
-        raise InvalidField(what, f"must be host:port:port, is {text[:80]!r}")
+        raise InvalidField(what, f"must be host:port:port, not {text[:80]!r}")
     ports = []
     for part in parts[1:]:
         if not (part.isascii() and part.isdigit() and len(part) <= 5 and 0 < int(part) < 65536):
-            raise InvalidField(what, f"must be host:port:port, is {text[:80]!r}")
+            raise InvalidField(what, f"must be host:port:port, not {text[:80]!r}")
         ports.append(int(part))
     return parts[0], ports[0], ports[1]
 
 
 @frozen(order=True)
 class ServerAddress:
-    """Where a server is reached; its text form is its name in the registry (docs/upstream.md, ZooKeeper)."""
+    """A server's address; its text form is its name in the registry (docs/upstream.md, ZooKeeper)."""
 
     host: str
     tcp_port: int
@@ -88,7 +88,7 @@ class ServerAddress:
 
 @frozen(order=True)
 class RouteAddress:
-    """Where a route is reached; its text form is its name in the registry."""
+    """A route's address; its text form is its name in the registry."""
 
     host: str
     http_port: int
@@ -108,7 +108,7 @@ class RouteAddress:
 
 @frozen
 class NodeData:
-    """What our own nodes say of themselves in the registry; upstream's carry no data."""
+    """The data of our own nodes in the registry; upstream's nodes have none."""
 
     version: str
     incarnation: str
@@ -122,7 +122,7 @@ class NodeData:
 
     @classmethod
     def decode(cls, value: bytes) -> Self | None:
-        """Read a node's value; None when it is not one of ours."""
+        """Read a node's value; None if the node is not one of ours."""
         try:
             loaded: Any = json.loads(value)
             return cls(str(loaded["cim"]), str(loaded["incarnation"]), str(loaded.get("websocket", "")))
@@ -132,10 +132,10 @@ class NodeData:
 
 @frozen
 class Place:
-    """A server during one run of its process: what a session record is valid with.
+    """A server during one run of its process; a session record is valid only for one place.
 
     :param server: the server's registry name
-    :param incarnation: empty for a server that is upstream's
+    :param incarnation: identifies the run; empty for one of upstream's servers
     """
 
     server: str
@@ -147,10 +147,10 @@ class Place:
 
 @frozen
 class SessionRecord:
-    """What the store knows of a user's session or reservation.
+    """What the store knows about a user's session or reservation.
 
     :param owner: the token of the login that made it; only its holder may change or remove the record
-    :param live: False for a reservation that nobody claimed yet
+    :param live: False for a reservation that has not been claimed yet
     :param since: when it was reserved or claimed, ms since 1970 on the store's clock
     """
 
@@ -163,7 +163,7 @@ class SessionRecord:
 
 
 class LoginPolicy(enum.StrEnum):
-    """What a login does with the user's sessions on other devices (docs/architecture.md, Logins)."""
+    """What a login does to the user's sessions on other devices (docs/architecture.md, Logins)."""
 
     REJECT = "reject"
     REPLACE = "replace"
@@ -172,10 +172,10 @@ class LoginPolicy(enum.StrEnum):
 
 @frozen
 class Reserved:
-    """What came of asking for a reservation.
+    """The result of a request for a reservation.
 
-    :param in_the_way: live records that refuse it; nothing was changed when there are any
-    :param replaced: live records whose place it took: whoever asked has their sessions ended
+    :param in_the_way: live records that prevent it; if there are any, nothing was changed
+    :param replaced: live records that it replaced; the caller must end their sessions
     """
 
     in_the_way: tuple[SessionRecord, ...] = ()
@@ -184,7 +184,7 @@ class Reserved:
 
 @frozen
 class LinkPeer:
-    """Who is at the other end of a link.
+    """The peer at the other end of a link.
 
     :param name: its registry name: `host:tcp:http` for a server, `host:http:link` for a route
     """
@@ -201,7 +201,7 @@ class LinkPeer:
 
 @frozen
 class Candidate:
-    """A server that a login may be sent to.
+    """A server that a login may be directed to.
 
     :param sessions: how many sessions it holds, as far as the route knows
     """
@@ -212,7 +212,7 @@ class Candidate:
 
 @define
 class Health:
-    """What `/health` answers: the parts by name, each with "" when well or a sentence saying what is wrong."""
+    """The answer of `/health`: each part by name, with "" when it is well or a sentence that says what is wrong."""
 
     parts: dict[str, str] = field(factory=dict)
     facts: dict[str, Any] = field(factory=dict)
@@ -228,14 +228,14 @@ class Append:
     """A message on its way into a conversation.
 
     :param conversation: its name, `p:...` or `g:...`
-    :param client_id: with sender and conversation, what makes a repetition the same message
-    :param digest: of what the sender said; the same client_id with another digest is a conflict
+    :param client_id: the sender's id for it; a repetition has the same one in the same conversation
+    :param digest: a digest of what the sender said; the same client_id with another digest is a conflict
     :param body: a serialized `Deliver` without conversation, position and previous
-    :param sent_at: ms since 1970, on the route's clock; also the time of activity in the indexes
+    :param sent_at: ms since 1970 on the route's clock; also the time of activity in the indexes
     :param counts: whether it counts as unread for the others
-    :param after: the client_id of the sender's message that must be stored before it; empty: none
-    :param refers: the position of the text that it changes or reacts to, which must be there; empty: none
-    :param recalls: the position of the text that it blanks; empty: none
+    :param after: the client_id of the sender's message that must be stored before it; empty for none
+    :param refers: the position of the text that it changes or reacts to, which must exist; empty for none
+    :param recalls: the position of the text that it blanks; empty for none
     """
 
     conversation: str
@@ -254,9 +254,9 @@ class Append:
 class Appended:
     """Where a message stands in its conversation.
 
-    :param previous: the last position before it, empty for the first message
-    :param repeated: it was there already; `sent_at` and `body` are those of the first time
-    :param version: of the group's members when it was appended; 0 for two people
+    :param previous: the last position before it; empty for the first message
+    :param repeated: whether it was stored already; then `sent_at` and `body` are those of the first time
+    :param version: the version of the group's members when it was appended; 0 in a conversation of two people
     """
 
     position: str
@@ -269,7 +269,7 @@ class Appended:
 
 @frozen
 class Entry:
-    """A message as it is read: `body` is blanked when it was recalled."""
+    """A message as it is read; `body` is blanked if the message was recalled."""
 
     position: str
     previous: str
@@ -278,12 +278,12 @@ class Entry:
 
 @frozen
 class Page:
-    """A piece of a conversation, oldest first.
+    """A page of a conversation, oldest message first.
 
-    :param upto: the position that the reader holds everything up to, after it took the entries
+    :param upto: the position up to which the reader holds everything once it has the entries
     :param more: whether there is more in the direction that was asked for
-    :param reset: the reader must take `upto` as held although it did not get everything before: trimmed, joined
-        late, or its own position is of a tail that the store lost
+    :param reset: the reader must treat everything up to `upto` as held although it did not get all of it: messages
+        were trimmed, the user joined later, or the store lost the tail that the reader's own position is in
     """
 
     entries: tuple[Entry, ...]
@@ -294,7 +294,7 @@ class Page:
 
 @frozen
 class ConversationHead:
-    """What someone needs to know of one conversation: positions, and how many messages of others are unread (to 999).
+    """A user's view of one conversation: positions, and the number of unread messages of others, at most 999.
 
     :param active: when something was last said there, ms since 1970
     """
@@ -309,9 +309,9 @@ class ConversationHead:
 
 @frozen
 class HeadsPage:
-    """Conversations with something new, newest first.
+    """A page of conversations with something new, newest first.
 
-    :param more: what to give as `after` for the next page; empty at the end
+    :param more: the `after` of the next page; empty at the end
     :param as_of: when they were read, ms since 1970 on the store's clock
     """
 
@@ -322,10 +322,10 @@ class HeadsPage:
 
 @frozen
 class Mark:
-    """A receipt.
+    """A receipt: a mark to move forward.
 
-    :param device: whose received mark it moves; None moves the user's read mark
-    :param floor: the position before which this user cannot read: from where a member joined
+    :param device: the device whose received mark it moves; None to move the user's read mark
+    :param floor: the position up to which this user may not read, set when a member joined
     """
 
     user: int
@@ -336,7 +336,7 @@ class Mark:
 
 
 class Role(enum.IntEnum):
-    """What a member may do in a group; each may all that the ones below may."""
+    """What a member may do in a group; each role may do everything that the lower ones may."""
 
     MEMBER = 0
     ADMIN = 1
@@ -347,9 +347,9 @@ class Role(enum.IntEnum):
 class Group:
     """A group of users.
 
-    :param open: anyone may join; else one is invited by an admin or the owner
-    :param history: members may read what was said before they joined
-    :param version: counts the changes of its members
+    :param open: whether anyone may join; otherwise an admin or an owner must add them
+    :param history: whether members may read what was said before they joined
+    :param version: counts the changes to its members
     """
 
     id: int
@@ -362,9 +362,9 @@ class Group:
 
 @frozen
 class Member:
-    """Someone in a group.
+    """A member of a group.
 
-    :param floor: the group's last position when they joined; empty when they may read everything
+    :param floor: the group's last position when they joined; empty if they may read everything
     """
 
     group: int
@@ -375,7 +375,7 @@ class Member:
 
 @frozen
 class Memberships:
-    """The groups that a user is in, as of a version of the log of changes; at most MAX_GROUPS."""
+    """The groups that a user is in, at most MAX_GROUPS, as of a version of the change log."""
 
     version: int
     members: tuple[Member, ...]
@@ -383,10 +383,10 @@ class Memberships:
 
 @frozen
 class GroupChange:
-    """A change of who is in a group, as the change log has it.
+    """A change to a group's members, as recorded in the change log.
 
-    :param version: of the log, which counts over all groups
-    :param group_version: of the group's members
+    :param version: the version of the log, which counts over all groups
+    :param group_version: the version of the group's members
     """
 
     version: int
@@ -398,7 +398,7 @@ class GroupChange:
 
 @frozen
 class Credential:
-    """How an account proves itself.
+    """How an account authenticates.
 
     :param password: the argon2 hash
     :param valid_from: tokens issued before this are void, ms since 1970
@@ -408,16 +408,16 @@ class Credential:
     valid_from: int
 
 
-#: How long marks of a device are kept that neither logs in nor receives anything.
+#: How long the marks of a device are kept that neither logs in nor receives anything.
 _DEVICE_SECONDS = 90 * 86400
 
 
 @frozen
 class Retention:
-    """How long messages are kept: for that many days, and that many of each conversation, whichever is less.
+    """How long messages are kept: for that many days, and that many per conversation, whichever is less.
 
     :ivar ms: the days in ms
-    :ivar device_ms: how long a device's marks are kept: never less than messages are
+    :ivar device_ms: how long a device's marks are kept, in ms; never less than messages are
     """
 
     days: float = 30

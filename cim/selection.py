@@ -1,4 +1,4 @@
-"""Which server a login goes to: upstream's three ways and least loaded (docs/upstream.md, ZooKeeper)."""
+"""Choosing the server for a login: upstream's three ways, and the least loaded (docs/upstream.md, ZooKeeper)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cim.model import Candidate
 
 @implementer(IServerSelection)
 class RoundRobin:
-    """One after the other."""
+    """Selects the servers in turn."""
 
     name = "round-robin"
 
@@ -22,16 +22,16 @@ class RoundRobin:
         self._turn = 0
 
     def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
-        """Return the next in turn; as upstream's, the first call gives the second."""
+        """Return the next candidate in turn; as with upstream, the first call returns the second one."""
         self._turn += 1
         return candidates[self._turn % len(candidates)]
 
 
 @implementer(IServerSelection)
 class Random:
-    """Any, evenly.
+    """Selects a server at random, evenly.
 
-    :param random_below: gives a random integer below its argument
+    :param random_below: returns a random integer from 0 to below its argument
     """
 
     name = "random"
@@ -40,18 +40,18 @@ class Random:
         self._random_below = random_below
 
     def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
-        """Return a random one."""
+        """Return a random candidate."""
         return candidates[self._random_below(len(candidates))]
 
 
 @implementer(IServerSelection)
 class LeastLoaded:
-    """The one with the fewest sessions."""
+    """Selects the server with the fewest sessions."""
 
     name = "least-loaded"
 
     def select(self, candidates: Sequence[Candidate], user: int) -> Candidate:
-        """Return the one with the fewest sessions, the first by name among equals."""
+        """Return the candidate with the fewest sessions; among equals the first by name."""
         return min(candidates, key=lambda candidate: candidate.sessions)
 
 
@@ -62,7 +62,7 @@ def ring_hash(text: str) -> int:
 
 @implementer(IServerSelection)
 class ConsistentHash:
-    """Upstream's TreeMap ring with two virtual nodes a server: the same user meets the same server."""
+    """Selects by upstream's TreeMap ring with two virtual nodes per server, so a user stays on the same server."""
 
     name = "consistent-hash"
 
@@ -92,7 +92,9 @@ class ConsistentHash:
 
 
 def rendezvous(key: str, names: Sequence[str]) -> str:
-    """Return the name that highest-random-weight hashing gives `key`; only keys of a name that goes move.
+    """Return the name that rendezvous (highest-random-weight) hashing gives `key`.
+
+    When a name is removed, only its own keys move.
 
     :param names: at least one
     """

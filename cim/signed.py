@@ -1,4 +1,4 @@
-"""Signed claims: JSON Web Tokens with one algorithm, whatever a token says of itself."""
+"""Signed claims: JSON Web Tokens with one fixed algorithm, whatever algorithm a token names."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import jwt
 from cim.errors import Unauthorized
 
 _ALGORITHM = "HS256"
-#: Longer ones are none of ours, and are not looked at.
+#: Longer tokens are not ours and are refused unread.
 MAX_LENGTH = 4096
 
 
 def sign(key: bytes, claims: Mapping[str, Any]) -> str:
     """Return a token with these claims.
 
-    :param key: 32 bytes or more, of one purpose
+    :param key: 32 bytes or more, used for one purpose only
     """
     return jwt.encode(dict(claims), key, algorithm=_ALGORITHM)
 
 
 def verify(key: bytes, text: str, now: float, audience: str | None = None, leeway: float = 0.0) -> dict[str, Any]:
-    """Return the claims of a token that this key signed and that has not expired; it has `sub`, `exp` and `jti`.
+    """Return the claims of a token that this key signed, that has not expired, and that has `sub`, `exp` and `jti`.
 
     :param now: seconds since 1970
-    :param audience: whom the token must be for
-    :param leeway: seconds by which our clock may be ahead of its maker's
-    :raises Unauthorized: for anything else
+    :param audience: the audience that the token must name; None for any
+    :param leeway: seconds by which our clock may be ahead of its issuer's
+    :raises Unauthorized: the token is anything else
     """
     if len(text) > MAX_LENGTH or not text.isascii():
         raise Unauthorized()

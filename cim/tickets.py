@@ -1,7 +1,7 @@
-"""Tickets: what a login gives a native client to show to the one server it may connect to.
+"""Tickets: what a native client gets at login and shows to the one server that it may connect to.
 
-A ticket alone opens nothing: the server also wants the reservation with the ticket's owner token, which one connection
-may claim. That makes it single use.
+A ticket alone does not open a session: the server must also hold the reservation with the ticket's owner token, which
+only one connection may claim. That makes the ticket single-use.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from cim.errors import Unauthorized
 from cim.model import ID_LIMIT, Place
 from cim.signed import sign, verify
 
-#: How long a ticket can be used: as long as the server keeps the reservation.
+#: How long a ticket is valid: as long as the server keeps the reservation.
 TICKET_SECONDS = 30
-#: By so much the server's clock may be ahead of the route's; the reservation ends by the server's own.
+#: How far the server's clock may be ahead of the route's; the reservation itself expires by the server's clock.
 _LEEWAY_SECONDS = 5.0
 
 
 @frozen
 class Ticket:
-    """Who may connect, and with which reservation.
+    """The user who may connect, and the reservation to claim.
 
     :param owner: the owner token of the reservation
     """
@@ -32,11 +32,11 @@ class Ticket:
 
 
 def make_ticket(key: bytes, ticket: Ticket, place: Place, now: float, id: str) -> str:
-    """Return the text of a ticket for that server's present run.
+    """Return the text of a ticket for a server during its current run.
 
-    :param key: the one derived for "ticket"
+    :param key: the key derived for "ticket"
     :param now: seconds since 1970
-    :param id: unique
+    :param id: a unique id
     """
     return sign(
         key,
@@ -53,10 +53,10 @@ def make_ticket(key: bytes, ticket: Ticket, place: Place, now: float, id: str) -
 
 
 def read_ticket(key: bytes, text: str, place: Place, now: float) -> Ticket:
-    """Read a ticket that must be for that place.
+    """Read a ticket, which must be for that place.
 
     :param now: seconds since 1970
-    :raises Unauthorized: expired, for another server or an earlier run of it, or not signed with the key
+    :raises Unauthorized: the ticket has expired, is for another server or run, or is not signed with the key
     """
     claims = verify(key, text, now, str(place), _LEEWAY_SECONDS)
     subject, name, device, owner = claims.get("sub"), claims.get("name"), claims.get("dev"), claims.get("own")

@@ -46,7 +46,7 @@ class SecretFileTests(SynchronousTestCase):
     def test_too_short(self):
         self.path.write_bytes(b" " * 20 + SECRET[1:])
         error = self.assertRaises(InvalidField, read_secret, str(self.path))
-        self.assertIn("at least 16 bytes, holds 15", error.message)
+        self.assertIn("at least 16 bytes besides white space, but holds 15", error.message)
         self.assertNotIn(SECRET[1:].decode(), error.message)
 
     def test_missing_and_unreadable(self):
@@ -81,4 +81,4 @@ class SecretFileTests(SynchronousTestCase):
 
     def test_no_folder(self):
         error = self.assertRaises(InvalidField, make_secret_file, self.folder / "missing" / "secret", os.urandom)
-        self.assertIn("cannot be made", error.message)
+        self.assertIn("cannot be created", error.message)
