@@ -1,4 +1,4 @@
-"""Native clients at a whole cluster."""
+"""Native clients on a whole cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness.cluster import Cluster
 
 
 class NativeCase(SynchronousTestCase):
-    """Two servers, two routes; round robin puts who logs in on both servers in turn."""
+    """Two servers and two routes; round robin puts logins on the two servers in turn."""
 
     servers = 2
     routes = 2
@@ -42,20 +42,20 @@ class NativeCase(SynchronousTestCase):
         return self.cluster.metrics._refused[kind]
 
     def answer(self, client):
-        """Take the one packet that came, after all that is due."""
+        """Run everything that is due, then take the one packet that arrived."""
         self.turn()
         (packet,) = client.packets()
         return getattr(packet, packet.WhichOneof("body"))
 
     def failure(self, client):
-        """Take the one packet that came, a Failure, and return its code."""
+        """Take the one packet that arrived, a Failure, and return its code."""
         self.turn()
         (packet,) = client.packets()
         self.assertTrue(packet.HasField("failure"), packet)
         return packet.failure.code
 
     def accepted(self, client):
-        """Take the one packet that came, an Accepted."""
+        """Take the one packet that arrived, an Accepted."""
         self.turn()
         (packet,) = client.packets()
         self.assertTrue(packet.HasField("accepted"), packet)
@@ -70,7 +70,7 @@ class NativeCase(SynchronousTestCase):
         return [packet.deliver.text for packet in delivers], last.synced
 
     def goodbye(self, client):
-        """Return the code of the Goodbye that came last, of a connection that was closed."""
+        """Return the code of the Goodbye that arrived last on a closed connection."""
         self.turn()
         self.assertTrue(client.closed)
         packet = client.packets()[-1]

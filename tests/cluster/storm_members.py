@@ -1,4 +1,4 @@
-"""Clients for storms: those that obey the gap rule and remember what is unanswered, and guests who listen."""
+"""Clients for storms: members that obey the gap rule and remember what is unanswered, and guests who listen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cim.wire.guests import Generation, encode_login
 
 
 class Member:
-    """A client with a memory: what it sent and is not sure of, and what it has of each conversation.
+    """A client with a memory: which of its messages are unanswered, and what it has of each conversation.
 
     :ivar shown: conversation -> texts, as a user saw them
     """
@@ -45,7 +45,7 @@ class Member:
         self.client = self.storm.cluster.open_native(admission.place.server, self.form)
         self.client.hello(ticket, self.device)
         self.welcomed = False
-        # What was not answered is unknown: it comes first.
+        # The outcome of unanswered messages is unknown, so they go first.
         self.again = [*self.unanswered]
         for rule in self.rules.values():
             rule.failed(self.storm.cluster.clock.seconds(), 0)
@@ -57,7 +57,7 @@ class Member:
             self.client = None
 
     def say(self, receiver, group):
-        """Say the next message."""
+        """Send the next message."""
         text = f"{self.account.name}/{self.device} {self.count}"
         self.count += 1
         to = {"group": group} if group else {"user": receiver.id}
@@ -78,7 +78,7 @@ class Member:
         self.shown.setdefault(name, []).extend(items)
 
     def act(self):
-        """Take what came, and say what is due."""
+        """Read what arrived, and send what is due."""
         if self.client is None:
             return
         now = self.storm.cluster.clock.seconds()
@@ -121,7 +121,7 @@ class Member:
             if after is not None:
                 self.client.sync(name, positions.text(after), limit=self.storm.random.choice((0, 3, 50)))
         if self.again:
-            # All that is unanswered of these conversations, in order.
+            # Everything unanswered in these conversations, in order.
             names = {self.unanswered[text][0] for text in self.again}
             self.again = []
             for name, send in list(self.unanswered.values()):
@@ -130,7 +130,7 @@ class Member:
 
 
 class Listener:
-    """A guest, who says things by HTTP, each once, whatever becomes of it.
+    """A guest, who sends each message by HTTP once, whatever happens to it.
 
     :ivar shown: for each connection the texts that it was shown
     """
@@ -149,7 +149,7 @@ class Listener:
         return self.client is not None and not self.client.closed
 
     def say(self, receiver, count):
-        """Say one thing, or a batch."""
+        """Send one message, or a batch."""
         self.calls += 1
         texts = [f"{self.account.name} {self.calls} {number}" for number in range(count)]
         route = self.storm.random.choice(self.storm.cluster.routes)
@@ -171,14 +171,14 @@ class Listener:
             cluster.begin(route.messages.fetch_offline(self.account.id)).addErrback(lambda failure: None)
 
     def drop(self):
-        """Lose the connection, with everything that came read."""
+        """Lose the connection, after reading everything that arrived."""
         if self.client is not None:
             self.act()
             self.client.drop()
             self.client = None
 
     def act(self):
-        """Take what came, and say that it lives."""
+        """Read what arrived, and send a ping."""
         if self.client is None:
             return
         now = self.storm.cluster.clock.seconds()

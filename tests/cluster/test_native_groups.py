@@ -28,7 +28,7 @@ class GroupCase(NativeCase):
         return self.cluster.result(self.cluster.routes[route].grouping.remove(self.group, account.id, account.id))
 
     def say(self, text, client=None):
-        """Say something to the group; returns its position."""
+        """Send a message to the group; return its position."""
         (client or self.phone).send_group(self.group, text, text)
         self.turn()
         (accepted,) = (client or self.phone).take("accepted")
@@ -40,7 +40,7 @@ class GroupCase(NativeCase):
 
 
 class MemberTests(GroupCase):
-    def test_members_on_several_servers_get_it_and_others_do_not(self):
+    def test_only_members_get_a_message_on_any_server(self):
         self.join(self.bob)
         self.say("hello")
         deliver = self.answer(self.desk)
@@ -55,7 +55,7 @@ class MemberTests(GroupCase):
             self.assertEqual(client.texts(), ["hello again"])
         self.assertEqual(self.desk.packets(), [])
 
-    def test_a_route_that_dies_before_it_told_the_servers_is_made_up_for_by_another(self):
+    def test_another_route_reports_a_change_when_a_route_dies_before_reporting_it(self):
         dying = self.cluster.routes[0]
         dying.calls.group_change = lambda link, change: Deferred()
         self.cluster.begin(dying.grouping.add(self.group, self.bob.id, self.bob.id))
@@ -66,8 +66,8 @@ class MemberTests(GroupCase):
         self.cluster.pass_seconds(int(LOOK_SECONDS) + 1)
         self.assertIn(session, server.index.of(self.group))
 
-    def test_what_is_known_through_one_route_is_through_the_other(self):
-        """A change is made through one route, messages go through whichever has the conversation."""
+    def test_a_change_through_one_route_is_known_through_the_other(self):
+        """A change is made through one route; messages go through whichever route has the conversation."""
         for route in (0, 1):
             group = self.group = self.create(route=route)
             self.join(self.bob, route=1 - route)
@@ -82,7 +82,7 @@ class MemberTests(GroupCase):
             self.assertEqual(self.desk.texts(), [])
             self.pad.packets()
 
-    def test_who_left_gets_nothing_and_may_neither_write_nor_read(self):
+    def test_a_former_member_gets_nothing_and_may_neither_write_nor_read(self):
         self.join(self.bob)
         position = self.say("before")
         self.desk.packets()
@@ -108,7 +108,7 @@ class MemberTests(GroupCase):
         self.assertEqual(
             (head.conversation, head.read, head.received, head.unread), (self.name, positions[1], positions[3], 2)
         )
-        # In a group reading is told to one's own devices alone.
+        # In a group, reading is reported only to the user's own devices.
         self.assertEqual(self.phone.packets(), [])
 
     def test_history_from_before_one_joined(self):
@@ -132,7 +132,7 @@ class MemberTests(GroupCase):
         self.phone.typing(group=self.group)
         typing = self.answer(self.desk)
         self.assertEqual((typing.group, typing.who), (self.group, self.alice.id))
-        # Of those who are no members nobody hears.
+        # Nobody hears of those who are not members.
         self.pad.say(Packet(typing=Typing(group=self.group)))
         self.turn()
         self.assertEqual(self.desk.packets() + self.phone.packets(), [])
@@ -144,8 +144,8 @@ class MemberTests(GroupCase):
         self.assertEqual(tablet.texts(), ["hello"])
         self.assertEqual(self.phone.packets(), [])
 
-    def test_while_a_link_is_away_the_other_route_tells_of_who_left(self):
-        """The server that was not told by the route that removed hears it from the other's look into the log."""
+    def test_the_other_route_reports_who_left_while_a_link_is_down(self):
+        """A server that the removing route did not tell hears of it from the other route, which reads the log."""
         self.join(self.bob)
         self.say("hello")
         self.desk.packets()
@@ -157,7 +157,7 @@ class MemberTests(GroupCase):
         self.cluster.pass_seconds(1)
         self.assertEqual(self.desk.texts(), [])
 
-    def test_a_group_s_message_that_was_lost_is_told_as_news(self):
+    def test_a_lost_group_message_is_reported_as_news(self):
         self.join(self.bob)
         server = next(s for s in self.cluster.servers if self.desk.connection in s.gateway.connections)
         for route in self.cluster.routes:
@@ -183,7 +183,7 @@ class LargeTests(GroupCase):
         self.cluster.pass_seconds(3)
         self.join(self.bob)
 
-    def test_it_goes_by_the_group_s_name(self):
+    def test_messages_are_addressed_to_the_group(self):
         delivered = []
         for server in self.cluster.servers:
             deliver = server.deliveries.deliver
@@ -196,10 +196,10 @@ class LargeTests(GroupCase):
         self.say("hello")
         self.assertEqual(self.desk.texts(), ["hello"])
         self.assertEqual(self.pad.packets(), [])
-        # One frame a server, however many members.
+        # One frame per server, however many members there are.
         self.assertEqual([(told.group, list(told.users)) for told in delivered], [(self.group, [])] * 2)
 
-    def test_who_joins_and_leaves_is_seen_at_once(self):
+    def test_joining_and_leaving_take_effect_at_once(self):
         for route in (0, 1):
             self.join(self.carol, route=route)
             self.say(f"in {route}")
@@ -214,8 +214,8 @@ class LargeTests(GroupCase):
         self.say("hello")
         self.assertEqual(tablet.texts(), ["hello"])
 
-    def test_a_removal_is_answered_when_the_servers_have_it(self):
-        """What is said after the answer is not pushed to the one who left, through any route."""
+    def test_a_removal_is_answered_once_the_servers_know_of_it(self):
+        """Messages sent after the answer are not pushed to the former member, through any route."""
         self.join(self.carol)
         removing = Deferred.fromCoroutine(
             self.cluster.routes[1].grouping.remove(self.group, self.alice.id, self.carol.id)

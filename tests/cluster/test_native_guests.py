@@ -1,4 +1,4 @@
-"""Guests and native clients in the same conversations; what guests missed."""
+"""Guests and native clients in the same conversations, and what guests missed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GuestCase(NativeCase):
         return self.cluster.log_in(account, generation=generation)
 
     def private(self, sender, receiver, *texts, batch=False, route=0):
-        """Do what /p2pRoute does; True when it was written to somebody who is online."""
+        """Do what /p2pRoute does; return whether it was written to somebody who is online."""
         try:
             self.cluster.result(self.cluster.routes[route].messages.private(sender.id, receiver.id, texts, batch=batch))
         except UserOffline:
@@ -26,7 +26,7 @@ class GuestCase(NativeCase):
         self.cluster.result(self.cluster.routes[route].messages.fetch_offline(account.id))
 
     def chat(self, guest):
-        """Take the frames that came but for pongs."""
+        """Take the frames that arrived, except pongs."""
         return [frame for frame in guest.frames() if frame.command != PING]
 
 
@@ -66,7 +66,7 @@ class TogetherTests(GuestCase):
         self.assertEqual(alice.texts(), ["one", "two"])
         self.assertEqual(self.page(alice)[0], ["hello", "one", "two"])
 
-    def test_a_native_client_that_is_away_finds_it(self):
+    def test_a_native_client_that_was_away_gets_it(self):
         self.guest(self.bob)
         self.assertFalse(self.private(self.bob, self.alice, "hello"))
         (head,) = self.log_in(self.alice).welcome.heads
@@ -112,7 +112,7 @@ class TogetherTests(GuestCase):
 class OfflineTests(GuestCase):
     def setUp(self):
         super().setUp()
-        # Of two senders, in runs: alice, alice, carol, alice.
+        # From two senders, in runs: alice, alice, carol, alice.
         self.said = [(self.alice, "a1"), (self.alice, "a2"), (self.carol, "c1"), (self.alice, "a3")]
         for sender, text in self.said:
             self.assertFalse(self.private(sender, self.bob, text))
@@ -129,7 +129,7 @@ class OfflineTests(GuestCase):
         self.cluster.pass_seconds(1)
         self.assertEqual(self.guest(self.bob, W1).texts(), [])
 
-    def test_the_second_generation_when_it_fetches_with_each_sender_s_own_frames(self):
+    def test_the_second_generation_gets_it_on_fetching_with_frames_per_sender(self):
         guest = self.guest(self.bob)
         self.assertEqual(self.chat(guest), [])
         self.fetch(self.bob, route=1)
@@ -149,17 +149,17 @@ class OfflineTests(GuestCase):
         self.fetch(self.bob)
         self.assertEqual(self.chat(again), [])
 
-    def test_or_before_its_first_live_message(self):
+    def test_the_second_generation_gets_it_before_its_first_live_message(self):
         guest = self.guest(self.bob)
         self.assertTrue(self.private(self.alice, self.bob, "live"))
         frames = self.chat(guest)
         texts = [text for frame in frames for text in (frame.batch or [frame.text])]
         self.assertEqual([text for text in texts if text != "c1"], ["a1", "a2", "a3", "live"])
-        # What others said is of another conversation, and comes too.
+        # Messages from others are in another conversation, and come, too.
         self.assertIn("c1", texts)
         self.assertEqual([frame.text for frame in frames if frame.command != OFFLINE], ["live"])
 
-    def test_a_native_client_s_messages_too(self):
+    def test_offline_messages_of_a_native_client(self):
         alice = self.log_in(self.alice)
         alice.send(self.bob.id, "native", "1")
         self.accepted(alice)
@@ -168,7 +168,7 @@ class OfflineTests(GuestCase):
         texts = [text for frame in self.chat(guest) for text in (frame.batch or [frame.text])]
         self.assertEqual([text for text in texts if text != "c1"], ["a1", "a2", "a3", "native"])
 
-    def test_an_entry_that_cannot_be_read_is_passed_over(self):
+    def test_an_unreadable_entry_is_skipped(self):
         database = self.cluster.store.conversations._sqlite._connection
         changed = database.execute("UPDATE message SET body = x'ffffff' WHERE instr(body, x'6132')").rowcount
         self.assertEqual(changed, 1)
@@ -177,7 +177,7 @@ class OfflineTests(GuestCase):
         texts = [text for frame in self.chat(guest) for text in (frame.batch or [frame.text])]
         self.assertEqual(sorted(texts), ["a1", "a3", "c1"])
         self.assertGreater(self.cluster.store.conversations.skipped, 0)
-        # For native clients too.
+        # Native clients do not get it either.
         self.assertEqual(self.page(self.log_in(self.bob, "phone"))[0], ["a1", "a3"])
 
     def test_more_than_a_page_and_then_live_ones_in_order(self):
@@ -191,7 +191,7 @@ class OfflineTests(GuestCase):
         self.assertEqual(texts, ["c1", *(f"m{n}" for n in range(250)), "live"])
         self.assertTrue(all(len(frame.batch) <= 100 for frame in frames))
 
-    def test_after_its_links_were_lost_a_guest_gets_what_was_said_meanwhile(self):
+    def test_a_guest_gets_what_was_said_while_its_links_were_lost(self):
         guest = self.guest(self.bob)
         self.fetch(self.bob)
         self.chat(guest)

@@ -1,4 +1,4 @@
-"""What clients may say that nobody would: each is refused, and nobody else notices."""
+"""Input that no well-behaved client sends: each kind is refused, and nobody else notices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InputCase(NativeCase):
         self.desk = self.log_in(self.bob)
 
     def assert_well(self):
-        """Two who did nothing wrong can still talk."""
+        """Assert that two users who did nothing wrong can still talk."""
         carol = self.log_in(self.carol)
         carol.send(self.bob.id, "well?", carol.welcome.session)
         self.assertEqual(self.answer(self.desk).text, "well?")
@@ -29,7 +29,7 @@ class InputCase(NativeCase):
         self.turn()
 
     def assert_ended(self, data, code="protocol-error"):
-        """These bytes end a session."""
+        """Assert that these bytes end a session."""
         phone = self.log_in(self.alice)
         phone.connection.dataReceived(data)
         self.assertEqual(self.goodbye(phone), code)
@@ -38,7 +38,7 @@ class InputCase(NativeCase):
 
 
 class BinaryTests(InputCase):
-    def test_bytes_that_are_no_packet(self):
+    def test_bytes_that_are_not_a_packet(self):
         for body in (
             b"",
             b"\x00",
@@ -48,7 +48,7 @@ class BinaryTests(InputCase):
             Packet(text="x", send=Send(user=7)).SerializeToString(),
             Packet(welcome={}).SerializeToString(),
             Packet(deliver={"text": "forged", "sender": 7}).SerializeToString(),
-            b"\xfa\x7f\x00",  # a field that nobody knows
+            b"\xfa\x7f\x00",  # an unknown field
         ):
             self.assert_ended(encode_frame(body))
         self.assert_well()
@@ -65,7 +65,7 @@ class BinaryTests(InputCase):
         body = packet.SerializeToString()
         self.assertLess(len(body), 65536)
         self.assert_ended(encode_frame(body))
-        # Behind the body, where the first byte does not give them away.
+        # Behind the body, where the first byte does not reveal them.
         properties = Packet(properties=packet.properties).SerializeToString()
         send = Packet(send=Send(user=self.bob.id, text="x", client_id="1")).SerializeToString()
         self.assert_ended(encode_frame(send + properties))
@@ -133,7 +133,7 @@ class BinaryTests(InputCase):
 
 class JSONTests(InputCase):
     def end(self, text):
-        """Return the code of the Goodbye that a text is answered with."""
+        """Return the code of the Goodbye that answers a text."""
         from wsproto.events import TextMessage
 
         client = self.log_in(self.alice, subprotocol=JSON)
@@ -144,7 +144,7 @@ class JSONTests(InputCase):
         self.turn()
         return came[-1].goodbye.code if came else ""
 
-    def test_what_is_no_packet(self):
+    def test_texts_that_are_not_packets(self):
         for text in (
             "",
             "x",
@@ -174,7 +174,7 @@ class JSONTests(InputCase):
             self.assertEqual(self.end(text), "protocol-error", text[:60])
         self.assert_well()
 
-    def test_one_that_is_too_long(self):
+    def test_a_text_that_is_too_long(self):
         self.assertEqual(self.end('{"send":{"text":"' + "x" * 1_000_000 + '"}}'), "protocol-error")
         self.assert_well()
 
@@ -183,7 +183,7 @@ class JSONTests(InputCase):
 
 
 class LimitTests(InputCase):
-    """The frame limit raised, as an operator may."""
+    """A frame limit that the operator has raised."""
 
     limits = Limits(max_frame=4 << 20)
 
@@ -194,7 +194,7 @@ class LimitTests(InputCase):
         self.assert_ended(encode_frame(packet.SerializeToString()))
         self.assert_well()
 
-    def test_a_message_is_bounded_all_the_same(self):
+    def test_a_message_is_still_bounded(self):
         phone = self.log_in(self.alice)
         phone.send(self.bob.id, "x" * 1_000_000, "1")
         self.assertEqual(self.failure(phone), "too-large")
@@ -231,7 +231,7 @@ class DrainTests(NativeCase):
         self.successResultOf(drained)
         self.assertFalse(any(client.closed for client in clients if client not in here))
 
-    def test_one_that_is_being_opened_is_told_too(self):
+    def test_a_session_that_is_opening_is_told_too(self):
         admission, ticket = self.cluster.admit(self.alice)
         client = self.cluster.open_native(admission.place.server)
         client.hello(ticket)
@@ -241,7 +241,7 @@ class DrainTests(NativeCase):
         self.turn()
         self.assertEqual(self.successResultOf(self.cluster.store.sessions.sessions(self.alice.id)), [])
 
-    def test_what_was_answered_before_arrives_before(self):
+    def test_earlier_answers_arrive_first(self):
         alice, bob = self.log_in(self.alice), self.log_in(self.bob)
         alice.send(self.bob.id, "the last word", "1")
         self.turn()

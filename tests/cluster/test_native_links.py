@@ -1,4 +1,4 @@
-"""Links and routes that die under native clients: nothing is lost, doubled or out of order."""
+"""Links and routes that die while native clients talk: nothing is lost, duplicated or out of order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LinkCase(NativeCase):
         client.say(*(Packet(send=Send(user=self.bob.id, text=str(n), client_id=str(n))) for n in numbers))
 
     def outcomes(self, client=None):
-        """Take what became of Sends: client_id -> position or the code of the failure, in order."""
+        """Take the outcomes of Sends: client_id -> position or the code of the failure, in order."""
         return [
             (packet.accepted.client_id, packet.accepted.position)
             if packet.HasField("accepted")
@@ -44,8 +44,8 @@ class LinkCase(NativeCase):
 
 
 class LostLinkTests(LinkCase):
-    def test_what_is_unanswered_goes_over_the_other_route_in_order_and_once(self):
-        """The route has it all and its answers are lost with the link."""
+    def test_unanswered_sends_go_over_the_other_route_in_order_and_once(self):
+        """The route has all the Sends, but its answers are lost with the link."""
         route = self.route_of(self.phone)
         self.say(range(30))
         self.cluster.cut(self.server_of(self.phone), route)
@@ -76,7 +76,7 @@ class LostLinkTests(LinkCase):
         self.assertEqual([client_id for client_id, _ in accepted], [str(n) for n in range(sent)])
         self.assert_stored(range(sent))
 
-    def test_without_any_route_sends_fail_and_come_again_in_order(self):
+    def test_without_any_route_sends_fail_and_are_repeated_in_order(self):
         server = self.server_of(self.phone)
         for route in self.cluster.routes:
             self.cluster.cut(server, route)
@@ -86,7 +86,7 @@ class LostLinkTests(LinkCase):
         for route in self.cluster.routes:
             self.cluster.link(server, route)
         self.turn()
-        # One that is behind what failed waits for it.
+        # A Send behind the failed ones waits for them.
         self.say([1])
         self.turn()
         self.assertEqual(self.outcomes(), [("1", "unavailable")])
@@ -111,7 +111,7 @@ class LostLinkTests(LinkCase):
         self.assert_stored(range(4))
 
     def test_a_route_that_is_silent(self):
-        """It hears everything and answers nothing, as one does that was stopped: the outcome is unknown."""
+        """Like a suspended one, it gets everything and answers nothing, so the outcome is unknown."""
         route = self.route_of(self.phone)
         for link in route.presence.links():
             self.patch(link, "send", lambda item: True)
@@ -130,14 +130,14 @@ class NewsTests(LinkCase):
     """A push that was lost is found by News and Sync."""
 
     def lose_a_push(self):
-        """A route stores a message and dies before it says so to anybody, and with it whoever would ask again."""
+        """Have a route store a message and die before it tells anybody, together with whoever would ask again."""
         route = self.route_of(self.phone)
         self.say([0])
         self.cluster.kill_route(route)
         self.cluster.kill(self.server_of(self.phone))
         self.assertNotEqual(self.successResultOf(end_of(self.cluster.store, self.conversation)), "")
 
-    def test_of_a_route_that_died_between_append_and_push(self):
+    def test_news_after_a_route_died_between_append_and_push(self):
         self.lose_a_push()
         self.assertEqual(self.desk.packets(), [])
         self.cluster.pass_seconds(int(ROUNDS[0]) + 2)
@@ -146,18 +146,18 @@ class NewsTests(LinkCase):
         self.assertEqual((head.conversation, head.received, head.unread), (self.conversation, "", 1))
         texts, synced = self.page(self.desk, after=head.received)
         self.assertEqual((texts, synced.upto), (["0"], head.latest))
-        # And when it has it, it is told no more.
+        # Once the client has it, it is not told again.
         self.desk.received(self.conversation, synced.upto)
         self.desk.read(self.conversation, synced.upto)
         self.wait(90, self.desk)
         self.assertEqual(self.desk.take("news"), [])
 
-    def test_until_the_client_has_it_it_is_told_again(self):
+    def test_news_are_repeated_until_the_client_has_the_message(self):
         self.lose_a_push()
         self.wait(70, self.phone, self.desk)
         self.assertGreater(len(self.desk.take("news")), 1)
 
-    def test_when_a_link_was_down_and_comes_back(self):
+    def test_news_after_a_link_was_down(self):
         route = self.route_of(self.phone)
         server = self.server_of(self.desk)
         self.cluster.cut(server, route)
@@ -171,8 +171,8 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual([head.conversation for head in news.heads], [self.conversation])
 
-    def test_when_a_link_was_down_for_long(self):
-        """The route lives on, and stores what others send; it is only this server that does not hear of it."""
+    def test_news_while_a_link_is_down_for_long(self):
+        """The route lives on and stores what others send; only this server does not hear of it."""
         route, server = self.route_of(self.phone), self.server_of(self.desk)
         self.cluster.cut(server, route)
         self.wait(90, self.phone, self.desk)
@@ -189,11 +189,11 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual(self.page(self.desk, after=news.heads[0].received)[0], ["0", "1"])
 
-    def test_a_new_route_that_could_not_be_reached_for_a_while(self):
+    def test_news_after_a_new_route_was_unreachable_for_a_while(self):
         there, here = self.server_of(self.phone), self.server_of(self.desk)
         route = self.cluster.start_route()
         self.cluster.cut(here, route)
-        # As if it had never been linked here.
+        # As if the route had never been linked here.
         here.rechecks._cancel(str(route.address))
         here.rechecks._lost.clear()
         for other in self.cluster.routes[:2]:
@@ -208,7 +208,7 @@ class NewsTests(LinkCase):
         (news,) = self.desk.take("news")
         self.assertEqual([head.conversation for head in news.heads], [self.conversation])
 
-    def test_a_session_that_was_too_slow_for_its_news(self):
+    def test_news_for_a_session_that_was_too_slow_for_them(self):
         route, server = self.route_of(self.phone), self.server_of(self.desk)
         self.cluster.cut(server, route)
         self.wait(20, self.phone, self.desk)
@@ -222,7 +222,7 @@ class NewsTests(LinkCase):
         self.cluster.pass_seconds(2)
         self.assertEqual([head.unread for news in self.desk.take("news") for head in news.heads], [1])
 
-    def test_nothing_is_told_to_those_for_whom_nothing_is_new(self):
+    def test_no_news_for_sessions_without_new_messages(self):
         self.say([0])
         self.turn()
         (deliver,) = self.desk.take("deliver")
@@ -235,7 +235,7 @@ class NewsTests(LinkCase):
         self.wait(60, self.desk)
         self.assertEqual(self.desk.packets(), [])
 
-    def test_pushes_that_a_full_link_dropped(self):
+    def test_news_of_pushes_that_a_full_link_dropped(self):
         route = self.route_of(self.phone)
         (link,) = (link for link in route.presence.links() if link.peer.name == self.server_of(self.desk).own.name)
         fillers = [Item(deliver=Deliver(users=[1], packet=bytes(size))) for size in (1_000_000, 10_000, 10)]
@@ -257,7 +257,7 @@ class NewsTests(LinkCase):
         self.assertEqual([head.conversation for head in news.heads], [self.conversation])
 
     def test_a_server_that_comes_back_under_its_name(self):
-        """Its sessions are gone; who logs in again finds in the Welcome what was missed."""
+        """Its sessions are gone; users who log in again find in the Welcome what they missed."""
         server = self.server_of(self.desk)
         self.cluster.kill(server)
         self.desk.drop()
@@ -270,7 +270,7 @@ class NewsTests(LinkCase):
 
 
 class SlowTests(LinkCase):
-    def test_nothing_is_pushed_to_a_slow_session_and_the_others_do_not_notice(self):
+    def test_nothing_is_pushed_to_a_slow_session_and_others_are_not_affected(self):
         tablet = self.log_in(self.bob, "tablet")
         self.desk.connection.pauseProducing()
         self.say(range(50))
@@ -286,19 +286,19 @@ class SlowTests(LinkCase):
         self.assertEqual((head.conversation, head.unread), (self.conversation, 50))
         self.assertEqual(self.page(self.desk, after=head.received)[0], [str(n) for n in range(50)])
 
-    def test_one_that_was_slow_and_missed_nothing_hears_nothing(self):
+    def test_a_slow_session_that_missed_nothing_gets_no_news(self):
         self.desk.connection.pauseProducing()
         self.cluster.pass_seconds(5)
         self.desk.connection.resumeProducing()
         self.cluster.pass_seconds(5)
         self.assertEqual(self.desk.packets(), [])
 
-    def test_one_that_never_reads_is_ended(self):
+    def test_a_session_that_never_reads_is_ended(self):
         self.desk.connection.pauseProducing()
         self.cluster.pass_seconds(34)
         self.assertEqual(self.goodbye(self.desk), "too-slow")
 
-    def test_sixty_four_unanswered_stop_the_reading(self):
+    def test_sixty_four_unanswered_requests_stop_the_reading(self):
         for route in self.cluster.routes:
             for link in route.presence.links():
                 self.patch(link, "send", lambda item: True)

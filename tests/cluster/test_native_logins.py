@@ -1,4 +1,4 @@
-"""Hello and what lets a native client in; devices, and what a login does with the user's other ones."""
+"""Tickets and Hello; devices, and what a login does to the user's other devices."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class TicketTests(NativeCase):
         self.assertEqual((bool(welcome.session), welcome.heartbeat_seconds), (True, 11))
         self.assertEqual(welcome.as_of, str(int(self.cluster.clock.seconds() * 1000)))
 
-    def test_a_ticket_is_good_once(self):
+    def test_a_ticket_is_valid_once(self):
         admission, ticket = self.cluster.admit(self.alice)
         first = self.hello(ticket, admission.place.server)
         self.assertTrue(first.begin())
         self.assert_refused(ticket, admission.place.server)
         self.assertFalse(first.closed)
 
-    def test_it_is_over_after_thirty_seconds(self):
+    def test_a_ticket_expires_after_thirty_seconds(self):
         admission, ticket = self.cluster.admit(self.alice)
         self.cluster.pass_seconds(31)
         self.assert_refused(ticket, admission.place.server)
-        # Nobody is locked out.
+        # The user is not locked out.
         self.log_in(self.alice)
 
-    def test_one_that_was_altered(self):
+    def test_an_altered_ticket(self):
         admission, ticket = self.cluster.admit(self.alice)
         header, claims, signature = ticket.split(".")
         said = json.loads(base64.urlsafe_b64decode(claims + "=="))
@@ -68,7 +68,7 @@ class TicketTests(NativeCase):
             self.assert_refused(altered, admission.place.server)
         self.assertTrue(self.hello(ticket, admission.place.server).begin())
 
-    def test_one_of_another_secret(self):
+    def test_a_ticket_signed_with_another_secret(self):
         admission, _ = self.cluster.admit(self.alice)
         ticket = make_ticket(
             derive_key(b"another", "ticket"),
@@ -79,17 +79,17 @@ class TicketTests(NativeCase):
         )
         self.assert_refused(ticket, admission.place.server)
 
-    def test_one_for_another_user_s_reservation(self):
+    def test_a_ticket_for_another_user_s_reservation(self):
         admission, _ = self.cluster.admit(self.alice)
         self.assert_refused(self.cluster.ticket(self.bob, "phone", admission), admission.place.server)
         self.assert_refused(self.cluster.ticket(self.alice, "tablet", admission), admission.place.server)
 
-    def test_one_for_another_server(self):
+    def test_a_ticket_for_another_server(self):
         admission, ticket = self.cluster.admit(self.alice)
         (other,) = (server for server in self.cluster.servers if server.own.place != admission.place)
         self.assert_refused(ticket, other.own.name)
 
-    def test_one_for_a_former_run_of_the_server(self):
+    def test_a_ticket_for_a_former_run_of_the_server(self):
         admission, ticket = self.cluster.admit(self.alice)
         index = [server.own.place for server in self.cluster.servers].index(admission.place)
         self.cluster.kill(self.cluster.servers[index])
@@ -97,7 +97,7 @@ class TicketTests(NativeCase):
         self.turn()
         self.assert_refused(ticket, admission.place.server)
 
-    def test_one_after_logout(self):
+    def test_a_ticket_after_logout(self):
         admission, ticket = self.cluster.admit(self.alice)
         self.cluster.clock.advance(5)
         self.cluster.result(self.cluster.routes[1].logins.end_sessions(self.alice.id))
@@ -117,7 +117,7 @@ class TicketTests(NativeCase):
         client.send(self.bob.id, "hello", "1")
         self.assertEqual(self.goodbye(client), "protocol-error")
 
-    def test_what_comes_with_the_hello_is_done_after_the_welcome(self):
+    def test_packets_that_come_with_the_hello_are_handled_after_the_welcome(self):
         bob = self.log_in(self.bob)
         admission, ticket = self.cluster.admit(self.alice)
         client = self.cluster.open_native(admission.place.server)
@@ -170,7 +170,7 @@ class ReplaceTests(NativeCase):
             self.assertEqual(self.goodbye(first), "replaced")
             self.assertFalse(second.closed)
 
-    def test_a_guest_too(self):
+    def test_a_newer_login_ends_a_guest_s_session_too(self):
         guest = self.cluster.log_in(self.alice)
         native = self.log_in(self.alice)
         self.assertTrue(guest.closed)
@@ -193,15 +193,15 @@ class RejectTests(NativeCase):
         self.turn()
         self.log_in(self.alice, "tablet")
 
-    def test_a_record_of_a_session_that_is_gone_is_in_nobody_s_way(self):
+    def test_the_record_of_a_session_that_is_gone_blocks_nobody(self):
         first = self.log_in(self.alice)
         session = first.connection.session
-        # Nobody is told of its end.
+        # No route is told of its end.
         session.announced = False
         first.drop()
         self.log_in(self.alice, "tablet")
 
-    def test_after_its_server_died(self):
+    def test_the_record_of_a_session_whose_server_died_blocks_nobody(self):
         self.log_in(self.alice)
         for server in self.cluster.servers:
             self.cluster.kill(server)

@@ -41,7 +41,7 @@ class Weather:
     def change(self, kind):
         grouping = self.random.choice(self.cluster.routes).grouping
         user, group = self.random.choice(self.accounts[1:]), self.random.choice(self.groups)
-        # How it ends is told later, or never.
+        # The outcome is known later, or never.
         self.cluster.begin(getattr(grouping, kind)(group, self.owner.id, user.id)).addErrback(
             lambda failure: failure.trap(CIMError)
         )
@@ -95,7 +95,7 @@ class Weather:
         self.cluster.start_server(at)
 
     def rage(self, steps):
-        """Let things change and go wrong."""
+        """Make random changes and cause random faults."""
         weights = [weight for weight, _ in self.faults]
         for _ in range(steps):
             self.random.choices([fault for _, fault in self.faults], weights)[0]()
@@ -105,7 +105,7 @@ class Weather:
                     client.ping()
 
     def calm(self):
-        """Mend everything, and let the indexes settle."""
+        """Repair everything, and let the indexes settle."""
         for server, route in self.links():
             if not self.linked(server, route):
                 self.cluster.link(server, route)
@@ -129,5 +129,5 @@ class MembershipTests(SynchronousTestCase):
                 sessions += 1
         return sessions
 
-    def test_they_are_true_in_the_end(self):
+    def test_the_indexes_are_right_in_the_end(self):
         self.assertGreater(sum(self.weather(seed) for seed in range(15)), 15)

@@ -1,4 +1,4 @@
-"""Native clients that talk to each other through servers, routes and the store."""
+"""Native clients talk to each other through servers, routes and the store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SendTests(NativeCase):
             self.assertEqual(other.texts(), ["hello"])
 
     def test_sessions_of_the_same_number_on_another_server_are_others(self):
-        """Numbers of sessions are a server's own."""
+        """Session numbers are unique only within a server."""
         phone, tablet = self.log_in(self.alice), self.log_in(self.alice, "tablet")
         self.assertEqual(phone.welcome.session, tablet.welcome.session)
         phone.send(self.bob.id, "hello", "1")
@@ -118,7 +118,7 @@ class RepeatTests(NativeCase):
             (packet.failure.code, packet.failure.client_id, packet.failure.conversation),
             ("conflict", "1", self.conversation),
         )
-        # It is final: what comes behind it is not kept back.
+        # It is final, so it does not hold back what follows.
         alice.send(self.bob.id, "three", "3")
         self.accepted(alice)
         self.assertEqual(bob.texts(), ["one", "three"])
@@ -135,7 +135,7 @@ class RepeatTests(NativeCase):
 
 
 class ToWhomTests(NativeCase):
-    def test_nobody_writes_to_oneself_to_nobody_or_to_a_group_that_is_not_there(self):
+    def test_nobody_writes_to_themselves_to_nobody_or_to_a_missing_group(self):
         alice = self.log_in(self.alice)
         for to, code in (
             ({"user": self.alice.id}, "invalid"),
@@ -154,7 +154,7 @@ class ToWhomTests(NativeCase):
             self.assertEqual((packet.failure.code, packet.failure.client_id), (code, "1"), to)
         self.assertFalse(alice.closed)
 
-    def test_a_group_one_is_not_in(self):
+    def test_a_group_that_the_sender_is_not_in(self):
         alice = self.log_in(self.alice)
         group = self.cluster.result(
             self.cluster.routes[0].grouping.create(self.bob.id, "theirs", open=True, history=True)
@@ -162,7 +162,7 @@ class ToWhomTests(NativeCase):
         alice.send_group(group, "let me in", "1")
         self.assertEqual(self.failure(alice), "forbidden")
 
-    def test_fields_that_cannot_be(self):
+    def test_invalid_fields(self):
         alice = self.log_in(self.alice)
         for fields, code in (
             ({"text": "x", "client_id": ""}, "invalid"),
@@ -177,8 +177,8 @@ class ToWhomTests(NativeCase):
             self.assertEqual(self.failure(alice), code, fields)
         self.assertEqual(self.page(alice)[0], [])
 
-    def test_the_server_says_who_sends(self):
-        """A Packet has no room for a sender; a guest's field in it ends the connection."""
+    def test_the_server_sets_the_sender(self):
+        """A Packet has no field for a sender; a guest's field in it ends the connection."""
         alice = self.log_in(self.alice)
         packet = Packet(send=Send(user=self.bob.id, text="x", client_id="1"), user_id=self.carol.id)
         alice.say(packet)

@@ -1,4 +1,4 @@
-"""What native clients read: pages of a conversation, heads, counts of the unread; and what they tell of reading."""
+"""What native clients read (pages of a conversation, heads, unread counts), and the receipts that they send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ReadingCase(NativeCase):
         self.phone, self.desk = self.log_in(self.alice), self.log_in(self.bob)
 
     def say(self, numbers):
-        """Alice says these to Bob; returns the positions."""
+        """Send these from Alice to Bob; return their positions."""
         positions = []
         for number in numbers:
             self.phone.send(self.bob.id, str(number), str(number))
@@ -58,7 +58,7 @@ class SyncTests(ReadingCase):
         self.assertEqual(len(self.page(self.desk, limit=1_000_000_000)[0]), 2)
         self.assertEqual(len(self.page(self.desk, limit=(1 << 32) - 1)[0]), 2)
 
-    def test_a_billion_is_as_much_as_a_page_may_have(self):
+    def test_a_limit_of_a_billion_gives_a_full_page(self):
         for number in range(510):
             self.phone.send(self.bob.id, "x", str(number))
             if number % 50 == 49:
@@ -69,7 +69,7 @@ class SyncTests(ReadingCase):
         self.assertEqual((len(texts), synced.more), (500, True))
         self.assertEqual(len(self.page(self.desk, after=synced.upto)[0]), 10)
 
-    def test_cursors_that_cannot_be(self):
+    def test_invalid_cursors(self):
         self.say(range(2))
         for fields in (
             {"after": "x"},
@@ -85,15 +85,15 @@ class SyncTests(ReadingCase):
             self.desk.sync(self.conversation, **fields)
             self.assertEqual(self.failure(self.desk), "invalid", fields)
 
-    def test_the_cursor_of_something_else(self):
-        """Older than everything is the beginning; beyond the end is a reset to the end."""
+    def test_cursors_outside_the_conversation(self):
+        """A cursor before everything gives the beginning; one beyond the end gives a reset to the end."""
         positions = self.say(range(3))
         texts, _ = self.page(self.desk, after="1-1")
         self.assertEqual(texts, ["0", "1", "2"])
         texts, synced = self.page(self.desk, after="9999999999999-7")
         self.assertEqual((texts, synced.upto, synced.reset), ([], positions[-1], True))
 
-    def test_conversations_of_others_and_names_that_cannot_be(self):
+    def test_conversations_of_others_and_invalid_names(self):
         self.say(range(1))
         carol = self.log_in(self.carol)
         carol.sync(self.conversation)
@@ -139,18 +139,18 @@ class SyncTests(ReadingCase):
 
 
 class HeadTests(ReadingCase):
-    def test_what_is_new_stands_in_the_welcome(self):
+    def test_the_welcome_lists_what_is_new(self):
         positions = self.say(range(3))
         (head,) = self.log_in(self.bob, "tablet").welcome.heads
         self.assertEqual(
             (head.conversation, head.latest, head.received, head.read, head.unread),
             (self.conversation, positions[-1], "", "", 3),
         )
-        # One's own words are not unread.
+        # A user's own messages do not count as unread.
         (head,) = self.log_in(self.alice, "tablet").welcome.heads
         self.assertEqual((head.latest, head.unread), (positions[-1], 0))
 
-    def test_received_and_read_move_forward_only(self):
+    def test_received_and_read_only_move_forward(self):
         positions = self.say(range(5))
         self.desk.received(self.conversation, positions[3])
         self.desk.read(self.conversation, positions[2])
@@ -160,7 +160,7 @@ class HeadTests(ReadingCase):
         self.cluster.pass_seconds(1)
         (head,) = self.log_in(self.bob).welcome.heads
         self.assertEqual((head.received, head.read, head.unread), (positions[3], positions[2], 2))
-        # Received is of a device, read of the user.
+        # The received mark is per device, the read mark per user.
         (head,) = self.log_in(self.bob, "tablet").welcome.heads
         self.assertEqual((head.received, head.read, head.unread), ("", positions[2], 2))
 
@@ -174,7 +174,7 @@ class HeadTests(ReadingCase):
         (head,) = self.log_in(self.bob, "tablet").welcome.heads
         self.assertEqual((head.latest, head.read, head.unread), (positions[3], positions[2], 1))
 
-    def test_of_others_conversations_nothing_moves(self):
+    def test_marks_in_conversations_of_others_do_not_move(self):
         positions = self.say(range(3))
         carol = self.log_in(self.carol)
         carol.received(self.conversation, positions[-1])
@@ -204,7 +204,7 @@ class HeadTests(ReadingCase):
             more = news.more
         self.assertEqual((len(found), len(set(found))), (150, 150))
 
-    def test_a_page_of_heads_after_something_that_is_none(self):
+    def test_a_page_of_heads_after_an_invalid_cursor(self):
         for after in ("x", "1", "-", "\x00", "9" * 100):
             self.desk.sync(after=after)
             self.assertEqual(self.failure(self.desk), "invalid", after)
@@ -230,7 +230,7 @@ class HeadTests(ReadingCase):
 
 
 class ToldTests(ReadingCase):
-    def test_read_is_told_to_the_other_side_and_to_one_s_other_devices(self):
+    def test_read_is_sent_to_the_other_user_and_to_one_s_other_devices(self):
         positions = self.say(range(3))
         tablet, carol = self.log_in(self.bob, "tablet"), self.log_in(self.carol)
         self.desk.read(self.conversation, positions[1])
@@ -241,7 +241,7 @@ class ToldTests(ReadingCase):
                 (read.conversation, read.position, read.reader), (self.conversation, positions[1], self.bob.id)
             )
         self.assertEqual(self.desk.packets() + carol.packets(), [])
-        # The other side is not told of what was received.
+        # The other user is not told what was received.
         self.desk.received(self.conversation, positions[2])
         self.cluster.pass_seconds(2)
         self.assertEqual(self.phone.packets(), [])
@@ -263,7 +263,7 @@ class ToldTests(ReadingCase):
         self.phone.typing(self.alice.id)
         self.assertEqual(self.failure(self.phone), "invalid")
 
-    def test_presence_of_those_whom_one_watches(self):
+    def test_presence_of_watched_users(self):
         carol = self.log_in(self.carol)
         carol.watch(self.alice.id, self.bob.id, 77)
         self.turn()
@@ -279,7 +279,7 @@ class ToldTests(ReadingCase):
         self.assertEqual((presence.user_id, presence.online), (self.bob.id, False))
         self.log_in(self.bob)
         self.assertTrue(self.answer(carol).online)
-        # The newer list counts.
+        # The newer list replaces the older one.
         carol.watch(self.alice.id)
         self.answer(carol)
         self.log_in(self.bob).drop()

@@ -1,4 +1,4 @@
-"""Clients that obey the gap rule, under faults at random: each gets everything once and in order."""
+"""Clients that obey the gap rule get everything once and in order, under random faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.cluster import Cluster
 
 
 class Storm:
-    """A cluster, its members, and what goes wrong.
+    """A cluster, its members, and random faults.
 
     :param seed: of everything that is random
     :param versions: of the items that links speak
@@ -67,7 +67,7 @@ class Storm:
         )
 
     def append(self, items):
-        """Append as a store does that is far away: in order, later, and sometimes nobody knows whether.
+        """Append as a remote store does: in order, with a delay, and sometimes with an unknown outcome.
 
         As with a connection that breaks, what was asked before a failure is heard of fails too.
         """
@@ -82,7 +82,7 @@ class Storm:
         return outcome
 
     def _answer(self, result, outcome):
-        """Answer after all answers before; None for what was not done."""
+        """Answer after all earlier answers; None for what was not done."""
 
         def give():
             self.answers -= 1
@@ -138,7 +138,7 @@ class Storm:
         self.cluster.kill_route(self.random.choice(self.cluster.routes))
 
     def restart_server(self):
-        """End a server without a word, and start it anew."""
+        """Kill a server, and start it again."""
         at = self.random.randrange(len(self.cluster.servers))
         old = self.cluster.servers[at]
         self.cluster.kill(old)
@@ -183,14 +183,14 @@ class Storm:
             member.act()
 
     def rage(self, steps):
-        """Let things go wrong."""
+        """Cause random faults."""
         weights = [weight for weight, _ in self.faults]
         for _ in range(steps):
             self.random.choices([fault for _, fault in self.faults], weights)[0]()
             self.pass_time(self.random.choice((0, 0, 0.01, 0.3, 1.0, 6.0)))
 
     def calm(self):
-        """Mend everything, and wait until all have what they lack."""
+        """Repair everything, and wait until every client has what it missed."""
         self.find_store()
         self.latency = 0
         for server, route in self.links:
@@ -207,7 +207,7 @@ class Storm:
         self.wait(5)
 
     def wait(self, seconds):
-        """Let time pass in which nothing goes wrong."""
+        """Let time pass without faults."""
         for _ in range(seconds):
             self.relieve()
             self.come_back()
@@ -216,7 +216,7 @@ class Storm:
             self.cluster.turn()
 
     def log(self, name):
-        """The texts of a conversation as it is stored."""
+        """Return the texts of a conversation as stored."""
         found = []
         self.cluster.store.conversations.read(name, limit=10_000).addCallback(found.append)
         (page,) = found
@@ -261,7 +261,7 @@ class StormTests(SynchronousTestCase):
         for listener in storm.listeners:
             for shown in listener.shown:
                 self.assertEqual(len(set(shown)), len(shown), f"seed {seed}: doubles for {listener.account.name}")
-            # What was written and could not be acknowledged comes again at the next login.
+            # What was written but not acknowledged comes again at the next login.
             ever = [*dict.fromkeys(text for shown in listener.shown for text in shown)]
             for name, log in said.items():
                 if str(listener.account.id) in name.split(":"):
@@ -280,7 +280,7 @@ class StormTests(SynchronousTestCase):
                 self.assertEqual(numbers, [*range(len(numbers))], f"seed {seed}: {call} in {name}")
 
     def assert_routes_know(self, storm, seed):
-        """Presence and records are what is there."""
+        """Assert that presence and session records match the live sessions."""
         for member in storm.everyone:
             user = member.account.id
             there = sorted(

@@ -1,4 +1,4 @@
-"""One question to a port and the whole answer: how a started process is asked whether it is ready."""
+"""Sending one request to a port and reading the whole answer, to find out whether a started process is ready."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class _Question(Protocol):
 
 
 def ask(reactor: Any, host: str, port: int, question: bytes, timeout: float = 2.0) -> Deferred[bytes]:
-    """Fire with all that the peer answered until it closed the connection, or with what came within `timeout`.
+    """Fire with everything that the peer answers until it closes the connection, or within `timeout` seconds.
 
-    Nobody there is an empty answer.
+    If nobody is there, the answer is empty.
     """
 
     async def asking() -> bytes:

@@ -34,7 +34,7 @@ from tests.harness.store import MemoryStore
 
 
 class ClientTransport(StringTransport):
-    """A client's socket as the server sees it; its peer reads when told to."""
+    """A client's socket as the server sees it; the peer reads only when told to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ClientTransport(StringTransport):
 
 @define
 class TestClient:
-    """A guest at a server: what it was pushed, frame by frame."""
+    """A guest's connection to a server, which collects the frames that it is sent."""
 
     connection: ClientConnection
     transport: ClientTransport
@@ -72,13 +72,13 @@ class TestClient:
         self.connection.dataReceived(data)
 
     def frames(self) -> list[Packet]:
-        """Take the frames that came since the last time."""
+        """Take the frames that arrived since the last call."""
         data = self.transport.value()
         self.transport.clear()
         return [parse_pushed(self.generation, body) for body in self._reader.feed(data)]
 
     def texts(self) -> list[str]:
-        """Take the chat texts that came since the last time."""
+        """Take the chat texts that arrived since the last call."""
         texts: list[str] = []
         for packet in self.frames():
             if packet.command != PING:
@@ -98,10 +98,10 @@ class TestClient:
 
 
 class Cluster:
-    """Servers and routes that are linked each to each.
+    """Servers and routes, each server linked to each route.
 
-    :param link_version: gives the version of the items that a new link speaks
-    :ivar clock: advance it with `turn` for what is due at once
+    :param link_version: returns the version of the items that a new link speaks
+    :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Cluster:
         link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
     ) -> None:
         self.link_version = link_version
-        # Its sockets are those that probe upstream's servers.
+        # Its sockets are used to probe upstream's servers.
         self.clock = MemoryReactorClock()
         # Far from 0, where a clock's first reading would look like "never".
         self.clock.advance(1_700_000_000)
@@ -128,7 +128,7 @@ class Cluster:
         self.metrics = Metrics("test")
         self.ticket_key = derive_key(b"of the test cluster", "ticket")
         self.posted: list[tuple[str, Any]] = []
-        #: Gives the answer to what is posted; none comes until it is replaced.
+        #: Returns the answer to a POST; until it is replaced, none comes.
         self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
         self.limits = limits if limits is not None else Limits()
         self._policy = policy
@@ -141,7 +141,7 @@ class Cluster:
         self.turn()
 
     def turn(self) -> None:
-        """Let everything happen that is due now."""
+        """Run everything that is due now."""
         for _ in range(20):
             self.clock.advance(0)
 
@@ -152,7 +152,7 @@ class Cluster:
             self.turn()
 
     def start_server(self, at: int | None = None) -> Server:
-        """Start a server, or start the one at index `at` anew; it is listed and linked to all routes."""
+        """Start a server, or restart the one at index `at`; it is listed and linked to all routes."""
         index = len(self.servers) if at is None else at
         name = str(ServerAddress("127.0.0.1", 11211 + index, 8081 + 100 * index))
         server = Server(
@@ -217,14 +217,14 @@ class Cluster:
         self.turn()
 
     def kill_route(self, route: Route) -> None:
-        """End a route without a word: what servers sent arrives and is done, nothing that it says does."""
+        """Kill a route: what servers sent still arrives and is handled, but nothing that the route sends arrives."""
         for (_, name), (at_server, _) in list(self._links.items()):
             if name == str(route.address):
                 at_server.lose("cut")
         self._links = {key: ends for key, ends in self._links.items() if key[1] != str(route.address)}
 
     def kill(self, server: Server) -> None:
-        """End a server without a word: its links are cut, it stays listed."""
+        """Kill a server: its links are cut, but it stays listed."""
         for route in self.routes:
             if (server.own.name, str(route.address)) in self._links:
                 self.cut(server, route)
@@ -258,13 +258,13 @@ class Cluster:
         return self.connect(str(found[0]), encode_login(generation, account.id, account.name), generation)
 
     def begin(self, coroutine: Any) -> Deferred[Any]:
-        """Start something and let everything happen that is due."""
+        """Start a coroutine and run everything that is due."""
         started: Deferred[Any] = Deferred.fromCoroutine(coroutine)
         self.turn()
         return started
 
     def result(self, coroutine: Any) -> Any:
-        """Return what something gives that ends at once, or raise what it fails with."""
+        """Return the result of a coroutine that ends at once, or raise its error."""
         found: list[Any] = []
         self.begin(coroutine).addBoth(found.append)
         if hasattr(found[0], "raiseException"):
@@ -272,17 +272,17 @@ class Cluster:
         return found[0]
 
     def admit(self, account: Account, device: str = "phone", route: int = 0) -> tuple[Admission, str]:
-        """Have a native session reserved; return where, and the ticket for it."""
+        """Reserve a native session; return where, and its ticket."""
         admission = self.result(self.routes[route].logins.login_native(account, device))
         return admission, self.ticket(account, device, admission)
 
     def ticket(self, account: Account, device: str, admission: Admission) -> str:
-        """Make the ticket of a reservation."""
+        """Return the ticket for a reservation."""
         ticket = Ticket(account.id, account.name, device, admission.owner)
         return make_ticket(self.ticket_key, ticket, admission.place, self.clock.seconds(), next(self.owners))
 
     def open_native(self, address: str, subprotocol: str = "") -> NativeClient:
-        """Open a connection to the server of that name; over TCP unless a WebSocket's subprotocol is given."""
+        """Open a connection to the server of that name: over WebSocket if a subprotocol is given, else over TCP."""
         server = next(server for server in self.servers if server.own.name == address)
         port = WebSocketPort(server.gateway, Origins([])) if subprotocol else server.gateway
         connection = port.buildProtocol(None)

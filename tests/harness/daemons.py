@@ -16,7 +16,7 @@ from tests.harness.asking import ask
 from tests.harness.spawning import HOST, DaemonProcess
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: Several daemons of a machine cannot have the same port: without an option they take no WebSockets.
+#: Several daemons on one machine cannot have the same port, so by default these accept no WebSockets.
 QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 #: What `on_line` is called with: the process's name, and the line.
 OnLine = Callable[[str, str], None]
@@ -28,14 +28,14 @@ def twistd(*arguments: str) -> list[str]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment in which twistd finds this checkout, and no option of CIM's from outside."""
+    """Return an environment in which twistd finds this checkout, without any CIM options from outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
     return {**kept, **QUIET, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
 def loopback(port: int) -> str:
-    """Return the endpoint description of a port that this machine alone reaches."""
+    """Return the endpoint description of a port that only this machine can reach."""
     return f"tcp:{port}:interface={HOST}"
 
 
@@ -65,7 +65,7 @@ class Daemon(DaemonProcess):
         return f"http://{HOST}:{self.http_port}"
 
     async def health(self) -> tuple[int, Any]:
-        """Return the HTTP status of `/health` and what it says; 0 when it does not answer."""
+        """Return the HTTP status and body of `/health`; the status is 0 if it does not answer."""
         answer = await ask(
             self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
@@ -74,7 +74,7 @@ class Daemon(DaemonProcess):
         if len(words) < 2 or not words[1].isdigit():
             return 0, None
         try:
-            # The body may come in chunks; the object is what lies between the outer braces.
+            # The body may come in chunks; the object is what is between the outer braces.
             return int(words[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
         except ValueError:
             return int(words[1]), None

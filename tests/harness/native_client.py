@@ -16,7 +16,7 @@ from cim.wire.json_frames import from_json, to_json
 
 @define
 class NativeClient:
-    """What a native client says and was told.
+    """A native client, which sends packets and collects those that it is sent.
 
     :ivar transport: a `ClientTransport` of `cluster`
     :ivar welcome: the Welcome that it got from `begin`
@@ -35,7 +35,7 @@ class NativeClient:
 
     @property
     def read_from(self) -> bool:
-        """Whether the server reads what it says."""
+        """Whether the server reads what the client sends."""
         return bool(self.transport.producerState == "producing")
 
     def say(self, *packets: Packet) -> None:
@@ -61,11 +61,11 @@ class NativeClient:
         self.say(Packet(send=Send(group=group, text=text, client_id=client_id, **fields)))
 
     def received(self, conversation: str, position: str) -> None:
-        """Acknowledge."""
+        """Acknowledge the messages up to a position."""
         self.say(Packet(received=Received(conversation=conversation, position=position)))
 
     def read(self, conversation: str, position: str) -> None:
-        """Say that something was read."""
+        """Report the messages up to a position as read."""
         self.say(Packet(read=Read(conversation=conversation, position=position)))
 
     def sync(self, conversation: str = "", after: str = "", **fields: Any) -> None:
@@ -73,26 +73,26 @@ class NativeClient:
         self.say(Packet(sync=Sync(conversation=conversation, after=after, **fields)))
 
     def typing(self, user: int = 0, **fields: Any) -> None:
-        """Say that one is typing."""
+        """Report that the user is typing."""
         self.say(Packet(typing=Typing(user=user, **fields) if user else Typing(**fields)))
 
     def watch(self, *users: int) -> None:
-        """Say whom to watch."""
+        """Say whose presence to watch."""
         self.say(Packet(watch=Watch(users=users)))
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Send a Ping."""
         self.say(Packet(ping=Ping()))
 
     def packets(self) -> list[Packet]:
-        """Take the packets that came since the last time."""
+        """Take the packets that arrived since the last call."""
         data = self.transport.value()
         self.transport.clear()
         unread, self._unread = self._unread, []
         return unread + self._decode(data)
 
     def begin(self) -> bool:
-        """Take the Welcome, and leave what came behind it; False when something else came."""
+        """Take the Welcome, and leave what came after it; False if something else came."""
         came = self.packets()
         if not came or not came[0].HasField("welcome"):
             self._unread = came
@@ -102,17 +102,17 @@ class NativeClient:
         return True
 
     def take(self, kind: str) -> list[Any]:
-        """Take what came of one kind, and leave the rest."""
+        """Take the bodies of one kind that arrived, and leave the rest."""
         came = self.packets()
         self._unread = [packet for packet in came if packet.WhichOneof("body") != kind]
         return [getattr(packet, kind) for packet in came if packet.WhichOneof("body") == kind]
 
     def bodies(self) -> list[Any]:
-        """Take what the packets hold."""
+        """Take the bodies of the packets that arrived."""
         return [getattr(packet, packet.WhichOneof("body") or "text") for packet in self.packets()]
 
     def texts(self) -> list[str]:
-        """Take the texts of the messages that came."""
+        """Take the texts of the messages that arrived."""
         return [packet.deliver.text for packet in self.packets() if packet.HasField("deliver")]
 
     def drop(self) -> None:

@@ -1,4 +1,4 @@
-"""A real Redis and a real ZooKeeper, started for tests, measurements and `make cluster`, and what else these start."""
+"""A real Redis and a real ZooKeeper, for tests, measurements and `make cluster`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.harness.spawning import (
 )
 
 JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
-#: The JVM starts in half the time when it does not prepare for a long life.
+#: The JVM starts in half the time if it does not prepare for a long life.
 JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 
 
@@ -106,8 +106,8 @@ def _resp(words: list[str]) -> bytes:
 class ZooKeeperProcess(PortProcess):
     """A ZooKeeper with its data in `directory`; its port stays the same once it has started.
 
-    :param tick_ms: how often it looks for sessions that have expired; a session lives at least twice that long
-    :param max_session_ms: how long a session lives without its client at most, whatever that asks for
+    :param tick_ms: how often it looks for expired sessions; a session lives at least twice that long
+    :param max_session_ms: how long a session lives without its client at most, whatever the client asks for
     """
 
     def __init__(
@@ -164,7 +164,7 @@ async def _zookeeper_answers(reactor: Any, directory: str, port: int) -> bool:
 class _SharedZooKeeper:
     """The ZooKeeper that all tests of a run share.
 
-    It is no process of the reactor's, because trial ends whatever a test leaves in the reactor.
+    It is not a process of the reactor's, because trial ends whatever a test leaves in the reactor.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, and what stands on the screen of it; for tests and for the pictures in docs."""
+"""A program on a terminal of its own, and the contents of its screen, for tests and for the pictures in docs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-#: How long something may take to stand on the screen, seconds.
+#: How long something may take to appear on the screen, seconds.
 PATIENCE = 30.0
 
 
@@ -41,7 +41,7 @@ class ScreenProcess(ProcessProtocol):
         self._exited: Deferred[int] = Deferred()
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-        """Run it."""
+        """Start the program."""
         self._master, slave = pty.openpty()
         self._size(self.screen.columns, self.screen.lines)
         self._reactor.spawnProcess(
@@ -66,25 +66,25 @@ class ScreenProcess(ProcessProtocol):
         self.transport.write(text.encode())
 
     def paste(self, text: str) -> None:
-        """Paste as terminals do for programs that asked to be told."""
+        """Paste text as terminals do for programs that enabled bracketed paste."""
         self.type(f"\x1b[200~{text}\x1b[201~")
 
     @property
     def lines(self) -> list[str]:
-        """The lines on the screen that are not empty."""
+        """Return the lines on the screen that are not empty."""
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
     def shows(self, *texts: str) -> bool:
-        """Whether all these texts stand on the screen."""
+        """Return whether all these texts are on the screen."""
         shown = "\n".join(self.lines)
         return all(text in shown for text in texts)
 
     def wait_for(self, *texts: str) -> Deferred[None]:
-        """Fire when all these texts stand on the screen."""
+        """Fire when all these texts are on the screen."""
         return self.wait_until(lambda: self.shows(*texts), f"{texts} to be shown")
 
     def wait_until(self, condition: Callable[[], bool], what: str = "a condition") -> Deferred[None]:
-        """Fire when something is so, looked at whenever the screen has changed; fails with what the screen shows."""
+        """Fire when a condition holds, checked whenever the screen changes; fail with what the screen shows."""
         waiting: Deferred[None] = Deferred()
         if condition():
             waiting.callback(None)
@@ -97,7 +97,7 @@ class ScreenProcess(ProcessProtocol):
         return Failure(AssertionError(f"waited in vain for {what}:\n" + "\n".join(self.lines)))
 
     def outReceived(self, data: bytes) -> None:
-        """The program wrote."""
+        """Take what the program wrote."""
         self.output += data
         self._stream.feed(data)
         for pair in tuple(self._waiting):
@@ -112,11 +112,11 @@ class ScreenProcess(ProcessProtocol):
         return self._exited.addTimeout(PATIENCE, self._reactor)
 
     def processEnded(self, reason: Failure) -> None:
-        """It is over."""
+        """Note that the program has ended."""
         self._exited.callback(reason.value.exitCode)  # type: ignore[union-attr]  # ProcessDone or ProcessTerminated
 
     async def stop(self) -> None:
-        """End it if it is still there."""
+        """End the program if it is still running."""
         if not self._exited.called:
             self.transport.signalProcess("KILL")
             try:

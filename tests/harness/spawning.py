@@ -1,7 +1,7 @@
-"""Any process that a test, a measurement or `make cluster` starts, as an object.
+"""The processes that a test, a measurement or `make cluster` starts.
 
 A process is started through a launcher that asks the kernel to kill it when its parent dies, so that a test run that
-is killed leaves nothing behind, and that gives it a session of its own, so that Ctrl-C reaches the parent alone.
+is killed leaves nothing behind, and that gives it a session of its own, so that Ctrl-C reaches only the parent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 HOST = "127.0.0.1"
-#: Lines of output that are kept for each process.
+#: How many lines of output are kept for each process.
 KEPT_LINES = 50_000
 _LAUNCHER = """
 import ctypes, os, signal, sys
@@ -41,7 +41,7 @@ _given_ports: set[int] = set()
 
 
 class ProcessFailed(Exception):
-    """A process died or did not do in time what was waited for; the message ends with its last output."""
+    """A process died, or did not do what was waited for in time; the message ends with its last output."""
 
 
 class MissingProgram(Exception):
@@ -49,7 +49,7 @@ class MissingProgram(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nothing listens on, never the same one twice.
+    """Return a TCP port of the loopback interface on which nothing listens, never the same one twice.
 
     It lies below the range from which the kernel takes the ports of outgoing connections: in that range a client that
     keeps redialling a stopped daemon may take the port, or even connect to itself.
@@ -83,10 +83,10 @@ class _Waiter:
 
 
 class DaemonProcess(ProcessProtocol):
-    """A process whose output is taken line by line; it can be started again after it ended.
+    """A process whose output is read line by line; it can be started again after it ended.
 
     :ivar lines: the last lines of its standard output and standard error together, over all its runs
-    :ivar out: those of its standard output alone
+    :ivar out: those of its standard output only
     :ivar pid: None while it does not run
     :ivar status: how the last run ended: exit status, or the negative number of the signal
     :param ready_when: a string that is in the line, or a function that is true of the line, which says that the
@@ -125,7 +125,7 @@ class DaemonProcess(ProcessProtocol):
     # What callers do
 
     def start(self, timeout: float = 30.0) -> Deferred[None]:
-        """Start it and fire when it is ready; fail with ProcessFailed when it died first or took too long."""
+        """Start the process and fire when it is ready; fail with ProcessFailed if it dies first or takes too long."""
         return Deferred.fromCoroutine(self._start(timeout))
 
     def stop(self, grace: float = 15.0) -> Deferred[int | None]:
@@ -160,7 +160,7 @@ class DaemonProcess(ProcessProtocol):
         self.signal("STOP")
 
     def resume(self) -> None:
-        """Let a frozen process go on."""
+        """Let a frozen process continue."""
         if self._paused:
             self._paused = False
             self.signal("CONT")
@@ -184,11 +184,11 @@ class DaemonProcess(ProcessProtocol):
     def wait_for_line(
         self, matches: str | Callable[[str], bool], timeout: float = 15.0, *, seen: bool = True
     ) -> Deferred[str]:
-        """Fire with the first line that holds the string, or of which the function is true.
+        """Fire with the first line that contains the string, or for which the function is true.
 
-        Fails with ProcessFailed when none came in time or the process ended.
+        Fails with ProcessFailed if none comes in time or the process ends.
 
-        :param seen: look at the lines that came already, too
+        :param seen: whether to search the earlier lines, too
         """
         test = _test_of(matches)
         if seen:
@@ -202,9 +202,9 @@ class DaemonProcess(ProcessProtocol):
         return self._bounded(waiter.found, timeout, f"printed no line that matches {matches!r}")
 
     def wait_for_exit(self, timeout: float | None = 15.0) -> Deferred[int]:
-        """Fire with its status when it has ended; fail with ProcessFailed when it does not in time.
+        """Fire with its status when it has ended; fail with ProcessFailed if it does not in time.
 
-        :param timeout: None: wait for ever
+        :param timeout: seconds; None to wait forever
         """
         if self.pid is None:
             assert self.status is not None, "it was never started"
@@ -244,7 +244,7 @@ class DaemonProcess(ProcessProtocol):
             raise
 
     def _before_start(self) -> None:
-        """Prepare what the process reads at its start."""
+        """Prepare what the process reads when it starts."""
 
     async def _probe(self) -> None:
         while not await self._answers():
@@ -253,7 +253,7 @@ class DaemonProcess(ProcessProtocol):
             await deferLater(self.reactor, 0.03, lambda: None)
 
     async def _answers(self) -> bool:
-        """Return whether the process does what it was started for."""
+        """Return whether the process is serving."""
         return True
 
     def _exit(self) -> Deferred[int]:
@@ -324,9 +324,9 @@ def _test_of(matches: str | Callable[[str], bool]) -> Callable[[str], bool]:
 
 
 class PortProcess(DaemonProcess):
-    """A process that listens on a port of its own; when that was lost in a race it is started on another.
+    """A process that listens on a port of its own; if another process takes that port first, it is started on another.
 
-    :param port: a certain port, which is then not changed; None: a free one
+    :param port: a fixed port, or None for any free one
     """
 
     def __init__(self, reactor: Any, directory: str, port: int | None, name: str) -> None:

@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 
 class MemorySqlite:
-    """A SQLite database in memory that does everything at once.
+    """A SQLite database in memory that does everything synchronously.
 
-    :param guard: called with the operation's name before each; what it raises is the answer
+    :param guard: called with the name of each operation before it; if it raises, that is the result
     """
 
     def __init__(self, guard: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ class MemorySqlite:
 
 @implementer(IStore)
 class MemoryStore(Service):
-    """All in memory, which can be made unavailable."""
+    """A store in memory, which can be made unavailable."""
 
     def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
         sqlite = MemorySqlite(self._guard)
@@ -84,7 +84,7 @@ class MemoryStore(Service):
 
     @property
     def available(self) -> bool:
-        """Whether it answers; every call fails with StoreUnavailable while it is False."""
+        """Whether the store answers; while this is False every call fails with StoreUnavailable."""
         return self._available
 
     @available.setter

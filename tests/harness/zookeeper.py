@@ -1,4 +1,4 @@
-"""A ZooKeeper in memory: what registration and membership see of the real one, with its failures at will."""
+"""A ZooKeeper in memory: what registration and membership see of the real one, with failures on demand."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class _Node:
 
 
 class MemoryEnsemble:
-    """The nodes that all sessions see, and the sessions."""
+    """The sessions, and the nodes that they all see."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, _Node] = {}
         self.sessions: dict[int, MemoryZooKeeper] = {}
-        #: False: nobody is let in.
+        #: False to let nobody connect.
         self.reachable = True
-        #: Called before each operation with its name and path; may raise what the operation then fails with.
+        #: Called before each operation with its name and path; if it raises, the operation fails with that.
         self.before: Callable[[str, str], None] = lambda operation, path: None
         self._last_session = 0
 
@@ -60,13 +60,13 @@ class MemoryEnsemble:
         return self._last_session
 
     def end(self, session: int) -> None:
-        """End a session, and its ephemeral nodes; its client learns of that when it comes back."""
+        """End a session and its ephemeral nodes; its client learns of that when it reconnects."""
         self.sessions.pop(session, None)
         for path in [path for path, node in self.nodes.items() if node.owner == session]:
             self.delete(path, -1)
 
     def create(self, path: str, value: bytes | None, owner: int = 0) -> str:
-        """Make a node; `None` is the null that upstream's nodes hold."""
+        """Create a node; `None` is the null that upstream's nodes hold."""
         parent = path.rpartition("/")[0]
         if parent and parent not in self.nodes:
             raise NoNode()
@@ -122,7 +122,7 @@ class MemoryEnsemble:
 
 @implementer(IZooKeeper)
 class MemoryZooKeeper(Service):
-    """A session with a MemoryEnsemble; connects in the turn after it was started, answers in later turns."""
+    """A session with a MemoryEnsemble; it connects in the turn after its start and answers in later turns."""
 
     def __init__(
         self, ensemble: MemoryEnsemble, clock: IReactorTime, *, timeout: float = 5.0, session_timeout: float = 10.0
@@ -131,7 +131,7 @@ class MemoryZooKeeper(Service):
         self.timeout = timeout
         self.state = ZooKeeperState.LOST
         self.session: int | None = None
-        #: True: what is asked is done, but never answered.
+        #: True to carry out calls but never answer them.
         self.mute = False
         self._ensemble = ensemble
         self._clock = clock
@@ -147,7 +147,7 @@ class MemoryZooKeeper(Service):
     # The service, and what can happen to it.
 
     def startService(self) -> None:
-        """Connect in the next turn, if the ensemble lets anybody in."""
+        """Connect in the next turn, if the ensemble is reachable."""
         super().startService()
         self._later(0, lambda: self.resume() if self._ensemble.reachable else None)
 
@@ -179,7 +179,7 @@ class MemoryZooKeeper(Service):
         self._later(self._session_timeout, expire)
 
     def resume(self) -> None:
-        """Come back, with the same session if that still lives."""
+        """Reconnect, with the same session if that is still alive."""
         if self.session in self._ensemble.sessions:
             self._enter(ZooKeeperState.CONNECTED, self.session)
         else:
@@ -188,7 +188,7 @@ class MemoryZooKeeper(Service):
             self._enter(ZooKeeperState.CONNECTED, self._ensemble.open(self))
 
     def expire(self) -> None:
-        """Lose the connection and the session, and come back with another."""
+        """Lose the connection and the session, and reconnect with another."""
         self._enter(ZooKeeperState.SUSPENDED, self.session)
         self._ensemble.end(self.session or 0)
         self.resume()
@@ -269,7 +269,7 @@ class MemoryZooKeeper(Service):
         return Deferred.fromCoroutine(ensure_path(self, path))
 
     def saw(self, path: str, change: NodeChange) -> None:
-        """The ensemble has changed a node."""
+        """Note that a node has changed."""
         fired = self._node_watches.pop(path, [])
         if change is NodeChange.DELETED:
             fired += self._child_watches.pop(path, [])
