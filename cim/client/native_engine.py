@@ -35,6 +35,8 @@ from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 
 #: The shortest time between two typing notes, in seconds.
 TYPING_SECONDS = 0.5
+#: For how long a login that got no answer may still be done by a route, and end the session of a later one, in seconds.
+DOUBT_SECONDS = 120.0
 #: Reading stops while the first number of messages wait for the history, and resumes at the second.
 STOP_READING = 2000
 GO_ON_READING = 500
@@ -103,6 +105,8 @@ class NativeEngine:
         self._server: NativeConnection | None = None
         self._place = ""
         self._farewell: CIMError | None = None
+        # Until when a login of our own that got no answer may end the session.
+        self._doubt_ends = -DOUBT_SECONDS
         self._as_of = ""
         #: Where the next session starts: the ends of conversations before the first one, and what need not be listed
         #: again.
@@ -201,7 +205,12 @@ class NativeEngine:
     async def connect(self) -> None:
         """See Reconnectable."""
         first = self._upkeep.sessions == 0
-        login = await log_in(self._api, self._device.credentials, self._device.name, create=first)
+        unknown = self._api.unknown_logins
+        try:
+            login = await log_in(self._api, self._device.credentials, self._device.name, create=first)
+        finally:
+            if self._api.unknown_logins != unknown:
+                self._doubt_ends = self._world.reactor.seconds() + DOUBT_SECONDS
         self._identified(login.user)
         self._journal.set_fact("token", login.token)
         if self._baseline is None:
@@ -307,7 +316,11 @@ class NativeEngine:
             self._inbox.failed(failure.conversation, failure.retry_after_seconds or 1.0)
 
     def _hear_goodbye(self, goodbye: Any) -> None:
-        if goodbye.code == "replaced":
+        if goodbye.code == "replaced" and self._world.reactor.seconds() < self._doubt_ends:
+            # Once only, so that two devices of the same name do not replace each other for ever.
+            self._doubt_ends = -DOUBT_SECONDS
+            self._farewell = Busy("a login that got no answer was done late and ended this session")
+        elif goodbye.code == "replaced":
             self._farewell = Over(
                 "a newer login of this user ended this session:"
                 " it has the same device name, or the login policy allows only one device"

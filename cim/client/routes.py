@@ -75,6 +75,7 @@ class Routes:
     may a later one be handled first.
 
     :param urls: base URLs, at least one
+    :ivar unknown: how many calls there were of which nobody knows whether they were done
     """
 
     def __init__(self, clock: IReactorTime, urls: Sequence[str]) -> None:
@@ -82,6 +83,7 @@ class Routes:
         self._urls = [parse_route(url) for url in urls]
         self._resting = dict.fromkeys(self._urls, 0.0)
         self._next = 0
+        self.unknown = 0
 
     async def call(self, once: Callable[[str], Awaitable[A]], read: Callable[[A], T], *, repeat: bool) -> tuple[str, T]:
         """Return the route that answered, and its answer as parsed by `read`.
@@ -99,6 +101,7 @@ class Routes:
             except Unavailable as error:
                 if not isinstance(error, Busy):
                     self._resting[route] = self._clock.seconds() + REST_SECONDS
+                self.unknown += not isinstance(error, Unreachable)
                 if not repeat and not isinstance(error, Unreachable):
                     raise
                 if isinstance(failed, Unreachable):

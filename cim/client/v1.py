@@ -69,6 +69,8 @@ class V1Calls:
         self._calls = calls
         self._routes = routes
         self.token = ""
+        #: How many logins there were of which nobody knows whether they were done.
+        self.unknown_logins = 0
 
     async def log_in(self, name: str, device: str, password: str = "") -> LoggedIn:
         """Log in with the password, or with the token if there is none.
@@ -78,7 +80,11 @@ class V1Calls:
         body = {"name": name, "device": device}
         if password:
             body["password"] = password
-        route, login = await self._call("POST", "sessions", body, "" if password else self.token, _login)
+        unknown = self._routes.unknown
+        try:
+            route, login = await self._call("POST", "sessions", body, "" if password else self.token, _login)
+        finally:
+            self.unknown_logins += self._routes.unknown - unknown
         check_place(route, login.host)
         self.token = login.token
         return login

@@ -45,6 +45,7 @@ class Call:
     :ivar answers: the schema of the body for each status of success, the usual one first; None for no body
     :ivar errors: the statuses of its problems
     :ivar example: an example of a body, for the document
+    :ivar asks_whether_awaited: its handler wants to know whether the client still waits
     """
 
     methods: tuple[str, ...]
@@ -59,6 +60,7 @@ class Call:
     summary: str
     about: str
     example: Mapping[str, Any] | None = None
+    asks_whether_awaited: bool = False
 
     @property
     def usual(self) -> int:
@@ -99,6 +101,7 @@ def http_call(
     answers: Mapping[int, Schema | None] = _DONE,
     errors: tuple[int, ...] = (),
     example: Mapping[str, Any] | None = None,
+    asks_whether_awaited: bool = False,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call that gets the values of path, query and body.
 
@@ -107,6 +110,8 @@ def http_call(
 
     :param line: methods and path, such as `GET /v1/groups/{id}`
     :param errors: the statuses of its problems, except those that follow from the other arguments
+    :param asks_whether_awaited: the handler also gets a function `awaited`, which returns whether the client is still
+        connected
     """
     *methods, template = line.split(" ")
 
@@ -130,6 +135,7 @@ def http_call(
             summary.rstrip("."),
             about.strip(),
             example,
+            asks_whether_awaited,
         )
         return handler
 

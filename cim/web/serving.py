@@ -8,7 +8,7 @@ and the endpoint is called directly and keeps its Deferred to itself.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -26,7 +26,7 @@ from cim.errors import BadRequest, CIMError
 from cim.web.declaring import Call, Content, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
-from cim.web.site import PathResource, respond
+from cim.web.site import PathResource, is_awaited, respond
 from cim.wire.error_table import row_of
 
 _log = Logger()
@@ -89,6 +89,8 @@ class Endpoint:
             values |= read_query(request.uri, call.query)
         if call.body is not None:
             values |= self._dialect.read(request, call)
+        if call.asks_whether_awaited:
+            values["awaited"] = partial(is_awaited, request)
         return values
 
     def _answer(self, request: Any, result: Any) -> None:

@@ -39,6 +39,11 @@ def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) 
         pass  # twisted.web's way of saying that the connection was lost
 
 
+def is_awaited(request: Any) -> bool:
+    """Return whether the client of a request is still connected, as far as is known."""
+    return not request._disconnected  # Twisted has no public name for it
+
+
 class PathResource(Resource):
     """The resource of a site, which answers by `request.path` only, and always through `respond`."""
 

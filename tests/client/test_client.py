@@ -12,6 +12,7 @@ from cim.client.iclient import IListener
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.errors import (
+    CallTimeout,
     Forbidden,
     HistoryUnavailable,
     InvalidField,
@@ -215,6 +216,30 @@ class ReconnectionTests(ClientCase):
         self.assertIn("a newer login of this user ended this session", reason)
         self.wait(60)
         self.assertEqual((first.state, second.state), (State.CLOSED, State.READY))
+
+    def test_a_login_of_its_own_that_a_route_does_late_is_not(self):
+        alice = self.online("alice")
+        ask, late = alice._http.ask, []
+
+        def lose_the_answer(method, url, body=None, token=""):
+            """Make a login, but not before the client has given it up."""
+            late.append((method, url, body, token))
+            alice._http.ask = ask
+            return fail(CallTimeout())
+
+        alice._http.ask = lose_the_answer
+        self.wires_of(alice)[0].cut()
+        self.wait(10)
+        self.assertIs(alice.state, State.READY)
+        # It ends the session that the client has made since, which logs in once more.
+        self.result(ask(*late[0]))
+        self.wait(10)
+        self.assertIs(alice.state, State.READY)
+        self.assertTrue([reason for _, reason in alice.heard.states if "done late" in reason])
+        # The same again is somebody else.
+        self.result(ask(*late[0]))
+        self.wait(10)
+        self.assertIs(alice.state, State.CLOSED)
 
     def test_being_logged_out_is_final(self):
         alice = self.online("alice")

@@ -10,7 +10,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized
+from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized, Unavailable
 from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
 from cim.route.front.login import Logins
@@ -119,9 +119,17 @@ class AccountsAPI:
         answers={201: _LOGIN},
         errors=(409,),
         example={"name": "alice", "password": "correct horse", "device": "phone"},
+        asks_whether_awaited=True,
     )
     async def log_in(
-        self, caller: Caller, name: str | None, id: int | None, password: str | None, device: str | None
+        self,
+        caller: Caller,
+        name: str | None,
+        id: int | None,
+        password: str | None,
+        device: str | None,
+        *,
+        awaited: Callable[[], bool],
     ) -> dict[str, Any]:
         """Log in.
 
@@ -134,6 +142,9 @@ class AccountsAPI:
             if not self._directory.caught_up:
                 await self._directory.when_caught_up()
             device = device or self._new_id()
+            if not awaited():
+                # A client that gave up has maybe logged in elsewhere since: this login would end that session.
+                raise Unavailable("the client has gone before its login was made")
             admission = await self._logins.login_native(account, device)
             await self._still_stands(caller, account, credential, device)
         except CIMError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from cim.errors import Unauthorized
 from cim.model import LoginPolicy
 from cim.route.http.attempts import BURST, SECONDS
@@ -9,6 +11,7 @@ from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
 from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
+from tests.web.http_case import Conversation, encode
 
 
 class AccountTests(APICase):
@@ -73,6 +76,21 @@ class LoginTests(APICase):
         alice = self.account("alice")
         login = self.ok("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=201)
         self.assertEqual((login["user_id"], login["name"]), (alice.id, "alice"))
+
+    def test_a_login_whose_client_has_gone_is_not_made(self):
+        """Else it would end the session that the client has made elsewhere since."""
+        self.account("alice")
+        live = self.connect_to(self.log_in("alice", device="phone"))
+        found, credential = Deferred(), self.store.credentials.credential
+        self.patch(self.store.credentials, "credential", lambda user: found.addCallback(lambda _: credential(user)))
+        conversation = Conversation(self.sites[0])
+        body = b'{"name": "alice", "password": "%s", "device": "phone"}' % PASSWORD.encode()
+        conversation.send(encode("POST", "/v1/sessions", body))
+        conversation.lose()
+        found.callback(None)
+        self.cluster.turn()
+        self.assertFalse(live.closed)
+        self.assertEqual(self.cluster.servers[0].sessions.reserved, 0)
 
     def test_a_device_without_a_name_gets_a_random_one(self):
         self.account("alice")
