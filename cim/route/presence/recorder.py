@@ -94,7 +94,8 @@ class SessionRecorder(Service):
         :raises Unavailable: the store is away
         """
         claimed = await self._sessions.claim(user, device, place, owner)
-        if claimed:
+        # A session that is there already does not appear again: its server only has its groups read anew.
+        if claimed and all(online.owner != owner for online in self._presence.of(user)):
             self._claimed[owner] = None
             if len(self._claimed) > KEPT_CLAIMS:
                 del self._claimed[next(iter(self._claimed))]
@@ -102,6 +103,8 @@ class SessionRecorder(Service):
 
     def rewrite(self) -> None:
         """Write all records again: the store was away, or lost data."""
+        # What was claimed before may be lost, too.
+        self._claimed.clear()
         for host in self._presence.hosts.values():
             for online in host.sessions.values():
                 self.appeared(online)

@@ -44,6 +44,24 @@ class RecorderTests(RouteCase):
         self.recorder.rewrite()
         self.assertEqual(self.made(), ["claim"])
 
+    def test_what_a_store_lost_is_written_again_though_it_was_claimed_once_more(self):
+        """A server has the groups of a live session read anew by another claim."""
+        self.claim()
+        self.online(self.link_, self.alice)
+        self.claim()
+        self.now(self.store.sessions.release(self.alice.id, "o-s1"))
+        self.recorder.rewrite()
+        (record,) = self.now(self.store.sessions.sessions(self.alice.id))
+        self.assertEqual((record.owner, record.live), ("o-s1", True))
+
+    def test_what_a_store_lost_is_written_though_it_was_claimed_before(self):
+        self.claim()
+        self.now(self.store.sessions.release(self.alice.id, "o-s1"))
+        self.recorder.rewrite()
+        self.online(self.link_, self.alice)
+        (record,) = self.now(self.store.sessions.sessions(self.alice.id))
+        self.assertEqual((record.owner, record.live), ("o-s1", True))
+
     def test_another_route_writes_the_record(self):
         self.claim()
         self.made()
