@@ -129,6 +129,12 @@ class _Sends:
 
     def __init__(self) -> None:
         self._sent: dict[int, tuple[_Line, str]] = {}
+        # How many there are of each line.
+        self._lines: dict[_Line, int] = {}
+
+    def are_of(self, line: _Line) -> bool:
+        """Return whether any is of that line."""
+        return line in self._lines
 
     def note(self, request: Request) -> tuple[_Line, str] | None:
         """Note a request if it is a Send; return its line and client_id."""
@@ -139,14 +145,22 @@ class _Sends:
             return None
         send = (request.session, request.conversation), packet.send.client_id
         if request.call:
+            self.answered(request.call)
             self._sent[request.call] = send
+            self._lines[send[0]] = self._lines.get(send[0], 0) + 1
             if len(self._sent) > KEPT:
-                del self._sent[next(iter(self._sent))]
+                self.answered(next(iter(self._sent)))
         return send
 
     def answered(self, call: int) -> tuple[_Line, str] | None:
         """Return the Send that a Reply answers; None when it answers something else."""
-        return self._sent.pop(call, None)
+        send = self._sent.pop(call, None)
+        if send is not None:
+            line = send[0]
+            self._lines[line] -= 1
+            if not self._lines[line]:
+                del self._lines[line]
+        return send
 
 
 # A current server, a route of the first release
@@ -188,14 +202,16 @@ class _ToOldRoute(_Translated):
         return item.SerializeToString()
 
     def _request(self, item: Item) -> bytes:
+        session, conversation = item.request.session, item.request.conversation
+        under_way = self._sends.are_of((session, conversation))
         send = self._sends.note(item.request)
         item.request.ClearField("after")
         old = _old(item)
-        if send is not None:
-            (session, conversation), _ = send
+        # The server lets none through but the one that failed first. It may have failed by an answer that came when the
+        # server did not wait for it any more, though: then it is under way again, and nothing may go past it.
+        if send is not None and not under_way:
             failed = self._failed.get(session, set())
             if conversation in failed:
-                # The server lets through only the Send that failed first.
                 failed.remove(conversation)
                 old.request.again = True
         return old.SerializeToString()

@@ -228,8 +228,18 @@ class OldRouteTests(Version1Case):
         for said in FAILED:
             self.assertEqual(self.say(request=self.request(said)), [old(said)])
         self.assertEqual(self.hear(FAILED_REPLY), [item(FAILED_REPLY)])
+        self.hear(Item(reply=Reply(call=15, code="unavailable")))  # as what is behind it does
         self.assertEqual(self.say(request=self.request(AGAIN[0])), [old(AGAIN[0])])
         self.assertEqual(self.say(request=self.request(AGAIN[1], after="s1")), [old(AGAIN[1])])
+
+    def test_but_nothing_past_one_that_is_under_way_again(self):
+        """As when it has failed by an answer that came too late, and its client had come again before."""
+        self.say(request=self.request(FAILED[0]))
+        self.say(request=self.request(FAILED[0], call=16))
+        self.hear(Item(reply=Reply(call=14, code="unavailable")))
+        self.assertEqual(self.say(request=self.request(FAILED[1], after="s1"))[0].request.again, False)
+        self.hear(Item(reply=Reply(call=16)), Item(reply=Reply(call=15, code="unavailable")))
+        self.assertEqual(self.say(request=self.request(FAILED[1], call=17))[0].request.again, True)
 
     def test_no_send_is_let_through_after_a_final_refusal_or_elsewhere(self):
         self.say(request=self.request(FAILED[0]))
