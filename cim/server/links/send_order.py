@@ -88,10 +88,15 @@ class SendRequest(ClientRequest):
         after = before.client_id if before is not None else ""
         return packed.request(call, self.session.asker, self.conversation, self.packet, after)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client is told that it failed: not if it has been repeated, or its outcome is known."""
+        return self.state is FAILED or (self.state is REPEATED and self.repetition is None)
+
     def failed(self, error: CIMError) -> None:
-        """See Pending; the client is not told of a Send that it has repeated or whose outcome it knows already."""
+        """See Pending."""
         session = self.session
-        if session.live and self.state is FAILED:
+        if session.live and self.is_awaited:
             session.connection.write_packet(failure_packet(error, self.client_id, self.conversation))
         session.answered()
 
@@ -144,8 +149,8 @@ class SendOrder:
         if former is None:
             settled = self._session.settled
             if settled and (self._conversation, send.client_id) in settled:
-                # The client repeated it before it heard that it was settled. It is answered once more, but nobody waits
-                # for it if it fails.
+                # Its client repeated it, perhaps before it heard of it. It is answered once more, but if it fails, that
+                # holds nothing back: a client that has heard of it does not repeat it again.
                 send.state = REPEATED
                 self._trim()
                 return

@@ -215,7 +215,7 @@ class Submissions:
             pending.answered(answer)
         else:
             order.fail(pending, of_failure(answer.code, BEHIND))
-            if pending.state is FAILED:
+            if pending.is_awaited:
                 pending.answered(answer)
             else:
                 # The client was told the outcome already, or will be told that of the repetition.

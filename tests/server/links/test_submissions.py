@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.errors import CallTimeout, Unavailable
+from cim.errors import CallTimeout, Forbidden, Unavailable
 from cim.server.links import send_order, submissions
 from cim.server.native.session import STOP_READING, SYNC_WEIGHT
 from cim.wire import native, packed
@@ -13,6 +13,7 @@ from cim.wire.native import OUT_OF_ORDER, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
 ALICE, BOB = 7, 9
+ERRORS = {"unavailable": Unavailable, "forbidden": Forbidden}
 
 
 class SubmissionCase(ServerCase):
@@ -90,6 +91,20 @@ class RequestTests(SubmissionCase):
         self.accept(self.route, request, packet)
         self.assertEqual(self.alice.packets(), [], "the late answer is nobody's")
         self.assertEqual(len(self.server.submissions), 0)
+
+    def test_one_that_was_settled_and_fails_when_it_comes_again(self):
+        """It is answered like any other, and keeps none back."""
+        for code in ("unavailable", "forbidden", "unavailable"):
+            self.alice.send(BOB, "one", "c1")
+            [(request, _)] = self.route.requests()
+            self.route.reply(request, failure_packet(ERRORS[code](), "c1", "p:7:9"), code=code)
+            self.assertEqual(self.failures(self.alice), [("c1", code)])
+        self.alice.send(BOB, "one", "c1")
+        self.pass_seconds(5.1)
+        self.assertEqual(self.failures(self.alice), [("c1", "timeout")])
+        self.alice.send(BOB, "two", "c2")
+        self.accept(self.route, *self.route.requests()[-1])
+        self.assertEqual([packet.accepted.client_id for packet in self.alice.packets()], ["c2"])
 
     def test_no_route(self):
         self.unlink(self.route)
