@@ -13,7 +13,7 @@ Changes are made in a copy, because links within one process hand over the items
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define
 
@@ -129,12 +129,11 @@ class _Sends:
 
     def __init__(self) -> None:
         self._sent: dict[int, tuple[_Line, str]] = {}
-        # How many there are of each line.
-        self._lines: dict[_Line, int] = {}
+        self._lines: dict[_Line, list[str]] = {}
 
-    def are_of(self, line: _Line) -> bool:
-        """Return whether any is of that line."""
-        return line in self._lines
+    def of(self, line: _Line) -> Sequence[str]:
+        """Return the client_ids of those of a line, in order."""
+        return self._lines.get(line, ())
 
     def note(self, request: Request) -> tuple[_Line, str] | None:
         """Note a request if it is a Send; return its line and client_id."""
@@ -147,7 +146,7 @@ class _Sends:
         if request.call:
             self.answered(request.call)
             self._sent[request.call] = send
-            self._lines[send[0]] = self._lines.get(send[0], 0) + 1
+            self._lines.setdefault(send[0], []).append(send[1])
             if len(self._sent) > KEPT:
                 self.answered(next(iter(self._sent)))
         return send
@@ -156,8 +155,8 @@ class _Sends:
         """Return the Send that a Reply answers; None when it answers something else."""
         send = self._sent.pop(call, None)
         if send is not None:
-            line = send[0]
-            self._lines[line] -= 1
+            line, client_id = send
+            self._lines[line].remove(client_id)
             if not self._lines[line]:
                 del self._lines[line]
         return send
@@ -203,7 +202,7 @@ class _ToOldRoute(_Translated):
 
     def _request(self, item: Item) -> bytes:
         session, conversation = item.request.session, item.request.conversation
-        under_way = self._sends.are_of((session, conversation))
+        under_way = self._sends.of((session, conversation))
         send = self._sends.note(item.request)
         item.request.ClearField("after")
         old = _old(item)
@@ -357,11 +356,13 @@ class _ToOldServer(_Translated):
         """Return the client_id of what must be stored before a Send: the last of its line that is not stored."""
         session, conversation = line
         sends = self._lines.setdefault(session, {}).setdefault(conversation, [])
-        if again:
-            sends.clear()
-        elif client_id in sends:
+        if client_id in sends:
             # The Sends behind it are repeated, too.
             del sends[sends.index(client_id) :]
+        if again:
+            # What failed before it its client has given up; what is under way still goes before it.
+            under_way = self._sends.of(line)
+            sends[:] = [other for other in sends if other in under_way]
         after = sends[-1] if sends else ""
         sends.append(client_id)
         if len(self._lines) > KEPT:

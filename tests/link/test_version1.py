@@ -379,6 +379,19 @@ class OldServerTests(Version1Case):
         # And then it repeats both.
         self.assertEqual(self.follow(*AGAIN), ["", "s1"])
 
+    def test_what_comes_again_stays_behind_what_is_under_way(self):
+        """As when there was no room for it, but for the one before it."""
+        self.follow(*FAILED)
+        self.fail(15, "rate-limited")
+        again = old(FAILED[1])
+        again.request.call, again.request.again = 16, True
+        self.assertEqual(self.follow(Item.FromString(again.SerializeToString())), ["s1"])
+        # What failed, and does not come again, is not waited for.
+        self.fail(14)
+        self.fail(16)
+        again.request.call = 17
+        self.assertEqual(self.follow(Item.FromString(again.SerializeToString())), [""])
+
     def test_a_repeated_send(self):
         self.assertEqual(self.follow(*FAILED, FAILED[1]), ["", "s1", "s1"])
         self.assertEqual(self.follow(FAILED[0], FAILED[1]), ["", "s1"])
