@@ -37,13 +37,22 @@ class Framing:
         self, sender: int, name: str, texts: Sequence[str], *, batch: bool = False, offline: bool = False
     ) -> list[GuestMessage]:
         """Return the texts as one message; without those that fit into no frame, which keep no others back."""
-        try:
-            return [GuestMessage(sender, name, texts, batch=batch, offline=offline, max_frame=self.max_frame)]
-        except CIMError:
-            if len(texts) == 1:
-                self.refused()
-                return []
+        whole = self.whole(sender, name, texts, batch=batch, offline=offline)
+        if whole is not None:
+            return [whole]
+        if len(texts) == 1:
+            self.refused()
+            return []
         return [message for text in texts for message in self.of(sender, name, (text,), batch=batch, offline=offline)]
+
+    def whole(
+        self, sender: int, name: str, texts: Sequence[str], *, batch: bool = False, offline: bool = False
+    ) -> GuestMessage | None:
+        """Return the texts as one message; None when one of them fits into no frame."""
+        try:
+            return GuestMessage(sender, name, texts, batch=batch, offline=offline, max_frame=self.max_frame)
+        except CIMError:
+            return None
 
 
 class Pushed:
@@ -130,7 +139,10 @@ def messages(items: Sequence[Shown], generation: Generation, framing: Framing) -
             continue
         batch = item.batch
         if modern and batch is not None and _begins(items, at, batch):
-            found += _of_batch(batch, items[at : at + len(batch.packets)], framing)
+            of_batch = items[at : at + len(batch.packets)]
+            whole = _of_batch(batch, of_batch, framing)
+            # Else one by one, so that it is known of each whether it was written.
+            found += (whole,) if whole else _singly(of_batch)
             at += len(batch.packets)
         else:
             found += item.ready
@@ -159,9 +171,13 @@ def _begins(items: Sequence[Shown], at: int, batch: Batch) -> bool:
     )
 
 
-def _of_batch(batch: Batch, items: Sequence[Shown], framing: Framing) -> list[GuestMessage]:
+def _singly(items: Sequence[Shown]) -> list[GuestMessage]:
+    return [message for item in items if isinstance(item, Pushed) for message in item.ready]
+
+
+def _of_batch(batch: Batch, items: Sequence[Shown], framing: Framing) -> GuestMessage | None:
     if batch.for_guests is None:
         first = items[0]
         texts = [item.text for item in items if item.text is not None]
-        batch.for_guests = framing.of(first.sender, first.sender_name, texts, batch=True)
-    return batch.for_guests
+        batch.for_guests = framing.whole(first.sender, first.sender_name, texts, batch=True) or False
+    return batch.for_guests or None

@@ -334,6 +334,18 @@ class LiveTests(GuestCase):
         self.assertEqual(frame.batch[:], ["3", "4", "5"])
         self.assertEqual(self.outcomes(6), [1, 1, 1])
 
+    def test_a_text_of_a_batch_that_fits_into_no_frame_was_not_written(self):
+        client = self.log_in()
+        self.fetch()
+        client.frames()
+        self.say_batch("1", "2", "x" * 65536, call=6)
+        self.turn()
+        self.assertEqual(client.texts(), ["1", "2"])
+        self.assertEqual(self.outcomes(6), [1, 1, 0])
+        self.assertEqual(self.refused("undeliverable"), 1)
+        self.say_batch("3", "4", call=7)
+        self.assertEqual([frame.batch[:] for frame in client.frames()], [["3", "4"]])
+
     def test_to_everyone_it_is_live_only(self):
         client = self.log_in()
         body = Deliver(sender=BOB, sender_name="bob", text="all").SerializeToString()
