@@ -78,9 +78,14 @@ class Inbox:
         self._live = True
         self._hand_begun(self._reader.begin(heads, more, baseline, self._clock.seconds()))
 
-    def news(self, heads: Iterable[Head], more: str) -> None:
-        """Heads came; `more` when there are others behind them."""
-        self._hand_begun(self._reader.listed(heads, more, self._clock.seconds()))
+    def news(self, heads: Iterable[Head], more: str, *, unasked: bool = False) -> None:
+        """Heads came.
+
+        :param more: the cursor of the next page of heads, or ""
+        :param unasked: they are not the page that was asked for; servers of the first release do not say so
+        """
+        take = self._reader.unasked if unasked else self._reader.listed
+        self._hand_begun(take(heads, more, self._clock.seconds()))
 
     def ended(self) -> None:
         """The session is gone."""

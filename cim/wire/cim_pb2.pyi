@@ -235,12 +235,14 @@ class Synced(_message.Message):
     def __init__(self, conversation: _Optional[str] = ..., upto: _Optional[str] = ..., more: _Optional[bool] = ..., reset: _Optional[bool] = ..., after: _Optional[str] = ...) -> None: ...
 
 class News(_message.Message):
-    __slots__ = ("heads", "more")
+    __slots__ = ("heads", "more", "unasked")
     HEADS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    UNASKED_FIELD_NUMBER: _ClassVar[int]
     heads: _containers.RepeatedCompositeFieldContainer[Head]
     more: str
-    def __init__(self, heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ...) -> None: ...
+    unasked: bool
+    def __init__(self, heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., unasked: _Optional[bool] = ...) -> None: ...
 
 class Typing(_message.Message):
     __slots__ = ("user", "group", "who")

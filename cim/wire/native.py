@@ -273,9 +273,13 @@ def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: b
     ).SerializeToString()
 
 
-def news_packet(heads: Iterable[Head], more: str = "") -> bytes:
-    """Return the packet that reports conversations with something new."""
-    return Packet(news=News(heads=heads, more=more)).SerializeToString()
+def news_packet(heads: Iterable[Head], more: str = "", *, unasked: bool = False) -> bytes:
+    """Return the packet that reports conversations with something new.
+
+    :param more: the cursor of the next page; empty if there is none
+    :param unasked: it is not a page that the client asked for
+    """
+    return Packet(news=News(heads=heads, more=more, unasked=unasked)).SerializeToString()
 
 
 def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:

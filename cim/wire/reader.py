@@ -99,8 +99,8 @@ class Reader(Generic[Item]):
     """
 
     __slots__ = (
-        "_again", "_asked", "_baseline", "_cursor", "_cursor_due", "_due", "_left_out", "_places", "_policy",
-        "_receipts", "_unknown", "_wanted", "_wanted_due",
+        "_again", "_asked", "_baseline", "_cursor", "_cursor_due", "_due", "_left_out", "_next_list", "_places",
+        "_policy", "_receipts", "_unknown", "_wanted", "_wanted_due",
     )  # fmt: skip
 
     def __init__(self, policy: ReaderPolicy) -> None:
@@ -116,6 +116,8 @@ class Reader(Generic[Item]):
         # The next page of a list of heads, and when it is to be asked for.
         self._cursor = ""
         self._cursor_due = 0.0
+        # The cursor of a list that nobody asked for, which is read after the present one.
+        self._next_list = ""
         # Since when heads are asked for (ms): by the first page that is under way, and by the list after that.
         self._asked: int | None = None
         self._wanted: int | None = None
@@ -186,7 +188,7 @@ class Reader(Generic[Item]):
 
     def ended(self, now: float) -> None:
         """The session is over, and nothing that was asked for will come."""
-        self._cursor = ""
+        self._cursor = self._next_list = ""
         for name, place in self._places.items():
             place.rule.failed(now, 0.0)
             self._look(name, place)
@@ -299,6 +301,19 @@ class Reader(Generic[Item]):
         self._cursor_due = now
         if not more:
             begun += self._end_of_list(now)
+            self._cursor, self._next_list = self._next_list, ""
+        return begun
+
+    def unasked(self, heads: Iterable[Head], more: str, now: float) -> list[Begun[Item]]:
+        """Take the first page of a list that nobody asked for; return the conversations whose beginning is known by it.
+
+        :param more: the cursor of the next page, or ""
+        """
+        begun = self.news(heads, now)
+        if self.listing:
+            self._next_list = more or self._next_list
+        elif more:
+            self._cursor, self._cursor_due = more, now
         return begun
 
     def news(self, heads: Iterable[Head], now: float) -> list[Begun[Item]]:

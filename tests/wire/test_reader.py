@@ -582,6 +582,29 @@ class LibraryTests(ReaderCase):
         self.reader.kept(TALK, self.now, at(5))
         self.assertEqual(self.receipts(), [])
 
+    def unasked(self, *heads, more=""):
+        return self.hand_begun(self.reader.unasked([head(*one) for one in heads], more, self.now))
+
+    def test_heads_that_nobody_asked_for_end_no_list(self):
+        """Else what the next page names would begin where it ended before the session."""
+        self.begin(more="next", p_1_2=10, p_1_3=10)
+        self.assertEqual(self.unasked(("p:1:4", 0, 1)), [])
+        self.assertEqual(self.syncs(), [("", "next"), ("p:1:4", "")])
+        self.list((TALK, 3, 10))
+        self.assertEqual(self.syncs(), [(TALK, "1000-3")])
+        self.assertEqual(self.reader.held("p:1:3"), at(10))
+
+    def test_the_pages_behind_heads_that_nobody_asked_for_are_read_after_the_list(self):
+        self.begin(more="next")
+        self.unasked(("p:1:4", 0, 1), more="other")
+        self.assertEqual(self.syncs(), [("", "next"), ("p:1:4", "")])
+        self.list((TALK, 3, 10))
+        self.assertEqual(self.syncs(), [("", "other"), (TALK, "1000-3")])
+        self.list()
+        self.assertFalse(self.reader.listing)
+        self.unasked(("p:1:5", 0, 1), more="another")
+        self.assertEqual(self.syncs(), [("", "another"), ("p:1:5", "")])
+
     def test_they_wait_for_the_next_session_too(self):
         self.begin(more="next")
         self.push(7)
@@ -851,6 +874,11 @@ class LibraryWorld(World):
         if self.live:
             super().deliver_old(name, n)
 
+    def recheck(self):
+        """Heads come without having been asked for."""
+        if self.live:
+            self.show_begun(self.reader.unasked(*self.heads(""), self.now))
+
     def write(self):
         for name, position in self.written.items():
             self.reader.kept(name, self.now, position)
@@ -911,7 +939,7 @@ class WholeTests(SynchronousTestCase):
         self.assert_seen(world)
 
     @settings(max_examples=300, deadline=None)
-    @given(st.data(), steps("lose", "write"))
+    @given(st.data(), steps("lose", "write", "recheck"))
     def test_a_client_of_the_library_too(self, data, steps):
         world = LibraryWorld(data)
         world.login()

@@ -136,7 +136,7 @@ class Rechecks:
             self._at_once -= 1
         if not welcome.heads or session not in self._sessions:
             return
-        if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more))):
+        if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more, unasked=True))):
             # It is checked again when it can take more, as far back as this check would have gone.
             session.behind_since = min(since, session.behind_since or since)
 
