@@ -301,8 +301,11 @@ class IGroups(Interface):
     def members(id: int, *, after: int = 0, limit: int = 1000) -> Deferred[list[Member]]:
         """Return up to `limit` members with ids above `after`, sorted by id."""
 
-    def memberships(user: int) -> Deferred[Memberships]:
-        """Return the user's memberships by group, and the version of the change log that they reflect."""
+    def memberships(user: int, version: int | None = None) -> Deferred[Memberships]:
+        """Return the user's memberships by group, and the version of the change log that they reflect.
+
+        :param version: a version that the log had before, if the caller knows one: it is returned then, without a read
+        """
 
     def add(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
         """Make `user` a member; return None if they are one already.

@@ -98,7 +98,7 @@ class Route:
             watching=self.watching,
             delivery=self.delivery,
             recorder=self.recorder,
-            groups=store.groups,
+            grouping=self.grouping,
             metrics=metrics,
         )
         self.downlink = Downlink(

@@ -146,7 +146,7 @@ class RouteCase(SynchronousTestCase):
             watching=self.watching,
             delivery=self.delivery,
             recorder=self.recorder,
-            groups=self.groups,
+            grouping=self.grouping,
             metrics=self.metrics,
         )
         self.numbers = itertools.count(1)

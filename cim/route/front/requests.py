@@ -13,9 +13,10 @@ from twisted.python.failure import Failure
 
 from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, CIMError, Forbidden, InvalidField, OutOfOrder, RateLimited, Unavailable
-from cim.interfaces import IGroups, ILink
+from cim.interfaces import ILink
 from cim.model import GUEST, Account, Appended
 from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.grouping import Grouping
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
@@ -41,7 +42,7 @@ class Requests:
         watching: Watching,
         delivery: Delivery,
         recorder: SessionRecorder,
-        groups: IGroups,
+        grouping: Grouping,
         metrics: Metrics,
     ) -> None:
         self._sending = sending
@@ -50,7 +51,7 @@ class Requests:
         self._watching = watching
         self._delivery = delivery
         self._recorder = recorder
-        self._groups = groups
+        self._grouping = grouping
         self._metrics = metrics
         self._bodies: dict[str, Callable[[ILink, Request, Packet], None]] = {
             "send": self._send,
@@ -204,7 +205,9 @@ class Requests:
         claimed = await self._recorder.claim(opening.user, opening.device, link.peer.place, opening.owner)
         outcome = OpenOutcome(call=opening.call, code="" if claimed else "replaced")
         if claimed:
-            memberships = await self._groups.memberships(opening.user)
+            memberships = await self._grouping.memberships(opening.user)
+            if memberships is None:
+                raise Unavailable()
             for member in memberships.members:
                 outcome.groups.append(member.group)
             outcome.version = memberships.version

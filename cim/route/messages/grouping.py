@@ -116,7 +116,7 @@ class Grouping(Service):
             if not failure.check(CIMError):
                 self._log.failure("a user's groups were not read", failure)
 
-        return self._groups.memberships(user).addErrback(failed)
+        return self._groups.memberships(user, self._version).addErrback(failed)
 
     def seen(self, link: ILink, version: int) -> None:
         """Send a server the changes after the version that its index has reached."""

@@ -178,17 +178,21 @@ class RedisGroups(DecidedGroups):
             lambda lines: [_member(id, int(user), held) for user, held in lines]
         )
 
-    def memberships(self, user: int) -> Deferred[Memberships]:
+    def memberships(self, user: int, version: int | None = None) -> Deferred[Memberships]:
         """See IGroups."""
-        return self._changing.operation("memberships", self._memberships(user))
+        return self._changing.operation("memberships", self._memberships(user, version))
 
-    async def _memberships(self, user: int) -> Memberships:
+    async def _memberships(self, user: int, version: int | None) -> Memberships:
         # The version first: changes in between are then reported again.
-        last = ("XREVRANGE", Key.GROUP_LOG, "+", "-", "COUNT", 1)
-        lines, held = await self._connection.commands("memberships", last, ("HGETALL", Key.GROUPS_OF.of(user)))
+        commands: list[tuple[str | int, ...]] = [("HGETALL", Key.GROUPS_OF.of(user))]
+        if version is None:
+            commands.insert(0, ("XREVRANGE", Key.GROUP_LOG, "+", "-", "COUNT", 1))
+        *last, held = await self._connection.commands("memberships", *commands)
+        if version is None:
+            version = _version(last[0][0][0]) if last[0] else 0
         members = [_member(int(id), user, record) for id, record in zip(held[::2], held[1::2], strict=True)]
         members.sort(key=lambda member: member.group)
-        return Memberships(_version(lines[0][0]) if lines else 0, tuple(members))
+        return Memberships(version, tuple(members))
 
     def changes(self, after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
         """See IGroups."""

@@ -17,7 +17,7 @@ can be made to write a string at `login-status`) is ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
@@ -89,18 +89,21 @@ def _write(
     :param keys: the keys of upstream's servers are added to it
     :returns: the fields of `after`
     """
-    lines = dict(zip(fields[::2], fields[1::2], strict=True))
-    left = {id(held) for held in after}
-    devices = {held.record.device for held in after}
-    for held in before:
-        if id(held) not in left:
-            record = held.record
-            if record.device not in devices:
-                words += 3, "HDEL", _SESSIONS, record.device
-            if held.at_upstream:
-                keys.append(Key.UPSTREAM.of(record.place.server))
-                words += 3, "SREM", len(keys), user
-    there = {id(held) for held in before}
+    lines: Mapping[bytes, bytes] = {}
+    there: Collection[int] = ()
+    if before:
+        lines = dict(zip(fields[::2], fields[1::2], strict=True))
+        there = {id(held) for held in before}
+        left = {id(held) for held in after}
+        devices = {held.record.device for held in after}
+        for held in before:
+            if id(held) not in left:
+                record = held.record
+                if record.device not in devices:
+                    words += 3, "HDEL", _SESSIONS, record.device
+                if held.at_upstream:
+                    keys.append(Key.UPSTREAM.of(record.place.server))
+                    words += 3, "SREM", len(keys), user
     written: list[bytes] = []
     last = 0
     for held in after:

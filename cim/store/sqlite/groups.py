@@ -70,13 +70,15 @@ class SqliteGroups(DecidedGroups):
 
         return self._sqlite.read("members", work)
 
-    def memberships(self, user: int) -> Deferred[Memberships]:
+    def memberships(self, user: int, version: int | None = None) -> Deferred[Memberships]:
         """See IGroups."""
 
         def work(connection: sqlite3.Connection) -> Memberships:
-            version = connection.execute("SELECT coalesce(max(version), 0) FROM change").fetchone()[0]
+            last = version
+            if last is None:
+                last = connection.execute("SELECT coalesce(max(version), 0) FROM change").fetchone()[0]
             rows = connection.execute(f"{_MEMBER} user = ? ORDER BY talk", (user,))
-            return Memberships(version, tuple(map(_read, rows)))
+            return Memberships(last, tuple(map(_read, rows)))
 
         return self._sqlite.read("memberships", work)
 

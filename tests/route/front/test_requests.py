@@ -378,7 +378,8 @@ class OpenTests(RequestsCase):
 
     def test_an_unexpected_error(self):
         self.reserve("mine")
-        held = self.requests._groups = Held(self.store.groups, "memberships")
+        held = Held(self.recorder, "claim")
+        self.requests._recorder = held
         self.requests.opened(self.here, Open(call=7, user=self.alice.id, owner="mine", device="phone"))
         self.assertEqual(self.here.items, [])
         held.fail(ValueError("?"))
