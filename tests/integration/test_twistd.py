@@ -159,7 +159,8 @@ class DaemonizedTests(TwistdCase):
             taken.listen()
             self.assertEqual(await self.daemonize(suite), 1)
         self.assertTrue(any(f"{HOST}:{self.http}" in line for line in suite.lines), suite.lines)
-        self.assertFalse(os.path.exists(os.path.join(self.directory, "twistd-cim.pid")))
+        # twistd says how it went before it takes its file away.
+        await self.until(lambda: not Path(self.directory, "twistd-cim.pid").exists())
         self.assertNotIn("Traceback", Path(self.directory, "cim.log").read_text())
 
 
