@@ -209,7 +209,7 @@ class OwnRegistryTests(RegistryCase):
         self.server, _ = self.registry(self.zookeeper.address)
         self.servers = self.lists(self.server)
         self.announcement = self.server.announce(SERVERS, A, data("1"))
-        self.assertIn("no connection", self.server.health())
+        self.assertIn("not connected", self.server.health())
         self.assertFalse(self.announcement.listed())
         await self.zookeeper.start()
         await self.seen(self.servers, {A: data("1")})

@@ -113,7 +113,8 @@ class BridgeTests(ZooKeeperCase):
 
     async def test_restart_keeps_the_session(self):
         zookeeper = await self.own_zookeeper()
-        client = await self.connected(zookeeper.address, session_timeout=20.0)
+        # On a busy machine ZooKeeper takes long to start.
+        client = await self.connected(zookeeper.address, session_timeout=40.0)
         session = client.session
         await client.create("/e", ephemeral=True)
         names, watch = client.childrenAndWatch("/")

@@ -139,7 +139,8 @@ class ScreenTests(TestCase):
         first = await self.terminal("alice", options=options)
         await self.terminal("alice", options=options)
         self.assertEqual(await first.wait_for_exit(), 1)
-        self.assertIn("* ", first.lines[-1])
+        self.assertIn("a newer login of this user", "\n".join(first.lines[-3:]))
+        self.assertTrue(first.lines[-1].endswith("the login policy allows only one device"), first.lines)
 
     async def test_on_their_way_while_the_suite_is_away(self):
         alice = await self.terminal("alice")
