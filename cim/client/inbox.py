@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from cim.client.values import Message
 from cim.wire import positions
-from cim.wire.cim_pb2 import Head, Received
+from cim.wire.cim_pb2 import Head, News, Received
 from cim.wire.gap import GapPolicy
 from cim.wire.reader import Begun, Reader, ReaderPolicy, Unlisted
 
@@ -78,14 +78,10 @@ class Inbox:
         self._live = True
         self._hand_begun(self._reader.begin(heads, more, baseline, self._clock.seconds()))
 
-    def news(self, heads: Iterable[Head], more: str, *, unasked: bool = False) -> None:
-        """Heads came.
-
-        :param more: the cursor of the next page of heads, or ""
-        :param unasked: they are not the page that was asked for; servers of the first release do not say so
-        """
-        take = self._reader.unasked if unasked else self._reader.listed
-        self._hand_begun(take(heads, more, self._clock.seconds()))
+    def news(self, news: News) -> None:
+        """Take heads: a page that was asked for, or others. Servers of the first release do not tell which."""
+        take = self._reader.unasked if news.unasked else self._reader.listed
+        self._hand_begun(take(news.heads, news.more, self._clock.seconds()))
 
     def ended(self) -> None:
         """The session is gone."""

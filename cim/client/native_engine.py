@@ -290,7 +290,7 @@ class NativeEngine:
             self._baseline = {}
 
     def _hear_news(self, news: Any) -> None:
-        self._inbox.news(news.heads, news.more, unasked=news.unasked)
+        self._inbox.news(news)
         self._heads_done()
 
     def _hear_deliver(self, deliver: Deliver) -> None:

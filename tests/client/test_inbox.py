@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.inbox import MAX_SYNCS, Inbox
 from cim.client.values import Message, User
-from cim.wire.cim_pb2 import Head
+from cim.wire.cim_pb2 import Head, News
 from cim.wire.reader import HEADS_SECONDS
 
 TALK = "p:1:2"
@@ -107,7 +107,7 @@ class InboxTests(SynchronousTestCase):
         self.assertFalse(self.inbox.complete)
         self.deliver("1-7", "1-6")
         self.assertEqual(self.reader.given, [])
-        self.inbox.news([self.head("1-6", received="1-3")], "")
+        self.inbox.news(News(heads=[self.head("1-6", received="1-3")]))
         self.assertTrue(self.inbox.complete)
         self.assertEqual(self.said(), [("sync", TALK, "1-3")])
         self.inbox.ended()
@@ -116,7 +116,7 @@ class InboxTests(SynchronousTestCase):
         self.begin(more="m", p_1_2="1-5")
         self.said()
         self.deliver("1-7", "1-6")
-        other.news([], "")
+        other.news(News())
         self.assertEqual(self.said(), [("sync", TALK, "1-5")])
 
     def test_pages_of_heads_that_do_not_come_are_asked_for_again(self):
@@ -129,6 +129,14 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(self.said(), [])
         self.clock.advance(1)
         self.assertEqual(self.said(), [("sync", "", "m")])
+
+    def test_heads_that_nobody_asked_for_end_no_list(self):
+        self.begin(more="m", p_1_2="1-9")
+        self.inbox.news(News(heads=[self.head("1-1", conversation="p:1:3")], unasked=True))
+        self.assertFalse(self.inbox.complete)
+        self.inbox.news(News(heads=[self.head("1-9", received="1-4")]))
+        self.assertTrue(self.inbox.complete)
+        self.assertEqual(self.inbox.held(TALK), "1-4")
 
     def test_a_failure_about_another_conversation_changes_nothing_for_pages_of_heads(self):
         self.begin(more="m")

@@ -142,6 +142,7 @@ class NewsTests(LinkCase):
         self.assertEqual(self.desk.packets(), [])
         self.cluster.pass_seconds(int(ROUNDS[0]) + 2)
         (packet,) = self.desk.packets()
+        self.assertTrue(packet.news.unasked)
         (head,) = packet.news.heads
         self.assertEqual((head.conversation, head.received, head.unread), (self.conversation, "", 1))
         texts, synced = self.page(self.desk, after=head.received)
