@@ -1,4 +1,4 @@
-"""`python -m bench load`, `growth`, `predecessors`, `chaos` and `cluster`."""
+"""`python -m bench load`, `growth`, `predecessors`, `links`, `chaos` and `cluster`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import bench.chaos
 import bench.foreground
 import bench.growth
+import bench.links
 import bench.load
 import bench.predecessors
 
@@ -16,11 +17,14 @@ import bench.predecessors
 def main(argv: Sequence[str]) -> int:
     """Run what the command line names and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="load|growth|predecessors|chaos|cluster")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="load|growth|predecessors|links|chaos|cluster"
+    )
     modules = {
         "load": bench.load,
         "growth": bench.growth,
         "predecessors": bench.predecessors,
+        "links": bench.links,
         "chaos": bench.chaos,
         "cluster": bench.foreground,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any, Self
 
 from attrs import define, field, frozen
@@ -221,6 +222,10 @@ class Health:
     def ok(self) -> bool:
         """Whether every part is well."""
         return not any(self.parts.values())
+
+    def with_facts(self, facts: Mapping[str, Any]) -> Health:
+        """Return the same with more facts."""
+        return Health(self.parts, {**self.facts, **facts})
 
 
 @frozen

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from cim.interfaces import IAnnouncement, IRegistry
@@ -37,6 +38,20 @@ class Announcing(Service):
         if self._announcement is not None and self._announcement.listed():
             return ""
         return "not listed in the registry yet"
+
+
+class Caution(Service):
+    """Says in the log, when the daemon starts, what is less safe by the operator's own choice."""
+
+    _log = Logger()
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def startService(self) -> None:
+        """Say it."""
+        super().startService()
+        self._log.warn("{text}", text=self._text)
 
 
 class Stopping(Service):

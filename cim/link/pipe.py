@@ -7,6 +7,8 @@ cannot deadlock, and serve as heartbeats.
 
 A full queue drops pushes (Deliver); once there is room again the peer is told that something was dropped.
 
+Batches are sealed as they go out and opened as they come in; everything counted here counts sealed bytes.
+
 Both ends count seconds by ticks, not by the clock: a process that was suspended has not heard its peer for a while, but
 has no reason to consider it dead.
 """
@@ -19,7 +21,8 @@ from collections.abc import Sequence
 from google.protobuf.message import DecodeError
 
 from cim.errors import BadFrame
-from cim.wire.framing import encode_varint
+from cim.link.sealing import Sealing
+from cim.wire.framing import encode_frame, encode_varint
 from cim.wire.link_pb2 import Batch, Item, Missed
 
 #: A batch of this many bytes takes no further item: several small batches are handled more evenly than a large one.
@@ -58,11 +61,14 @@ class Pipe:
         "_silence",
         "_told",
         "overflowed",
+        "sealing",
     )
 
     def __init__(self) -> None:
         #: Whether an item was dropped without which the two ends would disagree, so that the link must end.
         self.overflowed = False
+        #: Seals and opens the batches, if the link is sealed; set before the first batch.
+        self.sealing: Sealing | None = None
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._sent = 0  # bytes of batches with items taken so far
@@ -164,15 +170,17 @@ class Pipe:
         if items:
             self._sent += len(body)
         self._idle = 0
-        return encode_varint(len(body)) + body
+        return encode_frame(body if self.sealing is None else self.sealing.seal(body))
 
     def receive(self, body: bytes) -> Sequence[Item]:
         """Take a frame from the peer and return its items, which now count as handled: process them in this turn.
 
         Keeping one item keeps the memory of its whole batch.
 
-        :raises BadFrame: the frame is not a batch, or gives credit for what was never sent
+        :raises BadFrame: the frame does not open, is not a batch, or gives credit for what was never sent
         """
+        if self.sealing is not None:
+            body = self.sealing.open(body)
         try:
             batch = Batch.FromString(body)
         except (DecodeError, UnicodeDecodeError):

@@ -61,6 +61,7 @@ class LinkParts:
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to agree to
+    :param accept_unsealed: whether ends of older releases, which cannot seal what they say, will do
     """
 
     own: LinkPeer
@@ -72,6 +73,7 @@ class LinkParts:
     observe: Callable[[str, int, int], None] | None = None
     dropped: Callable[[], None] | None = None
     highest: int = HIGHEST_VERSION
+    accept_unsealed: bool = False
 
 
 class LinkOwner(typing.Protocol):
@@ -142,6 +144,11 @@ class LinkProtocol(Protocol):
         """How many sent bytes wait for the peer's credit."""
         return self._pipe.queued
 
+    @property
+    def sealed(self) -> bool:
+        """Whether nobody between the two ends can read or change what they say; holds while the link is up."""
+        return self._pipe.sealing is not None
+
     # For the owner
 
     def abort(self, reason: str) -> None:
@@ -204,6 +211,7 @@ class LinkProtocol(Protocol):
         self._deadline.cancel()
         self.peer = self._handshake.peer
         self.version = self._handshake.version
+        self._pipe.sealing = self._handshake.sealing
         if self.version == 1:
             self._user = self._parts.old_user
         self._handshake = None

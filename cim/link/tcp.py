@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 
 from cim.errors import InvalidField
 from cim.interfaces import ROUTES, ILinkUser, IRegistry
-from cim.link.handshake import HIGHEST_VERSION, NONCE_BYTES, AcceptorHandshake, DialerHandshake
+from cim.link.handshake import HIGHEST_VERSION, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
 from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer, RouteAddress
@@ -30,6 +31,10 @@ MAX_RETRY = 2.0
 STEADY_SECONDS = 5
 
 
+def _facts(parts: LinkParts, unsealed: list[str]) -> dict[str, Any]:
+    return {"accepts_unsealed_links": True, "unsealed_links": unsealed} if parts.accept_unsealed else {}
+
+
 class LinkAcceptor(Factory):
     """A route's end: makes links from the connections of servers that authenticate.
 
@@ -42,6 +47,7 @@ class LinkAcceptor(Factory):
     :param dropped: called for every item that is dropped because a queue is full
     :param refused: called for every connection that ends unauthenticated
     :param highest: the highest version of the items to agree to
+    :param accept_unsealed: whether servers of older releases, which cannot seal what they say, will do
     """
 
     noisy = False
@@ -59,6 +65,7 @@ class LinkAcceptor(Factory):
         dropped: Callable[[], None] | None = None,
         refused: Callable[[], None] | None = None,
         highest: int = HIGHEST_VERSION,
+        accept_unsealed: bool = False,
     ) -> None:
         self._parts = LinkParts(
             own=own,
@@ -70,6 +77,7 @@ class LinkAcceptor(Factory):
             observe=observe,
             dropped=dropped,
             highest=highest,
+            accept_unsealed=accept_unsealed,
         )
         self._refused = refused
         self._unproven: set[LinkProtocol] = set()
@@ -85,11 +93,25 @@ class LinkAcceptor(Factory):
             self._note_refusal(addr, "too many connections are not authenticated yet")
             return None
         parts = self._parts
-        nonce = parts.random_bytes(NONCE_BYTES)
-        link = LinkProtocol(parts, self, AcceptorHandshake(parts.key, parts.own, nonce, highest=parts.highest))
+        handshake = AcceptorHandshake(
+            parts.key,
+            parts.own,
+            parts.random_bytes,
+            highest=parts.highest,
+            accept_unsealed=parts.accept_unsealed,
+        )
+        link = LinkProtocol(parts, self, handshake)
         link.factory = self
         self._unproven.add(link)
         return link
+
+    def unsealed(self) -> list[str]:
+        """Return the names of the servers whose links are not sealed."""
+        return sorted(name for name, link in self._links.items() if link.up and not link.sealed)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `/health` shows of the links."""
+        return _facts(self._parts, self.unsealed())
 
     def lose_all(self, reason: str) -> Deferred[None]:
         """End all links, still trying to write what was sent, and accept no more; fires when all are gone."""
@@ -151,6 +173,7 @@ class LinkDialers(Service):
     :param observe: called as observe("in" or "out", items, bytes) for every batch
     :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to offer
+    :param accept_unsealed: whether routes of older releases, which cannot seal what they say, will do
     """
 
     _log = Logger()
@@ -169,6 +192,7 @@ class LinkDialers(Service):
         observe: Callable[[str, int, int], None] | None = None,
         dropped: Callable[[], None] | None = None,
         highest: int = HIGHEST_VERSION,
+        accept_unsealed: bool = False,
     ) -> None:
         self._parts = LinkParts(
             own=own,
@@ -180,6 +204,7 @@ class LinkDialers(Service):
             observe=observe,
             dropped=dropped,
             highest=highest,
+            accept_unsealed=accept_unsealed,
         )
         self._registry = registry
         self._endpoint_for = endpoint_for
@@ -203,6 +228,14 @@ class LinkDialers(Service):
         self._ending.update(self._dials.values())
         self._dials.clear()
         return gatherResults([dial.stop("the server is stopping") for dial in self._ending]).addCallback(lambda _: None)
+
+    def unsealed(self) -> list[str]:
+        """Return the names of the routes whose links are not sealed."""
+        return sorted(name for name, dial in self._dials.items() if dial.linked and not dial.sealed)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `/health` shows of the links."""
+        return _facts(self._parts, self.unsealed())
 
     def _changed(self, routes: Mapping[str, bytes]) -> None:
         self._listed = frozenset(routes)
@@ -262,6 +295,11 @@ class _Dial(Factory):
         """Whether the link is alive."""
         return self._link is not None and self._link.up
 
+    @property
+    def sealed(self) -> bool:
+        """Whether the link is sealed; holds while it is alive."""
+        return self._link is not None and self._link.sealed
+
     def start(self) -> None:
         """Dial, and dial again whenever the link is lost."""
         self._service.startService()
@@ -283,8 +321,15 @@ class _Dial(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Return the link for a connection."""
         parts = self._parts
-        nonce = parts.random_bytes(NONCE_BYTES)
-        link = LinkProtocol(parts, self, DialerHandshake(parts.key, parts.own, nonce, self.name, highest=parts.highest))
+        handshake = DialerHandshake(
+            parts.key,
+            parts.own,
+            parts.random_bytes,
+            self.name,
+            highest=parts.highest,
+            accept_unsealed=parts.accept_unsealed,
+        )
+        link = LinkProtocol(parts, self, handshake)
         link.factory = self
         self._link = link
         return link

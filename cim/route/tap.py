@@ -12,7 +12,7 @@ from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
 import cim
-from cim.daemon.announcing import Announcing, Stopping, advertised
+from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import Metrics
 from cim.daemon.root import DaemonRoot
@@ -21,6 +21,7 @@ from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import ROUTES, IServerSelection
 from cim.keys import NO_SECRET, derive_key, read_secret
+from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
 from cim.registry.choose import registry_from
@@ -57,7 +58,7 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(RouteRules, OriginsOptions):
+class Options(RouteRules, LinkOptions, OriginsOptions):
     """The options of a route."""
 
     daemon = "route"
@@ -181,13 +182,18 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         observe=metrics.link_batch,
         dropped=lambda: metrics.dropped("link"),
         refused=lambda: metrics.refused("link-handshake"),
+        accept_unsealed=accepts_unsealed(options),
     )
+    metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(acceptor.unsealed()))
+    operations = Operations(lambda: route.health().with_facts(acceptor.facts()), metrics)
+    if options["accept-unsealed-links"]:
+        root.add(Caution(CAUTION))
     root.add(IService(registry))
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(listening("link", options["link"], acceptor, reactor))
     root.add(Stopping("calls to upstream's servers", calls.close))
-    add_route(root, route, (Operations(route.health, metrics),), options, settings, metrics, reactor)
+    add_route(root, route, (operations,), options, settings, metrics, reactor)
     root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
     return root

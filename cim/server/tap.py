@@ -12,7 +12,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.usage import UsageError
 
 import cim
-from cim.daemon.announcing import Announcing, Stopping, advertised
+from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import positive_int, read_secret_file
 from cim.daemon.metrics import Metrics
 from cim.daemon.root import DaemonRoot
@@ -21,6 +21,7 @@ from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import SERVERS
 from cim.keys import NO_SECRET, derive_key, read_secret
+from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.choose import registry_from
@@ -38,7 +39,7 @@ from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
 
 
-class Options(WebSocketOptions):
+class Options(LinkOptions, WebSocketOptions):
     """Options of a server."""
 
     daemon = "server"
@@ -133,9 +134,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         random_bytes=os.urandom,
         observe=metrics.link_batch,
         dropped=lambda: metrics.dropped("link"),
+        accept_unsealed=accepts_unsealed(options),
     )
+    if options["accept-unsealed-links"]:
+        root.add(Caution(CAUTION))
     metrics.gauge("links", "Links to routes.", lambda: len(server.uplink))
-    apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), Operations(server.health, metrics))
+    metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(links.unsealed()))
+    operations = Operations(lambda: server.health().with_facts(links.facts()), metrics)
+    apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
     resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
     site = http_site(resource, reactor, metrics)
     root.add(IService(registry))

@@ -49,8 +49,9 @@ class FirstReleaseTests(ClusterCase):
         self.release = self.folder("release")
         checkout(self.release)
         await self.stores()
-        servers = self.old(self.server()), self.server()
-        routes = self.old(self.route("--login-policy", "many")), self.route("--login-policy", "many")
+        many, unsealed = ("--login-policy", "many"), "--accept-unsealed-links"
+        servers = self.old(self.server()), self.server(unsealed)
+        routes = self.old(self.route(*many)), self.route(*many, unsealed)
         await self.started(*servers, *routes)
         await self.linked(servers, routes)
         self.servers, self.urls = servers, [route.url for route in routes]

@@ -88,6 +88,15 @@ def random_bytes(seed):
     return random.Random(seed).randbytes
 
 
+#: What is said of a proof that does not fit.
+WRONG = "the proof is wrong: the two ends have different secrets, or what they said was changed"
+
+
+def constant(byte):
+    """Random bytes that are all the same one."""
+    return lambda count: byte * count
+
+
 class Network:
     """A reactor whose connections are simulated."""
 

@@ -11,15 +11,18 @@ from cim.errors import HandshakeFailed
 from cim.link.handshake import AcceptorHandshake, DialerHandshake, refusal
 from cim.model import LinkPeer
 from cim.wire.link_pb2 import Batch, Challenge, Handshake, Hello, Proof
-from tests.link.network import KEY, ROUTE, SERVER, opened
+from tests.link.network import KEY, ROUTE, SERVER, WRONG, constant, opened
+
+#: How the nonces of ends that can seal end.
+MARK = b"\xc1m seals"
 
 
-def dialer(nonce=b"d" * 32, key=KEY, own=SERVER, expected=ROUTE.name):
-    return DialerHandshake(key, own, nonce, expected)
+def dialer(byte=b"d", key=KEY, own=SERVER, expected=ROUTE.name):
+    return DialerHandshake(key, own, constant(byte), expected)
 
 
-def acceptor(nonce=b"a" * 32, key=KEY, own=ROUTE):
-    return AcceptorHandshake(key, own, nonce)
+def acceptor(byte=b"a", key=KEY, own=ROUTE):
+    return AcceptorHandshake(key, own, constant(byte))
 
 
 def converse(server, route):
@@ -60,7 +63,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_wrong_secret_is_seen_by_the_acceptor(self):
         server, route = dialer(key=b"w" * 32), acceptor()
         proof = server.receive(route.receive(server.begin()))
-        self.assertEqual(self.refused(route, proof, "proof"), "the proof is wrong: the two ends have different secrets")
+        self.assertEqual(self.refused(route, proof, "proof"), WRONG)
 
     def test_wrong_secret_is_seen_by_the_dialer(self):
         server, route = dialer(), acceptor(key=b"w" * 32)
@@ -68,18 +71,18 @@ class HandshakeTests(SynchronousTestCase):
         self.refused(
             server,
             Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString(),
-            "the proof is wrong: the two ends have different secrets",
+            WRONG,
         )
         self.refused(
             server,
             Handshake(proof=Proof()).SerializeToString(),
-            "the proof is wrong: the two ends have different secrets",
+            WRONG,
         )
 
     def test_the_dialers_proof_sent_back_proves_nothing(self):
         server, route = dialer(), acceptor()
         proof = server.receive(route.receive(server.begin()))
-        self.refused(server, proof, "the proof is wrong: the two ends have different secrets")
+        self.refused(server, proof, WRONG)
 
     def test_the_dialers_hello_sent_back_as_challenge_is_refused(self):
         server = dialer()
@@ -93,41 +96,50 @@ class HandshakeTests(SynchronousTestCase):
         challenge = Handshake.FromString(route.receive(server.begin()))
         challenge.challenge.name = "10.6.6.6:1:2"
         proof = server.receive(challenge.SerializeToString())
-        self.refused(route, proof, "the proof is wrong: the two ends have different secrets")
+        self.refused(route, proof, WRONG)
 
     def test_replayed_to_an_acceptor(self):
         hello, _, proof, _, _ = converse(dialer(), acceptor())
-        fresh = acceptor(nonce=b"b" * 32)
+        fresh = acceptor(b"b")
         fresh.receive(hello)
-        self.refused(fresh, proof, "the proof is wrong: the two ends have different secrets")
+        self.refused(fresh, proof, WRONG)
 
     def test_replayed_to_a_dialer(self):
         _, challenge, _, proof, _ = converse(dialer(), acceptor())
-        fresh = dialer(nonce=b"e" * 32)
+        fresh = dialer(b"e")
         fresh.receive(challenge)
-        self.refused(fresh, proof, "the proof is wrong: the two ends have different secrets")
+        self.refused(fresh, proof, WRONG)
 
     def test_a_proof_covers_all_that_was_said(self):
         for change in (
             {"name": "10.6.6.6:1:2"},
             {"incarnation": "another"},
             {"websocket": "10.6.6.6:3"},
-            {"nonce": b"n" * 32},
+            {"nonce": b"n" * 24 + MARK},
+            {"public_key": b"p" * 32},
+            {"highest": 1},
         ):
             server, route = dialer(), acceptor()
             hello = Handshake.FromString(server.begin())
             for name, value in change.items():
                 setattr(hello.hello, name, value)
             proof = server.receive(route.receive(hello.SerializeToString()))
-            self.refused(route, proof, "the proof is wrong: the two ends have different secrets")
+            self.refused(route, proof, WRONG)
+        for change in ({"incarnation": "another"}, {"nonce": b"n" * 24 + MARK}, {"public_key": b"p" * 32}):
+            server, route = dialer(), acceptor()
+            challenge = Handshake.FromString(route.receive(server.begin()))
+            for name, value in change.items():
+                setattr(challenge.challenge, name, value)
+            self.refused(route, server.receive(challenge.SerializeToString()), WRONG)
+
+    def test_a_proof_covers_what_nobody_here_knows(self):
+        # A later release may say more, and that cannot be taken away or added either.
         server, route = dialer(), acceptor()
-        challenge = Handshake.FromString(route.receive(server.begin()))
-        challenge.challenge.incarnation = "another"
-        self.refused(
-            route,
-            server.receive(challenge.SerializeToString()),
-            "the proof is wrong: the two ends have different secrets",
+        more = server.begin() + b"\x0a\x04\xfa\x01\x01x"
+        self.assertEqual(
+            Handshake.FromString(more).hello.public_key, Handshake.FromString(server.begin()).hello.public_key
         )
+        self.refused(route, server.receive(route.receive(more)), WRONG)
 
     def test_parts_cannot_be_shifted_between_names(self):
         # Both pairs of names concatenate to the same bytes.
@@ -141,7 +153,7 @@ class HandshakeTests(SynchronousTestCase):
         good = {"version": 1, "name": "s:1:2", "incarnation": "i", "nonce": b"n" * 32}
         for change, words in (
             ({"nonce": b"n" * 31}, "nonce"),
-            ({"nonce": b"a" * 32}, "nonce"),
+            ({"nonce": b"a" * 24 + MARK}, "nonce"),
             ({"name": ""}, "name"),
             ({"name": "n" * 301}, "name"),
             ({"incarnation": ""}, "incarnation"),

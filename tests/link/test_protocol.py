@@ -17,7 +17,7 @@ from cim.link.pipe import MAX_FRAME
 from cim.link.protocol import DRAIN_SECONDS, HANDSHAKE_SECONDS, LinkParts, LinkProtocol
 from cim.wire.framing import FrameReader, encode_frame, encode_varint
 from cim.wire.link_pb2 import Batch, Handshake, Proof
-from tests.link.network import KEY, ROUTE, SERVER, Recorder, deliver, opened
+from tests.link.network import KEY, ROUTE, SERVER, Recorder, constant, deliver, opened
 
 #: Bytes that are not allowed in any state.
 GARBAGE = (
@@ -27,8 +27,27 @@ GARBAGE = (
     encode_frame(b"\xff" * 4000),
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
 )
-BATCH = encode_frame(Batch(items=[opened(1)]).SerializeToString())
+#: A batch, and one as an end says it that does not seal.
+BODY = Batch(items=[opened(1)]).SerializeToString()
+BATCH = encode_frame(BODY)
 WRONG_PROOF = encode_frame(Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString())
+
+
+def raw(data):
+    """Say these bytes as they are."""
+    return lambda end: data
+
+
+def sealed(body):
+    """Say this as a batch, sealed as it should be."""
+    return lambda end: end.batch(body)
+
+
+#: What nobody may say on a link that is up, and what not even the other end may.
+HOSTILE_WHEN_UP = (
+    *map(raw, (*GARBAGE, BATCH, WRONG_PROOF)),
+    *map(sealed, (b"\xff" * 100, Batch(consumed=1 << 40).SerializeToString())),
+)
 
 
 class Owner:
@@ -86,6 +105,10 @@ class End:
             raise AssertionError(f"not up: {self.owner.told}")
         return self
 
+    def batch(self, body=BODY):
+        """What the other end writes to say that; it must be heard before the next."""
+        return encode_frame(self.other.sealing.seal(body))
+
     def written(self):
         written = self.transport.value()
         self.transport.clear()
@@ -97,12 +120,12 @@ class End:
 
 def route_end():
     """Return a route's end, which first gets a Hello."""
-    return End(AcceptorHandshake(KEY, ROUTE, b"a" * 32), DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name))
+    return End(AcceptorHandshake(KEY, ROUTE, constant(b"a")), DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name))
 
 
 def server_end():
     """Return a server's end, which has sent its Hello."""
-    return End(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name), AcceptorHandshake(KEY, ROUTE, b"a" * 32))
+    return End(DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name), AcceptorHandshake(KEY, ROUTE, constant(b"a")))
 
 
 class UnprovenTests(SynchronousTestCase):
@@ -119,7 +142,7 @@ class UnprovenTests(SynchronousTestCase):
                 yield made
 
     def test_hostile_bytes(self):
-        hello = encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin())
+        hello = encode_frame(DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name).begin())
         for hostile in (
             *GARBAGE,
             encode_frame(b""),
@@ -190,18 +213,16 @@ class UnprovenTests(SynchronousTestCase):
 class UpTests(SynchronousTestCase):
     def test_hostile_bytes_end_it_at_once(self):
         for make in (route_end, server_end):
-            for hostile in (
-                *GARBAGE,
-                encode_frame(Batch(consumed=1).SerializeToString()),
-                encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin()),
-            ):
+            hello = encode_frame(DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name).begin())
+            credit = Batch(consumed=1).SerializeToString()
+            for number, says in enumerate((*HOSTILE_WHEN_UP, raw(hello), sealed(credit))):
                 end = make().up()
                 end.link.send(deliver(1))
-                end.link.dataReceived(BATCH + hostile)
-                self.assertTrue(end.transport.disconnected, hostile)
+                end.link.dataReceived(end.batch() + says(end))
+                self.assertTrue(end.transport.disconnected, number)
                 self.assertEqual(len(end.user.events), 1)
                 self.assertFalse(end.link.send(opened(1)))
-                end.link.dataReceived(BATCH)
+                end.link.dataReceived(end.batch())
                 end.clock.advance(60)
                 self.assertEqual(end.written(), b"")
                 end.lost()
@@ -214,14 +235,14 @@ class UpTests(SynchronousTestCase):
     def test_items_after_the_one_that_made_the_user_end_it_are_ignored(self):
         end = route_end().up()
         end.user.on_item = lambda link, item: link.abort("that was one too many")
-        end.link.dataReceived(BATCH + encode_frame(b"\xff" * 10) + BATCH)
+        end.link.dataReceived(end.batch() + end.batch(b"\xff" * 10) + end.batch())
         self.assertEqual(end.user.users, [1])
         end.lost()
         self.assertEqual(end.user.events[1:], [("down", SERVER, "that was one too many")])
 
     def test_unknown_fields_of_a_batch_are_ignored(self):
         end = route_end().up()
-        end.link.dataReceived(WRONG_PROOF + BATCH)
+        end.link.dataReceived(end.batch(Handshake(proof=Proof(proof=b"p" * 32)).SerializeToString()) + end.batch())
         self.assertEqual(end.user.users, [1])
         self.assertFalse(end.transport.disconnecting)
 
@@ -238,7 +259,7 @@ class UpTests(SynchronousTestCase):
             end.user.on_up = leave
             end.up()
             self.assertEqual(sent, [True, False])
-            end.link.dataReceived(BATCH)
+            end.link.dataReceived(end.batch())
             self.assertEqual(end.user.items, [])
             end.lost()
             self.assertEqual([event[0] for event in end.user.events], ["up", "down"])
@@ -256,18 +277,18 @@ class DrainingTests(SynchronousTestCase):
         self.end.link.lose("enough")
 
     def test_credit_is_taken_but_items_are_not_handed_over(self):
-        self.end.link.dataReceived(BATCH)
+        self.end.link.dataReceived(self.end.batch())
         self.assertEqual(self.end.user.items, [])
         self.assertFalse(self.end.transport.disconnecting)
-        self.end.link.dataReceived(encode_frame(Batch(consumed=1_000_000).SerializeToString()))
+        self.end.link.dataReceived(self.end.batch(Batch(consumed=1_000_000).SerializeToString()))
         self.end.clock.advance(0)
         self.assertGreater(len(self.end.written()), 900_000)
 
     def test_hostile_bytes_end_it_at_once(self):
-        for hostile in (*GARBAGE, encode_frame(Batch(consumed=1 << 40).SerializeToString())):
+        for number, says in enumerate(HOSTILE_WHEN_UP):
             self.setUp()
-            self.end.link.dataReceived(hostile)
-            self.assertTrue(self.end.transport.disconnected, hostile)
+            self.end.link.dataReceived(says(self.end))
+            self.assertTrue(self.end.transport.disconnected, number)
             self.end.lost()
             self.assertEqual(self.end.user.events[1:], [("down", SERVER, "enough")])
             self.assertEqual(self.end.clock.getDelayedCalls(), [])
@@ -307,9 +328,9 @@ class ClosingTests(SynchronousTestCase):
                 yield end
 
     def test_bytes_and_ends_change_nothing(self):
-        for data in (*GARBAGE, BATCH, WRONG_PROOF):
+        for says in (*HOSTILE_WHEN_UP, sealed(BODY)):
             for end in self.ends():
-                end.link.dataReceived(data)
+                end.link.dataReceived(says(end))
                 end.link.lose("again")
                 end.link.abort("again")
                 end.clock.pump([1] * 60)
@@ -326,11 +347,11 @@ class ClosingTests(SynchronousTestCase):
 
 class DismissedTests(SynchronousTestCase):
     def test_a_replaced_link_reads_and_reports_nothing_more(self):
-        for data in (*GARBAGE, BATCH, WRONG_PROOF):
+        for says in (*HOSTILE_WHEN_UP, sealed(BODY)):
             end = route_end().up()
             end.link.replace("replaced")
             self.assertEqual(end.user.events[1:], [("down", SERVER, "replaced")])
-            end.link.dataReceived(data)
+            end.link.dataReceived(says(end))
             end.link.lose("again")
             end.link.abort("again")
             self.assertFalse(end.link.send(opened(1)))
@@ -360,6 +381,7 @@ class GoneTests(SynchronousTestCase):
 STEP = st.one_of(
     st.tuples(st.just("say"), st.sampled_from([*GARBAGE, BATCH, WRONG_PROOF, encode_frame(b""), b"\x03", b"\x80"])),
     st.tuples(st.just("say"), st.binary(max_size=50)),
+    st.tuples(st.just("batch"), st.sampled_from([BODY, b"", b"\xff"])),
     st.tuples(st.just("step"), st.none()),
     st.tuples(st.just("send"), st.sampled_from([1, 500_000])),
     st.tuples(st.sampled_from(["lose", "abort"]), st.just("why")),
@@ -377,6 +399,8 @@ class AnyOrderTests(SynchronousTestCase):
         for action, what in steps:
             if action == "say":
                 end.link.dataReceived(what)
+            elif action == "batch" and end.other.sealing is not None:
+                end.link.dataReceived(end.batch(what))
             elif action == "step" and "proven" not in end.owner.told and not end.transport.disconnecting:
                 try:
                     end.step()

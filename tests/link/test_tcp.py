@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import EventLoggingObserver, StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,8 @@ from cim.model import LinkPeer
 from cim.route.service import CATCH_UP_SECONDS
 from cim.wire.framing import FrameReader, encode_frame, encode_varint
 from cim.wire.link_pb2 import Batch, Handshake
-from tests.link.network import KEY, ROUTE, SERVER, Network, Recorder, deliver, opened
+from tests.link.first_release import OldAcceptor, OldDialer, Refusal
+from tests.link.network import KEY, ROUTE, SERVER, WRONG, Network, Recorder, constant, deliver, opened, random_bytes
 
 OTHER_ROUTE = LinkPeer("10.0.0.8:8083:8085", "other-run")
 
@@ -60,24 +62,23 @@ class HandshakeTests(NetworkTestCase):
         return [Handshake.FromString(body) for body in FrameReader(MAX_FRAME).feed(transport.value())]
 
     def proven(self, own=SERVER):
-        """Return a proven link, its transport and the dialer's handshake."""
+        """Return a proven link, its transport, and what seals the batches that it gets."""
         link, transport = self.connect()
-        dialer = DialerHandshake(KEY, own, own.incarnation.encode().ljust(32, b"d"), ROUTE.name)
+        dialer = DialerHandshake(KEY, own, random_bytes(own.incarnation), ROUTE.name)
         link.dataReceived(encode_frame(dialer.begin()))
         (challenge,) = FrameReader().feed(transport.value())
         link.dataReceived(encode_frame(dialer.receive(challenge)))
+        dialer.receive(FrameReader().feed(transport.value())[1])
         transport.clear()
-        return link, transport
+        return link, transport, dialer.sealing
 
     def test_a_wrong_secret_is_reported_and_ends_the_connection(self):
         link, transport = self.connect()
-        dialer = DialerHandshake(b"w" * 32, SERVER, b"d" * 32, ROUTE.name)
+        dialer = DialerHandshake(b"w" * 32, SERVER, constant(b"d"), ROUTE.name)
         link.dataReceived(encode_frame(dialer.begin()))
         (challenge,) = FrameReader().feed(transport.value())
         link.dataReceived(encode_frame(dialer.receive(challenge)) + encode_frame(b"") * 10)
-        self.assertEqual(
-            self.said(transport)[1].refused.reason, "the proof is wrong: the two ends have different secrets"
-        )
+        self.assertEqual(self.said(transport)[1].refused.reason, WRONG)
         self.assertEqual(len(self.said(transport)), 2)
         self.assertTrue(transport.disconnecting)
         self.assertEqual(self.at_route.events, [])
@@ -85,7 +86,7 @@ class HandshakeTests(NetworkTestCase):
 
     def test_a_handshake_in_single_bytes(self):
         link, transport = self.connect()
-        dialer = DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name)
+        dialer = DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name)
         for byte in encode_frame(dialer.begin()):
             link.dataReceived(bytes((byte,)))
         (challenge,) = FrameReader().feed(transport.value())
@@ -100,7 +101,7 @@ class HandshakeTests(NetworkTestCase):
         link.dataReceived(batch)
         self.assertTrue(transport.disconnecting)
         link, transport = self.connect()
-        link.dataReceived(encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin()) + batch)
+        link.dataReceived(encode_frame(DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name).begin()) + batch)
         self.assertTrue(transport.disconnecting)
         self.assertEqual((self.at_route.events, self.at_route.items), ([], []))
 
@@ -125,7 +126,7 @@ class HandshakeTests(NetworkTestCase):
 
     def test_a_truncated_hello_meets_the_deadline(self):
         link, transport = self.connect()
-        link.dataReceived(encode_frame(DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name).begin())[:-1])
+        link.dataReceived(encode_frame(DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name).begin())[:-1])
         self.network.reactor.pump([1] * (HANDSHAKE_SECONDS - 1))
         self.assertFalse(transport.disconnecting)
         self.network.reactor.advance(1)
@@ -163,39 +164,40 @@ class HandshakeTests(NetworkTestCase):
         self.assertEqual(self.acceptor.counted.refused, 101)
 
     def test_hostile_bytes_after_the_handshake(self):
-        good = encode_frame(Batch(items=[opened(1)]).SerializeToString())
-        for number, data in enumerate(
+        good = Batch(items=[opened(1)]).SerializeToString()
+        for number, (data, body) in enumerate(
             (
-                b"\xff" * 100,
-                encode_frame(b"\xff" * 100),
-                encode_varint(MAX_FRAME + 1),
-                encode_frame(Batch(consumed=1).SerializeToString()),
+                (b"\xff" * 100, None),
+                (encode_varint(MAX_FRAME + 1), None),
+                (encode_frame(good), None),
+                (b"", b"\xff" * 100),
+                (b"", Batch(consumed=1).SerializeToString()),
             )
         ):
-            link, transport = self.proven(LinkPeer(f"10.0.0.{number}:1:2", "run"))
-            link.dataReceived(good)
+            link, transport, sealing = self.proven(LinkPeer(f"10.0.0.{number}:1:2", "run"))
+            link.dataReceived(encode_frame(sealing.seal(good)))
             self.assertFalse(transport.disconnecting)
-            link.dataReceived(data)
+            link.dataReceived(data if body is None else encode_frame(sealing.seal(body)))
             self.assertTrue(transport.disconnected, data)
             self.assertFalse(link.send(opened(1)))
-            link.dataReceived(good)
+            link.dataReceived(encode_frame(sealing.seal(good)))
             link.connectionLost()
             self.assertEqual(self.at_route.links, [])
-        self.assertEqual(self.at_route.users, [1] * 4)
+        self.assertEqual(self.at_route.users, [1] * 5)
         self.assertEqual(self.network.reactor.getDelayedCalls(), [])
 
     def test_a_truncated_batch_is_not_handled(self):
-        link, _ = self.proven()
-        batch = encode_frame(Batch(items=[opened(1)]).SerializeToString())
-        link.dataReceived(batch + batch[:-1])
+        link, _, sealing = self.proven()
+        first, second = (sealing.seal(Batch(items=[opened(user)]).SerializeToString()) for user in (1, 2))
+        link.dataReceived(encode_frame(first) + encode_frame(second)[:-1])
         link.connectionLost()
         self.assertEqual(self.at_route.users, [1])
         self.assertEqual(self.kinds(self.at_route), ["up", "down"])
 
     def test_a_second_link_of_a_server_replaces_the_first_only_when_proven(self):
-        first, first_transport = self.proven()
+        first, first_transport, sealing = self.proven()
         second, transport = self.connect()
-        dialer = DialerHandshake(KEY, LinkPeer(SERVER.name, "new-run"), b"e" * 32, ROUTE.name)
+        dialer = DialerHandshake(KEY, LinkPeer(SERVER.name, "new-run"), constant(b"e"), ROUTE.name)
         second.dataReceived(encode_frame(dialer.begin()))
         self.assertEqual(self.at_route.links, [first])
         (challenge,) = FrameReader().feed(transport.value())
@@ -206,11 +208,11 @@ class HandshakeTests(NetworkTestCase):
             [("up", SERVER), ("down", SERVER), ("up", LinkPeer(SERVER.name, "new-run"))],
         )
         self.assertTrue(first_transport.disconnected)
-        first.dataReceived(encode_frame(Batch(items=[opened(1)]).SerializeToString()))
+        first.dataReceived(encode_frame(sealing.seal(Batch(items=[opened(1)]).SerializeToString())))
         first.connectionLost()
         self.assertEqual(self.at_route.items, [])
         self.assertEqual(self.at_route.links, [second])
-        third, _ = self.proven(LinkPeer(SERVER.name, "newest-run"))
+        third, _, _ = self.proven(LinkPeer(SERVER.name, "newest-run"))
         self.assertEqual(self.at_route.links, [third])
 
     def test_the_first_batch_may_come_with_the_last_frame_of_the_handshake(self):
@@ -227,7 +229,7 @@ class HandshakeTests(NetworkTestCase):
         class Owner:
             link_proven = link_refused = link_gone = lambda self, *arguments: None
 
-        dialer = LinkProtocol(parts, Owner(), DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name))
+        dialer = LinkProtocol(parts, Owner(), DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name))
         to_route = StringTransport()
         dialer.makeConnection(to_route)
         self.at_route.on_up = lambda link: link.send(deliver(1, 50_000))
@@ -409,9 +411,7 @@ class DialersTests(NetworkTestCase):
         times = self.attempts(60)
         self.assertLess(len(times), 40)
         self.assertEqual(len(self.logged("No link to route")), 1)
-        self.assertIn(
-            "the proof is wrong: the two ends have different secrets", self.logged("No link to route")[0]["reason"]
-        )
+        self.assertIn(WRONG, self.logged("No link to route")[0]["reason"])
         self.assertGreater(acceptor.counted.refused, 10)
         self.assertEqual(self.at_server.events + self.at_route.events, [])
 
@@ -505,3 +505,85 @@ class DialersTests(NetworkTestCase):
         self.dialers.startService()
         self.settle()
         self.assertEqual(self.kinds(self.at_server), ["up", "down", "up"])
+
+
+class UnsealedTests(NetworkTestCase):
+    """Who is at the other end does not seal."""
+
+    def old_server(self, acceptor):
+        """A server of the first release has linked to the route."""
+        link = acceptor.buildProtocol(None)
+        transport = StringTransport()
+        link.makeConnection(transport)
+        old = OldDialer()
+        link.dataReceived(encode_frame(old.begin()))
+        (said,) = FrameReader().feed(transport.value())
+        try:
+            link.dataReceived(encode_frame(old.receive(said)))
+        except Refusal as refusal:
+            self.assertIn("--accept-unsealed-links", str(refusal))
+        return link
+
+    def test_they_are_shown_where_they_are_accepted(self):
+        acceptor = self.network.route(self.at_route, accept_unsealed=True)
+        dialers = self.network.server(self.at_server, accept_unsealed=True)
+        for end in (acceptor, dialers):
+            self.assertEqual(end.facts(), {"accepts_unsealed_links": True, "unsealed_links": []})
+        link = self.old_server(acceptor)
+        self.assertEqual(acceptor.facts()["unsealed_links"], [SERVER.name])
+        link.connectionLost()
+        self.assertEqual(acceptor.unsealed(), [])
+
+    def test_a_sealed_link_is_not_among_them(self):
+        self.network.list_route()
+        acceptor = self.network.route(self.at_route, accept_unsealed=True)
+        dialers = self.network.server(self.at_server, accept_unsealed=True)
+        self.settle()
+        self.assertEqual((len(self.at_route.links), acceptor.unsealed(), dialers.unsealed()), (1, [], []))
+
+    def test_an_old_route_is(self):
+        self.network.list_route()
+        dialers = self.network.server(self.at_server, accept_unsealed=True)
+        self.network.reactor.listenTCP(8084, OldRoute())
+        self.settle()
+        self.assertEqual(self.at_server.events, [("up", ROUTE)])
+        self.assertEqual(dialers.unsealed(), [ROUTE.name])
+
+    def test_elsewhere_nothing_is_shown_and_they_are_refused(self):
+        acceptor = self.network.route(self.at_route)
+        link = self.old_server(acceptor)
+        self.assertEqual((acceptor.facts(), link.up, self.at_route.events), ({}, False, []))
+        (event,) = self.logged("Refused a link")
+        self.assertIn("--accept-unsealed-links", event["reason"])
+        self.assertEqual(acceptor.counted.refused, 1)
+
+    def test_a_server_tells_once_that_an_old_route_is_refused(self):
+        self.network.list_route()
+        self.network.server(self.at_server)
+        self.network.reactor.listenTCP(8084, OldRoute())
+        self.network.pass_seconds(60)
+        (event,) = self.logged("No link to route")
+        self.assertIn("--accept-unsealed-links", event["reason"])
+        self.assertEqual(self.at_server.events, [])
+
+
+class OldRoute(Factory):
+    """A route of the first release."""
+
+    noisy = False
+
+    def buildProtocol(self, addr):
+        return OldRouteProtocol()
+
+
+class OldRouteProtocol(Protocol):
+    def connectionMade(self):
+        self.handshake, self.reader = OldAcceptor(), FrameReader(MAX_FRAME)
+
+    def dataReceived(self, data):
+        for body in self.reader.feed(data):
+            if not self.handshake.proven:
+                try:
+                    self.transport.write(encode_frame(self.handshake.receive(body)))
+                except Refusal:
+                    self.transport.loseConnection()

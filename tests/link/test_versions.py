@@ -12,27 +12,16 @@ from cim.errors import HandshakeFailed
 from cim.link.handshake import HIGHEST_VERSION, AcceptorHandshake, DialerHandshake
 from cim.link.memory import connect
 from cim.wire.link_pb2 import Challenge, Handshake, Hello
-from tests.link.network import KEY, ROUTE, SERVER, Network, Recorder
-
-#: What the first release's ends (93fa1d3) send each other, with 32 times "d" and 32 times "a" as nonces.
-HELLO = bytes.fromhex(
-    "0a550801121331302e302e302e313a31313231313a383038311a0a7365727665722d72756e2220646464646464646464646464"
-    "64646464646464646464646464646464646464642a0e31302e302e302e313a3131323132"
-)
-CHALLENGE = bytes.fromhex(
-    "12430801121231302e302e302e393a383038333a383038341a09726f7574652d72756e222061616161616161616161616161616161"
-    "61616161616161616161616161616161"
-)
-DIALERS_PROOF = bytes.fromhex("1a220a205eaf3d80bde64d7b6502a54bf7d73d1468f2cb4642a4e9b9db32896249137f90")
-ACCEPTORS_PROOF = bytes.fromhex("1a220a20b30e2dcc9b188f7567f9a33a479787243c0999779ff06ac83c460e6bfb44358b")
+from tests.link.first_release import ACCEPTORS_PROOF, CHALLENGE, DIALERS_PROOF, HELLO, OldAcceptor, OldDialer
+from tests.link.network import KEY, ROUTE, SERVER, WRONG, Network, Recorder, constant
 
 
-def dialer(highest=HIGHEST_VERSION):
-    return DialerHandshake(KEY, SERVER, b"d" * 32, ROUTE.name, highest=highest)
+def dialer(highest=HIGHEST_VERSION, **options):
+    return DialerHandshake(KEY, SERVER, constant(b"d"), ROUTE.name, highest=highest, **options)
 
 
-def acceptor(highest=HIGHEST_VERSION):
-    return AcceptorHandshake(KEY, ROUTE, b"a" * 32, highest=highest)
+def acceptor(highest=HIGHEST_VERSION, **options):
+    return AcceptorHandshake(KEY, ROUTE, constant(b"a"), highest=highest, **options)
 
 
 def nothing(step, said):
@@ -64,26 +53,32 @@ def changed(step, kind, **fields):
 
 
 class FirstReleaseTests(SynchronousTestCase):
+    def test_its_ends_say_what_they_said(self):
+        server, route = OldDialer(), OldAcceptor()
+        said = [server.begin()]
+        for end in (route, server, route):
+            said.append(end.receive(said[-1]))
+        self.assertEqual(said, [HELLO, CHALLENGE, DIALERS_PROOF, ACCEPTORS_PROOF])
+
     def test_a_server_of_any_version_meets_a_route_of_the_first_release(self):
         for highest in (1, 2, 7):
-            server = dialer(highest)
-            hello = Handshake.FromString(server.begin()).hello
-            # It refuses any other `version`, and does not know `highest`.
-            hello.ClearField("highest")
-            self.assertEqual(Handshake(hello=hello).SerializeToString(), HELLO)
-            self.assertEqual(server.receive(CHALLENGE), DIALERS_PROOF)
-            self.assertEqual(server.receive(ACCEPTORS_PROOF), b"")
-            self.assertEqual((server.peer, server.version), (ROUTE, 1))
+            server, route = dialer(highest, accept_unsealed=True), OldAcceptor()
+            converse(server, route)
+            self.assertTrue(route.proven)
+            self.assertEqual((server.peer, server.version, server.sealing), (ROUTE, 1, None))
 
     def test_a_route_of_any_version_meets_a_server_of_the_first_release(self):
         for highest in (1, 2, 7):
-            route = acceptor(highest)
-            self.assertEqual(route.receive(HELLO), CHALLENGE)
-            self.assertEqual(route.receive(DIALERS_PROOF), ACCEPTORS_PROOF)
-            self.assertEqual((route.peer, route.version), (SERVER, 1))
+            server, route = OldDialer(), acceptor(highest, accept_unsealed=True)
+            converse(server, route)
+            self.assertTrue(server.proven)
+            self.assertEqual((route.peer, route.version, route.sealing), (SERVER, 1, None))
 
-    def test_ends_that_speak_only_version_1_send_the_same_bytes(self):
-        self.assertEqual(dialer(1).begin(), HELLO)
+    def test_they_are_refused_where_nobody_said_that_they_are_not(self):
+        for end, said in ((acceptor(), HELLO), (dialer(), CHALLENGE)):
+            error = self.assertRaises(HandshakeFailed, end.receive, said)
+            self.assertIn("upgrade the other end, or set --accept-unsealed-links here", error.message)
+            self.assertIsNone(end.peer)
 
 
 class CommonVersionTests(SynchronousTestCase):
@@ -120,23 +115,19 @@ class CommonVersionTests(SynchronousTestCase):
     def test_nobody_in_between_can_choose_the_version(self):
         for between in (
             changed(0, "hello", highest=2),
+            changed(0, "hello", highest=0),
             changed(0, "hello", version=2),
             changed(1, "challenge", version=1),
             changed(1, "challenge", version=2),
         ):
             server, route = dialer(3), acceptor(3)
             error = self.assertRaises(HandshakeFailed, converse, server, route, between)
-            self.assertEqual(error.message, "the proof is wrong: the two ends have different secrets")
+            self.assertEqual(error.message, WRONG)
             self.assertIsNone(route.peer)
-
-    def test_hiding_the_highest_version_gives_version_1_at_both_ends(self):
-        server, route = dialer(3), acceptor(3)
-        converse(server, route, changed(0, "hello", highest=0))
-        self.assertEqual((server.version, route.version), (1, 1))
 
     @given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1))
     def test_any_range_is_answered_with_a_version_in_it_or_refused(self, lowest, highest):
-        route = acceptor(3)
+        route = acceptor(3, accept_unsealed=True)
         hello = Hello(version=lowest, highest=highest, name="s:1:2", incarnation="i", nonce=b"n" * 32)
         try:
             said = Handshake.FromString(route.receive(Handshake(hello=hello).SerializeToString()))
