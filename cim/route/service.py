@@ -42,6 +42,7 @@ class Route:
     :param new_owner: makes an unguessable token
     :param policy: what a login does with the user's sessions on other devices
     :param revision_seconds: how long an author may recall or edit a message
+    :param upstream_servers: whether registry nodes without our data are upstream's servers
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Route:
         metrics: Metrics,
         policy: LoginPolicy = LoginPolicy.REJECT,
         revision_seconds: float = REVISION_SECONDS,
+        upstream_servers: bool = False,
     ) -> None:
         self.address = address
         self.reactor = reactor
         self.store = store
         self.registry = registry
         self.presence = Presence()
-        self.directory = Directory(self.presence)
+        self.directory = Directory(self.presence, upstream_servers=upstream_servers)
         self.calls = LinkCalls(reactor)
         self.appender = Appender(store.conversations, reactor)
         self.delivery = Delivery(self.presence, store.groups, self.calls)
@@ -148,6 +150,7 @@ class Route:
                 "route": str(self.address),
                 "servers": [candidate.server for candidate in self.directory.candidates()],
                 "online": len(self.presence),
+                **self.directory.facts(),
                 **self.store.facts(),
             },
         )

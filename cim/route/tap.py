@@ -74,6 +74,9 @@ class Options(RouteRules, LinkOptions, OriginsOptions):
         ["store-password-file", None, None, "File with Redis's password."],
         ["secret-file", None, None, "File with the cluster's secret."],
     ]
+    optFlags = [
+        ["upstream-servers", None, "Have guests served by upstream's servers, which the registry lists without data."]
+    ]
 
     def postOptions(self) -> None:
         """Check combinations of options."""
@@ -172,6 +175,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         metrics=metrics,
         policy=LoginPolicy(options["login-policy"]),
         revision_seconds=options["revision-hours"] * 3600.0,
+        upstream_servers=bool(options["upstream-servers"]),
     )
     acceptor = LinkAcceptor(
         own=own,
@@ -184,6 +188,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         refused=lambda: metrics.refused("link-handshake"),
         accept_unsealed=accepts_unsealed(options),
     )
+    metrics.gauge("servers_ignored", "Listed nodes that are no servers of ours.", lambda: len(route.directory.ignored))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(acceptor.unsealed()))
     operations = Operations(lambda: route.health().with_facts(acceptor.facts()), metrics)
     if options["accept-unsealed-links"]:

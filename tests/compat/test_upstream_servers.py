@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import EventLoggingObserver, StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import CallTimeout, NoServerAvailable, RepeatLogin, Unreachable, UserOffline
-from cim.model import Place
+from cim.model import NodeData, Place
 from cim.web.calling import Envelope
 from cim.wire.guests import Generation, encode_login
 from tests.harness.cluster import Cluster
@@ -29,7 +30,7 @@ class UpstreamServerCase(SynchronousTestCase):
     servers = 0
 
     def setUp(self):
-        self.cluster = Cluster(servers=self.servers, routes=2)
+        self.cluster = Cluster(servers=self.servers, routes=2, upstream_servers=True)
         self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
         self.listing = self.cluster.registry.announce("cim", JAVA, b"")
         self.cluster.answer = lambda url, obj: succeed(Envelope("9000", "Success", {"msg": "OK"}))
@@ -192,3 +193,65 @@ class MixedTests(UpstreamServerCase):
         sender = first(self.theirs)
         self.successResultOf(self.begin(self.cluster.routes[0].messages.everyone(sender.id, "all")))
         self.assertEqual({account for account, client in self.clients.items() if client.texts() == ["all"]}, self.ours)
+
+
+class WithoutThemTests(SynchronousTestCase):
+    """Nobody said that there are servers of upstream: whoever lists a node without our data gets nothing."""
+
+    def setUp(self):
+        self.log = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.cluster = Cluster()
+        self.accounts = [self.cluster.account(f"user-{number}") for number in range(9)]
+        for name, value in (("10.6.6.6:11211:8081", b""), ("10.6.6.7:11211:8081", b'{"not": "ours"}')):
+            self.cluster.registry.announce("cim", name, value)
+        self.cluster.turn()
+
+    def told(self):
+        return [event for event in self.log if "which are ignored" in (event.get("log_format") or "")]
+
+    def test_all_logins_go_to_our_servers(self):
+        for account in self.accounts:
+            self.assertFalse(self.cluster.log_in(account).closed)
+        self.assertEqual(self.cluster.clock.tcpClients, [])
+
+    def test_without_one_of_ours_there_is_none(self):
+        self.cluster.kill(self.cluster.servers[0])
+        login = self.cluster.begin(self.cluster.routes[0].logins.login(self.accounts[0].id, "user-0"))
+        self.failureResultOf(login, NoServerAvailable)
+        self.assertEqual(self.cluster.clock.tcpClients, [])
+
+    def test_no_messages_are_posted_to_it_whatever_the_store_says(self):
+        ours, theirs = self.accounts[:2]
+        client = self.cluster.log_in(ours)
+        # A record that upstream's route has written, or somebody in its place.
+        reserve = self.cluster.store.sessions.reserve
+        self.successResultOf(reserve(theirs.id, Place("10.6.6.6:11211:8081"), "o", seconds=30, live=True))
+        messages = self.cluster.routes[0].messages
+        self.failureResultOf(self.cluster.begin(messages.private(ours.id, theirs.id, ("a",), batch=False)), UserOffline)
+        self.successResultOf(self.cluster.begin(messages.everyone(theirs.id, "b")))
+        self.assertEqual((self.cluster.posted, client.texts()), ([], ["b"]))
+        self.assertEqual(self.successResultOf(self.cluster.begin(messages.online())), [ours])
+        # And it is in nobody's way.
+        self.assertFalse(self.cluster.log_in(theirs).closed)
+
+    def test_it_is_told_once_and_shown(self):
+        names = ["10.6.6.6:11211:8081", "10.6.6.7:11211:8081"]
+        self.cluster.registry.announce("cim", "10.0.0.3:1:2", NodeData("test", "run").encode())
+        self.cluster.turn()
+        self.assertEqual(self.cluster.routes[0].health().facts["ignored_servers"], names)
+        (event,) = self.told()
+        self.assertEqual((event["count"], event["names"]), (2, ", ".join(names)))
+        self.cluster.registry.announce("cim", "10.6.6.8:1:2", b"")
+        self.cluster.turn()
+        self.assertEqual([event["count"] for event in self.told()], [2, 3])
+
+    def test_many_take_no_more_room_than_a_few(self):
+        for number in range(100):
+            self.cluster.registry.announce("cim", f"10.7.7.{number}:1:2", b"")
+        self.cluster.turn()
+        directory = self.cluster.routes[0].directory
+        self.assertEqual((len(directory.ignored), len(directory.facts()["ignored_servers"])), (102, 10))
+        self.assertLess(len(self.told()[-1]["names"]), 300)
+
+    def test_without_any_nothing_is_shown(self):
+        self.assertNotIn("ignored_servers", Cluster().routes[0].health().facts)

@@ -113,6 +113,7 @@ class Cluster:
         policy: LoginPolicy = LoginPolicy.REJECT,
         store: Any = None,
         link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
+        upstream_servers: bool = False,
     ) -> None:
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
@@ -132,6 +133,7 @@ class Cluster:
         self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
         self.limits = limits if limits is not None else Limits()
         self._policy = policy
+        self._upstream_servers = upstream_servers
         self._selection = selection if selection is not None else RoundRobin()
         self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
         for _ in range(servers):
@@ -189,6 +191,7 @@ class Cluster:
             post=self._post,
             metrics=self.metrics,
             policy=self._policy,
+            upstream_servers=self._upstream_servers,
         )
         self.routes.append(route)
         route.leases.startService()

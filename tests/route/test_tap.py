@@ -84,17 +84,26 @@ class MadeRoute(Exception):
 
 
 class RulesTests(SynchronousTestCase):
+    @staticmethod
+    def made(**parts):
+        raise MadeRoute(parts)
+
     def test_the_options_reach_the_route(self):
         """The options of a route and of the suite."""
-
-        def made(**parts):
-            raise MadeRoute(parts)
-
         for module, more in ((route_tap, ()), (suite_tap, ("--data", self.mktemp()))):
-            self.patch(module, "Route", made)
+            self.patch(module, "Route", self.made)
             options = module.Options(environ={})
             options.parseOptions(["--login-policy", "many", "--revision-hours", "2", *more])
             with self.assertRaises(MadeRoute) as raised:
                 module.makeService(options, MemoryReactorClock())
             parts = raised.exception.args[0]
             self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))
+            self.assertFalse(parts.get("upstream_servers"))
+
+    def test_servers_of_upstream_are_let_in_by_option(self):
+        self.patch(route_tap, "Route", self.made)
+        options = Options(environ={"CIM_ROUTE_UPSTREAM_SERVERS": "yes"})
+        options.parseOptions([])
+        with self.assertRaises(MadeRoute) as raised:
+            route_tap.makeService(options, MemoryReactorClock())
+        self.assertTrue(raised.exception.args[0]["upstream_servers"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -11,17 +12,26 @@ from cim.errors import InvalidField
 from cim.model import Candidate, NodeData, ServerAddress
 from cim.route.presence.presence import Host, Presence
 
+#: How many names of one kind a line of the log or `/health` shows.
+_SHOWN = 10
+
 
 class Directory:
-    """Knows which servers are listed, which of them are ours, and which can take a login."""
+    """Knows which servers are listed, which of them are ours, and which can take a login.
+
+    :param upstream_servers: whether nodes without our data are upstream's servers; otherwise they are ignored, because
+        anyone who can write to the registry could get guests' logins and messages by listing such a node
+    """
 
     _log = Logger()
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, *, upstream_servers: bool = False) -> None:
         self._presence = presence
-        #: Our own servers by name, and upstream's.
+        self._upstream_servers = upstream_servers
+        #: Our own servers by name, upstream's, and nodes that are neither.
         self.ours: dict[str, NodeData] = {}
         self.upstream: set[str] = set()
+        self.ignored: set[str] = set()
         self._names: list[str] = []
         #: Called with each server of upstream that is no longer listed.
         self.on_upstream_gone: list[Callable[[str], None]] = []
@@ -32,7 +42,7 @@ class Directory:
     def listed(self, nodes: Mapping[str, bytes]) -> None:
         """Take over the registry's list."""
         ours: dict[str, NodeData] = {}
-        upstream = set()
+        foreign = set()
         for name, value in nodes.items():
             try:
                 ServerAddress.parse(name)
@@ -43,11 +53,20 @@ class Directory:
                 continue
             data = NodeData.decode(value)
             if data is None:
-                upstream.add(name)
+                foreign.add(name)
             else:
                 ours[name] = data
+        upstream, ignored = (foreign, set()) if self._upstream_servers else (set(), foreign)
         if ours.keys() != self.ours.keys() or upstream != self.upstream:
             self._log.info("servers: {ours}; of upstream: {upstream}", ours=sorted(ours), upstream=sorted(upstream))
+        if ignored - self.ignored:
+            self._log.warn(
+                "the registry lists {count} nodes without data of ours, which are ignored: {names}. If they are "
+                "upstream's servers, start the routes with --upstream-servers",
+                count=len(ignored),
+                names=", ".join(sorted(ignored)[:_SHOWN]),
+            )
+        self.ignored = ignored
         gone = self.upstream - upstream
         self.ours = ours
         self.upstream = upstream
@@ -57,6 +76,10 @@ class Directory:
         for server in sorted(gone):
             for listener in self.on_upstream_gone:
                 listener(server)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `/health` shows of the nodes that are ignored."""
+        return {"ignored_servers": sorted(self.ignored)[:_SHOWN]} if self.ignored else {}
 
     def linked(self, name: str) -> Host | None:
         """Return one of our servers if it is listed and linked, else None."""

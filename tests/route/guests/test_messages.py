@@ -35,7 +35,7 @@ class GuestCase(RouteCase):
     def setUp(self):
         super().setUp()
         self.posted = []
-        self.directory = Directory(self.presence)
+        self.directory = Directory(self.presence, upstream_servers=True)
         ids = itertools.count(1)
         self.messages = GuestMessages(
             accounts=self.accounts,
