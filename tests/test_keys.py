@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import InvalidField
 from cim.keys import PURPOSES, derive_key, make_secret_file, read_secret
 
-SECRET = b"0123456789abcdef"
+SECRET = b"0123456789abcdef0123456789abcdeX"
 
 
 class DeriveTests(SynchronousTestCase):
@@ -39,15 +40,55 @@ class SecretFileTests(SynchronousTestCase):
         self.folder.mkdir()
         self.path = self.folder / "secret"
 
+    def write(self, content):
+        self.path.write_bytes(content)
+        self.path.chmod(0o600)
+
+    def refused(self, content):
+        """What is said of a file that holds that; never what it holds."""
+        self.write(content)
+        error = self.assertRaises(InvalidField, read_secret, str(self.path))
+        self.assertIn(str(self.path), error.message)
+        self.assertNotIn(content.decode(), error.message)
+        return error.message
+
     def test_white_space_is_stripped(self):
-        self.path.write_bytes(b"\n  " + SECRET + b" \r\n")
+        self.write(b"\n  " + SECRET + b" \r\n")
         self.assertEqual(read_secret(self.path), SECRET)
 
     def test_too_short(self):
-        self.path.write_bytes(b" " * 20 + SECRET[1:])
-        error = self.assertRaises(InvalidField, read_secret, str(self.path))
-        self.assertIn("at least 16 bytes besides white space, but holds 15", error.message)
-        self.assertNotIn(SECRET[1:].decode(), error.message)
+        message = self.refused(b" " * 20 + SECRET[1:])
+        self.assertIn("at least 32 bytes besides white space, but holds 31. Make one with: openssl", message)
+
+    def test_too_easy_to_guess(self):
+        for weak in (
+            b"a" * 64,
+            b"ab" * 40,
+            b"abcdefg" + b"a" * 40,
+            b"0123456789abcdef" * 3,
+            b"secret-of-our-cluster!" * 2,
+        ):
+            self.assertIn("is too easy to guess", self.refused(weak))
+
+    def test_what_the_documented_commands_make_is_good(self):
+        for made in (os.urandom(32).hex().encode(), base64.b64encode(os.urandom(32)), os.urandom(16).hex().encode()):
+            self.write(made + b"\n")
+            self.assertEqual(read_secret(self.path), made)
+            self.assertEqual(make_secret_file(self.path, os.urandom), made)
+
+    def test_one_that_others_can_read(self):
+        self.write(SECRET)
+        for mode in (0o644, 0o640, 0o604, 0o620, 0o602, 0o601, 0o666):
+            self.path.chmod(mode)
+            for read in (read_secret, lambda path: make_secret_file(path, os.urandom)):
+                error = self.assertRaises(InvalidField, read, self.path)
+                self.assertIn(
+                    f"{self.path} is open to others than its owner (mode {mode:04o}): chmod 600 {self.path}",
+                    error.message,
+                )
+        for mode in (0o600, 0o400, 0o700):
+            self.path.chmod(mode)
+            self.assertEqual(read_secret(self.path), SECRET)
 
     def test_missing_and_unreadable(self):
         self.assertIn("No such file", self.assertRaises(InvalidField, read_secret, self.path).message)
@@ -62,9 +103,9 @@ class SecretFileTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.folder), ["secret"])
 
     def test_one_that_is_there_is_kept(self):
-        self.path.write_bytes(SECRET)
+        self.write(SECRET)
         self.assertEqual(make_secret_file(str(self.path), os.urandom), SECRET)
-        self.path.write_bytes(b"short")
+        self.write(b"short")
         self.assertRaises(InvalidField, make_secret_file, self.path, os.urandom)
         self.assertEqual(self.path.read_bytes(), b"short")
 

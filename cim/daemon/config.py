@@ -15,9 +15,9 @@ from twisted.python.usage import Options, UsageError
 
 import cim
 from cim.daemon.runtime import prepare
+from cim.private_files import BadFile, read_private
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
-_MAX_SECRET = 64 * 1024
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
@@ -62,18 +62,13 @@ def read_secret_file(path: str, option: str) -> str:
     """Return the text of a file that holds a secret, without surrounding white space.
 
     :param option: the option that names the file, for the message
-    :raises UsageError: the file cannot be read, is empty, too long or not UTF-8; names the option, never the content
+    :raises UsageError: the file cannot be read, or others can read it too, or it is empty or not UTF-8; names the
+        option, never the content
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_MAX_SECRET + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"--{option}: cannot read {path}: {reason}") from None
-    if len(raw) > _MAX_SECRET:
-        raise UsageError(f"--{option}: {path} is longer than {_MAX_SECRET} bytes")
-    try:
-        text = raw.decode().strip()
+        text = read_private(path).decode().strip()
+    except BadFile as error:
+        raise UsageError(f"--{option}: {error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"--{option}: {path} is not UTF-8 text") from None
     if not text:

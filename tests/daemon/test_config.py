@@ -167,10 +167,11 @@ class CoercionTests(SynchronousTestCase):
 
 
 class SecretFileTests(SynchronousTestCase):
-    def write(self, content):
+    def write(self, content, mode=0o600):
         path = self.mktemp()
         with open(path, "wb") as out:
             out.write(content)
+        os.chmod(path, mode)
         return path
 
     def test_stripped(self):
@@ -184,10 +185,12 @@ class SecretFileTests(SynchronousTestCase):
             (self.write(b" \n"), "is empty"),
             (self.write(b"\xff\xfe"), "UTF-8"),
             (self.write(b"x" * 70000), "longer"),
+            (self.write(b"s3cret", 0o640), "is open to others than its owner (mode 0640): chmod 600 "),
         ):
             message = str(self.assertRaises(UsageError, read_secret_file, path, "secret-file"))
-            self.assertIn("--secret-file", message)
+            self.assertTrue(message.startswith(f"--secret-file: {path}"), message)
             self.assertIn(reason, message)
+            self.assertNotIn("s3cret", message)
 
 
 def _environment():

@@ -17,7 +17,7 @@ from cim.route.http.api import APIS
 from cim.web.declaring import calls_of
 from cim.wire import conversations
 from tests.harness.daemons import Daemon, environment, loopback
-from tests.harness.spawning import free_port
+from tests.harness.spawning import free_port, private_file
 
 SEED = 20240229
 EXAMPLES = 12
@@ -50,7 +50,7 @@ class OpenAPITests(TestCase):
         self.directory = os.path.abspath(self.mktemp())
         os.makedirs(self.directory)
         keys = os.path.join(self.directory, "keys")
-        Path(keys).write_text(f"{KEY}\n")
+        private_file(keys, f"{KEY}\n")
         http, tcp = free_port(), free_port()
         arguments = ["cim", "--data", "data", "--http", loopback(http), "--listen", loopback(tcp)]
         self.suite = Daemon(reactor, "suite", http, [*arguments, "--api-key-file", keys], self.directory, None)

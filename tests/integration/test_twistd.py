@@ -109,6 +109,27 @@ class ForegroundTests(TwistdCase):
         self.assertTrue(any("--idle-seconds must be" in line for line in process.lines), process.lines)
         self.assertQuiet(process)
 
+    async def test_secrets_that_others_can_read(self):
+        """Whichever file it is: one line that names it, its mode, and what to do."""
+        path = Path(self.directory, "public")
+        path.write_text(f"{'0123456789abcdef' * 4}x\n")
+        path.chmod(0o644)
+        ours = ("--registry=memory", "--http", loopback(free_port()))
+        for *arguments, option in (
+            ("cim-server", *ours, "--secret-file"),
+            ("cim-route", *ours, "--store=sqlite:route.db", "--secret-file"),
+            ("cim-route", *ours, "--store=sqlite:route.db", "--api-key-file"),
+            ("cim-route", *ours, "--store=redis:127.0.0.1:1", "--store-password-file"),
+            ("cim-route", "--registry=zookeeper:127.0.0.1:1", "--registry-auth-file"),
+            ("cim", "--data=data", *ours[1:], "--listen", loopback(free_port()), "--api-key-file"),
+        ):
+            process = self.process("-n", *arguments, option, str(path))
+            await process.start()
+            self.assertEqual(await process.wait_for_exit(), 1, (arguments, process.lines))
+            (line,) = [line for line in process.lines if str(path) in line] or process.lines
+            self.assertIn(f"{path} is open to others than its owner (mode 0644): chmod 600 {path}", line)
+            self.assertQuiet(process)
+
     async def test_json_log(self):
         process = self.suite("-n", ready_when="is ready")
         process.argv += ["--log-format", "json"]

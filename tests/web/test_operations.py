@@ -102,9 +102,9 @@ class OperationsTests(HTTPCase):
     def test_which_daemons_require_the_key(self):
         secret = self.mktemp()
         with open(secret, "w") as file:
-            file.write("a secret of the cluster")
+            file.write("a secret of the cluster, long enough")
         os.chmod(secret, 0o600)
-        key = derive_key(b"a secret of the cluster", "http").hex()
+        key = derive_key(b"a secret of the cluster, long enough", "http").hex()
         for http, secret_file, keys in (
             ("tcp:1:interface=127.0.0.1", None, (None, key)),
             ("tcp:1:interface=127.0.0.1", secret, (None, key)),

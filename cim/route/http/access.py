@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from cim.errors import Forbidden, InvalidField, Unauthorized
+from cim.keys import weakness
 from cim.model import Account
+from cim.private_files import BadFile, read_private
 from cim.route.http.tokens import Proven, Tokens
 from cim.web.declaring import Who
 
 MIN_KEY = 16
-_MAX_KEYS = 64 * 1024
 
 
 @frozen
@@ -99,16 +99,19 @@ class Access:
 def read_keys(path: str) -> list[str]:
     """Read API keys from a file, one per line; empty lines and lines that begin with # are ignored.
 
-    :raises InvalidField: the file cannot be read or has no key, or a key is too short or not ASCII
+    :raises InvalidField: the file cannot be read, or others can read it too; it has no key, or one is weak or not ASCII
     """
     try:
-        raw = Path(path).read_bytes()[:_MAX_KEYS]
-        lines = [line.strip() for line in raw.decode("ascii").splitlines()]
-    except OSError as error:
-        raise InvalidField("API key file", f"{path} cannot be read: {error.strerror}")
+        lines = [line.strip() for line in read_private(path).decode("ascii").splitlines()]
+    except BadFile as error:
+        raise InvalidField("API key file", str(error))
     except UnicodeDecodeError:
         raise InvalidField("API key file", f"{path} must contain ASCII text only")
     keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys or any(len(key) < MIN_KEY or not key.isprintable() or " " in key for key in keys):
-        raise InvalidField("API key file", f"{path} must contain keys of at least {MIN_KEY} characters, one per line")
+    if not keys or any(weakness(key.encode(), MIN_KEY) or not key.isprintable() or " " in key for key in keys):
+        raise InvalidField(
+            "API key file",
+            f"{path} must contain keys, one per line, each of at least {MIN_KEY} characters that are hard to guess "
+            "(openssl rand -hex 32)",
+        )
     return keys

@@ -19,10 +19,11 @@ from cim.web.declaring import Who
 class KeyFileTests(SynchronousTestCase):
     """--api-key-file"""
 
-    def keys(self, content):
+    def keys(self, content, mode=0o600):
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(content)
+        os.chmod(path, mode)
         return read_keys(path)
 
     def test_one_key_per_line(self):
@@ -39,10 +40,18 @@ class KeyFileTests(SynchronousTestCase):
             "key-0123456789-äöü\n".encode(),
             b"key-0123456789\0abc\n",
             b"\xff" * 20,
+            b"a" * 40,
+            b"01234567" * 2,
+            b"key-0123456789-abc\n" * 4000,
         ):
             with self.assertRaises(InvalidField) as raised:
                 self.keys(content)
             self.assertNotIn("0123456789", raised.exception.message)
+
+    def test_one_that_others_can_read(self):
+        with self.assertRaises(InvalidField) as raised:
+            self.keys(b"key-0123456789-abc\n", 0o644)
+        self.assertIn("is open to others than its owner (mode 0644): chmod 600 ", raised.exception.message)
 
     def test_a_file_that_is_not_there(self):
         with self.assertRaises(InvalidField) as raised:

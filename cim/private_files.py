@@ -1,0 +1,48 @@
+"""Files that hold secrets, which are read only when nobody but their owner can (docs/security.md, Secrets)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import IO
+
+#: The largest file that is read, bytes.
+MAX_BYTES = 64 * 1024
+
+
+class BadFile(Exception):
+    """A file that cannot be used as it is; names it, says why and what to do, never what it holds."""
+
+
+def read_private(path: str | Path) -> bytes:
+    """Return what a file holds.
+
+    :raises BadFile: it cannot be read, is longer than MAX_BYTES, or others than its owner can read or change it
+    """
+    try:
+        with open(path, "rb") as file:
+            check_private(file, path)
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > MAX_BYTES:
+        raise BadFile(f"{path} is longer than {MAX_BYTES} bytes")
+    return content
+
+
+def check_private(file: IO[bytes], path: str | Path) -> None:
+    """Check that nobody but its owner can read an open file or change it.
+
+    One of root's may be open to the daemon's group, as container platforms and systemd hand secrets to a daemon that
+    is not root: who is in the group is root's choice then.
+
+    :raises BadFile: names the file, its mode and the command that mends it
+    """
+    status = os.fstat(file.fileno())
+    allowed = stat.S_IRGRP if status.st_uid == 0 != os.geteuid() else 0
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077 & ~allowed:
+        mended = f"chmod 600 {shlex.quote(str(path))}"
+        raise BadFile(f"{path} is open to others than its owner (mode {mode:04o}): {mended}")
