@@ -11,6 +11,7 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from cim.errors import InvalidField
+from cim.plain import quoted
 
 #: Account ids stay below this, so that a JavaScript number can hold them exactly.
 ID_LIMIT = 1 << 53
@@ -58,11 +59,11 @@ class Account:
 def _split_address(text: str, what: str) -> tuple[str, int, int]:
     parts = text.split(":")
     if len(parts) != 3 or not parts[0]:
-        raise InvalidField(what, f"must be host:port:port, not {text[:80]!r}")
+        raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
     ports = []
     for part in parts[1:]:
         if not (part.isascii() and part.isdigit() and len(part) <= 5 and 0 < int(part) < 65536):
-            raise InvalidField(what, f"must be host:port:port, not {text[:80]!r}")
+            raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
         ports.append(int(part))
     return parts[0], ports[0], ports[1]
 

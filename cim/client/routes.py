@@ -11,6 +11,7 @@ from hyperlink import URL, URLParseError
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import InvalidField, Misdirected, Unavailable, Unreachable
+from cim.plain import quoted
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def parse_route(text: str) -> str:
             return (url if url.host.isascii() and ":" in url.host else url.to_uri()).to_text().rstrip("/")
     except (URLParseError, ValueError):
         pass
-    raise InvalidField("route", f"{text[:200]!r} is not a URL such as http://127.0.0.1:8083")
+    raise InvalidField("route", f"{quoted(text, 200)} is not a URL such as http://127.0.0.1:8083")
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from cim.interfaces import IAnnouncement, IRegistry
+from cim.plain import quoted
 
 
 class Announcing(Service):
@@ -87,7 +88,7 @@ def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -
     """
     host, *given = advertise.split(":")
     if not host or len(given) not in (0, 2) or not all(part.isascii() and part.isdigit() for part in given):
-        raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, not {advertise!r}")
+        raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, not {quoted(advertise)}")
     if host in ("0.0.0.0", "*"):
         raise UsageError("--advertise must be an address that others can connect to")
     if given:
@@ -95,5 +96,5 @@ def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -
     else:
         first, second = (port_of(description, option) for description, option in ports)
     if not (0 < first < 65536 and 0 < second < 65536):
-        raise UsageError(f"--advertise: ports must be from 1 to 65535, not {advertise!r}")
+        raise UsageError(f"--advertise: ports must be from 1 to 65535, not {quoted(advertise)}")
     return host, first, second

@@ -15,6 +15,7 @@ from twisted.python.usage import Options, UsageError
 
 import cim
 from cim.daemon.runtime import prepare
+from cim.plain import quoted
 from cim.private_files import BadFile, read_private
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -25,21 +26,21 @@ _FALSE = frozenset(("", "0", "false", "no", "off"))
 def seconds(text: str) -> float:
     """Read a positive number of seconds."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-        raise ValueError(f"must be a positive number of seconds, not {text[:40]!r}")
+        raise ValueError(f"must be a positive number of seconds, not {quoted(text, 40)}")
     return float(text)
 
 
 def positive_int(text: str) -> int:
     """Read a whole number from 1 to 10^15 - 1."""
     if not re.fullmatch(r"[0-9]{1,15}", text) or not int(text):
-        raise ValueError(f"must be a positive whole number, not {text[:40]!r}")
+        raise ValueError(f"must be a positive whole number, not {quoted(text, 40)}")
     return int(text)
 
 
 def port(text: str) -> int:
     """Read a port number, 1 to 65535."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-        raise ValueError(f"must be a port from 1 to 65535, not {text[:40]!r}")
+        raise ValueError(f"must be a port from 1 to 65535, not {quoted(text, 40)}")
     return int(text)
 
 
@@ -48,7 +49,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
     def coerce(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {text[:40]!r}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {quoted(text, 40)}")
         return text
 
     return coerce
@@ -162,7 +163,7 @@ class DaemonOptions(Options):
         if path:
             for key, value in self._load(path).items():
                 if key not in known - {"config"}:
-                    raise UsageError(f"{path}: unknown key {key!r}; cim-{self.daemon} --help lists the options")
+                    raise UsageError(f"{path}: unknown key {quoted(key)}; cim-{self.daemon} --help lists the options")
                 if key not in taken:
                     self._take_toml(key, value, f"{path}: {key}")
 
@@ -182,7 +183,7 @@ class DaemonOptions(Options):
     def _take_text(self, name: str, text: str, source: str) -> None:
         if name in self._flags:
             if text.lower() not in _TRUE | _FALSE:
-                raise UsageError(f"{source} must be true or false, not {text[:40]!r}")
+                raise UsageError(f"{source} must be true or false, not {quoted(text, 40)}")
             self[name] = int(text.lower() in _TRUE)
         elif name in self.repeated:
             for item in text.split(","):

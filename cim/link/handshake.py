@@ -33,6 +33,7 @@ from google.protobuf.message import DecodeError
 from cim.errors import BadFrame, FrameTooLarge, HandshakeFailed
 from cim.link.sealing import KEY_BYTES, KeyPair, Sealing
 from cim.model import LinkPeer
+from cim.plain import quoted
 from cim.wire.link_pb2 import Challenge, Handshake, Hello, Proof, Refused
 
 #: The versions of the link's items that this release speaks.
@@ -136,7 +137,7 @@ def _read(body: bytes, wanted: str) -> Handshake:
         raise HandshakeFailed("not a handshake")
     step = said.WhichOneof("step")
     if step == "refused":
-        raise HandshakeFailed(f"refused by the other end: {said.refused.reason[:200]!r}")
+        raise HandshakeFailed(f"refused by the other end: {quoted(said.refused.reason, 200)}")
     if step != wanted:
         raise HandshakeFailed(f"expected {wanted}")
     return said
@@ -264,7 +265,7 @@ class DialerHandshake(_End):
         self.version = _common_version(challenge.version, challenge.version, self._highest)
         _check_introduction(challenge, self._nonce)
         if challenge.name != self._expected:
-            raise HandshakeFailed(f"dialed {self._expected}, but {challenge.name!r} answered")
+            raise HandshakeFailed(f"dialed {self._expected}, but {quoted(challenge.name)} answered")
         self._agree(challenge, self._first, body)
         self._challenge = challenge
         self._challenged = True

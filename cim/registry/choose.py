@@ -6,6 +6,7 @@ import re
 
 from cim.errors import InvalidField
 from cim.interfaces import IRegistry
+from cim.plain import quoted
 from cim.registry.calls import ICallsReactor
 from cim.registry.cluster import ZooKeeperRegistry
 from cim.registry.memory import MemoryRegistry
@@ -35,7 +36,7 @@ def registry_from(
         hosts, root = _zookeeper_address(rest)
         zookeeper = ZooKeeper(hosts, reactor, session_timeout=session_timeout, auth=_credentials(auth))
         return ZooKeeperRegistry(zookeeper, reactor, root=root)
-    raise InvalidField("registry", f"must begin with zookeeper: or static:, or be memory, not {text[:80]!r}")
+    raise InvalidField("registry", f"must begin with zookeeper: or static:, or be memory, not {quoted(text)}")
 
 
 def _zookeeper_address(text: str) -> tuple[str, str]:
@@ -44,11 +45,11 @@ def _zookeeper_address(text: str) -> tuple[str, str]:
         match = _HOST.fullmatch(host)
         if match is None or not 0 < int(match["port"]) < 65536:
             raise InvalidField(
-                "registry", f"must be zookeeper:HOST:PORT[,HOST:PORT...][/chroot]; {host[:80]!r} is not HOST:PORT"
+                "registry", f"must be zookeeper:HOST:PORT[,HOST:PORT...][/chroot]; {quoted(host)} is not HOST:PORT"
             )
     parts = chroot.removesuffix("/").split("/") if chroot else []
     if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
-        raise InvalidField("registry", f"has a chroot that ZooKeeper does not allow: {slash + chroot[:80]!r}")
+        raise InvalidField("registry", f"has a chroot that ZooKeeper does not allow: {quoted(slash + chroot)}")
     return hosts, "".join(f"/{part}" for part in parts)
 
 

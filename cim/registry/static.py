@@ -14,6 +14,7 @@ from zope.interface import implementer
 from cim.errors import InvalidField
 from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
 from cim.model import NodeData, RouteAddress, ServerAddress
+from cim.plain import quoted
 from cim.registry.listing import Listener, Listing
 
 #: The key of one of upstream's servers in the text form.
@@ -56,10 +57,10 @@ class StaticRegistry(Service):
                     value = _OURS if kind == SERVERS else b""
                 else:
                     raise InvalidField(
-                        "registry", f"static entries must begin with cim=, upstream= or cim-route=, not {entry[:80]!r}"
+                        "registry", f"static entries must begin with cim=, upstream= or cim-route=, not {quoted(entry)}"
                     )
             except InvalidField as error:
-                raise InvalidField("registry", f"static entry {entry[:80]!r}: {error.reason}")
+                raise InvalidField("registry", f"static entry {quoted(entry)}: {error.reason}")
             if name in members[folder]:
                 raise InvalidField("registry", f"lists {name} twice")
             members[folder][name] = value

@@ -24,6 +24,7 @@ from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
+from cim.plain import quoted
 from cim.registry.choose import registry_from
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
@@ -54,7 +55,7 @@ def selection(name: str) -> IServerSelection:
     if name not in found:
         found.update({one.name: one for one in getPlugins(IServerSelection)})
     if name not in found:
-        raise UsageError(f"--select must be one of {', '.join(sorted(found))}, not {name[:40]!r}")
+        raise UsageError(f"--select must be one of {', '.join(sorted(found))}, not {quoted(name, 40)}")
     return found[name]
 
 

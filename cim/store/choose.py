@@ -11,6 +11,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from cim.errors import InvalidField
 from cim.interfaces import IStore
 from cim.model import Retention
+from cim.plain import quoted
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.store import RedisStore
@@ -45,7 +46,7 @@ def store_from(
         return SqliteStore(rest, reactor, retention)
     if scheme == "redis+sentinel":
         raise InvalidField("store", "redis+sentinel: is not supported: name the master with redis:HOST:PORT")
-    raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, not {text[:80]!r}")
+    raise InvalidField("store", f"must be redis:HOST:PORT[/DB] or sqlite:FILE, not {quoted(text)}")
 
 
 def _number(text: str, limit: int) -> int | None:
@@ -58,9 +59,9 @@ def _redis(rest: str, reactor: Any, password: str | None, random: Callable[[], f
     port = _number(port_text, 65536)
     database = _number(database_text, 65536) if slash else 0
     if not host or not port:
-        raise InvalidField("store", f"redis: must name a host and a port, redis:HOST:PORT[/DB], not {rest[:80]!r}")
+        raise InvalidField("store", f"redis: must name a host and a port, redis:HOST:PORT[/DB], not {quoted(rest)}")
     if database is None:
-        raise InvalidField("store", f"redis: the database after the / must be a number, not {database_text[:80]!r}")
+        raise InvalidField("store", f"redis: the database after the / must be a number, not {quoted(database_text)}")
     host = host.removeprefix("[").removesuffix("]")
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
     connection = RedisConnection(reactor, endpoint, address, random=random, password=password, database=database)

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from cim.daemon.config import DaemonOptions
+from cim.plain import quoted
 
 ANY = "*"
 _MAX_AGE = b"600"
@@ -27,7 +28,7 @@ def normal_origin(text: str) -> str:
     if origin in (ANY, "null"):
         return origin
     if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
-        raise ValueError(f"must be * or an origin such as https://chat.example.com, not {text[:80]!r}")
+        raise ValueError(f"must be * or an origin such as https://chat.example.com, not {quoted(text)}")
     usual = {"http": ":80", "https": ":443"}.get(scheme)
     return origin.removesuffix(usual) if usual else origin
 

@@ -84,17 +84,17 @@ class OptionsTests(SynchronousTestCase):
         with open(path, "w", encoding="utf-8") as out:
             out.write("max-frames = 1")
         message = self.refused("--config", path)
-        self.assertIn(f"{path}: unknown key 'max-frames'", message)
+        self.assertIn(f'{path}: unknown key "max-frames"', message)
 
     def test_a_file_cannot_name_a_file_or_ask_for_help(self):
         for key in ("config", "help", "version"):
-            self.assertIn(f"'{key}'", self.refused(file=f'{key} = "x"'))
+            self.assertIn(f'"{key}"', self.refused(file=f'{key} = "x"'))
 
     def test_wrong_types_in_file(self):
         for text, reason in (
             ('max-frame = "many"', "max-frame must be a number"),
             ("max-frame = true", "max-frame must be a number"),
-            ("max-frame = -1", "max-frame must be a positive whole number, not '-1'"),
+            ("max-frame = -1", 'max-frame must be a positive whole number, not "-1"'),
             ("max-frame = 1.5", "max-frame must be a positive whole number"),
             ("http = 8081", "http must be a string"),
             ("[http]\nport = 1", "http must be a string"),
@@ -102,12 +102,12 @@ class OptionsTests(SynchronousTestCase):
             ("route = 5", "route must be a string or a list of strings"),
             ("route = [5]", "route must be a list of strings"),
             ('route = ["a!"]', "route: is no route"),
-            ('select = "best"', "select must be one of random, round-robin, not 'best'"),
+            ('select = "best"', 'select must be one of random, round-robin, not "best"'),
         ):
             self.assertIn(reason, self.refused(file=text), text)
 
     def test_wrong_values_elsewhere_name_their_source(self):
-        self.assertIn("--max-frame must be a positive whole number, not 'x'", self.refused("--max-frame", "x"))
+        self.assertIn('--max-frame must be a positive whole number, not "x"', self.refused("--max-frame", "x"))
         for variable, value in (("IDLE_SECONDS", "0"), ("NO_GUESTS", "maybe"), ("ROUTE", "a!"), ("SELECT", "")):
             self.assertIn(f"CIM_SERVER_{variable}", self.refused(environ={f"CIM_SERVER_{variable}": value}))
 

@@ -180,7 +180,9 @@ class HandshakeTests(SynchronousTestCase):
         self.assertRaises(HandshakeFailed, dialer().receive, batch)
 
     def test_refused(self):
-        message = self.refused(dialer(), refusal("go\x1b[2Jaway" + "y" * 4000), "refused by the other end: 'go")
+        message = self.refused(
+            dialer(), refusal("go\x1b[2Jaway" + "y" * 4000), 'refused by the other end: "go<U+001B>[2Jaway'
+        )
         self.assertNotIn("\x1b", message)
         self.assertLess(len(message), 300)
 

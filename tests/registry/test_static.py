@@ -68,13 +68,13 @@ class StaticRegistryTests(SynchronousTestCase):
 
     def test_bad_text(self):
         for text, part in (
-            ("", "''"),
-            ("10.0.0.1:11211:8081", "'10.0.0.1:11211:8081'"),
-            ("server=10.0.0.1:11211:8081", "'server="),
+            ("", '""'),
+            ("10.0.0.1:11211:8081", '"10.0.0.1:11211:8081"'),
+            ("server=10.0.0.1:11211:8081", '"server='),
             ("cim=10.0.0.1:11211", "host:port:port"),
             ("cim=10.0.0.1:11211:99999", "host:port:port"),
             ("cim-route=:1:2", "host:port:port"),
-            ("cim=a:1:2,", "''"),
+            ("cim=a:1:2,", '""'),
             ("cim=a:1:2,upstream=a:1:2", "a:1:2 twice"),
         ):
             error = self.assertRaises(InvalidField, StaticRegistry.parse, text, self.clock)

@@ -46,7 +46,7 @@ class StoreFromTests(SynchronousTestCase):
             ("redis:localhost:6379/-1", "database"),
             ("redis+sentinel:localhost:26379/master", "is not supported: name the master"),
             ("sqlite:", "must name a file"),
-            ("mysql:localhost", "'mysql:localhost'"),
+            ("mysql:localhost", '"mysql:localhost"'),
         ]:
             error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock())
             self.assertEqual(error.field, "store")

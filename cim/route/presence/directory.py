@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from cim.errors import InvalidField
 from cim.model import Candidate, NodeData, ServerAddress
+from cim.plain import quoted
 from cim.route.presence.presence import Host, Presence
 
 #: How many names of one kind a line of the log or `/health` shows.
@@ -48,7 +49,7 @@ class Directory:
                 ServerAddress.parse(name)
             except InvalidField as error:
                 self._log.warn(
-                    "ignored {name!r} in the registry, which is not a server: {error}", name=name, error=error
+                    "ignored {name} in the registry, which is not a server: {error}", name=quoted(name), error=error
                 )
                 continue
             data = NodeData.decode(value)

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from cim.daemon.announcing import port_of
+from cim.plain import quoted
 from cim.server.edge.websocket_upgrade import PATH
 from cim.web.origins import OriginsOptions
 
@@ -30,7 +31,7 @@ def websocket_url(options: Any) -> str:
     if url:
         if not url.startswith(("ws://", "wss://")):
             raise UsageError(
-                f"--advertise-websocket must be like wss://chat.example.com{PATH.decode()}, not {url[:80]!r}"
+                f"--advertise-websocket must be like wss://chat.example.com{PATH.decode()}, not {quoted(url)}"
             )
         return str(url)
     try:
