@@ -32,7 +32,7 @@ from cim.route.http.upstream import UpstreamAPI
 from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
-from cim.store.choose import store_from
+from cim.store.choose import RedisAccess, store_from
 from cim.web.calling import JSONCalls
 from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import OriginsOptions
@@ -71,8 +71,16 @@ class Options(RouteRules, LinkOptions, OriginsOptions):
         ["advertise", None, "127.0.0.1", "Host, or HOST:HTTP:LINK, at which clients and servers reach this route."],
         ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
         ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
-        ["store", None, "redis:127.0.0.1:6379", "redis:HOST:PORT[/DB] or sqlite:FILE."],
+        [
+            "store",
+            None,
+            "redis:127.0.0.1:6379",
+            "redis:HOST:PORT[/DB], with TLS rediss:HOST:PORT[/DB], or sqlite:FILE.",
+        ],
+        ["store-user", None, None, "Whom Redis's ACL knows."],
         ["store-password-file", None, None, "File with Redis's password."],
+        ["store-ca", None, None, "PEM file with the certificates that may sign Redis's [default: the system's]."],
+        ["store-certificate", None, None, "PEM file with key and certificate, for a Redis that asks for one."],
         ["secret-file", None, None, "File with the cluster's secret."],
     ]
     optFlags = [
@@ -155,7 +163,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         store = store_from(
             options["store"],
             reactor,
-            password=read_secret_file(password, "store-password-file") if password else None,
+            access=RedisAccess(
+                options["store-user"],
+                read_secret_file(password, "store-password-file") if password else None,
+                options["store-ca"],
+                options["store-certificate"],
+            ),
             retention=retention_of(options),
         )
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET

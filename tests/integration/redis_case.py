@@ -60,7 +60,7 @@ class RedisCase(TestCase):
     #: What connections of stores are made of.
     connection_class = RedisConnection
 
-    def connection(self, *, host="127.0.0.1", port=None, password=None, database=0, reply_timeout=5.0):
+    def connection(self, *, host="127.0.0.1", port=None, user=None, password=None, database=0, reply_timeout=5.0):
         port = port or self.redis.port
         if password is None:
             password = self.password
@@ -69,6 +69,7 @@ class RedisCase(TestCase):
             HostnameEndpoint(self.reactor, host, port),
             f"{host}:{port}",
             random=lambda: 0.5,
+            user=user,
             password=password or None,
             database=database,
             reply_timeout=reply_timeout,

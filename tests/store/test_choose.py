@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cim.errors import InvalidField
 from cim.interfaces import IStore
-from cim.store.choose import store_from
+from cim.store.choose import RedisAccess, store_from
 from cim.store.redis.store import RedisStore
 from cim.store.sqlite.store import SqliteStore
+from tests.harness.certificates import certified
 
 
 class StoreFromTests(SynchronousTestCase):
@@ -21,7 +24,7 @@ class StoreFromTests(SynchronousTestCase):
     def test_redis(self):
         for text in ("redis:127.0.0.1:6379", "redis:redis.internal:6380/3", "redis:[::1]:6379", "redis:::1:6379/0"):
             self.assertIsInstance(self.chosen(text), RedisStore)
-        store = self.chosen("redis:redis.internal:6380/3", password="hunter2", random=lambda: 0.5)
+        store = self.chosen("redis:redis.internal:6380/3", access=RedisAccess(password="hunter2"), random=lambda: 0.5)
         self.assertIn("redis.internal:6380", store.health())
         self.assertNotIn("hunter2", repr((store.health(), store.facts())))
 
@@ -32,7 +35,7 @@ class StoreFromTests(SynchronousTestCase):
 
     def test_the_error_says_what_is_wrong(self):
         for text, words in [
-            ("", "redis:HOST:PORT[/DB] or sqlite:FILE"),
+            ("", "redis:HOST:PORT[/DB], rediss:... or sqlite:FILE"),
             ("redis", "must name a host and a port"),
             ("redis:", "must name a host and a port"),
             ("redis:localhost", "must name a host and a port"),
@@ -52,5 +55,43 @@ class StoreFromTests(SynchronousTestCase):
             self.assertEqual(error.field, "store")
             self.assertIn(words, error.message)
 
-    def test_a_password_for_sqlite_is_refused(self):
-        self.assertRaises(InvalidField, store_from, "sqlite:x.db", MemoryReactorClock(), password="secret")
+    def refused(self, text, **access):
+        """What is said of a store with that access, in which no secret is."""
+        error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock(), access=RedisAccess(**access))
+        self.assertEqual(error.field, "store")
+        self.assertNotIn("hunter2", error.message)
+        return error.message
+
+    def test_what_does_not_go_together(self):
+        for access in ({"user": "cim"}, {"password": "hunter2"}, {"ca": "ca.pem"}, {"certificate": "own.pem"}):
+            self.assertIn("does not take a user, password or certificate", self.refused("sqlite:x.db", **access))
+        self.assertIn("needs a password: give --store-password-file", self.refused("redis:redis1:6379", user="cim"))
+        for name in ("ca", "certificate"):
+            self.assertIn("with TLS it is rediss:HOST:PORT[/DB]", self.refused("redis:redis1:6379", **{name: "a.pem"}))
+
+    def file(self, pem, mode=0o600):
+        path = Path(self.mktemp())
+        path.write_bytes(pem)
+        path.chmod(mode)
+        return str(path)
+
+    def test_tls(self):
+        own = certified("route-1")
+        # Whom to trust is no secret; what is shown holds a key.
+        access = RedisAccess("cim", "hunter2", self.file(own.certificate_pem, 0o644), self.file(own.pem))
+        for text in ("rediss:redis.internal:6380/3", "rediss:[::1]:6379"):
+            self.assertIsInstance(self.chosen(text), RedisStore)
+            self.assertIsInstance(self.chosen(text, access=access), RedisStore)
+        self.assertIn("must name a host and a port, rediss:HOST", self.refused("rediss:localhost"))
+
+    def test_certificates_that_cannot_be_used(self):
+        own = certified("route-1")
+        text = "rediss:redis1:6379"
+        self.assertIn("/nowhere cannot be read: No such file", self.refused(text, ca="/nowhere"))
+        self.assertIn("/nowhere cannot be read: No such file", self.refused(text, certificate="/nowhere"))
+        for name in ("ca", "certificate"):
+            self.assertIn("holds no PEM certificate", self.refused(text, **{name: self.file(b"hello")}))
+        self.assertIn("holds no key", self.refused(text, certificate=self.file(own.certificate_pem)))
+        others = self.file(own.certificate_pem + certified("route-2").key_pem)
+        self.assertIn("is of another key", self.refused(text, certificate=others))
+        self.assertIn("mode 0640", self.refused(text, certificate=self.file(own.pem, 0o640)))

@@ -1,9 +1,11 @@
 """The one pipelined connection to Redis, which reconnects forever.
 
-The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, TIME, CONFIG GET -> in use -> lost
--> wait a little -> connect again. Only the protocol of txredisapi is used, not its factory, which takes a connection
-that is lost during AUTH or SELECT for a refused password and never connects again. Here AUTH and SELECT are ordinary
-commands, and every failure is retried.
+The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, TIME -> in use -> lost
+-> wait a little -> connect again. An ACL may refuse INFO and CONFIG (`facts` says what follows), but nothing else.
+
+Only the protocol of txredisapi is used, not its factory, which takes a connection that is lost during AUTH or SELECT
+for a refused password and never connects again. Here AUTH and SELECT are ordinary commands, and every failure is
+retried.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
-from cim.store.redis.facts import ServerFacts
+from cim.store.redis.facts import DISPENSABLE, ServerFacts
 from cim.store.redis.protocol import connections
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class RedisConnection:
 
     :param address: the address of Redis for health and log
     :param random: returns a number from 0 to 1, for jitter
+    :param user: a user of Redis's ACL; None for its default user
     :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
     """
 
@@ -54,6 +57,7 @@ class RedisConnection:
         address: str,
         *,
         random: Callable[[], float],
+        user: str | None = None,
         password: str | None = None,
         database: int = 0,
         reply_timeout: float = 5.0,
@@ -66,7 +70,8 @@ class RedisConnection:
         self._endpoint = endpoint
         self._address = address
         self._random = random
-        self._password = password
+        # AUTH has the user's name only where there is one: before 6.0 there were none.
+        self._auth = None if password is None else (password,) if user is None else (user, password)
         self._database = database
         self._factory = connections(reactor, reply_timeout)
         self._opened: Any = None  # connected, perhaps not yet in use
@@ -138,13 +143,16 @@ class RedisConnection:
 
     async def _prepare(self, protocol: Any) -> None:
         protocol.transport.setTcpKeepAlive(True)
-        if self._password is not None:
+        if self._auth is not None:
             try:
-                await protocol.ask("AUTH", self._password)
+                await protocol.ask("AUTH", *self._auth)
             except self._ResponseError as error:
-                raise StoreUnavailable(f"it refuses the password ({error}): check --store-password-file") from error
+                who, options = "password", "--store-password-file"
+                if len(self._auth) > 1:
+                    who, options = f"user or the {who}", f"--store-user and {options}"
+                raise StoreUnavailable(f"it refuses the {who} ({error}): check {options}") from error
         if self._database:
-            await protocol.ask("SELECT", self._database)
+            await self._needed(protocol, "SELECT", self._database)
         failures = 0
         while True:
             try:
@@ -154,19 +162,12 @@ class RedisConnection:
                 self._lost(str(error))
                 failures += 1
                 await deferLater(self._clock, retry_delay(failures, self._random))
-        info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
-        seconds, microseconds = await protocol.ask("TIME")
-        settings = {}
-        for name in ("appendonly", "appendfsync", "maxmemory-policy"):
-            try:
-                found = await protocol.ask("CONFIG", "GET", name)
-                settings[name] = found[1].decode()
-            except (self._ResponseError, IndexError):  # forbidden or renamed, as in hosted Redis
-                pass
-        server = ServerFacts.read(info, settings)
+        server = await self._facts(protocol)
         if server.role == "slave":
             raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")
-        if not self._epoch or (server.run_id, server.history) != (self.server.run_id, self.server.history):
+        seconds, microseconds = await self._needed(protocol, "TIME")
+        same_run = server.run_id and (server.run_id, server.history) == (self.server.run_id, self.server.history)
+        if not self._epoch or not same_run:
             # The epoch never goes back, even if another Redis with a slower clock has taken over.
             self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
         protocol.epoch = self._epoch
@@ -180,6 +181,37 @@ class RedisConnection:
             self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
             if server.complaint():
                 self._log.warn("Redis at {address}: {complaint}", address=self._address, complaint=server.complaint())
+            for command, reason in server.refused.items():
+                self._log.warn(
+                    "Redis at {address} refuses {command} ({reason}). {follows}",
+                    address=self._address,
+                    command=command,
+                    reason=reason,
+                    follows=DISPENSABLE[command],
+                )
+
+    async def _needed(self, protocol: Any, command: str, *args: str | int) -> Any:
+        try:
+            return await protocol.ask(command, *args)
+        except self._ResponseError as error:
+            raise StoreUnavailable(f"it refuses {command}, without which nothing can be stored ({error})") from error
+
+    async def _facts(self, protocol: Any) -> ServerFacts:
+        info, settings, refused = b"", {}, {}
+        try:
+            info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
+        except self._ResponseError as error:
+            refused["INFO"] = str(error)
+        for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+            try:
+                found = await protocol.ask("CONFIG", "GET", name)
+                settings[name] = found[1].decode()
+            except self._ResponseError as error:
+                refused["CONFIG"] = str(error)
+                break
+            except IndexError:  # renamed or hidden, as in hosted Redis
+                pass
+        return ServerFacts.read(info, settings, refused)
 
     def _connected(self, protocol: Any) -> None:
         self._protocol = protocol

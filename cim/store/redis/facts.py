@@ -8,6 +8,14 @@ from typing import Any, Self
 from attrs import field, frozen
 
 NEEDED = (7, 0)
+#: The commands that a route can do without, and the consequence if Redis refuses one (an ACL, a hosted Redis).
+DISPENSABLE = {
+    "INFO": (
+        "So nobody checks that it is of version 7.0 or newer and no replica, and positions go on in a new epoch after "
+        "each reconnection"
+    ),
+    "CONFIG": "So nobody knows what an acknowledged message has survived, or whether it may evict our keys",
+}
 
 
 @frozen
@@ -17,6 +25,7 @@ class ServerFacts:
     :param run_id: the id of its process
     :param history: its replication id, which changes with every failover, though the process may be an old one
     :param settings: `appendonly`, `appendfsync`, `maxmemory-policy`, as far as it reports them
+    :param refused: the commands of DISPENSABLE that it refuses, each with its reason
     """
 
     version: str = ""
@@ -24,13 +33,14 @@ class ServerFacts:
     history: str = ""
     role: str = ""
     settings: Mapping[str, str] = field(factory=dict)
+    refused: Mapping[str, str] = field(factory=dict)
 
     @classmethod
-    def read(cls, info: bytes, settings: Mapping[str, str]) -> Self:
+    def read(cls, info: bytes, settings: Mapping[str, str], refused: Mapping[str, str] | None = None) -> Self:
         """Parse the answers to `INFO server` and `INFO replication`."""
         lines = dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
         version, run_id = lines.get("redis_version", ""), lines.get("run_id", "")
-        return cls(version, run_id, lines.get("master_replid", ""), lines.get("role", ""), settings)
+        return cls(version, run_id, lines.get("master_replid", ""), lines.get("role", ""), settings, refused or {})
 
     def acknowledged(self) -> str:
         """Return what an acknowledged write survives."""
@@ -61,9 +71,14 @@ class ServerFacts:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for `/health`."""
-        known = {"version": self.version, "acknowledged": self.acknowledged(), "complaint": self.complaint()}
+        known = {
+            "version": self.version,
+            "acknowledged": self.acknowledged(),
+            "complaint": self.complaint(),
+            "store_refuses": sorted(self.refused),
+        }
         return {name: value for name, value in known.items() if value}
 
     def log_fields(self) -> dict[str, str]:
         """Return the facts for the log."""
-        return {"version": self.version, "facts": f"acknowledged means {self.acknowledged()}"}
+        return {"version": self.version or "(unknown)", "facts": f"acknowledged means {self.acknowledged()}"}

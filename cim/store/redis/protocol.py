@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from cim.store.redis.tls import tls_complaint
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
@@ -77,6 +79,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
                 self.cut("it does not answer like Redis")
 
         def connectionLost(self, why: Failure) -> None:
+            self.complaint = self.complaint or tls_complaint(why)
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None

@@ -1,0 +1,75 @@
+"""Certificates for tests, of any kind: self-signed or signed by another, of any names and age."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+
+@frozen
+class Certified:
+    """A key and a certificate of it."""
+
+    key: EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate alone."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key alone."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
+    def pem(self) -> bytes:
+        """Both."""
+        return self.certificate_pem + self.key_pem
+
+
+def certified(
+    *names: str,
+    key: EllipticCurvePrivateKey | None = None,
+    signer: Certified | None = None,
+    now: datetime | None = None,
+    days: float = 1.0,
+    ca: bool = False,
+) -> Certified:
+    """Return a new certificate.
+
+    :param names: DNS names and addresses, the first also its subject
+    :param key: a new one without it
+    :param signer: itself without it
+    :param days: from now until it expires; it began a day ago or, when this is negative, a year ago
+    :param ca: it may sign others
+    """
+    key = generate_private_key(SECP256R1()) if key is None else key
+    now = datetime.now(UTC) if now is None else now
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
+    builder = x509.CertificateBuilder(
+        signer.certificate.subject if signer is not None else subject,
+        subject,
+        key.public_key(),
+        x509.random_serial_number(),
+        now - timedelta(days=1 if days >= 0 else 365),
+        now + timedelta(days=days),
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    return Certified(key, builder.sign(signer.key if signer is not None else key, SHA256()))
+
+
+def _name(name: str) -> Any:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
