@@ -69,7 +69,8 @@ class ZooKeeperRegistry(MultiService):
     def health(self) -> str:
         """See IRegistry."""
         if self._zookeeper.state is not ZooKeeperState.CONNECTED:
-            return f"not connected to ZooKeeper at {self._zookeeper.address}"
+            why = f": {self._zookeeper.complaint}" if self._zookeeper.complaint else ""
+            return f"not connected to ZooKeeper at {self._zookeeper.address}{why}"
         for one in self._announcements:
             if one.wanted and one.trouble:
                 return f"{one.path} {one.trouble}"

@@ -85,6 +85,7 @@ class IZooKeeper(IService):
     session: int | None = Attribute("Its id; when that changes, ephemeral nodes must be made anew.")
     timeout: float = Attribute("How long a call may take, in seconds.")
     address: str = Attribute("Where it is, for a human.")
+    complaint: str = Attribute("Why it cannot be reached, if that is known; otherwise empty.")
 
     def onStateChange(listener: StateListener) -> Callable[[], None]:
         """Call `listener(state, session)` at each change of state.

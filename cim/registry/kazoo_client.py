@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo import exceptions as kazoo
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 
 from cim.errors import CIMError, RegistryUnavailable
 from cim.registry.izookeeper import NodeChange, NodeExists, NodeStat, NoNode, RegistryRefused
+from cim.registry.tls import complaint
 
 #: The longest wait between two attempts to connect, s. It is well below any session timeout, so that after a restart of
 #: ZooKeeper sessions are resumed before they expire and nobody vanishes from the lists.
@@ -54,11 +56,16 @@ class _Bridge(logging.Handler):
 
 
 class _Threads(SequentialThreadingHandler):
-    """kazoo's threads, without tracebacks on standard error and without a socket that could block the caller."""
+    """kazoo's threads, without tracebacks on standard error and without a socket that could block the caller.
 
-    def __init__(self, died: Callable[[str], None]) -> None:
+    TLS uses our context, because kazoo's own trusts the system's authorities in addition to those that it is given.
+    """
+
+    def __init__(self, died: Callable[[str], None], refused: Callable[[str], None], tls: ssl.SSLContext | None) -> None:
         super().__init__()
         self._died = died
+        self._refused = refused
+        self._tls = tls
 
     def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run `func` in a thread; if it raises, report that instead of printing a traceback."""
@@ -79,9 +86,38 @@ class _Threads(SequentialThreadingHandler):
             end.setblocking(False)
         return pair
 
+    def create_connection(self, *arguments: Any, **options: Any) -> socket.socket:
+        """Return a connection, with TLS if there is a context."""
+        if self._tls is None:
+            return super().create_connection(*arguments, **options)
+        connection = socket.create_connection(options["address"], options["timeout"])
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return self._tls.wrap_socket(connection, server_hostname=options["hostname"])
+        except ssl.SSLError as error:
+            self._refused(complaint(error))
+            raise
+        finally:
+            # After wrapping, this closes nothing.
+            connection.close()
+
+    def select(self, readers: Sequence[Any], *others: Any) -> tuple[list[Any], ...]:
+        """Wait as `select` does, but not for data that TLS has already read: the socket does not report it again."""
+        waiting = [reader for reader in readers if isinstance(reader, ssl.SSLSocket) and reader.pending()]
+        if not waiting:
+            return super().select(readers, *others)
+        rest = [reader for reader in readers if reader not in waiting]
+        return (waiting + super().select(rest, [], [], 0)[0], [], [])
+
 
 def make_client(
-    hosts: str, session_timeout: float, auth: tuple[str, str] | None, died: Callable[[str], None]
+    hosts: str,
+    session_timeout: float,
+    auth: tuple[str, str] | None,
+    tls: ssl.SSLContext | None,
+    died: Callable[[str], None],
+    refused: Callable[[str], None],
 ) -> KazooClient:
     """Return a client, not started yet.
 
@@ -89,7 +125,9 @@ def make_client(
 
     :param hosts: `host:port[,host:port...]`
     :param auth: user and password
+    :param tls: for connections with TLS; None for none
     :param died: called in some thread, with the reason, if the client breaks and will never connect again
+    :param refused: called in some thread, with the reason, if a TLS handshake fails; the client keeps trying
     """
     # kazoo's own modules log here; without a handler Python would print their warnings.
     library = logging.getLogger("kazoo")
@@ -101,7 +139,7 @@ def make_client(
     return KazooClient(
         hosts=hosts,
         timeout=session_timeout,
-        handler=_Threads(died),
+        handler=_Threads(died, refused, tls),
         connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_jitter=0.4, max_delay=MAX_RETRY_DELAY),
         auth_data=[("digest", ":".join(auth))] if auth is not None else None,
         default_acl=CREATOR_ALL_ACL if auth is not None else OPEN_ACL_UNSAFE,

@@ -7,6 +7,7 @@ queue them and perform them later, when nobody wants them any more.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +43,7 @@ class ZooKeeper(Service):
     :param timeout: seconds that one call may take
     :param stop_timeout: seconds that stopping may take, whatever ZooKeeper does
     :param auth: user and password of the digest scheme; nodes are then open only to these credentials
+    :param tls: for connections with TLS; None for none
     """
 
     _log = Logger()
@@ -55,16 +57,18 @@ class ZooKeeper(Service):
         timeout: float = 5.0,
         stop_timeout: float = 2.0,
         auth: tuple[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
         make: Callable[..., KazooClient] = make_client,
     ) -> None:
         self.address = address
         self.timeout = timeout
         self.state = ZooKeeperState.LOST
         self.session: int | None = None
+        self.complaint = ""
         self._reactor = reactor
         self._session_timeout = session_timeout
         self._stop_timeout = stop_timeout
-        self._make = partial(make, address, session_timeout, auth)
+        self._make = partial(make, address, session_timeout, auth, tls)
         self._client: KazooClient | None = None
         self._timers: dict[str, IDelayedCall] = {}
         self._calls = Calls(reactor, timeout)
@@ -103,7 +107,10 @@ class ZooKeeper(Service):
         self._log.warn("ZooKeeper did not confirm the end of the session; it will expire")
 
     def _start_client(self) -> None:
-        client: KazooClient = self._make(lambda reason: self._reactor.callFromThread(self._broke, client, reason))
+        client: KazooClient = self._make(
+            lambda reason: self._reactor.callFromThread(self._broke, client, reason),
+            lambda reason: self._reactor.callFromThread(self._refused, client, reason),
+        )
 
         def listen(state: KazooState) -> None:
             identity = client.client_id
@@ -129,6 +136,16 @@ class ZooKeeper(Service):
         threading.Thread(target=stop, name="kazoo-stop", daemon=True).start()
         return stopped
 
+    def _refused(self, client: KazooClient, reason: str) -> None:
+        complaint = f"TLS failed: {reason}"
+        if client is self._client and complaint != self.complaint:
+            self.complaint = complaint
+            self._log.warn(
+                "not connected to ZooKeeper at {address}: {complaint}; retrying",
+                address=self.address,
+                complaint=complaint,
+            )
+
     def _broke(self, client: KazooClient, reason: str) -> None:
         if client is self._client:
             self._log.error(
@@ -151,6 +168,7 @@ class ZooKeeper(Service):
         self._cancel("expiry")
         if state == KazooState.CONNECTED:
             self._cancel("patience")
+            self.complaint = ""
             new = "the same" if session == self.session else "a new"
             self._log.info("connected to ZooKeeper at {address}, {new} session", address=self.address, new=new)
             self._enter(ZooKeeperState.CONNECTED, session)

@@ -25,7 +25,7 @@ from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
 from cim.plain import quoted
-from cim.registry.choose import registry_from
+from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI
@@ -59,7 +59,7 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(RouteRules, LinkOptions, OriginsOptions):
+class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions):
     """The options of a route."""
 
     daemon = "route"
@@ -69,8 +69,6 @@ class Options(RouteRules, LinkOptions, OriginsOptions):
         ["http", None, "tcp:8083", "Endpoint for the API, /health and /metrics."],
         ["link", None, "tcp:8084:interface=127.0.0.1", "Endpoint for servers; beyond loopback it needs --secret-file."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:HTTP:LINK, at which clients and servers reach this route."],
-        ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
-        ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
         [
             "store",
             None,
@@ -79,7 +77,7 @@ class Options(RouteRules, LinkOptions, OriginsOptions):
         ],
         ["store-user", None, None, "Whom Redis's ACL knows."],
         ["store-password-file", None, None, "File with Redis's password."],
-        ["store-ca", None, None, "PEM file with the certificates that may sign Redis's [default: the system's]."],
+        ["store-ca", None, None, "PEM file with those who may sign Redis's certificate [default: the system's]."],
         ["store-certificate", None, None, "PEM file with key and certificate, for a Redis that asks for one."],
         ["secret-file", None, None, "File with the cluster's secret."],
     ]
@@ -155,11 +153,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("route", cim.__version__)
     root = DaemonRoot(options, "route", reactor, Exit(reactor))
-    auth, password = options["registry-auth-file"], options["store-password-file"]
+    password = options["store-password-file"]
     try:
-        registry = registry_from(
-            options["registry"], reactor, auth=read_secret_file(auth, "registry-auth-file") if auth else None
-        )
+        registry = chosen_registry(options, reactor)
         store = store_from(
             options["store"],
             reactor,

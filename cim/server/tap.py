@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
-from cim.daemon.config import positive_int, read_secret_file
+from cim.daemon.config import positive_int
 from cim.daemon.metrics import Metrics
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, listening, one_line_errors
@@ -24,7 +24,7 @@ from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
-from cim.registry.choose import registry_from
+from cim.registry.options import RegistryOptions, chosen_registry
 from cim.server.edge.connection import Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
@@ -39,7 +39,7 @@ from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
 
 
-class Options(LinkOptions, WebSocketOptions):
+class Options(RegistryOptions, LinkOptions, WebSocketOptions):
     """Options of a server."""
 
     daemon = "server"
@@ -50,8 +50,6 @@ class Options(LinkOptions, WebSocketOptions):
         ["websocket", None, "tcp:11212", "Endpoint for clients that use WebSocket; empty for none."],
         ["http", None, "tcp:8081:interface=127.0.0.1", "Endpoint for /sendMsg, /health and /metrics."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients and routes reach this server."],
-        ["registry", None, "zookeeper:127.0.0.1:2181", "zookeeper:HOST:PORT[,...][/chroot], static:... or memory."],
-        ["registry-auth-file", None, None, "File with ZooKeeper's user:password."],
         ["secret-file", None, None, "File with the cluster's secret; without it links go only to loopback."],
         ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame that a client may send, bytes.", positive_int],
         ["idle-seconds", None, 33, "How long a client may be silent, seconds.", positive_int],
@@ -97,11 +95,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
-    auth = options["registry-auth-file"]
     try:
-        registry = registry_from(
-            options["registry"], reactor, auth=read_secret_file(auth, "registry-auth-file") if auth else None
-        )
+        registry = chosen_registry(options, reactor)
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
     except InvalidField as error:
         raise UsageError(error.message)

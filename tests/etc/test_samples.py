@@ -22,10 +22,14 @@ PACKAGES = {"client": "terminal"}
 NO_KEYS = {"config", "help", "version"}
 #: Keys whose shown value is an example: there is no default, or it depends on another option.
 EXAMPLES = {
-    "server": {"registry-auth-file", "secret-file", "advertise-websocket", "origins"},
+    "server": {
+        *("registry-auth-file", "registry-ca", "registry-certificate"),
+        *("secret-file", "advertise-websocket", "origins"),
+    },
     "route": {
-        *("registry-auth-file", "secret-file", "store-password-file", "api-key-file", "origins"),
-        *("store-user", "store-ca", "store-certificate"),
+        *("registry-auth-file", "registry-ca", "registry-certificate"),
+        *("store-password-file", "store-user", "store-ca", "store-certificate"),
+        *("secret-file", "api-key-file", "origins"),
     },
     "suite": {"api-key-file", "listen", "http", "websocket", "advertise-websocket", "origins"},
     "client": {"user", "listener", "route", "password-file", "device", "data", "message-log"},

@@ -32,6 +32,14 @@ from tests.harness.spawning import (
 )
 
 JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
+#: What ZooKeeper needs for TLS.
+NETTY = tuple(
+    f"/usr/share/java/netty-{part}.jar"
+    for part in (
+        *("buffer", "codec", "common", "handler", "resolver", "transport"),
+        *("transport-native-epoll", "transport-native-unix-common"),
+    )
+)
 #: The JVM starts in half the time if it does not prepare for a long life.
 JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 
@@ -108,14 +116,23 @@ class ZooKeeperProcess(PortProcess):
 
     :param tick_ms: how often it looks for expired sessions; a session lives at least twice that long
     :param max_session_ms: how long a session lives without its client at most, whatever the client asks for
+    :param settings: further lines of its configuration
     """
 
     def __init__(
-        self, reactor: Any, directory: str, *, port: int | None = None, tick_ms: int = 250, max_session_ms: int = 60_000
+        self,
+        reactor: Any,
+        directory: str,
+        *,
+        port: int | None = None,
+        tick_ms: int = 250,
+        max_session_ms: int = 60_000,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reactor, directory, port, "zookeeper")
         self.tick_ms = tick_ms
         self.max_session_ms = max_session_ms
+        self.settings = settings or {}
 
     @property
     def address(self) -> str:
@@ -123,15 +140,18 @@ class ZooKeeperProcess(PortProcess):
         return f"{HOST}:{self.port}"
 
     def _command(self) -> list[str]:
-        return zookeeper_command(self.directory, self.port, self.tick_ms, self.max_session_ms)
+        return zookeeper_command(self.directory, self.port, self.tick_ms, self.max_session_ms, self.settings)
 
     async def _answers(self) -> bool:
         return await _zookeeper_answers(self.reactor, self.directory, self.port)
 
 
-def zookeeper_command(directory: str, port: int, tick_ms: int, max_session_ms: int = 60_000) -> list[str]:
+def zookeeper_command(
+    directory: str, port: int, tick_ms: int, max_session_ms: int = 60_000, more: Mapping[str, str] | None = None
+) -> list[str]:
     """Write the configuration of a ZooKeeper into `directory` and return the command that starts it.
 
+    :param more: further settings; those for TLS need NETTY
     :raises MissingProgram: names the Debian package
     """
     java = require("java", "default-jre-headless")
@@ -149,10 +169,11 @@ def zookeeper_command(directory: str, port: int, tick_ms: int, max_session_ms: i
         "maxClientCnxns": 0,
         "admin.enableServer": "false",
         "4lw.commands.whitelist": "*",
+        **(more or {}),
     }
     with open(path, "w") as file:
         file.writelines(f"{key}={value}\n" for key, value in settings.items())
-    return [java, *JAVA, "-cp", ":".join(JARS), "org.apache.zookeeper.server.quorum.QuorumPeerMain", path]
+    return [java, *JAVA, "-cp", ":".join(JARS + NETTY), "org.apache.zookeeper.server.quorum.QuorumPeerMain", path]
 
 
 async def _zookeeper_answers(reactor: Any, directory: str, port: int) -> bool:

@@ -128,6 +128,7 @@ class MemoryZooKeeper(Service):
         self, ensemble: MemoryEnsemble, clock: IReactorTime, *, timeout: float = 5.0, session_timeout: float = 10.0
     ) -> None:
         self.address = "memory"
+        self.complaint = ""
         self.timeout = timeout
         self.state = ZooKeeperState.LOST
         self.session: int | None = None

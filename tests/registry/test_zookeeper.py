@@ -48,8 +48,9 @@ class Result:
 class Kazoo:
     """A kazoo client that records what it is asked and does nothing."""
 
-    def __init__(self, died):
+    def __init__(self, died, refused):
         self.died = died
+        self.refused = refused
         self.listeners = []
         self.add_listener = self.listeners.append
         self.calls = []
@@ -100,9 +101,9 @@ class BridgeTests(SynchronousTestCase):
         self.states = []
         self.bridge.onStateChange(lambda state, session: self.states.append((state.name, session)))
 
-    def make(self, address, session_timeout, auth, died):
-        self.assertEqual((address, session_timeout, auth), ("zk:2181", 10, ("u", "p")))
-        self.clients.append(Kazoo(died))
+    def make(self, address, session_timeout, auth, tls, died, refused):
+        self.assertEqual((address, session_timeout, auth, tls), ("zk:2181", 10, ("u", "p"), None))
+        self.clients.append(Kazoo(died, refused))
         return self.clients[-1]
 
     @property
@@ -195,6 +196,25 @@ class BridgeTests(SynchronousTestCase):
         self.assertEqual((len(self.clients), self.bridge.state), (2, ZooKeeperState.LOST))
         self.connected(9)
         self.assertEqual(self.bridge.session, 9)
+
+    def test_tls_that_fails_is_told_once_and_kept_until_it_is_connected(self):
+        self.bridge.startService()
+        for reason in ("expired", "expired", "of another host"):
+            self.kazoo.refused(reason)
+            self.turn()
+        told = [event["complaint"] for event in self.log if "complaint" in event]
+        self.assertEqual(told, ["TLS failed: expired", "TLS failed: of another host"])
+        self.assertEqual(self.bridge.complaint, "TLS failed: of another host")
+        self.connected()
+        self.assertEqual(self.bridge.complaint, "")
+        # What another client says that was replaced is of the past.
+        before = self.kazoo
+        before.died("RuntimeError")
+        self.turn()
+        self.reactor.advance(5)
+        before.refused("expired")
+        self.turn()
+        self.assertEqual(self.bridge.complaint, "")
 
     def test_its_thread_died(self):
         self.bridge.startService()
