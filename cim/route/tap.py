@@ -34,6 +34,7 @@ from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
 from cim.web.calling import JSONCalls
+from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import OriginsOptions
 from cim.web.site import HTTPService, http_site
@@ -127,7 +128,7 @@ def add_route(
         cluster_only=cluster_only(options, metrics),
         metrics=metrics,
     )
-    site = http_site(resource, reactor, metrics)
+    site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
     metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))

@@ -31,6 +31,7 @@ from cim.server.edge.websocket import WebSocketPort
 from cim.server.edge.websocket_options import WebSocketOptions, websocket_url
 from cim.server.service import Server
 from cim.web.envelope import Envelopes
+from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import origins_of
 from cim.web.serving import CallResource
@@ -138,7 +139,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     operations = Operations(lambda: server.health().with_facts(links.facts()), metrics)
     apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
     resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
-    site = http_site(resource, reactor, metrics)
+    site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
     root.add(IService(registry))
     root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor))
     add_server(root, server, links, options, metrics, reactor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 from typing import Any
 
 from twisted.python.usage import UsageError
@@ -72,9 +73,9 @@ NO_ORIGINS = Origins(())
 
 
 class OriginsOptions(DaemonOptions):
-    """Adds `--origins`."""
+    """Adds `--origins`, and `--hosts` (see `cim.web.hosts`)."""
 
-    repeated = ("origins",)
+    repeated = ("origins", "hosts")
 
     def opt_origins(self, text: str) -> None:
         """Allow pages of this web origin, such as https://chat.example.com, or * for all; may be repeated."""
@@ -82,6 +83,20 @@ class OriginsOptions(DaemonOptions):
             self.add("origins", normal_origin(text))
         except ValueError as error:
             raise UsageError(f"--origins {error}")
+
+    def opt_hosts(self, text: str) -> None:
+        """Also answer to this name on loopback, such as chat.example.com, or * for any; may be repeated."""
+        name = text.strip()
+        if not name or any(mark in name for mark in "/@?# ") or (":" in name and not _is_ipv6(name)):
+            raise UsageError(f"--hosts must be a name or an address without a port, or *, not {quoted(text)}")
+        self.add("hosts", name)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return False
 
 
 def origins_of(options: Any) -> Origins:

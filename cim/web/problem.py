@@ -33,6 +33,7 @@ TITLES = {
     "conflict": "It conflicts with what is already there",
     "too-large": "Too large",
     "unsupported-media-type": "The body is not JSON",
+    "misdirected": "The Host is not a name of this daemon",
     "rate-limited": "Too many requests",
     "unavailable": "Temporarily unavailable",
     "out-of-order": "The message before it is not stored",

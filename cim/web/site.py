@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -17,8 +18,11 @@ from twisted.web.resource import Resource
 from cim.daemon.lifecycle import within
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
+from cim.web.hosts import Hosts
 
 MAX_BODY = 256 * 1024
+#: The reason phrases of statuses; twisted.web does not have all of them.
+_REASONS = {**{status.value: status.phrase.encode() for status in HTTPStatus}, **http.RESPONSES}
 #: How many bytes of an oversized body are read and discarded, so that its sender gets to read our answer.
 _MAX_DISCARDED = 8 * 1024 * 1024
 JSON = b"application/json"
@@ -113,6 +117,12 @@ class BoundedRequest(server.Request):
         site = self.site = self.channel.site
         if self._too_large:
             self._refuse()
+            return
+        objection = site.hosts.objection(self) if site.hosts is not None else ""
+        if objection:
+            if site.metrics is not None:
+                site.metrics.refused("http-host")
+            site.resource.refuse(self, self.path, BadRequest(HTTPStatus.MISDIRECTED_REQUEST, objection))
         else:
             site.resource.render(self)
 
@@ -126,7 +136,7 @@ class BoundedRequest(server.Request):
             return
         self.code = status
         lines = [
-            b"HTTP/1.1 %d %b" % (status, http.RESPONSES.get(status, b"Unknown")),
+            b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b"Unknown")),
             b"Server: CIM",
             b"Date: " + channel.site.date(),
         ]
@@ -267,6 +277,7 @@ class BoundedSite(server.Site):
         reactor: IReactorTime,
         metrics: Metrics | None = None,
         *,
+        hosts: Hosts | None = None,
         max_body: int = MAX_BODY,
         max_connections: int = 4096,
         idle_seconds: float = 60.0,
@@ -274,6 +285,7 @@ class BoundedSite(server.Site):
         # One periodic sweep instead of a timer per connection.
         super().__init__(resource, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.metrics = metrics
+        self.hosts = hosts
         self._idle_seconds = idle_seconds
         self.max_body = max_body
         self.draining = False
@@ -347,10 +359,18 @@ class BoundedSite(server.Site):
 
 
 def http_site(
-    resource: PathResource, reactor: IReactorTime, metrics: Metrics | None = None, *, max_body: int = MAX_BODY
+    resource: PathResource,
+    reactor: IReactorTime,
+    metrics: Metrics | None = None,
+    *,
+    hosts: Hosts | None = None,
+    max_body: int = MAX_BODY,
 ) -> BoundedSite:
-    """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections."""
-    return BoundedSite(resource, reactor, metrics, max_body=max_body)
+    """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections.
+
+    :param hosts: the names that it answers to; None for any
+    """
+    return BoundedSite(resource, reactor, metrics, hosts=hosts, max_body=max_body)
 
 
 class HTTPService(Service):

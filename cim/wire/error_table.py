@@ -109,7 +109,13 @@ TABLE: dict[type[CIMError], Row] = {
 #: The codes of Failures after which the same Send may be repeated with its client_id.
 RETRYABLE = frozenset(row.failure for row in TABLE.values() if row.retryable)
 #: The problems of requests that are refused only for their form, by the status that BadRequest carries.
-_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+_OF_STATUS = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+    421: "misdirected",
+}
 
 
 def row_of(error: BaseException) -> Row:

@@ -67,7 +67,7 @@ class Daemon(DaemonProcess):
     async def health(self) -> tuple[int, Any]:
         """Return the HTTP status and body of `/health`; the status is 0 if it does not answer."""
         answer = await ask(
-            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         head, _, body = answer.partition(b"\r\n\r\n")
         words = head.split(b" ", 2)

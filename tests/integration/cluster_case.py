@@ -215,7 +215,7 @@ class ClusterCase(TestCase):
 
     async def metric(self, daemon, name):
         """Return a number of /metrics."""
-        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         text = (await ask(self.reactor, HOST, daemon.http_port, request)).decode()
         return float(re.search(rf"^{re.escape(name)} (\S+)\r?$", text, re.MULTILINE)[1])
 
