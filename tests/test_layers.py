@@ -202,7 +202,7 @@ class RuleTests(SynchronousTestCase):
             ("route/service.py", "import os\nos.environ['X']"),
             ("route/service.py", "from tests.harness.store import MemoryStore"),
             ("route/service.py", "from . import login"),
-            ("client/client.py", "def f():\n    from cim.terminal.lines import printable"),
+            ("client/client.py", "def f():\n    from cim.terminal.lines import LineReader"),
             ("terminal/tap.py", "from cim.web.calling import HTTPCalls"),
             ("daemon/lifecycle.py", "from cim.web.site import http_site"),
             ("route/service.py", "from cim.web.serving import CallResource"),

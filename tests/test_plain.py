@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.plain import quoted
+from cim.plain import printable, quoted
 
 
 class QuotedTests(SynchronousTestCase):
@@ -20,3 +25,23 @@ class QuotedTests(SynchronousTestCase):
         self.assertEqual(quoted("x" * 81), f'"{"x" * 80}..."')
         self.assertEqual(quoted("abcdef", 3), '"abc..."')
         self.assertLess(len(quoted("\0" * 1_000_000)), 700)
+
+
+class PrintableTests(SynchronousTestCase):
+    def test_ordinary_text_stays_as_it_is(self):
+        for text in ("hello", "你好，世界", "👨‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "café", "שלום", "a b", "\u00a0"):
+            self.assertEqual(printable(text), text)
+
+    def test_control_characters_become_visible(self):
+        self.assertEqual(printable("\x1b[2J\x07\t\x7f"), "␛[2J␇␉␡")
+        self.assertEqual(printable("a\nmallory: b\rc"), "a␤mallory: b␍c")
+        self.assertEqual(printable("\x9b31m"), "\\u009b31m")
+        self.assertEqual(printable("\u202eabc\u2066"), "\\u202eabc\\u2066")
+        self.assertEqual(printable("\u2028\u2029\x85"), "\\u2028\\u2029\\u0085")
+        self.assertEqual(printable("\ud800x"), "\ufffdx")
+
+    @given(st.text(st.characters()))
+    def test_no_control_character_is_left(self, text):
+        shown = printable(text)
+        self.assertFalse([c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")])
+        shown.encode()

@@ -15,6 +15,7 @@ from cim.client.client import Client
 from cim.client.data_directory import folder_name
 from cim.client.values import Kind, Message
 from cim.interfaces import IMessageListener
+from cim.plain import printable
 
 
 @implementer(IMessageListener)
@@ -23,7 +24,8 @@ class MessageLog:
 
     Months and days have no leading zero, as in upstream: 2024-9-3 is `202493.log`. A line is `name:text`, or `text` for
     the user's own messages; line breaks are written as a backslash and an n, so that nobody can write a line in
-    another's name. Each line is in the file when `received` returns.
+    another's name, and other control characters are made visible, so that no line controls the terminal that shows it.
+    Each line is in the file when `received` returns.
 
     :param directory: the folder of all users' logs
     :param clock: returns the day, in local time
@@ -40,8 +42,10 @@ class MessageLog:
         if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
             return
         text = message.text if message.mine else f"{message.sender.name or 'nobody'}:{message.text}"
-        line = "\\n".join(text.splitlines()) + "\n"
-        self._opened(self.path(client.me.name)).write(line.encode("utf-8", "replace"))
+        line = "\\n".join(text.splitlines())
+        # Tabs do no harm.
+        shown = "\t".join(map(printable, line.split("\t"))) + "\n"
+        self._opened(self.path(client.me.name)).write(shown.encode())
 
     def path(self, user: str) -> Path:
         """Return today's file for a user."""

@@ -1,8 +1,6 @@
-"""Text at a terminal: splits bytes into lines, and makes text from others safe to show. Pure."""
+"""Lines from a terminal, split from its bytes. Pure."""
 
 from __future__ import annotations
-
-import unicodedata
 
 #: The longest line that is accepted, in bytes without the line break.
 MAX_LINE = 64 * 1024
@@ -49,39 +47,3 @@ class LineReader:
         self._partial.clear()
         self._too_long = False
         return None if too_long else line.decode("utf-8", "replace")
-
-
-def _visible(character: str) -> str:
-    if character == "\n":
-        return "\N{SYMBOL FOR NEWLINE}"
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    if code in range(0xD800, 0xE000):
-        return "\N{REPLACEMENT CHARACTER}"
-    return f"\\u{code:04x}"
-
-
-def _harmful(character: str) -> bool:
-    """Return whether a character controls a terminal, ends a line or changes the direction of the following text."""
-    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in (
-        "LRE",
-        "RLE",
-        "LRO",
-        "RLO",
-        "PDF",
-        "LRI",
-        "RLI",
-        "FSI",
-        "PDI",
-    )
-
-
-_SHOWN_AS = {code: _visible(chr(code)) for code in range(0x10000) if _harmful(chr(code))}
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line, with characters that would control the terminal made visible."""
-    return text.translate(_SHOWN_AS)

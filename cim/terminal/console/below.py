@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from cim.client.values import State
+from cim.plain import printable
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
-from cim.terminal.lines import printable
 
 #: How many unsent messages are shown one by one.
 UNSENT_ROWS = 3

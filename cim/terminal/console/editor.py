@@ -44,6 +44,7 @@ from twisted.python.failure import Failure
 
 from cim.client.values import Message
 from cim.errors import CIMError
+from cim.plain import printable
 from cim.terminal.console import look
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.below import UNSENT_ROWS, state_row, unsent_rows
@@ -55,7 +56,6 @@ from cim.terminal.console.listing import message_spans
 from cim.terminal.console.menus import STYLE, Offers
 from cim.terminal.console.stage import Stage, TerminalRun
 from cim.terminal.iconsole import Line
-from cim.terminal.lines import printable
 
 #: How long output is gathered before it is drawn, in seconds: a flood is drawn about twenty times a second.
 GATHER = 0.05

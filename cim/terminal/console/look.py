@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+from cim.plain import printable
 from cim.terminal.iconsole import Line
-from cim.terminal.lines import printable
 
 #: SGR parameters by style.
 _SGR = {

@@ -8,9 +8,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.styles import Style
 
+from cim.plain import printable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.completion import offers
-from cim.terminal.lines import printable
 
 STYLE = Style.from_dict(
     {

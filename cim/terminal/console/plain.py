@@ -17,12 +17,13 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.values import Kind, Message, State
 from cim.errors import CIMError
+from cim.plain import printable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.look import plain
 from cim.terminal.console.stage import TerminalRun
 from cim.terminal.iconsole import Line
-from cim.terminal.lines import MAX_LINE, LineReader, printable
+from cim.terminal.lines import MAX_LINE, LineReader
 
 #: Input is paused when the first number of lines wait to be sent, and resumed at the second.
 MANY_LINES, FEW_LINES = 64, 16
