@@ -20,7 +20,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 #: Libraries whose info lines are logged only at debug level; their warnings are always logged.
-_CHATTY = ("twisted", "log_legacy", "klein", "treq", "kazoo", "txredisapi")
+_CHATTY = ("twisted", "log_legacy", "klein", "kazoo", "txredisapi")
 _OWN_KEYS = frozenset(
     ("message", "time", "level", "namespace", "failure", "format", "system", "isError", "why", "text", "printed")
 )

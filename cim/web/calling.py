@@ -11,9 +11,7 @@ import os
 from typing import Any
 
 from attrs import frozen
-from hyperlink import URL
 
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IConsumer
@@ -87,7 +85,7 @@ class HTTPCalls:
             # Shorter than servers keep them (Tomcat: 20 s), so that no call is lost on a connection that is closing.
             self._pool.cachedConnectionTimeout = 10
             agent = Agent(reactor, connectTimeout=CONNECT_SECONDS, pool=self._pool)
-        self._http = HTTPClient(agent, data_to_body_producer=_Body)
+        self._agent = agent
 
     def close(self) -> Deferred[None]:
         """Close the idle connections; fires when they are gone."""
@@ -121,14 +119,9 @@ class HTTPCalls:
         if token:
             headers.setRawHeaders("Authorization", [f"Bearer {token}"])
         try:
-            response: IResponse = await self._http.request(
-                method,
-                _AsItIs.from_text(url),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                unbuffered=True,
-                reactor=self._clock,
+            # No Accept-Encoding: a compressed answer of the largest size could take a thousand times as much memory.
+            response = await self._agent.request(
+                method.encode(), url.encode("ascii"), headers, None if body is None else _Body(body)
             )
             return Answer(response.code, response.headers, await _read(response, self._max_body))
         except ConnectingCancelledError:
@@ -155,13 +148,6 @@ class JSONCalls(HTTPCalls):
     def get(self, url: str) -> Deferred[Envelope]:
         """Make a GET call; the rest is as for `post`."""
         return self.ask("GET", url).addCallback(_envelope, url)
-
-
-class _AsItIs(URL):
-    """A URL that needs no encoding: treq would encode it, which fails for IPv6 addresses."""
-
-    def to_uri(self) -> URL:
-        return self
 
 
 def reason(error: BaseException) -> str:
@@ -192,7 +178,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
 
 @implementer(IBodyProducer)
 class _Body:
-    """A request's body, written at once: treq's own uses the global reactor."""
+    """A request's body, written at once."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

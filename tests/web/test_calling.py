@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zlib
 
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -38,6 +40,7 @@ class Fixed(Resource):
     """Answers every request with one body, and records requests."""
 
     isLeaf = True
+    encoding = b""
 
     def __init__(self, body, status=200):
         super().__init__()
@@ -48,6 +51,8 @@ class Fixed(Resource):
     def render(self, request):
         self.requests.append((request.method, request.path, request.requestHeaders, request.content.read()))
         request.setResponseCode(self.status)
+        if self.encoding:
+            request.setHeader(b"Content-Encoding", self.encoding)
         return self.body
 
 
@@ -148,6 +153,22 @@ class CallsTests(SynchronousTestCase):
         server = Fixed(answer(message="x" * 2000))
         self.failure(server, Unavailable, max_body=1000)
         self.successResultOf(self.calls(server, max_body=3000).get(URL))
+
+    def test_compressed_answers_are_neither_asked_for_nor_unpacked(self):
+        """200 MB of zeros are 200 KB when compressed."""
+        zeros, packer = bytes(1 << 20), zlib.compressobj(9, wbits=31)
+        bomb = b"".join(packer.compress(zeros) for _ in range(200)) + packer.flush()
+        self.assertLess(len(bomb), 256 * 1024)
+        server = Fixed(bomb)
+        server.encoding = b"gzip"
+        calls = self.calls(server)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        error = self.failureResultOf(calls.get(URL), Unavailable).value
+        self.assertLess(tracemalloc.get_traced_memory()[1], 4 << 20)
+        self.assertIn("without an envelope", error.message)
+        [(_, _, headers, _)] = server.requests
+        self.assertFalse(headers.hasHeader("accept-encoding"))
 
     def test_lone_surrogates_are_refused_before_anything_is_sent(self):
         server = Fixed(answer())
