@@ -62,7 +62,7 @@ class Envelopes:
     def read(self, request: Any, call: Call) -> dict[str, Any]:
         """See Dialect."""
         assert call.body is not None
-        return call.body.read_leniently(read_object(request, request.content.read()))
+        return call.body.read_leniently(read_object(request, request.content.read(), unique=False))
 
     def succeed(self, request: Any, call: Call, result: Any) -> int:
         """See Dialect: 200."""

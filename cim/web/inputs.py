@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +18,20 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object with these names and values.
+
+    :raises InvalidField: a name occurs twice, so that others might read another value than we do
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise InvalidField(twice[:40], "must be given only once")
+    return found
+
+
 _decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decode_unique = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique).decode
 
 
 def is_json(content_type: bytes | None) -> bool:
@@ -31,13 +45,15 @@ def is_json(content_type: bytes | None) -> bool:
     return kind == b"application/json" and charsets <= {b"utf-8"}
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, *, unique: bool = True) -> dict[str, Any]:
     """Parse a JSON object.
 
+    :param unique: whether a name may occur only once in an object; otherwise its last value counts
     :raises BadRequest: with status 400, if the body is not a JSON object
+    :raises InvalidField: a name occurs twice; the error names it
     """
     try:
-        values = _decode(body.decode())
+        values = (_decode_unique if unique else _decode)(body.decode())
     except RecursionError:
         raise BadRequest(400, "invalid argument: the body is nested too deeply") from None
     except ValueError:  # not UTF-8, not JSON, or a number with more digits than Python reads
@@ -47,14 +63,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return values
 
 
-def read_object(request: Any, raw: bytes) -> dict[str, Any]:
+def read_object(request: Any, raw: bytes, *, unique: bool = True) -> dict[str, Any]:
     """Return the JSON object in the body of a request.
 
     :raises BadRequest: with status 415 if the Content-Type is not JSON, and as `parse_object` does
+    :raises InvalidField: as `parse_object` does
     """
     if not is_json(request.getHeader(b"content-type")):
         raise BadRequest(415, "invalid argument: Content-Type must be application/json")
-    return parse_object(raw)
+    return parse_object(raw, unique=unique)
 
 
 def read_query(uri: bytes, wanted: Fields) -> dict[str, Any]:
