@@ -21,9 +21,9 @@ from bench.history import Handed, History, Key, Violation
 from bench.http import HTTPError, HTTPPool
 from bench.library_member import LibraryMember
 from bench.member import Member
-from bench.websocket import JSON, PROTOBUF
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Deliver
+from cim.wire.websocket_frames import JSON, PROTOBUF
 
 PASSWORD = "a password for chaos"
 #: A member with this many unaccepted messages sends nothing more for now.

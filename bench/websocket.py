@@ -17,10 +17,7 @@ from twisted.python.failure import Failure
 from bench.native import NativeConnection
 from cim.wire.framing import FrameReader
 from cim.wire.json_frames import from_json, to_json
-
-PROTOBUF = "cim.v1.protobuf"
-JSON = "cim.v1.json"
-PATH = "/v1/socket"
+from cim.wire.websocket_frames import JSON, PATH, PROTOBUF
 
 
 class _WebSocket(Protocol):
@@ -43,7 +40,7 @@ class _WebSocket(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
-        transport.write(self._wire.send(Request(self._host, PATH, subprotocols=[self._subprotocol])))
+        transport.write(self._wire.send(Request(self._host, PATH.decode(), subprotocols=[self._subprotocol])))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """It is set."""

@@ -11,9 +11,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.native import PING_FRAME, NativeConnection, hello_frame
-from bench.websocket import JSON, PROTOBUF, connect_websocket
+from bench.websocket import connect_websocket
 from cim.wire.cim_pb2 import Packet
 from cim.wire.json_frames import from_json, to_json
+from cim.wire.websocket_frames import JSON, PROTOBUF
 
 
 class Transport(StringTransport):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cim.server.edge.connection import Limits
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
 from cim.wire.cim_pb2 import Hello, Packet, Send
 from cim.wire.framing import encode_frame
+from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.cluster.native_case import NativeCase
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
 from cim.wire.cim_pb2 import Packet, Send
+from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.cluster.native_case import NativeCase
 
 

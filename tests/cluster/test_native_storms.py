@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import StoreUnavailable
 from cim.link.handshake import HIGHEST_VERSION
 from cim.model import LoginPolicy
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
 from cim.wire import conversations, native
 from cim.wire.gap import GapPolicy
 from cim.wire.guests import Generation
+from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.cluster.storm_members import Listener, Member
 from tests.harness.cluster import Cluster
 

@@ -21,11 +21,11 @@ from cim.daemon.metrics import Metrics
 from cim.server.edge.connection import Limits
 from cim.server.edge.gateway import Gateway
 from cim.server.edge.websocket import WebSocketConnection, WebSocketPort
-from cim.server.edge.websocket_frames import MessageReader, frame
-from cim.server.edge.websocket_upgrade import PROTOBUF, Upgrade
+from cim.server.edge.websocket_upgrade import Upgrade
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
+from cim.wire.websocket_frames import PROTOBUF, MessageReader, frame
 
 #: Messages of the suite's limit tests have up to 16 MiB.
 LIMITS = Limits(max_frame=16 << 20, login=600, write_buffer=64 << 20)

@@ -19,11 +19,11 @@ from twisted.trial.unittest import TestCase
 from cim.server.edge.connection import Limits
 from cim.server.edge.gateway import Gateway
 from cim.server.edge.websocket import WebSocketPort
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
+from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.integration.test_link import self_signed
 from tests.server.edge.test_websocket import HELLO, PING, StandIn
 

@@ -15,12 +15,12 @@ from twisted.internet.protocol import Factory
 from cim.errors import ProtocolViolation
 from cim.server.edge.connection import ClientConnection
 from cim.server.edge.gateway import Gateway
-from cim.server.edge.websocket_frames import BadWebSocketFrame, MessageReader, close_code, close_frame, frame
-from cim.server.edge.websocket_upgrade import JSON, Refused, Upgrade
+from cim.server.edge.websocket_upgrade import Refused, Upgrade
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
 from cim.wire.json_frames import from_json, to_json
+from cim.wire.websocket_frames import JSON, BadWebSocketFrame, MessageReader, close_code, close_frame, frame
 
 _TIMEOUT = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

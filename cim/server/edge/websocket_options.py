@@ -8,8 +8,8 @@ from twisted.python.usage import UsageError
 
 from cim.daemon.announcing import port_of
 from cim.plain import quoted
-from cim.server.edge.websocket_upgrade import PATH
 from cim.web.origins import OriginsOptions
+from cim.wire.websocket_frames import PATH
 
 
 class WebSocketOptions(OriginsOptions):

@@ -15,11 +15,8 @@ from attrs import frozen
 from wsproto.utilities import generate_accept_token
 
 from cim.web.origins import Origins
+from cim.wire.websocket_frames import PATH, SUBPROTOCOLS
 
-PATH = b"/v1/socket"
-PROTOBUF = "cim.v1.protobuf"
-JSON = "cim.v1.json"
-SUBPROTOCOLS = (PROTOBUF, JSON)
 #: The most bytes of the request line and all headers.
 MAX_REQUEST = 16 * 1024
 

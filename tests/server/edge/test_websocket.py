@@ -29,7 +29,6 @@ from cim.errors import BadLogin
 from cim.server.edge.connection import Limits
 from cim.server.edge.gateway import Gateway
 from cim.server.edge.websocket import WebSocketPort
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
@@ -38,8 +37,9 @@ from cim.wire.cim_pb2 import Deliver, Hello, Packet, Send
 from cim.wire.cim_pb2 import Ping as PacketPing
 from cim.wire.json_frames import from_json, to_json
 from cim.wire.native import PONG, goodbye_packet, parse_client_packet
+from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.harness.cluster import ClientTransport
-from tests.server.edge.test_websocket_frames import masked
+from tests.wire.test_websocket_frames import masked
 
 HELLO = Packet(hello=Hello(ticket="t")).SerializeToString()
 PING = Packet(ping=PacketPing()).SerializeToString()

@@ -9,8 +9,9 @@ from wsproto.events import AcceptConnection, Request
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.server.edge.websocket_upgrade import JSON, PROTOBUF, Refused, Upgrade
+from cim.server.edge.websocket_upgrade import Refused, Upgrade
 from cim.web.origins import Origins, normal_origin
+from cim.wire.websocket_frames import JSON, PROTOBUF
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HEADERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import BadFrame, BadLogin, FrameTooLarge
-from cim.server.edge.websocket_frames import BadWebSocketFrame, MessageReader, close_code, close_frame, frame
+from cim.wire.websocket_frames import BadWebSocketFrame, MessageReader, close_code, close_frame, frame, masked_frame
 
 
 def masked(opcode, payload=b"", fin=True, rsv=(0, 0, 0), mask=b"\x01\x02\x03\x04"):
@@ -40,6 +41,17 @@ class WritingTests(SynchronousTestCase):
             (found,) = client.received_frames()
             self.assertEqual((found.opcode, found.payload, found.message_finished), (2, b"x" * size, True), size)
 
+    def test_what_a_client_writes_is_what_wsproto_reads(self):
+        for size in (0, 1, 3, 4, 5, 125, 126, 127, 65535, 65536, 70001):
+            server = FrameProtocol(client=False, extensions=[])
+            payload = bytes(at % 251 for at in range(size))
+            written = masked_frame(Opcode.BINARY, payload, b"\x00\xa5\xff\x01")
+            if size > 3:
+                self.assertNotIn(payload, written)
+            server.receive_bytes(written)
+            (found,) = server.received_frames()
+            self.assertEqual((found.opcode, found.payload, found.message_finished), (2, payload, True), size)
+
     def test_a_close_has_a_code_or_none(self):
         self.assertEqual(close_frame(None), b"\x88\x00")
         self.assertEqual(close_frame(1001), b"\x88\x02\x03\xe9")
@@ -59,6 +71,29 @@ class ReadingTests(SynchronousTestCase):
         data = masked(2, b"a", fin=False) + masked(9, b"p") + masked(0, b"", fin=False) + masked(10) + masked(0, b"b")
         expected = [(Opcode.PING, b"p"), (Opcode.PONG, b""), (Opcode.BINARY, b"ab")]
         self.assertEqual(read(data), expected)
+
+    def test_a_client_takes_what_is_not_masked_and_nothing_else(self):
+        self.assertEqual(
+            list(MessageReader(False, 1000, client=True).feed(frame(2, b"ab") + frame(9, b"p") + close_frame(1001))),
+            [(Opcode.BINARY, b"ab"), (Opcode.PING, b"p"), (Opcode.CLOSE, 1001)],
+        )
+        reader = MessageReader(False, 1000, client=True)
+        error = self.assertRaises(BadWebSocketFrame, list, reader.feed(masked(2, b"ab")))
+        self.assertEqual((error.close_code, error.last), (1002, True))
+
+    def test_a_message_in_fragments_of_a_byte_takes_no_more_memory_than_its_bytes(self):
+        for text, kind in ((False, 2), (True, 1)):
+            reader = MessageReader(text, 200_000)
+            list(reader.feed(masked(kind, b"x", fin=False)))
+            fragment, empty = masked(0, b"x", fin=False), masked(0, b"", fin=False)
+            tracemalloc.start()
+            for _ in range(100):
+                list(reader.feed((fragment + empty) * 1000))
+            held = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            self.assertLess(held, 1_000_000)
+            (found,) = reader.feed(masked(0, b"y"))
+            self.assertEqual(found[1], "x" * 100_001 + "y" if text else b"x" * 100_001 + b"y")
 
     def test_a_character_in_two_fragments(self):
         euro = "€".encode()

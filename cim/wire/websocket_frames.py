@@ -1,4 +1,4 @@
-"""Messages in the frames of RFC 6455, as a server reads and writes them, without any transport.
+"""Messages in the frames of RFC 6455, as both ends read and write them, without any transport.
 
 wsproto cuts the bytes into frames and unmasks them. This module bounds a message while it is assembled, and refuses the
 kind of message that the subprotocol does not allow.
@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameDecoder, MessageDecoder, Opcode, ParseFailed
 
 from cim.errors import BadFrame, BadLogin, FrameTooLarge, ProtocolViolation
 
-#: Close codes that a client may send: those of the RFC, those registered later, and applications' own.
+#: Where a server takes WebSockets, and the subprotocols: a Packet in each message, in one form or the other.
+PATH = b"/v1/socket"
+PROTOBUF = "cim.v1.protobuf"
+JSON = "cim.v1.json"
+SUBPROTOCOLS = (PROTOBUF, JSON)
+#: Close codes that may be sent: those of the RFC, those registered later, and applications' own.
 _PROTOCOL_CODES = frozenset((*range(1000, 1004), *range(1007, 1015)))
 _APPLICATION_CODES = range(3000, 5000)
 _MAX_CONTROL = 125
@@ -54,9 +60,26 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
+def masked_frame(opcode: Opcode, payload: bytes, key: bytes) -> bytes:
+    """Return a whole message or control frame of a client.
+
+    :param key: 4 bytes that nobody can foresee, new for each frame (RFC 6455 section 5.3)
+    """
+    size = len(payload)
+    head = bytearray(frame(opcode, payload)[: -size or None])
+    head[1] |= 0x80
+    pad = int.from_bytes((key * (size // 4 + 1))[:size], "big")
+    return b"".join((head, key, (int.from_bytes(payload, "big") ^ pad).to_bytes(size, "big")))
+
+
+def close_payload(code: int | None) -> bytes:
+    """Return the payload of a Close; with None it has no code."""
+    return b"" if code is None else struct.pack("!H", code)
+
+
 def close_frame(code: int | None) -> bytes:
-    """Return a Close frame; with None it has no code."""
-    return frame(Opcode.CLOSE, b"" if code is None else struct.pack("!H", code))
+    """Return the Close frame of a server; with None it has no code."""
+    return frame(Opcode.CLOSE, close_payload(code))
 
 
 class MessageReader:
@@ -64,16 +87,18 @@ class MessageReader:
 
     :param text: True to accept only text messages, False to accept only binary ones
     :param max_message: the largest message, bytes; checked as soon as a frame's header is complete
+    :param client: True to read as a client: a masked frame is refused; else an unmasked one is
     """
 
-    __slots__ = ("_frames", "_messages", "_parts", "_size", "max_message", "text")
+    __slots__ = ("_begun", "_frames", "_messages", "_size", "max_message", "text")
 
-    def __init__(self, text: bool, max_message: int) -> None:
+    def __init__(self, text: bool, max_message: int, *, client: bool = False) -> None:
         self.text = text
         self.max_message = max_message
-        self._frames = FrameDecoder(client=False)
+        self._frames = FrameDecoder(client=client)
         self._messages = MessageDecoder()
-        self._parts: list[Any] | None = None
+        #: What has come of a message: one buffer, however small the fragments are.
+        self._begun: bytearray | StringIO | None = None
         self._size = 0
 
     @property
@@ -142,21 +167,25 @@ class MessageReader:
         except ParseFailed as error:
             raise BadWebSocketFrame(str(error), error.code)
         payload: Any = found.payload
+        if found.message_finished:
+            self._size = 0
+            if self._begun is None:
+                return payload
+        elif self._begun is None:
+            self._begun = StringIO() if self.text else bytearray()
+        begun = self._begun
+        if isinstance(begun, StringIO):
+            begun.write(payload)
+        else:
+            begun += payload
         if not found.message_finished:
-            if self._parts is None:
-                self._parts = []
-            if payload:
-                self._parts.append(payload)
             return None
-        self._size = 0
-        if self._parts is not None:
-            parts, self._parts = self._parts, None
-            return payload[:0].join((*parts, payload))
-        return payload
+        self._begun = None
+        return begun.getvalue() if isinstance(begun, StringIO) else bytes(begun)
 
 
 def _close_reason(payload: Any) -> int | None:
-    """Return the code in a client's Close, or None when it has none.
+    """Return the code in a Close, or None when it has none.
 
     :raises BadWebSocketFrame: the code must not be sent, or the reason is not UTF-8
     """
