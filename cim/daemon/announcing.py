@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
+from cim.daemon.endpoints import Endpoint
 from cim.interfaces import IAnnouncement, IRegistry
 from cim.plain import quoted
 
@@ -69,14 +70,14 @@ class Stopping(Service):
 
 
 def port_of(description: str, option: str) -> int:
-    """Return the port in an endpoint description: the first part that is a number.
+    """Return the port in an endpoint description.
 
     :raises UsageError: there is none, or it is 0, so others could not be told where to connect; names the option
     """
-    for part in description.split(":"):
-        if part.isascii() and part.isdigit() and 0 < int(part) < 65536:
-            return int(part)
-    raise UsageError(f"--{option} {description} has no port number; give the ports with --advertise HOST:PORT:PORT")
+    port = Endpoint.parse(description).port
+    if port is None:
+        raise UsageError(f"--{option} {description} has no port number; give the ports with --advertise HOST:PORT:PORT")
+    return port
 
 
 def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -> tuple[str, int, int]:

@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import Callable, MutableMapping
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.logger import Logger
@@ -24,8 +23,6 @@ from twisted.python.usage import UsageError
 from cim.errors import CIMError
 
 if TYPE_CHECKING:
-    from twisted.application.service import IService
-    from twisted.internet.interfaces import IProtocolFactory
     from twisted.python.usage import Options
 
 _M = TypeVar("_M", bound=Callable[..., Any])
@@ -184,33 +181,8 @@ def one_line_errors(make_service: _M) -> _M:
     return making  # type: ignore[return-value]  # the same signature
 
 
-def listening(option: str, description: str, factory: IProtocolFactory, reactor: Any) -> IService:
-    """Return a service that listens at an endpoint; if the port is busy, the daemon ends as it starts.
-
-    :param option: the option that gave the description
-    :raises UsageError: names the option and what is wrong with the description
-    """
-    from twisted.application import strports
-
-    kind, _, rest = description.partition(":")
-    certificates = rest.partition(":")[0].removeprefix("path=")
-    # Without a certificate Twisted would listen, but fail every handshake.
-    if kind == "tls" and not any(Path(certificates).glob("*.pem")):
-        raise UsageError(f"--{option} {description}: there is no .pem file in {certificates}")
-    try:
-        return strports.service(description, factory, reactor=reactor)
-    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
-        raise UsageError(f"--{option} {description}: {error}") from None
-
-
 def start_error(error: BaseException) -> str | None:
     """Return a sentence for an error that may be expected at start; None for an unexpected one."""
-    from twisted.internet.error import CannotListenError
-
-    if isinstance(error, CannotListenError):
-        where = f"{error.interface or 'any'}:{error.port}"
-        reason = getattr(error.socketError, "strerror", None) or error.socketError
-        return f"cannot listen on {where}: {reason}"
     if isinstance(error, CIMError):
         return error.message
     if isinstance(error, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import IService
@@ -15,8 +16,9 @@ import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import Metrics
+from cim.daemon.ports import Ports
 from cim.daemon.root import DaemonRoot
-from cim.daemon.runtime import Exit, listening, one_line_errors
+from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import ROUTES, IServerSelection
@@ -109,6 +111,7 @@ def add_route(
     options: Any,
     settings: Settings,
     metrics: Metrics,
+    ports: Ports,
     reactor: Any,
 ) -> None:
     """Add a route's HTTP side to `root`.
@@ -144,7 +147,7 @@ def add_route(
     metrics.gauge("passwords_waiting", "Passwords being hashed or waiting to be.", lambda: len(passwords))
     root.add(CatchingUp(route))
     root.add(threads)
-    root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor), stop_timeout=6.0)
+    root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor), stop_timeout=6.0)
 
 
 @one_line_errors
@@ -155,6 +158,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     metrics = Metrics("route", cim.__version__)
     root = DaemonRoot(options, "route", reactor, Exit(reactor))
     password = options["store-password-file"]
+    ports = Ports(reactor, lambda: datetime.now(UTC))
     try:
         registry = chosen_registry(options, reactor)
         store = store_from(
@@ -201,15 +205,15 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     )
     metrics.gauge("servers_ignored", "Listed nodes that are no servers of ours.", lambda: len(route.directory.ignored))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(acceptor.unsealed()))
-    operations = Operations(lambda: route.health().with_facts(acceptor.facts()), metrics)
+    operations = Operations(lambda: ports.healthy(route.health().with_facts(acceptor.facts())), metrics)
     if options["accept-unsealed-links"]:
         root.add(Caution(CAUTION))
     root.add(IService(registry))
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
-    root.add(listening("link", options["link"], acceptor, reactor))
+    root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
-    add_route(root, route, (operations,), options, settings, metrics, reactor)
+    add_route(root, route, (operations,), options, settings, metrics, ports, reactor)
     root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
     return root

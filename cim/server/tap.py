@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import IService
@@ -15,8 +16,9 @@ import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import positive_int
 from cim.daemon.metrics import Metrics
+from cim.daemon.ports import Ports
 from cim.daemon.root import DaemonRoot
-from cim.daemon.runtime import Exit, listening, one_line_errors
+from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import SERVERS
@@ -71,7 +73,7 @@ def limits_of(options: Any) -> Limits:
     )
 
 
-def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, reactor: Any) -> None:
+def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, metrics: Metrics, ports: Ports) -> None:
     """Add a server's services except HTTP to `root`, in the order in which they start."""
     metrics.sessions = lambda: Counter(session.protocol for session in server.sessions)
     metrics.gauge("reservations", "Logins whose client has not connected yet.", lambda: server.sessions.reserved)
@@ -81,10 +83,10 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     metrics.gauge("requests", "Unanswered requests to routes.", lambda: len(server.submissions))
     metrics.gauge("rechecks", "Sessions waiting to be checked for missed messages.", lambda: len(server.rechecks))
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
-    root.add(listening("listen", options["listen"], server.gateway, reactor))
+    root.add(ports.listening("listen", options["listen"], server.gateway))
     if options["websocket"]:
         port = WebSocketPort(server.gateway, origins_of(options))
-        root.add(listening("websocket", options["websocket"], port, reactor))
+        root.add(ports.listening("websocket", options["websocket"], port))
     value = NodeData(cim.__version__, server.own.incarnation, server.own.websocket).encode()
     root.add(Announcing(server.registry, SERVERS, server.own.name, value))
 
@@ -96,6 +98,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
+    ports = Ports(reactor, lambda: datetime.now(UTC))
     try:
         registry = chosen_registry(options, reactor)
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
@@ -136,11 +139,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         root.add(Caution(CAUTION))
     metrics.gauge("links", "Links to routes.", lambda: len(server.uplink))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(links.unsealed()))
-    operations = Operations(lambda: server.health().with_facts(links.facts()), metrics)
+    operations = Operations(lambda: ports.healthy(server.health().with_facts(links.facts())), metrics)
     apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
     resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
     site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
     root.add(IService(registry))
-    root.add(HTTPService(listening("http", options["http"], site, reactor), site, reactor))
-    add_server(root, server, links, options, metrics, reactor)
+    root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor))
+    add_server(root, server, links, options, metrics, ports)
     return root

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import cim
 from cim.daemon.announcing import Stopping, advertised, port_of
 from cim.daemon.config import positive_int
 from cim.daemon.metrics import Metrics
+from cim.daemon.ports import Ports
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
@@ -111,6 +113,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
+    ports = Ports(reactor, lambda: datetime.now(UTC))
     data = Path(options["data"])
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,14 +167,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
     def health() -> Health:
         ours, theirs = route.health(), server.health()
-        return Health({**theirs.parts, **ours.parts}, {**theirs.facts, **ours.facts})
+        return ports.healthy(Health({**theirs.parts, **ours.parts}, {**theirs.facts, **ours.facts}))
 
     beside = (Operations(health, metrics), ServerAPI(server.sessions, metrics, options["max-frame"]))
     root.add(IService(registry))
     root.add(IService(store))
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
-    add_server(root, server, links, options, metrics, reactor)
-    add_route(root, route, beside, options, settings, metrics, reactor)
+    add_server(root, server, links, options, metrics, ports)
+    add_route(root, route, beside, options, settings, metrics, ports, reactor)
     root.add(Welcoming(reactor, _welcome(options, address)))
     return root

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import os
-import re
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
+from cim.daemon.endpoints import Endpoint
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
 from cim.keys import derive_key, read_secret
@@ -20,23 +19,8 @@ _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 def is_loopback(description: str) -> bool:
-    """Return whether only this machine can reach an endpoint, such as `tcp:8081:interface=127.0.0.1` or `unix:/x`.
-
-    For `haproxy:` and `systemd:` that cannot be known, so the answer is no.
-    """
-    parts = [part.replace("\\", "") for part in re.split(r"(?<!\\):", description)]
-    kind, *arguments = parts
-    if kind == "unix":
-        return True
-    if kind not in ("tcp", "tcp4", "tcp6", "tls", "ssl"):
-        return False
-    interface = next((value for key, _, value in (a.partition("=") for a in arguments) if key == "interface"), "")
-    if not interface and kind in ("tcp", "tcp4", "tcp6") and len(arguments) > 1 and "=" not in arguments[1]:
-        interface = arguments[1]
-    try:
-        return interface == "localhost" or ip_address(interface).is_loopback
-    except ValueError:
-        return False
+    """Return whether only this machine can reach an endpoint, given its description; see `Endpoint.loopback`."""
+    return Endpoint.parse(description).loopback
 
 
 def cluster_only(options: Any, metrics: Metrics) -> Gate:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from twisted.application.service import Application, Service
-from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +13,7 @@ from cim.daemon import root
 from cim.daemon.config import DaemonOptions
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit
+from cim.errors import CIMError
 
 
 class Options(DaemonOptions):
@@ -22,7 +22,7 @@ class Options(DaemonOptions):
 
 class Busy(Service):
     def privilegedStartService(self):
-        raise CannotListenError("127.0.0.1", 8081, OSError(98, "Address already in use"))
+        raise CIMError("--http tcp:8081: cannot listen: Address already in use")
 
 
 class DaemonRootTests(SynchronousTestCase):
@@ -37,7 +37,7 @@ class DaemonRootTests(SynchronousTestCase):
         """A test can run it: it changes no signal handler or limit, and does not exit."""
         service, reactor = self.make()
         service.add(Busy())
-        self.assertRaises(CannotListenError, service.privilegedStartService)
+        self.assertRaises(CIMError, service.privilegedStartService)
         service, reactor = self.make()
         service.setServiceParent(Application("x"))
         service.startService()

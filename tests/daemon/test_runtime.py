@@ -8,8 +8,6 @@ import resource
 import signal
 import socket
 
-from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 from twisted.python.usage import Options, UsageError
@@ -20,7 +18,6 @@ from cim.daemon import runtime
 from cim.daemon.runtime import (
     Exit,
     command,
-    listening,
     one_line_errors,
     prepare,
     raise_file_limit,
@@ -145,9 +142,6 @@ class ExitTests(SynchronousTestCase):
 
 class StartErrorTests(SynchronousTestCase):
     def test_sentences(self):
-        busy = CannotListenError("127.0.0.1", 8081, OSError(98, "Address already in use"))
-        self.assertEqual(start_error(busy), "cannot listen on 127.0.0.1:8081: Address already in use")
-        self.assertIn("any:80", start_error(CannotListenError("", 80, OSError(13, "Permission denied"))))
         self.assertEqual(start_error(StoreUnavailable("no disk")), "no disk")
         self.assertIn("x.pem", start_error(FileNotFoundError(2, "No such file", "x.pem")))
         self.assertIsNone(start_error(KeyError("a bug")))
@@ -191,26 +185,6 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_without_twistd(self):
         self.assertRaises(UsageError, self.make(None))
-
-    def test_a_description_that_is_not_an_endpoint(self):
-        for description in (
-            "foo:1",
-            "tcp:x",
-            "tcp",
-            "tcp:1:nonsense=2",
-            "",
-            "ssl:1:privateKey=/nowhere",
-            "tls:/nowhere:1",
-        ):
-            error = self.assertRaises(UsageError, listening, "http", description, Factory(), MemoryReactorClock())
-            self.assertIn(f"--http {description}: ", str(error))
-
-    def test_endpoint(self):
-        reactor = MemoryReactorClock()
-        service = listening("http", "tcp:8083:interface=127.0.0.1", Factory(), reactor)
-        self.assertEqual(reactor.tcpServers, [])
-        service.startService()
-        self.assertEqual((reactor.tcpServers[0][0], reactor.tcpServers[0][3]), (8083, "127.0.0.1"))
 
 
 class SystemdTests(SynchronousTestCase):

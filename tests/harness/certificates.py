@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from cim.wire.pins import pin_of
+
 
 @frozen
 class Certified:
@@ -34,6 +36,11 @@ class Certified:
     def pem(self) -> bytes:
         """Both."""
         return self.certificate_pem + self.key_pem
+
+    @property
+    def pin(self) -> str:
+        """The pin of the key."""
+        return pin_of(self.key.public_key())
 
 
 def certified(

@@ -359,7 +359,7 @@ class PortTests(FaultCase):
             ),
         ]
         for daemon in daemons:
-            daemon.ready_when = f"cannot listen on {HOST}:{port}: Address already in use"
+            daemon.ready_when = f" {loopback(port)}: cannot listen: Address already in use"
         await self.started(*daemons)
         for daemon in daemons:
             self.assertEqual(await daemon.wait_for_exit(), 1, daemon.name)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from OpenSSL import crypto
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Request, TextMessage
 
@@ -27,10 +26,10 @@ from cim.wire.cim_pb2 import Hello, Packet, Ping, Received, Send, Sync
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
 from cim.wire.native import goodbye_packet
+from tests.harness.certificates import certified
 from tests.harness.daemons import loopback
 from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase
-from tests.integration.test_link import self_signed
 from tests.server.edge.test_websocket import StandIn
 
 PROTOBUF, JSON = "cim.v1.protobuf", "cim.v1.json"
@@ -348,11 +347,10 @@ class TLSTests(TestCase):
     async def test_a_connection_ends_without_running_into_a_time_out(self):
         from twisted.internet import reactor
 
-        certificate = self_signed("localhost")
+        made = certified("localhost")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        pem = certificate.dumpPEM()
-        (folder / "localhost.pem").write_bytes(certificate.privateKey.dump(crypto.FILETYPE_PEM) + pem)
+        (folder / "localhost.pem").write_bytes(made.pem)
         gateway = Gateway(
             sessions=Sessions(reactor),
             native=StandIn,
@@ -362,7 +360,7 @@ class TLSTests(TestCase):
         )
         port = await serverFromString(reactor, f"tls:{folder}:0:interface={HOST}").listen(gateway)
         self.addCleanup(port.stopListening)
-        trust = trustRootFromCertificates([Certificate.loadPEM(pem)])
+        trust = trustRootFromCertificates([Certificate.loadPEM(made.certificate_pem)])
         endpoint = HostnameEndpoint(reactor, HOST, port.getHost().port)
         for held in (False, True):
             peer = Peer("")

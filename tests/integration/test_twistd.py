@@ -98,7 +98,7 @@ class ForegroundTests(TwistdCase):
             taken.listen()
             await suite.start()
             self.assertEqual(await suite.wait_for_exit(), 1)
-        (line,) = [line for line in suite.lines if f"{HOST}:{self.http}" in line]
+        (line,) = [line for line in suite.lines if f"--http {loopback(self.http)}: cannot listen" in line]
         self.assertIn("in use", line)
         self.assertQuiet(suite)
 
@@ -179,7 +179,7 @@ class DaemonizedTests(TwistdCase):
             taken.bind((HOST, self.http))
             taken.listen()
             self.assertEqual(await self.daemonize(suite), 1)
-        self.assertTrue(any(f"{HOST}:{self.http}" in line for line in suite.lines), suite.lines)
+        self.assertTrue(any(f"--http {loopback(self.http)}: cannot" in line for line in suite.lines), suite.lines)
         # twistd says how it went before it takes its file away.
         await self.until(lambda: not Path(self.directory, "twistd-cim.pid").exists())
         self.assertNotIn("Traceback", Path(self.directory, "cim.log").read_text())

@@ -6,7 +6,6 @@ import json
 import ssl
 from pathlib import Path
 
-from OpenSSL import crypto
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -24,7 +23,7 @@ from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
 from cim.wire.websocket_frames import JSON, PROTOBUF
-from tests.integration.test_link import self_signed
+from tests.harness.certificates import certified
 from tests.server.edge.test_websocket import HELLO, PING, StandIn
 
 HOST = "127.0.0.1"
@@ -196,12 +195,11 @@ class ClientTests(WebSocketCase):
 
 class TLSTests(WebSocketCase):
     async def setUp(self):
-        certificate = self_signed("localhost")
+        made = certified("localhost")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        pem = certificate.dumpPEM()
-        (folder / "localhost.pem").write_bytes(certificate.privateKey.dump(crypto.FILETYPE_PEM) + pem)
-        self.context = ssl.create_default_context(cadata=pem.decode())
+        (folder / "localhost.pem").write_bytes(made.pem)
+        self.context = ssl.create_default_context(cadata=made.certificate_pem.decode())
         self.description = f"tls:{folder}:0:interface={HOST}"
         await super().setUp()
 

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from cim.daemon.announcing import port_of
+from cim.daemon.endpoints import Endpoint
 from cim.plain import quoted
 from cim.web.origins import OriginsOptions
 from cim.wire.websocket_frames import PATH
@@ -39,4 +40,4 @@ def websocket_url(options: Any) -> str:
     except UsageError:
         raise UsageError(f"--websocket {description} has no port number; give the URL with --advertise-websocket")
     host = options["advertise"].split(":")[0]
-    return f"{'wss' if description.startswith(('tls:', 'ssl:')) else 'ws'}://{host}:{port}{PATH.decode()}"
+    return f"{'wss' if Endpoint.parse(description).tls else 'ws'}://{host}:{port}{PATH.decode()}"

@@ -1,0 +1,80 @@
+"""Endpoint strings, as `--listen` and its like take them: what a daemon itself has to know of one.
+
+They are Twisted's (`tcp:8083:interface=127.0.0.1`), with `haproxy:` before one whose peers are told by a PROXY header,
+and with `tls:` as docs/operations.md has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+from attrs import frozen
+
+_TCP = frozenset(("tcp", "tcp4", "tcp6"))
+_TLS = frozenset(("tls", "ssl"))
+
+
+@frozen
+class Endpoint:
+    """Where a daemon listens.
+
+    :ivar kind: the word before the first colon, without `haproxy:`
+    :ivar proxied: who connects says in a PROXY header on whose behalf
+    :ivar arguments: what stands between the colons, with no name before it
+    :ivar named: what has a name, by that
+    """
+
+    kind: str
+    proxied: bool
+    arguments: tuple[str, ...]
+    named: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, description: str) -> Endpoint:
+        """Read an endpoint string; whether all in it is right, listening tells."""
+        kind, *parts = re.split(r"(?<!\\):", description)
+        proxied = kind == "haproxy" and bool(parts)
+        if proxied:
+            kind, *parts = parts
+        named = [re.split(r"(?<!\\)=", part, maxsplit=1) for part in parts]
+        return cls(
+            kind,
+            proxied,
+            tuple(_unescaped(one[0]) for one in named if len(one) == 1),
+            {one[0]: _unescaped(one[1]) for one in named if len(one) == 2},
+        )
+
+    @property
+    def tls(self) -> bool:
+        """Whether who connects has to speak TLS."""
+        return self.kind in _TLS
+
+    @property
+    def port(self) -> int | None:
+        """The port, or None when it is not said, or left to the kernel."""
+        said = (self.named.get("port", ""), *self.arguments)
+        found = (int(one) for one in said if one.isascii() and one.isdigit() and 0 < int(one) < 65536)
+        return next(found, 443 if self.kind == "tls" and len(self.arguments) < 2 else None)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody but this machine reaches it. Behind `haproxy:` or `systemd:` one cannot know: no."""
+        if self.proxied:
+            return False
+        if self.kind == "unix":
+            return True
+        if self.kind not in _TCP | _TLS:
+            return False
+        interface = self.named.get("interface", "")
+        if not interface and self.kind in _TCP and len(self.arguments) > 1:
+            interface = self.arguments[1]
+        try:
+            return interface == "localhost" or ip_address(interface).is_loopback
+        except ValueError:
+            return False
+
+
+def _unescaped(part: str) -> str:
+    return re.sub(r"\\(.)", r"\1", part)

@@ -1,0 +1,211 @@
+"""The ports that a daemon listens on, and the certificates that they show (docs/operations.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString, wrapServerTLS
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.haproxy import proxyEndpoint
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from cim.daemon.certificates import BadCertificates, Certificates
+from cim.daemon.endpoints import Endpoint
+from cim.daemon.optional_tls import OptionalTLS
+from cim.errors import CIMError
+from cim.model import Health
+from cim.plain import quoted
+
+
+class Ports:
+    """Makes what listens at the endpoints of a daemon's options.
+
+    :param reactor: listens, and is the clock
+    :param now: tells the time
+    """
+
+    def __init__(self, reactor: Any, now: Callable[[], datetime]) -> None:
+        self._reactor = reactor
+        self._now = now
+        self._certificates: dict[tuple[Path, ...], Certificates] = {}
+
+    def listening(self, option: str, description: str, factory: IProtocolFactory) -> IService:
+        """Return the service that listens at an endpoint; a busy port ends the daemon as it starts.
+
+        :param option: the option that gave the description
+        :raises UsageError: names the option and what is wrong with the description
+        """
+        said = Endpoint.parse(description)
+        try:
+            endpoint = self._endpoint(said, description)
+        except (BadCertificates, ValueError, TypeError, KeyError, IndexError, OSError) as error:
+            raise UsageError(f"--{option} {description}: {error}") from None
+        if said.proxied or said.tls:
+            factory = _Refusing(factory)
+        return _Listening(f"--{option} {description}", endpoint, factory)
+
+    def certificates(self, *paths: str) -> Certificates:
+        """Return the certificates of PEM files or folders of them, the same object for all ports that show these.
+
+        :raises BadCertificates: there are none
+        """
+        key = tuple(Path(path).absolute() for path in paths)
+        if key not in self._certificates:
+            self._certificates[key] = Certificates(key, self._reactor.seconds, self._now)
+        return self._certificates[key]
+
+    def healthy(self, health: Health) -> Health:
+        """Return a daemon's health with that of its certificates, if it shows any."""
+        if not self._certificates:
+            return health
+        troubles = [trouble for one in self._certificates.values() if (trouble := one.health())]
+        until = min(shown.expires for one in self._certificates.values() for shown in one.shown)
+        return evolve(
+            health,
+            parts={**health.parts, "certificates": "; ".join(troubles)},
+            facts={**health.facts, "certificates_expire": f"{until:%Y-%m-%dT%H:%M:%SZ}"},
+        )
+
+    def _endpoint(self, said: Endpoint, description: str) -> IStreamServerEndpoint:
+        if said.kind == "tls":
+            return self._tls(said.proxied, *said.arguments, **said.named)
+        if said.kind == "ssl" and said.named.keys().isdisjoint(("sslmethod", "dhParameters")):
+            return self._ssl(said.proxied, *said.arguments, **said.named)
+        return serverFromString(self._reactor, description)
+
+    def _tls(
+        self,
+        proxied: bool,
+        path: str,
+        port: str = "443",
+        backlog: str = "50",
+        interface: str = "::",
+        plain: str = "no",
+    ) -> IStreamServerEndpoint:
+        if plain not in ("yes", "no"):
+            raise ValueError(f"plain must be yes or no, is {quoted(plain, 40)}")
+        below = TCP6ServerEndpoint(self._reactor, int(port), int(backlog), interface)
+        return self._with_tls(below, proxied, self.certificates(path), plain == "yes")
+
+    def _ssl(
+        self,
+        proxied: bool,
+        port: str,
+        privateKey: str = "server.pem",
+        certKey: str = "",
+        interface: str = "",
+        backlog: str = "50",
+        extraCertChain: str = "",
+    ) -> IStreamServerEndpoint:
+        """Serve Twisted's former name for it; what it can do beyond this is still its own."""
+        files = filter(None, (privateKey, certKey, extraCertChain))
+        below = TCP4ServerEndpoint(self._reactor, int(port), int(backlog), interface)
+        return self._with_tls(below, proxied, self.certificates(*files), False)
+
+    def _with_tls(
+        self, below: IStreamServerEndpoint, proxied: bool, certificates: Certificates, plain: bool
+    ) -> IStreamServerEndpoint:
+        if proxied:
+            # Proxies say on whose behalf they come before TLS begins.
+            below = proxyEndpoint(below)
+        return (
+            _OptionalTLS(below, certificates, self._reactor)
+            if plain
+            else wrapServerTLS(certificates, below, self._reactor)
+        )
+
+
+class _Refusing(Factory):
+    """Closes a connection at once for which a factory makes no protocol; Twisted's wrappers would fail on it."""
+
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+
+    def startFactory(self) -> None:
+        """See Factory."""
+        self._factory.doStart()
+
+    def stopFactory(self) -> None:
+        """See Factory."""
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See Factory."""
+        return self._factory.buildProtocol(addr) or _Refused()
+
+
+class _Refused(Protocol):
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+@implementer(IStreamServerEndpoint)
+class _OptionalTLS:
+    def __init__(self, below: IStreamServerEndpoint, certificates: Certificates, clock: Any) -> None:
+        self._below = below
+        self._certificates = certificates
+        self._clock = clock
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen for both kinds of connections."""
+        return self._below.listen(OptionalTLS(factory, self._certificates, self._clock))
+
+
+class _Listening(Service):
+    """Listens while it runs.
+
+    :param what: the option and its value, for the error when that cannot be
+    """
+
+    def __init__(self, what: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
+        self._what = what
+        self._endpoint = endpoint
+        self._factory = factory
+        self._port: Deferred[IListeningPort | None] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Listen, where that may take rights.
+
+        :raises CIMError: it cannot be done; names the option
+        """
+        super().privilegedStartService()
+        failures: list[Failure] = []
+        self._port = self._endpoint.listen(self._factory).addErrback(failures.append)
+        for failure in failures:
+            failure.trap(CannotListenError)
+            error = getattr(failure.value, "socketError", None)
+            raise CIMError(f"{self._what}: cannot listen: {getattr(error, 'strerror', None) or error}")
+
+    def startService(self) -> None:
+        """Listen, unless it does already."""
+        super().startService()
+        if self._port is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> Deferred[None]:
+        """Fire when the port is closed; connections stay."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        port = await self._port if self._port is not None else None
+        self._port = None
+        if port is not None:
+            stopping = port.stopListening()
+            if stopping is not None:
+                await stopping
