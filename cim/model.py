@@ -110,24 +110,29 @@ class RouteAddress:
 
 @frozen
 class NodeData:
-    """The data of our own nodes in the registry; upstream's nodes have none."""
+    """The data of our own nodes in the registry; upstream's nodes have none.
+
+    :param websocket: the URL of a server's WebSockets; empty if it has none
+    :param tls_name: the name that clients verify on a server's TCP port; empty if they do not use TLS there
+    """
 
     version: str
     incarnation: str
     websocket: str = ""
+    tls_name: str = ""
 
     def encode(self) -> bytes:
         """The node's value: a JSON object."""
-        return json.dumps(
-            {"cim": self.version, "incarnation": self.incarnation, "websocket": self.websocket}, sort_keys=True
-        ).encode()
+        data = {"cim": self.version, "incarnation": self.incarnation, "websocket": self.websocket}
+        return json.dumps({**data, "tls_name": self.tls_name}, sort_keys=True).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self | None:
         """Read a node's value; None if the node is not one of ours."""
         try:
             loaded: Any = json.loads(value)
-            return cls(str(loaded["cim"]), str(loaded["incarnation"]), str(loaded.get("websocket", "")))
+            said = (str(loaded.get(name, "")) for name in ("websocket", "tls_name"))
+            return cls(str(loaded["cim"]), str(loaded["incarnation"]), *said)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -189,11 +194,14 @@ class LinkPeer:
     """The peer at the other end of a link.
 
     :param name: its registry name: `host:tcp:http` for a server, `host:http:link` for a route
+    :param websocket: where a server takes clients' WebSockets, a URL
+    :param tls_name: whom clients verify on a server's TCP port; empty where they do not use TLS
     """
 
     name: str
     incarnation: str
     websocket: str = ""
+    tls_name: str = ""
 
     @property
     def place(self) -> Place:

@@ -242,6 +242,7 @@ class DialerHandshake(_End):
             incarnation=own.incarnation,
             nonce=self._nonce,
             websocket=own.websocket,
+            tls_name=own.tls_name,
             highest=highest if highest > LOWEST_VERSION else 0,
             public_key=self._pair.public,
         )
@@ -306,13 +307,13 @@ class AcceptorHandshake(_End):
         if self._greeted:
             self._check(body, b"dialer")
             self._seal(self._hello, dialer=False)
-            self.peer = LinkPeer(self._hello.name, self._hello.incarnation, self._hello.websocket)
+            self.peer = LinkPeer(self._hello.name, self._hello.incarnation, self._hello.websocket, self._hello.tls_name)
             return self._prove(b"acceptor")
         hello = _read(body, "hello").hello
         self.version = _common_version(hello.version, hello.highest or hello.version, self._highest)
         _check_introduction(hello, self._nonce)
-        if len(hello.websocket) > _MAX_NAME:
-            raise HandshakeFailed("the WebSocket address is too long")
+        if len(hello.websocket) > _MAX_NAME or len(hello.tls_name) > _MAX_NAME:
+            raise HandshakeFailed("an address for clients is too long")
         self._challenge.version = self.version
         answer = Handshake(challenge=self._challenge).SerializeToString()
         self._agree(hello, body, answer)

@@ -30,7 +30,7 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.server.edge.connection import Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
-from cim.server.edge.websocket_options import WebSocketOptions, websocket_url
+from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
 from cim.server.service import Server
 from cim.web.envelope import Envelopes
 from cim.web.hosts import hosts_of
@@ -63,6 +63,7 @@ class Options(RegistryOptions, LinkOptions, WebSocketOptions):
         """Check what depends on several options."""
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
         websocket_url(self)
+        tls_name(self)
 
 
 def limits_of(options: Any) -> Limits:
@@ -87,7 +88,8 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     if options["websocket"]:
         port = WebSocketPort(server.gateway, origins_of(options))
         root.add(ports.listening("websocket", options["websocket"], port))
-    value = NodeData(cim.__version__, server.own.incarnation, server.own.websocket).encode()
+    own = server.own
+    value = NodeData(cim.__version__, own.incarnation, own.websocket, own.tls_name).encode()
     root.add(Announcing(server.registry, SERVERS, server.own.name, value))
 
 
@@ -105,7 +107,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except InvalidField as error:
         raise UsageError(error.message)
     name = ServerAddress(*advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http"))))
-    own = LinkPeer(str(name), token(os.urandom), websocket_url(options))
+    own = LinkPeer(str(name), token(os.urandom), websocket_url(options), tls_name(options))
     server = Server(
         own=own,
         reactor=reactor,

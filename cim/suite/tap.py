@@ -29,7 +29,7 @@ from cim.route.options import RouteRules, retention_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
-from cim.server.edge.websocket_options import WebSocketOptions, websocket_url
+from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
 from cim.server.service import Server
 from cim.server.tap import add_server, limits_of
 from cim.store.choose import store_from
@@ -65,6 +65,7 @@ class Options(RouteRules, WebSocketOptions):
         self["http"] = self["http"] or f"tcp:8083{interface}"
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
         websocket_url(self)
+        tls_name(self)
         self["secret-file"] = os.path.join(self["data"], "secret")
 
 
@@ -130,7 +131,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     registry = MemoryRegistry(reactor)
     host, tcp, http = advertised(options["advertise"], ((options["listen"], "listen"), (options["http"], "http")))
     address = ServerAddress(host, tcp, http)
-    own = LinkPeer(str(address), token(os.urandom), websocket_url(options))
+    own = LinkPeer(str(address), token(os.urandom), websocket_url(options), tls_name(options))
     # The route accepts no links over TCP here, but its name needs a port for them all the same.
     route_address = RouteAddress(host, http, port_of(options["http"], "http"))
     calls = JSONCalls(reactor)

@@ -83,6 +83,17 @@ class WithStatus:
 
 
 @frozen
+class WithHeaders:
+    """What a handler returns when the answer has headers of its own.
+
+    :ivar value: what it would return otherwise
+    """
+
+    headers: Mapping[str, str]
+    value: Any = None
+
+
+@frozen
 class Content:
     """The result of a handler that is to be sent as it is."""
 

@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest, CIMError
-from cim.web.declaring import Call, Content, calls_of
+from cim.web.declaring import Call, Content, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
 from cim.web.site import PathResource, is_awaited, respond
@@ -94,6 +94,10 @@ class Endpoint:
         return values
 
     def _answer(self, request: Any, result: Any) -> None:
+        if isinstance(result, WithHeaders):
+            for name, value in result.headers.items():
+                request.setHeader(name, value)
+            result = result.value
         if isinstance(result, Content):
             status = result.status
             respond(request, status, result.body, result.content_type)

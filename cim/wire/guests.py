@@ -18,6 +18,9 @@ from cim.wire import v1_pb2
 from cim.wire.cim_pb2 import LOGIN_REQUEST, MESSAGE, OFFLINE, PING, Packet
 from cim.wire.framing import encode_frame, encode_varint
 
+#: The header of an answer of /login that says whom to verify on the TCP port; without it, that is no TLS port.
+TLS_NAME = "CIM-TLS-Name"
+
 W1_LOGIN, W1_MESSAGE, W1_PING = 1, 2, 3
 
 

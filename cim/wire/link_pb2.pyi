@@ -27,7 +27,7 @@ class Handshake(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., challenge: _Optional[_Union[Challenge, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("version", "name", "incarnation", "nonce", "websocket", "highest", "public_key")
+    __slots__ = ("version", "name", "incarnation", "nonce", "websocket", "highest", "public_key", "tls_name")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class Hello(_message.Message):
     WEBSOCKET_FIELD_NUMBER: _ClassVar[int]
     HIGHEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    TLS_NAME_FIELD_NUMBER: _ClassVar[int]
     version: int
     name: str
     incarnation: str
@@ -42,7 +43,8 @@ class Hello(_message.Message):
     websocket: str
     highest: int
     public_key: bytes
-    def __init__(self, version: _Optional[int] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., nonce: _Optional[bytes] = ..., websocket: _Optional[str] = ..., highest: _Optional[int] = ..., public_key: _Optional[bytes] = ...) -> None: ...
+    tls_name: str
+    def __init__(self, version: _Optional[int] = ..., name: _Optional[str] = ..., incarnation: _Optional[str] = ..., nonce: _Optional[bytes] = ..., websocket: _Optional[str] = ..., highest: _Optional[int] = ..., public_key: _Optional[bytes] = ..., tls_name: _Optional[str] = ...) -> None: ...
 
 class Challenge(_message.Message):
     __slots__ = ("version", "name", "incarnation", "nonce", "public_key")

@@ -161,7 +161,7 @@ class Listener:
         cluster = self.storm.cluster
         route = self.storm.random.choice(cluster.routes)
         try:
-            address = cluster.result(route.logins.login(self.account.id, self.account.name))
+            address = cluster.result(route.logins.login(self.account.id, self.account.name)).address
         except (CIMError, IndexError):
             return
         login = encode_login(self.generation, self.account.id, self.account.name)

@@ -39,7 +39,7 @@ class FrameTests(SynchronousTestCase):
             self.route.accounts.keep(account)
 
     def log_in(self, login):
-        address = self.done(self.route.logins.login(ZHANGSAN.id, ZHANGSAN.name))
+        address = self.done(self.route.logins.login(ZHANGSAN.id, ZHANGSAN.name)).address
         client = self.cluster.connect(str(address), bytes.fromhex(login))
         self.assertFalse(client.closed)
         self.assertEqual(list(self.route.presence.online()), [ZHANGSAN])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Account
@@ -108,6 +110,14 @@ class RouteTests(ExchangeCase):
             '{"code":"9000","message":"Success","reqNo":null,'
             '"dataBody":{"ip":"127.0.0.1","cimServerPort":11211,"httpPort":8081}}',
         )
+
+    def test_login_at_a_server_with_tls(self):
+        """Who knows the header is told; upstream's clients read the same bytes as always."""
+        usual = self.ask("/login", '{"userName":"zs","userId":1}')
+        (link,) = self.route.presence.links()
+        link.peer = evolve(link.peer, tls_name="chat.example.com")
+        _, headers, answer = self.connection.ask("/login", '{"userName":"zs","userId":1}')
+        self.assertEqual((headers["cim-tls-name"], answer), ("chat.example.com", usual))
 
     def test_login_of_nobody_and_under_another_name(self):
         wrong = (

@@ -45,7 +45,8 @@ class UpstreamServerCase(SynchronousTestCase):
         """Log in; the probe of upstream's server is answered or refused."""
         probes = self.cluster.clock.tcpClients
         before = len(probes)
-        result = self.begin(self.cluster.routes[route].logins.login(account.id, account.name))
+        logging_in = self.begin(self.cluster.routes[route].logins.login(account.id, account.name))
+        result = logging_in.addCallback(lambda admission: admission.address)
         for host, port, factory, timeout, _ in probes[before:]:
             self.assertEqual((host, port, timeout), ("10.0.0.9", 11211, 1))
             if answers:

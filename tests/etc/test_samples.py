@@ -24,14 +24,17 @@ NO_KEYS = {"config", "help", "version"}
 EXAMPLES = {
     "server": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
-        *("secret-file", "advertise-websocket", "origins", "hosts"),
+        *("secret-file", "advertise-tls", "advertise-websocket", "origins", "hosts"),
     },
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
         *("store-password-file", "store-user", "store-ca", "store-certificate"),
         *("secret-file", "api-key-file", "origins", "hosts"),
     },
-    "suite": {"api-key-file", "listen", "http", "websocket", "advertise-websocket", "origins", "hosts"},
+    "suite": {
+        *("api-key-file", "listen", "http", "websocket"),
+        *("advertise-tls", "advertise-websocket", "origins", "hosts"),
+    },
     "client": {"user", "listener", "route", "password-file", "device", "data", "message-log"},
 }
 

@@ -256,9 +256,9 @@ class Cluster:
         found: list[Any] = []
         Deferred.fromCoroutine(self.routes[route].logins.login(account.id, account.name)).addBoth(found.append)
         self.turn()
-        if not isinstance(found[0], ServerAddress):
+        if not isinstance(found[0], Admission):
             found[0].raiseException()
-        return self.connect(str(found[0]), encode_login(generation, account.id, account.name), generation)
+        return self.connect(found[0].place.server, encode_login(generation, account.id, account.name), generation)
 
     def begin(self, coroutine: Any) -> Deferred[Any]:
         """Start a coroutine and run everything that is due."""

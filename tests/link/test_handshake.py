@@ -149,6 +149,12 @@ class HandshakeTests(SynchronousTestCase):
         ]
         self.assertNotEqual(said[0][2], said[1][2])
 
+    def test_a_route_learns_how_clients_reach_the_server(self):
+        own = LinkPeer("10.0.0.1:11211:8081", "run", "wss://chat.example.com/v1/socket", "chat.example.com")
+        route = acceptor()
+        converse(dialer(own=own), route)
+        self.assertEqual(route.peer, own)
+
     def test_bad_introductions(self):
         good = {"version": 1, "name": "s:1:2", "incarnation": "i", "nonce": b"n" * 32}
         for change, words in (
@@ -157,7 +163,8 @@ class HandshakeTests(SynchronousTestCase):
             ({"name": ""}, "name"),
             ({"name": "n" * 301}, "name"),
             ({"incarnation": ""}, "incarnation"),
-            ({"websocket": "w" * 301}, "WebSocket"),
+            ({"websocket": "w" * 301}, "address"),
+            ({"tls_name": "w" * 301}, "address"),
         ):
             self.refused(acceptor(), Handshake(hello=Hello(**(good | change))).SerializeToString(), words)
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.interfaces import IServerSelection, ISessions
-from cim.model import GUEST, Account, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
+from cim.model import GUEST, Account, LinkPeer, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.presence.calls import LinkCalls
@@ -37,11 +37,13 @@ class Admission:
     """A reserved session.
 
     :param websocket: the URL of the server's WebSockets; empty if it has none
+    :param tls_name: the name that the client verifies on the TCP port; empty if it does not use TLS there
     """
 
     place: Place
     owner: str
     websocket: str = ""
+    tls_name: str = ""
 
     @property
     def address(self) -> ServerAddress:
@@ -85,8 +87,8 @@ class Logins:
         self._selection = selection
         self._new_owner = new_owner
 
-    async def login(self, user: int, name: str) -> ServerAddress:
-        """Reserve a guest's session and return the server that waits for it.
+    async def login(self, user: int, name: str) -> Admission:
+        """Reserve a guest's session.
 
         :raises AccountMismatch: no such account, or it has another name
         :raises RepeatLogin: the user has a live session, and the policy refuses a second one
@@ -95,7 +97,7 @@ class Logins:
         account = await self._accounts.get(user)
         if account.name != name:
             raise AccountMismatch()
-        return (await self._admit(account, GUEST)).address
+        return await self._admit(account, GUEST)
 
     async def login_native(self, account: Account, device: str) -> Admission:
         """Reserve a native session for a device at one of our servers; raises the same errors as `login`."""
@@ -112,6 +114,8 @@ class Logins:
             owner = self._new_owner()
             host = self._directory.linked(server)
             place = host.place if host is not None else Place(server)
+            # Read now: the link may be lost while the rest is asked for.
+            entrance = host.link.peer if host is not None and host.link is not None else LinkPeer(server, "")
             # Read together, so that a guest's groups are known in the turn in which the guest goes live.
             groups = self._grouping.memberships(user) if host is not None and device == GUEST else succeed(None)
             reserved = await self._sessions.reserve(
@@ -136,7 +140,7 @@ class Logins:
             if host is None:
                 return Admission(place, owner)
             if await self._confirmed(host, account, owner, device, await groups):
-                return Admission(place, owner, host.link.peer.websocket if host.link is not None else "")
+                return Admission(place, owner, entrance.websocket, entrance.tls_name)
             tried.add(server)
         raise NoServerAvailable()
 

@@ -29,6 +29,7 @@ _SERVER = Object(
     {
         "host": Text(255),
         "tcp_port": Integer(1, 65535),
+        "tls": Nullable(Text(300, about="The name to verify on the TCP port; null if that is used without TLS.")),
         "websocket": Nullable(Text(300, about="The URL for WebSockets; null if the server has none.")),
     },
     "Server",
@@ -160,6 +161,7 @@ class AccountsAPI:
             "server": {
                 "host": address.host,
                 "tcp_port": address.tcp_port,
+                "tls": admission.tls_name or None,
                 "websocket": admission.websocket or None,
             },
             "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._clock.seconds(), self._new_id()),

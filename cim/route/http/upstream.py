@@ -8,9 +8,10 @@ from cim.daemon.metrics import Metrics
 from cim.errors import CIMError
 from cim.interfaces import IAccounts
 from cim.route.service import Route
-from cim.web.declaring import Who, http_call
+from cim.web.declaring import Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
 from cim.web.schema import Id, Name, Text
+from cim.wire.guests import TLS_NAME
 
 
 class UpstreamAPI:
@@ -36,17 +37,20 @@ class UpstreamAPI:
         return {"userId": account.id, "userName": account.name}
 
     @http_call("POST /login", who=Who.ANYONE, body={"userId": Id(), "userName": Name()})
-    async def login(self, caller: None, userId: int, userName: str) -> dict[str, Any]:
+    async def login(self, caller: None, userId: int, userName: str) -> dict[str, Any] | WithHeaders:
         """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
             await self._route.guests.check(userId, anew=True)
-            address = await self._route.logins.login(userId, userName)
+            admission = await self._route.logins.login(userId, userName)
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise
         self._metrics.login("ok")
-        return {"ip": address.host, "cimServerPort": address.tcp_port, "httpPort": address.http_port}
+        address = admission.address
+        said = {"ip": address.host, "cimServerPort": address.tcp_port, "httpPort": address.http_port}
+        # Where upstream's clients do not look: theirs refuse an answer with a further key.
+        return WithHeaders({TLS_NAME: admission.tls_name}, said) if admission.tls_name else said
 
     @http_call(
         "POST /p2pRoute",

@@ -1,7 +1,8 @@
-"""The WebSocket options of servers and of the suite."""
+"""The options of servers and of the suite that say how clients reach a server, besides its address."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.python.usage import UsageError
@@ -14,9 +15,16 @@ from cim.wire.websocket_frames import PATH
 
 
 class WebSocketOptions(OriginsOptions):
-    """Adds `--advertise-websocket`; each daemon defines `--websocket` with a default of its own."""
+    """Adds `--advertise-websocket` and `--advertise-tls`; each daemon has a `--websocket` with a default of its own."""
 
     optParameters = [
+        [
+            "advertise-tls",
+            None,
+            None,
+            "Name that clients verify on the TCP port, which they use with TLS [default: the host of --advertise when"
+            " --listen is tls:...].",
+        ],
         ["advertise-websocket", None, None, "URL at which clients reach the WebSocket, if a proxy is in between."],
     ]
 
@@ -41,3 +49,16 @@ def websocket_url(options: Any) -> str:
         raise UsageError(f"--websocket {description} has no port number; give the URL with --advertise-websocket")
     host = options["advertise"].split(":")[0]
     return f"{'wss' if Endpoint.parse(description).tls else 'ws'}://{host}:{port}{PATH.decode()}"
+
+
+def tls_name(options: Any) -> str:
+    """Return the name that clients verify on the TCP port; empty when they do not use TLS there.
+
+    :raises UsageError: nothing can be verified by it
+    """
+    name: str = options["advertise-tls"] or ""
+    if not name:
+        return str(options["advertise"].split(":")[0]) if Endpoint.parse(options["listen"]).tls else ""
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", name):
+        raise UsageError(f"--advertise-tls must be a name or an address in a certificate, is {quoted(name)}")
+    return name

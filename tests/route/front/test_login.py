@@ -34,7 +34,8 @@ class LoginCase(SynchronousTestCase):
         return started
 
     def login(self, account, route=0):
-        return self.begin(self.cluster.routes[route].logins.login(account.id, account.name))
+        logging_in = self.begin(self.cluster.routes[route].logins.login(account.id, account.name))
+        return logging_in.addCallback(lambda admission: admission.address)
 
     def log_out(self, account, route=0):
         return self.begin(self.cluster.routes[route].logins.log_out(account.id))
@@ -90,10 +91,7 @@ class LoginTests(LoginCase):
         self.assertFalse(claimed.closed)
 
     def test_two_logins_at_once_end_in_one_session(self):
-        first, second = (
-            Deferred.fromCoroutine(self.cluster.routes[route].logins.login(self.alice.id, "alice")) for route in (0, 1)
-        )
-        self.cluster.turn()
+        first, second = self.login(self.alice), self.login(self.alice, 1)
         clients = [
             self.cluster.connect(str(self.successResultOf(d)), encode_login(Generation.W2, self.alice.id, "alice"))
             for d in (first, second)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from twisted.internet.defer import Deferred
 
 from cim.errors import Unauthorized
@@ -71,6 +73,15 @@ class LoginTests(APICase):
         self.assertEqual(login["token_expires_in"], 12 * 3600)
         ticket = read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds())
         self.assertEqual((ticket.user, ticket.name, ticket.device), (alice.id, "alice", "phone"))
+
+    def test_how_to_reach_the_server(self):
+        self.account("alice")
+        place = {"host": "127.0.0.1", "tcp_port": 11211, "websocket": "ws://127.0.0.1:11212/v1/socket"}
+        self.assertEqual(self.log_in("alice", device="phone")["server"], {**place, "tls": None})
+        (link,) = self.cluster.routes[0].presence.links()
+        link.peer = evolve(link.peer, tls_name="chat.example.com", websocket="")
+        place = {**place, "websocket": None, "tls": "chat.example.com"}
+        self.assertEqual(self.log_in("alice", device="phone")["server"], place)
 
     def test_logging_in_by_id(self):
         alice = self.account("alice")

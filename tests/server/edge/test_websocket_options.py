@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.server.edge.websocket_options import websocket_url
+from cim.server.edge.websocket_options import tls_name, websocket_url
 from cim.server.tap import Options as ServerOptions
 from cim.suite.tap import Options as SuiteOptions
 from cim.web.origins import origins_of
@@ -49,6 +49,27 @@ class URLTests(SynchronousTestCase):
             (("--websocket", ""), ""),
         ):
             self.assertEqual(parsed(*arguments, kind=SuiteOptions)["websocket"], description)
+
+
+class TLSTests(SynchronousTestCase):
+    def test_whom_clients_verify(self):
+        for arguments, name in (
+            ((), ""),
+            (("--websocket", "tls:/etc/ssl:1"), ""),
+            (("--listen", "tls:/etc/ssl:1", "--advertise", "10.0.0.1"), "10.0.0.1"),
+            (("--listen", "haproxy:tls:/etc/ssl:1", "--advertise", "a.example:1:2"), "a.example"),
+            (("--listen", "tls:/etc/ssl:1:plain=yes", "--advertise", "a.example"), "a.example"),
+            (("--listen", "tls:/etc/ssl:1", "--advertise-tls", "b.example", "--advertise", "10.0.0.1"), "b.example"),
+            # A proxy has the certificate.
+            (("--listen", "tcp:1", "--advertise-tls", "b.example", "--advertise", "10.0.0.1"), "b.example"),
+        ):
+            for kind in (ServerOptions, SuiteOptions):
+                self.assertEqual(tls_name(parsed(*arguments, kind=kind)), name, arguments)
+
+    def test_what_no_certificate_is_for(self):
+        for name in ("a b", "https://a.example", "a" * 254, "ä.example"):
+            error = self.assertRaises(UsageError, parsed, "--advertise-tls", name)
+            self.assertIn("--advertise-tls", str(error))
 
 
 class OriginsTests(SynchronousTestCase):
