@@ -111,6 +111,14 @@ class Unreachable(Unavailable):
     text = "could not connect, please try again"
 
 
+class Untrusted(Unreachable):
+    """A server did not prove that it is the one that was asked for: nothing was said to it."""
+
+
+class Insecure(CIMError):
+    """What nobody else may read would cross a network where others can."""
+
+
 class CallTimeout(Unavailable):
     """No answer came in time; whether it was done is unknown."""
 

@@ -5,6 +5,7 @@ from cim.client.data_directory import DataDirectory, data_home
 from cim.client.history import MemoryHistory, SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
+from cim.client.trust import Trust
 from cim.client.values import (
     Conversation,
     Credentials,
@@ -28,6 +29,7 @@ from cim.errors import (
     Conflict,
     Forbidden,
     HistoryUnavailable,
+    Insecure,
     InvalidField,
     Misdirected,
     NotFound,
@@ -38,6 +40,7 @@ from cim.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Untrusted,
     UserOffline,
 )
 from cim.interfaces import IMessageListener
@@ -57,6 +60,7 @@ __all__ = [
     "IHistory",
     "IListener",
     "IMessageListener",
+    "Insecure",
     "InvalidField",
     "Kind",
     "Member",
@@ -75,10 +79,12 @@ __all__ = [
     "SqliteHistory",
     "State",
     "TooLarge",
+    "Trust",
     "Typing",
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "Untrusted",
     "User",
     "UserOffline",
     "Waiting",

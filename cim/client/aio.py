@@ -26,9 +26,10 @@ from zope.interface import implementer
 
 from cim.client.awaiting import awaited, passed_on, result_of
 from cim.client.calls import AwaitedCalls
-from cim.client.client import Client
+from cim.client.client import TRUST, Client
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IHistory, IListener
+from cim.client.trust import Trust
 from cim.client.values import Credentials, Message, Presence, Receipt, State, Typing, User
 
 P = ParamSpec("P")
@@ -62,6 +63,7 @@ async def connect(
     device: str = "",
     agent: str = "",
     listeners: Sequence[object] = (),
+    trust: Trust = TRUST,
 ) -> AsyncIterator[AsyncClient]:
     """Keep a client online while the `async with` block runs; see `cim.client.Client`.
 
@@ -73,7 +75,9 @@ async def connect(
     reactor = running_reactor()
     if isinstance(history, (str, os.PathLike)):
         history = SqliteHistory(history, reactor)
-    client = Client(reactor, routes, credentials, history=history, device=device, agent=agent, listeners=listeners)
+    client = Client(
+        reactor, routes, credentials, history=history, device=device, agent=agent, listeners=listeners, trust=trust
+    )
     online = AsyncClient(client)
     client.startService()
     try:

@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from cim.client.dialling import Entrance
 from cim.client.routes import Routes, check_place
 from cim.model import Account, ServerAddress
 from cim.web.calling import Envelope, JSONCalls
+from cim.wire.guests import TLS_NAME
 
 T = TypeVar("T")
 
@@ -28,19 +30,16 @@ class RouteAPI:
         )
         return account
 
-    async def login(self, account: Account) -> ServerAddress:
+    async def login(self, account: Account) -> Entrance:
         """Return the server that the user must connect to.
 
         :raises Misdirected: a route on another machine names a server on a loopback address
         :raises RepeatLogin, NoServerAvailable, AccountMismatch: as the route answers
         """
-        route, address = await self._call(
-            "login",
-            {"userId": account.id, "userName": account.name},
-            lambda data: ServerAddress.parse(f"{data['ip']}:{data['cimServerPort']}:{data['httpPort']}"),
-        )
-        check_place(route, address.host)
-        return address
+        message = {"userId": account.id, "userName": account.name}
+        route, (host, port, tls_name) = await self._ask("login", message, _entrance)
+        check_place(route, host)
+        return Entrance(route, host, port, tls_name)
 
     async def log_out(self, user: int) -> None:
         """End the user's session, wherever it is."""
@@ -75,7 +74,13 @@ class RouteAPI:
     async def _call(
         self, path: str, obj: dict[str, Any] | None, read: Callable[[Any], T], *, repeat: bool = True
     ) -> tuple[str, T]:
-        """Return the route that answered, and the data of its answer as parsed by `read`.
+        """Return the route that answered, and the data of its answer as parsed by `read`; see `_ask`."""
+        return await self._ask(path, obj, lambda envelope: read(envelope.result()), repeat=repeat)
+
+    async def _ask(
+        self, path: str, obj: dict[str, Any] | None, read: Callable[[Envelope], T], *, repeat: bool = True
+    ) -> tuple[str, T]:
+        """Return the route that answered, and its answer as parsed by `read`.
 
         :param repeat: whether the call may be done twice
         """
@@ -85,7 +90,13 @@ class RouteAPI:
             return self._calls.get(url) if obj is None else self._calls.post(url, obj)
 
         # Any refusal is an answer: no other route is asked.
-        return await self._routes.call(once, lambda envelope: read(envelope.result()), repeat=repeat)
+        return await self._routes.call(once, read, repeat=repeat)
+
+
+def _entrance(answer: Envelope) -> tuple[str, int, str]:
+    data = answer.result()
+    address = ServerAddress.parse(f"{data['ip']}:{data['cimServerPort']}:{data['httpPort']}")
+    return address.host, address.tcp_port, (answer.headers.getRawHeaders(TLS_NAME) or [""])[0]
 
 
 def _nothing(data: Any) -> None:

@@ -24,6 +24,7 @@ from twisted.web.iweb import IAgent
 
 from cim.client.api import RouteAPI
 from cim.client.calls import ClientCalls, call
+from cim.client.dialling import Dialler
 from cim.client.engine import Engine, Told, World
 from cim.client.guest_engine import GuestEngine
 from cim.client.history import MemoryHistory
@@ -34,6 +35,7 @@ from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.native_engine import DeviceLogin, NativeEngine, Remembered
 from cim.client.routes import Routes
+from cim.client.trust import Trust, Verifier
 from cim.client.v1 import NotNative, V1Calls
 from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
 from cim.errors import CIMError, InvalidField
@@ -42,6 +44,7 @@ from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions
 
 CONNECT_SECONDS = 5.0
+TRUST = Trust()
 #: The default device name: the same each time, so that a client replaces its own old session.
 DEVICE = "default"
 MAX_WATCHED = 200
@@ -59,6 +62,7 @@ class Client(ClientCalls, Service):
     :param random: jitter: returns a number from 0 up to 1
     :param listeners: IListeners and IMessageListeners
     :param agent: the name of the program, for operators
+    :param trust: which servers to believe; by default those that the machine believes
     :param endpoint: makes the client endpoint for a host and a port
     :param http: makes the HTTP requests instead of an Agent of its own
     :param new_id: makes a unique client id
@@ -77,6 +81,7 @@ class Client(ClientCalls, Service):
         random: Callable[[], float] = _random,
         listeners: Iterable[object] = (),
         agent: str = "",
+        trust: Trust = TRUST,
         endpoint: Callable[[str, int], IStreamClientEndpoint] | None = None,
         http: IAgent | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -89,8 +94,11 @@ class Client(ClientCalls, Service):
         self._history: IHistory = history if history is not None else MemoryHistory()
         #: Fires when the history is open.
         self._opened = Moment()
-        self._world = World(reactor=reactor, random=random, endpoint=endpoint or self._by_host_name)
-        self._http = JSONCalls(reactor, agent=http)
+        self._trust = trust
+        verifier = Verifier(trust)
+        dialler = Dialler(reactor, endpoint or self._by_host_name, verifier, insecure=trust.insecure)
+        self._world = World(reactor=reactor, random=random, dialler=dialler)
+        self._http = JSONCalls(reactor, agent=http, policy=verifier)
         self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)
         self._api = V1Calls(self._http, self._routes)
         self._names = Names(self._api, reactor)
@@ -159,6 +167,8 @@ class Client(ClientCalls, Service):
 
     async def _run(self) -> None:
         """Keep the client online until it has left."""
+        if isinstance(self._credentials, Password) and not self._trust.insecure:
+            self._routes.check_privacy()
         await self._history.open()
         self._opened.come()
         facts = await self._history.facts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from typing import Protocol as Inputs
 
@@ -32,8 +31,8 @@ class ConnectionUser(Inputs):
     def beat(self) -> None:
         """A heartbeat has passed during which the server was read."""
 
-    def ended(self, reason: str) -> None:
-        """The connection has ended; called once, last."""
+    def ended(self, error: Unavailable) -> None:
+        """The connection has ended, and why; called once, last."""
 
 
 class ServerConnection(Protocol):
@@ -130,7 +129,8 @@ class ServerConnection(Protocol):
         if self._beats is not None:
             self._beats.cancel()
             self._beats = None
-        self._user.ended(self._reason or reason.getErrorMessage().rstrip("."))
+        why = reason.value
+        self._user.ended(why if isinstance(why, Unavailable) else Unavailable(self._reason or _in_words(why)))
 
     def _beat(self) -> None:
         self._beats = self._clock.callLater(self.beat_after, self._beat)
@@ -143,15 +143,17 @@ class ServerConnection(Protocol):
             self._user.beat()
 
 
-async def connect(
-    endpoint: Callable[[str, int], IStreamClientEndpoint], host: str, port: int, connection: ServerConnection
-) -> None:
+def _in_words(error: BaseException | None) -> str:
+    return reason(error) if error is not None else "closed"
+
+
+async def connect(endpoint: IStreamClientEndpoint, place: str, connection: ServerConnection) -> None:
     """Connect to a server.
 
-    :param endpoint: makes the client endpoint for a host and a port
+    :param place: the name of the server, for errors
     :raises Unavailable: the server cannot be reached
     """
     try:
-        await connectProtocol(endpoint(host, port), connection)
+        await connectProtocol(endpoint, connection)
     except (ConnectError, DNSLookupError) as error:
-        raise Unavailable(f"the server {host}:{port} cannot be reached: {reason(error)}")
+        raise Unavailable(f"the server {place} cannot be reached: {reason(error)}")

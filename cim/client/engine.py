@@ -8,14 +8,14 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 
+from cim.client.dialling import Dialler
 from cim.client.life import Life
 from cim.client.listeners import Listeners
 from cim.client.names import Names
 from cim.client.v1 import V1Calls
 from cim.client.values import Sent, User, Waiting
-from cim.errors import CIMError, NoServerAvailable, RateLimited, Unavailable
+from cim.errors import CIMError, NoServerAvailable, RateLimited, Unavailable, Untrusted
 
 
 @frozen
@@ -24,12 +24,12 @@ class World:
 
     :param reactor: connects, and is the clock
     :param random: jitter: returns a number from 0 up to 1
-    :param endpoint: makes the client endpoint for a host and a port
+    :param dialler: connects to servers
     """
 
     reactor: Any
     random: Callable[[], float]
-    endpoint: Callable[[str, int], IStreamClientEndpoint]
+    dialler: Dialler
 
 
 @frozen
@@ -83,4 +83,4 @@ class Engine(Protocol):
 
 def passes(error: CIMError) -> bool:
     """Return whether the same login may succeed later."""
-    return isinstance(error, (Unavailable, NoServerAvailable, RateLimited))
+    return isinstance(error, (Unavailable, NoServerAvailable, RateLimited)) and not isinstance(error, Untrusted)

@@ -18,13 +18,14 @@ from twisted.logger import Logger
 from cim.client.api import RouteAPI
 from cim.client.backoff import Backoff
 from cim.client.connection import connect
+from cim.client.dialling import Entrance
 from cim.client.engine import Told, World, passes
 from cim.client.guest_connection import GuestConnection, sender_of, texts_of
 from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
 from cim.client.v1 import V1Calls
 from cim.client.values import Message, Sent, User, Waiting
-from cim.errors import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable
-from cim.model import Account, ServerAddress
+from cim.errors import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable, Untrusted
+from cim.model import Account
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Packet
 
@@ -171,14 +172,14 @@ class GuestEngine:
 
     async def connect(self) -> None:
         """See Reconnectable."""
-        address = await self._log_in()
+        entrance = await self._log_in()
         assert self._account is not None
-        self._place = f"{address.host}:{address.tcp_port}"
+        self._place = entrance.place
         self._connection = connection = GuestConnection(self, self._account, self._world.reactor)
         connection.pause(self._paused)
-        await connect(self._world.endpoint, address.host, address.tcp_port, connection)
+        await connect(self._world.dialler.to(entrance), self._place, connection)
 
-    async def _log_in(self) -> ServerAddress:
+    async def _log_in(self) -> Entrance:
         if self._account is None:
             self._account = await self._api.register(self._name)
         if self._to_log_out:
@@ -186,7 +187,7 @@ class GuestEngine:
             await self._api.log_out(self._account.id)
             self._to_log_out = False
         try:
-            address = await self._api.login(self._account)
+            entrance = await self._api.login(self._account)
         except CIMError as error:
             # At the first login, the session in the way may be someone else's: never end that.
             self._to_log_out = self._upkeep.sessions > 0 or isinstance(error, Misdirected)
@@ -194,7 +195,7 @@ class GuestEngine:
                 self._account = None  # the routes no longer know it: register again
             raise
         self._to_log_out = True
-        return address
+        return entrance
 
     def is_final(self, error: CIMError) -> bool:
         """See Reconnectable."""
@@ -233,11 +234,13 @@ class GuestEngine:
 
     beat = frames_done
 
-    def ended(self, reason: str) -> None:
+    def ended(self, error: Unavailable) -> None:
         """See ConnectionUser."""
         self._connection = None
-        what = "lost the connection to" if self._upkeep.live else "the login was refused by"
-        self._upkeep.end(self._reconnection, Unavailable(f"{what} {self._place}: {reason}"))
+        if not isinstance(error, Untrusted):
+            what = "lost the connection to" if self._upkeep.live else "the login was refused by"
+            error = Unavailable(f"{what} {self._place}: {error.message}")
+        self._upkeep.end(self._reconnection, error)
 
     def _now(self) -> int:
         return int(self._world.reactor.seconds() * 1000)

@@ -29,7 +29,7 @@ from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
-from cim.errors import CIMError, Unauthorized, Unavailable
+from cim.errors import CIMError, Unauthorized, Unavailable, Untrusted
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 
@@ -217,11 +217,11 @@ class NativeEngine:
             # Before the session starts, so that every message from now on is behind it.
             self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
         hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
-        self._place = f"{login.host}:{login.port}"
+        self._place = login.entrance.place
         self._farewell = None
         self._connection = connection = NativeConnection(self, hello, self._greeting, self._world.reactor)
         connection.pause(bool(self._holdups))
-        await connect(self._world.endpoint, login.host, login.port, connection)
+        await connect(self._world.dialler.to(login.entrance), self._place, connection)
 
     def _identified(self, user: User) -> None:
         if user != self._me:
@@ -256,16 +256,16 @@ class NativeEngine:
         if self._outbox.stuck() and self._connection is not None:
             self._connection.abort("the server stopped answering")
 
-    def ended(self, reason: str) -> None:
+    def ended(self, error: Unavailable) -> None:
         """See ConnectionUser; the server's last words are the best reason."""
         self._connection = self._server = None
         self._inbox.ended()
         self._outbox.ended()
-        error = self._farewell or Unavailable(reason)
-        if not isinstance(error, Over):
+        why = self._farewell or error
+        if not isinstance(why, (Over, Untrusted)):
             what = "lost the connection to" if self._upkeep.live else "could not log in at"
-            error = Busy(f"{what} {self._place}: {error.message}", error.retry_after)
-        self._upkeep.end(self._reconnection, error)
+            why = Busy(f"{what} {self._place}: {why.message}", why.retry_after)
+        self._upkeep.end(self._reconnection, why)
 
     def _hear_welcome(self, welcome: Any) -> None:
         assert self._connection is not None and self._me is not None

@@ -10,7 +10,7 @@ from hyperlink import URL, URLParseError
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.errors import InvalidField, Misdirected, Unavailable, Unreachable
+from cim.errors import Insecure, InvalidField, Misdirected, Unavailable, Unreachable
 from cim.plain import quoted
 
 A = TypeVar("A")
@@ -85,6 +85,19 @@ class Routes:
         self._resting = dict.fromkeys(self._urls, 0.0)
         self._next = 0
         self.unknown = 0
+
+    def check_privacy(self) -> None:
+        """Check that nobody on the way can read what is said to the routes.
+
+        :raises Insecure: names one that is elsewhere and has no TLS
+        """
+        for route in self._urls:
+            url = URL.from_text(route)
+            if url.scheme == "http" and not is_loopback(url.host):
+                raise Insecure(
+                    f"{route} has no TLS: everybody on the way could read the password, and what you say. Use an https"
+                    " route, or say that this may be (--insecure, or Trust(insecure=True) in programs)"
+                )
 
     async def call(self, once: Callable[[str], Awaitable[A]], read: Callable[[A], T], *, repeat: bool) -> tuple[str, T]:
         """Return the route that answered, and its answer as parsed by `read`.

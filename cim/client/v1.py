@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
+from cim.client.dialling import Entrance
 from cim.client.routes import Busy, Routes, check_place
 from cim.client.values import Group, User
 from cim.errors import (
@@ -42,8 +43,7 @@ class LoggedIn:
 
     user: User
     device: str
-    host: str
-    port: int
+    entrance: Entrance
     ticket: str
     token: str
 
@@ -82,10 +82,11 @@ class V1Calls:
             body["password"] = password
         unknown = self._routes.unknown
         try:
-            route, login = await self._call("POST", "sessions", body, "" if password else self.token, _login)
+            route, said = await self._call("POST", "sessions", body, "" if password else self.token, _login)
         finally:
             self.unknown_logins += self._routes.unknown - unknown
-        check_place(route, login.host)
+        login = said(route)
+        check_place(route, login.entrance.host)
         self.token = login.token
         return login
 
@@ -169,16 +170,13 @@ def _read(route: str, answer: Answer) -> Any:
     raise error
 
 
-def _login(said: Any) -> LoggedIn:
+def _login(said: Any) -> Callable[[str], LoggedIn]:
+    """Return what a login says, given the route that says it."""
     server = said["server"]
-    return LoggedIn(
-        User(int(said["user_id"]), str(said["name"])),
-        str(said["device"]),
-        str(server["host"]),
-        int(server["tcp_port"]),
-        str(said["ticket"]),
-        str(said["token"]),
-    )
+    user = User(int(said["user_id"]), str(said["name"]))
+    device, ticket, token = str(said["device"]), str(said["ticket"]), str(said["token"])
+    host, port, tls_name = str(server["host"]), int(server["tcp_port"]), str(server.get("tls") or "")
+    return lambda route: LoggedIn(user, device, Entrance(route, host, port, tls_name), ticket, token)
 
 
 def _line(said: Any) -> Listed:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client import Client, DataDirectory, Forbidden, Unauthorized
+from cim.client import Client, DataDirectory, Forbidden, Unauthorized, Untrusted
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.plain import PlainTerminal
 from cim.terminal.iconsole import Screen
@@ -125,6 +125,7 @@ class Identity:
     :param facts: what `:info` shows about it
     :param banner: lines to show after the first login
     :param new: where the password that was just generated for a new user is kept; dropped if the login is refused
+    :param untrusted: what to do about a server that does not prove that it is the right one
     """
 
     client: Client
@@ -132,6 +133,7 @@ class Identity:
     facts: Sequence[tuple[str, str]] = ()
     banner: Sequence[str] = ()
     new: DataDirectory | None = None
+    untrusted: str = ""
 
 
 @frozen
@@ -231,6 +233,8 @@ class TerminalService(Service):
         return made
 
     def _refused(self, failure: Failure, identity: Identity) -> None:
+        if failure.check(Untrusted) and identity.untrusted:
+            self._terminal.notice(identity.untrusted)
         if failure.check(Unauthorized, Forbidden) and identity.new is not None:
             identity.new.drop_password()
             self._terminal.notice(

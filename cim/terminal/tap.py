@@ -25,6 +25,7 @@ from cim.client.history import MemoryHistory, SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
 from cim.client.routes import parse_route
+from cim.client.trust import Trust
 from cim.client.values import Credentials, Guest, Password
 from cim.daemon.config import DaemonOptions, read_secret_file
 from cim.daemon.root import DaemonRoot
@@ -35,9 +36,13 @@ from cim.model import check_name
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.iconsole import IAnswerer
+from cim.terminal.known_keys import KnownKeys
 from cim.terminal.service import ErrorLines, Identity, Look, TerminalService
+from cim.wire.pins import parse_pin
 
 DEFAULT_ROUTE = "http://127.0.0.1:8083"
+#: Instead of a pin: believe the first server that answers.
+FIRST = "first"
 #: Former and present names of the terminal's modules: configuration files may still use the former.
 FORMERLY, NOW = "cim.client.console.", "cim.terminal.console."
 
@@ -48,7 +53,7 @@ class Options(DaemonOptions):
     daemon = "client"
     # The log shares standard error with the terminal's notices.
     default_log_level = "error"
-    repeated = ("route", "listener")
+    repeated = ("route", "listener", "pin")
     synopsis = "[options] NAME"
     longdesc = (
         "Chat at the terminal. A typed line goes to everyone, @name text and id;;text to one user; :all lists the"
@@ -65,6 +70,7 @@ class Options(DaemonOptions):
             None,
             "File with the user's password; without it one is generated and kept in the data folder.",
         ],
+        ["ca", None, None, "File of the certificates that vouch for the system, instead of the machine's own."],
         ["device", None, None, "Name of this device; a new login with the same name ends the old one."],
         ["data", None, None, "Folder for history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
         ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, like upstream's client."],
@@ -77,6 +83,7 @@ class Options(DaemonOptions):
     ]
     optFlags = [
         ["guest", None, "Log in without a password, through upstream's API: no history and no groups."],
+        ["insecure", None, "Let the password, and what is said, go to another machine without TLS."],
         ["stay", None, "Stay after the input ends, until a signal."],
     ]
 
@@ -86,6 +93,14 @@ class Options(DaemonOptions):
             self.add("route", parse_route(text))
         except InvalidField as error:
             raise UsageError(error.reason)
+
+    def opt_pin(self, text: str) -> None:
+        """The system's key, sha256:..., which is remembered; `first` believes the first server that answers. May be
+        repeated."""
+        try:
+            self.add("pin", FIRST if text == FIRST else parse_pin(text))
+        except InvalidField as error:
+            raise UsageError(f"--pin {error.reason}, or {FIRST}")
 
     def opt_listener(self, name: str) -> None:
         """Also give messages to a listener that this class or function (a dotted name) makes; may be repeated."""
@@ -116,6 +131,8 @@ class Options(DaemonOptions):
             check_name(self["user"], "--user")
         except InvalidField as error:
             raise UsageError(f"{error.field} {error.reason}")
+        if FIRST in self.pins and len(self.pins) > 1:
+            raise UsageError(f"--pin {FIRST} cannot be combined with a pin")
         if self["data"] == "" and not self["guest"] and not self["password-file"]:
             raise UsageError("--data '' keeps no password: give one with --password-file FILE, or use --guest")
         self["listeners"] = [
@@ -151,10 +168,26 @@ class Options(DaemonOptions):
     @property
     def folder(self) -> DataDirectory | None:
         """The user's data folder, or None if nothing is kept."""
-        if self["guest"] or self["data"] == "":
+        return None if self["guest"] else self._any_folder
+
+    @property
+    def _any_folder(self) -> DataDirectory | None:
+        if self["data"] == "":
             return None
         base = data_home(self._environ) if self["data"] is None else os.path.abspath(self["data"])
         return DataDirectory.of(base, self.routes[0], self["user"])
+
+    @property
+    def pins(self) -> list[str]:
+        """What was given as the system's keys."""
+        return self.get("pin") or []
+
+    @property
+    def known_keys(self) -> KnownKeys | None:
+        """Where the system's keys are remembered, if anything is to be kept."""
+        folder = self._any_folder
+        # No folder of a user begins with a dot.
+        return None if folder is None else KnownKeys(folder.path.parent / ".pins")
 
     def device(self) -> str:
         """This device's name: by default the machine's, so that sessions on two machines do not end each other."""
@@ -179,11 +212,34 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
+def _trust(options: Options) -> tuple[Trust, str]:
+    """Return whom the client believes, and what somebody can do who knows better.
+
+    :raises CIMError: what is remembered cannot be read
+    """
+    known = options.known_keys
+    given = tuple(pin for pin in options.pins if pin != FIRST)
+    remembered = known.read() if known is not None and not given and not options["ca"] else ()
+    asked = FIRST in options.pins and not remembered
+    trust = Trust(
+        ca=options["ca"] or "",
+        pins=given or remembered,
+        first_use=(lambda pin: known.remember([pin]) if known is not None else None) if asked else None,
+        insecure=bool(options["insecure"]),
+    )
+    if remembered and known is not None:
+        return trust, f"once you are sure of the new key: --pin sha256:... (the old one is kept in {known.path})"
+    if given:
+        return trust, ""
+    return trust, f"--ca FILE names who vouches for it, --pin sha256:... its key; --pin {FIRST} believes it unseen"
+
+
 def _identity(options: Options, reactor: Any) -> Identity:
     """Make the client; reads the password, or generates it.
 
     :raises UsageError, CIMError: there is no usable password
     """
+    trust, hint = _trust(options)
     name, folder = options["user"], options.folder
     banner: list[str] = []
     facts = [("route", ", ".join(options.routes)), ("device", options.device())]
@@ -212,9 +268,13 @@ def _identity(options: Options, reactor: Any) -> Identity:
         random=random.random,
         listeners=listeners,
         agent="cim-client",
+        trust=trust,
     )
-
-    return Identity(client, name, facts, banner, new)
+    known = options.known_keys
+    if known is not None and options.routes[0].startswith("https:") and FIRST not in options.pins and options.pins:
+        # They were right: whoever answered had one of them.
+        client.when_ready().addCallbacks(lambda _: known.remember(options.pins), lambda _: None)
+    return Identity(client, name, facts, banner, new, hint)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:

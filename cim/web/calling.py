@@ -10,17 +10,24 @@ import json
 import os
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
+from OpenSSL import SSL
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ResponseDone,
+    ResponseFailed,
+)
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from cim.errors import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
@@ -38,11 +45,13 @@ class Envelope:
     """An answer of upstream's API (docs/http-api.md).
 
     :param data: `dataBody`, as parsed from JSON
+    :param headers: those of the answer
     """
 
     code: str
     message: str
     data: Any = None
+    headers: Headers = field(factory=Headers, eq=False)
 
     def result(self) -> Any:
         """Return the data of a call that succeeded.
@@ -68,12 +77,19 @@ class HTTPCalls:
 
     :param reactor: connects, and is the clock for timeouts
     :param agent: makes the requests instead of an Agent with a pool of its own
+    :param policy: verifies servers for that Agent; by default against the roots of the machine
     :param timeout: the longest time from a call to the end of its answer, in seconds
     :param max_body: the largest answer, in bytes
     """
 
     def __init__(
-        self, reactor: Any, *, agent: IAgent | None = None, timeout: float = CALL_SECONDS, max_body: int = MAX_BODY
+        self,
+        reactor: Any,
+        *,
+        agent: IAgent | None = None,
+        policy: IPolicyForHTTPS | None = None,
+        timeout: float = CALL_SECONDS,
+        max_body: int = MAX_BODY,
     ) -> None:
         self._clock = reactor
         self._timeout = timeout
@@ -84,7 +100,8 @@ class HTTPCalls:
             self._pool.maxPersistentPerHost = 32
             # Shorter than servers keep them (Tomcat: 20 s), so that no call is lost on a connection that is closing.
             self._pool.cachedConnectionTimeout = 10
-            agent = Agent(reactor, connectTimeout=CONNECT_SECONDS, pool=self._pool)
+            policy = policy or BrowserLikePolicyForHTTPS()
+            agent = Agent(reactor, policy, connectTimeout=CONNECT_SECONDS, pool=self._pool)
         self._agent = agent
 
     def close(self) -> Deferred[None]:
@@ -129,9 +146,12 @@ class HTTPCalls:
         except (ConnectError, DNSLookupError) as error:
             raise Unreachable(f"{_origin(url)} cannot be reached: {reason(error)}")
         except ResponseFailed as error:
-            if error.reasons[0].check(CancelledError):
+            why = error.reasons[0].value
+            if isinstance(why, CancelledError):
                 raise CancelledError()
-            lost = reason(error.reasons[0].value)
+            if isinstance(why, CIMError):
+                raise why  # the policy's
+            lost = reason(why) if why is not None else ""
             raise Unavailable(f"the connection to {_origin(url)} was lost before the answer: {lost}")
 
 
@@ -152,6 +172,9 @@ class JSONCalls(HTTPCalls):
 
 def reason(error: BaseException) -> str:
     """Return why a connection failed, in a few words."""
+    if isinstance(error, SSL.Error):
+        words = ", ".join(one[-1] for one in error.args[0]) if error.args and isinstance(error.args[0], list) else ""
+        return f"it does not speak TLS as it should ({words or 'no reason given'})"
     number = getattr(error, "osError", None)
     return os.strerror(number) if number else str(error).rstrip(".") or type(error).__name__
 
@@ -173,6 +196,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
         str(code) if code is not None else row_of(CIMError()).envelope,
         str(message) if message is not None else "",
         loaded.get("dataBody"),
+        answer.headers,
     )
 
 

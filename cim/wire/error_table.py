@@ -24,6 +24,7 @@ from cim.errors import (
     FrameTooLarge,
     HandshakeFailed,
     HistoryUnavailable,
+    Insecure,
     InvalidField,
     LinkLost,
     Misdirected,
@@ -41,6 +42,7 @@ from cim.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Untrusted,
     UserOffline,
 )
 
@@ -78,6 +80,7 @@ TABLE: dict[type[CIMError], Row] = {
     RegistryUnavailable: _AWAY,
     LinkLost: _AWAY,
     Unreachable: _AWAY,
+    Untrusted: _AWAY,
     # Native clients never get this: their server takes care of the order.
     OutOfOrder: Row(503, "out-of-order", "4000", "unavailable", retryable=True, retry_after=1),
     CallTimeout: Row(504, "timeout", "4000", "timeout", retryable=True, retry_after=1),
@@ -100,6 +103,7 @@ TABLE: dict[type[CIMError], Row] = {
     ProtocolViolation: _FAULT,
     BadLogin: _FAULT,
     HandshakeFailed: _FAULT,
+    Insecure: _FAULT,
     Misdirected: _FAULT,
     NotSupported: _FAULT,
     HistoryUnavailable: _FAULT,

@@ -1,4 +1,4 @@
-"""Pins: what somebody who knows a server's key calls it by, instead of who vouches for it (docs/operations.md).
+"""Pins: what somebody who knows a server's key calls it by, instead of who vouches for it (docs/client.md).
 
 A pin is `sha256:` and, in hexadecimal digits, the hash of the public key in its DER form (SubjectPublicKeyInfo). It is
 of the key and not of the certificate, so that it stays when the certificate is renewed.

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.iclient import IListener
+from cim.client.trust import Trust, Verifier
 from cim.client.values import Password, State
 from cim.model import LoginPolicy
 from cim.route.http.api import Settings, api_resource
@@ -128,7 +129,7 @@ class ClientCase(SynchronousTestCase):
             options.pop("urls", self.urls),
             credentials or Password(name, SECRET, create=True),
             endpoint=self.network.endpoint,
-            http=self.network.agent(),
+            http=self.network.agent(Verifier(options.get("trust", Trust()))),
             **options,
         )
         client.heard = Listener()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.iweb import IAgentEndpointFactory
@@ -41,7 +43,9 @@ class End:
         self.wire.stir()
 
     def abortConnection(self):
-        self.wire.cut(self)
+        # In a later turn, as TCP does it.
+        self.disconnecting = True
+        self.wire.clock.callLater(0, self.wire.cut, self)
 
     def pauseProducing(self):
         self.paused = True
@@ -142,7 +146,10 @@ class Network:
         self.silent = set()
         self.mute = set()
 
-    def listen(self, port, factory):
+    def listen(self, port, factory, certificates=None):
+        """Have a factory serve a port, with TLS when there is something that shows certificates."""
+        if certificates is not None:
+            factory = TLSMemoryBIOFactory(certificates, False, factory, clock=self.clock)
         self.factories[port] = factory
 
     def endpoint(self, host, port):
@@ -152,9 +159,12 @@ class Network:
         """Return the open connections to a port."""
         return [wire for wire in self.wires if wire.port == port and wire.open]
 
-    def agent(self):
-        """Makes requests over this network."""
-        return Agent.usingEndpointFactory(self.clock, _Endpoints(self))
+    def agent(self, verifier=None):
+        """Makes requests over this network.
+
+        :param verifier: verifies those with TLS
+        """
+        return Agent.usingEndpointFactory(self.clock, _Endpoints(self, verifier))
 
 
 @implementer(IStreamClientEndpoint)
@@ -181,8 +191,12 @@ class _Endpoint:
 
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    def __init__(self, network):
+    def __init__(self, network, verifier):
         self._network = network
+        self._verifier = verifier
 
     def endpointForURI(self, uri):
-        return self._network.endpoint(uri.host.decode(), uri.port)
+        endpoint = self._network.endpoint(uri.host.decode(), uri.port)
+        if uri.scheme == b"http":
+            return endpoint
+        return wrapClientTLS(self._verifier.creatorForNetloc(uri.host, uri.port), endpoint, self._network.clock)

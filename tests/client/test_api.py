@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.api import RouteAPI
+from cim.client.dialling import Entrance
 from cim.client.routes import REST_SECONDS, Routes, is_loopback, parse_route
 from cim.errors import (
     AccountMismatch,
@@ -19,7 +20,7 @@ from cim.errors import (
     Unreachable,
     UserOffline,
 )
-from cim.model import Account, ServerAddress
+from cim.model import Account
 from cim.web.calling import CALL_SECONDS, JSONCalls
 from tests.client.fakes import FakeRoute, Network, envelope
 
@@ -70,7 +71,7 @@ class RouteAPITests(SynchronousTestCase):
         self.route.accounts["alice"] = 1000
         self.route.online = [{"userId": 1000, "userName": "alice"}]
         self.assertEqual(self.result(self.api.register("alice")), ALICE)
-        self.assertEqual(self.result(self.api.login(ALICE)), ServerAddress("10.0.0.7", 11211, 8081))
+        self.assertEqual(self.result(self.api.login(ALICE)), Entrance("http://b", "10.0.0.7", 11211))
         self.assertEqual(self.result(self.api.online_users()), [ALICE])
         self.result(self.api.send_group(1000, "大家好 👋"))
         self.result(self.api.send_private(1000, 1001, "hi"))

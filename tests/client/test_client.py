@@ -9,12 +9,14 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.history import MemoryHistory
 from cim.client.iclient import IListener
+from cim.client.trust import Trust
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.errors import (
     CallTimeout,
     Forbidden,
     HistoryUnavailable,
+    Insecure,
     InvalidField,
     Misdirected,
     NotSupported,
@@ -86,9 +88,17 @@ class LoginTests(ClientCase):
         self.assertIs(alice.state, State.READY)
 
     def test_a_remote_server_that_advertises_loopback(self):
-        alice = self.make("alice", urls=["http://10.0.0.9:8083"])
+        alice = self.make("alice", urls=["http://10.0.0.9:8083"], trust=Trust(insecure=True))
         alice.startService()
         self.error(alice.when_ready(), Misdirected)
+
+    def test_a_password_does_not_cross_a_network_in_clear(self):
+        history = MemoryHistory()
+        for urls in (["http://10.0.0.9:8083"], ["https://10.0.0.9:8083", "http://chat.example"], ["10.0.0.9:8083"]):
+            alice = self.make("alice", urls=urls, history=history)
+            alice.startService()
+            self.assertIn("--insecure", self.error(alice.when_ready(), Insecure).message)
+            self.assertEqual((alice.state, self.network.wires), (State.CLOSED, []))
 
     def test_two_clients_share_nothing(self):
         alice, bob = self.online("alice"), self.online("bob")
@@ -407,6 +417,7 @@ class UpstreamTests(ClientCase):
             "http://a",
             credentials or Password("alice", SECRET, create=True),
             random=lambda: 0.5,
+            trust=Trust(insecure=True),
             endpoint=self.servers_there.endpoint,
             http=FakeNetwork(self.route),
             new_id=lambda: "1",

@@ -41,8 +41,8 @@ class Recorder:
     def pushed(self, packet):
         self.events.append((sender_of(packet), texts_of(packet)))
 
-    def ended(self, reason):
-        self.events.append(("ended", reason))
+    def ended(self, error):
+        self.events.append(("ended", error.message))
 
 
 class ConnectionTests(SynchronousTestCase):

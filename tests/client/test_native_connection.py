@@ -39,8 +39,8 @@ class User:
     def beat(self):
         self.told.append("beat")
 
-    def ended(self, reason):
-        self.told.append(("ended", reason))
+    def ended(self, error):
+        self.told.append(("ended", error.message))
 
 
 class ConnectionTests(SynchronousTestCase):

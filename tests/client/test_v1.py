@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
+from cim.client.dialling import Entrance
 from cim.client.routes import Busy, Routes, check_place
 from cim.client.v1 import Listed, LoggedIn, NotNative, V1Calls, group_of, retry_after, user_of
 from cim.client.values import User
@@ -74,7 +75,8 @@ class V1Tests(SynchronousTestCase):
     def test_a_login_by_password_then_by_token(self):
         api = self.api(answer(201, LOGIN))
         login = self.ok(api.log_in("alice", "d", "secret"))
-        self.assertEqual(login, LoggedIn(User(5, "alice"), "d", "127.0.0.1", 11211, "t", "k"))
+        entrance = Entrance("http://127.0.0.1:1", "127.0.0.1", 11211)
+        self.assertEqual(login, LoggedIn(User(5, "alice"), "d", entrance, "t", "k"))
         self.ok(api.log_in("alice", "d"))
         url = "http://127.0.0.1:1/v1/sessions"
         self.assertEqual(

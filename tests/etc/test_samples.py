@@ -35,7 +35,7 @@ EXAMPLES = {
         *("api-key-file", "listen", "http", "websocket"),
         *("advertise-tls", "advertise-websocket", "origins", "hosts"),
     },
-    "client": {"user", "listener", "route", "password-file", "device", "data", "message-log"},
+    "client": {"ca", "pin", "user", "listener", "route", "password-file", "device", "data", "message-log"},
 }
 
 

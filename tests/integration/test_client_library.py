@@ -120,7 +120,7 @@ class LibraryTests(ClusterCase):
             await self.assertFailure(ready, Unreachable)
 
     async def test_leaving_while_it_connects_to_what_is_not_there(self):
-        client = self.client("http://192.0.2.1:9", "alice")
+        client = self.client("https://192.0.2.1:9", "alice")
         ready = client.when_ready()
         await deferLater(self.reactor, 0.1)
         await client.close().addTimeout(5, self.reactor)

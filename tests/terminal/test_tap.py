@@ -95,6 +95,17 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse("a", "--ai", "cim.client.console.robot.Robot")
         self.assertIsInstance(options["answerer"], Robot)
 
+    def test_whom_it_believes(self):
+        pin = "sha256:" + "ab" * 32
+        options = self.parse("a", "--ca", "x.pem", "--pin", pin.upper().replace("SHA", "sha"), "--insecure")
+        self.assertEqual((options["ca"], options.pins, bool(options["insecure"])), ("x.pem", [pin], True))
+        self.assertEqual(self.parse("a", CIM_CLIENT_PIN=f"{pin},{pin}").pins, [pin, pin])
+        self.assertEqual(self.parse("a", "--pin", "first").pins, ["first"])
+        self.assertEqual(self.parse("a").pins, [])
+        for wrong in ("sha256:1", "none", "", "sha1:" + "a" * 40):
+            self.assertIn("--pin", self.refused("a", "--pin", wrong))
+        self.assertIn("--pin first", self.refused("a", "--pin", "first", "--pin", pin))
+
     def test_the_service_touches_nothing_before_it_is_started(self):
         reactor = MemoryReactorClock()
         data = self.mktemp()

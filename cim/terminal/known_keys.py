@@ -1,0 +1,51 @@
+"""The keys by which a terminal knows a system: remembered as ssh remembers those of hosts (docs/terminal.md)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cim.client import CIMError, InvalidField
+from cim.wire.pins import parse_pin
+
+
+class KnownKeys:
+    """A file with the pins of one system, one a line.
+
+    :param path: where it is, or shall be
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> tuple[str, ...]:
+        """Return the pins; none when there is no file.
+
+        :raises CIMError: names a file that cannot be read, or holds something else
+        """
+        try:
+            return tuple(parse_pin(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip())
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError, InvalidField) as error:
+            raise CIMError(f"the pins in {self.path} cannot be read: {getattr(error, 'strerror', None) or error}")
+
+    def remember(self, pins: Sequence[str]) -> None:
+        """Keep these pins instead of those of before.
+
+        :raises CIMError: names the file when it cannot be written
+        """
+        if tuple(pins) == self.read():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, aside = tempfile.mkstemp(dir=self.path.parent, prefix=".pins.")
+            with os.fdopen(descriptor, "w") as file:
+                file.write("".join(f"{pin}\n" for pin in pins))
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(aside, self.path)
+        except OSError as error:
+            raise CIMError(f"the pins cannot be kept in {self.path}: {error.strerror}")
