@@ -64,6 +64,7 @@ async def connect(
     agent: str = "",
     listeners: Sequence[object] = (),
     trust: Trust = TRUST,
+    websocket: bool = False,
 ) -> AsyncIterator[AsyncClient]:
     """Keep a client online while the `async with` block runs; see `cim.client.Client`.
 
@@ -76,7 +77,15 @@ async def connect(
     if isinstance(history, (str, os.PathLike)):
         history = SqliteHistory(history, reactor)
     client = Client(
-        reactor, routes, credentials, history=history, device=device, agent=agent, listeners=listeners, trust=trust
+        reactor,
+        routes,
+        credentials,
+        history=history,
+        device=device,
+        agent=agent,
+        listeners=listeners,
+        trust=trust,
+        websocket=websocket,
     )
     online = AsyncClient(client)
     client.startService()

@@ -63,6 +63,7 @@ class Client(ClientCalls, Service):
     :param listeners: IListeners and IMessageListeners
     :param agent: the name of the program, for operators
     :param trust: which servers to believe; by default those that the machine believes
+    :param websocket: connect to servers by WebSocket only; by default it is used if the TCP port cannot be reached
     :param endpoint: makes the client endpoint for a host and a port
     :param http: makes the HTTP requests instead of an Agent of its own
     :param new_id: makes a unique client id
@@ -82,6 +83,7 @@ class Client(ClientCalls, Service):
         listeners: Iterable[object] = (),
         agent: str = "",
         trust: Trust = TRUST,
+        websocket: bool = False,
         endpoint: Callable[[str, int], IStreamClientEndpoint] | None = None,
         http: IAgent | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -96,7 +98,9 @@ class Client(ClientCalls, Service):
         self._opened = Moment()
         self._trust = trust
         verifier = Verifier(trust)
-        dialler = Dialler(reactor, endpoint or self._by_host_name, verifier, insecure=trust.insecure)
+        dialler = Dialler(
+            reactor, endpoint or self._by_host_name, verifier, websocket=websocket, insecure=trust.insecure
+        )
         self._world = World(reactor=reactor, random=random, dialler=dialler)
         self._http = JSONCalls(reactor, agent=http, policy=verifier)
         self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)

@@ -1,4 +1,4 @@
-"""A client's TCP connection to a server of any generation: keeps it alive, can pause it, and drops it when silent."""
+"""A client's connection to a server of any generation: keeps it alive, can pause it, and drops it when silent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Protocol as Inputs
 
 from google.protobuf.message import DecodeError
 
-from twisted.internet.endpoints import connectProtocol
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -42,6 +40,7 @@ class ServerConnection(Protocol):
     :param ping: the frame to write in every heartbeat
     :cvar max_frame: the longest frame, in bytes, to bound the damage of a broken server
     :ivar beat_after: the length of a heartbeat, in seconds
+    :ivar place: the name of the server, for users
     :ivar dead_after: the longest silence of the server, in seconds; it does not count while paused
     """
 
@@ -52,6 +51,7 @@ class ServerConnection(Protocol):
     dead_after: float
 
     def __init__(self, user: ConnectionUser, clock: IReactorTime, *, first: bytes, ping: bytes) -> None:
+        self.place = ""
         self._user = user
         self._clock = clock
         self._first = first
@@ -145,15 +145,3 @@ class ServerConnection(Protocol):
 
 def _in_words(error: BaseException | None) -> str:
     return reason(error) if error is not None else "closed"
-
-
-async def connect(endpoint: IStreamClientEndpoint, place: str, connection: ServerConnection) -> None:
-    """Connect to a server.
-
-    :param place: the name of the server, for errors
-    :raises Unavailable: the server cannot be reached
-    """
-    try:
-        await connectProtocol(endpoint, connection)
-    except (ConnectError, DNSLookupError) as error:
-        raise Unavailable(f"the server {place} cannot be reached: {reason(error)}")

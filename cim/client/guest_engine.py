@@ -17,7 +17,6 @@ from twisted.logger import Logger
 
 from cim.client.api import RouteAPI
 from cim.client.backoff import Backoff
-from cim.client.connection import connect
 from cim.client.dialling import Entrance
 from cim.client.engine import Told, World, passes
 from cim.client.guest_connection import GuestConnection, sender_of, texts_of
@@ -53,7 +52,6 @@ class GuestEngine:
         self._reconnection = new_reconnection(self._upkeep)
         self._connection: GuestConnection | None = None
         self._account: Account | None = None
-        self._place = ""
         self._paused = False
         #: Whether the last session, or a reservation, may still count as live.
         self._to_log_out = False
@@ -174,10 +172,9 @@ class GuestEngine:
         """See Reconnectable."""
         entrance = await self._log_in()
         assert self._account is not None
-        self._place = entrance.place
         self._connection = connection = GuestConnection(self, self._account, self._world.reactor)
         connection.pause(self._paused)
-        await connect(self._world.dialler.to(entrance), self._place, connection)
+        await self._world.dialler.connect(entrance, connection)
 
     async def _log_in(self) -> Entrance:
         if self._account is None:
@@ -236,10 +233,10 @@ class GuestEngine:
 
     def ended(self, error: Unavailable) -> None:
         """See ConnectionUser."""
-        self._connection = None
-        if not isinstance(error, Untrusted):
+        connection, self._connection = self._connection, None
+        if connection is not None and not isinstance(error, Untrusted):
             what = "lost the connection to" if self._upkeep.live else "the login was refused by"
-            error = Unavailable(f"{what} {self._place}: {error.message}")
+            error = Unavailable(f"{what} {connection.place}: {error.message}")
         self._upkeep.end(self._reconnection, error)
 
     def _now(self) -> int:

@@ -16,7 +16,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from cim.client.backoff import Backoff
-from cim.client.connection import connect
 from cim.client.delivered import message_of, message_of_mine
 from cim.client.engine import Told, World, passes
 from cim.client.iclient import IHistory
@@ -103,7 +102,6 @@ class NativeEngine:
         #: The connection of the present session; `_server` is set while the session is live.
         self._connection: NativeConnection | None = None
         self._server: NativeConnection | None = None
-        self._place = ""
         self._farewell: CIMError | None = None
         # Until when a login of our own that got no answer may end the session.
         self._doubt_ends = -DOUBT_SECONDS
@@ -217,11 +215,10 @@ class NativeEngine:
             # Before the session starts, so that every message from now on is behind it.
             self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
         hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
-        self._place = login.entrance.place
         self._farewell = None
         self._connection = connection = NativeConnection(self, hello, self._greeting, self._world.reactor)
         connection.pause(bool(self._holdups))
-        await connect(self._world.dialler.to(login.entrance), self._place, connection)
+        await self._world.dialler.connect(login.entrance, connection)
 
     def _identified(self, user: User) -> None:
         if user != self._me:
@@ -258,13 +255,13 @@ class NativeEngine:
 
     def ended(self, error: Unavailable) -> None:
         """See ConnectionUser; the server's last words are the best reason."""
-        self._connection = self._server = None
+        connection, self._connection, self._server = self._connection, None, None
         self._inbox.ended()
         self._outbox.ended()
         why = self._farewell or error
-        if not isinstance(why, (Over, Untrusted)):
+        if connection is not None and not isinstance(why, (Over, Untrusted)):
             what = "lost the connection to" if self._upkeep.live else "could not log in at"
-            why = Busy(f"{what} {self._place}: {why.message}", why.retry_after)
+            why = Busy(f"{what} {connection.place}: {why.message}", why.retry_after)
         self._upkeep.end(self._reconnection, why)
 
     def _hear_welcome(self, welcome: Any) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from cim.client.dialling import Entrance
-from cim.client.routes import Busy, Routes, check_place
+from cim.client.routes import Busy, Routes
 from cim.client.values import Group, User
 from cim.errors import (
     CallTimeout,
@@ -73,10 +73,7 @@ class V1Calls:
         self.unknown_logins = 0
 
     async def log_in(self, name: str, device: str, password: str = "") -> LoggedIn:
-        """Log in with the password, or with the token if there is none.
-
-        :raises Misdirected: a route on another machine names a server on a loopback address
-        """
+        """Log in with the password, or with the token if there is none."""
         body = {"name": name, "device": device}
         if password:
             body["password"] = password
@@ -86,7 +83,6 @@ class V1Calls:
         finally:
             self.unknown_logins += self._routes.unknown - unknown
         login = said(route)
-        check_place(route, login.entrance.host)
         self.token = login.token
         return login
 
@@ -175,8 +171,9 @@ def _login(said: Any) -> Callable[[str], LoggedIn]:
     server = said["server"]
     user = User(int(said["user_id"]), str(said["name"]))
     device, ticket, token = str(said["device"]), str(said["ticket"]), str(said["token"])
-    host, port, tls_name = str(server["host"]), int(server["tcp_port"]), str(server.get("tls") or "")
-    return lambda route: LoggedIn(user, device, Entrance(route, host, port, tls_name), ticket, token)
+    host, port = str(server["host"]), int(server["tcp_port"])
+    tls_name, websocket = str(server.get("tls") or ""), str(server.get("websocket") or "")
+    return lambda route: LoggedIn(user, device, Entrance(route, host, port, tls_name, websocket), ticket, token)
 
 
 def _line(said: Any) -> Listed:

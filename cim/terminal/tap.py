@@ -84,6 +84,7 @@ class Options(DaemonOptions):
     optFlags = [
         ["guest", None, "Log in without a password, through upstream's API: no history and no groups."],
         ["insecure", None, "Let the password, and what is said, go to another machine without TLS."],
+        ["websocket", None, "Connect by WebSocket alone, and not only where the TCP port cannot be reached."],
         ["stay", None, "Stay after the input ends, until a signal."],
     ]
 
@@ -269,6 +270,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         listeners=listeners,
         agent="cim-client",
         trust=trust,
+        websocket=bool(options["websocket"]),
     )
     known = options.known_keys
     if known is not None and options.routes[0].startswith("https:") and FIRST not in options.pins and options.pins:

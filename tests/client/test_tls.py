@@ -22,6 +22,15 @@ NAME = "chat.example"
 SERVER = 11211
 
 
+def upstream_site(case):
+    """Return what serves upstream's API for a ClientCase."""
+    metrics = case.cluster.metrics
+    api = UpstreamAPI(case.cluster.routes[0], case.cluster.store.accounts, metrics)
+    site = http_site(CallResource({Envelopes(internal_only(None, metrics)): (api,)}, metrics), case.clock, metrics)
+    site.startFactory()
+    return site
+
+
 class Eavesdropper(Factory):
     """Takes connections in a server's place, and keeps what is said on them."""
 
@@ -107,12 +116,7 @@ class LoginTests(TLSCase):
         self.assertEqual(alice.heard.texts, ["hello"])
 
     def test_a_guest_is_told_by_a_header(self):
-        route = self.cluster.routes[0]
-        metrics = self.cluster.metrics
-        api = UpstreamAPI(route, self.cluster.store.accounts, metrics)
-        site = http_site(CallResource({Envelopes(internal_only(None, metrics)): (api,)}, metrics), self.clock, metrics)
-        site.startFactory()
-        self.network.listen(8083, site, showing(self.made))
+        self.network.listen(8083, upstream_site(self), showing(self.made))
         alice = self.online("alice", Guest("alice"))
         self.assertEqual(self.cluster.servers[0].sessions.of(alice.me.id)[0].name, "alice")
         self.serve(certified("evil.example", signer=self.root))
