@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEVELOPMENT := $(VENV)/ready-for-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-export NAME ROUTE ADVERTISE
+export NAME ROUTE PIN ADVERTISE
 OPTIONS ?=
 # Modules, classes or tests by their Python names; all of them, and the checks, when it is empty.
 TESTS ?=
 
 help:
 	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines'
-	@echo 'make client NAME=alice        a terminal client; ROUTE=http://<host>:8083 joins another machine'
+	@echo 'make client NAME=alice        a terminal client; `make run ADVERTISE=...` prints how to join another machine'
 	@echo 'make test                     lint, types, generated code and all tests'
 	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
 	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
@@ -41,7 +41,7 @@ run: $(READY)
 
 client: $(READY)
 	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }
-	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(OPTIONS)
+	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(OPTIONS)
 
 cluster: $(READY)
 	@.ci/packages cluster

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
+from twisted.internet.endpoints import quoteStringArgument
 from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Stopping, advertised, port_of
+from cim.daemon.certificates import BadCertificates
 from cim.daemon.config import positive_int
+from cim.daemon.endpoints import Endpoint
 from cim.daemon.metrics import Metrics
+from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
@@ -46,7 +50,7 @@ class Options(RouteRules, WebSocketOptions):
     longdesc = "A server and a route in one process: chat with nothing else installed."
     optParameters = [
         ["data", None, "./var", "Directory for accounts and the secret."],
-        ["listen", None, None, "Endpoint for clients [default: port 11211, on loopback if --advertise is]."],
+        ["listen", None, None, "Endpoint for clients [default: port 11211, on loopback if --advertise is, else TLS]."],
         ["websocket", None, None, "Endpoint for WebSockets, empty for none [default: port 11212, likewise]."],
         ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
         ["advertise", None, "127.0.0.1", "Host, or HOST:TCP:HTTP, at which clients reach this machine."],
@@ -57,16 +61,39 @@ class Options(RouteRules, WebSocketOptions):
 
     def postOptions(self) -> None:
         """Fill in the defaults that depend on other options."""
-        host = self["advertise"].split(":")[0]
-        interface = f":interface={host}" if is_loopback(f"tcp:0:interface={host}") else ""
-        self["listen"] = self["listen"] or f"tcp:11211{interface}"
+        self["listen"] = self["listen"] or self._usual(11211)
         if self["websocket"] is None:
-            self["websocket"] = f"tcp:11212{interface}"
-        self["http"] = self["http"] or f"tcp:8083{interface}"
+            self["websocket"] = self._usual(11212)
+        self["http"] = self["http"] or self._usual(8083)
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
         websocket_url(self)
         tls_name(self)
         self["secret-file"] = os.path.join(self["data"], "secret")
+
+    @property
+    def host(self) -> str:
+        """The host of `--advertise`."""
+        return str(self["advertise"].split(":")[0])
+
+    @property
+    def certificates(self) -> Path:
+        """The folder of the certificates that are shown where no option says which."""
+        return Path(self["data"], "certificates")
+
+    @property
+    def certified(self) -> bool:
+        """Whether a port shows what is in that folder."""
+        endpoints = (Endpoint.parse(self[option]) for option in ("listen", "websocket", "http"))
+        return any(one.tls and one.arguments[:1] == (str(self.certificates),) for one in endpoints)
+
+    def _usual(self, port: int) -> str:
+        """Return where to listen unless an option says it: with TLS for other machines, if no proxy has it."""
+        if is_loopback(f"tcp:0:interface={self.host}"):
+            return f"tcp:{port}:interface={self.host}"
+        if self["advertise-tls"] or self["advertise-websocket"]:
+            return f"tcp:{port}"
+        # Clients of upstream, and those who know of no TLS, use the same ports.
+        return f"tls:{quoteStringArgument(str(self.certificates))}:{port}:interface=0.0.0.0:plain=yes"
 
 
 class Welcoming(Service):
@@ -87,11 +114,14 @@ class Welcoming(Service):
             sys.__stdout__.flush()
 
 
-def _welcome(options: Options, server: ServerAddress) -> list[str]:
-    route = f"http://{server.host}:{server.http_port}"
+def _welcome(options: Options, server: ServerAddress, pin: str) -> list[str]:
+    scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
+    route = f"{scheme}://{server.host}:{server.http_port}"
     usual = route == "http://127.0.0.1:8083"
     client = f"{os.path.abspath(sys.argv[0])} cim-client --user alice" + ("" if usual else f" --route {route}")
     make = "make client NAME=alice" + ("" if usual else f" ROUTE={route}")
+    if pin and scheme == "https":
+        client, make = f"{client} --pin {pin}", f"{make} PIN={pin}"
     return [
         "",
         f"CIM {cim.__version__} is ready.",
@@ -124,6 +154,15 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise UsageError(f"--data {data}: {error.strerror}")
     except InvalidField as error:
         raise UsageError(f"--data {data}: {error.message}")
+    pin = ""
+    try:
+        if options.certified:
+            ensure_certificate(options.certificates, options.host, datetime.now(UTC))
+            pin = ports.certificates(str(options.certificates)).shown[0].pin
+    except (BadCertificates, ValueError) as error:
+        raise UsageError(f"--data {data}: {error}")
+    except OSError as error:
+        raise UsageError(f"--data {options.certificates}: {error.strerror}")
     try:
         settings = settings_of(options, secret)
     except InvalidField as error:
@@ -177,5 +216,5 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, ports)
     add_route(root, route, beside, options, settings, metrics, ports, reactor)
-    root.add(Welcoming(reactor, _welcome(options, address)))
+    root.add(Welcoming(reactor, _welcome(options, address, pin)))
     return root

@@ -44,8 +44,8 @@ class URLTests(SynchronousTestCase):
     def test_the_suite_listens_on_loopback_while_it_advertises_that(self):
         for arguments, description in (
             ((), "tcp:11212:interface=127.0.0.1"),
-            (("--advertise", "10.0.0.1"), "tcp:11212"),
-            (("--websocket", "tcp:5"), "tcp:5"),
+            (("--advertise", "10.0.0.1"), "tls:var/certificates:11212:interface=0.0.0.0:plain=yes"),
+            (("--websocket", "tcp:5", "--advertise", "10.0.0.1"), "tcp:5"),
             (("--websocket", ""), ""),
         ):
             self.assertEqual(parsed(*arguments, kind=SuiteOptions)["websocket"], description)

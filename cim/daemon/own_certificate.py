@@ -1,0 +1,77 @@
+"""The certificate that a daemon makes for itself, if it has none (docs/operations.md, A certificate of its own)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from cim.daemon.certificates import read
+
+#: The file in the folder; whoever has a certificate puts it beside it, or in its place.
+OWN = "own.pem"
+#: Clients know the key by its pin, so the certificate need not expire soon.
+DAYS = 3650
+#: One that is good for less than this is made anew, with the same key.
+RENEW_DAYS = 365
+
+
+def ensure_certificate(folder: Path, name: str, now: datetime) -> None:
+    """Make a certificate for `name` in a folder, unless there is one.
+
+    If the daemon made one before that is for another name, or will expire soon, it is made anew with the same key, so
+    that clients still know it. Any other `.pem` file in the folder is the operator's, and then nothing is made.
+
+    :raises BadCertificates: the one that is there cannot be read
+    :raises OSError: it cannot be written
+    :raises ValueError: no certificate can be for that name
+    """
+    own = folder / OWN
+    if any(path != own for path in folder.rglob("*.pem")):
+        return
+    key: Any = None
+    if own.exists():
+        (shown, *_) = read([own], now)
+        if name in shown.names and shown.expires > now + timedelta(days=RENEW_DAYS):
+            return
+        key = shown.key
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pem = _made(generate_private_key(SECP256R1()) if key is None else key, name, now)
+    # Written aside, with mode 0600: the file is complete or not there.
+    descriptor, aside = tempfile.mkstemp(dir=folder, prefix="own.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(aside, own)
+
+
+def _made(key: Any, name: str, now: datetime) -> bytes:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CIM")])
+    names = x509.SubjectAlternativeName([_general_name(name)])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        # The clocks of clients may be behind.
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=DAYS))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    written: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM) + written
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
