@@ -229,10 +229,10 @@ def _trust(options: Options) -> tuple[Trust, str]:
         insecure=bool(options["insecure"]),
     )
     if remembered and known is not None:
-        return trust, f"once you are sure of the new key: --pin sha256:... (the old one is kept in {known.path})"
+        return trust, f"if its operator confirms the new key, give --pin sha256:... (the old is kept in {known.path})"
     if given:
         return trust, ""
-    return trust, f"--ca FILE names who vouches for it, --pin sha256:... its key; --pin {FIRST} believes it unseen"
+    return trust, f"--ca FILE names who vouches for it, --pin sha256:... is its key, --pin {FIRST} believes it unseen"
 
 
 def _identity(options: Options, reactor: Any) -> Identity:

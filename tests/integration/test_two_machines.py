@@ -121,7 +121,7 @@ class TwoMachinesTests(ClusterCase):
         await bob.wait_for_line("does not have the key", 40)
         await carol.stop()
         stranger = self.client(f"make client NAME=carol ROUTE=https://{HERE}:8083")
-        stranger.ready_when = "once you are sure of the new key: --pin"
+        stranger.ready_when = "confirms the new key, give --pin"
         await stranger.start(60)
         self.assertNotEqual(await stranger.wait_for_exit(30), 0)
         self.assertIn(f"and not {pin}", "\n".join(stranger.lines))
