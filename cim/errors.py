@@ -112,11 +112,11 @@ class Unreachable(Unavailable):
 
 
 class Untrusted(Unreachable):
-    """A server did not prove that it is the one that was asked for: nothing was said to it."""
+    """A server did not prove that it is the right one, so nothing was sent to it."""
 
 
 class Insecure(CIMError):
-    """What nobody else may read would cross a network where others can."""
+    """A password or messages would cross a network without TLS."""
 
 
 class CallTimeout(Unavailable):

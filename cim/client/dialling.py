@@ -19,17 +19,17 @@ from cim.client.websocket import WebSocketEndpoint, WebSocketURL
 from cim.errors import CIMError, Insecure, NotSupported, Unavailable, Untrusted
 from cim.web.calling import reason
 
-#: Of so many servers it is remembered that they are to be had by WebSocket alone.
+#: For how many servers a client remembers that only their WebSocket can be reached.
 MAX_REMEMBERED = 1000
 
 
 @frozen
 class Entrance:
-    """Where a server waits for a login.
+    """A server, as a login names it.
 
-    :param route: the URL of the route that told it
-    :param tls_name: whom to verify on the TCP port; empty: that is used without TLS
-    :param websocket: the URL of its WebSockets; empty when it takes none
+    :param route: the URL of the route that answered the login
+    :param tls_name: the name to verify on the TCP port; empty if that is used without TLS
+    :param websocket: the URL of its WebSockets; empty if it has none
     """
 
     route: str
@@ -40,17 +40,17 @@ class Entrance:
 
     @property
     def place(self) -> str:
-        """What the server is called."""
+        """The server's name for users."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @frozen
 class Way:
-    """One of the ways into a server.
+    """A way to connect to a server.
 
-    :param place: what it is called
-    :param tls_name: whom to verify there; empty: without TLS
-    :param url: of a WebSocket; None for TCP
+    :param place: its name for users
+    :param tls_name: the name to verify; empty if it is used without TLS
+    :param url: the URL of the WebSocket; None for TCP
     """
 
     place: str
@@ -61,15 +61,15 @@ class Way:
 
 
 class Dialler:
-    """Connects to servers: by TCP, and by WebSocket where the TCP port cannot be reached.
+    """Connects to servers by TCP, or by WebSocket if the TCP port cannot be reached.
 
-    Where a login told of TLS, it is never done without.
+    If a login came by TLS, or promised it, no connection to another machine goes without.
 
     :param reactor: the clock
-    :param endpoint: from a host and a port to what connects there
-    :param websocket: by WebSocket alone
-    :param insecure: what is said may cross a network without TLS, though the login came with it
-    :param random_bytes: returns that many bytes that nobody can foresee
+    :param endpoint: makes the client endpoint for a host and a port
+    :param websocket: connect by WebSocket only
+    :param insecure: connect without TLS even then
+    :param random_bytes: returns that many unpredictable bytes
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class Dialler:
         self._websocket = websocket
         self._insecure = insecure
         self._random_bytes = random_bytes
-        #: Servers that were reached by WebSocket when they were not by TCP.
+        #: The servers that were reached by WebSocket after TCP had failed.
         self._behind: set[str] = set()
 
     async def connect(self, entrance: Entrance, connection: ServerConnection) -> None:
-        """Make a connection, and tell it where it leads.
+        """Connect to a server, and set the connection's `place`.
 
-        :raises Misdirected: the server is on another machine's loopback
-        :raises Insecure: the login came with TLS, and the server has none
-        :raises NotSupported: it takes no WebSockets, and by these alone it was to be reached
-        :raises Untrusted: a proxy before it does not prove who it is
-        :raises Unavailable: it cannot be reached
+        :raises Misdirected: the server is on a loopback address, and the route is not
+        :raises Insecure: the login came by TLS, or promised it, and the server has none
+        :raises NotSupported: only WebSocket was allowed, and the server has none
+        :raises Untrusted: what answers at the WebSocket is not believed
+        :raises Unavailable: the server cannot be reached
         """
         troubles: list[str] = []
         for way in self.ways(entrance):
@@ -119,12 +119,12 @@ class Dialler:
         raise Unavailable("; ".join(troubles))
 
     def ways(self, entrance: Entrance) -> list[Way]:
-        """Return how the server may be connected to, the first to be tried first; see `connect`."""
+        """Return the ways to connect to the server, in the order in which to try them; raises as `connect` does."""
         told = [] if self._websocket else [Way(entrance.place, entrance.host, entrance.port, entrance.tls_name)]
         if (url := WebSocketURL.parse(entrance.websocket)) is not None:
             told.append(Way(url.text, url.host, url.port, url.host if url.tls else "", url))
         if not told:
-            raise NotSupported(f"the server {entrance.place} takes no WebSockets")
+            raise NotSupported(f"the server {entrance.place} has no WebSocket")
         if entrance.place in self._behind:
             told.reverse()
         found: list[Way] = []
@@ -144,8 +144,8 @@ class Dialler:
         promised = entrance.route.startswith("https:") or bool(entrance.tls_name)
         if promised and not way.tls_name and not self._insecure and not is_loopback(way.host):
             raise Insecure(
-                f"{entrance.route} has TLS, or says that its server has, but {way.place} has none: everybody on the way"
-                " could read what you say. Have the server started with --listen tls:..., or say that this may be"
+                f"{entrance.route} has TLS, or says that its server has, but {way.place} has none: anybody on the way"
+                " could read your messages. Have the server started with --listen tls:..., or allow this"
                 " (--insecure, or Trust(insecure=True) in programs)"
             )
 

@@ -87,16 +87,16 @@ class Routes:
         self.unknown = 0
 
     def check_privacy(self) -> None:
-        """Check that nobody on the way can read what is said to the routes.
+        """Check that nobody on the way can read what is sent to the routes.
 
-        :raises Insecure: names one that is elsewhere and has no TLS
+        :raises Insecure: names a route on another machine that has no TLS
         """
         for route in self._urls:
             url = URL.from_text(route)
             if url.scheme == "http" and not is_loopback(url.host):
                 raise Insecure(
-                    f"{route} has no TLS: everybody on the way could read the password, and what you say. Use an https"
-                    " route, or say that this may be (--insecure, or Trust(insecure=True) in programs)"
+                    f"{route} has no TLS: anybody on the way could read the password and your messages. Use an"
+                    " https route, or allow this (--insecure, or Trust(insecure=True) in programs)"
                 )
 
     async def call(self, once: Callable[[str], Awaitable[A]], read: Callable[[A], T], *, repeat: bool) -> tuple[str, T]:

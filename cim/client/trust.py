@@ -1,4 +1,4 @@
-"""Whom a client takes for the system that it was told of, when it comes by TLS (docs/client.md)."""
+"""Which servers a client believes when it connects by TLS (docs/client.md, TLS)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zope.interface import implementer
 from cim.errors import InvalidField, Untrusted
 from cim.wire.pins import parse_pin, pin_of
 
-#: What OpenSSL has against a certificate, in a few words.
+#: What OpenSSL rejects certificates for, in a few words.
 _REASONS = {
     code: name.removeprefix("ERR_").lower().replace("_", " ")
     for name, code in vars(SSL.X509VerificationCodes).items()
@@ -40,15 +40,15 @@ def _pins(pins: str | Sequence[str]) -> tuple[str, ...]:
 
 @frozen
 class Trust:
-    """Whom a client believes.
+    """Which servers a client believes.
 
-    Without arguments, whoever the machine believes: certificates for the right name that lead to its roots.
+    By default those that the machine believes: with a certificate for the right name that leads to one of its roots.
 
-    :param ca: a file of certificates (PEM); those of servers must lead to one of them, and not to the machine's roots
-    :param pins: public keys (`sha256:...`), one of which a server must have; its certificate may then be signed by
-        anybody, have any name and be too old, unless `ca` is given, too
-    :param first_use: without a pin, called with that of the first server, which is believed unseen, and it alone then
-    :param insecure: let passwords, and what is said, cross a network without TLS
+    :param ca: a PEM file of certificates; those of servers must lead to one of these instead of the machine's roots
+    :param pins: public keys (`sha256:...`), one of which a server must have; unless `ca` is given as well, its
+        certificate may then be signed by anybody, be for any name, and have expired
+    :param first_use: if there is no pin, believe the first server, and only that one from then on; called with its pin
+    :param insecure: let passwords and messages cross a network without TLS
     """
 
     ca: str | os.PathLike[str] = ""
@@ -59,7 +59,7 @@ class Trust:
 
 @implementer(IPolicyForHTTPS)
 class Verifier:
-    """Verifies the servers of one client.
+    """Verifies servers for one client.
 
     :raises InvalidField: the file of certificates cannot be used
     """
@@ -70,7 +70,7 @@ class Verifier:
         self._pins = set(trust.pins)
         self._first_use = trust.first_use
         self._roots = trustRootFromCertificates(_certificates(trust.ca)) if trust.ca else None
-        #: Whether certificates have to lead somewhere and to have the right name and age.
+        #: Whether certificates must be signed by somebody trusted, have the right name, and not have expired.
         self._signed = bool(trust.ca) or not (self._pins or trust.first_use is not None)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
@@ -78,10 +78,10 @@ class Verifier:
         return self.of(hostname.decode("ascii"), f"{hostname.decode('ascii')}:{port}")
 
     def of(self, name: str, place: str) -> IOpenSSLClientConnectionCreator:
-        """Return what begins TLS with a server.
+        """Return what starts TLS with a server.
 
-        :param name: what its certificate must be for
-        :param place: what it is called in errors
+        :param name: the name that its certificate must be for
+        :param place: the server's name in errors
         """
         return _Handshakes(self, self._context, name, place)
 
@@ -95,11 +95,11 @@ class Verifier:
         return context
 
     def trouble(self, certificate: x509.Certificate, error: int, depth: int, name: str, place: str) -> str:
-        """Return why a server is not believed, or "".
+        """Return why a server is not believed, or "" if this certificate is no reason.
 
-        :param certificate: one of those that it has shown
-        :param error: what OpenSSL has against that one; 0 for nothing
-        :param depth: 0 for the server's own, more for those that it leads to
+        :param certificate: one of those that the server showed
+        :param error: OpenSSL's reason against it; 0 for none
+        :param depth: 0 for the server's own certificate, more for those of its issuers
         """
         if self._signed and error:
             return _against(certificate, error, depth, place)
@@ -117,7 +117,7 @@ class Verifier:
         return ""
 
     def _proven(self, connection: SSL.Connection, where: int, result: int) -> None:
-        """A server has proven that the key is its own."""
+        """Take the pin of the first server, which has now proven that it has the key."""
         if not where & SSL.SSL_CB_HANDSHAKE_DONE or self._first_use is None:
             return
         certificate = connection.get_peer_certificate()
@@ -128,7 +128,7 @@ class Verifier:
             with self._log.failuresHandled("a pin was not remembered"):
                 self._first_use(pin)
         elif pin not in self._pins:
-            # It began before the first one was believed.
+            # Its handshake started before the first server was believed.
             connection.get_app_data().failVerification(Failure(Untrusted("another server was believed first")))
 
 
@@ -154,8 +154,8 @@ class _Handshakes:
             shown = certificate.to_cryptography()
             trouble = self.verifier.trouble(shown, 0 if ok else error, depth, self.name, self.place)
         except Exception:
-            # What is raised in OpenSSL's callbacks goes nowhere.
-            self._log.failure("A certificate could not be looked at")
+            # Exceptions in OpenSSL's callbacks are lost.
+            self._log.failure("A certificate could not be examined")
             trouble = f"the certificate of {self.place} cannot be read"
         if trouble:
             connection.get_app_data().failVerification(Failure(Untrusted(trouble)))
@@ -164,7 +164,7 @@ class _Handshakes:
 
 @cache
 def _machine_context() -> SSL.Context:
-    # It takes 25 ms to read the machine's roots, and some memory to hold them.
+    # Reading the machine's roots takes 25 ms, and keeping them takes memory.
     return CertificateOptions(trustRoot=platformTrust()).getContext()
 
 
@@ -189,10 +189,13 @@ def _against(certificate: x509.Certificate, error: int, depth: int, place: str) 
     if error == SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED:
         return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if error == SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID:
-        return f"{whose} is not good before {certificate.not_valid_before_utc:%Y-%m-%d}: is the clock right?"
+        return f"{whose} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}: is the clock right?"
     reason = _REASONS.get(error, f"error {error}")
-    pin = "" if depth else f"; its pin is {pin_of(certificate.public_key())}, if the operator confirms that"
-    return f"nobody whom this client trusts vouches for {place} ({reason}): name who does, or its pin{pin}"
+    pin = "" if depth else f", if its operator confirms it: its pin is {pin_of(certificate.public_key())}"
+    return (
+        f"nobody that this client trusts has signed the certificate of {place} ({reason}). Name the signer (--ca), or"
+        f" give the pin of its key (--pin){pin}"
+    )
 
 
 def _certificates(path: str | os.PathLike[str]) -> list[Any]:
@@ -201,5 +204,5 @@ def _certificates(path: str | os.PathLike[str]) -> list[Any]:
     except OSError as error:
         raise InvalidField("ca", f"{os.fspath(path)} cannot be read: {error.strerror}")
     except ValueError:
-        raise InvalidField("ca", f"{os.fspath(path)} is no file of certificates (PEM)")
+        raise InvalidField("ca", f"{os.fspath(path)} is not a PEM file of certificates")
     return [Certificate.loadPEM(one.public_bytes(Encoding.PEM)) for one in found]

@@ -1,8 +1,8 @@
-"""A connection to a server over WebSocket, for clients that its TCP port cannot be reached by (docs/protocol.md).
+"""A client's connection to a server over WebSocket (docs/protocol.md, Frames).
 
-Its life: connected -> the request is written -> the answer is that of a WebSocket -> open: each frame that the protocol
-on it writes goes as a message, and each message comes to it as a frame, as on TCP. An answer that is another, or none
-in time, is the end.
+Its life: connected -> the request is written -> the server accepts it -> open. From then on each frame that the
+protocol on it writes is sent as a message, and each message is passed to it as a frame, as on TCP. Any other answer, or
+none in time, ends the connection.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from cim.web.calling import reason as _in_words
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.websocket_frames import PROTOBUF, MessageReader, close_code, close_payload, masked_frame
 
-#: How long the answer may take, seconds.
+#: How long the server may take to accept, seconds.
 UPGRADE_SECONDS = 10.0
-#: Bytes of the answer's headers.
+#: The most bytes of the answer's headers.
 MAX_ANSWER = 16 * 1024
-#: Far above what our servers send; bounds what a broken one may cost, bytes.
+#: The largest message, bytes: far above what our servers send, to bound the damage of a broken one.
 MAX_MESSAGE = 4 << 20
 _PORTS = {"ws": 80, "wss": 443}
 
 
 @frozen
 class WebSocketURL:
-    """Where a server takes WebSockets.
+    """The URL of a server's WebSockets.
 
-    :ivar authority: host and port as they stand in it
-    :ivar target: path and query
+    :ivar authority: the host and port as written in it
+    :ivar target: the path and query
     """
 
     text: str
@@ -56,7 +56,7 @@ class WebSocketURL:
 
     @classmethod
     def parse(cls, text: str) -> WebSocketURL | None:
-        """Read what a login said; None when nobody can connect there."""
+        """Parse the URL in a login; None if it is not one to connect to."""
         try:
             parts = urlsplit(text)
             port = parts.port or _PORTS.get(parts.scheme, 0)
@@ -72,10 +72,10 @@ class WebSocketURL:
 @implementer(IStreamClientEndpoint)
 @frozen(eq=False)
 class WebSocketEndpoint:
-    """Connects protocols that speak frames as on TCP.
+    """Connects protocols that read and write frames as on TCP.
 
-    :param below: connects to where the URL is, with TLS when it says so
-    :param random_bytes: returns that many bytes that nobody can foresee
+    :param below: connects to the host of the URL, with TLS if the URL says so
+    :param random_bytes: returns that many unpredictable bytes
     """
 
     below: IStreamClientEndpoint
@@ -84,13 +84,13 @@ class WebSocketEndpoint:
     random_bytes: Callable[[int], bytes]
 
     def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
-        """Fire with the protocol when the WebSocket is open; fails with Unavailable when what answers has none."""
+        """Fire with the protocol when the WebSocket is open; fail with Unavailable if the server does not accept."""
         upgrade = _Upgrade(self, factory)
         return connectProtocol(self.below, upgrade).addCallback(lambda _: upgrade.opened)
 
 
 class _Upgrade(Protocol):
-    """Asks for the WebSocket, and then hands on everything."""
+    """Asks for the WebSocket, and then passes everything on."""
 
     transport: Any
 
@@ -173,7 +173,7 @@ class _Upgrade(Protocol):
 
 @implementer(ITransport)
 class _WebSocket:
-    """The transport of a protocol that speaks frames as on TCP."""
+    """The transport of a protocol that reads and writes frames as on TCP."""
 
     def __init__(self, below: Any, protocol: Any, random_bytes: Callable[[int], bytes]) -> None:
         self._below = below
@@ -184,10 +184,10 @@ class _WebSocket:
         self._over = False
         self._why: Unavailable | None = None
 
-    # What the protocol calls
+    # Called by the protocol
 
     def write(self, data: bytes) -> None:
-        """Write frames, each as a message."""
+        """Send frames, each as a message."""
         messages = (self._masked(Opcode.BINARY, body) for body in self._written.feed(data))
         self._below.write(b"".join(messages))
 
@@ -196,17 +196,17 @@ class _WebSocket:
         self.write(b"".join(parts))
 
     def loseConnection(self, *reason: Any) -> None:
-        """Close in good order."""
+        """Send a Close, and close."""
         self._close(CloseReason.NORMAL_CLOSURE)
 
     def __getattr__(self, name: str) -> Any:
-        # All else is that of the connection: pausing, aborting, its options.
+        # Everything else is the connection's: pausing, aborting, its options.
         return getattr(self._below, name)
 
-    # What the connection tells
+    # Called by the connection
 
     def received(self, data: bytes) -> None:
-        """Take bytes and hand on the messages that they complete."""
+        """Read bytes, and pass on the messages that they complete."""
         frames: list[bytes] = []
         closed: int | None = None
         try:
@@ -221,13 +221,13 @@ class _WebSocket:
         except ProtocolViolation as error:
             self._why = Unavailable(f"the server sent something that cannot be read: {error.message}")
             closed = close_code(error)
-        # Nothing, too, shows that the server is alive.
+        # Even without a message this shows that the server is alive.
         self._protocol.dataReceived(b"".join(frames))
         if closed is not None:
             self._close(closed)
 
     def lost(self, reason: Failure) -> None:
-        """The connection is gone."""
+        """Tell the protocol that the connection is lost."""
         self._protocol.connectionLost(Failure(self._why) if self._why is not None else reason)
 
     def _close(self, code: int) -> None:

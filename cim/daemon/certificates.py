@@ -1,4 +1,4 @@
-"""The certificates that listeners show: read from PEM files, and read again when these change (docs/operations.md)."""
+"""The certificates that listeners show: read from PEM files, and again when the files change (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from zope.interface import implementer
 
 from cim.wire.pins import pin_of
 
-#: How often the files are looked at while clients connect, seconds.
+#: How often the files are checked while clients connect, seconds.
 LOOK_SECONDS = 10.0
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
-#: What a PEM file may weigh, bytes.
+#: The largest PEM file, bytes.
 _MAX_FILE = 1 << 20
 
 
 class BadCertificates(Exception):
-    """The files cannot be used; says which, and why."""
+    """Raised when certificate files cannot be used; says which, and why."""
 
 
 @frozen(eq=False)
 class Shown:
-    """A certificate whose key is at hand.
+    """A certificate with its private key.
 
-    :ivar chain: who signed it, the nearest first, without the root
+    :ivar chain: the certificates of its issuers, the nearest first, without the root
     """
 
     certificate: x509.Certificate
@@ -48,7 +48,7 @@ class Shown:
 
     @property
     def names(self) -> list[str]:
-        """The DNS names and the addresses that it is for."""
+        """The DNS names and the addresses that the certificate is for."""
         try:
             names = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
@@ -57,25 +57,25 @@ class Shown:
 
     @property
     def expires(self) -> datetime:
-        """Until when it is good."""
+        """When the certificate expires."""
         return self.certificate.not_valid_after_utc
 
     @property
     def pin(self) -> str:
-        """The pin of its key."""
+        """The pin of the key."""
         return pin_of(self.certificate.public_key())
 
     def replaces(self, other: Shown) -> bool:
-        """Whether a client that wants the other one is served by this one."""
+        """Return whether a client that expects the other one can be served with this one."""
         return self.pin == other.pin or not {*self.names}.isdisjoint(other.names)
 
 
 def read(files: Iterable[Path], now: datetime) -> list[Shown]:
-    """Return the certificates in PEM files for which there is a key, in the order of the keys.
+    """Return the certificates in PEM files that have a private key there, in the order of the keys.
 
-    Of several for the same key it is the one that is good already, and for longest.
+    If there are several for one key, the one that is already valid and expires last is returned.
 
-    :raises BadCertificates: a file cannot be read, or there is none of these
+    :raises BadCertificates: a file cannot be read, or no certificate has its key there
     """
     keys: dict[bytes, Any] = {}
     found: dict[bytes, x509.Certificate] = {}
@@ -131,15 +131,16 @@ def _chain(certificate: x509.Certificate, others: Collection[x509.Certificate]) 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class Certificates:
-    """Shows the certificates of PEM files on connections: of several, the one for the name that the client asks for.
+    """Shows the certificates in PEM files on connections: if there are several, the one for the name that is asked for.
 
-    The files are looked at again while clients connect, at most every LOOK_SECONDS. What is read then is shown to those
-    who connect from then on; what cannot be read, or leaves a name without a certificate, changes nothing and is told.
+    The files are checked again while clients connect, at most every LOOK_SECONDS. New connections get what was read
+    last. Files that cannot be read, or that leave a name without a certificate, change nothing; log and health report
+    them.
 
-    :param paths: files, and folders whose files with the ending .pem are read
-    :param seconds: the clock
-    :param now: tells the time
-    :raises BadCertificates: there is nothing to begin with
+    :param paths: PEM files, and folders whose `.pem` files are read
+    :param seconds: the monotonic clock
+    :param now: the time of day
+    :raises BadCertificates: there is no certificate to start with
     """
 
     _log = Logger()
@@ -156,16 +157,16 @@ class Certificates:
 
     @property
     def shown(self) -> Sequence[Shown]:
-        """What is shown now; the first to clients that ask for no name."""
+        """The present certificates; clients that ask for no name get the first."""
         return self._shown
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """Return the TLS state of a connection that was just accepted."""
+        """Return the TLS state of a new connection."""
         self.look()
         return SSL.Connection(self._contexts[0])
 
     def health(self) -> str:
-        """Return "" when all is well, else a sentence: files that cannot be used, or a certificate that is too old."""
+        """Return "" if all is well, else a sentence: the files cannot be used, or a certificate has expired."""
         self.look()
         for one in self._shown:
             if one.expires <= self._now():
@@ -174,7 +175,7 @@ class Certificates:
         return self._trouble
 
     def look(self) -> None:
-        """Take what has changed in the files, unless they were looked at just now."""
+        """Read the files again if they have changed, unless they were checked just now."""
         seconds = self._seconds()
         if seconds - self._looked < LOOK_SECONDS:
             return
@@ -191,15 +192,15 @@ class Certificates:
             self._show(found)
         except BadCertificates as error:
             self._trouble = f"the certificates in {self._place} have changed and cannot be used: {error}"
-            self._log.error("{trouble}; those of before stay in use", trouble=self._trouble)
+            self._log.error("{trouble}; the old ones stay in use", trouble=self._trouble)
         else:
             self._trouble = ""
             names = ", ".join(name for one in self._shown for name in one.names)
             until = min(one.expires for one in self._shown)
-            self._log.info("new certificates for {names}, good until {until:%Y-%m-%d}", names=names, until=until)
+            self._log.info("new certificates for {names}, valid until {until:%Y-%m-%d}", names=names, until=until)
 
     def _stamps(self) -> Mapping[Path, object]:
-        """Return the files, and what changes about each when it is written or another takes its place."""
+        """Return the files, each with what changes when it is written or replaced."""
         stamps: dict[Path, object] = {}
         for path in (file for one in self._paths for file in (sorted(one.rglob("*.pem")) if one.is_dir() else [one])):
             try:
@@ -228,7 +229,7 @@ class Certificates:
                 contextForServerName=self._for_name,
             ).getContext()
         except (TypeError, SSL.Error) as error:
-            raise BadCertificates(f"the key for {', '.join(shown.names)} is of no use: {error}")
+            raise BadCertificates(f"the key for {', '.join(shown.names)} cannot be used: {error}")
 
     def _for_name(self, asked: bytes | None) -> SSL.Context | None:
         name = (asked or b"").decode("ascii", "replace").lower()

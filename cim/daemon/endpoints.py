@@ -1,7 +1,7 @@
-"""Endpoint strings, as `--listen` and its like take them: what a daemon itself has to know of one.
+"""Endpoint descriptions, the values of `--listen` and similar options: what a daemon itself must know of them.
 
-They are Twisted's (`tcp:8083:interface=127.0.0.1`), with `haproxy:` before one whose peers are told by a PROXY header,
-and with `tls:` as docs/operations.md has it.
+They are Twisted's (`tcp:8083:interface=127.0.0.1`), with `haproxy:` in front if a PROXY header names the peers, and
+with `tls:` as docs/operations.md describes it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Endpoint:
     """Where a daemon listens.
 
     :ivar kind: the word before the first colon, without `haproxy:`
-    :ivar proxied: who connects says in a PROXY header on whose behalf
-    :ivar arguments: what stands between the colons, with no name before it
-    :ivar named: what has a name, by that
+    :ivar proxied: whether a PROXY header names the peers
+    :ivar arguments: the positional arguments
+    :ivar named: the named arguments
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, description: str) -> Endpoint:
-        """Read an endpoint string; whether all in it is right, listening tells."""
+        """Parse an endpoint description; its arguments are checked only when it is listened on."""
         kind, *parts = re.split(r"(?<!\\):", description)
         proxied = kind == "haproxy" and bool(parts)
         if proxied:
@@ -48,19 +48,19 @@ class Endpoint:
 
     @property
     def tls(self) -> bool:
-        """Whether who connects has to speak TLS."""
+        """Whether the port speaks TLS."""
         return self.kind in _TLS
 
     @property
     def port(self) -> int | None:
-        """The port, or None when it is not said, or left to the kernel."""
+        """The port, or None if it is not given or the kernel chooses it."""
         said = (self.named.get("port", ""), *self.arguments)
         found = (int(one) for one in said if one.isascii() and one.isdigit() and 0 < int(one) < 65536)
         return next(found, 443 if self.kind == "tls" and len(self.arguments) < 2 else None)
 
     @property
     def loopback(self) -> bool:
-        """Whether nobody but this machine reaches it. Behind `haproxy:` or `systemd:` one cannot know: no."""
+        """Whether only this machine can reach it; False for `haproxy:` and `systemd:`, where that cannot be known."""
         if self.proxied:
             return False
         if self.kind == "unix":

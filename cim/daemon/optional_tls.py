@@ -1,7 +1,7 @@
-"""A port that takes TLS and plain connections: the first bytes of each say which it is.
+"""A port for connections with and without TLS: the first bytes of each decide.
 
-A connection's life: accepted -> its first two bytes decide -> it is the TLS or the plain protocol's. One that says
-nothing for UNDECIDED_SECONDS is closed, and so is the oldest of those when there are more than MAX_UNDECIDED.
+A connection's life: accepted -> its first two bytes decide -> the TLS protocol or the plain one has it. A connection
+that sends nothing for UNDECIDED_SECONDS is closed; so is the oldest of these if there are more than MAX_UNDECIDED.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from twisted.python.failure import Failure
 
 UNDECIDED_SECONDS = 10.0
 MAX_UNDECIDED = 1024
-#: A TLS record of a handshake, and the major version that all records have (RFC 8446 section 5.1). No frame of CIM's
-#: TCP port begins so: the second byte would be the tag of a field without number.
+#: The type of a TLS handshake record, and the major version of all records (RFC 8446 section 5.1). No frame on CIM's
+#: TCP port starts like that: the second byte would be the tag of a field without a number.
 _HANDSHAKE = b"\x16\x03"
 
 
 class OptionalTLS(Factory):
-    """Makes plain connections of a factory, and TLS ones for clients that begin with that.
+    """Serves a factory's protocols without TLS, and with TLS to clients that start it.
 
-    :param plain: makes the protocols; it never refuses one
+    :param plain: makes the protocols; must not refuse a connection
     """
 
     noisy = False
@@ -40,7 +40,7 @@ class OptionalTLS(Factory):
         self.plain = plain
         self.tls = TLSMemoryBIOFactory(certificates, False, plain, clock=clock)
         self.clock = clock
-        #: Those who have not said enough yet, the oldest first.
+        #: The connections that have not sent enough yet, the oldest first.
         self.undecided: dict[Undecided, None] = {}
 
     def startFactory(self) -> None:
@@ -57,7 +57,7 @@ class OptionalTLS(Factory):
 
 
 class Undecided(Protocol):
-    """Waits for the first bytes, and then hands on everything."""
+    """Waits for the first bytes, and then passes everything on."""
 
     transport: Any
 
@@ -68,7 +68,7 @@ class Undecided(Protocol):
         self._late: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Begin to wait."""
+        """Start to wait."""
         waiting = self._port.undecided
         if len(waiting) >= MAX_UNDECIDED:
             next(iter(waiting)).transport.abortConnection()
@@ -76,13 +76,13 @@ class Undecided(Protocol):
         self._late = self._port.clock.callLater(UNDECIDED_SECONDS, self._timed_out)
 
     def dataReceived(self, data: bytes) -> None:
-        """Decide as soon as that is possible."""
+        """Decide as soon as possible."""
         self._data += data
         if self._data != _HANDSHAKE[:1]:
             self._decided()
             factory = self._port.tls if self._data.startswith(_HANDSHAKE) else self._port.plain
             protocol: Any = factory.buildProtocol(self._address)
-            # In our stead: nothing is left to do here for what comes from now on.
+            # From now on the other protocol is called directly.
             self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
             self.connectionLost = protocol.connectionLost  # type: ignore[method-assign]
             data, self._data = self._data, b""
@@ -90,7 +90,7 @@ class Undecided(Protocol):
             protocol.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It went before anything was decided."""
+        """Forget a connection that ended undecided."""
         self._decided()
 
     def _timed_out(self) -> None:

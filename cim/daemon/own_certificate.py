@@ -16,23 +16,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cim.daemon.certificates import read
 
-#: The file in the folder; whoever has a certificate puts it beside it, or in its place.
+#: The file in the folder; an operator who has a certificate puts that there instead.
 OWN = "own.pem"
 #: Clients know the key by its pin, so the certificate need not expire soon.
 DAYS = 3650
-#: One that is good for less than this is made anew, with the same key.
+#: A certificate that expires sooner than this is renewed, with the same key.
 RENEW_DAYS = 365
 
 
 def ensure_certificate(folder: Path, name: str, now: datetime) -> None:
     """Make a certificate for `name` in a folder, unless there is one.
 
-    If the daemon made one before that is for another name, or will expire soon, it is made anew with the same key, so
+    If the one that the daemon made earlier is for another name, or expires soon, it is made anew with the same key, so
     that clients still know it. Any other `.pem` file in the folder is the operator's, and then nothing is made.
 
-    :raises BadCertificates: the one that is there cannot be read
-    :raises OSError: it cannot be written
-    :raises ValueError: no certificate can be for that name
+    :raises BadCertificates: the earlier one cannot be read
+    :raises OSError: the new one cannot be written
+    :raises ValueError: a certificate cannot be for that name
     """
     own = folder / OWN
     if any(path != own for path in folder.rglob("*.pem")):
@@ -59,7 +59,7 @@ def _made(key: Any, name: str, now: datetime) -> bytes:
     names = x509.SubjectAlternativeName([_general_name(name)])
     certificate = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        # The clocks of clients may be behind.
+        # Clients' clocks may be slow.
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=DAYS))
         .add_extension(names, critical=False)

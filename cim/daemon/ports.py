@@ -29,10 +29,10 @@ from cim.plain import quoted
 
 
 class Ports:
-    """Makes what listens at the endpoints of a daemon's options.
+    """Makes the services that listen at the endpoints in a daemon's options.
 
     :param reactor: listens, and is the clock
-    :param now: tells the time
+    :param now: the time of day
     """
 
     def __init__(self, reactor: Any, now: Callable[[], datetime]) -> None:
@@ -41,7 +41,7 @@ class Ports:
         self._certificates: dict[tuple[Path, ...], Certificates] = {}
 
     def listening(self, option: str, description: str, factory: IProtocolFactory) -> IService:
-        """Return the service that listens at an endpoint; a busy port ends the daemon as it starts.
+        """Return a service that listens at an endpoint; if the port is busy, the daemon ends as it starts.
 
         :param option: the option that gave the description
         :raises UsageError: names the option and what is wrong with the description
@@ -56,7 +56,7 @@ class Ports:
         return _Listening(f"--{option} {description}", endpoint, factory)
 
     def certificates(self, *paths: str) -> Certificates:
-        """Return the certificates of PEM files or folders of them, the same object for all ports that show these.
+        """Return the certificates in PEM files or folders; ports with the same paths share one object.
 
         :raises BadCertificates: there are none
         """
@@ -66,7 +66,7 @@ class Ports:
         return self._certificates[key]
 
     def healthy(self, health: Health) -> Health:
-        """Return a daemon's health with that of its certificates, if it shows any."""
+        """Return a daemon's health, with that of its certificates added if it has any."""
         if not self._certificates:
             return health
         troubles = [trouble for one in self._certificates.values() if (trouble := one.health())]
@@ -108,7 +108,7 @@ class Ports:
         backlog: str = "50",
         extraCertChain: str = "",
     ) -> IStreamServerEndpoint:
-        """Serve Twisted's former name for it; what it can do beyond this is still its own."""
+        """Serve `ssl:`, Twisted's former name for it; its other arguments are left to Twisted."""
         files = filter(None, (privateKey, certKey, extraCertChain))
         below = TCP4ServerEndpoint(self._reactor, int(port), int(backlog), interface)
         return self._with_tls(below, proxied, self.certificates(*files), False)
@@ -117,7 +117,7 @@ class Ports:
         self, below: IStreamServerEndpoint, proxied: bool, certificates: Certificates, plain: bool
     ) -> IStreamServerEndpoint:
         if proxied:
-            # Proxies say on whose behalf they come before TLS begins.
+            # Proxies send their header before TLS starts.
             below = proxyEndpoint(below)
         return (
             _OptionalTLS(below, certificates, self._reactor)
@@ -127,7 +127,7 @@ class Ports:
 
 
 class _Refusing(Factory):
-    """Closes a connection at once for which a factory makes no protocol; Twisted's wrappers would fail on it."""
+    """Closes a connection at once if the factory makes no protocol for it; Twisted's wrappers would fail."""
 
     noisy = False
 
@@ -169,7 +169,7 @@ class _OptionalTLS:
 class _Listening(Service):
     """Listens while it runs.
 
-    :param what: the option and its value, for the error when that cannot be
+    :param what: the option and its value, for errors
     """
 
     def __init__(self, what: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
@@ -179,9 +179,9 @@ class _Listening(Service):
         self._port: Deferred[IListeningPort | None] | None = None
 
     def privilegedStartService(self) -> None:
-        """Listen, where that may take rights.
+        """Listen while the process may still have the rights for it.
 
-        :raises CIMError: it cannot be done; names the option
+        :raises CIMError: names the option if it cannot listen
         """
         super().privilegedStartService()
         failures: list[Failure] = []
@@ -192,13 +192,13 @@ class _Listening(Service):
             raise CIMError(f"{self._what}: cannot listen: {getattr(error, 'strerror', None) or error}")
 
     def startService(self) -> None:
-        """Listen, unless it does already."""
+        """Listen, unless it does so already."""
         super().startService()
         if self._port is None:
             self.privilegedStartService()
 
     def stopService(self) -> Deferred[None]:
-        """Fire when the port is closed; connections stay."""
+        """Close the port, and fire when that is done; connections stay open."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 

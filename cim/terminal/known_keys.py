@@ -1,4 +1,4 @@
-"""The keys by which a terminal knows a system: remembered as ssh remembers those of hosts (docs/terminal.md)."""
+"""The keys that the terminal remembers for a system, as ssh does for hosts (docs/terminal.md, TLS)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cim.wire.pins import parse_pin
 
 
 class KnownKeys:
-    """A file with the pins of one system, one a line.
+    """A file with the pins of one system, one on each line.
 
-    :param path: where it is, or shall be
+    :param path: the file, which need not exist yet
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> tuple[str, ...]:
-        """Return the pins; none when there is no file.
+        """Return the pins; none if there is no file.
 
-        :raises CIMError: names a file that cannot be read, or holds something else
+        :raises CIMError: names the file if it cannot be read, or is not a file of pins
         """
         try:
             return tuple(parse_pin(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip())
@@ -33,9 +33,9 @@ class KnownKeys:
             raise CIMError(f"the pins in {self.path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
     def remember(self, pins: Sequence[str]) -> None:
-        """Keep these pins instead of those of before.
+        """Replace the pins.
 
-        :raises CIMError: names the file when it cannot be written
+        :raises CIMError: names the file if it cannot be written
         """
         if tuple(pins) == self.read():
             return
@@ -48,4 +48,4 @@ class KnownKeys:
                 os.fsync(file.fileno())
             os.rename(aside, self.path)
         except OSError as error:
-            raise CIMError(f"the pins cannot be kept in {self.path}: {error.strerror}")
+            raise CIMError(f"the pins cannot be written to {self.path}: {error.strerror}")

@@ -70,7 +70,7 @@ class Options(DaemonOptions):
             None,
             "File with the user's password; without it one is generated and kept in the data folder.",
         ],
-        ["ca", None, None, "File of the certificates that vouch for the system, instead of the machine's own."],
+        ["ca", None, None, "PEM file of the certificates to trust instead of the machine's roots."],
         ["device", None, None, "Name of this device; a new login with the same name ends the old one."],
         ["data", None, None, "Folder for history and passwords; empty to keep nothing. [default: ~/.local/share/cim]"],
         ["message-log", None, None, "Also append messages to <this folder>/<user>/<date>.log, like upstream's client."],
@@ -83,8 +83,8 @@ class Options(DaemonOptions):
     ]
     optFlags = [
         ["guest", None, "Log in without a password, through upstream's API: no history and no groups."],
-        ["insecure", None, "Let the password, and what is said, go to another machine without TLS."],
-        ["websocket", None, "Connect by WebSocket alone, and not only where the TCP port cannot be reached."],
+        ["insecure", None, "Let the password and messages go to another machine without TLS."],
+        ["websocket", None, "Connect by WebSocket only, not just if the TCP port cannot be reached."],
         ["stay", None, "Stay after the input ends, until a signal."],
     ]
 
@@ -96,8 +96,8 @@ class Options(DaemonOptions):
             raise UsageError(error.reason)
 
     def opt_pin(self, text: str) -> None:
-        """The system's key, sha256:..., which is remembered; `first` believes the first server that answers. May be
-        repeated."""
+        """The pin of a server's key, sha256:..., which is remembered; `first` believes the first server that answers.
+        May be repeated."""
         try:
             self.add("pin", FIRST if text == FIRST else parse_pin(text))
         except InvalidField as error:
@@ -232,7 +232,7 @@ def _trust(options: Options) -> tuple[Trust, str]:
         return trust, f"if its operator confirms the new key, give --pin sha256:... (the old is kept in {known.path})"
     if given:
         return trust, ""
-    return trust, f"--ca FILE names who vouches for it, --pin sha256:... is its key, --pin {FIRST} believes it unseen"
+    return trust, f"--ca FILE names the signer, --pin sha256:... the key; --pin {FIRST} believes whoever answers first"
 
 
 def _identity(options: Options, reactor: Any) -> Identity:

@@ -1,7 +1,7 @@
-"""Pins: what somebody who knows a server's key calls it by, instead of who vouches for it (docs/client.md).
+"""Pins identify servers by their public keys, whoever signed their certificates (docs/client.md, TLS).
 
-A pin is `sha256:` and, in hexadecimal digits, the hash of the public key in its DER form (SubjectPublicKeyInfo). It is
-of the key and not of the certificate, so that it stays when the certificate is renewed.
+A pin is `sha256:` and the hash of the public key in DER form (SubjectPublicKeyInfo), in hexadecimal digits. Since it is
+of the key and not of the certificate, it stays the same when the certificate is renewed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def pin_of(key: CertificatePublicKeyTypes) -> str:
 
 
 def parse_pin(text: str) -> str:
-    """Return a pin as `pin_of` writes it.
+    """Parse a pin, and return it in the form that `pin_of` gives it.
 
-    :raises InvalidField: it is none
+    :raises InvalidField: it is not a pin
     """
     pin = text.strip().lower()
     if not re.fullmatch(_PREFIX + "[0-9a-f]{64}", pin):
-        raise InvalidField("pin", f"must be sha256: and 64 hexadecimal digits, is {quoted(text, 100)}")
+        raise InvalidField("pin", f"must be sha256: and 64 hexadecimal digits, but is {quoted(text, 100)}")
     return pin

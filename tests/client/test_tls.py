@@ -160,7 +160,7 @@ class HostileTests(TLSCase):
         self.wires_of(alice)[-1].cut()
         self.wait(20)
         self.assertIs(alice.state, State.RECONNECTING)
-        self.assertIn("nobody whom this client trusts", alice.heard.states[-1][1])
+        self.assertIn("nobody that this client trusts", alice.heard.states[-1][1])
         self.assertEqual(stranger.heard, b"")
         self.serve(self.made)
         self.wait(30)

@@ -100,7 +100,7 @@ class SignedTests(TrustCase):
     def test_too_old_and_too_young(self):
         self.refused(self.trust, "a.example", showing(certified("a.example", signer=self.root, days=-2)), "expired on")
         future = certified("a.example", signer=self.root, now=datetime.now(UTC) + timedelta(days=5))
-        self.refused(self.trust, "a.example", showing(future), "not good before")
+        self.refused(self.trust, "a.example", showing(future), "not valid before")
 
     def test_signed_by_itself_or_by_a_stranger(self):
         itself = certified("a.example")

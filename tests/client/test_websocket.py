@@ -95,7 +95,7 @@ class ClientTests(ClientCase):
         self.network.listen(8083, upstream_site(self))
         alice = self.make("alice", Guest("alice"), websocket=True)
         alice.startService()
-        self.assertIn("takes no WebSockets", self.error(alice.when_ready(), NotSupported).message)
+        self.assertIn("has no WebSocket", self.error(alice.when_ready(), NotSupported).message)
 
 
 class Peer(Protocol):
