@@ -8,12 +8,14 @@ from twisted.internet.defer import Deferred
 
 from cim.errors import Unauthorized
 from cim.model import LoginPolicy
-from cim.route.http.attempts import BURST, SECONDS
+from cim.route.http.attempts import WRONG_PASSWORDS
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
 from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
 from tests.web.http_case import Conversation, encode
+
+BURST, SECONDS = int(WRONG_PASSWORDS.burst), 6
 
 
 class AccountTests(APICase):

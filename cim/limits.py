@@ -1,0 +1,170 @@
+"""Rates and bursts on a clock that is passed in, bounded in memory (docs/limits.md)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable
+
+from attrs import frozen
+
+#: The most that a rate or a burst may be.
+HIGHEST = 1 << 31
+#: Keys that are remembered of one limit.
+KEPT = 100_000
+#: Who comes early by less than this, seconds, is on time: clocks are no finer.
+_GRAIN = 1e-6
+_TEXT = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)/([0-9]{1,10})")
+
+
+@frozen
+class Limit:
+    """How much somebody may have: so much a second in the long run, and so much at once.
+
+    :param burst: at least 1 and at least the rate; 0 when there is no limit
+    """
+
+    rate: float
+    burst: float
+
+    def __bool__(self) -> bool:
+        return self.burst > 0
+
+
+#: As much as anybody likes.
+NO_LIMIT = Limit(0, 0)
+
+
+def limit(text: str) -> Limit:
+    """Read a limit as options have it: `20/400` is 20 a second and 400 at once, `0` is none."""
+    if text == "0":
+        return NO_LIMIT
+    found = _TEXT.fullmatch(text)
+    if found is not None:
+        rate, burst = float(found[1]), int(found[2])
+        if 0 < rate <= burst <= HIGHEST:
+            return Limit(rate, burst)
+    raise ValueError(
+        f"must be 0, for no limit, or RATE/BURST with 0 < RATE <= BURST <= {HIGHEST} and a whole BURST,"
+        f" is {text[:40]!r}"
+    )
+
+
+def whole_seconds(wait: float) -> int:
+    """Return a wait as a Retry-After says it."""
+    return max(1, math.ceil(wait - _GRAIN))
+
+
+class Buckets:
+    """A pair of token buckets for each of many keys, of messages and of bytes, or of one thing alone.
+
+    Buckets that nobody knows of are full. What does not fit into one at all passes when it is full, and takes it into
+    debt. They are kept in two generations; the younger becomes the older after as long as one takes to be full again,
+    so that what is forgotten is full. When there are too many, those go that were not touched for longest, and are full
+    when they are next asked for: nobody ever has more than a burst.
+
+    :param count: of the first of each pair
+    :param size: of the second
+    :param kept: at most so many are remembered
+    """
+
+    def __init__(self, count: Limit, size: Limit = NO_LIMIT, kept: int = KEPT) -> None:
+        self._rate, self._burst = count.rate, count.burst or math.inf
+        self._size_rate, self._size_burst = size.rate, size.burst or math.inf
+        self._half = kept // 2
+        # When each was touched last, and what was in its two then.
+        self._young: dict[Hashable, tuple[float, float, float]] = {}
+        self._old: dict[Hashable, tuple[float, float, float]] = {}
+        self._until = -math.inf
+        self._full_after = max(one.burst / one.rate for one in (count, size) if one)
+        # The longest that one of the young takes to be full.
+        self._longest = self._full_after
+
+    def __len__(self) -> int:
+        """How many are kept; one that was touched in both generations counts twice."""
+        return len(self._young) + len(self._old)
+
+    def take(self, key: Hashable, now: float, count: float, size: float = 0.0) -> bool:
+        """Take from both of a key's buckets, or from none; say whether it was taken.
+
+        :param now: seconds, by a clock that may be set back
+        """
+        if now >= self._until:
+            self._turn(now)
+        young = self._young
+        was = young.get(key) or self._old.get(key)
+        if was is None:
+            tokens, room = self._burst, self._size_burst
+        else:
+            then, tokens, room = was
+            if now > then:
+                # As in `_left`, which is too dear for each message.
+                tokens += (now - then) * self._rate
+                if tokens > self._burst:
+                    tokens = self._burst
+                room += (now - then) * self._size_rate
+                if room > self._size_burst:
+                    room = self._size_burst
+            elif now < then:
+                # The clock was set back: nothing passed, and what passes from here on counts.
+                young[key] = now, tokens, room
+        if tokens < count or room < size:
+            if self._lacking(tokens, room, count, size):
+                return False
+            self._note_debt(tokens - count, room - size)
+        young[key] = now, tokens - count, room - size
+        if len(young) >= self._half:
+            self._turn(now)
+        return True
+
+    def wait(self, key: Hashable, now: float, count: float, size: float = 0.0) -> float:
+        """Return after how many seconds so much may be taken; 0 for now."""
+        tokens, room = self._left(key, now)
+        return self._lacking(tokens, room, count, size)
+
+    def give_back(self, key: Hashable, now: float, count: float, size: float = 0.0) -> None:
+        """Put back what was taken and is not used."""
+        if key in self._young or key in self._old:
+            tokens, room = self._left(key, now)
+            self._young[key] = now, min(self._burst, tokens + count), min(self._size_burst, room + size)
+
+    def refill(self, key: Hashable) -> None:
+        """Fill a key's buckets."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+    def _left(self, key: Hashable, now: float) -> tuple[float, float]:
+        """What is in a key's buckets."""
+        was = self._young.get(key) or self._old.get(key)
+        if was is None:
+            return self._burst, self._size_burst
+        then, tokens, room = was
+        passed = max(0.0, now - then)
+        return (
+            min(self._burst, tokens + passed * self._rate),
+            min(self._size_burst, room + passed * self._size_rate),
+        )
+
+    def _lacking(self, tokens: float, room: float, count: float, size: float) -> float:
+        """After how many seconds there is enough."""
+        wait = 0.0
+        for there, asked, rate, burst in (
+            (tokens, count, self._rate, self._burst),
+            (room, size, self._size_rate, self._size_burst),
+        ):
+            lacks = min(asked, burst) - there
+            if lacks > rate * _GRAIN:
+                wait = max(wait, lacks / rate)
+        return wait
+
+    def _note_debt(self, tokens: float, room: float) -> None:
+        """One of the young has so much, and what is owed takes longer to be full."""
+        if tokens < 0:
+            self._longest = max(self._longest, (self._burst - tokens) / self._rate)
+        if room < 0:
+            self._longest = max(self._longest, (self._size_burst - room) / self._size_rate)
+
+    def _turn(self, now: float) -> None:
+        self._old, self._young = self._young, {}
+        self._until = now + self._longest
+        self._longest = self._full_after
