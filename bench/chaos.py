@@ -18,6 +18,7 @@ from bench.faults import Deck, Havoc, every_kind, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
 from bench.running import run_bounded
+from tests.harness.daemons import UNLIMITED
 from tests.harness.processes import DaemonProcess
 
 #: How many violations are shown one by one.
@@ -84,7 +85,7 @@ class Chaos:
             routes=arguments.routes,
             proxied=True,
             durable=not arguments.forgetful,
-            route_options=("--login-policy", "many"),
+            route_options=("--login-policy", "many", *UNLIMITED),
         )
         try:
             await self.cluster.start()

@@ -16,6 +16,7 @@ from bench.cluster import Cluster, Suite
 from bench.native_load import NativeLoad
 from bench.phases import Load, Watched
 from bench.running import run_bounded
+from tests.harness.daemons import UNLIMITED
 
 PHASES = ("idle", "websocket", "p2p", "rate", "group")
 
@@ -78,14 +79,14 @@ class Run:
                 # Idle sessions are further devices of users.
                 policy = ("--login-policy", "many") if arguments.speak != "guest" else ()
                 if arguments.suite:
-                    self.cluster = Suite(self.reactor, directory, options=policy)
+                    self.cluster = Suite(self.reactor, directory, options=(*policy, *UNLIMITED))
                 else:
                     self.cluster = Cluster(
                         self.reactor,
                         directory,
                         servers=arguments.servers,
                         routes=arguments.routes,
-                        route_options=policy,
+                        route_options=(*policy, *UNLIMITED),
                     )
                 await self.cluster.start()
                 urls = self.cluster.route_urls

@@ -8,6 +8,8 @@ from collections.abc import Hashable
 
 from attrs import frozen
 
+from cim.plain import quoted
+
 #: The most that a rate or a burst may be.
 HIGHEST = 1 << 31
 #: Keys that are remembered of one limit.
@@ -30,6 +32,9 @@ class Limit:
     def __bool__(self) -> bool:
         return self.burst > 0
 
+    def __str__(self) -> str:
+        return f"{self.rate:.6f}".rstrip("0").rstrip(".") + f"/{self.burst:.0f}" if self else "0"
+
 
 #: As much as anybody likes.
 NO_LIMIT = Limit(0, 0)
@@ -46,7 +51,7 @@ def limit(text: str) -> Limit:
             return Limit(rate, burst)
     raise ValueError(
         f"must be 0, for no limit, or RATE/BURST with 0 < RATE <= BURST <= {HIGHEST} and a whole BURST,"
-        f" is {text[:40]!r}"
+        f" is {quoted(text, 40)}"
     )
 
 
@@ -153,7 +158,7 @@ class Buckets:
             (room, size, self._size_rate, self._size_burst),
         ):
             lacks = min(asked, burst) - there
-            if lacks > rate * _GRAIN:
+            if asked and lacks > rate * _GRAIN:
                 wait = max(wait, lacks / rate)
         return wait
 

@@ -31,7 +31,9 @@ class ReadingTests(SynchronousTestCase):
         ):
             self.assertEqual(limit(text), expected)
             self.assertTrue(limit(text))
+            self.assertEqual(str(limit(text)), text)
         self.assertFalse(limit("0"))
+        self.assertEqual((limit("0"), str(limit("0"))), (NO_LIMIT, "0"))
 
     def test_refused(self):
         for text in (
@@ -125,7 +127,8 @@ class BucketTests(SynchronousTestCase):
         self.assertTrue(buckets.take("a", START, 9, 100))
         self.assertTrue(buckets.take("a", START + 10, 0, 3000))
         self.assertAlmostEqual(buckets.wait("a", START + 10, 1, 1), 20.01)
-        # What is owed of the second is remembered, too.
+        # Whoever wants nothing of what is owed gets the other; and what is owed is remembered.
+        self.assertTrue(buckets.take("a", START + 10, 1))
         for second in range(11, 30):
             buckets.take("b", START + second, 1)
             self.assertFalse(buckets.take("a", START + second, 0, 1))

@@ -6,7 +6,7 @@ import getopt
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -15,6 +15,7 @@ from twisted.python.usage import Options, UsageError
 
 import cim
 from cim.daemon.runtime import prepare
+from cim.limits import limit
 from cim.plain import quoted
 from cim.private_files import BadFile, read_private
 
@@ -55,6 +56,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return coerce
 
 
+#: The tables of a file, and what the names of their options begin with.
+TABLES = {"limits": "limit-"}
 #: Coercions whose values are numbers, not strings, in a file.
 _NUMERIC: tuple[Callable[[str], Any], ...] = (seconds, positive_int, port, int, float)
 
@@ -81,7 +84,8 @@ class DaemonOptions(Options):
     """Options that may also come from the environment and from a file; subclasses add theirs as usual.
 
     An option `max-frame` of the server is `--max-frame` on the command line, `CIM_SERVER_MAX_FRAME` in the
-    environment and the key `max-frame` in the file. All are coerced by the same function, which raises ValueError
+    environment and the key `max-frame` in the file; one that begins with `limit-` is a key of the file's table
+    `[limits]`, without that. All are coerced by the same function, which raises ValueError
     with the end of a sentence that starts with the option's name. A flag is a boolean in the file, and 1, true, yes,
     on or 0, false, no, off in the environment. Environment variables that name no option are ignored, because
     container platforms set such variables.
@@ -161,11 +165,24 @@ class DaemonOptions(Options):
                 taken.add(name)
         path = config or self["config"]
         if path:
-            for key, value in self._load(path).items():
-                if key not in known - {"config"}:
-                    raise UsageError(f"{path}: unknown key {quoted(key)}; cim-{self.daemon} --help lists the options")
-                if key not in taken:
-                    self._take_toml(key, value, f"{path}: {key}")
+            for table, key, value in self._keys(path):
+                name = TABLES.get(table, "") + key
+                if name not in known - {"config"} or (not table and name.startswith(tuple(TABLES.values()))):
+                    where = f" of [{table}]" if table else ""
+                    raise UsageError(
+                        f"{path}: unknown key {quoted(key)}{where}; cim-{self.daemon} --help lists the options"
+                    )
+                if name not in taken:
+                    self._take_toml(name, value, f"{path}: {f'[{table}] ' if table else ''}{key}")
+
+    def _keys(self, path: str) -> Iterator[tuple[str, str, Any]]:
+        """Yield each key of a file with its table, empty for those of none, and its value."""
+        for key, value in self._load(path).items():
+            if key in TABLES and isinstance(value, dict):
+                for inner, of_inner in value.items():
+                    yield key, inner, of_inner
+            else:
+                yield "", key, value
 
     def _handlers(self) -> set[str]:
         return {name[4:].replace("_", "-") for name in dir(type(self)) if name.startswith("opt_") and len(name) > 5}
@@ -207,6 +224,8 @@ class DaemonOptions(Options):
         elif self._coercions.get(name) in _NUMERIC:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"{source} must be a number")
+            self[name] = self._coerced(name, str(value), source)
+        elif self._coercions.get(name) is limit and type(value) in (int, float):
             self[name] = self._coerced(name, str(value), source)
         elif not isinstance(value, str):
             raise UsageError(f"{source} must be a string" + (" or a list of strings" if name in self.repeated else ""))

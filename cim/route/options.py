@@ -7,9 +7,11 @@ from typing import Any
 
 from cim.daemon.config import one_of, positive_int
 from cim.keys import derive_key
+from cim.limits import Limit, limit
 from cim.model import LoginPolicy, Retention
 from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
+from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
 
 #: Flags, and options with a value.
@@ -38,6 +40,10 @@ class RouteRules:
         ["retention-days", None, 30, "Days for which messages are kept.", positive_int],
         ["retention-count", None, 10_000, "Messages kept per conversation.", positive_int],
         ["revision-hours", None, 24, "Hours for which authors may recall or edit a message.", positive_int],
+        *(
+            [f"limit-{name}", None, limit(default), f"RATE/BURST of {about}; 0 for no limit.", limit]
+            for name, (about, default) in MESSAGE_LIMITS.items()
+        ),
     ]
     optFlags = [["no-guests", None, "Close the upstream API: serve only accounts with a password."]]
 
@@ -45,6 +51,11 @@ class RouteRules:
 def retention_of(options: Any) -> Retention:
     """Return how long messages are kept, by the options."""
     return Retention(options["retention-days"], options["retention-count"])
+
+
+def message_limits_of(options: Any) -> dict[str, Limit]:
+    """Return the limits of messages, by name."""
+    return {name: options[f"limit-{name}"] for name in MESSAGE_LIMITS}
 
 
 def settings_of(options: Any, secret: bytes) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from cim.daemon.metrics import Metrics
 from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
+from cim.limits import Limit
 from cim.model import Health, LoginPolicy, RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
@@ -20,6 +21,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.grouping import Grouping
+from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import REVISION_SECONDS, Sending
@@ -43,6 +45,7 @@ class Route:
     :param policy: what a login does with the user's sessions on other devices
     :param revision_seconds: how long an author may recall or edit a message
     :param upstream_servers: whether registry nodes without our data are upstream's servers
+    :param limits: limits of messages, by name; the defaults when omitted
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Route:
         policy: LoginPolicy = LoginPolicy.REJECT,
         revision_seconds: float = REVISION_SECONDS,
         upstream_servers: bool = False,
+        limits: Mapping[str, Limit] | None = None,
     ) -> None:
         self.address = address
         self.reactor = reactor
@@ -84,6 +88,7 @@ class Route:
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
+        self.message_limits = MessageLimits(limits or default_limits(), reactor, metrics.refused)
         self.sending = Sending(
             accounts=self.accounts,
             store=store.conversations,
@@ -91,6 +96,7 @@ class Route:
             delivery=self.delivery,
             clock=reactor,
             metrics=metrics,
+            limits=self.message_limits,
             revision_seconds=revision_seconds,
         )
         self.requests = Requests(

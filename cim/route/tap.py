@@ -31,7 +31,7 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI
-from cim.route.options import RouteRules, retention_of, settings_of
+from cim.route.options import RouteRules, message_limits_of, retention_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
@@ -144,6 +144,7 @@ def add_route(
         "Stored messages and names that were skipped because they could not be decoded.",
         lambda: route.store.conversations.skipped,
     )
+    metrics.gauge("limits_kept", "Parties whose message limits are remembered.", lambda: len(route.message_limits))
     metrics.gauge("passwords_waiting", "Passwords being hashed or waiting to be.", lambda: len(passwords))
     root.add(CatchingUp(route))
     root.add(threads)
@@ -191,6 +192,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         policy=LoginPolicy(options["login-policy"]),
         revision_seconds=options["revision-hours"] * 3600.0,
         upstream_servers=bool(options["upstream-servers"]),
+        limits=message_limits_of(options),
     )
     acceptor = LinkAcceptor(
         own=own,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cim.errors import BadRequest, CIMError
+from cim.errors import BadRequest, CIMError, RateLimited
 from cim.web.declaring import Call, Gate
 from cim.web.inputs import read_object
 from cim.web.site import respond
@@ -72,6 +72,8 @@ class Envelopes:
     def fail(self, request: Any, error: BaseException) -> int:
         """See Dialect: 200 for a call that was refused or failed, the error's status for a malformed request."""
         status = error.status if isinstance(error, BadRequest) else 200 if isinstance(error, CIMError) else 500
+        if isinstance(error, RateLimited) and error.retry_after:
+            request.setHeader(b"Retry-After", b"%d" % error.retry_after)
         respond(request, status, failure(error) if isinstance(error, CIMError) else INTERNAL_ERROR)
         return status
 

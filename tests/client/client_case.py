@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 from argon2 import PasswordHasher
 
@@ -14,6 +15,7 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.trust import Trust, Verifier
 from cim.client.values import Password, State
+from cim.limits import Limit
 from cim.model import LoginPolicy
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords
@@ -70,9 +72,11 @@ class ClientCase(SynchronousTestCase):
     servers = 1
     routes = 1
     policy = LoginPolicy.MANY
+    #: Limits of messages that are not the usual ones, by name.
+    message_limits: ClassVar[dict[str, Limit]] = {}
 
     def setUp(self):
-        self.cluster = Cluster(self.servers, self.routes, policy=self.policy)
+        self.cluster = Cluster(self.servers, self.routes, policy=self.policy, message_limits=self.message_limits)
         self.clock = self.cluster.clock
         self.network = Network(self.clock)
         self.ids = itertools.count(1)

@@ -17,6 +17,8 @@ from cim.errors import (
     Unavailable,
     Unreachable,
 )
+from cim.limits import NO_LIMIT
+from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.wire import conversations
 from tests.client.test_client_reading import KeptHistory, ReadingCase
 
@@ -70,13 +72,14 @@ class SendingTests(ReadingCase):
         self.turn()
         self.assertEqual(order, [1])
 
-    def test_thousands_of_messages_at_once(self):
-        sending = [self.alice.send(self.bob.me, str(number)) for number in range(MAX_WAITING)]
-        self.error(self.alice.send(self.bob.me, "one too many"), RateLimited)
-        self.wait(60)
+    def test_more_at_once_than_limits_let_through(self):
+        sending = [self.alice.send(self.bob.me, str(number)) for number in range(500)]
+        self.turn()
+        self.assertEqual(len(self.bob.heard.texts), 400)
+        self.wait(40)
         for one in sending:
             self.successResultOf(one)
-        self.assertEqual(self.bob.heard.texts, [str(number) for number in range(MAX_WAITING)])
+        self.assertEqual(self.bob.heard.texts, [str(number) for number in range(500)])
 
     def test_sending_before_the_first_login(self):
         self.network.down.update((8083, 8084))
@@ -90,6 +93,18 @@ class SendingTests(ReadingCase):
         for one in sending:
             self.successResultOf(one)
         self.assertEqual(self.bob.heard.texts, ["too early", "one", "two"])
+
+
+class UnlimitedTests(ReadingCase):
+    message_limits = dict.fromkeys(MESSAGE_LIMITS, NO_LIMIT)
+
+    def test_thousands_of_messages_at_once(self):
+        sending = [self.alice.send(self.bob.me, str(number)) for number in range(MAX_WAITING)]
+        self.error(self.alice.send(self.bob.me, "one too many"), RateLimited)
+        self.wait(60)
+        for one in sending:
+            self.successResultOf(one)
+        self.assertEqual(self.bob.heard.texts, [str(number) for number in range(MAX_WAITING)])
 
 
 class OutageTests(ReadingCase):

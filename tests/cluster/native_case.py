@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.limits import Limit
 from cim.model import LoginPolicy
 from cim.server.edge.connection import Limits
 from cim.wire import conversations
@@ -17,9 +20,13 @@ class NativeCase(SynchronousTestCase):
     routes = 2
     policy = LoginPolicy.MANY
     limits = Limits()
+    #: Limits of messages that are not the usual ones, by name.
+    message_limits: ClassVar[dict[str, Limit]] = {}
 
     def setUp(self):
-        self.cluster = Cluster(self.servers, self.routes, policy=self.policy, limits=self.limits)
+        self.cluster = Cluster(
+            self.servers, self.routes, policy=self.policy, limits=self.limits, message_limits=self.message_limits
+        )
         self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
         self.conversation = conversations.private(self.alice.id, self.bob.id)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from cim.limits import NO_LIMIT
+from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.wire.cim_pb2 import Packet, Sync
 from tests.cluster.native_case import NativeCase
 
 
 class ReadingCase(NativeCase):
+    # Conversations are filled faster than users may.
+    message_limits = dict.fromkeys(MESSAGE_LIMITS, NO_LIMIT)
+
     def setUp(self):
         super().setUp()
         self.phone, self.desk = self.log_in(self.alice), self.log_in(self.bob)

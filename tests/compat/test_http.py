@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from attrs import evolve
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -213,6 +215,34 @@ class RouteTests(ExchangeCase):
             self.ask("/p2pRoute", r'{"msg":"\u0000\"\\\n\ud83d\ude00","receiveUserId":2,"userId":1}'), SUCCESS
         )
         self.assertEqual(client.texts(), ['\0"\\\n😀'])
+
+
+class LimitTests(ExchangeCase):
+    """Who says too much."""
+
+    def test_6000_and_when_to_come_again(self):
+        body = json.dumps({"userId": 1, "receiveUserId": 2, "batchMsg": ["x"] * 100})
+        for _ in range(3):
+            self.assertIn('"code":"7000"', self.ask("/p2pRoute", body))
+        status, headers, answer = self.connection.ask("/p2pRoute", body)
+        self.assertEqual(
+            (status, headers["retry-after"], answer),
+            (
+                "HTTP/1.1 200 OK",
+                "10",
+                '{"code":"6000","message":"too many messages of a guest: try again in 10 s","reqNo":null,'
+                '"dataBody":null}',
+            ),
+        )
+        self.cluster.pass_seconds(9)
+        self.assertIn('"code":"6000"', self.ask("/p2pRoute", body))
+        self.assertIn('"code":"6000"', self.ask("/p2pRoute", body))
+        self.cluster.pass_seconds(1)
+        self.assertIn('"code":"7000"', self.ask("/p2pRoute", body))
+        self.assertIn('"code":"6000"', self.ask("/groupRoute", '{"userId":1,"msg":"x"}'))
+        self.assertIn('"code":"7000"', self.ask("/p2pRoute", '{"userId":2,"receiveUserId":1,"msg":"x"}'))
+        page = self.successResultOf(self.cluster.store.conversations.read("p:1:2", limit=1000))
+        self.assertEqual(len(page.entries), 401)
 
 
 class ServerTests(SynchronousTestCase):

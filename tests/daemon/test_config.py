@@ -11,6 +11,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.config import DaemonOptions, one_of, port, positive_int, read_secret_file, seconds
+from cim.limits import NO_LIMIT, Limit, limit
 
 
 class Options(DaemonOptions):
@@ -22,6 +23,7 @@ class Options(DaemonOptions):
         ["idle-seconds", None, 33.0, "Silence.", seconds],
         ["max-frame", None, 65536, "Bytes.", positive_int],
         ["select", None, "random", "Choice.", one_of("random", "round-robin")],
+        ["limit-sends", None, Limit(1, 2), "Limit.", limit],
     ]
 
     def opt_route(self, text):
@@ -105,6 +107,34 @@ class OptionsTests(SynchronousTestCase):
             ('select = "best"', 'select must be one of random, round-robin, not "best"'),
         ):
             self.assertIn(reason, self.refused(file=text), text)
+
+    def test_a_table(self):
+        for value, expected in (('"5/10"', Limit(5, 10)), ("0", NO_LIMIT), ('"0"', NO_LIMIT)):
+            options = self.parse(file=f"max-frame = 7\n[limits]\nsends = {value}")
+            self.assertEqual((options["limit-sends"], options["max-frame"]), (expected, 7))
+        self.assertEqual(self.parse("--limit-sends=3/4", file="[limits]\nsends = 0")["limit-sends"], Limit(3, 4))
+        self.assertEqual(self.parse(environ={"CIM_SERVER_LIMIT_SENDS": "0"})["limit-sends"], NO_LIMIT)
+        self.assertEqual(self.parse(file="[limits]")["limit-sends"], Limit(1, 2))
+
+    def test_wrong_keys_and_values_in_a_table(self):
+        for text, reason in (
+            ("[limits]\nsent = 0", 'unknown key "sent" of [limits]'),
+            ("[limits]\nmax-frame = 7", 'unknown key "max-frame" of [limits]'),
+            ("[limit]\nsends = 0", 'unknown key "limit"'),
+            ("limit-sends = 0", 'unknown key "limit-sends"'),
+            ("limits = 5", 'unknown key "limits"'),
+            ("[limits]\nsends = -1", "[limits] sends must be 0, for no limit, or RATE/BURST with 0 < RATE <= BURST"),
+            ("[limits]\nsends = nan", 'is "nan"'),
+            ("[limits]\nsends = inf", 'is "inf"'),
+            ("[limits]\nsends = 4294967296", 'is "4294967296"'),
+            ('[limits]\nsends = "20/10"', "[limits] sends must be 0"),
+            ("[limits]\nsends = true", "[limits] sends must be a string"),
+            ("[limits]\nsends = [1, 2]", "[limits] sends must be a string"),
+        ):
+            refusal = self.refused(file=text)
+            self.assertIn(reason, refusal, text)
+            self.assertNotIn("\n", refusal)
+        self.assertIn("--limit-sends must be 0, for no limit, or RATE/BURST", self.refused("--limit-sends", "20/10"))
 
     def test_wrong_values_elsewhere_name_their_source(self):
         self.assertIn('--max-frame must be a positive whole number, not "x"', self.refused("--max-frame", "x"))

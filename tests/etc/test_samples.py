@@ -13,8 +13,11 @@ from pathlib import Path
 from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from cim.daemon.config import TABLES
+
 ETC = Path(__file__).resolve().parents[2] / "etc"
-KEY = re.compile(r"^(?:# )?([a-z][a-z-]*) = .+$", re.MULTILINE)
+#: A key, or the head of a table.
+KEY = re.compile(r"^(?:# )?(?:([a-z][a-z-]*) = .+|\[([a-z]+)\])$", re.MULTILINE)
 DAEMONS = ("server", "route", "suite", "client")
 #: Where a daemon's options are, when its package has another name.
 PACKAGES = {"client": "terminal"}
@@ -39,6 +42,24 @@ EXAMPLES = {
 }
 
 
+def shown_of(daemon):
+    """The lines of a sample that have keys, as they are without the comment sign."""
+    text = (ETC / f"{daemon}.toml").read_text()
+    return [match[0].removeprefix("# ") for match in KEY.finditer(text)]
+
+
+def values_of(daemon):
+    """What a sample shows: the name and the value of each option, as often as it is shown."""
+    table, values = "", []
+    for line in shown_of(daemon):
+        if line.startswith("["):
+            table = TABLES[line.strip("[]")]
+        else:
+            ((key, value),) = tomllib.loads(line).items()
+            values.append((table + key, value))
+    return values
+
+
 def options_of(daemon):
     return namedAny(f"cim.{PACKAGES.get(daemon, daemon)}.tap.Options")(environ={})
 
@@ -51,13 +72,12 @@ def known(options):
 class TOMLTests(SynchronousTestCase):
     def test_every_option_once(self):
         for daemon in DAEMONS:
-            keys = KEY.findall((ETC / f"{daemon}.toml").read_text())
+            keys = [name for name, _ in values_of(daemon)]
             self.assertEqual(sorted(keys), sorted(known(options_of(daemon))), daemon)
 
     def test_the_values_shown_are_the_defaults(self):
         for daemon in DAEMONS:
-            text = (ETC / f"{daemon}.toml").read_text()
-            shown = tomllib.loads("\n".join(match[0].removeprefix("# ") for match in KEY.finditer(text)))
+            shown = dict(values_of(daemon))
             options = options_of(daemon)
             for key, value in shown.items():
                 if key not in EXAMPLES[daemon]:
@@ -67,10 +87,8 @@ class TOMLTests(SynchronousTestCase):
 
     def test_what_is_shown_is_accepted(self):
         for daemon in DAEMONS:
-            text = (ETC / f"{daemon}.toml").read_text()
-            lines = [match[0].removeprefix("# ") for match in KEY.finditer(text)]
             # Files that only the real machine has, and a class of the user's.
-            lines = [line for line in lines if "-file = " not in line and not line.startswith("listener")]
+            lines = [line for line in shown_of(daemon) if "-file = " not in line and not line.startswith("listener")]
             path = self.mktemp()
             Path(path).write_text("\n".join(lines))
             options_of(daemon).parseOptions(["--config", path])
@@ -78,6 +96,18 @@ class TOMLTests(SynchronousTestCase):
     def test_as_they_are_they_change_nothing(self):
         for daemon in DAEMONS:
             self.assertEqual(tomllib.loads((ETC / f"{daemon}.toml").read_text()), {})
+
+
+class LimitsTests(SynchronousTestCase):
+    def test_the_page_of_limits_has_each_with_its_default(self):
+        page = (ETC.parent / "docs" / "limits.md").read_text(encoding="utf-8")
+        told = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (\S+) \|$", page, re.MULTILINE))
+        found = {}
+        for daemon in ("server", "route", "suite"):
+            options = options_of(daemon)
+            names = [name for name in known(options) if name.startswith("limit-")]
+            found.update({name.removeprefix("limit-"): str(options[name]) for name in names})
+        self.assertEqual(told, found)
 
 
 def _typed(default, shown):

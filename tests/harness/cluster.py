@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -14,11 +14,13 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from cim.daemon.metrics import Metrics
 from cim.interfaces import IAnnouncement, IServerSelection
 from cim.keys import derive_key
+from cim.limits import Limit
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.memory import MemoryLink, connect
 from cim.model import Account, LinkPeer, LoginPolicy, NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
+from cim.route.messages.limits import default_limits
 from cim.route.service import Route
 from cim.selection import RoundRobin
 from cim.server.edge.connection import ClientConnection, Limits
@@ -101,6 +103,7 @@ class Cluster:
     """Servers and routes, each server linked to each route.
 
     :param link_version: returns the version of the items that a new link speaks
+    :param message_limits: message limits other than the defaults, by name
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -114,6 +117,7 @@ class Cluster:
         store: Any = None,
         link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
         upstream_servers: bool = False,
+        message_limits: Mapping[str, Limit] | None = None,
     ) -> None:
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
@@ -134,6 +138,7 @@ class Cluster:
         self.limits = limits if limits is not None else Limits()
         self._policy = policy
         self._upstream_servers = upstream_servers
+        self._message_limits = {**default_limits(), **(message_limits or {})}
         self._selection = selection if selection is not None else RoundRobin()
         self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
         for _ in range(servers):
@@ -192,6 +197,7 @@ class Cluster:
             metrics=self.metrics,
             policy=self._policy,
             upstream_servers=self._upstream_servers,
+            limits=self._message_limits,
         )
         self.routes.append(route)
         route.leases.startService()

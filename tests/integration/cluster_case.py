@@ -172,10 +172,10 @@ class ClusterCase(TestCase):
         """Start daemons concurrently and wait until all are healthy."""
         await gatherResults([daemon.start(STARTED) for daemon in daemons], consumeErrors=True)
 
-    async def cluster(self, servers, routes, *, zookeeper=None):
+    async def cluster(self, servers, routes, *route_options, zookeeper=None):
         """Start a whole cluster, every server linked to every route; return its servers and its routes."""
         await self.stores(zookeeper=zookeeper)
-        first = [self.server() for _ in range(servers)], [self.route() for _ in range(routes)]
+        first = [self.server() for _ in range(servers)], [self.route(*route_options) for _ in range(routes)]
         await self.started(*first[0], *first[1])
         await self.linked(*first)
         return first

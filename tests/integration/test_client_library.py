@@ -14,7 +14,7 @@ from cim.client.values import Guest, Password, State
 from cim.errors import Unreachable
 from cim.wire import conversations
 from tests.client.client_case import Listener
-from tests.harness.daemons import loopback
+from tests.harness.daemons import UNLIMITED, loopback
 from tests.harness.processes import free_port
 from tests.integration.cluster_case import ClusterCase
 
@@ -26,7 +26,7 @@ class LibraryTests(ClusterCase):
             "suite",
             http,
             *("--data", self.folder("data"), "--listen", loopback(tcp), "--http", loopback(http)),
-            *("--login-policy", "many"),
+            *("--login-policy", "many", *UNLIMITED),
         )
 
     def client(self, url, name, credentials=None, **options):

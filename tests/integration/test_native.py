@@ -27,7 +27,7 @@ from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
 from cim.wire.native import goodbye_packet
 from tests.harness.certificates import certified
-from tests.harness.daemons import loopback
+from tests.harness.daemons import UNLIMITED, loopback
 from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase
 from tests.server.edge.test_websocket import StandIn
@@ -294,7 +294,7 @@ class ClusterTests(NativeCase):
                 self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])
 
     async def test_routes_that_come_and_go_make_no_send_fail(self):
-        servers, routes = await self.cluster(2, 2)
+        servers, routes = await self.cluster(2, 2, *UNLIMITED)
         people = alice, bob, _ = await self.people(*(route.url for route in routes))
         going = True
 
@@ -318,7 +318,7 @@ class ClusterTests(NativeCase):
 
         talking = [Deferred.fromCoroutine(talk(*two)) for two in ((alice, bob), (bob, alice))]
         await go_on()
-        newcomer = self.route()
+        newcomer = self.route(*UNLIMITED)
         await self.started(newcomer)
         await self.linked(servers, [*routes, newcomer])
         await go_on()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -11,12 +12,14 @@ from zope.interface import implementer
 
 from cim.daemon.metrics import Metrics
 from cim.interfaces import ILink
+from cim.limits import Limit
 from cim.model import Account, Append, LinkPeer
 from cim.route.front.requests import Requests
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.grouping import Grouping
+from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
@@ -103,6 +106,8 @@ class RouteCase(SynchronousTestCase):
 
     #: The part of the store whose calls are held, and the method.
     held = None
+    #: Limits of messages that are not the usual ones, by name.
+    other_limits: ClassVar[dict[str, Limit]] = {}
 
     def setUp(self):
         self.clock = Clock()
@@ -130,6 +135,7 @@ class RouteCase(SynchronousTestCase):
             reading=self.reading,
             clock=self.clock,
         )
+        self.limits = MessageLimits({**default_limits(), **self.other_limits}, self.clock, self.metrics.refused)
         self.sending = Sending(
             accounts=self.accounts,
             store=self.conversations,
@@ -137,6 +143,7 @@ class RouteCase(SynchronousTestCase):
             delivery=self.delivery,
             clock=self.clock,
             metrics=self.metrics,
+            limits=self.limits,
         )
         self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock)
         self.requests = Requests(

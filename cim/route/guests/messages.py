@@ -21,6 +21,7 @@ from cim.interfaces import ILink, ISessions
 from cim.model import GUEST, Account, Appended, SessionRecord
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.limits import Guest
 from cim.route.messages.sending import Outgoing, Sending, push_of
 from cim.route.messages.together import together
 from cim.route.presence.directory import Directory
@@ -89,6 +90,7 @@ class GuestMessages:
         """Store texts for one user and push them; returns when a server has written them to a live connection.
 
         :raises AccountMismatch: an unknown sender or receiver; nothing is stored
+        :raises RateLimited: the sender says too much; nothing is stored
         :raises UserOffline: they are stored, and nobody was there to write them to
         :raises CallTimeout: they are stored, and the server did not answer: unknown whether they were written
         """
@@ -97,9 +99,7 @@ class GuestMessages:
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
         said = _Private(author, receiver, texts, batch)
         messages = self._chain(said)
-        ended: list[tuple[bool, Any]] = await DeferredList(
-            [self._sending.send(message) for message in messages], consumeErrors=True
-        )
+        ended: list[tuple[bool, Any]] = await DeferredList(self._sending.send_all(messages), consumeErrors=True)
         appended = [at for well, at in ended if well]
         if len(appended) < len(messages):
             # What was stored of it is pushed all the same.
@@ -113,11 +113,12 @@ class GuestMessages:
     def _chain(self, said: _Private) -> list[Outgoing]:
         """Return texts as messages each of which is stored behind the one before it, or not at all."""
         conversation = conversations.private(said.author.id, said.receiver)
+        payer = Guest(said.author.id)
         messages: list[Outgoing] = []
         after = ""
         for text in said.texts:
             send = Send(user=said.receiver, client_id=next(self._client_ids), text=text)
-            messages.append(Outgoing(said.author, send, conversation, after, push=False))
+            messages.append(Outgoing(said.author, send, conversation, after, push=False, payer=payer))
             after = send.client_id
         return messages
 
@@ -191,7 +192,7 @@ class GuestMessages:
         """
         author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
         send = Send(group=0, client_id=next(self._client_ids), text=text)
-        message = Outgoing(author, send, conversations.EVERYONE, push=False)
+        message = Outgoing(author, send, conversations.EVERYONE, push=False, payer=Guest(sender))
         at = await self._sending.send(message)
         push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.

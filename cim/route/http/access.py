@@ -23,10 +23,16 @@ class Caller:
     """The caller of a call.
 
     :param proven: None for operators, and for calls that anyone may make
+    :param key: the number of an operator's API key
     """
 
     proven: Proven | None = None
-    operator: bool = False
+    key: int | None = None
+
+    @property
+    def operator(self) -> bool:
+        """Whether it has an API key."""
+        return self.key is not None
 
     @property
     def account(self) -> Account:
@@ -37,7 +43,6 @@ class Caller:
 
 
 _ANYONE = Caller()
-_OPERATOR = Caller(operator=True)
 
 
 class Access:
@@ -58,32 +63,38 @@ class Access:
         scheme, _, bearer = (request.getHeader(b"authorization") or b"").partition(b" ")
         bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
         if key is not None:
-            if not self._is_key(key):
+            number = self._number(key)
+            if number is None:
                 raise Unauthorized(
                     "the API key is wrong"
                     if self._keys
                     else "this route accepts no API keys: it was started without --api-key-file"
                 )
-            return self._operator(who)
-        if bearer and self._is_key(bearer):
-            return self._operator(who)
+            return self._operator(number, who)
+        number = self._number(bearer) if bearer else None
+        if number is not None:
+            return self._operator(number, who)
         if not bearer:
             if who is Who.MAYBE_USER:
                 return _ANYONE
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
         return self._user(bearer, who)
 
-    def _is_key(self, given: bytes) -> bool:
-        found = False
-        for key in self._keys:  # compare with all, so that the time does not reveal which one matched
-            found |= hmac.compare_digest(given, key)
+    def _number(self, given: bytes) -> int | None:
+        """Return which key it is, None for none."""
+        found = None
+        for number, key in enumerate(
+            self._keys
+        ):  # compare with all, so that the time does not reveal which one matched
+            if hmac.compare_digest(given, key):
+                found = number
         return found
 
     @staticmethod
-    def _operator(who: Who) -> Caller:
+    def _operator(number: int, who: Who) -> Caller:
         if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR):
             raise Forbidden("this call needs a user's token, not an API key")
-        return _OPERATOR
+        return Caller(key=number)
 
     async def _user(self, bearer: bytes, who: Who) -> Caller:
         try:

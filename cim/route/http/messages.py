@@ -19,6 +19,7 @@ from cim.route.http.shapes import (
     limit,
 )
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.limits import Key
 from cim.route.messages.reading import HEADS, MAX_PAGE, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
@@ -133,7 +134,8 @@ class MessagesAPI:
         conversation = (
             conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
         )
-        message = Outgoing(author, send, conversation, after)
+        payer = Key(caller.key) if caller.key is not None else None
+        message = Outgoing(author, send, conversation, after, payer=payer)
         appended = await self._sending.send(message)
         return WithStatus(
             200 if appended.repeated else 201,

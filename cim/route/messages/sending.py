@@ -1,14 +1,14 @@
 """Takes messages from senders into conversations and on to recipients (docs/architecture.md, Conversations).
 
-The path of a message: check it -> check rights -> append it with all others that wait -> tell its sender -> push it.
-No message of a conversation overtakes another that waits, so messages that arrive in order are seldom out of order at
-the store.
+The path of a message: check it -> ask the limits -> check rights -> append it with all others that wait -> tell its
+sender -> push it. No message of a conversation overtakes another that waits, so messages that arrive in order are
+seldom out of order at the store.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import define
 
@@ -23,16 +23,12 @@ from cim.model import Account, Append, Appended
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.limits import MessageLimits, Payer
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
 #: How long an author may recall or edit a message, in seconds.
 REVISION_SECONDS = 24 * 3600.0
-#: Messages of one sender to everyone: how many per second in the long run, and how many at once.
-EVERYONE_RATE = 50.0
-EVERYONE_BURST = 500.0
-#: How many senders to everyone have their rate tracked.
-KEPT_RATES = 100_000
 #: The most messages of one conversation that may wait for a look-up.
 MAX_WAITING = 10_000
 #: The most revisions of one author in one conversation that may wait: each takes a look-up.
@@ -48,6 +44,7 @@ class Outgoing:
     :param after: the client_id of its author's message that must be stored before it; empty for none
     :param origin: with `session`, the session that sent it, which does not get it back
     :param push: False if the caller pushes it itself
+    :param payer: whose limits it counts towards; None for its author, who has proved its identity
     """
 
     author: Account
@@ -57,6 +54,12 @@ class Outgoing:
     origin: ILink | None = None
     session: str = ""
     push: bool = True
+    payer: Payer | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of text and data."""
+        return len(self.send.text.encode()) + len(self.send.data)
 
 
 def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
@@ -86,6 +89,7 @@ class Sending:
         delivery: Delivery,
         clock: IReactorTime,
         metrics: Metrics,
+        limits: MessageLimits,
         revision_seconds: float = REVISION_SECONDS,
     ) -> None:
         self._revision_ms = revision_seconds * 1000
@@ -95,15 +99,24 @@ class Sending:
         self._delivery = delivery
         self._clock = clock
         self._metrics = metrics
+        self._limits = limits
         # Messages that wait for a look-up, and those behind them, by conversation.
         self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
-        self._everyone: dict[int, tuple[float, float]] = {}
 
     def submit(self, message: Outgoing, done: Done) -> None:
         """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate."""
+        refusal = self._limits.take(message.payer or message.author.id, message.conversation, 1, message.size)
+        if refusal is not None:
+            done(refusal)
+        else:
+            self._submit(message, done)
+
+    def _submit(self, message: Outgoing, done: Done) -> None:
+        """Send a message that the limits allow."""
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
+                self._give_back(message)
                 done(RateLimited("too many messages are waiting in this conversation: try again later"))
             else:
                 waiting.append((message, done))
@@ -169,12 +182,9 @@ class Sending:
 
     def _append(self, message: Outgoing, done: Done, ref: str) -> None:
         send, author = message.send, message.author
-        everyone = message.conversation == conversations.EVERYONE
-        if everyone:
-            error = self._refuse_to_everyone(message)
-            if error is not None:
-                done(error)
-                return
+        if message.conversation == conversations.EVERYONE and send.kind != TEXT:
+            done(Forbidden("messages to everyone cannot be recalled, edited or reacted to"))
+            return
         now = int(self._clock.seconds() * 1000)
         body = native.body_of(send, author.id, author.name, now)
         kind = send.kind
@@ -198,18 +208,15 @@ class Sending:
                 if message.push:
                     self.push(message, result)
             else:
-                if everyone and isinstance(result, OutOfOrder):
-                    self._give_back(author.id)
+                if isinstance(result, OutOfOrder | RateLimited):
+                    self._give_back(message)
                 done(result)
 
         self._appender.put(item, told)
 
-    def _refuse_to_everyone(self, message: Outgoing) -> CIMError | None:
-        if message.send.kind != TEXT:
-            return Forbidden("messages to everyone cannot be recalled, edited or reacted to")
-        if not self._may_tell_everyone(message.author.id):
-            return RateLimited("too many messages to everyone: wait before you send more", retry_after=1)
-        return None
+    def _give_back(self, message: Outgoing) -> None:
+        """Give back what a message took that another bound refused, or that was out of order."""
+        self._limits.give_back(message.payer or message.author.id, message.conversation, 1, message.size)
 
     def push(self, message: Outgoing, appended: Appended) -> None:
         """Push an appended message to its recipients."""
@@ -221,25 +228,24 @@ class Sending:
         else:
             self._delivery.to_everyone(push)
 
-    def _may_tell_everyone(self, user: int) -> bool:
-        now = self._clock.seconds()
-        then, tokens = self._everyone.get(user, (now, EVERYONE_BURST))
-        tokens = min(EVERYONE_BURST, tokens + (now - then) * EVERYONE_RATE)
-        if tokens < 1:
-            return False
-        if len(self._everyone) >= KEPT_RATES:
-            self._everyone.clear()
-        self._everyone[user] = (now, tokens - 1)
-        return True
-
-    def _give_back(self, user: int) -> None:
-        """Give back the cost of a message that was not stored because it was out of order."""
-        if user in self._everyone:
-            then, tokens = self._everyone[user]
-            self._everyone[user] = (then, tokens + 1)
-
     def send(self, message: Outgoing) -> Deferred[Appended]:
         """Send a message; fires when it is stored, and fails with a CIMError otherwise."""
+        return self._fate(self.submit, message)
+
+    def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
+        """Send all messages of one call to one conversation, each as `send` does.
+
+        :raises RateLimited: the limits do not allow all of them; none is sent
+        """
+        first = messages[0]
+        size = sum(message.size for message in messages)
+        refusal = self._limits.take(first.payer or first.author.id, first.conversation, len(messages), size)
+        if refusal is not None:
+            raise refusal
+        return [self._fate(self._submit, message) for message in messages]
+
+    @staticmethod
+    def _fate(submit: Callable[[Outgoing, Done], None], message: Outgoing) -> Deferred[Appended]:
         fate: Deferred[Appended] = Deferred()
 
         def done(result: Appended | CIMError) -> None:
@@ -248,5 +254,5 @@ class Sending:
             else:
                 fate.errback(result)
 
-        self.submit(message, done)
+        submit(message, done)
         return fate

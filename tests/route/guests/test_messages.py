@@ -19,11 +19,11 @@ from cim.errors import (
 from cim.model import GUEST, Account, Place
 from cim.registry.memory import MemoryRegistry
 from cim.route.guests.messages import GuestMessages
-from cim.route.messages.sending import EVERYONE_BURST
 from cim.route.presence.calls import CALL_SECONDS
 from cim.route.presence.directory import Directory
 from cim.route.presence.upstream_servers import UpstreamServers
 from cim.web.calling import Envelope
+from cim.wire import native
 from cim.wire.cim_pb2 import News, Packet
 from tests.route.route_case import RouteCase
 from tests.store.looking import end_of
@@ -210,14 +210,14 @@ class BatchTests(GuestCase):
         self.guest(self.bob)
         for account in (self.alice, self.bob):
             self.accounts.keep(account)
-        send = self.sending.send
+        put = self.appender.put
 
-        def with_another(message):
-            if message.send.text == "b":
+        def with_another(item, done):
+            if native.parse_body(item.body).text == "b":
                 self.put(self.bob, self.to(self.alice, text="between", client_id="x"))
-            return send(message)
+            put(item, done)
 
-        self.sending.send = with_another
+        self.appender.put = with_another
         sent = self.private("a", "b", batch=True)
         self.assertEqual(self.stored(self.ab), ["a", "between", "b"])
         self.answer_all(self.here)
@@ -268,8 +268,8 @@ class EveryoneTests(GuestCase):
 
     def test_refusals(self):
         self.failureResultOf(self.everyone(sender=Account(4711, "?")), AccountMismatch)
-        for _ in range(int(EVERYONE_BURST)):
-            self.say(self.alice, 0, "x")
+        for _ in range(300):
+            self.everyone()
         self.failureResultOf(self.everyone(), RateLimited)
 
     def test_fetching_asks_the_servers_that_hold_the_guest(self):

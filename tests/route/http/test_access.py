@@ -63,7 +63,7 @@ class CallerTests(SynchronousTestCase):
     """Tests of callers."""
 
     def test_an_operator_is_not_a_user(self):
-        for caller in (Caller(operator=True), Caller()):
+        for caller in (Caller(key=0), Caller()):
             with self.assertRaises(Forbidden):
                 _ = caller.account
 

@@ -366,13 +366,22 @@ class ConversationTests(MessagesCase):
 class LimitTests(MessagesCase):
     """Tests of the API's limits."""
 
-    def test_messages_to_everyone_are_rate_limited(self):
-        self.say(self.alice, self.bob, "x")
-        sending = self.cluster.routes[0].sending
-        for number in range(500):
-            self.assertTrue(sending._may_tell_everyone(self.alice.id), number)
-        body = {"client_id": "1", "to_group": 0, "text": "x"}
-        self.problem("POST", "/v1/messages", body, **self.by(self.alice), status=429, code="rate-limited")
+    def test_a_user_says_only_so_much(self):
+        for number in range(400):
+            self.send(self.alice, to_user=self.bob.id if number % 2 else self.carol.id, client_id=str(number), text="x")
+        body = {"client_id": "one more", "to_user": self.bob.id, "text": "x"}
+        refused = self.problem("POST", "/v1/messages", body, **self.by(self.alice), status=429, code="rate-limited")
+        self.assertEqual(refused["retry"], "1")
+        self.assertIn("messages of a user", refused["detail"])
+        self.send(self.carol, to_user=self.bob.id, text="x")
+        self.clock.advance(1)
+        self.ok("POST", "/v1/messages", body, **self.by(self.alice), status=201)
+
+    def test_a_key_counts_on_itself_alone(self):
+        body = {"from_user": self.alice.id, "to_user": self.bob.id, "text": "x"}
+        for number in range(410):
+            self.ok("POST", "/v1/messages", {**body, "client_id": str(number)}, key=KEY, status=201)
+        self.send(self.alice, to_user=self.bob.id, client_id="own", text="x")
 
     def test_a_page_of_large_messages_is_cut(self):
         text = "x" * 40_000

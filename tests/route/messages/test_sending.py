@@ -9,13 +9,11 @@ from cim.errors import (
     Conflict,
     Forbidden,
     NotFound,
-    OutOfOrder,
-    RateLimited,
     StoreUnavailable,
 )
 from cim.model import GUEST, Account, Append, Appended, Entry
 from cim.route.messages import sending
-from cim.route.messages.sending import EVERYONE_BURST, EVERYONE_RATE, REVISION_SECONDS, Outgoing
+from cim.route.messages.sending import REVISION_SECONDS, Outgoing
 from cim.wire import conversations
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, Packet
 from cim.wire.error_table import row_of
@@ -238,33 +236,6 @@ class SendingTests(RouteCase):
         self.assertEqual((here.except_session, there.except_session), ("s1", ""))
         told = Packet.FromString(here.packet).deliver
         self.assertEqual((told.conversation, told.position), ("g:0", said.position))
-
-    def test_messages_to_everyone_are_rate_limited_by_sender(self):
-        for _ in range(int(EVERYONE_BURST)):
-            self.put(self.alice, self.to(0, text="x", client_id=f"c{next(self.numbers)}"))
-        self.turn()
-        refused = self.say(self.alice, 0, "x")
-        self.refused(refused, RateLimited)
-        self.assertGreater(refused.retry_after, 0)
-        self.assertIsInstance(self.say(self.bob, 0, "x"), Appended)
-        self.clock.advance(1.0)
-        for _ in range(int(EVERYONE_RATE)):
-            self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
-        self.refused(self.say(self.alice, 0, "x"), RateLimited)
-
-    def test_messages_out_of_order_do_not_count_towards_the_rate(self):
-        for number in range(3 * int(EVERYONE_BURST)):
-            self.put(self.alice, self.to(0, text="x", client_id=f"c{number}"), after="never said")
-            if number % 100 == 99:
-                self.turn()
-        self.assertEqual({type(result) for _, result in self.fates}, {OutOfOrder})
-        self.assertIsInstance(self.say(self.alice, 0, "x"), Appended)
-
-    def test_tracked_rates_are_bounded(self):
-        self.patch(sending, "KEPT_RATES", 3)
-        for user in range(1, 10):
-            self.say(Account(user, "u"), 0, "x")
-            self.assertLessEqual(len(self.sending._everyone), 3)
 
     def test_messages_to_everyone_cannot_be_revised(self):
         said = self.say(self.alice, 0, "hello")
