@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
 PURE = {
-    *("errors", "ids", "interfaces", "keys", "limits", "model", "plain", "private_files"),
+    *("addresses", "errors", "ids", "interfaces", "keys", "limits", "model", "plain", "private_files"),
     *("selection", "signed", "tickets"),
     "wire",
     # The names of errors and interfaces in the first releases.

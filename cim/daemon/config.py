@@ -92,9 +92,9 @@ class DaemonOptions(Options):
 
     :cvar daemon: server, route, client or suite
     :cvar default_log_level: the default of `--log-level`
-    :cvar repeated: options that may be given several times; each has an `opt_x` method that takes one value, usually
-        with `add`. They are lists in the file and separated by commas in the environment. A stronger source replaces
-        the whole list of a weaker one.
+    :cvar repeated: further options that may be given several times; each has an `opt_x` method that takes one value,
+        usually with `add`. They are lists in the file and separated by commas in the environment. A stronger source
+        replaces the whole list of a weaker one.
     """
 
     daemon: ClassVar[str] = ""
@@ -118,6 +118,7 @@ class DaemonOptions(Options):
         flags: list[Sequence[Any]] = []
         accumulateClassList(type(self), "optFlags", flags)
         self._flags = frozenset(flag[0] for flag in flags)
+        self._repeated = frozenset(name for kind in type(self).__mro__ for name in vars(kind).get("repeated", ()))
         self["log-level"] = self.defaults["log-level"] = self.default_log_level
 
     def opt_version(self) -> NoReturn:
@@ -156,7 +157,7 @@ class DaemonOptions(Options):
         return str(self.synonyms.get(bare, self.synonyms.get(bare.replace("-", "_"), bare)))
 
     def _take_weaker_sources(self, taken: set[str], config: str | None) -> None:
-        known = {*self._coercions, *self._flags, *self.repeated, *self._handlers()} - {"help", "version"}
+        known = {*self._coercions, *self._flags, *self._repeated, *self._handlers()} - {"help", "version"}
         prefix = f"CIM_{self.daemon.upper()}_"
         for name in sorted(known - taken):
             variable = prefix + name.upper().replace("-", "_")
@@ -202,7 +203,7 @@ class DaemonOptions(Options):
             if text.lower() not in _TRUE | _FALSE:
                 raise UsageError(f"{source} must be true or false, not {quoted(text, 40)}")
             self[name] = int(text.lower() in _TRUE)
-        elif name in self.repeated:
+        elif name in self._repeated:
             for item in text.split(","):
                 if item.strip():
                     self._handle(name, item.strip(), source)
@@ -216,7 +217,7 @@ class DaemonOptions(Options):
             if not isinstance(value, bool):
                 raise UsageError(f"{source} must be true or false")
             self[name] = int(value)
-        elif name in self.repeated and isinstance(value, list):
+        elif name in self._repeated and isinstance(value, list):
             for item in value:
                 if not isinstance(item, str):
                     raise UsageError(f"{source} must be a list of strings")
@@ -228,7 +229,7 @@ class DaemonOptions(Options):
         elif self._coercions.get(name) is limit and type(value) in (int, float):
             self[name] = self._coerced(name, str(value), source)
         elif not isinstance(value, str):
-            raise UsageError(f"{source} must be a string" + (" or a list of strings" if name in self.repeated else ""))
+            raise UsageError(f"{source} must be a string" + (" or a list of strings" if name in self._repeated else ""))
         elif name in self._coercions:
             self[name] = self._coerced(name, value, source)
         else:

@@ -88,6 +88,8 @@ class Route:
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.accounts = KnownAccounts(store.accounts, reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
+        #: Give further facts for `health`.
+        self.facts: list[Callable[[], Mapping[str, Any]]] = []
         self.message_limits = MessageLimits(limits or default_limits(), reactor, metrics.refused)
         self.sending = Sending(
             accounts=self.accounts,
@@ -158,6 +160,7 @@ class Route:
                 "online": len(self.presence),
                 **self.directory.facts(),
                 **self.store.facts(),
+                **{name: fact for further in self.facts for name, fact in further().items()},
             },
         )
 

@@ -17,6 +17,7 @@ from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import Metrics
 from cim.daemon.ports import Ports
+from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
@@ -37,7 +38,7 @@ from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
 from cim.web.calling import JSONCalls
 from cim.web.hosts import hosts_of
-from cim.web.operations import Operations, cluster_only, is_loopback
+from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
 from cim.web.site import HTTPService, http_site
 
@@ -62,7 +63,7 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions):
+class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions):
     """The options of a route."""
 
     daemon = "route"
@@ -118,6 +119,8 @@ def add_route(
 
     :param beside: further APIs to serve, in upstream's dialect
     """
+    addresses = addresses_of(options, metrics.refused)
+    route.facts.append(lambda: {"addresses": addresses.advice} if addresses.advice else {})
     if not options["no-guests"]:
         beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
     threads = PasswordThreads(reactor)
@@ -128,7 +131,7 @@ def add_route(
         settings,
         lambda: token(os.urandom),
         beside=beside,
-        cluster_only=cluster_only(options, metrics),
+        cluster_only=cluster_only(options, metrics, located(addresses)),
         metrics=metrics,
     )
     site = http_site(resource, reactor, metrics, hosts=hosts_of(options))

@@ -21,6 +21,7 @@ from cim.daemon.endpoints import Endpoint
 from cim.daemon.metrics import Metrics
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
+from cim.daemon.proxies import ProxiesOptions
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
@@ -42,7 +43,7 @@ from cim.web.operations import Operations, is_loopback
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
 
-class Options(RouteRules, WebSocketOptions):
+class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     """Options of the suite."""
 
     daemon = "suite"

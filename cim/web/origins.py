@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.python.usage import UsageError
 
@@ -75,7 +75,7 @@ NO_ORIGINS = Origins(())
 class OriginsOptions(DaemonOptions):
     """Adds `--origins`, and `--hosts` (see `cim.web.hosts`)."""
 
-    repeated = ("origins", "hosts")
+    repeated: ClassVar[Sequence[str]] = ("origins", "hosts")
 
     def opt_origins(self, text: str) -> None:
         """Allow pages of this web origin, such as https://chat.example.com, or * for all; may be repeated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from cim.errors import CIMError
+from cim.route.messages.limits import Guest
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Packet, Send
 from cim.wire.gap import GapRule
@@ -153,7 +154,7 @@ class Listener:
         self.calls += 1
         texts = [f"{self.account.name} {self.calls} {number}" for number in range(count)]
         route = self.storm.random.choice(self.storm.cluster.routes)
-        saying = route.messages.private(self.account.id, receiver.id, texts, batch=count > 1)
+        saying = route.messages.private(Guest(self.account.id, "192.0.2.7"), receiver.id, texts, batch=count > 1)
         Deferred.fromCoroutine(saying).addErrback(lambda failure: failure.trap(CIMError))
 
     def connect(self):

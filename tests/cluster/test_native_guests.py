@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cim.errors import UserOffline
+from cim.route.messages.limits import Guest
 from cim.wire.cim_pb2 import EDIT, OFFLINE, PING, RECALL
 from cim.wire.guests import Generation
 from tests.cluster.native_case import NativeCase
@@ -17,7 +18,8 @@ class GuestCase(NativeCase):
     def private(self, sender, receiver, *texts, batch=False, route=0):
         """Do what /p2pRoute does; return whether it was written to somebody who is online."""
         try:
-            self.cluster.result(self.cluster.routes[route].messages.private(sender.id, receiver.id, texts, batch=batch))
+            guest = Guest(sender.id, "192.0.2.7")
+            self.cluster.result(self.cluster.routes[route].messages.private(guest, receiver.id, texts, batch=batch))
         except UserOffline:
             return False
         return True
@@ -89,7 +91,7 @@ class TogetherTests(GuestCase):
         alice.send_group(0, "from alice", "1")
         self.accepted(alice)
         self.assertEqual([frame.text for frame in self.chat(guest)], ["from alice"])
-        self.cluster.result(self.cluster.routes[1].messages.everyone(self.bob.id, "from bob"))
+        self.cluster.result(self.cluster.routes[1].messages.everyone(Guest(self.bob.id, "192.0.2.7"), "from bob"))
         deliver = self.answer(alice)
         self.assertEqual((deliver.text, deliver.conversation, deliver.sender), ("from bob", "g:0", self.bob.id))
         carol = self.guest(self.carol)

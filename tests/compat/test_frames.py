@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Account
+from cim.route.messages.limits import Guest
 from cim.wire.guests import Generation, encode_login, encode_ping
 from tests.harness.cluster import Cluster
 
@@ -56,7 +57,7 @@ class FrameTests(SynchronousTestCase):
         return data
 
     def send(self, *texts, batch=False):
-        self.done(self.route.messages.private(LISI.id, ZHANGSAN.id, texts, batch=batch))
+        self.done(self.route.messages.private(Guest(LISI.id, "192.0.2.7"), ZHANGSAN.id, texts, batch=batch))
 
     def test_a_login_is_not_answered(self):
         for login in (W2_LOGIN, W1_LOGIN):
@@ -91,7 +92,7 @@ class FrameTests(SynchronousTestCase):
     def test_group_messages_are_framed_alike(self):
         for login, frame in ((W2_LOGIN, W2_MESSAGE), (W1_LOGIN, W1_MESSAGE)):
             client = self.log_in(login)
-            self.done(self.route.messages.everyone(LISI.id, "hello"))
+            self.done(self.route.messages.everyone(Guest(LISI.id, "192.0.2.7"), "hello"))
             self.assertEqual(self.written(client), frame)
             client.drop()
             self.cluster.turn()

@@ -6,13 +6,15 @@ import json
 
 from attrs import evolve
 
+from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.addresses import Addresses, proxy
 from cim.model import Account
 from cim.route.http.upstream import UpstreamAPI
 from cim.server.edge.http_api import ServerAPI
 from cim.web.envelope import Envelopes
-from cim.web.operations import internal_only
+from cim.web.operations import internal_only, located
 from cim.web.serving import CallResource
 from cim.web.site import BoundedSite
 from cim.wire.guests import Generation
@@ -31,8 +33,8 @@ MESSAGE_FRAME = (
 )
 
 
-def okhttp(path, body=None):
-    """A request as OkHttp writes it."""
+def okhttp(path, body=None, more=()):
+    """A request as OkHttp writes it, and what a proxy adds."""
     lines = []
     if body is not None:
         body = body.encode()
@@ -40,24 +42,33 @@ def okhttp(path, body=None):
         lines.append(f"Content-Length: {len(body)}")
     else:
         lines = [f"GET {path} HTTP/1.1"]
-    lines += ["Host: 127.0.0.1:8083", "Connection: Keep-Alive", "Accept-Encoding: gzip", "User-Agent: okhttp/4.9.2"]
+    lines += [
+        "Host: 127.0.0.1:8083",
+        "Connection: Keep-Alive",
+        "Accept-Encoding: gzip",
+        "User-Agent: okhttp/4.9.2",
+        *more,
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
 
 class Connection:
     """A kept-alive connection to an API, without sockets."""
 
-    def __init__(self, cluster, api):
+    def __init__(self, cluster, api, peer="192.0.2.7"):
         self.cluster = cluster
-        resource = CallResource({Envelopes(internal_only(None, cluster.metrics)): [api]}, cluster.metrics)
+        self.addresses = Addresses([proxy("10.0.0.1")], cluster.metrics.refused)
+        gate = internal_only(None, cluster.metrics, located(self.addresses))
+        resource = CallResource({Envelopes(gate): [api]}, cluster.metrics)
         self.site = BoundedSite(resource, cluster.clock)
         self.transport = ClientTransport()
+        self.transport.peerAddr = IPv4Address("TCP", peer, 4711)
         self.channel = self.site.buildProtocol(None)
         self.channel.makeConnection(self.transport)
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, *more):
         """Return the status line, the headers and the body of the answer."""
-        self.channel.dataReceived(okhttp(path, body))
+        self.channel.dataReceived(okhttp(path, body, more))
         self.cluster.turn()
         data = self.transport.value()
         self.transport.clear()
@@ -243,6 +254,39 @@ class LimitTests(ExchangeCase):
         self.assertIn('"code":"7000"', self.ask("/p2pRoute", '{"userId":2,"receiveUserId":1,"msg":"x"}'))
         page = self.successResultOf(self.cluster.store.conversations.read("p:1:2", limit=1000))
         self.assertEqual(len(page.entries), 401)
+
+
+class AddressTests(ExchangeCase):
+    """Guests are counted where they are, too."""
+
+    def connect(self, peer):
+        return Connection(
+            self.cluster, UpstreamAPI(self.route, self.cluster.store.accounts, self.cluster.metrics), peer
+        )
+
+    def code(self, connection, *more):
+        """Say 100 things as the same guest; the code of the answer."""
+        body = json.dumps({"userId": 1, "receiveUserId": 2, "batchMsg": ["x"] * 100})
+        return json.loads(connection.ask("/p2pRoute", body, *more)[2])["code"]
+
+    def test_by_the_peer(self):
+        here, there = self.connect("192.0.2.7"), self.connect("198.51.100.7")
+        self.assertEqual([self.code(here) for _ in range(4)], ["7000"] * 3 + ["6000"])
+        self.assertEqual([self.code(there) for _ in range(4)], ["7000"] * 3 + ["6000"])
+
+    def test_a_forged_header_helps_nobody(self):
+        here = self.connect("192.0.2.7")
+        codes = [self.code(here, f"X-Forwarded-For: 198.51.100.{number}") for number in range(5)]
+        self.assertEqual(codes, ["7000"] * 3 + ["6000"] * 2)
+        self.assertEqual(self.cluster.metrics._refused["untrusted-proxy"], 5)
+
+    def test_behind_a_proxy_that_is_trusted(self):
+        proxy = self.connect("10.0.0.1")
+        for client in ("198.51.100.1", "198.51.100.2"):
+            # What the client says of itself is not believed.
+            codes = [self.code(proxy, f"X-Forwarded-For: 192.0.2.{number}, {client}") for number in range(4)]
+            self.assertEqual(codes, ["7000"] * 3 + ["6000"])
+        self.assertEqual(self.cluster.metrics._refused["untrusted-proxy"], 0)
 
 
 class ServerTests(SynchronousTestCase):

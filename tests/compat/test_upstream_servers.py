@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import CallTimeout, NoServerAvailable, RepeatLogin, Unreachable, UserOffline
 from cim.model import NodeData, Place
+from cim.route.messages.limits import Guest
 from cim.web.calling import Envelope
 from cim.wire.guests import Generation, encode_login
 from tests.harness.cluster import Cluster
@@ -62,7 +63,9 @@ class UpstreamServerCase(SynchronousTestCase):
         self.assertEqual(str(self.successResultOf(self.login(account))), JAVA)
 
     def private(self, sender, receiver, *texts, batch=False, route=1):
-        return self.begin(self.cluster.routes[route].messages.private(sender.id, receiver.id, texts, batch=batch))
+        return self.begin(
+            self.cluster.routes[route].messages.private(Guest(sender.id, "192.0.2.7"), receiver.id, texts, batch=batch)
+        )
 
     def online(self, route):
         return self.successResultOf(self.begin(self.cluster.routes[route].messages.online()))
@@ -183,7 +186,9 @@ class MixedTests(UpstreamServerCase):
     def test_a_group_message_reaches_the_others_on_both(self):
         for sender in (self.alice, self.bob, self.carol):
             self.cluster.posted.clear()
-            self.successResultOf(self.begin(self.cluster.routes[1].messages.everyone(sender.id, "all")))
+            self.successResultOf(
+                self.begin(self.cluster.routes[1].messages.everyone(Guest(sender.id, "192.0.2.7"), "all"))
+            )
             got = {account for account, client in self.clients.items() if client.texts() == ["all"]}
             posted = [body["userId"] for url, body in self.cluster.posted]
             self.assertEqual(got, self.ours - {sender})
@@ -192,7 +197,7 @@ class MixedTests(UpstreamServerCase):
     def test_a_group_message_reaches_ours_when_theirs_fails(self):
         self.cluster.answer = lambda url, obj: fail(Unreachable())
         sender = first(self.theirs)
-        self.successResultOf(self.begin(self.cluster.routes[0].messages.everyone(sender.id, "all")))
+        self.successResultOf(self.begin(self.cluster.routes[0].messages.everyone(Guest(sender.id, "192.0.2.7"), "all")))
         self.assertEqual({account for account, client in self.clients.items() if client.texts() == ["all"]}, self.ours)
 
 
@@ -228,8 +233,9 @@ class WithoutThemTests(SynchronousTestCase):
         reserve = self.cluster.store.sessions.reserve
         self.successResultOf(reserve(theirs.id, Place("10.6.6.6:11211:8081"), "o", seconds=30, live=True))
         messages = self.cluster.routes[0].messages
-        self.failureResultOf(self.cluster.begin(messages.private(ours.id, theirs.id, ("a",), batch=False)), UserOffline)
-        self.successResultOf(self.cluster.begin(messages.everyone(theirs.id, "b")))
+        sent = messages.private(Guest(ours.id, "192.0.2.7"), theirs.id, ("a",), batch=False)
+        self.failureResultOf(self.cluster.begin(sent), UserOffline)
+        self.successResultOf(self.cluster.begin(messages.everyone(Guest(theirs.id, "192.0.2.7"), "b")))
         self.assertEqual((self.cluster.posted, client.texts()), ([], ["b"]))
         self.assertEqual(self.successResultOf(self.cluster.begin(messages.online())), [ours])
         # And it is in nobody's way.

@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import AccountMismatch, CallTimeout, InvalidField, UserOffline
+from cim.route.messages.limits import Guest
 from cim.wire.guests import Generation
 from tests.harness.cluster import Cluster
 
@@ -23,10 +24,12 @@ class MessageTests(SynchronousTestCase):
         return started
 
     def private(self, sender, receiver, *texts, batch=False, route=0):
-        return self.begin(self.cluster.routes[route].messages.private(sender.id, receiver.id, texts, batch=batch))
+        return self.begin(
+            self.cluster.routes[route].messages.private(Guest(sender.id, "192.0.2.7"), receiver.id, texts, batch=batch)
+        )
 
     def everyone(self, sender, text, route=0):
-        return self.begin(self.cluster.routes[route].messages.everyone(sender.id, text))
+        return self.begin(self.cluster.routes[route].messages.everyone(Guest(sender.id, "192.0.2.7"), text))
 
     def test_a_private_message_carries_its_sender(self):
         bob = self.cluster.log_in(self.bob)
@@ -101,7 +104,9 @@ class MessageTests(SynchronousTestCase):
     def test_a_group_message_reaches_the_others_when_a_server_fails_midway(self):
         clients = {account.name: self.cluster.log_in(account) for account in (self.alice, self.bob, self.carol)}
         dead, alive = self.cluster.servers
-        sent = Deferred.fromCoroutine(self.cluster.routes[0].messages.everyone(77 and self.alice.id, "all"))
+        sent = Deferred.fromCoroutine(
+            self.cluster.routes[0].messages.everyone(Guest(self.alice.id, "192.0.2.7"), "all")
+        )
         self.cluster.kill(dead)
         self.successResultOf(sent)
         on_alive = {session.name for session in alive.sessions} - {"alice"}

@@ -9,8 +9,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.limits import Limit
 from cim.model import Candidate, LoginPolicy
 from cim.route import tap as route_tap
+from cim.route.messages.limits import default_limits
 from cim.route.tap import Options, selection
 from cim.suite import tap as suite_tap
 
@@ -93,11 +95,14 @@ class RulesTests(SynchronousTestCase):
         for module, more in ((route_tap, ()), (suite_tap, ("--data", self.mktemp()))):
             self.patch(module, "Route", self.made)
             options = module.Options(environ={})
-            options.parseOptions(["--login-policy", "many", "--revision-hours", "2", *more])
+            options.parseOptions(
+                ["--login-policy", "many", "--revision-hours", "2", "--limit-user-messages", "3/7", *more]
+            )
             with self.assertRaises(MadeRoute) as raised:
                 module.makeService(options, MemoryReactorClock())
             parts = raised.exception.args[0]
             self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))
+            self.assertEqual(parts["limits"], {**default_limits(), "user-messages": Limit(3, 7)})
             self.assertFalse(parts.get("upstream_servers"))
 
     def test_servers_of_upstream_are_let_in_by_option(self):

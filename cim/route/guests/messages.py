@@ -45,6 +45,7 @@ class _Private:
     """
 
     author: Account
+    sender: Guest
     receiver: int
     texts: Sequence[str]
     batch: bool
@@ -86,7 +87,7 @@ class GuestMessages:
         self._upstream = upstream
         self._client_ids = _client_ids(new_id)
 
-    async def private(self, sender: int, receiver: int, texts: Sequence[str], *, batch: bool) -> None:
+    async def private(self, sender: Guest, receiver: int, texts: Sequence[str], *, batch: bool) -> None:
         """Store texts for one user and push them; returns when a server has written them to a live connection.
 
         :raises AccountMismatch: an unknown sender or receiver; nothing is stored
@@ -94,10 +95,10 @@ class GuestMessages:
         :raises UserOffline: they are stored, and nobody was there to write them to
         :raises CallTimeout: they are stored, and the server did not answer: unknown whether they were written
         """
-        if sender == receiver:
+        if sender.user == receiver:
             raise InvalidField("receiveUserId", "must be another user: nobody writes to oneself")
-        author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
-        said = _Private(author, receiver, texts, batch)
+        author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
+        said = _Private(author, sender, receiver, texts, batch)
         messages = self._chain(said)
         ended: list[tuple[bool, Any]] = await DeferredList(self._sending.send_all(messages), consumeErrors=True)
         appended = [at for well, at in ended if well]
@@ -113,12 +114,11 @@ class GuestMessages:
     def _chain(self, said: _Private) -> list[Outgoing]:
         """Return texts as messages each of which is stored behind the one before it, or not at all."""
         conversation = conversations.private(said.author.id, said.receiver)
-        payer = Guest(said.author.id)
         messages: list[Outgoing] = []
         after = ""
         for text in said.texts:
             send = Send(user=said.receiver, client_id=next(self._client_ids), text=text)
-            messages.append(Outgoing(said.author, send, conversation, after, push=False, payer=payer))
+            messages.append(Outgoing(said.author, send, conversation, after, push=False, payer=said.sender))
             after = send.client_id
         return messages
 
@@ -184,15 +184,15 @@ class GuestMessages:
                 links.add(host.link)
         return links
 
-    async def everyone(self, sender: int, text: str) -> None:
+    async def everyone(self, sender: Guest, text: str) -> None:
         """Push a text to everyone online but the sender; returns when every server has written it or is lost.
 
         :raises AccountMismatch: an unknown sender
         :raises RateLimited: the sender says too much
         """
-        author = self._accounts.at_hand(sender) or await self._accounts.get(sender)
+        author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
         send = Send(group=0, client_id=next(self._client_ids), text=text)
-        message = Outgoing(author, send, conversations.EVERYONE, push=False, payer=Guest(sender))
+        message = Outgoing(author, send, conversations.EVERYONE, push=False, payer=sender)
         at = await self._sending.send(message)
         push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.

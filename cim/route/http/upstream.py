@@ -7,6 +7,7 @@ from typing import Any
 from cim.daemon.metrics import Metrics
 from cim.errors import CIMError
 from cim.interfaces import IAccounts
+from cim.route.messages.limits import Guest
 from cim.route.service import Route
 from cim.web.declaring import Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
@@ -17,7 +18,7 @@ from cim.wire.guests import TLS_NAME
 class UpstreamAPI:
     """The calls of upstream's clients and servers; parameters are named after the fields.
 
-    Callers prove nothing, so the calls act only for accounts without a password.
+    Callers prove nothing, so the calls act only for accounts without a password, and count by the callers' addresses.
     """
 
     def __init__(self, route: Route, accounts: IAccounts, metrics: Metrics) -> None:
@@ -30,14 +31,14 @@ class UpstreamAPI:
             await self._route.directory.when_caught_up()
 
     @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
-    async def register(self, caller: None, userName: str) -> dict[str, Any]:
+    async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
         account = await self._accounts.register(userName)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
     @http_call("POST /login", who=Who.ANYONE, body={"userId": Id(), "userName": Name()})
-    async def login(self, caller: None, userId: int, userName: str) -> dict[str, Any] | WithHeaders:
+    async def login(self, caller: str, userId: int, userName: str) -> dict[str, Any] | WithHeaders:
         """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
@@ -62,7 +63,7 @@ class UpstreamAPI:
         },
     )
     async def private(
-        self, caller: None, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None
+        self, caller: str, userId: int, receiveUserId: int, batchMsg: list[str] | None, msg: str | None
     ) -> None:
         """Push a message, or several as one batch, to a user."""
         texts = texts_of(batchMsg, msg)
@@ -70,30 +71,31 @@ class UpstreamAPI:
             await self._caught_up()
         if not self._route.guests.at_hand(userId):
             await self._route.guests.check(userId)
-        await self._route.messages.private(userId, receiveUserId, texts, batch=bool(batchMsg))
+        sender = Guest(userId, caller)
+        await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg))
 
     @http_call("POST /groupRoute", who=Who.ANYONE, body={"userId": Id(), "msg": Text(MAX_TEXT)})
-    async def everyone(self, caller: None, userId: int, msg: str) -> None:
+    async def everyone(self, caller: str, userId: int, msg: str) -> None:
         """Push a message to everyone online except the sender."""
         await self._caught_up()
         await self._route.guests.check(userId)
-        await self._route.messages.everyone(userId, msg)
+        await self._route.messages.everyone(Guest(userId, caller), msg)
 
     @http_call("GET POST /onlineUser", who=Who.ANYONE)
-    async def online(self, caller: None) -> list[dict[str, Any]]:
+    async def online(self, caller: str) -> list[dict[str, Any]]:
         """Return who is online: an empty list where upstream returns null, which its SDK cannot handle."""
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
     @http_call("POST /offLine", who=Who.ANYONE, body={"userId": Id()})
-    async def log_out(self, caller: None, userId: int) -> None:
+    async def log_out(self, caller: str, userId: int) -> None:
         """End a user's session."""
         await self._caught_up()
         await self._route.guests.check(userId)
         await self._route.logins.log_out(userId)
 
     @http_call("POST /fetchOfflineMsgs", who=Who.ANYONE, body={"receiveUserId": Id()})
-    async def fetch_offline(self, caller: None, receiveUserId: int) -> None:
+    async def fetch_offline(self, caller: str, receiveUserId: int) -> None:
         """Push the messages that a guest missed while offline."""
         await self._caught_up()
         await self._route.messages.fetch_offline(receiveUserId)

@@ -23,6 +23,8 @@ MESSAGE_LIMITS: Mapping[str, tuple[str, str]] = {
     "conversation-bytes": ("bytes of a user's or guest's messages in one conversation", "65536/4194304"),
     "guest-messages": ("messages of a guest", "10/300"),
     "guest-bytes": ("bytes of a guest's messages", "65536/2097152"),
+    "address-messages": ("messages of all guests at an address", "50/1500"),
+    "address-bytes": ("bytes of the messages of all guests at an address", "262144/8388608"),
     "key-messages": ("messages that come with an API key", "0"),
     "key-bytes": ("bytes of messages that come with an API key", "0"),
     "everyone-messages": ("messages to everyone", "50/500"),
@@ -35,9 +37,13 @@ def default_limits() -> dict[str, Limit]:
 
 
 class Guest(NamedTuple):
-    """A guest that says something."""
+    """A guest that says something; whoever speaks in its name from elsewhere uses up nothing of what it may say.
+
+    :param address: where it is, as `cim.addresses` counts it
+    """
 
     user: int
+    address: str
 
 
 class Key(NamedTuple):
@@ -54,14 +60,19 @@ Payer = int | Guest | Key
 #: What holds for each kind of payer, by the beginnings of the limits' names, in the order of its keys.
 _HOLD: Mapping[type, tuple[str, ...]] = {
     int: ("user", "conversation"),
-    Guest: ("guest", "conversation"),
+    Guest: ("guest", "conversation", "address"),
     Key: ("key",),
 }
 
 
 def _keys(payer: Any, conversation: str) -> tuple[Any, ...]:
     """Return whose buckets messages are taken from."""
-    return (payer, (payer, conversation)) if type(payer) is not Key else (payer,)
+    kind = type(payer)
+    if kind is int:
+        return payer, (payer, conversation)
+    if kind is Guest:
+        return payer, (payer, conversation), payer.address
+    return (payer,)
 
 
 class _Held(NamedTuple):
@@ -86,7 +97,7 @@ class MessageLimits:
         self._clock = clock
         self._refused = refused
         self._buckets: dict[str, Buckets] = {}
-        for name in ("user", "conversation", "guest", "key", "everyone"):
+        for name in ("user", "conversation", "guest", "address", "key", "everyone"):
             count, size = limits[f"{name}-messages"], limits.get(f"{name}-bytes", NO_LIMIT)
             if count or size:
                 self._buckets[name] = Buckets(count, size)

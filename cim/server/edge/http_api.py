@@ -36,7 +36,7 @@ class ServerAPI:
     )
     def send(
         self,
-        caller: None,
+        caller: str,
         userId: int,
         batchMsg: list[str] | None,
         msg: str | None,

@@ -19,6 +19,7 @@ from cim.errors import (
 from cim.model import GUEST, Account, Place
 from cim.registry.memory import MemoryRegistry
 from cim.route.guests.messages import GuestMessages
+from cim.route.messages.limits import Guest
 from cim.route.presence.calls import CALL_SECONDS
 from cim.route.presence.directory import Directory
 from cim.route.presence.upstream_servers import UpstreamServers
@@ -55,12 +56,12 @@ class GuestCase(RouteCase):
 
     def private(self, *texts, batch=False, sender=None, receiver=None):
         sender, receiver = sender or self.alice, receiver or self.bob
-        started = self.begin(self.messages.private(sender.id, receiver.id, texts, batch=batch))
+        started = self.begin(self.messages.private(Guest(sender.id, "192.0.2.7"), receiver.id, texts, batch=batch))
         self.turn()
         return started
 
     def everyone(self, text="all", sender=None):
-        started = self.begin(self.messages.everyone((sender or self.alice).id, text))
+        started = self.begin(self.messages.everyone(Guest((sender or self.alice).id, "192.0.2.7"), text))
         self.turn()
         return started
 

@@ -14,6 +14,8 @@ from cim.wire import native
 from cim.wire.cim_pb2 import EDIT, Packet
 from tests.route.route_case import RouteCase
 
+HERE, THERE = "192.0.2.7", "198.51.100.7"
+
 
 class LimitCase(RouteCase):
     def outgoing(self, author, to, text="x", payer=None, after=""):
@@ -69,11 +71,29 @@ class UsualTests(LimitCase):
         self.assertEqual(self.stored_of(9, self.alice, self.carol, text), 2)
 
     def test_guests(self):
-        guest = Guest(self.alice.id)
+        guest = Guest(self.alice.id, HERE)
         self.assertEqual(self.stored_of(310, self.alice, self.bob, payer=guest), 300)
         self.refused(self.pay(self.alice, self.bob, payer=guest), "guest-messages", 1)
         self.clock.advance(1)
         self.assertEqual(self.stored_of(20, self.alice, self.bob, payer=guest), 10)
+
+    def test_guests_at_an_address(self):
+        for number in range(5):
+            author = self.account(f"guest-{number}")
+            self.assertEqual(self.stored_of(310, author, self.bob, payer=Guest(author.id, HERE)), 300)
+        self.refused(self.pay(self.alice, self.bob, payer=Guest(self.alice.id, HERE)), "address-messages", 1)
+        # Elsewhere the same guest has its own, and a user is nobody's guest.
+        self.assertIsInstance(self.pay(self.alice, self.bob, payer=Guest(self.alice.id, THERE)), Appended)
+        self.assertIsInstance(self.pay(self.alice, self.bob), Appended)
+        self.clock.advance(1)
+        self.assertEqual(
+            sum(self.stored_of(11, self.account(f"new-{n}"), self.bob, payer=Guest(1000 + n, HERE)) for n in range(6)),
+            50,
+        )
+
+    def test_whoever_speaks_in_anothers_name_uses_up_nothing_of_it(self):
+        self.assertEqual(self.stored_of(400, self.alice, self.bob, payer=Guest(self.alice.id, THERE)), 300)
+        self.assertEqual(self.stored_of(400, self.alice, self.bob, payer=Guest(self.alice.id, HERE)), 300)
 
     def test_a_key_has_none(self):
         self.assertEqual(self.stored_of(600, self.alice, self.bob, payer=Key(0)), 600)
@@ -151,7 +171,7 @@ class SmallTests(LimitCase):
     def test_several_in_one_call_pass_together_or_not_at_all(self):
         def send(count, text="x"):
             return self.sending.send_all(
-                [self.outgoing(self.alice, self.bob, text, Guest(self.alice.id)) for _ in range(count)]
+                [self.outgoing(self.alice, self.bob, text, Guest(self.alice.id, HERE)) for _ in range(count)]
             )
 
         sent = send(100)
@@ -166,7 +186,7 @@ class SmallTests(LimitCase):
         self.assertEqual(len(send(100)), 100)
 
     def test_bytes_of_several(self):
-        guest = Guest(self.alice.id)
+        guest = Guest(self.alice.id, HERE)
         self.assertEqual(len(self.sending.send_all([self.outgoing(self.alice, self.bob, "ü" * 30, guest)] * 2)), 2)
         self.assertRaises(
             RateLimited, self.sending.send_all, [self.outgoing(self.alice, self.bob, "x" * 30, guest)] * 2
@@ -190,6 +210,6 @@ class NoneTests(LimitCase):
     other_limits = dict.fromkeys(MESSAGE_LIMITS, NO_LIMIT)
 
     def test_no_limits(self):
-        for payer in (None, Guest(1), Key(0)):
+        for payer in (None, Guest(1, HERE), Key(0)):
             self.assertEqual(self.stored_of(600, self.alice, 0, payer=payer), 600)
         self.assertEqual(len(self.limits), 0)
