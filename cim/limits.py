@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from attrs import frozen
 
@@ -60,13 +60,28 @@ def whole_seconds(wait: float) -> int:
     return max(1, math.ceil(wait - _GRAIN))
 
 
+@frozen
+class Refused:
+    """A refusal of `take_all`.
+
+    :param at: which of the buckets refused
+    :param count: whether it was their count, not their size, that was used up
+    :param wait: the seconds until none of them refuses
+    """
+
+    at: int
+    count: bool
+    wait: float
+
+
 class Buckets:
     """A pair of token buckets for each of many keys, of messages and of bytes, or of one thing alone.
 
     Buckets that nobody knows of are full. What does not fit into one at all passes when it is full, and takes it into
     debt. They are kept in two generations; the younger becomes the older after as long as one takes to be full again,
     so that what is forgotten is full. When there are too many, those go that were not touched for longest, and are full
-    when they are next asked for: nobody ever has more than a burst.
+    when they are next asked for: nobody ever has more than a burst. Where there is no limit all is granted, and nothing
+    is remembered.
 
     :param count: of the first of each pair
     :param size: of the second
@@ -81,7 +96,8 @@ class Buckets:
         self._young: dict[Hashable, tuple[float, float, float]] = {}
         self._old: dict[Hashable, tuple[float, float, float]] = {}
         self._until = -math.inf
-        self._full_after = max(one.burst / one.rate for one in (count, size) if one)
+        self._full_after = max((one.burst / one.rate for one in (count, size) if one), default=0.0)
+        self._free = not (count or size)
         # The longest that one of the young takes to be full.
         self._longest = self._full_after
 
@@ -94,6 +110,8 @@ class Buckets:
 
         :param now: seconds, by a clock that may be set back
         """
+        if self._free:
+            return True
         if now >= self._until:
             self._turn(now)
         young = self._young
@@ -173,3 +191,14 @@ class Buckets:
         self._old, self._young = self._young, {}
         self._until = now + self._longest
         self._longest = self._full_after
+
+
+def take_all(asked: Sequence[tuple[Buckets, Hashable]], now: float, count: float, size: float = 0.0) -> Refused | None:
+    """Take from each of some buckets, or from none if one refuses."""
+    for at, (buckets, key) in enumerate(asked):
+        if not buckets.take(key, now, count, size):
+            for before, whose in asked[:at]:
+                before.give_back(whose, now, count, size)
+            waits = [other.wait(whose, now, count, size) for other, whose in asked]
+            return Refused(at, buckets.wait(key, now, count) > 0, max(waits))
+    return None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.limits import HIGHEST, NO_LIMIT, Buckets, Limit, limit, whole_seconds
+from cim.limits import HIGHEST, NO_LIMIT, Buckets, Limit, Refused, limit, take_all, whole_seconds
 
 #: As far from 0 as real clocks are, where they are no finer than 0.2 us.
 START = 1_795_430_000.0
@@ -142,6 +142,24 @@ class BucketTests(SynchronousTestCase):
                 self.assertTrue(buckets.take("a", START + second, *asked))
             self.assertFalse(buckets.take("a", START + 5, *asked))
             self.assertAlmostEqual(buckets.wait("a", START + 5, *asked), 1)
+
+    def test_without_a_limit_all_is_granted_and_nothing_remembered(self):
+        buckets = Buckets(NO_LIMIT)
+        for second in range(5):
+            self.assertTrue(buckets.take("a", START + second, 1 << 40, 1 << 40))
+            self.assertEqual(buckets.wait("a", START, 1 << 40, 1 << 40), 0)
+            buckets.give_back("a", START, 1, 1)
+        self.assertEqual(len(buckets), 0)
+
+    def test_all_of_several_or_none(self):
+        first, second = Buckets(Limit(1, 5), Limit(10, 100)), Buckets(Limit(2, 3))
+        asked = ((first, "a"), (second, "b"), (Buckets(NO_LIMIT), "c"))
+        self.assertEqual([take_all(asked, START, 1, 40) for _ in range(2)], [None, None])
+        self.assertEqual(take_all(asked, START, 1, 40), Refused(0, False, 2.0))
+        self.assertEqual(take_all(asked, START, 2, 20), Refused(1, True, 0.5))
+        self.assertEqual(take_all(asked, START, 5, 20), Refused(0, True, 2.0))
+        self.assertEqual(take_all(asked, START, 1, 20), None)
+        self.assertEqual(take_all((), START, 1, 20), None)
 
     def test_given_back_up_to_a_burst(self):
         buckets = Buckets(Limit(1, 10))

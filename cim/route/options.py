@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from cim.daemon.config import one_of, positive_int
@@ -11,11 +12,16 @@ from cim.limits import Limit, limit
 from cim.model import LoginPolicy, Retention
 from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
+from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
 
 #: Flags, and options with a value.
 SELECT = ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."]
+
+
+#: All limits of a route: what each is of, and its default.
+LIMITS = {**MESSAGE_LIMITS, **PASSWORD_LIMITS}
 
 
 class RouteRules:
@@ -42,7 +48,7 @@ class RouteRules:
         ["revision-hours", None, 24, "Hours for which authors may recall or edit a message.", positive_int],
         *(
             [f"limit-{name}", None, limit(default), f"RATE/BURST of {about}; 0 for no limit.", limit]
-            for name, (about, default) in MESSAGE_LIMITS.items()
+            for name, (about, default) in LIMITS.items()
         ),
     ]
     optFlags = [["no-guests", None, "Close the upstream API: serve only accounts with a password."]]
@@ -55,7 +61,11 @@ def retention_of(options: Any) -> Retention:
 
 def message_limits_of(options: Any) -> dict[str, Limit]:
     """Return the limits of messages, by name."""
-    return {name: options[f"limit-{name}"] for name in MESSAGE_LIMITS}
+    return _limits(options, MESSAGE_LIMITS)
+
+
+def _limits(options: Any, names: Iterable[str]) -> dict[str, Limit]:
+    return {name: options[f"limit-{name}"] for name in names}
 
 
 def settings_of(options: Any, secret: bytes) -> Settings:
@@ -70,4 +80,5 @@ def settings_of(options: Any, secret: bytes) -> Settings:
         token_hours=options["token-hours"],
         keys=tuple(read_keys(options["api-key-file"])) if options["api-key-file"] else (),
         origins=origins_of(options),
+        password_limits=_limits(options, PASSWORD_LIMITS),
     )

@@ -120,6 +120,7 @@ def add_route(
     :param beside: further APIs to serve, in upstream's dialect
     """
     addresses = addresses_of(options, metrics.refused)
+    where = located(addresses)
     route.facts.append(lambda: {"addresses": addresses.advice} if addresses.advice else {})
     if not options["no-guests"]:
         beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
@@ -131,8 +132,9 @@ def add_route(
         settings,
         lambda: token(os.urandom),
         beside=beside,
-        cluster_only=cluster_only(options, metrics, located(addresses)),
+        cluster_only=cluster_only(options, metrics, where),
         metrics=metrics,
+        where=where,
     )
     site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
     route.store.observe(metrics.store_call)

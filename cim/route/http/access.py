@@ -14,6 +14,7 @@ from cim.model import Account
 from cim.private_files import BadFile, read_private
 from cim.route.http.tokens import Proven, Tokens
 from cim.web.declaring import Who
+from cim.web.operations import Where, nowhere
 
 MIN_KEY = 16
 
@@ -24,10 +25,12 @@ class Caller:
 
     :param proven: None for operators, and for calls that anyone may make
     :param key: the number of an operator's API key
+    :param address: where it comes from, in calls that need no proof
     """
 
     proven: Proven | None = None
     key: int | None = None
+    address: str = ""
 
     @property
     def operator(self) -> bool:
@@ -42,23 +45,23 @@ class Caller:
         return self.proven.account
 
 
-_ANYONE = Caller()
-
-
 class Access:
     """The gate of all calls.
 
     :param keys: API keys; without any, calls that need one are refused
+    :param where: gives the address of a request's client
     """
 
-    def __init__(self, tokens: Tokens, keys: Iterable[str] = ()) -> None:
+    def __init__(self, tokens: Tokens, keys: Iterable[str] = (), where: Where = nowhere) -> None:
         self._tokens = tokens
+        self._where = where
         self._keys = [key.encode() for key in keys]
 
     def __call__(self, request: Any, who: Who) -> Any:
         """See cim.web.declaring.Gate."""
+        address = self._where(request) if who in (Who.ANYONE, Who.MAYBE_USER) else ""
         if who is Who.ANYONE:
-            return _ANYONE
+            return Caller(address=address)
         key = request.getHeader(b"x-api-key")
         scheme, _, bearer = (request.getHeader(b"authorization") or b"").partition(b" ")
         bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
@@ -76,16 +79,15 @@ class Access:
             return self._operator(number, who)
         if not bearer:
             if who is Who.MAYBE_USER:
-                return _ANYONE
+                return Caller(address=address)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
-        return self._user(bearer, who)
+        return self._user(bearer, who, address)
 
     def _number(self, given: bytes) -> int | None:
         """Return which key it is, None for none."""
         found = None
-        for number, key in enumerate(
-            self._keys
-        ):  # compare with all, so that the time does not reveal which one matched
+        # Compare with all, so that the time does not reveal which one matched.
+        for number, key in enumerate(self._keys):
             if hmac.compare_digest(given, key):
                 found = number
         return found
@@ -96,7 +98,7 @@ class Access:
             raise Forbidden("this call needs a user's token, not an API key")
         return Caller(key=number)
 
-    async def _user(self, bearer: bytes, who: Who) -> Caller:
+    async def _user(self, bearer: bytes, who: Who, address: str) -> Caller:
         try:
             text = bearer.decode("ascii")
         except UnicodeDecodeError:
@@ -104,7 +106,7 @@ class Access:
         proven = await self._tokens.check(text)
         if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
             raise Forbidden("this call is for operators: it needs an API key")
-        return Caller(proven)
+        return Caller(proven, address=address)
 
 
 def read_keys(path: str) -> list[str]:

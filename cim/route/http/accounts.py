@@ -16,7 +16,7 @@ from cim.model import Account, Credential, SessionRecord
 from cim.route.front.login import Logins
 from cim.route.http.access import Caller
 from cim.route.http.attempts import Attempts
-from cim.route.http.passwords import Passwords
+from cim.route.http.passwords import Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
@@ -104,7 +104,8 @@ class AccountsAPI:
         """
         if await self._store.accounts.named(name) is not None:
             raise Conflict("this name is taken")
-        account = await self._store.credentials.create(name, await self._passwords.hash(password))
+        hashed = await self._passwords.hash(password, Turn(caller.address))
+        account = await self._store.credentials.create(name, hashed)
         self._known.keep(account)
         return {"id": account.id, "name": account.name}
 
@@ -139,7 +140,7 @@ class AccountsAPI:
         second one; a login always replaces a session of the same device.
         """
         try:
-            account, credential = await self._identified(caller, name, id, password)
+            account, credential = await self._identified(caller, name, id, password, device)
             if not self._directory.caught_up:
                 await self._directory.when_caught_up()
             device = device or self._new_id()
@@ -171,7 +172,7 @@ class AccountsAPI:
         }
 
     async def _identified(
-        self, caller: Caller, name: str | None, id: int | None, password: str | None
+        self, caller: Caller, name: str | None, id: int | None, password: str | None, device: str | None
     ) -> tuple[Account, Credential]:
         if caller.proven is not None and password is None:
             account = caller.account
@@ -188,7 +189,7 @@ class AccountsAPI:
             raise InvalidField("id", "cannot be combined with `name`")
         if password is None:
             raise InvalidField("password", "is missing")
-        return await self._proven(name, id, password)
+        return await self._proven(name, id, password, caller.address, device)
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
         """End the reservation if the account was deleted, reset or logged out by an operator in the meantime.
@@ -201,20 +202,27 @@ class AccountsAPI:
             await self._logins.end_sessions(account.id, device)
             raise Unauthorized("the account has changed: log in again")
 
-    async def _proven(self, name: str | None, id: int | None, password: str) -> tuple[Account, Credential]:
+    async def _proven(
+        self, name: str | None, id: int | None, password: str, address: str, device: str | None
+    ) -> tuple[Account, Credential]:
         account = await (
             self._store.accounts.named(name) if name is not None else self._store.accounts.account(id or 0)
         )
         key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
-        self._attempts.take(key)
-        credential = await self._store.credentials.credential(account.id) if account is not None else None
-        # Do as much work for a missing account, so that the time does not reveal it.
-        right = await self._passwords.matches(credential.password if credential is not None else None, password)
+        attempt = self._attempts.take(key, address, device or "")
+        try:
+            credential = await self._store.credentials.credential(account.id) if account is not None else None
+            # Do as much work for a missing account, so that the time does not reveal it.
+            stored = credential.password if credential is not None else None
+            right = await self._passwords.matches(stored, password, Turn(address, attempt.first))
+        except CIMError:
+            attempt.unseen()
+            raise
         if account is not None and credential is None:
             raise Forbidden("this is a guest account: it has no password and cannot use this API")
         if account is None or credential is None or not right:
             raise Unauthorized("the name or the password is wrong")
-        self._attempts.succeeded(key)
+        attempt.right()
         return account, credential
 
     @http_call("GET /v1/sessions", answers={200: SESSIONS})
@@ -250,13 +258,18 @@ class AccountsAPI:
         """
         user = caller.account.id
         issued = caller.proven.issued if caller.proven is not None else 0
-        key = f"id:{user}"
-        self._attempts.take(key)
-        credential = await self._store.credentials.credential(user)
-        if credential is None or not await self._passwords.matches(credential.password, password):
+        turn = Turn(f"id:{user}", first=True)
+        attempt = self._attempts.take_proven(turn.who)
+        try:
+            credential = await self._store.credentials.credential(user)
+            stored = credential.password if credential is not None else None
+            right = await self._passwords.matches(stored, password, turn)
+        except CIMError:
+            attempt.unseen()
+            raise
+        if not right:
             raise Forbidden("the current password is wrong")
-        self._attempts.succeeded(key)
-        await self._store.credentials.set_password(
-            user, await self._passwords.hash(new_password), self._tokens.now(issued)
-        )
+        attempt.right()
+        hashed = await self._passwords.hash(new_password, turn)
+        await self._store.credentials.set_password(user, hashed, self._tokens.now(issued))
         self._tokens.forget(user)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 import cim
 from cim.daemon.metrics import Metrics
+from cim.limits import Limit
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
-from cim.route.http.attempts import Attempts
+from cim.route.http.attempts import Attempts, default_password_limits
 from cim.route.http.groups import GroupsAPI
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
@@ -23,6 +24,7 @@ from cim.route.service import Route
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
 from cim.web.envelope import Envelopes
 from cim.web.openapi import openapi
+from cim.web.operations import Where, nowhere
 from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.problem import DOCUMENT, Problems
 from cim.web.serving import CallResource
@@ -42,6 +44,7 @@ class Settings:
     :param token_key: derived for "token", the same on all routes
     :param keys: API keys; without any, operators' calls are refused
     :param origins: the web origins whose pages may call
+    :param password_limits: limits of wrong passwords, by name
     """
 
     ticket_key: bytes
@@ -49,6 +52,7 @@ class Settings:
     token_hours: float = 12.0
     keys: tuple[str, ...] = ()
     origins: Origins = NO_ORIGINS
+    password_limits: Mapping[str, Limit] = field(factory=default_password_limits)
 
 
 def document() -> bytes:
@@ -78,12 +82,14 @@ def api_resource(
     beside: Iterable[object],
     cluster_only: Gate,
     metrics: Metrics,
+    where: Where = nowhere,
 ) -> CallResource:
     """Return the resource that serves `/v1`, its OpenAPI document, and other APIs in upstream's dialect.
 
     :param new_id: makes an unguessable token
     :param beside: those other APIs
     :param cluster_only: their gate
+    :param where: gives the address of a request's client
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours)
@@ -94,7 +100,7 @@ def api_resource(
             logins=route.logins,
             directory=route.directory,
             passwords=passwords,
-            attempts=Attempts(clock),
+            attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
             ticket_key=settings.ticket_key,
             new_id=new_id,
@@ -114,5 +120,5 @@ def api_resource(
         ),
         Description(),
     )
-    problems = Problems(Access(tokens, settings.keys), settings.origins)
+    problems = Problems(Access(tokens, settings.keys, where), settings.origins)
     return CallResource({problems: apis, Envelopes(cluster_only): beside}, metrics)

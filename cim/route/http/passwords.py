@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
+from attrs import define, field
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -52,10 +55,67 @@ class PasswordThreads(Service):
         self._pool.stop()
 
 
-class Passwords:
-    """Hashes and checks passwords.
+class Turn(NamedTuple):
+    """Whose turn it is to have a password checked.
 
-    :param run: runs the work, a few at a time
+    :param who: the party, such as an address; parties take turns
+    :param first: whether it comes before all that are not
+    """
+
+    who: str
+    first: bool = False
+
+
+@define(eq=False)
+class _Work:
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    done: Deferred[Any] = field(factory=Deferred)
+
+
+class _Line:
+    """Work that waits, each party's in order; parties take turns."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[_Work]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def put(self, who: str, work: _Work) -> None:
+        self._waiting.setdefault(who, deque()).append(work)
+
+    def next(self) -> _Work:
+        """Take the first work of the party whose turn it is."""
+        who, waiting = self._waiting.popitem(last=False)
+        work = waiting.popleft()
+        if waiting:
+            self._waiting[who] = waiting
+        return work
+
+    def of(self, who: str) -> int:
+        """How much of a party's waits."""
+        return len(self._waiting.get(who, ()))
+
+    def longest(self) -> tuple[str, int]:
+        """Return the party with the most work, and how much that is."""
+        return max(((who, len(waiting)) for who, waiting in self._waiting.items()), key=itemgetter(1), default=("", 0))
+
+    def drop(self, who: str) -> _Work:
+        """Take a party's last work."""
+        waiting = self._waiting[who]
+        work = waiting.pop()
+        if not waiting:
+            del self._waiting[who]
+        return work
+
+
+class Passwords:
+    """Hashes and checks passwords, those of parties that are known first, and each party's in turn with others'.
+
+    When too many wait, the last of the party that has the most gives way; those that are known give way to nobody else.
+
+    :param run: runs the work; it is given THREADS at a time
     """
 
     _log = Logger()
@@ -64,25 +124,26 @@ class Passwords:
         self._run = run
         self._hasher = hasher
         self._nobodys = hasher.hash("nobody's")
-        self._waiting = 0
+        self._running = 0
+        self._first, self._others = _Line(), _Line()
 
     def __len__(self) -> int:
-        return self._waiting
+        return self._running + len(self._first) + len(self._others)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, turn: Turn) -> str:
         """Return the hash of a new password.
 
         :raises Unavailable: too many passwords wait
         """
-        hashed: str = await self._in_turn(self._hasher.hash, password.encode())
+        hashed: str = await self._in_turn(turn, self._hasher.hash, password.encode())
         return hashed
 
-    async def matches(self, hashed: str | None, password: str) -> bool:
+    async def matches(self, hashed: str | None, password: str, turn: Turn) -> bool:
         """Return whether the password is right; for None return False after as much work.
 
-        :raises Unavailable: too many passwords wait
+        :raises Unavailable: too many passwords wait; nobody has looked at it
         """
-        matched: bool = await self._in_turn(self._verify, hashed or self._nobodys, password.encode())
+        matched: bool = await self._in_turn(turn, self._verify, hashed or self._nobodys, password.encode())
         return matched and hashed is not None
 
     def _verify(self, hashed: str, password: bytes) -> bool:
@@ -94,11 +155,37 @@ class Passwords:
             self._log.warn("a stored password hash cannot be read")
             return False
 
-    async def _in_turn(self, function: Callable[..., Any], *args: Any) -> Any:
-        if self._waiting >= WAITING + THREADS:
-            raise Unavailable("too many passwords are being checked: try again in a moment")
-        self._waiting += 1
-        try:
-            return await self._run(function, *args)
-        finally:
-            self._waiting -= 1
+    def _in_turn(self, turn: Turn, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if len(self._first) + len(self._others) >= WAITING and not self._make_room(turn):
+            raise _refusal()
+        work = _Work(function, args)
+        (self._first if turn.first else self._others).put(turn.who, work)
+        self._start()
+        return work.done
+
+    def _make_room(self, turn: Turn) -> bool:
+        """Have somebody's last give way, if it has more of its kind waiting than this one will; say whether it did."""
+        who, most = self._others.longest()
+        if most and (turn.first or most > self._others.of(turn.who) + 1):
+            self._others.drop(who).done.errback(_refusal())
+            return True
+        who, most = self._first.longest()
+        if turn.first and most > self._first.of(turn.who) + 1:
+            self._first.drop(who).done.errback(_refusal())
+            return True
+        return False
+
+    def _start(self) -> None:
+        while self._running < THREADS and (self._first or self._others):
+            work = (self._first or self._others).next()
+            self._running += 1
+            maybeDeferred(self._run, work.function, *work.args).addBoth(self._ended, work)
+
+    def _ended(self, result: Any, work: _Work) -> None:
+        self._running -= 1
+        work.done.callback(result)
+        self._start()
+
+
+def _refusal() -> Unavailable:
+    return Unavailable("too many passwords are being checked: try again in a moment")

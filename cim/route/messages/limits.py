@@ -6,13 +6,13 @@ any; what is not stored for the order's sake gives back what it took.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import RateLimited
-from cim.limits import NO_LIMIT, Buckets, Limit, limit, whole_seconds
+from cim.limits import NO_LIMIT, Buckets, Limit, limit, take_all, whole_seconds
 from cim.wire import conversations
 
 #: Whom a limit is for, and what it is when no option says so.
@@ -57,33 +57,8 @@ class Key(NamedTuple):
 
 #: Who says something: a user, by its id, a guest or a back end.
 Payer = int | Guest | Key
-#: What holds for each kind of payer, by the beginnings of the limits' names, in the order of its keys.
-_HOLD: Mapping[type, tuple[str, ...]] = {
-    int: ("user", "conversation"),
-    Guest: ("guest", "conversation", "address"),
-    Key: ("key",),
-}
-
-
-def _keys(payer: Any, conversation: str) -> tuple[Any, ...]:
-    """Return whose buckets messages are taken from."""
-    kind = type(payer)
-    if kind is int:
-        return payer, (payer, conversation)
-    if kind is Guest:
-        return payer, (payer, conversation), payer.address
-    return (payer,)
-
-
-class _Held(NamedTuple):
-    """A limit that holds.
-
-    :ivar place: of whose it is among the keys
-    """
-
-    name: str
-    buckets: Buckets
-    place: int
+#: What the names of the limits begin with, by whose they are.
+_NAMES = ("user", "conversation", "guest", "address", "key", "everyone")
 
 
 class MessageLimits:
@@ -96,51 +71,47 @@ class MessageLimits:
     def __init__(self, limits: Mapping[str, Limit], clock: IReactorTime, refused: Callable[[str], None]) -> None:
         self._clock = clock
         self._refused = refused
-        self._buckets: dict[str, Buckets] = {}
-        for name in ("user", "conversation", "guest", "address", "key", "everyone"):
-            count, size = limits[f"{name}-messages"], limits.get(f"{name}-bytes", NO_LIMIT)
-            if count or size:
-                self._buckets[name] = Buckets(count, size)
-        everyone = [_Held("everyone", self._buckets["everyone"], 0)] if "everyone" in self._buckets else []
-        self._hold = {
-            kind: [_Held(name, self._buckets[name], at) for at, name in enumerate(names) if name in self._buckets]
-            for kind, names in _HOLD.items()
+        self._buckets = {
+            name: Buckets(limits[f"{name}-messages"], limits.get(f"{name}-bytes", NO_LIMIT)) for name in _NAMES
         }
-        self._hold_everyone = {kind: hold + everyone for kind, hold in self._hold.items()}
+        self._user, self._conversation, self._guest, self._address, self._key, self._everyone = self._buckets.values()
 
     def __len__(self) -> int:
         """How many buckets are kept."""
         return sum(map(len, self._buckets.values()))
 
-    def _holding(self, payer: Payer, conversation: str) -> list[_Held]:
-        hold = self._hold if conversation != conversations.EVERYONE else self._hold_everyone
-        return hold[type(payer)]
+    def _asked(self, payer: Any, conversation: str) -> list[tuple[Buckets, Hashable]]:
+        """Return the buckets of all limits that hold, and whose they are."""
+        kind = type(payer)
+        if kind is int:
+            asked = [(self._user, payer), (self._conversation, (payer, conversation))]
+        elif kind is Guest:
+            whose = (payer, conversation)
+            asked = [(self._guest, payer), (self._conversation, whose), (self._address, payer.address)]
+        else:
+            asked = [(self._key, payer)]
+        if conversation == conversations.EVERYONE:
+            asked.append((self._everyone, payer))
+        return asked
 
     def take(self, payer: Payer, conversation: str, messages: int, size: int) -> RateLimited | None:
         """Take messages from all limits that hold for them, or say why none of them may be appended.
 
         :param size: bytes of their texts and data together
         """
-        keys = _keys(payer, conversation)
-        now = self._clock.seconds()
-        holding = self._holding(payer, conversation)
-        for at, (_, buckets, place) in enumerate(holding):
-            if not buckets.take(keys[place], now, messages, size):
-                for _, before, whose in holding[:at]:
-                    before.give_back(keys[whose], now, messages, size)
-                waits = [held.buckets.wait(keys[held.place], now, messages, size) for held in holding]
-                too_many = buckets.wait(keys[place], now, messages) > 0
-                return self._refusal(f"{holding[at].name}-{'messages' if too_many else 'bytes'}", max(waits))
-        return None
-
-    def _refusal(self, name: str, wait: float) -> RateLimited:
+        asked = self._asked(payer, conversation)
+        refused = take_all(asked, self._clock.seconds(), messages, size)
+        if refused is None:
+            return None
+        refusing = asked[refused.at][0]
+        name = next(name for name, buckets in self._buckets.items() if buckets is refusing)
+        name += "-messages" if refused.count else "-bytes"
         self._refused(f"limit-{name}")
-        seconds = whole_seconds(wait)
+        seconds = whole_seconds(refused.wait)
         return RateLimited(f"too many {MESSAGE_LIMITS[name][0]}: try again in {seconds} s", seconds)
 
     def give_back(self, payer: Payer, conversation: str, messages: int, size: int) -> None:
         """Put back what messages took that were not appended."""
-        keys = _keys(payer, conversation)
         now = self._clock.seconds()
-        for _, buckets, place in self._holding(payer, conversation):
-            buckets.give_back(keys[place], now, messages, size)
+        for buckets, key in self._asked(payer, conversation):
+            buckets.give_back(key, now, messages, size)

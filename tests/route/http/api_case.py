@@ -11,10 +11,11 @@ from argon2 import PasswordHasher
 
 from twisted.internet.defer import execute
 
+from cim.addresses import Addresses, proxy
 from cim.model import Account, LoginPolicy
 from cim.route.http.api import Settings, api_resource, document
 from cim.route.http.passwords import Passwords
-from cim.web.operations import internal_only
+from cim.web.operations import internal_only, located
 from cim.web.origins import Origins
 from cim.web.site import http_site
 from tests.harness.cluster import Cluster, TestClient
@@ -92,6 +93,7 @@ class APICase(HTTPCase):
             beside=self.beside(route),
             cluster_only=internal_only(None, self.metrics),
             metrics=self.metrics,
+            where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),
         )
         site = http_site(resource, self.clock, self.metrics)
         site.startFactory()

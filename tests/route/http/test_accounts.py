@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from attrs import evolve
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
-from cim.errors import Unauthorized
+from cim.errors import StoreUnavailable, Unauthorized
 from cim.model import LoginPolicy
-from cim.route.http.attempts import WRONG_PASSWORDS
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
 from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
 from tests.web.http_case import Conversation, encode
 
-BURST, SECONDS = int(WRONG_PASSWORDS.burst), 6
+#: Wrong passwords at once, and seconds until one more is allowed.
+BURST, SECONDS = 10, 6
 
 
 class AccountTests(APICase):
@@ -205,6 +207,43 @@ class LoginTests(APICase):
             who = {"name": "alice"} if number % 2 else {"id": alice.id}
             self.problem("POST", "/v1/sessions", {**who, "password": "wrong one"}, status=401, code="unauthorized")
         self.problem("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=429, code="rate-limited")
+
+    def at(self, address):
+        """The header of a proxy that is trusted, for a client there."""
+        return (f"X-Forwarded-For: {address}",)
+
+    def test_strangers_do_not_lock_the_owner_out(self):
+        self.account("alice")
+        right, wrong = ({"name": "alice", "password": password} for password in (PASSWORD, "wrong one"))
+        self.ok("POST", "/v1/sessions", right, headers=self.at("192.0.2.7"), status=201)
+        statuses = []
+        for number in range(30):
+            headers = self.at(f"198.51.100.{number % 3}")
+            statuses.append(self.call("POST", "/v1/sessions", wrong, headers=headers)[0])
+        self.assertEqual(statuses, [401] * 30)
+        for number in range(3):
+            headers = self.at(f"198.51.100.{number}")
+            self.problem("POST", "/v1/sessions", right, headers=headers, status=429, code="rate-limited")
+        self.ok("POST", "/v1/sessions", {**right, "device": "phone"}, headers=self.at("192.0.2.7"), status=201)
+        self.ok("POST", "/v1/sessions", {**right, "device": "phone"}, headers=self.at("203.0.113.9"), status=201)
+
+    def test_a_check_that_was_refused_counts_nothing(self):
+        self.account("alice")
+        body = {"name": "alice", "password": PASSWORD}
+        with self.patched_credentials():
+            for _ in range(30):
+                self.problem("POST", "/v1/sessions", body, status=503, code="unavailable")
+        for _ in range(BURST - 1):
+            self.problem("POST", "/v1/sessions", {**body, "password": "wrong one"}, status=401, code="unauthorized")
+        self.log_in("alice")
+
+    @contextmanager
+    def patched_credentials(self):
+        """The store does not give credentials."""
+        credential = self.store.credentials.credential
+        self.store.credentials.credential = lambda user: fail(StoreUnavailable())
+        yield
+        self.store.credentials.credential = credential
 
 
 class PolicyTests(APICase):

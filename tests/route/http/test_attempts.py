@@ -1,62 +1,140 @@
-"""Tests of the limit on wrong passwords."""
+"""Tests of limits of wrong passwords."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RateLimited
-from cim.route.http.attempts import KEPT, WRONG_PASSWORDS, Attempts
+from cim.limits import KEPT, NO_LIMIT
+from cim.route.http import attempts
+from cim.route.http.attempts import KNOWN_SECONDS, PASSWORD_LIMITS, Attempts, default_password_limits
 
-BURST, SECONDS = int(WRONG_PASSWORDS.burst), 6
+HERE, THERE, ELSEWHERE = "192.0.2.7", "198.51.100.7", "203.0.113.7"
 
 
 class AttemptTests(SynchronousTestCase):
-    """Tests with a clock."""
+    """Attempts under a clock."""
 
     def setUp(self):
         self.clock = Clock()
-        self.attempts = Attempts(self.clock)
+        self.clock.advance(1_700_000_000)
+        self.refused = Counter()
+        self.attempts = self.made(**default_password_limits())
 
-    def allowed(self, key="a"):
-        """Return how many attempts are left."""
+    def made(self, **limits):
+        return Attempts(self.clock, {name.replace("_", "-"): limit for name, limit in limits.items()}, self.note)
+
+    def note(self, kind):
+        self.refused[kind] += 1
+
+    def allowed(self, account="a", address=HERE, device="", take=None):
+        """Return how many wrong passwords are allowed at once."""
         for count in range(1000):
             try:
-                self.attempts.take(key)
+                (take or self.attempts.take)(account, address, device)
             except RateLimited as error:
                 self.retry_after = error.retry_after
                 return count
         return None
 
+    def right(self, account="a", address=HERE, device=""):
+        attempt = self.attempts.take(account, address, device)
+        attempt.right()
+        return attempt
+
     def test_a_few_attempts_at_once_then_one_at_a_time(self):
-        self.assertEqual(self.allowed(), BURST)
-        self.assertEqual(self.retry_after, SECONDS)
-        self.clock.advance(SECONDS - 0.5)
+        self.assertEqual((self.allowed(), self.retry_after), (10, 6))
+        self.clock.advance(5.5)
         self.assertEqual((self.allowed(), self.retry_after), (0, 1))
         self.clock.advance(0.5)
         self.assertEqual(self.allowed(), 1)
-        self.clock.advance(3 * SECONDS)
+        self.clock.advance(18)
         self.assertEqual(self.allowed(), 3)
-        self.clock.advance(1000 * SECONDS)
-        self.assertEqual(self.allowed(), BURST)
+        self.assertEqual(self.refused, {"limit-passwords": 4})
 
-    def test_each_name_has_its_own_attempts(self):
-        self.assertEqual((self.allowed("a"), self.allowed("b")), (BURST, BURST))
+    def test_each_account_and_each_address_has_its_own(self):
+        self.assertEqual((self.allowed("a"), self.allowed("b"), self.allowed("a", THERE)), (10, 10, 10))
 
     def test_the_right_password_gives_all_attempts_back(self):
-        self.allowed()
-        self.clock.advance(SECONDS)
-        self.attempts.take("a")
-        self.attempts.succeeded("a")
-        self.assertEqual(len(self.attempts), 0)
-        self.assertEqual(self.allowed(), BURST)
+        for _ in range(9):
+            self.attempts.take("a", HERE)
+        self.right()
+        self.assertEqual(self.allowed(), 10)
 
-    def test_the_table_is_bounded_and_forgets_the_oldest(self):
-        self.allowed("old")
-        for number in range(KEPT // 2):
-            self.attempts.take(str(number))
-        self.assertEqual(self.allowed("old"), 0)
+    def test_what_nobody_looked_at_counts_nothing(self):
+        for _ in range(500):
+            self.attempts.take("a", HERE).unseen()
+        self.assertEqual(self.allowed(), 10)
+
+    def test_an_account_has_a_limit_over_all_addresses(self):
+        self.assertEqual(sum(self.allowed("a", f"192.0.2.{number}") for number in range(20)), 100)
+        self.assertEqual(self.allowed("b", "192.0.2.19"), 10)
+
+    def test_an_address_has_a_limit_over_all_accounts(self):
+        self.assertEqual(sum(self.allowed(str(number)) for number in range(20)), 100)
+        self.assertEqual(self.allowed("19", THERE), 10)
+        self.clock.advance(2)
+        self.assertEqual(self.allowed("new"), 1)
+
+    def test_right_ones_take_nothing_of_an_account_or_address(self):
+        for number in range(300):
+            self.right(str(number))
+            self.right("a", f"192.0.2.{number}")
+        self.assertEqual(sum(self.allowed(f"other-{number}") for number in range(20)), 100)
+        self.assertEqual(sum(self.allowed("a", f"198.51.100.{number}") for number in range(20)), 100)
+
+    def test_strangers_do_not_lock_the_owner_out(self):
+        self.right(address=HERE)
+        for number in range(20):
+            self.allowed("a", f"198.51.100.{number}")
+        self.assertEqual(self.allowed("a", "198.51.100.99"), 0)
+        for _ in range(50):
+            self.assertTrue(self.right(address=HERE).first)
+        # What is wrong from there counts, too.
+        self.assertEqual(self.allowed(address=HERE), 10)
+
+    def test_a_device_is_known_wherever_it_is(self):
+        self.assertFalse(self.right(address=HERE, device="d-17").first)
+        self.assertTrue(self.attempts.take("a", THERE, "d-17").first)
+        self.assertFalse(self.attempts.take("a", THERE, "d-18").first)
+        self.assertFalse(self.attempts.take("b", THERE, "d-17").first)
+        # Whoever uses up what the address has leaves the device its own.
+        self.allowed("a", HERE)
+        self.assertEqual(self.allowed("a", HERE, "d-17"), 9)
+
+    def test_for_30_days(self):
+        self.right()
+        self.clock.advance(KNOWN_SECONDS - 1)
+        self.assertTrue(self.right().first)
+        self.clock.advance(KNOWN_SECONDS)
+        self.assertFalse(self.right().first)
+
+    def test_known_places_are_bounded_and_the_oldest_forgotten(self):
+        self.patch(attempts, "MAX_KNOWN", 3)
+        for account in "abcd":
+            self.right(account)
+            self.assertLessEqual(len(self.attempts._known), 3)
+        self.assertEqual([self.attempts.take(account, HERE).first for account in "abcd"], [False, True, True, True])
+
+    def test_with_a_token_by_account_alone(self):
+        self.assertEqual(self.allowed(take=lambda account, *_: self.attempts.take_proven(account)), 10)
+        self.assertEqual((self.allowed(), self.allowed("b")), (10, 10))
+        self.clock.advance(6)
+        attempt = self.attempts.take_proven("a")
+        self.assertTrue(attempt.first)
+        attempt.right()
+        self.assertEqual(self.allowed(take=lambda account, *_: self.attempts.take_proven(account)), 10)
+
+    def test_no_limits(self):
+        self.attempts = Attempts(self.clock, dict.fromkeys(PASSWORD_LIMITS, NO_LIMIT), self.note)
+        self.assertIsNone(self.allowed())
+        self.right()
+        self.assertIsNone(self.allowed())
+
+    def test_bounded_in_memory(self):
         for number in range(KEPT):
-            self.attempts.take(str(-number))
-            self.assertLessEqual(len(self.attempts), KEPT)
-        self.assertEqual(self.allowed("old"), BURST)
+            self.attempts.take(str(number), f"{number}").unseen()
+        self.assertLessEqual(len(self.attempts), 3 * KEPT)

@@ -6,8 +6,10 @@ from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import Unavailable
-from cim.route.http.passwords import THREADS, WAITING, Passwords, strong_hasher
+from cim.route.http.passwords import THREADS, WAITING, Passwords, Turn, strong_hasher
 from tests.route.http.api_case import cheap_hasher
+
+HERE = Turn("192.0.2.7")
 
 
 class PasswordTests(SynchronousTestCase):
@@ -25,21 +27,21 @@ class PasswordTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
     def test_a_hash_matches_only_its_password(self):
-        hashed = self.result(self.passwords.hash("pass wörd"))
+        hashed = self.result(self.passwords.hash("pass wörd", HERE))
         self.assertTrue(hashed.startswith("$argon2id$"))
-        self.assertNotEqual(hashed, self.result(self.passwords.hash("pass wörd")))
-        self.assertTrue(self.result(self.passwords.matches(hashed, "pass wörd")))
+        self.assertNotEqual(hashed, self.result(self.passwords.hash("pass wörd", HERE)))
+        self.assertTrue(self.result(self.passwords.matches(hashed, "pass wörd", HERE)))
         for other in ("pass word", "pass wörd ", "", "pass wörd\0"):
-            self.assertFalse(self.result(self.passwords.matches(hashed, other)))
+            self.assertFalse(self.result(self.passwords.matches(hashed, other, HERE)))
 
     def test_without_a_hash_the_same_work_is_done_and_nothing_matches(self):
         for password in ("x", "nobody's"):
-            self.assertFalse(self.result(self.passwords.matches(None, password)))
+            self.assertFalse(self.result(self.passwords.matches(None, password, HERE)))
         self.assertEqual(len(self.work), 2)
 
     def test_a_hash_that_cannot_be_read_matches_nothing(self):
         for hashed in ("x", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$", "\u00e9"):
-            self.assertFalse(self.result(self.passwords.matches(hashed, "x")))
+            self.assertFalse(self.result(self.passwords.matches(hashed, "x", HERE)))
 
     def test_real_hashes_use_the_recommended_parameters(self):
         hasher = strong_hasher()
@@ -49,21 +51,75 @@ class PasswordTests(SynchronousTestCase):
 class QueueTests(SynchronousTestCase):
     """Tests while the threads are busy."""
 
+    def setUp(self):
+        self.running = []
+        self.passwords = Passwords(self.run_later, cheap_hasher())
+
+    def run_later(self, function, *args):
+        self.running.append((args[-1].decode(), Deferred()))
+        return self.running[-1][1]
+
+    def put(self, password, who="here", first=False):
+        return Deferred.fromCoroutine(self.passwords.matches("x", password, Turn(who, first)))
+
+    def order(self):
+        """End all in turn, and return the passwords in the order in which they were looked at."""
+        looked_at = []
+        while self.running:
+            password, done = self.running.pop(0)
+            looked_at.append(password)
+            done.callback(True)
+        return looked_at
+
     def test_more_than_may_wait_are_refused_until_some_are_done(self):
-        running = []
-
-        def run(function, *args):
-            running.append(Deferred())
-            return running[-1]
-
-        passwords = Passwords(run, cheap_hasher())
-        waiting = [Deferred.fromCoroutine(passwords.hash("x")) for _ in range(WAITING + THREADS)]
-        self.assertEqual(len(passwords), WAITING + THREADS)
-        self.failureResultOf(Deferred.fromCoroutine(passwords.hash("x")), Unavailable)
-        self.failureResultOf(Deferred.fromCoroutine(passwords.matches("x", "x")), Unavailable)
-        running[0].callback("hashed")
-        self.assertEqual(self.successResultOf(waiting[0]), "hashed")
-        running[1].errback(ZeroDivisionError())
+        waiting = [self.put(str(number)) for number in range(WAITING + THREADS)]
+        self.assertEqual((len(self.passwords), len(self.running)), (WAITING + THREADS, THREADS))
+        self.failureResultOf(self.put("x"), Unavailable)
+        self.failureResultOf(Deferred.fromCoroutine(self.passwords.hash("x", Turn("here"))), Unavailable)
+        self.running.pop(0)[1].callback(True)
+        self.assertTrue(self.successResultOf(waiting[0]))
+        self.running.pop(0)[1].errback(ZeroDivisionError())
         self.failureResultOf(waiting[1], ZeroDivisionError)
-        self.assertEqual(len(passwords), WAITING + THREADS - 2)
-        self.assertNoResult(Deferred.fromCoroutine(passwords.hash("x")))
+        self.assertEqual(len(self.passwords), WAITING + THREADS - 2)
+        self.assertNoResult(self.put("x"))
+
+    def test_addresses_take_turns(self):
+        for number in range(6):
+            self.put(f"a{number}", "a")
+        for who in ("b", "c"):
+            for number in range(2):
+                self.put(f"{who}{number}", who)
+        self.assertEqual(self.order(), ["a0", "a1", "a2", "b0", "c0", "a3", "b1", "c1", "a4", "a5"])
+        self.assertEqual(len(self.passwords), 0)
+
+    def test_those_that_are_known_come_first_and_take_turns_too(self):
+        for number in range(4):
+            self.put(f"a{number}", "a")
+        for number in range(3):
+            self.put(f"K{number}", "k", first=True)
+        self.put("L0", "l", first=True)
+        self.assertEqual(self.order(), ["a0", "a1", "K0", "L0", "K1", "K2", "a2", "a3"])
+
+    def test_who_has_the_most_gives_way(self):
+        flood = [self.put(f"a{number}", "a") for number in range(WAITING + THREADS)]
+        other = self.put("b", "b")
+        self.failureResultOf(flood.pop(), Unavailable)
+        self.assertNoResult(other)
+        self.failureResultOf(self.put("a again", "a"), Unavailable)
+        self.assertEqual(len(self.passwords), WAITING + THREADS)
+        self.assertEqual(self.order()[:4], ["a0", "a1", "a2", "b"])
+        self.assertTrue(all(self.successResultOf(one) for one in (*flood, other)))
+
+    def test_from_many_addresses_nobody_gives_way_to_another_stranger_but_to_who_is_known(self):
+        strangers = [self.put(f"{number}", f"{number}") for number in range(WAITING + THREADS)]
+        self.failureResultOf(self.put("x", "new"), Unavailable)
+        known = [self.put(f"K{number}", "k", first=True) for number in range(WAITING)]
+        self.assertEqual(len(self.passwords), WAITING + THREADS)
+        for one in strangers[THREADS:]:
+            self.failureResultOf(one, Unavailable)
+        # All that wait are known now: who has the most of them gives way, to others that are known alone.
+        self.failureResultOf(self.put("x", "new"), Unavailable)
+        self.assertNoResult(self.put("L", "l", first=True))
+        self.failureResultOf(known.pop(), Unavailable)
+        self.failureResultOf(self.put("K again", "k", first=True), Unavailable)
+        self.assertEqual(self.order()[THREADS : THREADS + 3], ["K0", "L", "K1"])
