@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Sequence
+import sys
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
@@ -16,6 +19,7 @@ HIGHEST = 1 << 31
 KEPT = 100_000
 #: Who comes early by less than this, seconds, is on time: clocks are no finer.
 _GRAIN = 1e-6
+_M = TypeVar("_M", bound=Hashable)
 _TEXT = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)/([0-9]{1,10})")
 
 
@@ -202,3 +206,58 @@ def take_all(asked: Sequence[tuple[Buckets, Hashable]], now: float, count: float
             waits = [other.wait(whose, now, count, size) for other, whose in asked]
             return Refused(at, buckets.wait(key, now, count) > 0, max(waits))
     return None
+
+
+class Waiting(Generic[_M]):
+    """Those who have proved nothing yet, the one that waits longest first, bounded together and for each address.
+
+    :param most: at most so many together; 0 for no bound
+    :param most_of_one: at most so many of one address; 0 for no bound
+    """
+
+    def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
+        self._most = most or sys.maxsize
+        self._most_of_one = most_of_one or sys.maxsize
+        self._all: OrderedDict[_M, str] = OrderedDict()
+        self._of: dict[str, OrderedDict[_M, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[_M]:
+        return iter(self._all)
+
+    def put(self, member: _M, address: str = "") -> _M | None:
+        """Add one behind all others, or move it there, and return the one that has to go for it, None if none has to.
+
+        It is the oldest of the same address if there are too many of that, else the oldest of all if there are too
+        many together.
+
+        :param address: where it is; empty if it does not count by that
+        """
+        self.remove(member)
+        ours = self._of.setdefault(address, OrderedDict()) if address else None
+        oldest = None
+        if ours and len(ours) >= self._most_of_one:
+            oldest = next(iter(ours))
+        elif len(self._all) >= self._most:
+            oldest = self.oldest()
+        if oldest is not None:
+            self.remove(oldest)
+        self._all[member] = address
+        if address:
+            self._of.setdefault(address, OrderedDict())[member] = None
+        return oldest
+
+    def remove(self, member: _M) -> None:
+        """Take one out, if it is there."""
+        address = self._all.pop(member, None)
+        if address:
+            ours = self._of[address]
+            del ours[member]
+            if not ours:
+                del self._of[address]
+
+    def oldest(self) -> _M | None:
+        """Return the one that waits longest, None if there is none."""
+        return next(iter(self._all), None)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.limits import HIGHEST, NO_LIMIT, Buckets, Limit, Refused, limit, take_all, whole_seconds
+from cim.limits import HIGHEST, NO_LIMIT, Buckets, Limit, Refused, Waiting, limit, take_all, whole_seconds
 
 #: As far from 0 as real clocks are, where they are no finer than 0.2 us.
 START = 1_795_430_000.0
@@ -62,6 +62,35 @@ class ReadingTests(SynchronousTestCase):
             error = str(self.assertRaises(ValueError, limit, text))
             self.assertIn("0 < RATE <= BURST <= 2147483648", error)
             self.assertNotIn("\n", error)
+
+
+class WaitingTests(SynchronousTestCase):
+    def test_the_oldest_of_all_goes(self):
+        waiting = Waiting(most=3)
+        self.assertEqual([waiting.put(member) for member in "abc"], [None] * 3)
+        self.assertEqual([waiting.put(member) for member in "abd"], [None, None, "c"])
+        self.assertEqual(list(waiting), ["a", "b", "d"])
+        waiting.remove("b")
+        waiting.remove("nobody")
+        self.assertEqual((waiting.put("e"), waiting.put("f"), waiting.oldest()), (None, "a", "d"))
+
+    def test_the_oldest_of_an_address_that_has_too_many(self):
+        waiting = Waiting(most=4, most_of_one=2)
+        self.assertEqual([waiting.put(member, "here") for member in "abc"], [None, None, "a"])
+        self.assertEqual([waiting.put(member, "there") for member in "de"], [None, None])
+        # Together they are as many as may be, and the address has room.
+        self.assertEqual(waiting.put("f", "elsewhere"), "b")
+        self.assertEqual((waiting.put("c", "here"), waiting.put("g", "there")), (None, "d"))
+        self.assertEqual(list(waiting), ["e", "f", "c", "g"])
+        for member in "efcg":
+            waiting.remove(member)
+        self.assertEqual((len(waiting), waiting.oldest(), waiting._of), (0, None, {}))
+
+    def test_one_of_an_address_alone(self):
+        waiting = Waiting(most_of_one=1)
+        self.assertEqual([waiting.put(member, "here") for member in "aab"], [None, None, "a"])
+        self.assertEqual(waiting.put("c"), None)
+        self.assertEqual(list(waiting), ["b", "c"])
 
 
 class BucketTests(SynchronousTestCase):

@@ -12,15 +12,19 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
+from cim.addresses import counted
 from cim.errors import InvalidField
 from cim.interfaces import ROUTES, ILinkUser, IRegistry
+from cim.limits import Waiting
 from cim.link.handshake import HIGHEST_VERSION, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
 from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer, RouteAddress
 
-#: The most connections that are not authenticated yet; further ones are closed at once.
+#: The most connections that are not authenticated yet, together and from one address; for a further one the oldest is
+#: closed.
 MAX_UNPROVEN = 64
+MAX_UNPROVEN_OF_ONE = 32
 #: Seconds between two log lines about refused connections, so that a stranger cannot fill the log.
 REFUSAL_LOG_SECONDS = 10
 #: Seconds before the first attempt to dial again, and the most before any attempt; jitter takes off up to half. A route
@@ -80,7 +84,7 @@ class LinkAcceptor(Factory):
             accept_unsealed=accept_unsealed,
         )
         self._refused = refused
-        self._unproven: set[LinkProtocol] = set()
+        self._unproven: Waiting[LinkProtocol] = Waiting(MAX_UNPROVEN, MAX_UNPROVEN_OF_ONE)
         self._links: dict[str, LinkProtocol] = {}
         self._ending: set[LinkProtocol] = set()
         self._closed = False
@@ -88,9 +92,8 @@ class LinkAcceptor(Factory):
         self._log_again = reactor.seconds()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """Return the link for a connection; None, which closes it, if too many are not authenticated."""
-        if self._closed or len(self._unproven) >= MAX_UNPROVEN:
-            self._note_refusal(addr, "too many connections are not authenticated yet")
+        """Return the link for a connection; None, which closes it, if the route stops."""
+        if self._closed:
             return None
         parts = self._parts
         handshake = AcceptorHandshake(
@@ -102,7 +105,10 @@ class LinkAcceptor(Factory):
         )
         link = LinkProtocol(parts, self, handshake)
         link.factory = self
-        self._unproven.add(link)
+        oldest = self._unproven.put(link, counted(getattr(addr, "host", "")))
+        if oldest is not None:
+            oldest.abort("too many connections are not authenticated yet")
+            self._note_refusal(oldest.address, "too many connections are not authenticated yet")
         return link
 
     def unsealed(self) -> list[str]:
@@ -124,7 +130,7 @@ class LinkAcceptor(Factory):
 
     def link_proven(self, link: LinkProtocol) -> None:
         """Let the link replace the former one of that name."""
-        self._unproven.discard(link)
+        self._unproven.remove(link)
         name = link.peer.name
         before = self._links.get(name)
         self._links[name] = link
@@ -138,7 +144,7 @@ class LinkAcceptor(Factory):
 
     def link_gone(self, link: LinkProtocol) -> None:
         """Forget the link."""
-        self._unproven.discard(link)
+        self._unproven.remove(link)
         self._ending.discard(link)
         for name in [name for name, known in self._links.items() if known is link]:
             del self._links[name]

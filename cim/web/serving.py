@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest, CIMError
-from cim.web.declaring import Call, Content, WithHeaders, calls_of
+from cim.web.declaring import Call, Content, Who, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
 from cim.web.site import PathResource, is_awaited, respond
@@ -61,6 +61,7 @@ class Endpoint:
             if isinstance(caller, Awaitable):
                 result = self._when_admitted(caller, request, segments)
             else:
+                self._note_proof(request)
                 result = self._handler(caller, **self._values(request, segments))
             if isinstance(result, Awaitable):
                 # Nobody else has this Deferred, so nothing cancels it when the client disconnects.
@@ -71,8 +72,15 @@ class Endpoint:
             self._fail(request, error)
 
     async def _when_admitted(self, admitted: Awaitable[Any], request: Any, segments: Mapping[str, str]) -> Any:
-        result = self._handler(await admitted, **self._values(request, segments))
+        caller = await admitted
+        self._note_proof(request)
+        result = self._handler(caller, **self._values(request, segments))
         return await result if isinstance(result, Awaitable) else result
+
+    def _note_proof(self, request: Any) -> None:
+        """Let a connection stay whose client was admitted to a call that is not for anyone."""
+        if self._call.who not in (Who.ANYONE, Who.MAYBE_USER) and request.channel is not None:
+            request.channel.proved = True
 
     async def _answer_later(self, request: Any, result: Awaitable[Any]) -> None:
         try:

@@ -18,6 +18,7 @@ from twisted.web.resource import Resource
 from cim.daemon.lifecycle import within
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
+from cim.limits import Waiting
 from cim.web.hosts import Hosts
 
 MAX_BODY = 256 * 1024
@@ -154,6 +155,7 @@ class BoundedRequest(server.Request):
 class BoundedChannel(http.HTTPChannel):
     """A connection whose requests must each arrive within the site's time limit from their first byte.
 
+    :ivar proved: whether a call on it has proved who makes it
     :ivar since: when the first byte of the present request arrived, or else when the connection became idle; None
         while a request is being answered
     """
@@ -161,6 +163,7 @@ class BoundedChannel(http.HTTPChannel):
     maxHeaders = 64
     site: BoundedSite
     transport: Any
+    proved = False
     since: float | None = None
     _receiving = False
     _deaf = False
@@ -172,8 +175,7 @@ class BoundedChannel(http.HTTPChannel):
         self._peer, self._host = super().getPeer(), super().getHost()
         self.since = self.site.reactor.seconds()
         if not self.site.opened(self):
-            self._deaf = True
-            self.transport.abortConnection()
+            self.give_way()
 
     def getPeer(self) -> Any:
         """The client's address."""
@@ -190,6 +192,7 @@ class BoundedChannel(http.HTTPChannel):
         if not self._receiving:
             self._receiving = True
             self.since = self.site.reactor.seconds()
+            self.site.waits(self)
         LineReceiver.dataReceived(self, data)
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -201,6 +204,7 @@ class BoundedChannel(http.HTTPChannel):
         """Called when a request's body is complete."""
         if not self._deaf:
             self.since = None
+            self.site.answers(self)
             super().allContentReceived()
 
     def lineLengthExceeded(self, line: bytes) -> Any:
@@ -233,7 +237,13 @@ class BoundedChannel(http.HTTPChannel):
         """Called when a request was answered."""
         self._receiving = False
         self.since = self.site.reactor.seconds()
+        self.site.waits(self)
         super().requestDone(request)
+
+    def give_way(self) -> None:
+        """Close at once: there are too many connections."""
+        self._deaf = True
+        self.transport.abortConnection()
 
     def end_silent(self) -> None:
         """Close after too long a silence, within a request or between two."""
@@ -291,6 +301,8 @@ class BoundedSite(server.Site):
         self.draining = False
         self._max_connections = max_connections
         self._channels: set[BoundedChannel] = set()
+        # Those that wait for their clients, by whether these have proved who they are.
+        self._waiting: dict[bool, Waiting[BoundedChannel]] = {False: Waiting(), True: Waiting()}
         self._drained: list[Deferred[None]] = []
 
     def log(self, request: Any) -> None:
@@ -303,12 +315,17 @@ class BoundedSite(server.Site):
         """Do nothing: there is no access log to close."""
 
     def opened(self, channel: BoundedChannel) -> bool:
-        """Count a new connection; return False if it is one too many."""
+        """Count a new connection, for which another may have to give way; return False if it is one too many."""
         if len(self._channels) >= self._max_connections:
             if self.metrics is not None:
                 self.metrics.refused("http-connections")
-            return False
+            oldest = self._waiting[False].oldest() or self._waiting[True].oldest()
+            if oldest is None:
+                return False
+            self.closed(oldest)
+            oldest.give_way()
         self._channels.add(channel)
+        self.waits(channel)
         if self._sweep is None:
             self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
         return True
@@ -329,9 +346,20 @@ class BoundedSite(server.Site):
             self._date = (now, http.datetimeToString())
         return self._date[1]
 
+    def waits(self, channel: BoundedChannel) -> None:
+        """Note that a connection begins to wait for its client, for a request or the rest of one."""
+        if channel in self._channels:
+            self._waiting[channel.proved].put(channel)
+
+    def answers(self, channel: BoundedChannel) -> None:
+        """Note that a connection's client waits for an answer."""
+        for waiting in self._waiting.values():
+            waiting.remove(channel)
+
     def closed(self, channel: BoundedChannel) -> None:
         """Count a closed connection."""
         self._channels.discard(channel)
+        self.answers(channel)
         if not self._channels:
             if self._sweep is not None:
                 self._sweep.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import EventLoggingObserver, StringTransport
 from twisted.logger import globalLogPublisher
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.link.handshake import DialerHandshake
 from cim.link.pipe import MAX_FRAME, WINDOW
 from cim.link.protocol import DRAIN_SECONDS, HANDSHAKE_SECONDS, LinkParts, LinkProtocol
-from cim.link.tcp import MAX_UNPROVEN
+from cim.link.tcp import MAX_UNPROVEN, MAX_UNPROVEN_OF_ONE
 from cim.model import LinkPeer
 from cim.route.service import CATCH_UP_SECONDS
 from cim.wire.framing import FrameReader, encode_frame, encode_varint
@@ -140,12 +141,31 @@ class HandshakeTests(NetworkTestCase):
         self.network.reactor.advance(HANDSHAKE_SECONDS)
         self.assertTrue(transport.disconnected)
 
-    def test_unproven_connections_are_bounded(self):
-        links = [self.connect()[0] for _ in range(MAX_UNPROVEN)]
-        self.assertIsNone(self.acceptor.buildProtocol(None))
-        links[0].connectionLost()
-        self.assertIsNotNone(self.acceptor.buildProtocol(None))
-        self.assertIsNone(self.acceptor.buildProtocol(None))
+    def from_address(self, host):
+        link = self.acceptor.buildProtocol(IPv4Address("TCP", host, 4711))
+        transport = StringTransport()
+        link.makeConnection(transport)
+        return transport
+
+    def test_for_one_more_unproven_connection_the_oldest_goes(self):
+        transports = [self.connect()[1] for _ in range(MAX_UNPROVEN)]
+        self.assertFalse(any(transport.disconnected for transport in transports))
+        self.proven()
+        self.assertEqual([transport.disconnected for transport in transports], [True] + [False] * (MAX_UNPROVEN - 1))
+        self.assertEqual(len(self.logged("Refused")), 1)
+        # It is proven, so there is room for one more.
+        self.connect()
+        self.assertFalse(transports[1].disconnected)
+        self.connect()
+        self.assertTrue(transports[1].disconnected)
+
+    def test_an_address_takes_no_place_of_another(self):
+        other = self.from_address("192.0.2.1")
+        transports = [self.from_address("198.51.100.7") for _ in range(MAX_UNPROVEN_OF_ONE + 100)]
+        self.assertFalse(other.disconnected)
+        self.assertEqual(
+            [transport.disconnected for transport in transports], [True] * 100 + [False] * MAX_UNPROVEN_OF_ONE
+        )
 
     def test_proven_connections_do_not_count_as_unproven(self):
         for number in range(MAX_UNPROVEN + 1):

@@ -183,18 +183,72 @@ class SilenceTests(SiteCase):
 
 
 class ConnectionTests(SiteCase):
-    def test_the_number_of_connections_is_bounded(self):
+    def crowded(self, most):
+        """A site that takes so many connections."""
         self.serve(self.slow)
-        self.site._max_connections = 2
+        self.site._max_connections = most
+
+    def aborted(self, *conversations):
+        """Which of them were ended."""
+        return [conversation.transport.disconnected for conversation in conversations]
+
+    def test_the_oldest_that_waits_for_its_client_gives_way(self):
+        self.crowded(2)
         first, second = self.connect(), self.connect()
+        first.send(b"POST /x HTTP/1.1\r\nHost: x\r\n")
+        third = self.connect()
+        # The second has been idle since before the first began its request.
+        self.assertEqual(self.aborted(first, second, third), [False, True, False])
+        self.assertTrue(self.refused("http-connections"))
+        second.send(encode("GET", "/x"))
+        self.assertEqual(self.slow.requests, [])
+        third.send(encode("GET", "/x"))
+        self.slow.answer()
+        self.assertEqual(third.answer()[0], 200)
+        fourth = self.connect()
+        self.assertEqual(self.aborted(first, third, fourth), [True, False, False])
+        first.lose()
+        self.assertEqual(len(self.site._channels), 2)
+
+    def test_half_requests_do_not_shut_others_out(self):
+        self.crowded(50)
+        flood = [self.connect() for _ in range(200)]
+        for one in flood:
+            one.send(b"POST /x HTTP/1.1\r\nHost: x\r\n")
+        honest = self.connect()
+        flood += [self.connect() for _ in range(49)]
+        honest.send(encode("GET", "/x"))
+        flood += [self.connect() for _ in range(49)]
+        self.slow.answer()
+        self.assertEqual(honest.answer()[0], 200)
+        self.assertEqual(len(self.site._channels), 50)
+
+    def test_those_that_are_answered_stay(self):
+        self.crowded(2)
+        busy = [self.connect() for _ in range(2)]
+        for one in busy:
+            one.send(encode("GET", "/x"))
         third = self.connect()
         third.protocol.dataReceived(encode("GET", "/x"))
-        self.assertEqual(self.slow.requests, [])
+        self.assertEqual((self.aborted(*busy, third), len(self.slow.requests)), ([False, False, True], 2))
         self.assertFalse(third.open)
-        self.assertTrue(self.refused("http-connections"))
-        second.lose()
-        self.assertTrue(self.connect().open)
-        self.assertTrue(first.open)
+        self.slow.answer()
+        self.assertEqual(busy[0].answer()[0], 200)
+        self.connect()
+        self.assertEqual(self.aborted(*busy), [True, False])
+
+    def test_those_whose_clients_have_proved_who_they_are_go_last(self):
+        self.crowded(3)
+        proved, others = self.connect(), [self.connect() for _ in range(2)]
+        proved.send(encode("GET", "/x"))
+        self.slow.requests[0][0].channel.proved = True
+        self.slow.answer()
+        others += [self.connect() for _ in range(5)]
+        self.assertEqual(self.aborted(proved, *others[-2:]), [False, False, False])
+        for one in others[-2:]:
+            one.send(encode("GET", "/x"))
+        self.connect()
+        self.assertEqual(self.aborted(proved, *others[-2:]), [True, False, False])
 
     def test_http_1_0_closes(self):
         conversation = self.connect()
