@@ -32,7 +32,7 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI
-from cim.route.options import RouteRules, message_limits_of, retention_of, settings_of
+from cim.route.options import RouteRules, retention_of, route_limits_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
@@ -197,7 +197,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         policy=LoginPolicy(options["login-policy"]),
         revision_seconds=options["revision-hours"] * 3600.0,
         upstream_servers=bool(options["upstream-servers"]),
-        limits=message_limits_of(options),
+        limits=route_limits_of(options),
     )
     acceptor = LinkAcceptor(
         own=own,

@@ -30,7 +30,7 @@ from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
-from cim.route.options import RouteRules, message_limits_of, retention_of, settings_of
+from cim.route.options import RouteRules, retention_of, route_limits_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
@@ -196,7 +196,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         metrics=metrics,
         policy=LoginPolicy(options["login-policy"]),
         revision_seconds=options["revision-hours"] * 3600.0,
-        limits=message_limits_of(options),
+        limits=route_limits_of(options),
     )
     links = MemoryLinks(
         reactor,

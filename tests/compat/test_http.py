@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 from attrs import evolve
 
@@ -10,7 +11,9 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.addresses import Addresses, proxy
+from cim.limits import NO_LIMIT, Limit
 from cim.model import Account
+from cim.route.front.strangers import Strangers
 from cim.route.http.upstream import UpstreamAPI
 from cim.server.edge.http_api import ServerAPI
 from cim.web.envelope import Envelopes
@@ -254,6 +257,28 @@ class LimitTests(ExchangeCase):
         self.assertIn('"code":"7000"', self.ask("/p2pRoute", '{"userId":2,"receiveUserId":1,"msg":"x"}'))
         page = self.successResultOf(self.cluster.store.conversations.read("p:1:2", limit=1000))
         self.assertEqual(len(page.entries), 401)
+
+
+class StrangerTests(ExchangeCase):
+    """Accounts and logins of an address."""
+
+    def codes(self, path, *bodies):
+        return Counter(json.loads(self.ask(path, json.dumps(body)))["code"] for body in bodies)
+
+    def test_only_new_names_count(self):
+        names = [{"userName": f"guest-{number}"} for number in range(210)]
+        self.assertEqual(self.codes("/registerAccount", *names), {"9000": 200, "6000": 10})
+        self.assertEqual(self.codes("/registerAccount", *names[:200]), {"9000": 200})
+        self.assertEqual(self.codes("/registerAccount", *names[200:]), {"6000": 10})
+
+    def test_logins(self):
+        self.cluster.routes[0].strangers = Strangers(
+            {"address-accounts": NO_LIMIT, "address-logins": Limit(1, 2)},
+            self.cluster.clock,
+            self.cluster.metrics.refused,
+        )
+        login = {"userId": 1, "userName": "zs"}
+        self.assertEqual(self.codes("/login", login, login, login), {"9000": 2, "6000": 1})
 
 
 class AddressTests(ExchangeCase):

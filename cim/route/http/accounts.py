@@ -14,6 +14,7 @@ from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Un
 from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
 from cim.route.front.login import Logins
+from cim.route.front.strangers import Strangers
 from cim.route.http.access import Caller
 from cim.route.http.attempts import Attempts
 from cim.route.http.passwords import Passwords, Turn
@@ -83,6 +84,7 @@ class AccountsAPI:
     _directory: Directory
     _passwords: Passwords
     _attempts: Attempts
+    _strangers: Strangers
     _tokens: Tokens
     _ticket_key: bytes
     _new_id: Callable[[], str]
@@ -104,6 +106,7 @@ class AccountsAPI:
         """
         if await self._store.accounts.named(name) is not None:
             raise Conflict("this name is taken")
+        self._strangers.make_account(caller.address)
         hashed = await self._passwords.hash(password, Turn(caller.address))
         account = await self._store.credentials.create(name, hashed)
         self._known.keep(account)

@@ -100,6 +100,7 @@ def api_resource(
             logins=route.logins,
             directory=route.directory,
             passwords=passwords,
+            strangers=route.strangers,
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
             ticket_key=settings.ticket_key,

@@ -33,6 +33,8 @@ class UpstreamAPI:
     @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
     async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
+        if await self._accounts.named(userName) is None:
+            self._route.strangers.make_account(caller)
         account = await self._accounts.register(userName)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
@@ -42,6 +44,7 @@ class UpstreamAPI:
         """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
+            self._route.strangers.log_in(caller)
             await self._route.guests.check(userId, anew=True)
             admission = await self._route.logins.login(userId, userName)
         except CIMError as error:
