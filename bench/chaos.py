@@ -18,7 +18,7 @@ from bench.faults import Deck, Havoc, every_kind, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
 from bench.running import run_bounded
-from tests.harness.daemons import UNLIMITED
+from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import DaemonProcess
 
 #: How many violations are shown one by one.
@@ -85,6 +85,7 @@ class Chaos:
             routes=arguments.routes,
             proxied=True,
             durable=not arguments.forgetful,
+            server_options=UNLIMITED_SESSIONS,
             route_options=("--login-policy", "many", *UNLIMITED),
         )
         try:

@@ -28,7 +28,7 @@ from cim.signed import sign
 from cim.store.choose import store_from
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
-from tests.harness.daemons import UNLIMITED
+from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import HOST
 
 WHAT = ("appends", "groups", "logins")
@@ -63,7 +63,11 @@ class Growth:
         directory = tempfile.mkdtemp(prefix="cim-growth-")
         try:
             self._cluster = cluster = Cluster(
-                self._reactor, directory, routes=1, route_options=("--login-policy", "many", *UNLIMITED)
+                self._reactor,
+                directory,
+                routes=1,
+                server_options=UNLIMITED_SESSIONS,
+                route_options=("--login-policy", "many", *UNLIMITED),
             )
             await cluster.start()
             store: Any = store_from(f"redis:{HOST}:{cluster.redis.port}", self._reactor)

@@ -16,7 +16,7 @@ from bench.cluster import Cluster, Suite
 from bench.native_load import NativeLoad
 from bench.phases import Load, Watched
 from bench.running import run_bounded
-from tests.harness.daemons import UNLIMITED
+from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 
 PHASES = ("idle", "websocket", "p2p", "rate", "group")
 
@@ -79,13 +79,14 @@ class Run:
                 # Idle sessions are further devices of users.
                 policy = ("--login-policy", "many") if arguments.speak != "guest" else ()
                 if arguments.suite:
-                    self.cluster = Suite(self.reactor, directory, options=(*policy, *UNLIMITED))
+                    self.cluster = Suite(self.reactor, directory, options=(*policy, *UNLIMITED, *UNLIMITED_SESSIONS))
                 else:
                     self.cluster = Cluster(
                         self.reactor,
                         directory,
                         servers=arguments.servers,
                         routes=arguments.routes,
+                        server_options=UNLIMITED_SESSIONS,
                         route_options=(*policy, *UNLIMITED),
                     )
                 await self.cluster.start()

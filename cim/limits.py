@@ -144,6 +144,15 @@ class Buckets:
             self._turn(now)
         return True
 
+    def spend(self, key: Hashable, now: float, count: float) -> float:
+        """Take from the first bucket in any case, and return after how many seconds nothing is owed."""
+        if self.take(key, now, count):
+            return 0.0
+        tokens, room = self._left(key, now)
+        self._note_debt(tokens - count, room)
+        self._young[key] = now, tokens - count, room
+        return (count - tokens) / self._rate
+
     def wait(self, key: Hashable, now: float, count: float, size: float = 0.0) -> float:
         """Return after how many seconds so much may be taken; 0 for now."""
         tokens, room = self._left(key, now)

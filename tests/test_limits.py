@@ -180,6 +180,15 @@ class BucketTests(SynchronousTestCase):
             buckets.give_back("a", START, 1, 1)
         self.assertEqual(len(buckets), 0)
 
+    def test_what_is_spent_in_any_case_says_until_when_it_is_owed(self):
+        buckets = Buckets(Limit(10, 100))
+        self.assertEqual([buckets.spend("a", START, 60), buckets.spend("a", START, 60)], [0, 2])
+        self.assertAlmostEqual(buckets.spend("a", START + 1, 10), 2)
+        for second in range(2, 30):
+            buckets.spend("b", START + second, 1)
+        self.assertEqual(buckets.spend("a", START + 30, 100), 0)
+        self.assertEqual(Buckets(NO_LIMIT).spend("a", START, 1 << 40), 0)
+
     def test_all_of_several_or_none(self):
         first, second = Buckets(Limit(1, 5), Limit(10, 100)), Buckets(Limit(2, 3))
         asked = ((first, "a"), (second, "b"), (Buckets(NO_LIMIT), "c"))

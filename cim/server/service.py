@@ -109,6 +109,7 @@ class Server:
             native=self.native.session,
             wheel=self.wheel,
             refused=metrics.refused,
+            clock=reactor,
             limits=limits,
             max_connections=max_connections,
             retry_after=self.retry_after,

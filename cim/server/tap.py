@@ -23,11 +23,12 @@ from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import SERVERS
 from cim.keys import NO_SECRET, derive_key, read_secret
+from cim.limits import limit
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.options import RegistryOptions, chosen_registry
-from cim.server.edge.connection import Limits
+from cim.server.edge.connection import SESSION_FRAMES, Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -40,6 +41,11 @@ from cim.web.serving import CallResource
 from cim.web.site import HTTPService, http_site
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
+
+#: The options of servers and of the suite about what one session may do.
+SESSION_LIMITS = [
+    ["limit-session-frames", None, SESSION_FRAMES, "RATE/BURST of frames of one session; 0 for no limit.", limit]
+]
 
 
 class Options(RegistryOptions, LinkOptions, WebSocketOptions):
@@ -57,6 +63,7 @@ class Options(RegistryOptions, LinkOptions, WebSocketOptions):
         ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame that a client may send, bytes.", positive_int],
         ["idle-seconds", None, 33, "How long a client may be silent, seconds.", positive_int],
         ["max-connections", None, 1_000_000, "Most client connections; further ones are closed at once.", positive_int],
+        *SESSION_LIMITS,
     ]
 
     def postOptions(self) -> None:
@@ -70,7 +77,10 @@ def limits_of(options: Any) -> Limits:
     """Return the limits of one connection from a daemon's options."""
     idle = options["idle-seconds"]
     return Limits(
-        max_frame=options["max-frame"], idle={Generation.W1: max(130, idle), Generation.W2: idle}, native_idle=idle
+        frames=options["limit-session-frames"],
+        max_frame=options["max-frame"],
+        idle={Generation.W1: max(130, idle), Generation.W2: idle},
+        native_idle=idle,
     )
 
 

@@ -36,7 +36,7 @@ from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
 from cim.server.service import Server
-from cim.server.tap import add_server, limits_of
+from cim.server.tap import SESSION_LIMITS, add_server, limits_of
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
 from cim.web.operations import Operations, is_loopback
@@ -58,6 +58,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         ["max-frame", None, DEFAULT_MAX_FRAME, "Largest frame that a client may send, bytes.", positive_int],
         ["idle-seconds", None, 33, "How long a client may be silent, seconds.", positive_int],
         ["max-connections", None, 1_000_000, "Most client connections; further ones are closed at once.", positive_int],
+        *SESSION_LIMITS,
     ]
 
     def postOptions(self) -> None:

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 #: Options of a route or a suite whose users may say as much as they like: load generators do.
 UNLIMITED = tuple(f"--limit-{name}=0" for name in LIMITS)
+#: Options of a server, and of a suite, whose sessions may say it as fast as they can.
+UNLIMITED_SESSIONS = ("--limit-session-frames=0",)
 #: What `on_line` is called with: the process's name, and the line.
 OnLine = Callable[[str, str], None]
 

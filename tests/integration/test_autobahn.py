@@ -78,6 +78,7 @@ class AutobahnTests(TestCase):
         gateway = Gateway(
             sessions=Sessions(reactor),
             native=None,
+            clock=reactor,
             wheel=wheel,
             refused=Metrics("test").refused,
             limits=LIMITS,

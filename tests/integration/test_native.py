@@ -354,6 +354,7 @@ class TLSTests(TestCase):
         gateway = Gateway(
             sessions=Sessions(reactor),
             native=StandIn,
+            clock=reactor,
             wheel=TimerWheel(reactor),
             refused=lambda kind: None,
             guest=StandIn,

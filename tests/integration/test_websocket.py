@@ -48,6 +48,7 @@ class WebSocketCase(TestCase):
         self.gateway = Gateway(
             sessions=Sessions(reactor),
             native=self.session,
+            clock=reactor,
             wheel=wheel,
             refused=lambda kind: None,
             limits=self.limits,

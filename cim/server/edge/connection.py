@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cim.errors import ProtocolViolation
+from cim.limits import Limit, limit
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session
 from cim.wire.framing import DEFAULT_MAX_FRAME
@@ -23,6 +24,10 @@ from cim.wire.guests import Generation
 
 if TYPE_CHECKING:
     from cim.server.edge.gateway import Gateway
+
+
+#: The usual limit of a session's frames.
+SESSION_FRAMES = limit("200/2000")
 
 
 @frozen
@@ -33,6 +38,8 @@ class Limits:
     :param native_idle: how long a native client may be silent
     :param write_buffer: how much may wait for a slow client; above it nothing more is pushed to the client or read
         from it, so a client that never reads is idle in the end
+    :param frames: how many frames of a client are served; more than that waits
+    :param turn: how many of them are served in one reactor turn before others have theirs
     :param closing: how long to try to write the last bytes before the connection is cut
     """
 
@@ -42,6 +49,8 @@ class Limits:
     idle: dict[Generation, int] = field(factory=lambda: {Generation.W1: 130, Generation.W2: 33})
     native_idle: int = 33
     write_buffer: int = 1 << 20
+    frames: Limit = SESSION_FRAMES
+    turn: int = 32
     closing: int = 5
 
     def idle_of(self, protocol: str) -> int:
@@ -62,6 +71,12 @@ GOODBYES = {
 }
 
 
+#: So many bytes are taken at once, as long as they bring few frames.
+SLICE = 2048
+#: Why a client is not read: its session wants nothing, or it has had its share.
+_SESSION, _SHARE = 1, 2
+
+
 @implementer(IPushProducer)
 class ClientConnection(Protocol):
     """One client's connection; it is a producer only so that its transport says when its buffer is full.
@@ -74,8 +89,11 @@ class ClientConnection(Protocol):
     slow = False
     closing = False
     wheel_slot = 0
-    _held = False
+    _held = 0
     _frame_since = 0
+    #: What was read and is not served yet, and what goes on with it.
+    _rest = b""
+    _going_on: IDelayedCall | None = None
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -163,6 +181,10 @@ class ClientConnection(Protocol):
         self.closing = True
         gateway = self.gateway
         gateway.wheel.remove(self)
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+        gateway.frames.refill(self)
         self._end_session()
         gateway.gone(self)
 
@@ -181,6 +203,8 @@ class ClientConnection(Protocol):
         if self.session is None or not self.session.logged_in:
             self._drop("login-timeout")
             return self.wheel_slot
+        if self._held & _SHARE:
+            return now + limits.frame
         if self._frame_since and now >= self._frame_since + limits.frame:
             self._drop("slow-frame")
             return self.wheel_slot
@@ -204,10 +228,54 @@ class ClientConnection(Protocol):
         else:
             self.close(code)
 
+    def dataReceived(self, data: bytes) -> None:
+        """Serve bytes as they arrive, as far as the client's share goes; the rest waits, and nothing more is read."""
+        if self._going_on is not None and not self.closing:
+            # TLS hands over what it had read already.
+            self._rest += data
+        elif self._rest or len(data) > SLICE:
+            self._serve(self._rest + data)
+        else:
+            self._account(self.take(data))
+
+    def take(self, data: bytes) -> int:
+        """Take bytes, and return how many frames they completed."""
+        raise NotImplementedError
+
+    def _serve(self, data: bytes) -> None:
+        frames = at = 0
+        self._rest = b""
+        while at < len(data) and (frames < self.gateway.limits.turn or self.closing):
+            frames += self.take(data[at : at + SLICE])
+            at += SLICE
+        self._rest = data[at:]
+        self._account(frames)
+
+    def _account(self, frames: int) -> None:
+        """Let others go first if the client has had its share."""
+        gateway = self.gateway
+        wait = gateway.frames.spend(self, gateway.clock.seconds(), frames) if frames else 0.0
+        if (wait or self._rest) and not self.closing:
+            if wait:
+                gateway.refused("limit-session-frames")
+            self._hold(_SHARE, True)
+            self._going_on = gateway.clock.callLater(wait, self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        if self._rest:
+            self._serve(self._rest)
+        if self._going_on is None:
+            self._hold(_SHARE, False)
+
     def hold(self, held: bool) -> None:
-        """Stop reading from the client, or resume."""
-        if held != self._held:
-            self._held = held
+        """Stop reading from the client, or resume, as its session wants it."""
+        self._hold(_SESSION, held)
+
+    def _hold(self, why: int, held: bool) -> None:
+        before, self._held = self._held, self._held | why if held else self._held & ~why
+        if bool(before) is not bool(self._held):
+            held = bool(self._held)
             # A client that was not being read does not count as silent.
             self._since = self.gateway.wheel.now
             if not self.slow and not self.closing:

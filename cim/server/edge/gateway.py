@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
 from cim.errors import ProtocolViolation
+from cim.limits import Buckets
 from cim.server.edge.connection import ClientConnection, Limits
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.shared_packet import SharedPacket
@@ -33,18 +34,19 @@ class TCPConnection(ClientConnection):
         super().__init__(gateway)
         self._reader = FrameReader(gateway.limits.max_frame)
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes as they arrive."""
+    def take(self, data: bytes) -> int:
+        """See ClientConnection."""
         if self.closing:
-            return
+            return 0
         try:
             bodies = self._reader.feed(data)
             for body in bodies:
                 self._frame_received(body)
         except ProtocolViolation as violation:
             self.violated(violation)
-            return
+            return 0
         self.heard(bool(bodies), self._reader.partial)
+        return len(bodies)
 
     def _frame_received(self, body: bytes) -> None:
         if self.closing:
@@ -82,6 +84,7 @@ class Gateway(Factory):
         native: MakeSession,
         wheel: TimerWheel,
         refused: Callable[[str], None],
+        clock: IReactorTime,
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
         retry_after: Callable[[], int] = lambda: 0,
@@ -92,7 +95,9 @@ class Gateway(Factory):
         self.guest = guest
         self.wheel = wheel
         self.refused = refused
+        self.clock = clock
         self.limits = limits if limits is not None else Limits()
+        self.frames = Buckets(self.limits.frames)
         self.max_connections = max_connections
         self.connections: set[ClientConnection] = set()
         self.pings = 0

@@ -48,18 +48,17 @@ class WebSocketConnection(ClientConnection):
         super().__init__(gateway)
         self._upgrade: Upgrade | None = upgrade
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes as they arrive."""
+    def take(self, data: bytes) -> int:
+        """See ClientConnection; a control frame counts as one."""
         reader = self._reader
         if reader is None:
-            if not self.closing:
-                self._requested(data)
-        elif self.closing:
+            return 0 if self.closing else self._requested(data)
+        if self.closing:
             self._wait_for_close(reader, data)
-        else:
-            self._read(reader, data)
+            return 0
+        return self._read(reader, data)
 
-    def _requested(self, data: bytes) -> None:
+    def _requested(self, data: bytes) -> int:
         assert self._upgrade is not None
         try:
             accepted = self._upgrade.feed(data)
@@ -67,18 +66,21 @@ class WebSocketConnection(ClientConnection):
             self.gateway.refused(refused.kind)
             self._last = refused.answer
             self.close("no-websocket")
-            return
+            return 0
         if accepted is not None:
             self._upgrade = None
             self._reader = MessageReader(accepted.subprotocol == JSON, self.gateway.limits.max_frame)
             self.transport.write(accepted.answer)
             if accepted.rest:
-                self._read(self._reader, accepted.rest)
+                return self._read(self._reader, accepted.rest)
+        return 0
 
-    def _read(self, reader: MessageReader, data: bytes) -> None:
+    def _read(self, reader: MessageReader, data: bytes) -> int:
         completed = False
+        frames = 0
         try:
             for opcode, payload in reader.feed(data):
+                frames += 1
                 if opcode is Opcode.PING:
                     self.transport.write(frame(Opcode.PONG, payload))
                     self.gateway.pings += 1
@@ -91,12 +93,13 @@ class WebSocketConnection(ClientConnection):
                     self._message(payload)
                 if self.closing:
                     self._wait_for_close(reader, b"")
-                    return
+                    return frames
         except ProtocolViolation as violation:
             self.violated(violation)
             self._wait_for_close(reader, b"")
-            return
+            return frames
         self.heard(completed, reader.partial)
+        return frames
 
     def _message(self, payload: bytes | str) -> None:
         packet = from_json(payload).SerializeToString() if isinstance(payload, str) else payload

@@ -154,6 +154,7 @@ class PortTestCase(SynchronousTestCase):
         self.gateway = Gateway(
             sessions=Sessions(self.clock),
             native=self.make_session,
+            clock=self.clock,
             wheel=self.wheel,
             refused=self.counted.append,
             limits=self.limits,

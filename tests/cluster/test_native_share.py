@@ -1,0 +1,141 @@
+"""A session's share: how much of what one client says is served before others have their turn, and how often."""
+
+from __future__ import annotations
+
+from cim.limits import NO_LIMIT, Limit
+from cim.server.edge.connection import SLICE, ClientConnection, Limits
+from cim.wire.cim_pb2 import Packet, Ping, Send
+from tests.cluster.native_case import NativeCase
+
+PINGS = [Packet(ping=Ping())]
+
+
+class ShareTests(NativeCase):
+    """Servers serve few frames of one client in a turn, and have no limit for longer."""
+
+    limits = Limits(frames=NO_LIMIT, turn=4)
+    #: Opens a client's connection.
+    options: dict = {}
+
+    def setUp(self):
+        super().setUp()
+        self.phone, self.desk = self.log_in(self.alice, **self.options), self.log_in(self.bob)
+        self.phone.packets()
+        self.desk.packets()
+
+    def pongs(self, client=None):
+        return len((client or self.phone).take("pong"))
+
+    def step(self):
+        """One reactor turn."""
+        self.cluster.clock.advance(0)
+
+    def test_what_is_too_much_for_a_turn_waits_and_nothing_more_is_read(self):
+        many = 3 * SLICE
+        self.phone.say(*PINGS * many)
+        first = self.pongs()
+        self.assertLess(first, SLICE)
+        self.assertFalse(self.phone.read_from)
+        # Others have their turn meanwhile.
+        self.desk.ping()
+        self.assertEqual(self.pongs(self.desk), 1)
+        turns = []
+        go_on = ClientConnection._go_on
+        self.patch(ClientConnection, "_go_on", lambda connection: turns.append(self.pongs()) or go_on(connection))
+        # The call that is due was made before.
+        self.phone.connection._going_on.func = self.phone.connection._go_on
+        self.step()
+        self.assertTrue(self.phone.read_from)
+        self.assertGreater(len(turns), 5)
+        self.assertLess(max(turns), SLICE)
+        self.assertEqual(first + sum(turns) + self.pongs(), many)
+        self.assertEqual(self.refused("limit-session-frames"), 0)
+
+    def test_the_order_stays_whatever_comes_meanwhile(self):
+        """TLS hands over what it has read, although nothing is to be read."""
+        said = [Packet(send=Send(user=self.bob.id, text=f"{n} " + "x" * 90, client_id=str(n))) for n in range(60)]
+        self.phone.say(*said[:40])
+        self.assertFalse(self.phone.read_from)
+        for packet in said[40:]:
+            self.phone.say(packet)
+        self.turn()
+        self.turn()
+        self.assertTrue(self.phone.read_from)
+        self.assertEqual([one.client_id for one in self.phone.take("accepted")], [str(n) for n in range(60)])
+
+    def test_a_large_frame_is_one(self):
+        self.phone.send(self.bob.id, "x" * 48_000, "large")
+        self.assertTrue(self.phone.read_from)
+        self.turn()
+        self.assertEqual([one.client_id for one in self.phone.take("accepted")], ["large"])
+
+    def test_a_client_that_goes_leaves_nothing(self):
+        self.phone.say(*PINGS * 3 * SLICE)
+        going_on = self.phone.connection._going_on
+        self.assertTrue(going_on.active())
+        self.phone.drop()
+        self.assertFalse(going_on.active())
+        self.turn()
+
+    def test_what_follows_a_farewell_is_not_served(self):
+        self.phone.say(*PINGS * SLICE, Packet(), *PINGS * SLICE)
+        for _ in range(50):
+            self.step()
+        self.assertTrue(self.phone.connection.closing)
+        (goodbye,) = self.phone.take("goodbye")
+        self.assertEqual(goodbye.code, "protocol-error")
+        self.assertLess(self.pongs(), SLICE + 2 * SLICE // 3)
+
+
+class WebSocketShareTests(ShareTests):
+    options = {"subprotocol": "cim.v1.protobuf"}
+
+
+class RateTests(NativeCase):
+    limits = Limits(frames=Limit(10, 100), turn=1000, native_idle=33)
+
+    def setUp(self):
+        super().setUp()
+        self.phone = self.log_in(self.alice)
+        self.phone.packets()
+        # The Hello was one.
+        self.cluster.pass_seconds(1)
+
+    def test_who_says_more_is_read_again_when_nothing_is_owed(self):
+        self.phone.say(*PINGS * 100)
+        self.assertTrue(self.phone.read_from)
+        self.phone.say(*PINGS * 30)
+        self.assertFalse(self.phone.read_from)
+        self.assertEqual(self.refused("limit-session-frames"), 1)
+        # What was read is served; it is what follows that waits.
+        self.assertEqual(len(self.phone.take("pong")), 130)
+        self.cluster.pass_seconds(2)
+        self.assertFalse(self.phone.read_from)
+        self.cluster.pass_seconds(1)
+        self.assertTrue(self.phone.read_from)
+
+    def test_others_are_read_and_one_of_a_user_s_sessions_is_not_the_other(self):
+        desk = self.log_in(self.alice, "desk")
+        desk.packets()
+        self.phone.say(*PINGS * 100)
+        self.phone.ping()
+        self.assertFalse(self.phone.read_from)
+        desk.say(*PINGS * 50)
+        self.assertTrue(desk.read_from)
+
+    def test_whoever_is_not_read_is_not_silent(self):
+        self.phone.say(*PINGS * 100)
+        self.phone.say(*PINGS * 500)
+        self.cluster.pass_seconds(45)
+        self.assertFalse(self.phone.closed)
+        self.cluster.pass_seconds(6)
+        self.assertTrue(self.phone.read_from)
+        self.cluster.pass_seconds(34)
+        self.assertEqual(self.goodbye(self.phone), "idle")
+
+    def test_nothing_is_kept_of_those_that_are_gone(self):
+        gateway = next(s.gateway for s in self.cluster.servers if self.phone.connection in s.gateway.connections)
+        self.phone.ping()
+        self.assertEqual(len(gateway.frames), 1)
+        self.phone.drop()
+        self.assertEqual(len(gateway.frames), 0)
