@@ -22,6 +22,7 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cim.private_files import BadFile, check_private
 from cim.wire.pins import pin_of
 
 #: How often the files are checked while clients connect, seconds.
@@ -75,7 +76,7 @@ def read(files: Iterable[Path], now: datetime) -> list[Shown]:
 
     If there are several for one key, the one that is already valid and expires last is returned.
 
-    :raises BadCertificates: a file cannot be read, or no certificate has its key there
+    :raises BadCertificates: a file cannot be read, others can read one with a key, or no certificate has its key there
     """
     keys: dict[bytes, Any] = {}
     found: dict[bytes, x509.Certificate] = {}
@@ -88,6 +89,8 @@ def read(files: Iterable[Path], now: datetime) -> list[Shown]:
                 elif kind == b"CERTIFICATE":
                     certificate = x509.load_pem_x509_certificate(block)
                     found[certificate.fingerprint(SHA256())] = certificate
+        except BadFile as error:
+            raise BadCertificates(str(error))
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise BadCertificates(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")
     of_key: dict[bytes, list[x509.Certificate]] = {}
@@ -106,6 +109,8 @@ def read(files: Iterable[Path], now: datetime) -> list[Shown]:
 def _blocks(path: Path) -> Iterator[tuple[bytes, bytes]]:
     with open(path, "rb") as file:
         data = file.read(_MAX_FILE + 1)
+        if b"PRIVATE KEY-----" in data:
+            check_private(file, path)
     if len(data) > _MAX_FILE:
         raise ValueError(f"it is longer than {_MAX_FILE} bytes")
     if data.count(b"-----BEGIN ") != data.count(b"-----END "):

@@ -14,7 +14,7 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.certificates import LOOK_SECONDS, BadCertificates, Certificates, read
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
@@ -52,10 +52,10 @@ class CertificatesCase(SynchronousTestCase):
         path = self.folder / name
         os.makedirs(path.parent, exist_ok=True)
         if renamed:
-            (self.folder / "aside").write_bytes(content)
+            put(self.folder / "aside", content)
             os.rename(self.folder / "aside", path)
         else:
-            path.write_bytes(content)
+            put(path, content)
         self.stamp = getattr(self, "stamp", 1_000_000_000) + 1
         os.utime(path, (self.stamp, self.stamp))
 
@@ -123,6 +123,15 @@ class ReadingTests(CertificatesCase):
         self.refused("a.pem", "cannot be read")
         self.put("a.pem", one.pem + b"x" * (1 << 20))
         self.refused("a.pem", "longer")
+
+    def test_a_key_that_others_can_read(self):
+        one = certified("a.example", now=NOW)
+        self.put("a.crt.pem", one.certificate_pem)
+        self.put("a.key.pem", one.key_pem)
+        (self.folder / "a.crt.pem").chmod(0o644)
+        self.loaded()
+        (self.folder / "a.key.pem").chmod(0o640)
+        self.refused("a.key.pem", "0640", "chmod 600")
 
     def test_a_key_with_a_passphrase(self):
         from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat

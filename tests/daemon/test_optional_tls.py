@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.daemon import optional_tls
 from cim.daemon.certificates import Certificates
 from cim.daemon.optional_tls import UNDECIDED_SECONDS, OptionalTLS
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 
 
 class Transport(StringTransport):
@@ -57,8 +57,7 @@ class EchoFactory(Factory):
 class OptionalTLSTests(SynchronousTestCase):
     def setUp(self):
         path = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(certified("a.example").pem)
+        put(path, certified("a.example").pem)
         self.clock = Clock()
         certificates = Certificates([Path(path)], self.clock.seconds, lambda: datetime.now(UTC))
         self.plain = EchoFactory()

@@ -20,7 +20,7 @@ from cim.daemon.optional_tls import OptionalTLS
 from cim.daemon.ports import Ports
 from cim.errors import CIMError
 from cim.model import Health
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 
 
 class PortsCase(SynchronousTestCase):
@@ -31,7 +31,7 @@ class PortsCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.made = certified("a.example", now=self.now)
-        (self.folder / "a.pem").write_bytes(self.made.pem)
+        put(self.folder / "a.pem", self.made.pem)
         self.factory = Factory()
 
     def listen(self, description):
@@ -142,7 +142,7 @@ class HealthTests(PortsCase):
     def test_until_when_certificates_are_good(self):
         self.now = datetime(2027, 3, 1, 12, tzinfo=UTC)
         for days in (90, 30):
-            (self.folder / f"{days}.pem").write_bytes(certified(f"{days}.example", now=self.now, days=days).pem)
+            put(self.folder / f"{days}.pem", certified(f"{days}.example", now=self.now, days=days).pem)
         self.listen(f"tls:{self.folder}/90.pem:1")
         self.listen(f"tls:{self.folder}/30.pem:1")
         found = self.ports.healthy(Health({"links": ""}, {"sessions": 1}))
@@ -154,7 +154,7 @@ class HealthTests(PortsCase):
             self.listen(f"tls:{self.folder}:{1 + number}{word}")
         certificates = self.ports.certificates(str(self.folder))
         renewed = certified("a.example", now=self.now, days=9)
-        (self.folder / "a.pem").write_bytes(renewed.pem)
+        put(self.folder / "a.pem", renewed.pem)
         self.reactor.advance(LOOK_SECONDS)
         self.assertEqual(self.ports.healthy(Health()).parts, {"certificates": ""})
         self.assertEqual([one.pin for one in certificates.shown], [renewed.pin])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -41,6 +42,12 @@ class Certified:
     def pin(self) -> str:
         """The pin of the key."""
         return pin_of(self.key.public_key())
+
+
+def put(path: Any, content: bytes) -> None:
+    """Write a file that nobody else can read, or over one."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(content)
 
 
 def certified(

@@ -26,7 +26,7 @@ from cim.wire.cim_pb2 import Hello, Packet, Ping, Received, Send, Sync
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.json_frames import from_json, to_json
 from cim.wire.native import goodbye_packet
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 from tests.harness.daemons import UNLIMITED, loopback
 from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase
@@ -350,7 +350,7 @@ class TLSTests(TestCase):
         made = certified("localhost")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        (folder / "localhost.pem").write_bytes(made.pem)
+        put(folder / "localhost.pem", made.pem)
         gateway = Gateway(
             sessions=Sessions(reactor),
             native=StandIn,

@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 from cim.keys import make_secret_file
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 from tests.harness.daemons import environment, loopback, twistd
 from tests.harness.processes import HOST, DaemonProcess, free_port
 from tests.integration.cluster_case import ClusterCase, User
@@ -38,8 +38,7 @@ class TLSCase(ClusterCase):
     def put(self, pem):
         """Have a file take the place of the certificate."""
         aside = os.path.join(self.certificates, "aside")
-        with open(aside, "wb") as file:
-            file.write(pem)
+        put(aside, pem)
         os.rename(aside, os.path.join(self.certificates, "localhost.pem"))
 
     def tls(self, port, words=""):
@@ -172,8 +171,7 @@ class RenewalTests(TLSCase):
         await self.until_shown(renewed, *ports)
         # Written over, as some do it, instead of renamed into place.
         again = certified(NAME, days=9)
-        with open(os.path.join(self.certificates, "localhost.pem"), "wb") as file:
-            file.write(again.pem)
+        put(os.path.join(self.certificates, "localhost.pem"), again.pem)
         began = self.reactor.seconds()
         await self.until_shown(again, *ports, seconds=60)
         self.assertLess(self.reactor.seconds() - began, 60)

@@ -23,7 +23,7 @@ from cim.server.sessions.table import Sessions
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
 from cim.wire.websocket_frames import JSON, PROTOBUF
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 from tests.server.edge.test_websocket import HELLO, PING, StandIn
 
 HOST = "127.0.0.1"
@@ -199,7 +199,7 @@ class TLSTests(WebSocketCase):
         made = certified("localhost")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        (folder / "localhost.pem").write_bytes(made.pem)
+        put(folder / "localhost.pem", made.pem)
         self.context = ssl.create_default_context(cadata=made.certificate_pem.decode())
         self.description = f"tls:{folder}:0:interface={HOST}"
         await super().setUp()
