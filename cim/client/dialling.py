@@ -112,10 +112,11 @@ class Dialler:
             except Unavailable as error:
                 troubles.append(error.message)
             else:
-                if way.url is not None and troubles and len(self._behind) < MAX_REMEMBERED:
+                if way.url is None:
+                    self._behind.discard(entrance.place)
+                elif troubles and len(self._behind) < MAX_REMEMBERED:
                     self._behind.add(entrance.place)
                 return
-        self._behind.discard(entrance.place)
         raise Unavailable("; ".join(troubles))
 
     def ways(self, entrance: Entrance) -> list[Way]:

@@ -126,10 +126,20 @@ class ConnectTests(DiallerCase):
             connection, done = self.connect(dialler)
             self.successResultOf(done)
             self.assertEqual((connection.place, self.tried), ("ws://10.0.0.1:11212/v1/socket", tried))
+        # TCP again, once that is what can be reached.
         self.answers = {11211: None}
-        self.tried = []
-        connection, done = self.connect(dialler)
-        self.assertEqual((connection.place, self.tried), ("10.0.0.1:11211", [11212, 11211]))
+        for tried in ([11212, 11211], [11211]):
+            self.tried = []
+            connection, done = self.connect(dialler)
+            self.successResultOf(done)
+            self.assertEqual((connection.place, self.tried), ("10.0.0.1:11211", tried))
+
+    def test_what_is_known_outlasts_a_time_in_which_neither_can_be_reached(self):
+        dialler = self.dialler()
+        for answers, tried in (({11212: None}, [11211, 11212]), ({}, [11212, 11211]), ({11212: None}, [11212])):
+            self.tried, self.answers = [], answers
+            self.connect(dialler)[1].addErrback(lambda failure: failure.trap(Unavailable))
+            self.assertEqual(self.tried, tried)
 
     def test_neither(self):
         dialler = self.dialler()
