@@ -10,7 +10,7 @@ from zope.interface import implementer
 from cim.interfaces import IMessageListener
 from tests.harness.daemons import Daemon, environment, loopback, twistd
 from tests.harness.screens import ScreenProcess
-from tests.harness.spawning import free_port
+from tests.harness.spawning import free_port, private_file
 
 
 @implementer(IMessageListener)
@@ -133,9 +133,9 @@ class ScreenTests(TestCase):
         await alice.wait_for("bob: hello", "ZeroDivisionError", "everyone> half a line")
 
     async def test_the_same_device_elsewhere_ends_it(self):
-        with open(self.mktemp(), "w") as file:
-            file.write("a password of alice")
-        options = ("--password-file", os.path.abspath(file.name))
+        password = os.path.abspath(self.mktemp())
+        private_file(password, "a password of alice")
+        options = ("--password-file", password)
         first = await self.terminal("alice", options=options)
         await self.terminal("alice", options=options)
         self.assertEqual(await first.wait_for_exit(), 1)
