@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.test.proto_helpers import EventLoggingObserver
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 
 from cim.daemon.metrics import Metrics
 from cim.model import Health
+from cim.route import tap as route_tap
+from cim.server import tap as server_tap
+from cim.suite import tap as suite_tap
 from cim.web.envelope import Envelopes
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, internal_only
@@ -193,6 +199,34 @@ class NamedTests(HostsCase):
             expected = 421 if counts else 200
             self.assertEqual(self.status("Host: evil.example"), expected, (http, advertise))
             self.assertEqual(self.status(f"Host: {advertise}".partition(":1")[0]), 200)
+
+
+class MadeSite(Exception):
+    """Raised instead of making an HTTP site, with the options for it."""
+
+
+class DaemonTests(SynchronousTestCase):
+    @staticmethod
+    def made(*parts, **options):
+        raise MadeSite(options)
+
+    def test_each_daemon_is_particular_about_its_names(self):
+        for daemon, module, more in (
+            ("route", route_tap, ()),
+            ("server", server_tap, ()),
+            ("suite", route_tap, ("--data", self.mktemp())),
+        ):
+            self.patch(module, "http_site", self.made)
+            tap = {"route": route_tap, "server": server_tap, "suite": suite_tap}[daemon]
+            parsed = tap.Options(environ={})
+            parsed.parseOptions(["--hosts", "chat.example.com", *more])
+            with self.assertRaises(MadeSite) as raised:
+                tap.makeService(parsed, MemoryReactorClock())
+            hosts = raised.exception.args[0]["hosts"]
+            for host, fits in ((b"localhost:1", True), (b"chat.example.com", True), (b"evil.example", False)):
+                request = DummyRequest([b""])
+                request.requestHeaders.addRawHeader(b"host", host)
+                self.assertEqual(hosts.objection(request) == "", fits, (daemon, host))
 
 
 class OptionTests(HostsCase):
