@@ -1,4 +1,4 @@
-"""Files that hold secrets, which are read only when nobody but their owner can (docs/security.md, Secrets)."""
+"""Files that hold secrets, which are read only if nobody but their owner can read them (docs/security.md, Secrets)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MAX_BYTES = 64 * 1024
 
 
 class BadFile(Exception):
-    """A file that cannot be used as it is; names it, says why and what to do, never what it holds."""
+    """A file cannot be used; the error names it, says why and what to do, and never quotes its content."""
 
 
 def read_private(path: str | Path) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     :raises BadFile: it cannot be read, is longer than MAX_BYTES, or others than its owner can read or change it
     """
@@ -33,10 +33,10 @@ def read_private(path: str | Path) -> bytes:
 
 
 def check_private(file: IO[bytes], path: str | Path) -> None:
-    """Check that nobody but its owner can read an open file or change it.
+    """Check that nobody but its owner can read or change an open file.
 
-    One of root's may be open to the daemon's group, as container platforms and systemd hand secrets to a daemon that
-    is not root: who is in the group is root's choice then.
+    A file of root's may be readable by its group if the daemon is not root: this is how container platforms and systemd
+    pass secrets, and root decides who is in the group.
 
     :raises BadFile: names the file, its mode and the command that mends it
     """

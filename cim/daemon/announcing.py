@@ -43,7 +43,7 @@ class Announcing(Service):
 
 
 class Caution(Service):
-    """Says in the log, when the daemon starts, what is less safe by the operator's own choice."""
+    """Warns at the start of the daemon that an option makes it less safe."""
 
     _log = Logger()
 
@@ -51,7 +51,7 @@ class Caution(Service):
         self._text = text
 
     def startService(self) -> None:
-        """Say it."""
+        """Log the warning."""
         super().startService()
         self._log.warn("{text}", text=self._text)
 

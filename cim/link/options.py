@@ -1,13 +1,13 @@
-"""The options about links that servers and routes have alike."""
+"""The options about links that servers and routes share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: What the log says at start of a daemon that was told to accept links that are not sealed.
+#: The warning at the start of a daemon that accepts unsealed links.
 CAUTION = (
-    "--accept-unsealed-links is set: whoever is on the way to a server or route of an older release can read and "
-    "change what crosses the link to it. Start this daemon without it once all are upgraded"
+    "--accept-unsealed-links is set: anyone on the path to a server or route of an older release can read and change "
+    "what crosses the link to it. Restart this daemon without the option when all are upgraded"
 )
 
 
@@ -18,11 +18,11 @@ class LinkOptions:
         [
             "accept-unsealed-links",
             None,
-            "Accept links that others can read and change, to daemons of older releases, while you upgrade.",
+            "Accept links to daemons of older releases, which others can read and change, during an upgrade.",
         ]
     ]
 
 
 def accepts_unsealed(options: Any) -> bool:
-    """Return whether links may go unsealed: by the operator's choice, or without a secret, on loopback alone."""
+    """Return whether unsealed links are accepted: the operator says so, or there is no secret, so only on loopback."""
     return bool(options["accept-unsealed-links"]) or not options["secret-file"]

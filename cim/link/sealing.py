@@ -1,15 +1,15 @@
-"""What keeps the batches of a link from whoever is between its ends (docs/architecture.md, Links).
+"""Encrypts and authenticates the batches of a link (docs/architecture.md, Links).
 
-Each end makes an X25519 key pair for one connection. The keys of the two directions come from what the two pairs share
-and from the cluster's secret, by HKDF (RFC 5869), bound to all that was said in the handshake. So whoever learns the
-secret later can still not read what was recorded, and whoever does not know it can take neither end's place.
+Each end makes an X25519 key pair for every connection. The keys of the two directions are derived from the shared
+result of the exchange and the cluster's secret by HKDF (RFC 5869), bound to the whole handshake. So anyone who learns
+the secret later still cannot read a recording, and anyone who does not know it cannot take the place of an end.
 
-The batches of a direction are sealed by AES-256-GCM and numbered; the number is the nonce, and is not sent. So a batch
-that was changed, or that does not come in its turn, does not open. Long before its numbers or its strength could run
-out, both ends derive the next key from the present one and forget that.
+The batches of a direction are sealed with AES-256-GCM and numbered; the number is the nonce and is not sent. So a batch
+that was changed, or comes out of turn, does not open. Long before a key wears out, both ends derive the next one from
+it and forget it.
 
-AES-GCM and not ChaCha20-Poly1305: on processors with instructions for AES, as those of servers have, a batch of 200
-bytes to 256 KiB costs 0.7 to 31 us instead of 1.2 to 81.
+AES-GCM rather than ChaCha20-Poly1305: on processors with AES instructions, which servers have, a batch of 200 bytes to
+256 KiB costs 0.7 to 31 us instead of 1.2 to 81.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from cim.errors import BadFrame, HandshakeFailed
 
-#: Bytes of either half of a key pair, and of the keys that come from it.
+#: The size of private, public and derived keys, bytes.
 KEY_BYTES = 32
-#: By how many bytes a batch grows.
+#: How many bytes longer a sealed batch is.
 TAG_BYTES = 16
-#: Batches that one key seals. With batches of 1 MiB that are 2^32 blocks of AES, at which the odds of telling them from
-#: noise are 2^-65; TLS 1.3 stays below 2^-57 (RFC 8446, section 5.5).
+#: How many batches one key seals. With batches of 1 MiB that is 2^32 AES blocks, which an attacker distinguishes from
+#: noise with a probability of 2^-65; TLS 1.3 stays below 2^-57 (RFC 8446, section 5.5).
 REKEY_AFTER = 1 << 16
 
 _NONCE_BYTES = 12
 
 
 class _Direction:
-    """A key, and how many batches it has sealed or opened."""
+    """The key of one direction, and how many batches it was used for."""
 
     __slots__ = ("_key", "_rekey_after", "_used", "cipher", "total")
 
@@ -49,7 +49,7 @@ class _Direction:
         self.cipher = AESGCM(key)
 
     def nonce(self) -> bytes:
-        """Return a nonce that `cipher`, which may be another one now, was never used with."""
+        """Return a nonce that was never used with `cipher`, which this may replace."""
         if self._used == self._rekey_after:
             self._take(HKDFExpand(SHA256(), KEY_BYTES, info=b"cim link, next key").derive(self._key))
         nonce = self._used.to_bytes(_NONCE_BYTES, "big")
@@ -59,10 +59,10 @@ class _Direction:
 
 
 class Sealing:
-    """Seals what one end of a link says, and opens what it hears; both in order.
+    """Seals the batches that one end of a link sends, and opens those that it receives; both in order.
 
-    :param outgoing: the key of the first batches that this end says; no two ends have the same
-    :param incoming: that of those that it hears
+    :param outgoing: the first key for the batches that this end sends; never the same for two ends
+    :param incoming: the first key for the batches that it receives
     """
 
     __slots__ = ("_incoming", "_outgoing")
@@ -72,14 +72,14 @@ class Sealing:
         self._incoming = _Direction(incoming, rekey_after)
 
     def seal(self, body: bytes) -> bytes:
-        """Return the next batch as it goes out, TAG_BYTES longer."""
+        """Seal the next batch."""
         nonce = self._outgoing.nonce()
         return self._outgoing.cipher.encrypt(nonce, body, None)
 
     def open(self, sealed: bytes) -> bytes:
-        """Return what the other end gave to `seal`.
+        """Open the next batch.
 
-        :raises BadFrame: it is not the next batch of the other end as that sent it; nothing after it is of use
+        :raises BadFrame: this is not the next batch that the other end sent, so no later one can be opened either
         """
         incoming = self._incoming
         nonce = incoming.nonce()
@@ -87,13 +87,13 @@ class Sealing:
             return incoming.cipher.decrypt(nonce, sealed, None)
         except InvalidTag:
             raise BadFrame(
-                f"the seal of batch {incoming.total} ({len(sealed)} bytes) is broken: it was changed on the way, or "
+                f"the seal of batch {incoming.total} ({len(sealed)} bytes) is broken: it was changed on its way, or "
                 "batches were dropped, repeated or reordered"
             )
 
 
 class KeyPair:
-    """One end's half of the key exchange of one connection.
+    """One end's half of a key exchange.
 
     :param private: 32 random bytes, used once
     """
@@ -103,18 +103,18 @@ class KeyPair:
         self.public = self._private.public_key().public_bytes_raw()
 
     def sealing(self, other: bytes, secret: bytes, said: bytes, *, dialer: bool) -> Sealing:
-        """Return what seals the link.
+        """Finish the exchange and derive the keys.
 
         :param other: the other end's public key
-        :param secret: what both ends know and nobody else
-        :param said: what was said in the handshake, as both ends know it
+        :param secret: known only to the two ends
+        :param said: the handshake, the same bytes at both ends
         :param dialer: whether this is the end that dialed
-        :raises HandshakeFailed: there is no such public key
+        :raises HandshakeFailed: the public key is invalid
         """
         try:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(other))
-        except ValueError:  # of another length, or one with which the result is always the same
-            raise HandshakeFailed("the public key is none of X25519")
+        except ValueError:  # of a wrong length, or one that makes the result predictable
+            raise HandshakeFailed("the public key is not an X25519 key")
         keys = HKDF(SHA256(), 2 * KEY_BYTES, salt=secret, info=b"cim link, first keys" + said).derive(shared)
         dialers, acceptors = keys[:KEY_BYTES], keys[KEY_BYTES:]
         return Sealing(dialers, acceptors) if dialer else Sealing(acceptors, dialers)

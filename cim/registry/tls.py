@@ -1,4 +1,4 @@
-"""TLS to ZooKeeper: whom to trust, and what to show."""
+"""The TLS settings for connections to ZooKeeper."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cim.private_files import BadFile, read_private
 
 
 def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
-    """Return what connections are made with: the other end's certificate must have the name that was dialed.
+    """Return a context that requires a certificate for the dialed name.
 
-    :param ca: a PEM file with the certificates that may sign that; None: the system's
-    :param certificate: a PEM file with a key and its certificate, for a ZooKeeper that wants one
+    :param ca: a PEM file with the certificates that may sign it; None for the system's
+    :param certificate: a PEM file with a key and its certificate, if ZooKeeper requires one
     :raises BadFile: a file cannot be used
     """
     try:
@@ -21,7 +21,7 @@ def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
     if certificate is not None:
         read_private(certificate)
         try:
-            # Without a password OpenSSL would ask for one at the terminal.
+            # Without this argument OpenSSL would ask for a password at the terminal.
             context.load_cert_chain(certificate, password="")
         except (OSError, ValueError) as error:
             raise _unusable(certificate, error) from None
@@ -35,7 +35,7 @@ def _unusable(path: str, error: Exception) -> BadFile:
 
 
 def complaint(error: ssl.SSLError) -> str:
-    """Return what was wrong, for a human."""
+    """Describe a failed handshake or an unusable file."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     return (error.reason or str(error)).lower().replace("_", " ")

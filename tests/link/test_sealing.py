@@ -142,4 +142,4 @@ class KeyPairTests(SynchronousTestCase):
             error = self.assertRaises(
                 HandshakeFailed, KeyPair(b"1" * 32).sealing, public, b"s" * 32, b"said", dialer=True
             )
-            self.assertEqual(error.message, "the public key is none of X25519")
+            self.assertEqual(error.message, "the public key is not an X25519 key")

@@ -1,4 +1,4 @@
-"""TLS to Redis: whom to trust, what to show, and what to say of a handshake that failed."""
+"""TLS for connections to Redis, and what a failed handshake means."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def over_tls(
     endpoint: IStreamClientEndpoint, host: str, ca: str | None, certificate: str | None
 ) -> IStreamClientEndpoint:
-    """Return an endpoint that speaks TLS over another, and verifies that the other end is `host`.
+    """Return an endpoint that speaks TLS over another and requires a certificate for `host`.
 
-    :param host: a name or an address, which the other end's certificate must have
-    :param ca: a PEM file with the certificates that may sign that; None: the system's
-    :param certificate: a PEM file with a key and its certificate, for a Redis that wants one
+    :param host: a name or an address
+    :param ca: a PEM file with the certificates that may sign that of Redis; None for the system's
+    :param certificate: a PEM file with a key and its certificate, if Redis requires one
     :raises BadFile: a file cannot be used
     """
     from OpenSSL import crypto
@@ -68,7 +68,7 @@ def _certificates(path: str, pem: bytes) -> list[x509.Certificate]:
 
 
 def tls_complaint(why: Failure) -> str:
-    """Return what was wrong with TLS when a connection was lost; "" when it was something else."""
+    """Return what was wrong with TLS if a connection was lost because of it, else ""."""
     from OpenSSL import SSL
     from service_identity import VerificationError
 
