@@ -185,7 +185,7 @@ def start_error(error: BaseException) -> str | None:
     """Return a sentence for an error that may be expected at start; None for an unexpected one."""
     if isinstance(error, CIMError):
         return error.message
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | UsageError):
         return str(error)
     return None
 

@@ -144,6 +144,7 @@ class StartErrorTests(SynchronousTestCase):
     def test_sentences(self):
         self.assertEqual(start_error(StoreUnavailable("no disk")), "no disk")
         self.assertIn("x.pem", start_error(FileNotFoundError(2, "No such file", "x.pem")))
+        self.assertEqual(start_error(UsageError("--password-file: p is empty")), "--password-file: p is empty")
         self.assertIsNone(start_error(KeyError("a bug")))
 
     def test_refuse(self):

@@ -122,6 +122,7 @@ class ForegroundTests(TwistdCase):
             ("cim-route", *ours, "--store=redis:127.0.0.1:1", "--store-password-file"),
             ("cim-route", "--registry=zookeeper:127.0.0.1:1", "--registry-auth-file"),
             ("cim", "--data=data", *ours[1:], "--listen", loopback(free_port()), "--api-key-file"),
+            ("cim-client", "--user=alice", "--data=alice", "--route=http://127.0.0.1:1", "--password-file"),
         ):
             process = self.process("-n", *arguments, option, str(path))
             await process.start()
