@@ -205,7 +205,7 @@ class Certificates:
             self._log.info("new certificates for {names}, valid until {until:%Y-%m-%d}", names=names, until=until)
 
     def _stamps(self) -> Mapping[Path, object]:
-        """Return the files, each with what changes when it is written or replaced."""
+        """Return the files, each with what changes when it is written, replaced or closed to others."""
         stamps: dict[Path, object] = {}
         for path in (file for one in self._paths for file in (sorted(one.rglob("*.pem")) if one.is_dir() else [one])):
             try:
@@ -214,7 +214,7 @@ class Certificates:
                 stamps[path] = error.errno  # reading it says the rest
             else:
                 if not stat.S_ISDIR(status.st_mode):
-                    stamps[path] = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+                    stamps[path] = (status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size)
         return stamps
 
     def _show(self, found: Sequence[Shown]) -> None:

@@ -240,6 +240,17 @@ class RenewingTests(CertificatesCase):
         self.assertEqual(self.certificates.health(), "")
         self.assert_shown(self.after)
 
+    def test_a_key_that_others_can_read_changes_nothing_until_they_cannot(self):
+        self.put("a.pem", self.after.pem)
+        (self.folder / "a.pem").chmod(0o644)
+        self.pass_time()
+        self.assert_shown(self.before)
+        self.assertIn("a.pem is open to others than its owner (mode 0644): chmod 600 ", self.certificates.health())
+        (self.folder / "a.pem").chmod(0o600)
+        self.pass_time()
+        self.assert_shown(self.after)
+        self.assertEqual(self.certificates.health(), "")
+
     def test_health_looks_though_nobody_connects(self):
         os.unlink(self.folder / "a.pem")
         self.pass_time()
