@@ -132,8 +132,8 @@ def check_client_id(client_id: str) -> None:
         raise InvalidField("client_id", f"must have 1 to {MAX_CLIENT_ID} bytes")
 
 
-def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
-    """Check everything about a Send that can be checked without the store.
+def check_send(send: Send, max_content: int = MAX_CONTENT) -> int:
+    """Check everything about a Send that can be checked without the store; return the bytes of text and data together.
 
     A text may contain any character, even NUL. TEXT and EDIT have a text or data, so that an empty stored TEXT is a
     recalled one. A REACTION has a short text; an empty one withdraws it. A RECALL has only its `ref`.
@@ -173,6 +173,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> None:
             raise InvalidField("text", "and data and content_type must be empty for a RECALL")
     elif size > MAX_REACTION or send.data or send.content_type:
         raise InvalidField("text", f"must have at most {MAX_REACTION} bytes, and no data beside it, for a REACTION")
+    return size
 
 
 def digest(send: Send) -> bytes:

@@ -205,7 +205,8 @@ class RouteCase(SynchronousTestCase):
     def put(self, author, send, link=None, session="", after=""):
         """Submit a message; its fate is added to `fates` as (client_id, result)."""
         conversation = native.conversation_of(Packet(send=send), author.id)
-        message = Outgoing(author, send, conversation, after, link, session)
+        size = len(send.text.encode()) + len(send.data)
+        message = Outgoing(author, send, conversation, size, after, link, session)
         self.sending.submit(message, lambda result: self.fates.append((send.client_id, result)))
 
     def say(self, author, to, text, client_id="", link=None, session="", **fields):

@@ -114,7 +114,7 @@ class Requests:
         send = packet.send
         client_id = send.client_id
         try:
-            native.check_send(send)
+            size = native.check_send(send)
             conversation = request.conversation or native.conversation_of(packet, request.user)
         except CIMError as error:
             self._refuse(link, request, error, client_id)
@@ -132,7 +132,7 @@ class Requests:
 
         call = request.call
         message = Outgoing(
-            Account(request.user, request.name), send, conversation, request.after, link, request.session
+            Account(request.user, request.name), send, conversation, size, request.after, link, request.session
         )
         self._sending.submit(message, done)
 

@@ -118,7 +118,8 @@ class GuestMessages:
         after = ""
         for text in said.texts:
             send = Send(user=said.receiver, client_id=next(self._client_ids), text=text)
-            messages.append(Outgoing(said.author, send, conversation, after, push=False, payer=said.sender))
+            size = len(text.encode())
+            messages.append(Outgoing(said.author, send, conversation, size, after, push=False, payer=said.sender))
             after = send.client_id
         return messages
 
@@ -192,7 +193,8 @@ class GuestMessages:
         """
         author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
         send = Send(group=0, client_id=next(self._client_ids), text=text)
-        message = Outgoing(author, send, conversations.EVERYONE, push=False, payer=sender)
+        size = len(text.encode())
+        message = Outgoing(author, send, conversations.EVERYONE, size, push=False, payer=sender)
         at = await self._sending.send(message)
         push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.

@@ -130,12 +130,12 @@ class MessagesAPI:
         """
         author = await self._author(caller, from_user)
         send = self._send_of(author, to_user, to_group, **said)
-        native.check_send(send)
+        size = native.check_send(send)
         conversation = (
             conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
         )
         payer = Key(caller.key) if caller.key is not None else None
-        message = Outgoing(author, send, conversation, after, payer=payer)
+        message = Outgoing(author, send, conversation, size, after, payer=payer)
         appended = await self._sending.send(message)
         return WithStatus(
             200 if appended.repeated else 201,

@@ -41,6 +41,7 @@ REVISIONS = frozenset((RECALL, EDIT))
 class Outgoing:
     """A message to be sent.
 
+    :param size: bytes of text and data, as `native.check_send` returns them
     :param after: the client_id of its author's message that must be stored before it; empty for none
     :param origin: with `session`, the session that sent it, which does not get it back
     :param push: False if the caller pushes it itself
@@ -50,16 +51,12 @@ class Outgoing:
     author: Account
     send: Send
     conversation: str
+    size: int
     after: str = ""
     origin: ILink | None = None
     session: str = ""
     push: bool = True
     payer: Payer | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of text and data."""
-        return len(self.send.text.encode()) + len(self.send.data)
 
 
 def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
@@ -103,16 +100,16 @@ class Sending:
         # Messages that wait for a look-up, and those behind them, by conversation.
         self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
 
-    def submit(self, message: Outgoing, done: Done) -> None:
-        """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate."""
-        refusal = self._limits.take(message.payer or message.author.id, message.conversation, 1, message.size)
-        if refusal is not None:
-            done(refusal)
-        else:
-            self._submit(message, done)
+    def submit(self, message: Outgoing, done: Done, allowed: bool = False) -> None:
+        """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate.
 
-    def _submit(self, message: Outgoing, done: Done) -> None:
-        """Send a message that the limits allow."""
+        :param allowed: the limits were asked for it already
+        """
+        if not allowed:
+            refusal = self._limits.take(message.payer or message.author.id, message.conversation, 1, message.size)
+            if refusal is not None:
+                done(refusal)
+                return
         waiting = self._waiting.get(message.conversation)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
@@ -230,7 +227,7 @@ class Sending:
 
     def send(self, message: Outgoing) -> Deferred[Appended]:
         """Send a message; fires when it is stored, and fails with a CIMError otherwise."""
-        return self._fate(self.submit, message)
+        return self._fate(message)
 
     def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
         """Send all messages of one call to one conversation, each as `send` does.
@@ -242,10 +239,9 @@ class Sending:
         refusal = self._limits.take(first.payer or first.author.id, first.conversation, len(messages), size)
         if refusal is not None:
             raise refusal
-        return [self._fate(self._submit, message) for message in messages]
+        return [self._fate(message, allowed=True) for message in messages]
 
-    @staticmethod
-    def _fate(submit: Callable[[Outgoing, Done], None], message: Outgoing) -> Deferred[Appended]:
+    def _fate(self, message: Outgoing, allowed: bool = False) -> Deferred[Appended]:
         fate: Deferred[Appended] = Deferred()
 
         def done(result: Appended | CIMError) -> None:
@@ -254,5 +250,5 @@ class Sending:
             else:
                 fate.errback(result)
 
-        submit(message, done)
+        self.submit(message, done, allowed)
         return fate

@@ -91,6 +91,8 @@ class ClientConnection(Protocol):
     wheel_slot = 0
     _held = 0
     _frame_since = 0
+    #: Frames that were served and are not counted towards the limit yet.
+    _uncounted = 0
     #: What was read and is not served yet, and what goes on with it.
     _rest = b""
     _going_on: IDelayedCall | None = None
@@ -236,7 +238,9 @@ class ClientConnection(Protocol):
         elif self._rest or len(data) > SLICE:
             self._serve(self._rest + data)
         else:
-            self._account(self.take(data))
+            self._uncounted += self.take(data)
+            if self._uncounted >= self.gateway.counted_together:
+                self._count()
 
     def take(self, data: bytes) -> int:
         """Take bytes, and return how many frames they completed."""
@@ -249,16 +253,19 @@ class ClientConnection(Protocol):
             frames += self.take(data[at : at + SLICE])
             at += SLICE
         self._rest = data[at:]
-        self._account(frames)
+        self._uncounted += frames
+        if self._rest or self._uncounted >= self.gateway.counted_together:
+            self._count()
 
-    def _account(self, frames: int) -> None:
-        """Let others go first if the client has had its share."""
+    def _count(self) -> None:
+        """Count frames towards the limit, and let others go first if the client has had its share."""
         gateway = self.gateway
-        wait = gateway.frames.spend(self, gateway.clock.seconds(), frames) if frames else 0.0
+        frames, self._uncounted = self._uncounted, 0
+        wait = gateway.frames.spend(self, gateway.clock.seconds(), frames)
         if (wait or self._rest) and not self.closing:
             if wait:
                 gateway.refused("limit-session-frames")
-            self._hold(_SHARE, True)
+            self.hold(True, _SHARE)
             self._going_on = gateway.clock.callLater(wait, self._go_on)
 
     def _go_on(self) -> None:
@@ -266,13 +273,10 @@ class ClientConnection(Protocol):
         if self._rest:
             self._serve(self._rest)
         if self._going_on is None:
-            self._hold(_SHARE, False)
+            self.hold(False, _SHARE)
 
-    def hold(self, held: bool) -> None:
-        """Stop reading from the client, or resume, as its session wants it."""
-        self._hold(_SESSION, held)
-
-    def _hold(self, why: int, held: bool) -> None:
+    def hold(self, held: bool, why: int = _SESSION) -> None:
+        """Stop reading from the client, or resume when nothing else holds it; a session holds it for itself."""
         before, self._held = self._held, self._held | why if held else self._held & ~why
         if bool(before) is not bool(self._held):
             held = bool(self._held)

@@ -6,6 +6,7 @@ must be a guest's login.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,6 +21,8 @@ from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
 from cim.wire.framing import FrameReader, encode_varint
 
+#: In how many parts a burst of frames is counted: to ask the limit for each would cost as much as a small frame does.
+COUNTED = 64
 #: The lowest first byte of a frame whose first field is numbered 16 or above.
 _NATIVE = 0x80
 
@@ -36,25 +39,20 @@ class TCPConnection(ClientConnection):
 
     def take(self, data: bytes) -> int:
         """See ClientConnection."""
-        if self.closing:
-            return 0
         try:
-            bodies = self._reader.feed(data)
+            bodies = [] if self.closing else self._reader.feed(data)
             for body in bodies:
-                self._frame_received(body)
+                if self.closing:
+                    break
+                if self.session is None:
+                    gateway = self.gateway
+                    self.session = gateway.native(self) if body and body[0] >= _NATIVE else gateway.guest(self)
+                self.session.received(body)
         except ProtocolViolation as violation:
             self.violated(violation)
             return 0
         self.heard(bool(bodies), self._reader.partial)
         return len(bodies)
-
-    def _frame_received(self, body: bytes) -> None:
-        if self.closing:
-            return
-        if self.session is None:
-            gateway = self.gateway
-            self.session = gateway.native(self) if body and body[0] >= _NATIVE else gateway.guest(self)
-        self.session.received(body)
 
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet as one frame."""
@@ -98,6 +96,8 @@ class Gateway(Factory):
         self.clock = clock
         self.limits = limits if limits is not None else Limits()
         self.frames = Buckets(self.limits.frames)
+        burst = self.limits.frames.burst or math.inf
+        self.counted_together = max(1, burst // COUNTED)
         self.max_connections = max_connections
         self.connections: set[ClientConnection] = set()
         self.pings = 0

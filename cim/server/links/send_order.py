@@ -196,7 +196,8 @@ class SendOrder:
         """Note that a Send was stored or refused for good, and with it its repetition, if there is one."""
         while send.repetition is not None:
             send = send.repetition
-        self._decide(send, stored)
+        if send.state is not SETTLED:
+            self._leave(send, SETTLED, stored)
         settled = self._session.settled
         if settled is not None:
             settled[self._conversation, send.client_id] = None
@@ -205,18 +206,11 @@ class SendOrder:
         # A Send that failed and was forgotten has no `repetition`, but may have been repeated all the same.
         kept = self._sends.pop(send.client_id, None)
         if kept is not None:
-            if kept is not send:
-                self._decide(kept, stored)
+            if kept.state is not SETTLED:
+                self._leave(kept, SETTLED, stored)
             if self.first_failed is kept:
                 self.first_failed = None
             self._trim()
-
-    def _decide(self, send: SendRequest, stored: bool) -> None:
-        if send.state is not SETTLED:
-            self._leave(send, SETTLED)
-            if stored:
-                # Everything before it is settled, too.
-                send.before = None
 
     def fail(self, send: SendRequest, error: CIMError) -> None:
         """Note that a Send failed and may be repeated: the first to do so holds back the others."""
@@ -228,11 +222,14 @@ class SendOrder:
             self.first_failed = next(other for other in self._sends.values() if other.state is FAILED)
             self._trim()
 
-    def _leave(self, send: SendRequest, state: SendState) -> None:
+    def _leave(self, send: SendRequest, state: SendState, stored: bool = False) -> None:
         if send.state is WAITING:
             self.waiting -= 1
         send.state = state
-        if send.before is not None:
+        if stored:
+            # Everything before it is settled, too.
+            send.before = None
+        elif send.before is not None:
             # Those behind it look there. Resolve it now, so that no long chain of finished Sends is kept alive.
             send.before = in_effect(send.before)
 

@@ -86,7 +86,7 @@ class Submissions:
             return
         call = next(self._numbers)
         send = SendRequest(
-            conversation, self._deadline(), session, conversation, packet, client_id=client_id, call=call
+            conversation, self._clock.seconds() + TIMEOUT, session, conversation, packet, client_id=client_id, call=call
         )
         order.put(send)
         session.asked()
@@ -103,12 +103,14 @@ class Submissions:
         :param weight: how many unanswered requests of the session it counts as
         """
         session.asked(weight)
-        self._submit(ClientRequest(key, self._deadline(), session, conversation, packet, weight))
+        self._submit(ClientRequest(key, self._clock.seconds() + TIMEOUT, session, conversation, packet, weight))
 
     def receipt(self, session: Asker, packet: bytes, conversation: str) -> None:
         """Pass up a Received or Read; its client is not told when no answer comes."""
         session.asked()
-        self._submit(ClientRequest(conversation, self._deadline(), session, conversation, packet, quiet=True))
+        self._submit(
+            ClientRequest(conversation, self._clock.seconds() + TIMEOUT, session, conversation, packet, quiet=True)
+        )
 
     def hint(self, session: Asker, packet: bytes, conversation: str) -> None:
         """Pass up a packet to which nobody awaits an answer."""
@@ -137,7 +139,7 @@ class Submissions:
         kind = item.WhichOneof("item")
         assert kind is not None
         call = getattr(item, kind).call = next(self._numbers)
-        self._submit(Question(key, self._deadline(), item.SerializeToString(), fate), call)
+        self._submit(Question(key, self._clock.seconds() + TIMEOUT, item.SerializeToString(), fate), call)
         return fate
 
     def next_call(self) -> int:
@@ -149,9 +151,6 @@ class Submissions:
         return self._pick(str(user))
 
     # Sending.
-
-    def _deadline(self) -> float:
-        return self._clock.seconds() + TIMEOUT
 
     def _pick(self, key: str) -> ILink | None:
         link = self._choices.get(key)

@@ -21,7 +21,8 @@ class LimitCase(RouteCase):
     def outgoing(self, author, to, text="x", payer=None, after=""):
         send = self.to(to, text=text, client_id=f"id-{next(self.numbers)}")
         conversation = native.conversation_of(Packet(send=send), author.id)
-        return Outgoing(author, send, conversation, after, payer=payer)
+        size = len(send.text.encode()) + len(send.data)
+        return Outgoing(author, send, conversation, size, after, payer=payer)
 
     def pay(self, author, to, text="x", payer=None, after=""):
         """Say something for a payer, and return what became of it."""

@@ -246,13 +246,13 @@ class SendingTests(RouteCase):
     # Waiting callers
 
     def test_send(self):
-        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab, 1)
         sent = self.sending.send(message)
         self.turn()
         self.assertEqual(self.stored(self.ab), ["x"])
         self.assertEqual(self.successResultOf(sent).previous, "")
         group = self.group(self.bob)
-        message = Outgoing(self.alice, self.to(group, text="x", client_id="1"), f"g:{group}")
+        message = Outgoing(self.alice, self.to(group, text="x", client_id="1"), f"g:{group}", 1)
         sent = self.sending.send(message)
         self.turn()
         self.failureResultOf(sent, Forbidden)
@@ -260,7 +260,7 @@ class SendingTests(RouteCase):
     def test_cancelling_the_caller_does_not_end_the_send(self):
         link = self.link()
         self.online(link, self.bob)
-        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab)
+        message = Outgoing(self.alice, self.to(self.bob, text="x", client_id="1"), self.ab, 1)
         sent = self.sending.send(message)
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
@@ -344,7 +344,7 @@ class OrderTests(RouteCase):
         said = self.say(self.alice, self.bob, "hello", "0")
         self.hold_entries()
         send = self.to(self.bob, text="+", kind=EDIT, ref="1-1", client_id="1")
-        self.sending.submit(Outgoing(self.bob, send, self.ab), lambda result: 1 / 0)
+        self.sending.submit(Outgoing(self.bob, send, self.ab, 1), lambda result: 1 / 0)
         self.put(self.alice, self.to(self.bob, text="2", client_id="2"))
         self.fates.clear()
         self.hold.answer(Entry(said.position, "", said.body))
