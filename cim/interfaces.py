@@ -311,7 +311,7 @@ class IGroups(Interface):
         """Make `user` a member; return None if they are one already.
 
         Users may add themselves to an open group; otherwise the actor must be an admin or an owner. Fails with
-        RateLimited if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
+        Conflict if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
         """
 
     def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:

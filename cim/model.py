@@ -18,6 +18,8 @@ ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
 MAX_DEVICES = 16
+#: How long a client has to connect after its login, in seconds.
+RESERVATION_SECONDS = 30
 #: The device of all guests, because they do not say which device they use.
 GUEST = "guest"
 MAX_NAME = 64

@@ -10,7 +10,7 @@ from cim.daemon.config import one_of, positive_int
 from cim.keys import derive_key
 from cim.limits import Limit, limit
 from cim.model import LoginPolicy, Retention
-from cim.route.front.strangers import STRANGER_LIMITS
+from cim.route.front.rates import RATE_LIMITS
 from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
 from cim.route.http.attempts import PASSWORD_LIMITS
@@ -22,7 +22,7 @@ SELECT = ["select", None, "round-robin", "round-robin, random, consistent-hash, 
 
 
 #: All limits of a route: what each is of, and its default.
-LIMITS = {**MESSAGE_LIMITS, **STRANGER_LIMITS, **PASSWORD_LIMITS}
+LIMITS = {**MESSAGE_LIMITS, **RATE_LIMITS, **PASSWORD_LIMITS}
 
 
 class RouteRules:
@@ -61,8 +61,8 @@ def retention_of(options: Any) -> Retention:
 
 
 def route_limits_of(options: Any) -> dict[str, Limit]:
-    """Return the limits of messages and of strangers, by name."""
-    return _limits(options, (*MESSAGE_LIMITS, *STRANGER_LIMITS))
+    """Return the limits of messages, and of addresses and users, by name."""
+    return _limits(options, (*MESSAGE_LIMITS, *RATE_LIMITS))
 
 
 def _limits(options: Any, names: Iterable[str]) -> dict[str, Limit]:

@@ -14,8 +14,8 @@ from cim.limits import Limit
 from cim.model import Health, LoginPolicy, RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
+from cim.route.front.rates import Rates, default_rate_limits
 from cim.route.front.requests import Requests
-from cim.route.front.strangers import Strangers, default_stranger_limits
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
@@ -46,7 +46,7 @@ class Route:
     :param policy: what a login does with the user's sessions on other devices
     :param revision_seconds: how long an author may recall or edit a message
     :param upstream_servers: whether registry nodes without our data are upstream's servers
-    :param limits: limits of messages and of strangers, by name; the defaults where omitted
+    :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Route:
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
         self.facts: list[Callable[[], Mapping[str, Any]]] = []
-        limits = {**default_limits(), **default_stranger_limits(), **(limits or {})}
+        limits = {**default_limits(), **default_rate_limits(), **(limits or {})}
         self.message_limits = MessageLimits(limits, reactor, metrics.refused)
-        self.strangers = Strangers(limits, reactor, metrics.refused)
+        self.rates = Rates(limits, reactor, metrics.refused)
         self.sending = Sending(
             accounts=self.accounts,
             store=store.conversations,

@@ -12,7 +12,17 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from cim.errors import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
-from cim.model import GUEST, MAX_DEVICES, MAX_GROUPS, MAX_MEMBERS, LoginPolicy, Reserved, Role, SessionRecord
+from cim.model import (
+    GUEST,
+    MAX_DEVICES,
+    MAX_GROUPS,
+    MAX_MEMBERS,
+    RESERVATION_SECONDS,
+    LoginPolicy,
+    Reserved,
+    Role,
+    SessionRecord,
+)
 
 T = TypeVar("T")
 
@@ -140,8 +150,7 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
     :param facts: None if there is no such group
     :raises NotFound: there is no such group or member
     :raises Forbidden: the actor is not allowed to
-    :raises Conflict: the group would lose its last owner
-    :raises RateLimited: a limit is reached
+    :raises Conflict: the group would lose its last owner, or the group or a user has as many as there may be
     """
     if facts is None:
         if isinstance(operation, Depart):
@@ -181,10 +190,10 @@ def decide_all(
 def check_groups(count: int) -> None:
     """Check that a user in that many groups may join another one.
 
-    :raises RateLimited: the user is in too many
+    :raises Conflict: the user is in too many
     """
     if count >= MAX_GROUPS:
-        raise RateLimited(MOST_GROUPS)
+        raise Conflict(MOST_GROUPS)
 
 
 def _check_admin(facts: GroupFacts, actor: int) -> Role:
@@ -207,7 +216,7 @@ def _add(facts: GroupFacts, operation: Add) -> Effects:
     if there:
         return ()
     if facts.members >= MAX_MEMBERS:
-        raise RateLimited(MOST_MEMBERS)
+        raise Conflict(MOST_MEMBERS)
     check_groups(facts.groups[operation.user])
     return (RoleChange(operation.user, None, Role.MEMBER),)
 
@@ -340,7 +349,7 @@ def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collectio
     if not in_the_way and len(kept) >= MAX_DEVICES:
         in_the_way = [held.record for held in kept if held.record.live]
         if not in_the_way:
-            raise RateLimited()
+            raise RateLimited("too many devices are logging in at once: try again later", RESERVATION_SECONDS)
     if in_the_way:
         return SessionChange(records, Reserved(tuple(in_the_way)))
     return SessionChange((*kept, wanted), Reserved(replaced=tuple(replaced)))

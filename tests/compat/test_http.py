@@ -11,9 +11,8 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.addresses import Addresses, proxy
-from cim.limits import NO_LIMIT, Limit
+from cim.limits import Buckets, Limit
 from cim.model import Account
-from cim.route.front.strangers import Strangers
 from cim.route.http.upstream import UpstreamAPI
 from cim.server.edge.http_api import ServerAPI
 from cim.web.envelope import Envelopes
@@ -262,6 +261,9 @@ class LimitTests(ExchangeCase):
 class StrangerTests(ExchangeCase):
     """Accounts and logins of an address."""
 
+    def limit(self, name, rate, burst):
+        self.cluster.routes[0].rates._buckets[name] = Buckets(Limit(rate, burst))
+
     def codes(self, path, *bodies):
         return Counter(json.loads(self.ask(path, json.dumps(body)))["code"] for body in bodies)
 
@@ -272,13 +274,32 @@ class StrangerTests(ExchangeCase):
         self.assertEqual(self.codes("/registerAccount", *names[200:]), {"6000": 10})
 
     def test_logins(self):
-        self.cluster.routes[0].strangers = Strangers(
-            {"address-accounts": NO_LIMIT, "address-logins": Limit(1, 2)},
-            self.cluster.clock,
-            self.cluster.metrics.refused,
-        )
+        self.limit("address-logins", 1, 2)
         login = {"userId": 1, "userName": "zs"}
         self.assertEqual(self.codes("/login", login, login, login), {"9000": 2, "6000": 1})
+
+    def test_lists_of_who_is_online(self):
+        self.assertEqual(self.codes("/onlineUser", *[{}] * 103), {"9000": 100, "6000": 3})
+        self.cluster.clock.advance(2)
+        self.assertEqual(self.codes("/onlineUser", *[{}] * 4), {"9000": 2, "6000": 2})
+
+    def test_calls_that_prove_nothing(self):
+        self.limit("address-calls", 1, 2)
+        refused = self.cluster.metrics._refused
+        for path, body in (
+            ("/registerAccount", {"userName": "zs"}),
+            ("/groupRoute", {"userId": 1, "msg": "x"}),
+            ("/p2pRoute", {"userId": 77, "receiveUserId": 1, "msg": "x"}),
+            ("/offLine", {"userId": 1}),
+            ("/fetchOfflineMsgs", {"receiveUserId": 1}),
+        ):
+            before = refused["limit-address-calls"]
+            self.assertEqual(self.codes(path, *[body] * 5)["6000"], 3, path)
+            self.assertEqual(refused["limit-address-calls"] - before, 3)
+            self.cluster.clock.advance(2)
+        # Who is known is counted by what it says alone.
+        said = {"userId": 1, "receiveUserId": 2, "msg": "x"}
+        self.assertEqual(self.codes("/p2pRoute", *[said] * 20)["6000"], 0)
 
 
 class AddressTests(ExchangeCase):

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from cim.route.front.strangers import STRANGER_LIMITS
+from cim.route.front.rates import RATE_LIMITS
 from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.messages.limits import MESSAGE_LIMITS
 from tests.harness.asking import ask
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: Several daemons on one machine cannot have the same port, so by default these accept no WebSockets.
 QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 #: Options of a route or a suite whose users may say as much as they like: load generators do.
-UNLIMITED = tuple(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *STRANGER_LIMITS, *PASSWORD_LIMITS))
+UNLIMITED = tuple(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS))
 #: Options of a server, and of a suite, whose sessions may say it as fast as they can.
 UNLIMITED_SESSIONS = ("--limit-session-frames=0",)
 #: What `on_line` is called with: the process's name, and the line.

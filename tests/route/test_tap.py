@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.limits import Limit
 from cim.model import Candidate, LoginPolicy
 from cim.route import tap as route_tap
-from cim.route.front.strangers import default_stranger_limits
+from cim.route.front.rates import default_rate_limits
 from cim.route.messages.limits import default_limits
 from cim.route.tap import Options, selection
 from cim.suite import tap as suite_tap
@@ -104,7 +104,7 @@ class RulesTests(SynchronousTestCase):
             parts = raised.exception.args[0]
             self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))
             self.assertFalse(parts.get("upstream_servers"))
-            limits = {**default_limits(), **default_stranger_limits(), "user-messages": Limit(3, 7)}
+            limits = {**default_limits(), **default_rate_limits(), "user-messages": Limit(3, 7)}
             self.assertEqual(parts["limits"], limits)
 
     def test_servers_of_upstream_are_let_in_by_option(self):

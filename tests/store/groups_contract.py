@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.errors import Conflict, Forbidden, NotFound, RateLimited
+from cim.errors import Conflict, Forbidden, NotFound
 from cim.interfaces import IGroups
 from cim.model import ID_LIMIT, MAX_GROUPS, Group, GroupChange, Member, Role
 from cim.wire import conversations
@@ -109,10 +109,10 @@ class GroupsContract:
             await gatherResults(
                 [self.groups.create(BOB, f"{at} {number}", open=True, history=False) for number in range(100)]
             )
-        await self.assertFailure(self.groups.create(BOB, "x", open=True, history=False), RateLimited)
+        await self.assertFailure(self.groups.create(BOB, "x", open=True, history=False), Conflict)
         id = await self.make(ALICE, open=True)
-        await self.assertFailure(self.groups.add(id, BOB, BOB), RateLimited)
-        await self.assertFailure(self.groups.add(id, ALICE, BOB), RateLimited)
+        await self.assertFailure(self.groups.add(id, BOB, BOB), Conflict)
+        await self.assertFailure(self.groups.add(id, ALICE, BOB), Conflict)
         self.assertEqual(await self.roles(id), {ALICE: Role.OWNER})
         mine = (await self.groups.memberships(BOB)).members
         self.assertEqual(len(mine), MAX_GROUPS)

@@ -16,7 +16,17 @@ from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.interfaces import IServerSelection, ISessions
-from cim.model import GUEST, Account, LinkPeer, LoginPolicy, Memberships, Place, ServerAddress, SessionRecord
+from cim.model import (
+    GUEST,
+    RESERVATION_SECONDS,
+    Account,
+    LinkPeer,
+    LoginPolicy,
+    Memberships,
+    Place,
+    ServerAddress,
+    SessionRecord,
+)
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.presence.calls import LinkCalls
@@ -26,8 +36,6 @@ from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import UpstreamServers
 from cim.wire.link_pb2 import Reserve
 
-#: How long a client has to connect, in seconds.
-RESERVATION_SECONDS = 30
 #: How many servers one login tries.
 ATTEMPTS = 4
 

@@ -12,9 +12,10 @@ from cim.errors import Forbidden, InvalidField, Unauthorized
 from cim.keys import weakness
 from cim.model import Account
 from cim.private_files import BadFile, read_private
+from cim.route.front.rates import Rates
 from cim.route.http.tokens import Proven, Tokens
 from cim.web.declaring import Who
-from cim.web.operations import Where, nowhere
+from cim.web.operations import Where
 
 MIN_KEY = 16
 
@@ -50,11 +51,13 @@ class Access:
 
     :param keys: API keys; without any, calls that need one are refused
     :param where: gives the address of a request's client
+    :param rates: counts users' calls
     """
 
-    def __init__(self, tokens: Tokens, keys: Iterable[str] = (), where: Where = nowhere) -> None:
+    def __init__(self, tokens: Tokens, keys: Iterable[str], where: Where, rates: Rates) -> None:
         self._tokens = tokens
         self._where = where
+        self._rates = rates
         self._keys = [key.encode() for key in keys]
 
     def __call__(self, request: Any, who: Who) -> Any:
@@ -104,6 +107,7 @@ class Access:
         except UnicodeDecodeError:
             raise Unauthorized() from None
         proven = await self._tokens.check(text)
+        self._rates.take("user-calls", proven.account.id)
         if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
             raise Forbidden("this call is for operators: it needs an API key")
         return Caller(proven, address=address)

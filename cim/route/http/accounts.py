@@ -14,7 +14,7 @@ from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Un
 from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
 from cim.route.front.login import Logins
-from cim.route.front.strangers import Strangers
+from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
 from cim.route.http.attempts import Attempts
 from cim.route.http.passwords import Passwords, Turn
@@ -84,7 +84,7 @@ class AccountsAPI:
     _directory: Directory
     _passwords: Passwords
     _attempts: Attempts
-    _strangers: Strangers
+    _rates: Rates
     _tokens: Tokens
     _ticket_key: bytes
     _new_id: Callable[[], str]
@@ -104,9 +104,10 @@ class AccountsAPI:
 
         409 if the name is taken.
         """
+        self._rates.take("address-calls", caller.address)
         if await self._store.accounts.named(name) is not None:
             raise Conflict("this name is taken")
-        self._strangers.make_account(caller.address)
+        self._rates.take("address-accounts", caller.address)
         hashed = await self._passwords.hash(password, Turn(caller.address))
         account = await self._store.credentials.create(name, hashed)
         self._known.keep(account)
@@ -144,6 +145,7 @@ class AccountsAPI:
         """
         try:
             account, credential = await self._identified(caller, name, id, password, device)
+            self._rates.take("user-logins", account.id)
             if not self._directory.caught_up:
                 await self._directory.when_caught_up()
             device = device or self._new_id()
@@ -192,6 +194,7 @@ class AccountsAPI:
             raise InvalidField("id", "cannot be combined with `name`")
         if password is None:
             raise InvalidField("password", "is missing")
+        self._rates.take("address-calls", caller.address)
         return await self._proven(name, id, password, caller.address, device)
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:

@@ -100,7 +100,7 @@ def api_resource(
             logins=route.logins,
             directory=route.directory,
             passwords=passwords,
-            strangers=route.strangers,
+            rates=route.rates,
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
             ticket_key=settings.ticket_key,
@@ -110,7 +110,7 @@ def api_resource(
         ),
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence)),
         MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
-        GroupsAPI(store.groups, route.grouping, route.accounts),
+        GroupsAPI(store.groups, route.grouping, route.accounts, route.rates),
         AdminAPI(
             store=store,
             known=route.accounts,
@@ -121,5 +121,5 @@ def api_resource(
         ),
         Description(),
     )
-    problems = Problems(Access(tokens, settings.keys, where), settings.origins)
+    problems = Problems(Access(tokens, settings.keys, where, route.rates), settings.origins)
     return CallResource({problems: apis, Envelopes(cluster_only): beside}, metrics)

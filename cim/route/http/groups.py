@@ -9,6 +9,7 @@ from twisted.internet.defer import gatherResults
 from cim.errors import Forbidden, NotFound
 from cim.interfaces import IGroups
 from cim.model import Account, Group, Member, Role
+from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
 from cim.route.http.shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.route.messages.accounts import KnownAccounts
@@ -42,10 +43,11 @@ def _member(member: Member) -> dict[str, Any]:
 class GroupsAPI:
     """The calls about groups and their members."""
 
-    def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts) -> None:
+    def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts, rates: Rates) -> None:
         self._groups = groups
         self._grouping = grouping
         self._known = known
+        self._rates = rates
 
     @http_call(
         "POST /v1/groups",
@@ -55,13 +57,15 @@ class GroupsAPI:
             "history": Optional(Boolean("Members may read messages from before they joined."), False),
         },
         answers={201: GROUP},
+        errors=(409,),
         example={"name": "friends", "open": True},
     )
     async def create_group(self, caller: Caller, name: str, open: bool, history: bool) -> dict[str, Any]:
         """Create a group.
 
-        The user becomes its owner and first member.
+        The user becomes its owner and first member. 409 if the user is in 1,000 groups.
         """
+        self._rates.take("user-groups", caller.account.id)
         id = await self._grouping.create(caller.account.id, name, open=open, history=history)
         return _shown(await self._group(id))
 
@@ -148,8 +152,10 @@ class GroupsAPI:
         """Join an open group, add someone to a group, or set a member's role.
 
         201 if the user was not a member before. Admins and owners may add members; only owners may set roles.
+        409 if the group has 100,000 members, or the user is in 1,000 groups.
         """
         actor = caller.account
+        self._rates.take("user-memberships", actor.id)
         if user != actor.id:
             await self._known.get(user)
             await self._group(id)
@@ -179,5 +185,6 @@ class GroupsAPI:
         By the time of the answer, the servers push no more of the group to that user. 409 if the last owner would leave
         other members behind.
         """
+        self._rates.take("user-memberships", caller.account.id)
         if not await self._grouping.remove(id, caller.account.id, user):
             raise NotFound("this user is not a member of the group")

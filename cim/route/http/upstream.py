@@ -23,6 +23,7 @@ class UpstreamAPI:
 
     def __init__(self, route: Route, accounts: IAccounts, metrics: Metrics) -> None:
         self._route = route
+        self._rates = route.rates
         self._accounts = accounts
         self._metrics = metrics
 
@@ -33,8 +34,9 @@ class UpstreamAPI:
     @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
     async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
+        self._rates.take("address-calls", caller)
         if await self._accounts.named(userName) is None:
-            self._route.strangers.make_account(caller)
+            self._rates.take("address-accounts", caller)
         account = await self._accounts.register(userName)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
@@ -44,7 +46,7 @@ class UpstreamAPI:
         """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
-            self._route.strangers.log_in(caller)
+            self._rates.take("address-logins", caller)
             await self._route.guests.check(userId, anew=True)
             admission = await self._route.logins.login(userId, userName)
         except CIMError as error:
@@ -73,6 +75,7 @@ class UpstreamAPI:
         if not self._route.directory.caught_up:
             await self._caught_up()
         if not self._route.guests.at_hand(userId):
+            self._rates.take("address-calls", caller)
             await self._route.guests.check(userId)
         sender = Guest(userId, caller)
         await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg))
@@ -80,6 +83,7 @@ class UpstreamAPI:
     @http_call("POST /groupRoute", who=Who.ANYONE, body={"userId": Id(), "msg": Text(MAX_TEXT)})
     async def everyone(self, caller: str, userId: int, msg: str) -> None:
         """Push a message to everyone online except the sender."""
+        self._rates.take("address-calls", caller)
         await self._caught_up()
         await self._route.guests.check(userId)
         await self._route.messages.everyone(Guest(userId, caller), msg)
@@ -87,12 +91,14 @@ class UpstreamAPI:
     @http_call("GET POST /onlineUser", who=Who.ANYONE)
     async def online(self, caller: str) -> list[dict[str, Any]]:
         """Return who is online: an empty list where upstream returns null, which its SDK cannot handle."""
+        self._rates.take("address-online", caller)
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
     @http_call("POST /offLine", who=Who.ANYONE, body={"userId": Id()})
     async def log_out(self, caller: str, userId: int) -> None:
         """End a user's session."""
+        self._rates.take("address-calls", caller)
         await self._caught_up()
         await self._route.guests.check(userId)
         await self._route.logins.log_out(userId)
@@ -100,5 +106,6 @@ class UpstreamAPI:
     @http_call("POST /fetchOfflineMsgs", who=Who.ANYONE, body={"receiveUserId": Id()})
     async def fetch_offline(self, caller: str, receiveUserId: int) -> None:
         """Push the messages that a guest missed while offline."""
+        self._rates.take("address-calls", caller)
         await self._caught_up()
         await self._route.messages.fetch_offline(receiveUserId)

@@ -6,14 +6,17 @@ import os
 from types import SimpleNamespace
 
 from twisted.internet.defer import maybeDeferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from cim.errors import Forbidden, InvalidField
 from cim.model import Account
+from cim.route.front.rates import Rates, default_rate_limits
 from cim.route.http.access import Access, Caller, read_keys
 from cim.route.http.tokens import Proven
 from cim.web.declaring import Who
+from cim.web.operations import nowhere
 
 
 class KeyFileTests(SynchronousTestCase):
@@ -69,7 +72,8 @@ class CallerTests(SynchronousTestCase):
 
     def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
-        access = Access(SimpleNamespace(check=lambda text: succeed(proven)))
+        rates = Rates(default_rate_limits(), Clock(), lambda kind: None)
+        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), (), nowhere, rates)
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:

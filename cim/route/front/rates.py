@@ -1,0 +1,56 @@
+"""Limits how often one address, and one user, may do what costs more than a message (docs/limits.md).
+
+An address counts for whoever has proved nothing, a user for whoever shows its token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+
+from twisted.internet.interfaces import IReactorTime
+
+from cim.errors import RateLimited
+from cim.limits import Buckets, Limit, limit, whole_seconds
+
+#: What each limit is of, and its default.
+RATE_LIMITS: Mapping[str, tuple[str, str]] = {
+    "address-accounts": ("new accounts from one address", "0.2/200"),
+    "address-logins": ("logins of guests from one address", "50/5000"),
+    "address-calls": ("calls from one address that prove nothing", "100/20000"),
+    "address-online": ("lists of who is online for one address", "1/100"),
+    "user-calls": ("calls of one user", "50/1000"),
+    "user-logins": ("logins of one user", "0.2/200"),
+    "user-groups": ("groups that one user makes", "0.05/100"),
+    "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
+}
+
+
+def default_rate_limits() -> dict[str, Limit]:
+    """Return the default limits, by name."""
+    return {name: limit(text) for name, (_, text) in RATE_LIMITS.items()}
+
+
+class Rates:
+    """Counts what addresses and users do.
+
+    :param limits: the limits, by name
+    :param refused: called with the kind of each refusal
+    """
+
+    def __init__(self, limits: Mapping[str, Limit], clock: IReactorTime, refused: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._refused = refused
+        self._buckets = {name: Buckets(limits[name]) for name in RATE_LIMITS}
+
+    def take(self, name: str, whose: Hashable) -> None:
+        """Count one more of what a limit is of.
+
+        :param whose: the address, or the user's id
+        :raises RateLimited: there were too many; `retry_after` says when there may be another one
+        """
+        now = self._clock.seconds()
+        buckets = self._buckets[name]
+        if not buckets.take(whose, now, 1):
+            self._refused(f"limit-{name}")
+            seconds = whole_seconds(buckets.wait(whose, now, 1))
+            raise RateLimited(f"too many {RATE_LIMITS[name][0]}: try again in {seconds} s", seconds)
