@@ -105,6 +105,11 @@ class Addresses:
             at = str(further)
         return counted(at)
 
+    def at(self, transport: Any) -> str:
+        """Return the address of a new connection; empty for a trusted proxy, which says later for whom it connects."""
+        peer = _host(transport.getPeer())
+        return "" if self._trusts(peer) else counted(peer)
+
     def _look(self, host: str) -> bool:
         if host == UNIX:
             return self._unix

@@ -59,6 +59,13 @@ def limit(text: str) -> Limit:
     )
 
 
+def count(text: str) -> int:
+    """Read how many there may be as options have it: `0` is no limit."""
+    if re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= HIGHEST:
+        return int(text)
+    raise ValueError(f"must be 0, for no limit, or a whole number up to {HIGHEST}, is {quoted(text, 40)}")
+
+
 def whole_seconds(wait: float) -> int:
     """Return a wait as a Retry-After says it."""
     return max(1, math.ceil(wait - _GRAIN))
@@ -244,7 +251,8 @@ class Waiting(Generic[_M]):
 
         :param address: where it is; empty if it does not count by that
         """
-        self.remove(member)
+        if member in self._all:
+            self.remove(member)
         ours = self._of.setdefault(address, OrderedDict()) if address else None
         oldest = None
         if ours and len(ours) >= self._most_of_one:

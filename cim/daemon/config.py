@@ -15,7 +15,7 @@ from twisted.python.usage import Options, UsageError
 
 import cim
 from cim.daemon.runtime import prepare
-from cim.limits import limit
+from cim.limits import count, limit
 from cim.plain import quoted
 from cim.private_files import BadFile, read_private
 
@@ -226,7 +226,7 @@ class DaemonOptions(Options):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"{source} must be a number")
             self[name] = self._coerced(name, str(value), source)
-        elif self._coercions.get(name) is limit and type(value) in (int, float):
+        elif self._coercions.get(name) in (limit, count) and type(value) in (int, float):
             self[name] = self._coerced(name, str(value), source)
         elif not isinstance(value, str):
             raise UsageError(f"{source} must be a string" + (" or a list of strings" if name in self._repeated else ""))

@@ -8,7 +8,7 @@ from typing import Any
 
 from cim.daemon.config import one_of, positive_int
 from cim.keys import derive_key
-from cim.limits import Limit, limit
+from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
 from cim.route.front.rates import RATE_LIMITS
 from cim.route.http.access import read_keys
@@ -51,6 +51,13 @@ class RouteRules:
             [f"limit-{name}", None, limit(default), f"RATE/BURST of {about}; 0 for no limit.", limit]
             for name, (about, default) in LIMITS.items()
         ),
+        [
+            "limit-address-http",
+            None,
+            2048,  # half of all that a site takes
+            "Most HTTP connections from one address that wait for a client without proof; 0 for no limit.",
+            count,
+        ],
     ]
     optFlags = [["no-guests", None, "Close the upstream API: serve only accounts with a password."]]
 

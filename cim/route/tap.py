@@ -136,7 +136,14 @@ def add_route(
         metrics=metrics,
         where=where,
     )
-    site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
+    site = http_site(
+        resource,
+        reactor,
+        metrics,
+        hosts=hosts_of(options),
+        address_connections=options["limit-address-http"],
+        address_of=addresses.at,
+    )
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))
     metrics.gauge("links", "Links to servers.", lambda: len(list(route.presence.links())))

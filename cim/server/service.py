@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -35,6 +36,8 @@ class Server:
 
     :param own: its name in the registry and on links
     :param limits: what one connection may cost
+    :param max_connections: the most connections
+    :param address_of: see Gateway
     :param ticket_key: the key that tickets are signed with
     :param random: returns evenly distributed numbers from 0 to 1
     :ivar gateway: accepts client TCP connections
@@ -50,6 +53,7 @@ class Server:
         metrics: Metrics,
         limits: Limits,
         max_connections: int = 1 << 20,
+        address_of: Callable[[Any], str] = lambda transport: "",
         ticket_key: bytes,
         random: Callable[[], float],
     ) -> None:
@@ -113,6 +117,7 @@ class Server:
             limits=limits,
             max_connections=max_connections,
             retry_after=self.retry_after,
+            address_of=address_of,
             guest=partial(GuestSession, self.guests),
         )
 

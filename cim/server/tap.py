@@ -17,18 +17,19 @@ from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import positive_int
 from cim.daemon.metrics import Metrics
 from cim.daemon.ports import Ports
+from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import SERVERS
 from cim.keys import NO_SECRET, derive_key, read_secret
-from cim.limits import limit
+from cim.limits import count, limit
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.registry.options import RegistryOptions, chosen_registry
-from cim.server.edge.connection import SESSION_FRAMES, Limits
+from cim.server.edge.connection import ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -44,11 +45,25 @@ from cim.wire.guests import Generation
 
 #: The options of servers and of the suite about what one session may do.
 SESSION_LIMITS = [
-    ["limit-session-frames", None, SESSION_FRAMES, "RATE/BURST of frames of one session; 0 for no limit.", limit]
+    ["limit-session-frames", None, SESSION_FRAMES, "RATE/BURST of frames of one session; 0 for no limit.", limit],
+    [
+        "limit-connections",
+        None,
+        UNPROVEN,
+        "Most connections without a login; 0 for no limit.",
+        count,
+    ],
+    [
+        "limit-address-connections",
+        None,
+        ADDRESS_UNPROVEN,
+        "Most connections without a login from one address; 0 for no limit.",
+        count,
+    ],
 ]
 
 
-class Options(RegistryOptions, LinkOptions, WebSocketOptions):
+class Options(RegistryOptions, LinkOptions, WebSocketOptions, ProxiesOptions):
     """Options of a server."""
 
     daemon = "server"
@@ -78,6 +93,8 @@ def limits_of(options: Any) -> Limits:
     idle = options["idle-seconds"]
     return Limits(
         frames=options["limit-session-frames"],
+        unproven=options["limit-connections"],
+        address_unproven=options["limit-address-connections"],
         max_frame=options["max-frame"],
         idle={Generation.W1: max(130, idle), Generation.W2: idle},
         native_idle=idle,
@@ -125,6 +142,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         metrics=metrics,
         limits=limits_of(options),
         max_connections=options["max-connections"],
+        address_of=addresses_of(options, metrics.refused).at,
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
     )

@@ -21,7 +21,7 @@ from cim.daemon.endpoints import Endpoint
 from cim.daemon.metrics import Metrics
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
-from cim.daemon.proxies import ProxiesOptions
+from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
@@ -183,6 +183,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         metrics=metrics,
         limits=limits_of(options),
         max_connections=options["max-connections"],
+        address_of=addresses_of(options, metrics.refused).at,
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
     )

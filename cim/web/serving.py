@@ -61,7 +61,7 @@ class Endpoint:
             if isinstance(caller, Awaitable):
                 result = self._when_admitted(caller, request, segments)
             else:
-                self._note_proof(request)
+                self._note_proof(request, caller)
                 result = self._handler(caller, **self._values(request, segments))
             if isinstance(result, Awaitable):
                 # Nobody else has this Deferred, so nothing cancels it when the client disconnects.
@@ -73,13 +73,14 @@ class Endpoint:
 
     async def _when_admitted(self, admitted: Awaitable[Any], request: Any, segments: Mapping[str, str]) -> Any:
         caller = await admitted
-        self._note_proof(request)
+        self._note_proof(request, caller)
         result = self._handler(caller, **self._values(request, segments))
         return await result if isinstance(result, Awaitable) else result
 
-    def _note_proof(self, request: Any) -> None:
-        """Let a connection stay whose client was admitted to a call that is not for anyone."""
-        if self._call.who not in (Who.ANYONE, Who.MAYBE_USER) and request.channel is not None:
+    def _note_proof(self, request: Any, caller: Any) -> None:
+        """Let a connection stay whose client was admitted to a call that is not for anyone, or showed a token."""
+        proved = self._call.who not in (Who.ANYONE, Who.MAYBE_USER) or getattr(caller, "proven", None) is not None
+        if proved and request.channel is not None:
             request.channel.proved = True
 
     async def _answer_later(self, request: Any, result: Awaitable[Any]) -> None:

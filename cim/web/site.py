@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -155,6 +156,7 @@ class BoundedRequest(server.Request):
 class BoundedChannel(http.HTTPChannel):
     """A connection whose requests must each arrive within the site's time limit from their first byte.
 
+    :ivar address: of the client as it is counted; empty if it is not
     :ivar proved: whether a call on it has proved who makes it
     :ivar since: when the first byte of the present request arrived, or else when the connection became idle; None
         while a request is being answered
@@ -163,6 +165,7 @@ class BoundedChannel(http.HTTPChannel):
     maxHeaders = 64
     site: BoundedSite
     transport: Any
+    address = ""
     proved = False
     since: float | None = None
     _receiving = False
@@ -173,6 +176,7 @@ class BoundedChannel(http.HTTPChannel):
         """Called by the transport; closes a connection beyond the site's bound at once."""
         super().connectionMade()
         self._peer, self._host = super().getPeer(), super().getHost()
+        self.address = self.site.address_of(self.transport)
         self.since = self.site.reactor.seconds()
         if not self.site.opened(self):
             self.give_way()
@@ -290,6 +294,8 @@ class BoundedSite(server.Site):
         hosts: Hosts | None = None,
         max_body: int = MAX_BODY,
         max_connections: int = 4096,
+        address_connections: int = 0,
+        address_of: Callable[[Any], str] = lambda transport: "",
         idle_seconds: float = 60.0,
     ) -> None:
         # One periodic sweep instead of a timer per connection.
@@ -301,8 +307,12 @@ class BoundedSite(server.Site):
         self.draining = False
         self._max_connections = max_connections
         self._channels: set[BoundedChannel] = set()
+        self.address_of = address_of
         # Those that wait for their clients, by whether these have proved who they are.
-        self._waiting: dict[bool, Waiting[BoundedChannel]] = {False: Waiting(), True: Waiting()}
+        self._waiting: dict[bool, Waiting[BoundedChannel]] = {
+            False: Waiting(most_of_one=address_connections),
+            True: Waiting(),
+        }
         self._drained: list[Deferred[None]] = []
 
     def log(self, request: Any) -> None:
@@ -317,18 +327,26 @@ class BoundedSite(server.Site):
     def opened(self, channel: BoundedChannel) -> bool:
         """Count a new connection, for which another may have to give way; return False if it is one too many."""
         if len(self._channels) >= self._max_connections:
-            if self.metrics is not None:
-                self.metrics.refused("http-connections")
             oldest = self._waiting[False].oldest() or self._waiting[True].oldest()
             if oldest is None:
+                self._count_refused()
                 return False
-            self.closed(oldest)
-            oldest.give_way()
+            self._make_room(oldest)
         self._channels.add(channel)
         self.waits(channel)
         if self._sweep is None:
             self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
         return True
+
+    def _count_refused(self) -> None:
+        if self.metrics is not None:
+            self.metrics.refused("http-connections")
+
+    def _make_room(self, oldest: BoundedChannel | None) -> None:
+        if oldest is not None:
+            self._count_refused()
+            self.closed(oldest)
+            oldest.give_way()
 
     def _end_silent(self) -> None:
         self._sweep = None
@@ -349,7 +367,7 @@ class BoundedSite(server.Site):
     def waits(self, channel: BoundedChannel) -> None:
         """Note that a connection begins to wait for its client, for a request or the rest of one."""
         if channel in self._channels:
-            self._waiting[channel.proved].put(channel)
+            self._make_room(self._waiting[channel.proved].put(channel, channel.address))
 
     def answers(self, channel: BoundedChannel) -> None:
         """Note that a connection's client waits for an answer."""
@@ -393,12 +411,25 @@ def http_site(
     *,
     hosts: Hosts | None = None,
     max_body: int = MAX_BODY,
+    address_connections: int = 0,
+    address_of: Callable[[Any], str] = lambda transport: "",
 ) -> BoundedSite:
     """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections.
 
     :param hosts: the names that it answers to; None for any
+    :param address_connections: how many connections of one address may wait for clients that have proved nothing; 0 for
+        no limit
+    :param address_of: returns the address of a connection as it is counted; empty if it is not
     """
-    return BoundedSite(resource, reactor, metrics, hosts=hosts, max_body=max_body)
+    return BoundedSite(
+        resource,
+        reactor,
+        metrics,
+        hosts=hosts,
+        max_body=max_body,
+        address_connections=address_connections,
+        address_of=address_of,
+    )
 
 
 class HTTPService(Service):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.limits import NO_LIMIT, Limit
 from cim.server.edge.connection import SLICE, ClientConnection, Limits
-from cim.wire.cim_pb2 import Packet, Ping, Send
+from cim.wire.cim_pb2 import Packet, Ping, Send, Sync, Watch
 from tests.cluster.native_case import NativeCase
 
 PINGS = [Packet(ping=Ping())]
@@ -87,6 +87,20 @@ class ShareTests(NativeCase):
         self.assertLess(self.pongs(), SLICE + 2 * SLICE // 3)
 
 
+class WeightTests(NativeCase):
+    limits = Limits(frames=NO_LIMIT, turn=40)
+
+    def test_watches_that_were_read_at_once_take_several_turns(self):
+        self.phone = self.log_in(self.alice)
+        self.phone.packets()
+        self.phone.say(*[Packet(watch=Watch(users=range(1, 101)))] * 40)
+        # 40 frames are the share of a turn: without their weight all of them would have been served.
+        self.assertFalse(self.phone.read_from)
+        self.turn()
+        self.assertTrue(self.phone.read_from)
+        self.assertEqual(len(self.phone.take("presence")), 100 * 40)
+
+
 class WebSocketShareTests(ShareTests):
     options = {"subprotocol": "cim.v1.protobuf"}
 
@@ -132,6 +146,24 @@ class RateTests(NativeCase):
         self.assertTrue(self.phone.read_from)
         self.cluster.pass_seconds(34)
         self.assertEqual(self.goodbye(self.phone), "idle")
+
+    def test_what_makes_more_work_counts_as_several(self):
+        for packet, frames in (
+            (Packet(sync=Sync(conversation=self.conversation)), 8),
+            (Packet(sync=Sync()), 8),
+            (Packet(watch=Watch(users=range(1, 201))), 51),
+            (Packet(watch=Watch(users=[self.bob.id])), 1),
+            (Packet(ping=Ping()), 1),
+        ):
+            # The burst, less what fits once more.
+            self.cluster.pass_seconds(10)
+            self.phone.say(*PINGS * (100 - frames))
+            self.phone.say(packet)
+            self.assertTrue(self.phone.read_from, packet)
+            self.phone.ping()
+            self.assertFalse(self.phone.read_from, packet)
+            self.cluster.pass_seconds(1)
+            self.phone.packets()
 
     def test_nothing_is_kept_of_those_that_are_gone(self):
         gateway = next(s.gateway for s in self.cluster.servers if self.phone.connection in s.gateway.connections)

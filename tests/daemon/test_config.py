@@ -11,7 +11,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.config import DaemonOptions, one_of, port, positive_int, read_secret_file, seconds
-from cim.limits import NO_LIMIT, Limit, limit
+from cim.limits import HIGHEST, NO_LIMIT, Limit, count, limit
 
 
 class Options(DaemonOptions):
@@ -24,6 +24,7 @@ class Options(DaemonOptions):
         ["max-frame", None, 65536, "Bytes.", positive_int],
         ["select", None, "random", "Choice.", one_of("random", "round-robin")],
         ["limit-sends", None, Limit(1, 2), "Limit.", limit],
+        ["limit-guests", None, 5, "Count.", count],
     ]
 
     def opt_route(self, text):
@@ -116,6 +117,11 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(self.parse(environ={"CIM_SERVER_LIMIT_SENDS": "0"})["limit-sends"], NO_LIMIT)
         self.assertEqual(self.parse(file="[limits]")["limit-sends"], Limit(1, 2))
 
+    def test_a_number_in_a_table(self):
+        for value, expected in (("7", 7), ('"7"', 7), ("0", 0), (str(HIGHEST), HIGHEST)):
+            self.assertEqual(self.parse(file=f"[limits]\nguests = {value}")["limit-guests"], expected)
+        self.assertEqual(self.parse("--limit-guests=3", file="[limits]\nguests = 0")["limit-guests"], 3)
+
     def test_wrong_keys_and_values_in_a_table(self):
         for text, reason in (
             ("[limits]\nsent = 0", 'unknown key "sent" of [limits]'),
@@ -128,6 +134,14 @@ class OptionsTests(SynchronousTestCase):
             ("[limits]\nsends = inf", 'is "inf"'),
             ("[limits]\nsends = 4294967296", 'is "4294967296"'),
             ('[limits]\nsends = "20/10"', "[limits] sends must be 0"),
+            (
+                "[limits]\nguests = -1",
+                f"[limits] guests must be 0, for no limit, or a whole number up to {HIGHEST}, is",
+            ),
+            ("[limits]\nguests = nan", 'is "nan"'),
+            ("[limits]\nguests = 1.5", 'is "1.5"'),
+            ("[limits]\nguests = 2147483649", 'is "2147483649"'),
+            ('[limits]\nguests = "5/6"', 'is "5/6"'),
             ("[limits]\nsends = true", "[limits] sends must be a string"),
             ("[limits]\nsends = [1, 2]", "[limits] sends must be a string"),
         ):

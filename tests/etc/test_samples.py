@@ -27,7 +27,7 @@ NO_KEYS = {"config", "help", "version"}
 EXAMPLES = {
     "server": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
-        *("secret-file", "advertise-tls", "advertise-websocket", "origins", "hosts"),
+        *("secret-file", "advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies"),
     },
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),

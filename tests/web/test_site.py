@@ -210,6 +210,35 @@ class ConnectionTests(SiteCase):
         first.lose()
         self.assertEqual(len(self.site._channels), 2)
 
+    def test_the_oldest_of_an_address_gives_way_to_one_more_there(self):
+        address = "192.0.2.7"
+        self.serve(self.slow, address_connections=2, address_of=lambda transport: address)
+        busy = self.connect()
+        busy.send(encode("GET", "/x"))
+        here = [self.connect() for _ in range(3)]
+        address = "198.51.100.7"
+        elsewhere = self.connect()
+        # Whoever waits for an answer does not count.
+        self.assertEqual(self.aborted(busy, *here, elsewhere), [False, True, False, False, False])
+        self.assertEqual(self.refused("http-connections"), 1)
+        self.slow.answer()
+        self.assertEqual(self.aborted(busy, *here[1:], elsewhere), [False, True, False, False])
+        for conversation in here:
+            conversation.lose()
+        self.assertEqual(len(self.site._channels), 2)
+
+    def test_who_has_proved_itself_does_not_count_by_address(self):
+        self.serve(self.slow, address_connections=1, address_of=lambda transport: "192.0.2.7")
+        proved = []
+        for _ in range(3):
+            proved.append(self.connect())
+            proved[-1].send(encode("GET", "/x"))
+            # As a call does that is for users.
+            proved[-1].protocol.proved = True
+            self.slow.answer()
+        others = [self.connect(), self.connect()]
+        self.assertEqual(self.aborted(*proved, *others), [False, False, False, True, False])
+
     def test_half_requests_do_not_shut_others_out(self):
         self.crowded(50)
         flood = [self.connect() for _ in range(200)]

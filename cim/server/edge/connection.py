@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: The usual limit of a session's frames.
 SESSION_FRAMES = limit("200/2000")
+#: How many connections may be without a login, together and from one address, unless options say otherwise.
+UNPROVEN = 16_384
+ADDRESS_UNPROVEN = 4096
 
 
 @frozen
@@ -39,6 +42,8 @@ class Limits:
     :param write_buffer: how much may wait for a slow client; above it nothing more is pushed to the client or read
         from it, so a client that never reads is idle in the end
     :param frames: how many frames of a client are served; more than that waits
+    :param unproven: how many connections may be without a login
+    :param address_unproven: how many of them may come from one address; 0 for no limit, here and above
     :param turn: how many of them are served in one reactor turn before others have theirs
     :param closing: how long to try to write the last bytes before the connection is cut
     """
@@ -50,15 +55,10 @@ class Limits:
     native_idle: int = 33
     write_buffer: int = 1 << 20
     frames: Limit = SESSION_FRAMES
+    unproven: int = UNPROVEN
+    address_unproven: int = ADDRESS_UNPROVEN
     turn: int = 32
     closing: int = 5
-
-    def idle_of(self, protocol: str) -> int:
-        """Return how many seconds a client that speaks `protocol` may be silent."""
-        for generation, seconds in self.idle.items():
-            if generation.value == protocol:
-                return seconds
-        return self.native_idle
 
 
 #: Reason for the end of a connection -> the code of the Goodbye that a native client gets.
@@ -105,6 +105,10 @@ class ClientConnection(Protocol):
         """Start the time limit for the login."""
         gateway = self.gateway
         gateway.connections.add(self)
+        oldest = gateway.unproven.put(self, gateway.address_of(self.transport))
+        if oldest is not None:
+            gateway.refused("unproven-connections")
+            oldest.give_way()
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         # Twisted's own bound (64 KiB) is less than one burst of large messages.
@@ -131,12 +135,22 @@ class ClientConnection(Protocol):
 
     def logged_in(self) -> None:
         """Replace the time limit for the login by the one for silence: the session has logged in."""
+        self.gateway.unproven.remove(self)
         self._since = self.gateway.wheel.now
         self.gateway.wheel.put(self, self._since + self._idle())
 
+    def give_way(self) -> None:
+        """Close at once: others wait, and this client has not logged in."""
+        self.transport.abortConnection()
+
     def _idle(self) -> int:
+        """Return how many seconds the client may be silent."""
         assert self.session is not None
-        return self.gateway.limits.idle_of(self.session.protocol)
+        limits, protocol = self.gateway.limits, self.session.protocol
+        for generation, seconds in limits.idle.items():
+            if generation.value == protocol:
+                return seconds
+        return limits.native_idle
 
     def violated(self, violation: ProtocolViolation) -> None:
         """Tell the client that it broke the protocol, and close."""
@@ -166,6 +180,7 @@ class ClientConnection(Protocol):
         if self.closing:
             return
         self.closing = True
+        self.gateway.unproven.remove(self)
         self._end_session()
         self.finish()
         self.gateway.wheel.put(self, self.gateway.wheel.now + self.gateway.limits.closing)
@@ -238,22 +253,28 @@ class ClientConnection(Protocol):
         elif self._rest or len(data) > SLICE:
             self._serve(self._rest + data)
         else:
-            self._uncounted += self.take(data)
+            frames = self.take(data)  # may weigh some of them
+            self._uncounted += frames
             if self._uncounted >= self.gateway.counted_together:
                 self._count()
+
+    def weigh(self, frames: int) -> None:
+        """Count what was just received as so many frames more."""
+        self._uncounted += frames
 
     def take(self, data: bytes) -> int:
         """Take bytes, and return how many frames they completed."""
         raise NotImplementedError
 
     def _serve(self, data: bytes) -> None:
-        frames = at = 0
+        at = 0
         self._rest = b""
-        while at < len(data) and (frames < self.gateway.limits.turn or self.closing):
-            frames += self.take(data[at : at + SLICE])
+        share = self._uncounted + self.gateway.limits.turn
+        while at < len(data) and (self._uncounted < share or self.closing):
+            frames = self.take(data[at : at + SLICE])
+            self._uncounted += frames
             at += SLICE
         self._rest = data[at:]
-        self._uncounted += frames
         if self._rest or self._uncounted >= self.gateway.counted_together:
             self._count()
 

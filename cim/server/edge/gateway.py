@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
 from cim.errors import ProtocolViolation
-from cim.limits import Buckets
+from cim.limits import Buckets, Waiting
 from cim.server.edge.connection import ClientConnection, Limits
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.shared_packet import SharedPacket
@@ -69,7 +70,8 @@ class Gateway(Factory):
     :param native: makes the session of a native client's connection
     :param guest: makes the session of a guest's connection
     :param refused: called with a short name of its kind for every input that is refused or ignored
-    :param max_connections: connections beyond this many are closed at once
+    :param max_connections: the most connections; for one more the oldest without a login is closed, or else that one
+    :param address_of: returns the address of a connection as it is counted; empty if it is not
     :param retry_after: returns the seconds after which one session should come back when this server stops
     """
 
@@ -86,6 +88,7 @@ class Gateway(Factory):
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
         retry_after: Callable[[], int] = lambda: 0,
+        address_of: Callable[[Any], str] = lambda transport: "",
         guest: MakeSession,
     ) -> None:
         self.sessions = sessions
@@ -100,6 +103,8 @@ class Gateway(Factory):
         self.counted_together = max(1, burst // COUNTED)
         self.max_connections = max_connections
         self.connections: set[ClientConnection] = set()
+        self.unproven: Waiting[ClientConnection] = Waiting(self.limits.unproven, self.limits.address_unproven)
+        self.address_of = address_of
         self.pings = 0
         self.noisy = False
         self._retry_after = retry_after
@@ -107,14 +112,24 @@ class Gateway(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
         """Return a connection's protocol, or None to close it at once because too many are open."""
-        if len(self.connections) >= self.max_connections:
-            self.refused("too-many-connections")
-            return None
-        return type(self).connection_class(self)
+        return type(self).connection_class(self) if self.has_room() else None
+
+    def has_room(self) -> bool:
+        """Return whether one more connection may be made, for which the oldest without a login may have to go."""
+        if len(self.connections) < self.max_connections:
+            return True
+        self.refused("too-many-connections")
+        oldest = self.unproven.oldest()
+        if oldest is None:
+            return False
+        self.unproven.remove(oldest)
+        oldest.give_way()
+        return True
 
     def gone(self, connection: ClientConnection) -> None:
         """Forget a connection that was lost."""
         self.connections.discard(connection)
+        self.unproven.remove(connection)
         if not self.connections:
             emptied, self._emptied = self._emptied, []
             for waiting in emptied:

@@ -190,8 +190,4 @@ class WebSocketPort(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketConnection | None:
         """Return a connection's protocol, or None to close it at once because too many are open."""
-        gateway = self.gateway
-        if len(gateway.connections) >= gateway.max_connections:
-            gateway.refused("too-many-connections")
-            return None
-        return WebSocketConnection(gateway, Upgrade(self.origins))
+        return WebSocketConnection(self.gateway, Upgrade(self.origins)) if self.gateway.has_room() else None

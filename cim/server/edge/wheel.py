@@ -46,7 +46,8 @@ class TimerWheel(Service):
 
     def put(self, watched: Watched, tick: int) -> None:
         """Check `watched` at `tick`, instead of at any tick that was set before."""
-        self.remove(watched)
+        if watched.wheel_slot:
+            self.remove(watched)
         tick = max(tick, self.now + 1)
         self._slots.setdefault(tick, set()).add(watched)
         watched.wheel_slot = tick

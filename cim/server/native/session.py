@@ -69,9 +69,11 @@ KEPT_BYTES = 1 << 20
 #: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
-#: How many of these a Sync counts as: its answer is a page of up to 512 KiB.
+#: How many of these, and how many frames, a Sync counts as: its answer is a page of up to 512 KiB.
 SYNC_WEIGHT = 8
 MAX_WATCHED = 200
+#: For how many users a Watch counts as one frame more: each is answered with a packet.
+WATCHED_AS_FRAME = 4
 #: The least number of seconds between two Typings of a session.
 TYPING_SECONDS = 0.5
 
@@ -254,6 +256,7 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
+        self.connection.weigh(SYNC_WEIGHT - 1)
         self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
 
     def _received(self, packet: Packet, body: bytes) -> None:
@@ -286,6 +289,7 @@ class NativeSession(Session):
         if len(packet.watch.users) > MAX_WATCHED:
             self.refuse(InvalidField("users", f"must have at most {MAX_WATCHED} entries"))
             return
+        self.connection.weigh(len(packet.watch.users) // WATCHED_AS_FRAME)
         self.watch = body if packet.watch.users else b""
         self._side.submissions.packet(self, body, "", str(self.user))
 

@@ -51,6 +51,9 @@ class Connection(Protocol):
     def hold(self, held: bool) -> None:
         """Stop reading from the client, or resume."""
 
+    def weigh(self, frames: int) -> None:
+        """Count what the client just sent as so many frames more."""
+
     def violated(self, violation: ProtocolViolation) -> None:
         """Tell the client that it broke the protocol, and close."""
 

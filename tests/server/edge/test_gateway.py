@@ -202,11 +202,27 @@ class GatewayTests(SynchronousTestCase):
         self.assertIsNone(client.transport.producer)
         self.assertEqual(client.transport.producerState, "producing")
 
-    def test_connections_over_the_limit_are_closed_at_once(self):
-        self.server.gateway.max_connections = 1
-        self.connect()
-        self.assertIsNone(self.server.gateway.buildProtocol(None))
+    def test_when_full_the_oldest_without_a_login_goes(self):
+        self.server.gateway.max_connections = 3
+        first, member, last = self.connect(), self.cluster.log_in(self.alice), self.connect()
+        newest = self.connect()
+        self.assertEqual([one.transport.aborted for one in (first, member, last, newest)], [True, False, False, False])
+        first.drop()
         self.assertEqual(self.refused("too-many-connections"), 1)
+        for client in (last, newest):
+            client.drop()
+        # Those that have logged in stay.
+        self.server.gateway.max_connections = 1
+        self.assertIsNone(self.server.gateway.buildProtocol(None))
+        self.assertFalse(member.closed)
+        self.assertEqual(self.refused("too-many-connections"), 2)
+
+    def test_when_it_stops_nobody_goes_for_a_new_one(self):
+        client = self.connect()
+        self.server.gateway.drain()
+        self.assertFalse(client.transport.aborted)
+        self.assertIsNone(self.server.gateway.buildProtocol(None))
+        self.assertFalse(client.transport.aborted)
 
     def test_draining_closes_all_and_fires_when_done(self):
         client = self.cluster.log_in(self.alice)
@@ -226,3 +242,44 @@ class LimitTests(SynchronousTestCase):
         name = cluster.servers[0].own.name
         self.assertTrue(cluster.connect(name, b"\x65").closed)
         self.assertFalse(cluster.connect(name, b"\x64").closed)
+
+
+class UnprovenTests(SynchronousTestCase):
+    """Connections that have not logged in are bounded, together and for each address."""
+
+    def setUp(self):
+        self.cluster = Cluster(limits=Limits(unproven=4, address_unproven=2))
+        self.gateway = self.cluster.servers[0].gateway
+        self.gateway.address_of = lambda transport: self.address
+        self.address = "192.0.2.7"
+
+    def connect(self, address="192.0.2.7"):
+        self.address = address
+        return self.cluster.connect(self.cluster.servers[0].own.name)
+
+    def aborted(self, *clients):
+        return [client.transport.aborted for client in clients]
+
+    def test_the_oldest_of_an_address_goes_for_one_more_there(self):
+        elsewhere = self.connect("198.51.100.7")
+        here = [self.connect() for _ in range(3)]
+        self.assertEqual(self.aborted(elsewhere, *here), [False, True, False, False])
+        self.assertEqual(self.cluster.metrics._refused["unproven-connections"], 1)
+
+    def test_the_oldest_of_all_goes_for_one_more_anywhere(self):
+        clients = [self.connect(f"192.0.2.{number}") for number in range(5)]
+        self.assertEqual(self.aborted(*clients), [True, False, False, False, False])
+
+    def test_who_has_logged_in_or_gone_counts_no_more(self):
+        for name in ("alice", "bob", "carol"):
+            client = self.cluster.log_in(self.cluster.account(name))
+            self.assertEqual(len(self.gateway.unproven), 0, name)
+            client.ping(1)
+        gone = self.connect()
+        gone.drop()
+        kept = [self.connect() for _ in range(2)]
+        self.assertEqual(self.aborted(client, *kept), [False] * 3)
+
+    def test_connections_of_a_trusted_proxy_count_together_alone(self):
+        clients = [self.connect("") for _ in range(5)]
+        self.assertEqual(self.aborted(*clients), [True, False, False, False, False])

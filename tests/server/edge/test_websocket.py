@@ -248,10 +248,10 @@ class HandshakeTests(PortTestCase):
         self.assert_closing(client, 1008)
         self.assertEqual(self.counted, ["login-timeout"])
 
-    def test_connections_over_the_limit_are_closed_at_once(self):
-        for _ in range(10):
-            self.connect()
-        self.assertIsNone(self.port.buildProtocol(None))
+    def test_when_full_the_oldest_without_a_login_goes(self):
+        first, second, *_ = [self.connect() for _ in range(10)]
+        self.assertIsNotNone(self.port.buildProtocol(None))
+        self.assertEqual((first.transport.aborted, second.transport.aborted), (True, False))
         self.assertEqual(self.counted, ["too-many-connections"])
 
     @settings(max_examples=60, deadline=None)
