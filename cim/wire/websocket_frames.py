@@ -88,9 +88,10 @@ class MessageReader:
     :param text: True to accept only text messages, False to accept only binary ones
     :param max_message: the largest message, bytes; checked as soon as a frame's header is complete
     :param client: True to read as a client: a masked frame is refused; else an unmasked one is
+    :ivar fragments: how many frames have come that completed no message
     """
 
-    __slots__ = ("_begun", "_frames", "_messages", "_size", "max_message", "text")
+    __slots__ = ("_begun", "_frames", "_messages", "_size", "fragments", "max_message", "text")
 
     def __init__(self, text: bool, max_message: int, *, client: bool = False) -> None:
         self.text = text
@@ -100,6 +101,7 @@ class MessageReader:
         #: What has come of a message: one buffer, however small the fragments are.
         self._begun: bytearray | StringIO | None = None
         self._size = 0
+        self.fragments = 0
 
     @property
     def partial(self) -> bool:
@@ -179,6 +181,7 @@ class MessageReader:
         else:
             begun += payload
         if not found.message_finished:
+            self.fragments += self._frames.header is None
             return None
         self._begun = None
         return begun.getvalue() if isinstance(begun, StringIO) else bytes(begun)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from wsproto.frame_protocol import Opcode
+
 from cim.limits import NO_LIMIT, Limit
 from cim.server.edge.connection import SLICE, ClientConnection, Limits
 from cim.wire.cim_pb2 import Packet, Ping, Send, Sync, Watch
+from cim.wire.websocket_frames import masked_frame
 from tests.cluster.native_case import NativeCase
 
 PINGS = [Packet(ping=Ping())]
@@ -171,3 +174,31 @@ class RateTests(NativeCase):
         self.assertEqual(len(gateway.frames), 1)
         self.phone.drop()
         self.assertEqual(len(gateway.frames), 0)
+
+
+class FragmentTests(NativeCase):
+    limits = Limits(frames=Limit(10, 100), turn=1000)
+
+    def test_fragments_of_a_message_that_never_ends_are_frames(self):
+        phone = self.log_in(self.alice, subprotocol="cim.v1.protobuf")
+        first, more = (masked_fragment(opcode, b"") for opcode in (Opcode.BINARY, Opcode.CONTINUATION))
+        phone.connection.dataReceived(first + more * 50)
+        self.assertTrue(phone.read_from)
+        phone.connection.dataReceived(more * 60)
+        self.assertFalse(phone.read_from)
+        self.assertEqual(self.refused("limit-session-frames"), 1)
+
+    def test_a_large_frame_that_comes_in_parts_is_one(self):
+        phone = self.log_in(self.alice, subprotocol="cim.v1.protobuf")
+        frame = masked_frame(Opcode.BINARY, PINGS[0].SerializeToString() + b"\xfa\x7f\x80\x10" + b"x" * 2048, b"abcd")
+        for _ in range(95):
+            for byte in (frame[:5], frame[5:900], frame[900:1700], frame[1700:]):
+                phone.connection.dataReceived(byte)
+        self.assertTrue(phone.read_from)
+
+
+def masked_fragment(opcode, payload):
+    """A frame that does not end its message."""
+    frame = bytearray(masked_frame(opcode, payload, b"abcd"))
+    frame[0] &= 0x7F
+    return bytes(frame)

@@ -49,7 +49,7 @@ class WebSocketConnection(ClientConnection):
         self._upgrade: Upgrade | None = upgrade
 
     def take(self, data: bytes) -> int:
-        """See ClientConnection; a control frame counts as one."""
+        """See ClientConnection; control frames and fragments of messages count, too."""
         reader = self._reader
         if reader is None:
             return 0 if self.closing else self._requested(data)
@@ -77,7 +77,7 @@ class WebSocketConnection(ClientConnection):
 
     def _read(self, reader: MessageReader, data: bytes) -> int:
         completed = False
-        frames = 0
+        frames = -reader.fragments  # those of earlier calls
         try:
             for opcode, payload in reader.feed(data):
                 frames += 1
@@ -93,13 +93,13 @@ class WebSocketConnection(ClientConnection):
                     self._message(payload)
                 if self.closing:
                     self._wait_for_close(reader, b"")
-                    return frames
+                    return 0
         except ProtocolViolation as violation:
             self.violated(violation)
             self._wait_for_close(reader, b"")
-            return frames
+            return 0
         self.heard(completed, reader.partial)
-        return frames
+        return frames + reader.fragments
 
     def _message(self, payload: bytes | str) -> None:
         packet = from_json(payload).SerializeToString() if isinstance(payload, str) else payload
