@@ -239,8 +239,8 @@ class IConversations(Interface):
           digest differs.
         - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
-        - A text that it refers to or recalls must exist: NotFound if it is gone, or is referred to but was recalled;
-          Forbidden if it is not a text.
+        - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
+          it is referred to but was recalled; Forbidden if it is not a text.
         - Forbidden if the sender is not a member of the group, NotFound if there is no such group.
 
         The same step updates the time of last activity: in both participants' indexes for a `p:` conversation, in the
@@ -251,10 +251,10 @@ class IConversations(Interface):
     def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:
         """Return the messages after a position, or with `before` the last ones before that position, oldest first.
 
-        Messages that are at or before `floor`, expired or undecodable are left out; recalled texts are blanked. A page
-        holds at most 512 KiB of bodies, unless its first message alone is larger; it may be short or empty with `more`
-        set.
-        With `before`, `upto` is the last message's position.
+        Messages that are at or before `floor`, refer to such a one, expired or cannot be decoded are left out; recalled
+        texts are blanked. A page holds at most 512 KiB of bodies, unless its first message alone is larger; it may be
+        short or empty with `more` set.
+        With `before`, `upto` is the last message's position, or where to go on if the page is empty with `more` set.
         """
 
     def heads(user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100) -> Deferred[HeadsPage]:
@@ -272,8 +272,11 @@ class IConversations(Interface):
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
         """Move marks forward, never beyond the end, and return where each is now; one that stays is not an error."""
 
-    def entry(conversation: str, position: str) -> Deferred[Entry | None]:
-        """Return the message at a position, if it still exists."""
+    def entry(conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
+        """Return the message at a position, if it still exists.
+
+        :param reader: the user who must be allowed to read it, if it is in a group; 0 for nobody
+        """
 
 
 class IGroups(Interface):

@@ -403,6 +403,7 @@ class GroupChange:
 
     :param version: the version of the log, which counts over all groups
     :param group_version: the version of the group's members
+    :param floor: that of a member who was added (see Member)
     """
 
     version: int
@@ -410,6 +411,7 @@ class GroupChange:
     user: int
     added: bool
     group_version: int = 0
+    floor: str = ""
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -61,42 +61,56 @@ def readable(found: Found) -> Entry | None:
         return None
 
 
-def page_after(after: str, floor: str, last: str, upto: str, more: bool, expired: bool, found: Iterable[Found]) -> Page:
-    """Return the messages that follow `after`.
+def _visible(entry: Entry, floor: positions.Position) -> bool:
+    """Return whether a message says nothing about one that is at or before a floor."""
+    return floor == positions.ZERO or not (ref := native.parse_body(entry.body).ref) or positions.parse(ref) > floor
 
+
+def page_after(
+    after: str, floor: str, last: str, upto: str, more: bool, expired: bool, found: Iterable[Found]
+) -> tuple[Page, int]:
+    """Return the messages that follow `after`, and how many could not be decoded.
+
+    :param floor: messages up to here, and what refers to them, are left out
     :param last: the conversation's last position
     :param upto: the position up to which messages were read
     :param expired: whether any message on the way was left out because of its age
     """
     if positions.parse(after) > positions.parse(last):
-        return Page((), last, False, reset=True)
-    late = positions.parse(floor) > positions.parse(after)
+        return Page((), last, False, reset=True), 0
+    bottom = positions.parse(floor)
+    late = bottom > positions.parse(after)
     start = floor if late else after
     entries: list[Entry] = []
     reset = late or expired
     first = True
+    strange = 0
     for one in found:
         if first and positions.parse(one.previous) > positions.parse(start):
             reset = True
         first = False
         entry = readable(one)
-        if entry is not None:
+        strange += entry is None
+        if entry is not None and _visible(entry, bottom):
             # Messages that were skipped do not exist for the reader.
             before = entries[-1].position if entries else entry.previous if reset else start
             entries.append(Entry(entry.position, before, entry.body))
     if first and positions.parse(last) > positions.parse(start):
         reset = True
-    return Page(tuple(entries), upto, more, reset)
+    return Page(tuple(entries), upto, more, reset), strange
 
 
-def page_before(more: bool, found: Iterable[Found]) -> Page:
-    """Return the messages before a position, given them newest first."""
-    entries = [entry for one in found if (entry := readable(one)) is not None][::-1]
+def page_before(more: bool, floor: str, found: Sequence[Found]) -> tuple[Page, int]:
+    """Return the messages before a position, given them newest first, and how many could not be decoded."""
+    bottom = positions.parse(floor)
+    decoded = [entry for one in found if (entry := readable(one)) is not None]
+    entries = [entry for entry in reversed(decoded) if _visible(entry, bottom)]
     chained = [
         Entry(entry.position, entries[at - 1].position if at else entry.previous, entry.body)
         for at, entry in enumerate(entries)
     ]
-    return Page(tuple(chained), chained[-1].position if chained else "", more)
+    upto = chained[-1].position if chained else found[-1].position if more and found else ""
+    return Page(tuple(chained), upto, more), len(found) - len(decoded)
 
 
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,15}) (.+)")

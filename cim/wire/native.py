@@ -274,6 +274,12 @@ def synced_packet(conversation: str, after: str, upto: str, more: bool, reset: b
     ).SerializeToString()
 
 
+def skipped_packet(packet: bytes) -> bytes:
+    """Return the packet that tells those who may not read a delivered message that they miss nothing by it."""
+    deliver = Packet.FromString(packet).deliver
+    return synced_packet(deliver.conversation, deliver.previous, deliver.position, False)
+
+
 def news_packet(heads: Iterable[Head], more: str = "", *, unasked: bool = False) -> bytes:
     """Return the packet that reports conversations with something new.
 

@@ -126,19 +126,22 @@ def deliver(
     everyone: bool = False,
     except_user: int = 0,
     except_session: str = "",
+    reads: str = "",
 ) -> bytes:
     """Return an Item with a Deliver.
 
     :param pushed: what `pushed` returned
+    :param reads: the position that members of a group must be allowed to read to get it
     """
     ids = b"".join([_id(user) for user in users])
-    body = b"%b%b%b%b%b%b%b" % (
+    body = b"%b%b%b%b%b%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
         b"\x12%b%b" % (varint(len(ids)), ids) if ids else b"",
         b"\x18\x01" if everyone else b"",
         b"\x20" + _id(except_user) if except_user else b"",
         b"\x38" + _id(group) if group else b"",
         _text(b"\x42", except_session),
+        b"\x82\x01%c%b" % (len(reads), reads.encode()) if reads else b"",
         pushed,
     )
     return _DELIVER + varint(len(body)) + body

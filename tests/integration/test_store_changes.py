@@ -310,7 +310,7 @@ class OldRecordsTests(ChangeCase):
         await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
         self.assertEqual(await self.groups.member(id, BOB), Member(id, BOB, Role.ADMIN, "5-3"))
         change = await self.groups.add(id, BOB, CAROL)
-        self.assertEqual(change, GroupChange(change.version, id, CAROL, True, 3))
+        self.assertEqual(change, GroupChange(change.version, id, CAROL, True, 3, "5-9"))
         self.assertTrue(change.version > version)
         self.assertEqual(await self.groups.member(id, CAROL), Member(id, CAROL, Role.MEMBER, "5-9"))
         self.assertEqual(await self.command("HGET", f"cim:n:{tag}", f"r:{CAROL}"), b"5-9 8")

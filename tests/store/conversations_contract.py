@@ -247,6 +247,42 @@ class ConversationsContract(Conversing):
         self.assertEqual(native.parse_body(blanked).sender, ALICE)
         self.assertEqual((await self.conversations.append([item]))[0].body, blanked)
 
+    # What a member may not read
+
+    async def test_who_may_not_read_a_text_learns_nothing_of_it_and_cannot_revise_it(self):
+        group = await self.store.groups.create(ALICE, "x", open=True, history=False)
+        name = conversations.group(group.id)
+        (old,) = await self.say("secret", conversation=name)
+        await self.store.groups.add(group.id, BOB, BOB)
+        floor = (await self.store.groups.member(group.id, BOB)).floor
+        self.assertEqual(floor, old)
+        (new,) = await self.say("hello", conversation=name)
+        for ref in (old, new):
+            edited = await self.append("edited", conversation=name, counts=False, refers=ref, ref=ref)
+        self.assertEqual(self.texts(await self.read(name)), ["secret", "hello", "edited", "edited"])
+        page = await self.read(name, floor=floor)
+        self.assertEqual((self.texts(page), page.upto), (["hello", "edited"], edited.position))
+        self.assertEqual([entry.previous for entry in page.entries], [old, new])
+        skipped = self.conversations.skipped
+        page = await self.read(name, before="9999999999999-1", floor=floor, limit=2)
+        self.assertEqual((self.texts(page), page.more), (["edited"], True))
+        page = await self.read(name, before=edited.position, floor=floor, limit=1)
+        self.assertEqual((page.entries, page.upto, page.more), ((), edited.previous, True))
+        page = await self.read(name, before=page.upto, floor=floor, limit=1)
+        self.assertEqual((self.texts(page), page.more), (["hello"], False))
+        self.assertEqual(self.conversations.skipped, skipped)
+        for reader, positions_read in ((ALICE, {old, new}), (BOB, {new}), (CAROL, set()), (0, {old, new})):
+            found = [await self.conversations.entry(name, position, reader=reader) for position in (old, new)]
+            self.assertEqual({entry.position for entry in found if entry is not None}, positions_read)
+        self.assertIsNotNone(await self.conversations.entry(TALK, (await self.say("p"))[0], reader=CAROL))
+        for revises in ("refers", "recalls"):
+            refusal = await self.append("x", sender=BOB, conversation=name, counts=False, **{revises: old})
+            self.assertIsInstance(refusal, NotFound)
+            missing = await self.append("x", sender=BOB, conversation=name, counts=False, **{revises: "1-1"})
+            self.assertEqual(str(refusal), str(missing))
+            done = await self.append("x", sender=BOB, conversation=name, counts=False, **{revises: new})
+            self.assertIsInstance(done, Appended)
+
     # Retention
 
     async def test_the_oldest_messages_are_trimmed_when_there_are_too_many(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.model import Append, Mark, Retention
 from cim.wire import conversations, native
-from cim.wire.cim_pb2 import Send
+from cim.wire.cim_pb2 import EDIT, TEXT, Send
 
 ALICE, BOB, CAROL = 1001, 1002, 1003
 TALK = conversations.private(ALICE, BOB)
@@ -25,11 +25,13 @@ class Conversing:
     def conversations(self):
         return self.store.conversations
 
-    def item(self, text="hello", *, sender=ALICE, conversation=TALK, client_id="", sent_at=0, counts=True, **more):
+    def item(
+        self, text="hello", *, sender=ALICE, conversation=TALK, client_id="", sent_at=0, counts=True, ref="", **more
+    ):
         if not client_id:
             self.numbers += 1
             client_id = f"client-{self.numbers}"
-        send = Send(client_id=client_id, text=text)
+        send = Send(client_id=client_id, text=text, kind=EDIT if ref else TEXT, ref=ref)
         sent_at = sent_at or self.now()
         body = native.body_of(send, sender, f"user {sender}", sent_at)
         return Append(conversation, sender, client_id, native.digest(send), body, sent_at, counts, **more)

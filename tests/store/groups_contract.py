@@ -7,8 +7,9 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import Conflict, Forbidden, NotFound
 from cim.interfaces import IGroups
-from cim.model import ID_LIMIT, MAX_GROUPS, Group, GroupChange, Member, Role
-from cim.wire import conversations
+from cim.model import ID_LIMIT, MAX_GROUPS, Append, Group, GroupChange, Member, Role
+from cim.wire import conversations, native
+from cim.wire.cim_pb2 import Send
 from tests.store.looking import end_of
 
 ALICE, BOB, CAROL, DAVE = 1001, 1002, 1003, 1004
@@ -210,6 +211,23 @@ class GroupsContract:
         self.assertEqual(await self.groups.changes(version, 1), ([removed], added.version, False))
         self.assertEqual(await self.groups.changes(removed.version), ([added], added.version, False))
         self.assertEqual(await self.groups.changes(added.version), ([], added.version, False))
+
+    async def test_the_log_says_up_to_where_a_new_member_may_not_read(self):
+        _, before, _ = await self.groups.changes(0)
+        floors = []
+        for history in (False, True):
+            id = await self.make(ALICE, open=True, history=history)
+            send = Send(client_id="c", text="hello")
+            item = Append(f"g:{id}", ALICE, "c", b"", native.body_of(send, ALICE, "alice", self.now()), self.now())
+            (said,) = await self.store.conversations.append([item])
+            change = await self.groups.add(id, BOB, BOB)
+            self.assertEqual(change.floor, "" if history else said.position)
+            self.assertEqual((await self.groups.remove(id, BOB, BOB)).floor, "")
+            self.assertEqual(await self.groups.add(id, CAROL, CAROL), (await self.groups.changes(0))[0][-1])
+            floors += ["", "" if history else said.position]
+        changes, _, _ = await self.groups.changes(before)
+        # Of someone who has left since there need not be one.
+        self.assertEqual([change.floor for change in changes if change.added and change.user != BOB], floors)
 
     async def test_operations_that_change_nothing_are_not_logged(self):
         id = await self.make(ALICE, BOB)

@@ -204,6 +204,7 @@ class Logins:
             reserve.grouped = True
             reserve.version = groups.version
             reserve.groups.extend(member.group for member in groups.members)
+            reserve.floors.extend(member.floor for member in groups.members)
         try:
             if host.link is None:
                 raise LinkLost()

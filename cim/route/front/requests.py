@@ -210,6 +210,7 @@ class Requests:
                 raise Unavailable()
             for member in memberships.members:
                 outcome.groups.append(member.group)
+                outcome.floors.append(member.floor)
             outcome.version = memberships.version
         link.send(Item(open_outcome=outcome))
 

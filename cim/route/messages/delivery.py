@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 
 from attrs import frozen
@@ -13,9 +13,10 @@ from twisted.logger import Logger
 
 from cim.errors import Unavailable
 from cim.interfaces import IGroups, ILink
+from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
-from cim.wire import packed
+from cim.wire import native, packed, positions
 from cim.wire.link_pb2 import Outcome
 
 #: Groups of up to this many members are addressed by user, larger ones by group.
@@ -33,6 +34,8 @@ class Push:
     :param session: that session, which does not get it
     :param repeated: the message was sent before
     :param batch: in a batch: how many of its messages are pushed from this one on
+    :param reads: in a group: the position that members must be allowed to read to get it; others are told that they
+        miss nothing
     """
 
     packet: bytes
@@ -40,6 +43,7 @@ class Push:
     session: str = ""
     repeated: bool = False
     batch: int = 0
+    reads: str = ""
 
     @cached_property
     def _common(self) -> bytes:
@@ -64,7 +68,26 @@ class Push:
             everyone=everyone,
             except_user=except_user,
             except_session=self.session if link is self.origin else "",
+            reads=self.reads if group else "",
         )
+
+
+@frozen
+class _Small:
+    """The members of a small group.
+
+    :param floors: the position up to which each may not read
+    """
+
+    users: tuple[int, ...]
+    floors: tuple[positions.Position, ...]
+    newest: positions.Position
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> _Small:
+        """Return the members in this form."""
+        floors = tuple(positions.parse(member.floor) for member in members)
+        return cls(tuple(member.user for member in members), floors, max(floors, default=positions.ZERO))
 
 
 class Delivery:
@@ -77,7 +100,7 @@ class Delivery:
         self._groups = groups
         self._calls = calls
         # Members of small groups, by group, as of a version; None for a large group.
-        self._members: OrderedDict[int, tuple[int, tuple[int, ...] | None]] = OrderedDict()
+        self._members: OrderedDict[int, tuple[int, _Small | None]] = OrderedDict()
         self._asked: dict[int, list[tuple[Push, int]]] = {}
 
     def _by_link(self, push: Push, users: Iterable[int]) -> dict[ILink, list[int]]:
@@ -143,20 +166,25 @@ class Delivery:
             return
         self._push_group(push, group, known[1])
 
-    def _push_group(self, push: Push, group: int, members: tuple[int, ...] | None) -> None:
-        if members is not None:
-            self.to_users(push, members)
-            return
-        for link in self._presence.links():
-            link.send_packed(push.over(link, group=group), True)
+    def _push_group(self, push: Push, group: int, members: _Small | None) -> None:
+        if members is None:
+            for link in self._presence.links():
+                link.send_packed(push.over(link, group=group), True)
+        elif not push.reads or (position := positions.parse(push.reads)) > members.newest:
+            self.to_users(push, members.users)
+        else:
+            floors = list(zip(members.users, members.floors, strict=True))
+            self.to_users(push, [user for user, floor in floors if floor < position])
+            skipped = Push(native.skipped_packet(push.packet), push.origin, push.session)
+            self.to_users(skipped, [user for user, floor in floors if floor >= position])
 
     async def _read_members(self, group: int) -> None:
         version = max(version for _, version in self._asked[group])
         # Otherwise rely on the servers' own index.
-        members: tuple[int, ...] | None = None
+        members: _Small | None = None
         try:
             found = await self._groups.members(group, limit=BY_USER + 1)
-            members = tuple(member.user for member in found) if len(found) <= BY_USER else None
+            members = _Small.of(found) if len(found) <= BY_USER else None
             self._members[group] = (version, members)
             self._members.move_to_end(group)
             if len(self._members) > KEPT_GROUPS:
@@ -170,7 +198,7 @@ class Delivery:
     def small_group(self, group: int) -> tuple[int, ...] | None:
         """Return the members of a small group if they are cached, else None."""
         known = self._members.get(group)
-        return known[1] if known is not None else None
+        return known[1].users if known is not None and known[1] is not None else None
 
     def forget_group(self, group: int) -> None:
         """Drop the cached members of a group: they have changed."""

@@ -90,9 +90,11 @@ class Reading:
         positions.parse(after, "after")
         positions.parse(before, "before")
         floor = await self.floor(user, conversation)
-        page = await self._store.read(
-            conversation, after=after, before=before, limit=min(limit or PAGE, MAX_PAGE), floor=floor
-        )
+        limit = min(limit or PAGE, MAX_PAGE)
+        page = await self._store.read(conversation, after=after, before=before, limit=limit, floor=floor)
+        while before and page.more and not page.entries:
+            # The next page begins before the first message of this one, so there must be one.
+            page = await self._store.read(conversation, before=page.upto, limit=limit, floor=floor)
         return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
 
     async def _without_recalled(self, conversation: str, page: Page) -> Page:

@@ -65,7 +65,8 @@ def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
     :param batch: in a batch: how many of its messages are pushed from this one on
     """
     packet = native.deliver_packet(appended.body, message.conversation, appended.position, appended.previous)
-    return Push(packet, message.origin, message.session, appended.repeated, batch)
+    reads = message.send.ref or appended.position if message.send.group else ""
+    return Push(packet, message.origin, message.session, appended.repeated, batch, reads)
 
 
 #: Called once with the fate of a message.
@@ -166,7 +167,7 @@ class Sending:
             await self._accounts.get(send.user)
         if send.kind not in REVISIONS or message.conversation == conversations.EVERYONE:
             return send.ref
-        entry = await self._store.entry(message.conversation, send.ref)
+        entry = await self._store.entry(message.conversation, send.ref, reader=message.author.id)
         if entry is None:
             # The store refuses it unless it repeats a stored message.
             return positions.NOWHERE

@@ -64,7 +64,12 @@ class LinkCalls:
         """Send a change of a group's members; answered once it is in the server's index."""
         call = next(self._numbers)
         told = link_pb2.GroupChange(
-            call=call, version=change.version, group=change.group, user=change.user, added=change.added
+            call=call,
+            version=change.version,
+            group=change.group,
+            user=change.user,
+            added=change.added,
+            floor=change.floor,
         )
         return self._ask(link, call, Item(group_change=told))
 

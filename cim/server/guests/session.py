@@ -16,7 +16,7 @@ from cim.server.sessions.asked import Asked
 from cim.server.sessions.batches import Done
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Connection, Session
-from cim.wire.cim_pb2 import News
+from cim.wire.cim_pb2 import News, Synced
 from cim.wire.guests import (
     LOGIN_COMMANDS,
     PING_COMMANDS,
@@ -114,6 +114,8 @@ class GuestSession(Session):
             seen.batch.wait(self, shared, asked.wait() if asked is not None else None)
         elif isinstance(seen, News):
             return self._news(seen)
+        elif isinstance(seen, Synced) and self._reading is not None:
+            self._reading.told((shared.packet,))
         return False
 
     def push_batch(self, pushed: list[tuple[SharedPacket, Done]]) -> None:

@@ -16,7 +16,7 @@ from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Sessions
-from cim.wire.cim_pb2 import News
+from cim.wire.cim_pb2 import News, Synced
 from cim.wire.gap import GapPolicy
 from cim.wire.guests import parse_packet
 from cim.wire.reader import ReaderPolicy, Unlisted
@@ -72,9 +72,9 @@ class GuestSide:
     def __len__(self) -> int:
         return len(self._reading)
 
-    def read(self, shared: SharedPacket) -> Pushed | News | None:
+    def read(self, shared: SharedPacket) -> Pushed | News | Synced | None:
         """Return what guests see in a packet, and note it there; None when it is nothing for them."""
-        found: Pushed | News | None = None
+        found: Pushed | News | Synced | None = None
         try:
             packet = parse_packet(shared.packet)
             kind = packet.WhichOneof("body")
@@ -82,6 +82,8 @@ class GuestSide:
                 found = Pushed(shared, packet.deliver, self.framing)
             elif kind == "news":
                 found = packet.news
+            elif kind == "synced":
+                found = packet.synced
         except CIMError:
             self.framing.refused()
         shared.for_guests = found if found is not None else False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,7 +14,7 @@ from cim.server.sessions.batches import Batches
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
 from cim.wire.link_pb2 import Deliver
-from cim.wire.native import FETCH
+from cim.wire.native import FETCH, skipped_packet
 
 #: How long an answer waits for sessions that must write something else first; routes wait 2 s for it.
 ANSWER_SECONDS = 1.5
@@ -43,7 +43,12 @@ class Deliveries:
         fetches = packet == FETCH
         except_user, except_session = deliver.except_user, deliver.except_session
         written = 0
-        for session in self._receivers(deliver):
+        receivers, others = self._receivers(deliver)
+        if others:
+            skipped = SharedPacket(skipped_packet(packet))
+            for session in others:
+                session.push(skipped)
+        for session in receivers:
             if (except_user and session.user == except_user) or session.id == except_session:
                 continue
             if fetches:
@@ -63,17 +68,19 @@ class Deliveries:
         """End the batch that a link was in: something on the link, or the link itself, was lost."""
         self._batches.interrupt(link)
 
-    def _receivers(self, deliver: Deliver) -> Iterable[Session]:
+    def _receivers(self, deliver: Deliver) -> tuple[Iterable[Session], Collection[Session]]:
+        """Return the sessions that a packet is for, and those who may not read it but are told that it is there."""
         if deliver.everyone:
-            return list(self._sessions)
+            return list(self._sessions), ()
         if deliver.group:
-            return list(self._index.of(deliver.group))
+            may, others = self._index.who_may_read(deliver.group, deliver.reads)
+            return list(may), others
         users = deliver.users
         if len(users) == 1 and not deliver.sessions:
-            return self._sessions.of(users[0])
+            return self._sessions.of(users[0]), ()
         found = [session for user in users for session in self._sessions.of(user)]
         for id in deliver.sessions:
             session = self._sessions.session(id)
             if session is not None:
                 found.append(session)
-        return found
+        return found, ()

@@ -8,19 +8,29 @@ available, the sessions' groups are read again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from cim.server.sessions.table import Session, Sessions
+from cim.wire import positions
 from cim.wire.link_pb2 import GroupChange
+from cim.wire.positions import ZERO, Position
 
 #: How many changes are remembered, for sessions whose groups were read before those changes.
 KEPT_CHANGES = 10_000
 #: How long to wait for a missing change before asking for it: routes read the log every two seconds.
 PATIENCE_SECONDS = 3.0
 
-_Change = tuple[int, int, int, bool]
+_Change = tuple[int, int, int, bool, Position]
+
+
+def floors_of(groups: Sequence[int], floors: Sequence[str]) -> dict[int, Position]:
+    """Return the groups that a route named, each with the position up to which the user may not read.
+
+    :param floors: those positions; routes of the first release name none
+    """
+    return {group: positions.parse(floor) for group, floor in zip(groups, floors or [""] * len(groups), strict=True)}
 
 
 class GroupIndex:
@@ -36,6 +46,8 @@ class GroupIndex:
         self.on_missing: list[Callable[[], None]] = []
         self.on_outdated: list[Callable[[list[Session]], None]] = []
         self._members: dict[int, set[Session]] = {}
+        # The newest position in each group that one of its sessions here could not read; none are kept for ZERO.
+        self._floors: dict[int, Position] = {}
         self._joined = 0
         # All changes up to here were applied, and beyond it those in _ahead.
         self._version = 0
@@ -55,7 +67,16 @@ class GroupIndex:
         """Return the sessions here of a group's members."""
         return self._members.get(group, ())
 
-    def join(self, session: Session, groups: Iterable[int], version: int) -> bool:
+    def who_may_read(self, group: int, position: str) -> tuple[Collection[Session], Collection[Session]]:
+        """Return the sessions here of members who may read a position of a group, and of those who may not."""
+        sessions = self.of(group)
+        newest = self._floors.get(group)
+        if newest is None or not position or (place := positions.parse(position)) > newest:
+            return sessions, ()
+        may = [session for session in sessions if session.groups and session.groups[group] < place]
+        return may, set(sessions).difference(may)
+
+    def join(self, session: Session, groups: Mapping[int, Position], version: int) -> bool:
         """Add a session to its groups; False when they are out of date and must be read again.
 
         :param version: of the change log when the groups were read
@@ -67,10 +88,10 @@ class GroupIndex:
         if not self._joined and version > self._version:
             self._skip(version)
         self._joined += 1
-        session.groups = set()
+        session.groups = {}
         session.groups_version = version
-        for group in groups:
-            self._add(session, group)
+        for group, floor in groups.items():
+            self._add(session, group, floor)
         for change in sorted(self._recent):
             if change[2] == session.user:
                 self._apply(session, change)
@@ -85,9 +106,11 @@ class GroupIndex:
         for group in groups:
             self._discard(session, group)
 
-    def _add(self, session: Session, group: int) -> None:
+    def _add(self, session: Session, group: int, floor: Position) -> None:
         if session.groups is not None:
-            session.groups.add(group)
+            session.groups[group] = floor
+            if floor > self._floors.get(group, ZERO):
+                self._floors[group] = floor
             self._members.setdefault(group, set()).add(session)
 
     def _discard(self, session: Session, group: int) -> None:
@@ -96,15 +119,16 @@ class GroupIndex:
             members.discard(session)
             if not members:
                 del self._members[group]
+                self._floors.pop(group, None)
 
     def _apply(self, session: Session, change: _Change) -> None:
-        version, group, _, added = change
+        version, group, _, added, floor = change
         if session.groups is None or version <= session.groups_version:
             return
         if added:
-            self._add(session, group)
+            self._add(session, group, floor)
         elif group in session.groups:
-            session.groups.remove(group)
+            del session.groups[group]
             self._discard(session, group)
 
     def changed(self, told: GroupChange) -> None:
@@ -115,7 +139,7 @@ class GroupIndex:
             return
         if version <= self._version or version in self._ahead:
             return
-        change = (version, told.group, told.user, told.added)
+        change = (version, told.group, told.user, told.added, positions.parse(told.floor))
         # For one user and group the newest change counts, whichever came first.
         newer = any(
             other[1] == told.group and other[2] == told.user and other[0] > version for other in self._ahead.values()

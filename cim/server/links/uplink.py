@@ -26,7 +26,7 @@ from cim.model import GUEST
 from cim.selection import rendezvous
 from cim.server.links.deliveries import Deliveries
 from cim.server.links.fences import Fences
-from cim.server.links.groups import GroupIndex
+from cim.server.links.groups import GroupIndex, floors_of
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.table import Session, Sessions
@@ -234,7 +234,7 @@ class Uplink:
                 device=reserve.device if reserve.native else GUEST,
                 beside=reserve.beside,
                 native=reserve.native,
-                groups=(reserve.version, tuple(reserve.groups)) if reserve.grouped else None,
+                groups=(reserve.version, floors_of(reserve.groups, reserve.floors)) if reserve.grouped else None,
             )
         except CIMError:
             self._answer(link, reserve.call, "invalid")

@@ -7,7 +7,7 @@ native clients claim theirs by the owner token in their ticket.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
@@ -19,13 +19,15 @@ from cim.model import GUEST, check_id
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.wire import packed
 from cim.wire.guests import GuestMessage
+from cim.wire.positions import Position
 
 if TYPE_CHECKING:
     from cim.server.sessions.asked import Asked
 
 
-#: A version of the change log, and the user's groups as of that version.
-KnownGroups = tuple[int, tuple[int, ...]]
+#: A version of the change log, and the user's groups as of that version with the position up to which the user may not
+#: read in each.
+KnownGroups = tuple[int, Mapping[int, Position]]
 
 
 class Connection(Protocol):
@@ -69,7 +71,8 @@ class Session:
 
     :ivar owner: the owner token of the login that it claimed
     :ivar announced: whether the routes were told of it
-    :ivar groups: the groups whose messages it gets, maintained by the server's index
+    :ivar groups: the groups whose messages it gets, each with the position up to which it may not read; maintained by
+        the server's index
     :ivar groups_version: the version of the change log as of which its groups were read
     :ivar live: whether it can be sent packets
     :ivar behind_since: since when pushes to it have been left out (seconds on the clock), 0 when none were
@@ -105,7 +108,7 @@ class Session:
         self.owner = ""
         self.device = ""
         self.announced = False
-        self.groups: set[int] | None = None
+        self.groups: dict[int, Position] | None = None
         self.groups_version = 0
         self.live = False
         self.behind_since = 0.0

@@ -70,8 +70,9 @@ local function is_remembered(once, total)
   return record and remembered(record, total) and true
 end
 
--- Returns why the text at a position cannot be revised, or nil.
-local function unfit(stream, tag, position, recalls)
+-- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil.
+local function unfit(stream, tag, position, recalls, floor)
+  if not beyond(position, floor) then return '-gone' end
   local entry = redis.call('XRANGE', stream, position, position)[1]
   local named = entry and message(entry)
   if not named or now - named.w > kept_ms then return '-gone' end
@@ -85,14 +86,16 @@ local function append(stream, i)
   local counts = role == 'counts'
   local tag = string.sub(stream, #STREAM + 1)
   local conversation = string.sub(tag, 2, -2)
-  local everyone, version = conversation == 'g:0', '0'
+  local everyone, version, floor = conversation == 'g:0', '0', ''
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
     counts = false
   elseif not low then
     version = redis.call('HGET', GROUP .. tag, 'version')
     if not version then return '-not-found' end
-    if redis.call('HEXISTS', MEMBERS .. tag, sender) == 0 then return '-forbidden' end
+    local member = redis.call('HGET', MEMBERS .. tag, sender)
+    if not member then return '-forbidden' end
+    floor = floor_of(member)
   end
   local counters = COUNTERS .. tag
   local held = redis.call('HMGET', counters, 'log', 's:' .. sender)
@@ -107,7 +110,7 @@ local function append(stream, i)
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
       end
-      local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls')
+      local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls', floor)
       if reason then return reason end
     end
   end

@@ -26,16 +26,19 @@ local function own(name, key, ...)
     for i, record in ipairs(roles) do roles[i] = record and string.match(record, '^[012]') or false end
     return roles
   end
-  -- Counts a change of members in the group and adds it to the log: the number of the log's key, the group's id, the
-  -- user, 1 or 0. Returns its versions in the log and in the group.
+  -- Counts a change of members in the group and adds it to the log: the number of the log's key, the number of the key of
+  -- the members, the group's id, the user, 1 or 0. Returns its versions in the log and in the group, and the floor of a
+  -- member who was added.
   if name == '@LOG' then
     local log = key_of(arg[1])
     local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
     local version = digits(math.max(now, last and string.match(last[1], '^%d+') + 1 or 0))
     local group_version = redis.call('HINCRBY', key, 'version', 1)
-    redis.call('XADD', log, 'MAXLEN', '~', 10000, version .. '-0', 'g', arg[2], 'u', arg[3], 'a', arg[4], 'v',
-               group_version)
-    return {version, group_version}
+    local record = arg[5] == '1' and redis.call('HGET', key_of(arg[2]), arg[4]) or ''
+    local floor = string.sub(record, 3)
+    redis.call('XADD', log, 'MAXLEN', '~', 10000, version .. '-0', 'g', arg[3], 'u', arg[4], 'a', arg[5], 'v',
+               group_version, 'f', floor)
+    return {version, group_version, floor}
   end
   -- Writes a member's record: the user, its role, the number of the key of the user's groups, the group's id; for a new
   -- member also the number of the key of the group's counters, and 1 if members may read messages from before they

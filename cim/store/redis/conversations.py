@@ -116,21 +116,22 @@ class RedisConversations:
         )
         found = [_found(line) for line in given]
         if before:
-            page = page_before(bool(more), found)
+            page, undecodable = page_before(bool(more), floor, found)
         else:
-            page = page_after(after, floor, last.decode(), upto.decode(), bool(more), bool(expired), found)
-        self.skipped += strange + len(found) - len(page.entries)
+            page, undecodable = page_after(after, floor, last.decode(), upto.decode(), bool(more), bool(expired), found)
+        self.skipped += strange + undecodable
         return page
 
-    def entry(self, conversation: str, position: str) -> Deferred[Entry | None]:
+    def entry(self, conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
         """See IConversations."""
-        return Deferred.fromCoroutine(self._entry(conversation, position))
+        return Deferred.fromCoroutine(self._entry(conversation, position, reader))
 
-    async def _entry(self, conversation: str, position: str) -> Entry | None:
+    async def _entry(self, conversation: str, position: str, reader: int) -> Entry | None:
         if positions.parse(position) == positions.ZERO:
             return None
-        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation))
-        line = await self._connection.run(ENTRY, keys, (position, self._oldest()))
+        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation), Key.MEMBERS.of(conversation))
+        member = reader if conversation[0] == "g" else 0
+        line = await self._connection.run(ENTRY, keys, (position, self._oldest(), member))
         entry = line and readable(_found(line))
         self.skipped += line is not None and entry is None
         return entry

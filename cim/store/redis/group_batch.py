@@ -130,8 +130,9 @@ class GroupBatch:
         changes = []
         for effect in effects:
             if effect.members:
-                version, group_version = next(versions)
-                changes.append(GroupChange(int(version), self._id, effect.user, effect.members > 0, group_version))
+                version, group_version, floor = next(versions)
+                added = effect.members > 0
+                changes.append(GroupChange(int(version), self._id, effect.user, added, group_version, floor.decode()))
         return changes
 
     def _bounds(self, count: int, effects: Sequence[RoleChange], ended: bool) -> list[tuple[int, int, int]]:
@@ -158,7 +159,7 @@ class GroupBatch:
         if effect.owners:
             words += 4, "HINCRBY", GROUP, "owners", effect.owners
         if members:
-            words += 6, "@LOG", GROUP, LOG, self._id, user, int(members > 0)
+            words += 7, "@LOG", GROUP, LOG, MEMBERS, self._id, user, int(members > 0)
 
     def _end(self, words: Words) -> None:
         """Remove everything of the group."""

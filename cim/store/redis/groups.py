@@ -58,8 +58,9 @@ def _member(group: int, user: int, held: bytes) -> Member:
 
 
 def _change(line: Any) -> GroupChange:
-    id, (_, group, _, user, _, added, _, group_version) = line
-    return GroupChange(_version(id), int(group), int(user), added == b"1", int(group_version))
+    id, (_, group, _, user, _, added, _, group_version, *floor) = line
+    floor = floor[1].decode() if floor else ""  # absent in what the first release logged
+    return GroupChange(_version(id), int(group), int(user), added == b"1", int(group_version), floor)
 
 
 def _version(id: bytes) -> int:
@@ -137,7 +138,7 @@ class RedisGroups(DecidedGroups):
             fields = ("name", name, "open", int(open), "history", int(history), "version", 0, "owners", 1)
             words: Words = [3, "SET", _LAST, id, 2 + len(fields), "HSET", GROUP, *fields]
             words += 4, "HSET", MEMBERS, owner, record, 4, "ZADD", IDS, owner, owner, 4, "HSET", MINE, id, record
-            words += 6, "@LOG", GROUP, LOG, id, owner, 1
+            words += 7, "@LOG", GROUP, LOG, MEMBERS, id, owner, 1
 
             def decide(replies: Sequence[Any], now: int, words: Words = words) -> Decision[int | None]:
                 *used, past, count = replies

@@ -25,7 +25,7 @@ if #memberships > 0 then
   local names, floors = {}, {}
   for i = 1, #memberships, 2 do
     names[#names + 1] = 'g:' .. memberships[i]
-    floors[#floors + 1] = string.match(memberships[i + 1], '^%d (.*)$') or ''
+    floors[#floors + 1] = floor_of(memberships[i + 1])
   end
   for i, active in ipairs(redis.call('ZMSCORE', GROUP_ACTIVITY, unpack(names))) do
     local group = {name = names[i], active = tonumber(active or 0), floor = floors[i]}

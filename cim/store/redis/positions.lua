@@ -8,6 +8,8 @@ local function beyond(one, other)
   return epoch > other_epoch or epoch == other_epoch and n > other_n
 end
 local function later(one, other) return beyond(one, other) and one or other end
+-- Returns the position up to which a member, by its record, may not read.
+local function floor_of(record) return string.match(record, '^%d (.*)$') or '' end
 local function digits(number) return string.format('%.0f', number) end
 -- Returns a key whose byte order is the order of positions.
 local function padded(position)

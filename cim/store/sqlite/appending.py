@@ -50,11 +50,11 @@ class Appending:
         """
         name = item.conversation
         everyone = name == conversations.EVERYONE
-        version = 0
+        version, floor = 0, positions.ZERO
         if not everyone and name[0] == "g":
             group = conversations.parse(name)
             assert isinstance(group, conversations.GroupConversation)
-            version = _version_for(connection, group.id, item.sender)
+            version, floor = _version_and_floor(connection, group.id, item.sender)
         found = connection.execute(
             "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (name,)
         ).fetchone()
@@ -69,7 +69,7 @@ class Appending:
         ):
             raise OutOfOrder()
         if item.refers or item.recalls:
-            self._check_text(connection, id, item, now)
+            self._check_text(connection, id, item, floor, now)
         if found is None:
             people = conversations.parse(name)
             low, high = (people.low, people.high) if isinstance(people, conversations.PrivateConversation) else (0, 0)
@@ -154,16 +154,20 @@ class Appending:
         )
         return found.fetchone() is not None
 
-    def _check_text(self, connection: sqlite3.Connection, id: int, item: Append, now: int) -> None:
+    def _check_text(
+        self, connection: sqlite3.Connection, id: int, item: Append, floor: positions.Position, now: int
+    ) -> None:
         """Check that the text that an item names can be revised.
 
+        :param floor: the position up to which its sender may not read
         :raises CIMError: it cannot
         """
+        position = positions.parse(item.recalls or item.refers)
         found = connection.execute(
             "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
-            (id, *positions.parse(item.recalls or item.refers), now - self._retention.ms),
+            (id, *position, now - self._retention.ms),
         ).fetchone()
-        if found is None:
+        if found is None or position <= floor:
             raise REFUSALS["gone"]()
         counts, body = found
         if not counts:
@@ -172,15 +176,20 @@ class Appending:
             raise REFUSALS["recalled"]()
 
 
-def _version_for(connection: sqlite3.Connection, group: int, sender: int) -> int:
+def floor_of(connection: sqlite3.Connection, group: int, user: int) -> positions.Position | None:
+    """Return the position up to which a member may not read; None if the user is not a member."""
+    row = connection.execute("SELECT epoch, n FROM member WHERE talk = ? AND user = ?", (group, user)).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _version_and_floor(connection: sqlite3.Connection, group: int, sender: int) -> tuple[int, positions.Position]:
     found = connection.execute("SELECT version FROM talk WHERE id = ?", (group,)).fetchone()
     if found is None:
         raise NotFound()
-    member = connection.execute("SELECT 1 FROM member WHERE talk = ? AND user = ?", (group, sender)).fetchone()
-    if member is None:
+    floor = floor_of(connection, group, sender)
+    if floor is None:
         raise Forbidden()
-    version: int = found[0]
-    return version
+    return found[0], floor
 
 
 def _blank(connection: sqlite3.Connection, id: int, position: positions.Position) -> None:

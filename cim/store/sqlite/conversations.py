@@ -24,8 +24,8 @@ from cim.store.pages import (
     parse_cursor,
     readable,
 )
-from cim.store.sqlite.appending import TRIM_EVERY, Appending
-from cim.wire import positions
+from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
+from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -65,24 +65,27 @@ class SqliteConversations:
         limit = max(1, limit)
 
         def work(connection: sqlite3.Connection) -> tuple[Page, int]:
-            bounds = [positions.parse(position) for position in (after, before, floor)]
+            for position in (after, before, floor):
+                positions.parse(position)
             if before:
-                return _read_before(connection, conversation, bounds[1], bounds[2], limit, oldest)
+                return _read_before(connection, conversation, before, floor, limit, oldest)
             return _read_after(connection, conversation, after, floor, limit, oldest)
 
         return self._sqlite.read("read", work).addCallback(self._counted)
 
     def _counted(self, result: tuple[Page, int]) -> Page:
-        page, found = result
-        self.skipped += found - len(page.entries)
+        page, undecodable = result
+        self.skipped += undecodable
         return page
 
-    def entry(self, conversation: str, position: str) -> Deferred[Entry | None]:
+    def entry(self, conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
         """See IConversations."""
         oldest = self._now() - self._retention.ms
 
         def work(connection: sqlite3.Connection) -> Found | None:
             where = positions.parse(position)
+            if reader and not _may_read(connection, conversation, reader, where):
+                return None
             id, _ = _conversation(connection, conversation)
             rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
             return next((_found(row) for row in rows), None)
@@ -141,6 +144,15 @@ def _conversation(connection: sqlite3.Connection, name: str) -> tuple[int, posit
     return (0, positions.ZERO) if found is None else (found[0], (found[1], found[2]))
 
 
+def _may_read(connection: sqlite3.Connection, conversation: str, user: int, position: positions.Position) -> bool:
+    """Return whether a user may read a position, if it is in a group."""
+    name = conversations.parse(conversation)
+    if not isinstance(name, conversations.GroupConversation):
+        return True
+    floor = floor_of(connection, name.id, user)
+    return floor is not None and floor < position
+
+
 def _found(row: Sequence[Any]) -> Found:
     epoch, n, before_epoch, before_n, _, body = row
     return Found(positions.text((epoch, n)), positions.text((before_epoch, before_n)), body)
@@ -161,24 +173,24 @@ def _read_after(
     )
     found, more = _bounded(rows, limit)
     upto = found[-1].position if more else positions.text(last)
-    return page_after(after, floor, positions.text(last), upto, more, expired, found), len(found)
+    return page_after(after, floor, positions.text(last), upto, more, expired, found)
 
 
 def _read_before(
     connection: sqlite3.Connection,
     conversation: str,
-    before: positions.Position,
-    floor: positions.Position,
+    before: str,
+    floor: str,
     limit: int,
     oldest: int,
 ) -> tuple[Page, int]:
     id, _ = _conversation(connection, conversation)
     rows = connection.execute(
         f"{_MESSAGES} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch DESC, n DESC",
-        (id, *before, *floor, oldest),
+        (id, *positions.parse(before), *positions.parse(floor), oldest),
     )
     found, more = _bounded(rows, limit)
-    return page_before(more, found), len(found)
+    return page_before(more, floor, found)
 
 
 def _bounded(rows: Iterator[Sequence[Any]], limit: int) -> tuple[list[Found], bool]:

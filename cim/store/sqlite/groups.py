@@ -86,10 +86,17 @@ class SqliteGroups(DecidedGroups):
         """See IGroups."""
 
         def work(connection: sqlite3.Connection) -> tuple[list[GroupChange], int, bool]:
-            rows = connection.execute("SELECT * FROM change WHERE version > ? ORDER BY version LIMIT ?", (after, limit))
+            # The floor of a member who has left since does not matter any more.
+            rows = connection.execute(
+                "SELECT change.*, coalesce(epoch, 0), coalesce(n, 0) FROM change LEFT JOIN member USING (talk, user) "
+                "WHERE version > ? ORDER BY version LIMIT ?",
+                (after, limit),
+            )
             changes = [
-                GroupChange(version, group, user, bool(added), group_version)
-                for version, group, user, added, group_version in rows
+                GroupChange(
+                    version, group, user, bool(added), group_version, positions.text((epoch, n)) if added else ""
+                )
+                for version, group, user, added, group_version, epoch, n in rows
             ]
             first, last = connection.execute("SELECT min(version), max(version) FROM change").fetchone()
             version = last or 0
@@ -146,6 +153,7 @@ def change(connection: sqlite3.Connection, id: int, operation: Operation) -> Gro
 
 def _carry_out(connection: sqlite3.Connection, id: int, effect: RoleChange) -> GroupChange | None:
     user, role = effect.user, effect.after
+    floor = positions.ZERO
     if role is None:
         connection.execute("DELETE FROM member WHERE talk = ? AND user = ?", (id, user))
     elif effect.members:
@@ -160,19 +168,20 @@ def _carry_out(connection: sqlite3.Connection, id: int, effect: RoleChange) -> G
     ).fetchone()
     if not effect.members:
         return None
-    made = _log(connection, id, user, role is not None, version)
+    last = _log(connection, id, user, role is not None, version)
     if not members:
         _end(connection, id)
-    return made
+    return GroupChange(last, id, user, role is not None, version, positions.text(floor))
 
 
-def _log(connection: sqlite3.Connection, id: int, user: int, added: bool, version: int) -> GroupChange:
-    last = connection.execute(
+def _log(connection: sqlite3.Connection, id: int, user: int, added: bool, version: int) -> int:
+    """Log a change of members; return its version."""
+    last: int = connection.execute(
         "INSERT INTO change (talk, user, added, talk_version) VALUES (?, ?, ?, ?) RETURNING version",
         (id, user, added, version),
     ).fetchone()[0]
     connection.execute("DELETE FROM change WHERE version <= ?", (last - CHANGES_KEPT,))
-    return GroupChange(last, id, user, added, version)
+    return last
 
 
 def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Position:
