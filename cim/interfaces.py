@@ -91,7 +91,8 @@ class ISessions(Interface):
         """Make the record live, or create a live one if there is none; False if another owner holds the device.
 
         Also False if there is no record and another device's was made under REJECT or REPLACE, because that login is
-        the newer one. Claiming again with the same owner changes nothing and returns True.
+        the newer one, and for an owner that was expelled. Claiming again with the same owner changes nothing and
+        returns True.
         """
 
     def release(user: int, owner: str) -> Deferred[bool]:
@@ -102,6 +103,19 @@ class ISessions(Interface):
 
         Fails with RepeatedEnd, and removes nothing, if the newest record is under 1 s old and another end of that
         user was handled in the last 3 s, because upstream's clients send /offLine two or three times.
+        """
+
+    def expel(
+        user: int, *, device: str | None = None, kept: str = "", known: Collection[str] = ()
+    ) -> Deferred[Sequence[SessionRecord]]:
+        """Remove and return records of the user, whose owners cannot claim one again for a day.
+
+        So a session at a server that cannot be told ends when it is reported again, and a ticket opens nothing. Counts
+        as an end of that user if it removed a record (see `end`).
+
+        :param device: whose record; None for those of all devices
+        :param kept: an owner whose record stays
+        :param known: owners of sessions that may have no record, and cannot claim one either
         """
 
     def sessions(user: int) -> Deferred[Sequence[SessionRecord]]:
@@ -342,11 +356,12 @@ class ICredentials(Interface):
         :param password: the argon2 hash
         """
 
-    def set_password(user: int, password: str, now: int) -> Deferred[bool]:
-        """Replace the password's hash and void all tokens issued before `now`; False if there is no such account.
+    def set_password(user: int, password: str, now: int) -> Deferred[int | None]:
+        """Replace the password's hash and void all tokens issued before `now`, and all issued so far.
 
         :param password: the argon2 hash
         :param now: ms since 1970
+        :returns: from when tokens are valid now, later than ever before; None if there is no such account
         """
 
     def revoke(user: int, now: int) -> Deferred[None]:

@@ -148,6 +148,7 @@ class Route:
         )
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
+        self.downlink.on_change.append(self.logins.end_owed)
         store.on_reconnect(self.leases.renew)
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)

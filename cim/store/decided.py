@@ -20,12 +20,19 @@ class DecidedSessions:
     """The changes of ISessions."""
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
+        self,
+        name: str,
+        user: int,
+        decide: Callable[[SessionFacts], SessionChange[T]],
+        *,
+        by_end: bool = False,
+        owner: str = "",
     ) -> Deferred[T]:
         """Carry out what `decide` returns for a user's records, atomically, and return its result.
 
         :param name: the name of the operation for `IStore.observe`
         :param by_end: whether the decision depends on a recent end of the user
+        :param owner: the owner that the decision must know to be barred or not; not together with `by_end`
         """
         raise NotImplementedError
 
@@ -55,7 +62,8 @@ class DecidedSessions:
         return self.change(
             "claim",
             user,
-            lambda facts: rules.claim(facts.records, SessionRecord(user, place, owner, True, facts.now, device)),
+            lambda facts: rules.claim(facts, SessionRecord(user, place, owner, True, facts.now, device)),
+            owner=owner,
         )
 
     def release(self, user: int, owner: str) -> Deferred[bool]:
@@ -65,6 +73,12 @@ class DecidedSessions:
     def end(self, user: int) -> Deferred[Sequence[SessionRecord]]:
         """See ISessions."""
         return self.change("end", user, rules.end, by_end=True)
+
+    def expel(
+        self, user: int, *, device: str | None = None, kept: str = "", known: Collection[str] = ()
+    ) -> Deferred[Sequence[SessionRecord]]:
+        """See ISessions."""
+        return self.change("expel", user, lambda facts: rules.expel(facts.records, device, kept, known))
 
 
 @frozen

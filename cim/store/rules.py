@@ -294,11 +294,13 @@ class SessionFacts:
     :param records: the valid records
     :param ended: whether an end of the user was handled within REPEATED_WITHIN_MS
     :param now: the time in ms since 1970 by the store's clock
+    :param barred: whether the owner that the change is about was expelled
     """
 
     records: Records
     ended: bool
     now: int
+    barred: bool = False
 
 
 @frozen
@@ -307,17 +309,22 @@ class SessionChange(Generic[T]):
 
     :param records: the valid records from now on
     :param ends: whether it is an end of the user
+    :param bars: owners that may not claim a record any more
     """
 
     records: Records
     result: T
     ends: bool = False
+    bars: Collection[str] = ()
 
 
 #: An end is taken for a repetition if the newest record is younger than YOUNG_MS and another end was handled within
 #: REPEATED_WITHIN_MS, both in ms: upstream's clients send theirs two or three times.
 YOUNG_MS = 1000
 REPEATED_WITHIN_MS = 3000
+#: How long an owner that was expelled stays barred, and how many of a user; of more the first are forgotten.
+BARRED_SECONDS = 86_400
+MOST_BARRED = 100
 
 
 def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collection[str]) -> SessionChange[Reserved]:
@@ -355,8 +362,11 @@ def reserve(records: Records, wanted: Held, policy: LoginPolicy, dead: Collectio
     return SessionChange((*kept, wanted), Reserved(replaced=tuple(replaced)))
 
 
-def claim(records: Records, live: SessionRecord) -> SessionChange[bool]:
-    """Make a session live; if another login holds its place, change nothing and return False."""
+def claim(facts: SessionFacts, live: SessionRecord) -> SessionChange[bool]:
+    """Make a session live; if another login holds its place or it was expelled, change nothing and return False."""
+    records = facts.records
+    if facts.barred:
+        return SessionChange(records, False)
     others: list[Held] = []
     held = None
     newer = False
@@ -390,6 +400,19 @@ def end(facts: SessionFacts) -> SessionChange[Sequence[SessionRecord]]:
     if records and facts.ended and facts.now - records[-1].since < YOUNG_MS:
         raise RepeatedEnd()
     return SessionChange((), records, ends=True)
+
+
+def expel(
+    records: Records, device: str | None, kept: str, known: Collection[str]
+) -> SessionChange[Sequence[SessionRecord]]:
+    """Remove the records of a device, or with None of all, but not that of the owner `kept`; bar their owners.
+
+    :param known: further owners to bar, of sessions that may have no record
+    """
+    gone = [held.record for held in records if device in (None, held.record.device) and held.record.owner != kept]
+    left = tuple(held for held in records if held.record not in gone)
+    bars = {*known, *(record.owner for record in gone)} - {kept}
+    return SessionChange(left if gone else records, gone, ends=bool(gone), bars=bars)
 
 
 def shown(records: Records) -> Held | None:

@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from cim.route.http.tokens import KEPT_SECONDS
 from cim.server.edge.gateway import Gateway
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.table import Sessions
@@ -104,10 +105,10 @@ class Native:
         made = await self.case.v1(url, "/v1/accounts", name=self.name, password=f"password of {self.name}")
         self.id = made["id"]
 
-    async def log_in(self, url):
+    async def log_in(self, url, device="phone"):
         """Log in and return the Welcome."""
         said = await self.case.v1(
-            url, "/v1/sessions", name=self.name, password=f"password of {self.name}", device="phone"
+            url, "/v1/sessions", name=self.name, password=f"password of {self.name}", device=device
         )
         self.token = said["token"]
         server = said["server"]
@@ -166,6 +167,12 @@ class NativeCase(ClusterCase):
         body = await response.content()
         self.assertIn(response.code, (200, 201, 204), (path, body))
         return json.loads(body) if body else None
+
+    async def status(self, url, path, token):
+        """Make a GET call and return its status."""
+        response = await self.web.get(url + path, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        await response.content()
+        return response.code
 
     def suite_of(self, *options):
         tcp, http, websocket = free_port(), free_port(), free_port()
@@ -292,6 +299,49 @@ class ClusterTests(NativeCase):
             for mark, count in (("one", 20), ("two", 50), ("three", 20)):
                 said = [text for text in texts if text.startswith(f"{mark} {person.name} ")]
                 self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])
+
+    async def test_a_new_password_ends_all_other_sessions_at_both_servers_and_routes(self):
+        _, routes = await self.cluster(2, 2)
+        alice, bob = Native(self, "alice", ""), Native(self, "bob", JSON)
+        await alice.register(routes[0].url)
+        await bob.register(routes[1].url)
+        await bob.log_in(routes[0].url)
+        # The same user on six devices by all ways of connecting, through both routes, at both servers.
+        devices = {}
+        for at, form in enumerate(FORMS * 2):
+            device = devices[f"device-{at}"] = Native(self, "alice", form)
+            await device.log_in(routes[at % 2].url, f"device-{at}")
+        self.assertEqual(len({device.server for device in devices.values()}), 2)
+        password = "password of alice"
+        ask = {"name": "alice", "password": password, "device": "late"}
+        login = await self.v1(routes[1].url, "/v1/sessions", **ask)
+        kept = devices.pop("device-3")
+        new = {"password": password, "new_password": "another password"}
+        said = await self.v1(routes[0].url, "/v1/password", method="PUT", token=kept.token, **new)
+        for name, device in devices.items():
+            goodbye = await device.first("goodbye")
+            self.assertEqual(goodbye.goodbye.code, "logged-out", name)
+            await self.until(lambda one=device: one.peer.is_lost, bool, f"{name} is closed")
+        # What it had been given before opens nothing.
+        late = Peer("")
+        await connectProtocol(
+            HostnameEndpoint(self.reactor, login["server"]["host"], login["server"]["tcp_port"]), late
+        )
+        await late.open
+        late.say(Packet(hello=Hello(ticket=login["ticket"])))
+        await self.until(lambda: late.is_lost, bool, "the late one is closed")
+        self.assertEqual([packet.goodbye.code for packet in late.packets], ["unauthorized"])
+        await deferLater(self.reactor, KEPT_SECONDS)
+        for route in routes:
+            for token in (login["token"], kept.token, *(device.token for device in devices.values())):
+                self.assertEqual(await self.status(route.url, "/v1/groups", token), 401)
+            self.assertEqual(await self.status(route.url, "/v1/groups", said["token"]), 200)
+        sessions = await self.v1(routes[1].url, "/v1/sessions", method="GET", token=said["token"])
+        self.assertEqual([session["device"] for session in sessions["sessions"]], ["device-3"])
+        # Who changed it goes on, and others are not touched.
+        kept.send(["still here"], user=bob.id)
+        name = conversations.private(bob.id, alice.id)
+        await self.until(lambda: bob.heard(name), lambda heard: heard == ["still here"], "bob hears it")
 
     async def test_routes_that_come_and_go_make_no_send_fail(self):
         servers, routes = await self.cluster(2, 2, *UNLIMITED)

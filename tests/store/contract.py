@@ -7,7 +7,8 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import RepeatedEnd
 from cim.interfaces import IAccounts, ISessions, IStore
-from cim.model import GUEST, ID_LIMIT, Account, Place, SessionRecord
+from cim.model import GUEST, ID_LIMIT, Account, LoginPolicy, Place, SessionRecord
+from cim.store.rules import MOST_BARRED
 
 HERE = Place("127.0.0.1:11211:8081", "one")
 THERE = Place("127.0.0.1:11212:8082", "two")
@@ -343,6 +344,39 @@ class StoreContract:
         await self.live(2)
         await self.sessions.end(1)
         self.assertTrue(await self.sessions.end(2))
+
+    # Those who are sent away for good
+
+    async def test_expelled_owners_cannot_claim_again(self):
+        for device in ("phone", "desk", "watch"):
+            await self.sessions.reserve(1, HERE, f"on {device}", device=device, policy=LoginPolicy.MANY, seconds=30)
+        await self.sessions.claim(1, "phone", HERE, "on phone")
+        gone = await self.sessions.expel(1, kept="on desk", known=["without a record", "on desk"])
+        self.assertEqual({record.owner for record in gone}, {"on phone", "on watch"})
+        self.assertEqual([record.owner for record in await self.sessions.sessions(1)], ["on desk"])
+        for device, owner in (("phone", "on phone"), ("watch", "on watch"), ("car", "without a record")):
+            self.assertFalse(await self.sessions.claim(1, device, HERE, owner))
+        self.assertTrue(await self.sessions.claim(1, "desk", HERE, "on desk"))
+        # Others may, on the same devices, and so may other users.
+        self.assertTrue(await self.sessions.claim(1, "phone", HERE, "newer"))
+        self.assertTrue(await self.sessions.claim(2, "phone", HERE, "on phone"))
+
+    async def test_one_device_is_expelled(self):
+        for device in ("phone", "desk"):
+            await self.sessions.claim(1, device, HERE, f"on {device}")
+        self.assertEqual([one.owner for one in await self.sessions.expel(1, device="desk")], ["on desk"])
+        self.assertEqual(await self.held(), (HERE, "on phone", True))
+        self.assertEqual(list(await self.sessions.expel(1, device="desk")), [])
+        self.assertFalse(await self.sessions.claim(1, "desk", HERE, "on desk"))
+
+    async def test_of_many_expelled_the_last_are_remembered(self):
+        owners = [f"owner-{number}" for number in range(MOST_BARRED + 1)]
+        for owner in owners:
+            await self.sessions.expel(1, known=[owner])
+            await self.let_pass(0.002)
+        self.assertFalse(await self.sessions.claim(1, "phone", HERE, owners[-1]))
+        self.assertFalse(await self.sessions.claim(1, "phone", HERE, owners[1]))
+        self.assertTrue(await self.sessions.claim(1, "phone", HERE, owners[0]))
 
     # Leases
 

@@ -57,9 +57,10 @@ class CredentialsContract:
 
     async def test_changing_the_password(self):
         alice = await self.credentials.create("alice", "one")
-        self.assertTrue(await self.credentials.set_password(alice.id, "two", 1_700_000_000_000))
+        set = await self.credentials.set_password(alice.id, "two", 1_700_000_000_000)
+        self.assertEqual(set, 1_700_000_000_000)
         self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_000))
-        self.assertFalse(await self.credentials.set_password(alice.id + 1, "two", 1))
+        self.assertIsNone(await self.credentials.set_password(alice.id + 1, "two", 1))
         self.assertIsNone(await self.credentials.credential(alice.id + 1))
 
     async def test_a_guest_that_gets_a_password_is_no_longer_a_guest(self):
@@ -77,8 +78,9 @@ class CredentialsContract:
         await self.credentials.revoke(alice.id, 1_700_000_000_009)
         await self.credentials.revoke(alice.id, 1_700_000_000_002)
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_009))
-        self.assertTrue(await self.credentials.set_password(alice.id, "two", 999_999_999_999))
-        self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_009))
+        # Those of the very same moment, too.
+        self.assertEqual(await self.credentials.set_password(alice.id, "two", 999_999_999_999), 1_700_000_000_010)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_010))
 
     async def test_deleting(self):
         alice = await self.credentials.create("alice", "one")

@@ -235,7 +235,7 @@ class SessionRuleTests(SynchronousTestCase):
 
     def claim(self, records, device, owner):
         live = SessionRecord(7, Place("s", "run"), owner, True, NOW + 5, device)
-        change = rules.claim(tuple(records), live)
+        change = rules.claim(SessionFacts(tuple(records), False, NOW), live)
         return change.result, [(one.record.owner, one.record.live, one.alone) for one in change.records]
 
     def test_claims(self):
@@ -248,7 +248,8 @@ class SessionRuleTests(SynchronousTestCase):
         self.assertEqual(self.claim([reserved], "desk", "lost"), (False, [("mine", False, True)]))
         # Claiming again changes nothing, not even `since`.
         live = held("phone", "mine")
-        change = rules.claim((live,), SessionRecord(7, Place("s", "run"), "mine", True, NOW + 5, "phone"))
+        facts = SessionFacts((live,), False, NOW)
+        change = rules.claim(facts, SessionRecord(7, Place("s", "run"), "mine", True, NOW + 5, "phone"))
         self.assertEqual((change.result, change.records), (True, (live,)))
 
     def test_releases(self):
@@ -258,6 +259,21 @@ class SessionRuleTests(SynchronousTestCase):
         change = rules.release(records, "c")
         self.assertEqual((change.result, change.ends), (False, False))
         self.assertIs(change.records, records)
+
+    def test_expelling(self):
+        records = (held("phone", "a"), held("desk", "b", live=False), held("watch", "c"))
+        for device, kept, left, bars in (
+            (None, "", [], {"a", "b", "c", "x"}),
+            (None, "b", ["b"], {"a", "c", "x"}),
+            ("desk", "", ["a", "c"], {"b", "x"}),
+            ("desk", "b", ["a", "b", "c"], {"x"}),
+        ):
+            change = rules.expel(records, device, kept, ["x", kept])
+            self.assertEqual([one.record.owner for one in change.records], left)
+            self.assertEqual(({*change.bars}, change.ends), (bars, len(left) < 3))
+            self.assertEqual({one.owner for one in change.result}, {"a", "b", "c"} - {*left})
+        live = SessionRecord(7, Place("s", "run"), "a", True, NOW, "phone")
+        self.assertFalse(rules.claim(SessionFacts((), False, NOW, barred=True), live).result)
 
     def test_ends(self):
         young, old = held("phone", "young", since=NOW - 999), held("desk", "old", since=NOW - 1000)

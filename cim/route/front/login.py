@@ -7,6 +7,7 @@ when the server of the session in the way confirms that it is live; a record alo
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from attrs import frozen
@@ -34,8 +35,10 @@ from cim.route.presence.directory import Directory
 from cim.route.presence.presence import Host, Online, Presence
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.upstream_servers import UpstreamServers
-from cim.wire.link_pb2 import Reserve
+from cim.wire.link_pb2 import End, Item, Reserve
 
+#: How many sessions and reservations at servers out of reach are remembered, to be ended when those are back.
+MAX_OWED = 10_000
 #: How many servers one login tries.
 ATTEMPTS = 4
 
@@ -94,6 +97,8 @@ class Logins:
         self._upstream = upstream
         self._selection = selection
         self._new_owner = new_owner
+        # (place, owner) -> user and code.
+        self._owed: OrderedDict[tuple[Place, str], tuple[int, str]] = OrderedDict()
 
     async def login(self, user: int, name: str) -> Admission:
         """Reserve a guest's session.
@@ -250,21 +255,21 @@ class Logins:
         ends.update((record.place, record.owner) for record in records)
         await self._end_all(user, ends)
 
-    async def end_sessions(self, user: int, device: str | None = None) -> int:
-        """End the sessions and reservations of a user, or of one device, and return how many there were.
+    async def end_sessions(self, user: int, device: str | None = None, *, kept: str = "") -> int:
+        """End the sessions and reservations of a user, or of one device, for good; return how many there were.
 
-        :raises LinkLost: a server could not be reached; the session may still be alive
+        :param kept: the owner token of a login whose session goes on
+        :raises LinkLost: a server could not be reached; its session may be alive until it is linked again, but no
+            ticket opens one
         """
         ends = {
             (online.host.place, online.owner)
             for online in self._presence.of(user)
-            if device is None or online.device == device
+            if device in (None, online.device) and online.owner != kept
         }
-        for record in await self._sessions.sessions(user):
-            if device is None or record.device == device:
-                ends.add((record.place, record.owner))
-        for _, owner in ends:
-            await self._sessions.release(user, owner)
+        known = [owner for _, owner in ends]
+        for record in await self._sessions.expel(user, device=device, kept=kept, known=known):
+            ends.add((record.place, record.owner))
         await self._end_all(user, ends)
         return len(ends)
 
@@ -278,12 +283,27 @@ class Logins:
             raise LinkLost()
 
     async def _end(self, place: Place, user: int, owner: str, code: str) -> bool:
-        """End one login at its server; return True if it is certainly over."""
+        """End one login at its server; return True if it is certainly over, and otherwise end it later, too."""
         host = self._presence.hosts.get(place.server)
         try:
             if host is None or host.place != place or host.link is None:
-                return not await self._sessions.leased(place)
-            await self._calls.end(host.link, user, owner, code)
+                over = not await self._sessions.leased(place)
+            else:
+                await self._calls.end(host.link, user, owner, code)
+                over = True
         except CIMError:
-            return False
-        return True
+            over = False
+        if not over:
+            self._owed[place, owner] = user, code
+            if len(self._owed) > MAX_OWED:
+                self._owed.popitem(last=False)
+        return over
+
+    def end_owed(self) -> None:
+        """End what could not be ended before at servers that are linked again."""
+        for place, owner in list(self._owed):
+            host = self._presence.hosts.get(place.server)
+            if host is not None and host.link is not None:
+                user, code = self._owed.pop((place, owner))
+                if host.place == place:
+                    host.link.send(Item(end=End(user=user, owner=owner, code=code)))

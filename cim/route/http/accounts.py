@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import frozen
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Conflict, Forbidden, InvalidField, NotFound, Unauthorized, Unavailable
+from cim.errors import CIMError, Conflict, Forbidden, InvalidField, LinkLost, NotFound, Unauthorized, Unavailable
 from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
 from cim.route.front.login import Logins
@@ -36,6 +37,10 @@ _SERVER = Object(
     "Server",
     "Where to connect.",
 )
+_TOKEN = {
+    "token": Text(4096, about="Goes into `Authorization: Bearer`, for calls and for logging in again."),
+    "token_expires_in": Integer(1, 1 << 31, "Seconds."),
+}
 _LOGIN = Object(
     {
         "user_id": Id(),
@@ -44,8 +49,7 @@ _LOGIN = Object(
         "server": _SERVER,
         "ticket": Text(4096, about="Goes into the Hello to that server; valid once."),
         "ticket_expires_in": Integer(1, 3600, "Seconds."),
-        "token": Text(4096, about="Goes into `Authorization: Bearer`, for calls and for logging in again."),
-        "token_expires_in": Integer(1, 1 << 31, "Seconds."),
+        **_TOKEN,
     },
     "Login",
 )
@@ -78,6 +82,7 @@ class AccountsAPI:
     :param new_id: makes a unique id
     """
 
+    _log: ClassVar[Logger] = Logger()
     _store: IStore
     _known: KnownAccounts
     _logins: Logins
@@ -172,7 +177,12 @@ class AccountsAPI:
             },
             "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._clock.seconds(), self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,
-            "token": self._tokens.issue(account, credential.valid_from),
+            **self._token(account, credential.valid_from, admission.owner),
+        }
+
+    def _token(self, account: Account, valid_from: int, owner: str) -> dict[str, Any]:
+        return {
+            "token": self._tokens.issue(account, valid_from, owner),
             "token_expires_in": self._tokens.seconds,
         }
 
@@ -204,7 +214,8 @@ class AccountsAPI:
         """
         present = await self._store.credentials.credential(account.id)
         issued = caller.proven.issued if caller.proven is not None else credential.valid_from
-        if present is None or present.password != credential.password or issued < present.valid_from:
+        # A new password also moves `valid_from`; a new hash of the same one does not.
+        if present is None or issued < present.valid_from:
             await self._logins.end_sessions(account.id, device)
             raise Unauthorized("the account has changed: log in again")
 
@@ -254,16 +265,18 @@ class AccountsAPI:
     @http_call(
         "PUT /v1/password",
         body={"password": PASSWORD, "new_password": PASSWORD},
-        answers={204: None},
+        answers={200: Object(_TOKEN, "NewToken", "Replaces the token of the call.")},
         example={"password": "correct horse", "new_password": "battery staple"},
     )
-    async def change_password(self, caller: Caller, password: str, new_password: str) -> None:
+    async def change_password(self, caller: Caller, password: str, new_password: str) -> dict[str, Any]:
         """Change the user's password.
 
-        403 if `password` is not the current one. All tokens are revoked.
+        Ends all sessions but the one whose login gave the token of this call, and revokes all tokens; the answer has a
+        new one. Other routes may accept revoked tokens for up to 3 s more. 403 if `password` is not the current one.
         """
         user = caller.account.id
-        issued = caller.proven.issued if caller.proven is not None else 0
+        proven = caller.proven
+        assert proven is not None
         turn = Turn(f"id:{user}", first=True)
         attempt = self._attempts.take_proven(turn.who)
         try:
@@ -277,5 +290,19 @@ class AccountsAPI:
             raise Forbidden("the current password is wrong")
         attempt.right()
         hashed = await self._passwords.hash(new_password, turn)
-        await self._store.credentials.set_password(user, hashed, self._tokens.now(issued))
+        valid_from = await self._store.credentials.set_password(user, hashed, self._tokens.now(proven.issued))
         self._tokens.forget(user)
+        if valid_from is None:
+            raise Unauthorized("the account was deleted")
+        try:
+            await self._logins.end_sessions(user, kept=proven.owner)
+        except LinkLost:
+            self._log.warn(
+                "user {user} has a new password, and a session at a server that is not linked: it ends when that is",
+                user=user,
+            )
+        except Unavailable:
+            raise Unavailable(
+                "the password was changed, but other sessions may go on: log in with the new one and change it again"
+            )
+        return self._token(caller.account, valid_from, proven.owner)

@@ -83,7 +83,7 @@ class AdminAPI:
         A guest account then has a password and can use this API.
         """
         hashed = await self._passwords.hash(password, Turn("operators", first=True))
-        if not await self._store.credentials.set_password(id, hashed, self._tokens.now()):
+        if await self._store.credentials.set_password(id, hashed, self._tokens.now()) is None:
             raise NotFound("there is no such user")
         self._tokens.forget(id)
         self._guests.forget(id)

@@ -30,10 +30,12 @@ class Proven:
     """The user that a token proves.
 
     :param issued: when the token was issued, in ms since 1970
+    :param owner: the owner token of the login that it came with; empty for tokens of earlier releases
     """
 
     account: Account
     issued: int
+    owner: str = ""
 
 
 class Tokens:
@@ -55,16 +57,18 @@ class Tokens:
         self._kept: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
         self._forgotten = 0
 
-    def issue(self, account: Account, valid_from: int) -> str:
+    def issue(self, account: Account, valid_from: int, owner: str) -> str:
         """Return a new token.
 
         :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
+        :param owner: the owner token of the login that it comes with
         """
         now = self._clock.seconds()
         issued = max(int(now * 1000), valid_from)
         claims = {
             "sub": str(account.id),
             "name": account.name,
+            "own": owner,
             "iat": issued // 1000,
             "ims": issued,
             "exp": int(now) + self.seconds,
@@ -78,7 +82,7 @@ class Tokens:
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
         claims = verify(self._key, text, self._clock.seconds())
-        subject, name, issued = (claims.get(claim) for claim in ("sub", "name", "ims"))
+        subject, name, issued, owner = (claims.get(claim) for claim in ("sub", "name", "ims", "own"))
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
         user = int(subject)
@@ -87,7 +91,7 @@ class Tokens:
         valid_from = await self._valid_from(user)
         if valid_from is None or issued < valid_from:
             raise Unauthorized("the token was revoked: log in again")
-        return Proven(Account(user, name), issued)
+        return Proven(Account(user, name), issued, owner if isinstance(owner, str) else "")
 
     async def _valid_from(self, user: int) -> int | None:
         now = self._clock.seconds()

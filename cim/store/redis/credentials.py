@@ -48,7 +48,7 @@ class RedisCredentials:
         """See ICredentials."""
         return self._accounts.create(name, password)
 
-    def set_password(self, user: int, password: str, now: int) -> Deferred[bool]:
+    def set_password(self, user: int, password: str, now: int) -> Deferred[int | None]:
         """See ICredentials."""
         return self._set("set_password", user, account_key(user), now, ("password", password))
 
@@ -56,15 +56,15 @@ class RedisCredentials:
         """See ICredentials."""
         return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
 
-    def _set(self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = ()) -> Deferred[bool]:
-        """Set fields and revoke tokens issued before `now`; return False if the key `needed` does not exist."""
+    def _set(self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = ()) -> Deferred[int | None]:
+        """Set fields and revoke tokens; return from when they are valid, None if the key `needed` does not exist."""
 
-        def decide(replies: Sequence[Any], time: int) -> Decision[bool]:
-            there, valid_from = replies
+        def decide(replies: Sequence[Any], time: int) -> Decision[int | None]:
+            there, before = replies
             if not there:
-                return Decision([], False)
-            valid_from = max(now, int(valid_from or 0))
-            return Decision([4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields], True)
+                return Decision([], None)
+            valid_from = max(now, int(before or 0) + bool(fields))
+            return Decision([4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields], valid_from)
 
         keys = (Key.CREDENTIAL.of(user), needed)
         facts = Facts(2, 0, (2, "EXISTS", 2, 3, "HGET", 1, "valid_from"))

@@ -17,6 +17,7 @@ class Key(StrEnum):
     CREDENTIAL = "cim:auth:"
     SESSIONS = "cim:session:"
     ENDED = "cim:ended:"
+    BARRED = "cim:barred:"
     LEASE = "cim:lease:"
     UPSTREAM = "cim:upstream:"
     ROUTE = "cim-route:"

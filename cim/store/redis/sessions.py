@@ -2,6 +2,7 @@
 
     cim:session:{<user>}                   hash: device -> record; expires with the last reservation
     cim:ended:{<user>}                     exists for 3 s after an end
+    cim:barred:{<user>}                    sorted set: owner that was expelled -> when; expires a day after the last
     cim:lease:{<server>/<incarnation>}     sorted set: route -> when its lease expires
     cim:upstream:{<server>}                set: users at one of upstream's servers
     cim-route:<user>, login-status         upstream's own keys, kept in step (docs/upstream.md)
@@ -30,7 +31,17 @@ from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
-from cim.store.rules import REPEATED_WITHIN_MS, Held, Records, SessionChange, SessionFacts, shown, unexpired
+from cim.store.rules import (
+    BARRED_SECONDS,
+    MOST_BARRED,
+    REPEATED_WITHIN_MS,
+    Held,
+    Records,
+    SessionChange,
+    SessionFacts,
+    shown,
+    unexpired,
+)
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -38,10 +49,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: The numbers of a change's keys; the keys of upstream's servers follow.
-_SESSIONS, _ENDED, _ROUTE, _ONLINE = range(1, 5)
+_SESSIONS, _ENDED, _ROUTE, _ONLINE, _BARRED = range(1, 6)
 _FACTS = Facts(1, 0, (2, "HGETALL", _SESSIONS))
 _BY_END = Facts(1, 1, (2, "HGETALL", _SESSIONS, 2, "EXISTS", _ENDED))
 _LAST_LEASE = Facts(0, 1, (5, "ZRANGE", 1, -1, -1, "WITHSCORES"))
+_BARRED_MS = BARRED_SECONDS * 1000
 #: How many users have their last written records cached.
 KEPT = 10_000
 
@@ -157,34 +169,49 @@ class RedisSessions(DecidedSessions):
         self._written: dict[int, _Written] = {}
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
+        self,
+        name: str,
+        user: int,
+        decide: Callable[[SessionFacts], SessionChange[T]],
+        *,
+        by_end: bool = False,
+        owner: str = "",
     ) -> Deferred[T]:
         """See DecidedSessions."""
-        return self._changing.operation(name, self._change(name, user, decide, by_end))
+        return self._changing.operation(name, self._change(name, user, decide, by_end, owner))
 
     async def _change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], by_end: bool
+        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], by_end: bool, owner: str
     ) -> T:
-        keys = [Key.SESSIONS.of(user), Key.ENDED.of(user), Key.ROUTE + str(user), Key.ONLINE]
+        keys = [Key.SESSIONS.of(user), Key.ENDED.of(user), Key.ROUTE + str(user), Key.ONLINE, Key.BARRED.of(user)]
         known = self._written.get(user, _NOBODY)
         written: _Written | None = None
 
         def decision(replies: Sequence[Any], now: int) -> Decision[T]:
             nonlocal written
-            fields, *ended = replies
+            fields, *further = replies
             held = known.records if fields is known.fields else _read(user, fields)
             records = unexpired(held, now) if held else held
-            change = decide(SessionFacts(records, any(ended), now))
+            barred = bool(owner) and further[0] is not None
+            change = decide(SessionFacts(records, by_end and any(further), now, barred))
             written = None
             words: Words = []
             if change.records is not records:
-                del keys[_ONLINE:]
+                del keys[_BARRED:]
                 written = _Written(_write(user, fields, held, change.records, keys, words), change.records)
             if change.ends:
                 words += 5, "SET", _ENDED, 1, "PX", REPEATED_WITHIN_MS
+            for one in change.bars:
+                words += 4, "ZADD", _BARRED, now, one
+            if change.bars:
+                words += 4, "ZREMRANGEBYRANK", _BARRED, 0, -MOST_BARRED - 1, 3, "PEXPIRE", _BARRED, _BARRED_MS
             return Decision(words, change.result)
 
-        facts, guess = (_BY_END, None) if by_end else (_FACTS, (known.fields,))
+        facts = _BY_END if by_end else _FACTS
+        guess: Sequence[Any] | None = None if by_end else (known.fields,)
+        if owner:
+            facts = Facts(2, 0, (*_FACTS.words, 3, "ZSCORE", _BARRED, owner))
+            guess = known.fields, None
         result = await self._changing.change(name, keys, facts, decision, guess)
         if written is not None:
             self._written.pop(user, None)

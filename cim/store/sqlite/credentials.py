@@ -53,17 +53,17 @@ class SqliteCredentials:
 
         return self._sqlite.write("create_account", work)
 
-    def set_password(self, user: int, password: str, now: int) -> Deferred[bool]:
+    def set_password(self, user: int, password: str, now: int) -> Deferred[int | None]:
         """See ICredentials."""
 
-        def work(connection: sqlite3.Connection) -> bool:
-            done = connection.execute(
+        def work(connection: sqlite3.Connection) -> int | None:
+            set = connection.execute(
                 "INSERT INTO credential SELECT id, ?, ? FROM account WHERE id = ? "
                 "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
-                "valid_from = max(valid_from, excluded.valid_from)",
+                "valid_from = max(valid_from + 1, excluded.valid_from) RETURNING valid_from",
                 (password, now, user),
-            )
-            return done.rowcount > 0
+            ).fetchone()
+            return None if set is None else set[0]
 
         return self._sqlite.write("set_password", work)
 

@@ -7,9 +7,11 @@ pointless.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeVar
+
+from attrs import evolve
 
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
@@ -17,7 +19,15 @@ from zope.interface import implementer
 from cim.interfaces import ISessions
 from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
-from cim.store.rules import REPEATED_WITHIN_MS, Records, SessionChange, SessionFacts, unexpired
+from cim.store.rules import (
+    BARRED_SECONDS,
+    MOST_BARRED,
+    REPEATED_WITHIN_MS,
+    Records,
+    SessionChange,
+    SessionFacts,
+    unexpired,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -39,6 +49,8 @@ class LocalSessions(DecidedSessions):
         self._expiries: list[tuple[int, int]] = []  # heap of (time, user); some are outdated
         self._ended: dict[int, int] = {}  # user -> time of the last end
         self._ends: deque[tuple[int, int]] = deque()  # the same, in order of time
+        # User -> until when its owners that were expelled are barred, the first first.
+        self._barred: dict[int, dict[str, float]] = {}
         self._leases: dict[Place, dict[str, float]] = {}
         self._upstream: dict[str, set[int]] = {}
 
@@ -75,12 +87,20 @@ class LocalSessions(DecidedSessions):
                     heappush(self._expiries, (held.expires, user))
 
     def change(
-        self, name: str, user: int, decide: Callable[[SessionFacts], SessionChange[T]], *, by_end: bool = False
+        self,
+        name: str,
+        user: int,
+        decide: Callable[[SessionFacts], SessionChange[T]],
+        *,
+        by_end: bool = False,
+        owner: str = "",
     ) -> Deferred[T]:
         """See DecidedSessions."""
         try:
             self._guard(name)
             facts = self._facts(user)
+            if owner and user in self._barred:
+                facts = evolve(facts, barred=self._barred[user].get(owner, 0.0) > self._clock.seconds())
             change = decide(facts)
         except Exception:
             return fail()
@@ -89,7 +109,20 @@ class LocalSessions(DecidedSessions):
         if change.ends:
             self._ended[user] = facts.now
             self._ends.append((facts.now, user))
+        if change.bars:
+            self._bar(user, change.bars)
         return succeed(change.result)
+
+    def _bar(self, user: int, owners: Collection[str]) -> None:
+        now = self._clock.seconds()
+        barred = self._barred.pop(user, {})
+        barred.update(dict.fromkeys(owners, now + BARRED_SECONDS))
+        while len(barred) > MOST_BARRED:
+            del barred[next(iter(barred))]
+        self._barred[user] = barred
+        # The user of whom one was expelled longest ago comes first.
+        while max(next(iter(self._barred.values())).values()) <= now:
+            del self._barred[next(iter(self._barred))]
 
     def _asked(self, name: str, answer: Callable[[], T]) -> Deferred[T]:
         def run() -> T:

@@ -49,18 +49,18 @@ class TokenTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.tokens.check(text))
 
     def test_a_token_proves_its_user_and_when_it_was_issued(self):
-        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0)))
+        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner")))
         self.assertEqual((proven.account, proven.issued), (ALICE, 1_700_000_000_000))
 
     def test_no_two_tokens_are_alike(self):
-        self.assertNotEqual(self.tokens.issue(ALICE, 0), self.tokens.issue(ALICE, 0))
+        self.assertNotEqual(self.tokens.issue(ALICE, 0, "owner"), self.tokens.issue(ALICE, 0, "owner"))
 
     def test_a_token_expires_after_its_hours(self):
-        token = self.tokens.issue(ALICE, 0)
+        token = self.tokens.issue(ALICE, 0, "owner")
         self.assertEqual(verify(b"k" * 32, token, 1_700_000_000)["exp"], 1_700_000_000 + 3600)
 
     def test_a_look_up_is_cached_for_a_while(self):
-        token = self.tokens.issue(ALICE, 0)
+        token = self.tokens.issue(ALICE, 0, "owner")
         for _ in range(5):
             self.successResultOf(self.check(token))
         self.assertEqual(len(self.credentials.looks), 1)
@@ -71,30 +71,30 @@ class TokenTests(SynchronousTestCase):
         self.failureResultOf(self.check(token), Unauthorized)
 
     def test_a_token_issued_at_the_moment_of_revoking_is_valid(self):
-        old = self.tokens.issue(ALICE, 0)
+        old = self.tokens.issue(ALICE, 0, "owner")
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
         self.failureResultOf(self.check(old), Unauthorized)
-        self.successResultOf(self.check(self.tokens.issue(ALICE, self.credentials.of[5].valid_from)))
+        self.successResultOf(self.check(self.tokens.issue(ALICE, self.credentials.of[5].valid_from, "owner")))
 
     def test_revoking_reaches_a_token_from_a_clock_that_is_ahead(self):
-        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + 10 * SKEW_MS)
+        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + 10 * SKEW_MS, "owner")
         issued = self.successResultOf(self.check(ahead)).issued
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, issued)))
         self.failureResultOf(self.check(ahead), Unauthorized)
 
     def test_revoking_reaches_as_far_as_clocks_may_be_ahead(self):
-        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + SKEW_MS)
+        ahead = self.tokens.issue(ALICE, 1_700_000_000_000 + SKEW_MS, "owner")
         self.successResultOf(self.check(ahead))
         self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5)))
         self.failureResultOf(self.check(ahead), Unauthorized)
         for _ in range(3):
-            fresh = self.tokens.issue(ALICE, self.credentials.of[5].valid_from)
+            fresh = self.tokens.issue(ALICE, self.credentials.of[5].valid_from, "owner")
             proven = self.successResultOf(self.check(fresh))
             self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, proven.issued)))
             self.failureResultOf(self.check(fresh), Unauthorized)
 
     def test_a_look_up_from_before_a_change_is_not_cached(self):
-        token = self.tokens.issue(ALICE, 0)
+        token = self.tokens.issue(ALICE, 0, "owner")
         self.credentials.slow = True
         checking = self.check(token)
         self.credentials.slow = False
@@ -105,7 +105,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_a_store_that_is_away_neither_accepts_nor_refuses_a_token(self):
         self.credentials.slow = True
-        checking = self.check(self.tokens.issue(ALICE, 0))
+        checking = self.check(self.tokens.issue(ALICE, 0, "owner"))
         self.credentials.looks[0].errback(StoreUnavailable())
         self.failureResultOf(checking, StoreUnavailable)
 
@@ -113,9 +113,9 @@ class TokenTests(SynchronousTestCase):
         self.patch(tokens, "KEPT_USERS", 10)
         for user in range(1, 30):
             self.credentials.of[user] = Credential("x", 0)
-            self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0)))
+            self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0, "owner")))
         looks = len(self.credentials.looks)
-        self.successResultOf(self.check(self.tokens.issue(Account(29, "x"), 0)))
+        self.successResultOf(self.check(self.tokens.issue(Account(29, "x"), 0, "owner")))
         self.assertEqual(len(self.credentials.looks), looks)
-        self.successResultOf(self.check(self.tokens.issue(Account(1, "x"), 0)))
+        self.successResultOf(self.check(self.tokens.issue(Account(1, "x"), 0, "owner")))
         self.assertEqual(len(self.credentials.looks), looks + 1)
