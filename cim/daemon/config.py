@@ -56,6 +56,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return coerce
 
 
+#: Environment variables of Kubernetes for services, and of Docker for links.
+_PLATFORMS = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?)?|NAME|ENV_\w+)$")
 #: The tables of a file, and what the names of their options begin with.
 TABLES = {"limits": "limit-"}
 #: Coercions whose values are numbers, not strings, in a file.
@@ -87,8 +89,8 @@ class DaemonOptions(Options):
     environment and the key `max-frame` in the file; one that begins with `limit-` is a key of the file's table
     `[limits]`, without that. All are coerced by the same function, which raises ValueError
     with the end of a sentence that starts with the option's name. A flag is a boolean in the file, and 1, true, yes,
-    on or 0, false, no, off in the environment. Environment variables that name no option are ignored, because
-    container platforms set such variables.
+    on or 0, false, no, off in the environment. Variables that container platforms set for services and links are
+    ignored; other variables with a daemon's prefix must name one of its options.
 
     :cvar daemon: server, route, client or suite
     :cvar default_log_level: the default of `--log-level`
@@ -159,11 +161,15 @@ class DaemonOptions(Options):
     def _take_weaker_sources(self, taken: set[str], config: str | None) -> None:
         known = {*self._coercions, *self._flags, *self._repeated, *self._handlers()} - {"help", "version"}
         prefix = f"CIM_{self.daemon.upper()}_"
-        for name in sorted(known - taken):
-            variable = prefix + name.upper().replace("-", "_")
-            if variable in self._environ:
+        variables = {name.upper().replace("-", "_"): name for name in sorted(known)}
+        for bare, name in variables.items():
+            if name not in taken and (variable := prefix + bare) in self._environ:
                 self._take_text(name, self._environ[variable], variable)
                 taken.add(name)
+        for variable in sorted(self._environ):
+            bare = variable.removeprefix(prefix)
+            if bare != variable and bare not in variables and not _PLATFORMS.search(variable):
+                raise UsageError(f"{variable}: there is no such option; cim-{self.daemon} --help lists them")
         path = config or self["config"]
         if path:
             for table, key, value in self._keys(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -17,6 +18,7 @@ from twisted.logger import (
     LogLevelFilterPredicate,
     formatEvent,
 )
+from twisted.python import logfile
 from zope.interface import implementer
 
 #: Libraries whose info lines are logged only at debug level; their warnings are always logged.
@@ -85,7 +87,7 @@ def observer(write: Callable[[str], object], level: str, style: str) -> ILogObse
     return FilteringLogObserver(Lines(), [predicate])
 
 
-def to_file(file: IO[str]) -> Callable[[str], object]:
+def to_file(file: IO[str] | logfile.LogFile) -> Callable[[str], object]:
     """Return a function that writes a line to a file at once; a full disk or a closed pipe is ignored."""
 
     def write(line: str) -> None:
@@ -96,6 +98,41 @@ def to_file(file: IO[str]) -> Callable[[str], object]:
             pass
 
     return write
+
+
+class LogFile(logfile.LogFile):
+    """A log file that somebody else, such as logrotate, may move away.
+
+    :raises OSError: it cannot be opened
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str) -> None:
+        directory, name = os.path.split(os.path.abspath(path))
+        os.makedirs(directory, exist_ok=True)
+        super().__init__(name, directory, rotateLength=None)
+
+    def renew(self) -> None:
+        """Go on in a new file; one that is still in its place is moved to `<name>.1` first.
+
+        If there can be no new file, go on in the old one, and say so there.
+        """
+        try:
+            if self._in_place():
+                self.rotate()
+            else:
+                before = self._file
+                self._openFile()
+                before.close()
+        except OSError as error:
+            self._log.error("there can be no new log file {path}: {error}", path=self.path, error=error.strerror)
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
 
 class StandardLogging(logging.Handler):

@@ -71,19 +71,11 @@ class DaemonRoot(OrderedService):
     def _log_writer(self, twistd: Any) -> Any:
         name = twistd.get("logfile")
         if name and name != "-":
-            from twisted.python.logfile import LogFile
-
-            os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
-            file = LogFile.fromFullPath(name)
-            self._rotate_on_signal(file)
+            file = logs.LogFile(name)
+            self._exit.renew_log = file.renew
             return logs.to_file(file)
         # A client's standard output is for the chat only.
         return logs.to_file(sys.stderr if self._daemon == "client" and not name else sys.stdout)
-
-    def _rotate_on_signal(self, file: Any) -> None:
-        import signal
-
-        signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(file.rotate))
 
     def privilegedStartService(self) -> None:
         """Start listening on ports that need privileges."""
@@ -94,6 +86,7 @@ class DaemonRoot(OrderedService):
         self._log.info("starting {command} {version}", command=command(self._daemon), version=cim.__version__)
         if self._process:
             self._exit.end_process_with_status()
+            self._exit.outlive_user_signals()
             if self._daemon != "client":
                 raise_file_limit()
             # Not earlier, because the reactor installs its own signal handlers as it starts.

@@ -1,9 +1,9 @@
 """What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (docs/architecture.md).
 
-How a daemon ends: SIGTERM, SIGINT or SIGHUP stops the reactor, which stops the services in order, and the exit status
-is 0; a second signal ends the process at once. A service that must end the process calls `Exit.leave(status, reason)`,
-which makes the same orderly stop and exits with that status. A busy port, or anything else that may be expected to go
-wrong at start, gives one line in the log and status 1.
+How a daemon ends: SIGTERM, SIGINT, SIGQUIT or SIGHUP stops the reactor, which stops the services in order, and the exit
+status is 0; a second one ends the process at once. SIGUSR1 opens the log file anew, and SIGUSR2 does nothing. A service
+that must end the process calls `Exit.leave(status, reason)`, which makes the same orderly stop and exits with that
+status. A busy port, or anything else that may be expected to go wrong at start, gives one line in the log and status 1.
 """
 
 from __future__ import annotations
@@ -92,10 +92,15 @@ def spare_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _no_log() -> None:
+    _log.info("SIGUSR1 is for daemons that log to a file")
+
+
 class Exit:
     """How the process will end; one per process, made by the tap and passed to what may end it.
 
     :ivar status: the exit status so far
+    :ivar renew_log: what SIGUSR1 calls in the reactor's thread
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -103,6 +108,7 @@ class Exit:
         self._leaving = False
         self._signals = 0
         self.status = 0
+        self.renew_log: Callable[[], object] = _no_log
 
     def leave(self, status: int, reason: str = "") -> None:
         """End the process with `status` after an orderly stop; only the first call counts.
@@ -134,9 +140,14 @@ class Exit:
         if self.status:
             end_now(self.status)
 
+    def outlive_user_signals(self) -> None:
+        """Have SIGUSR1 renew the log, and SIGUSR2 be told there; without a handler, both end a process."""
+        signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self.renew_log))
+        signal.signal(signal.SIGUSR2, lambda *_: self._reactor.callFromThread(_log.info, "SIGUSR2 does nothing here"))
+
     def stop_on_signals(self) -> None:
         """Replace the reactor's signal handlers, which would make twistd die by the signal: with 143 instead of 0."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
 

@@ -77,10 +77,18 @@ class OptionsTests(SynchronousTestCase):
             out.write("max-frame = 77")
         self.assertEqual(self.parse(environ={"CIM_SERVER_CONFIG": path})["max-frame"], 77)
 
-    def test_other_daemons_variable_is_ignored(self):
-        self.assertEqual(
-            self.parse(environ={"CIM_ROUTE_HTTP": "x", "CIM_SERVER_SERVICE_HOST": "y"})["http"], "tcp:8081"
-        )
+    def test_variables_for_others(self):
+        """Kubernetes sets such variables for services called cim-server and cim-server-inner, and Docker for links."""
+        others = ("CIM_ROUTE_HTTP", "CIM_SERVERS_HTTP", "XCIM_SERVER_HTTPS", "CIM_SERVER")
+        services = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_9000_TCP", "PORT_9000_TCP_ADDR")
+        links = ("PORT_9000_UDP_PROTO", "NAME", "ENV_PATH", "INNER_PORT_9000_TCP_PORT", "INNER_SERVICE_PORT_WEB_2")
+        names = [*others, *(f"CIM_SERVER_{name}" for name in services + links)]
+        self.assertEqual(self.parse(environ=dict.fromkeys(names, "x"))["http"], "tcp:8081")
+
+    def test_unknown_variable(self):
+        for name in ("CIM_SERVER_MAX_FRAMES", "CIM_SERVER_HELP", "CIM_SERVER_http", "CIM_SERVER_"):
+            message = self.refused(environ={name: "77", "CIM_SERVER_MAX_FRAME": "77"})
+            self.assertEqual(message, f"{name}: there is no such option; cim-server --help lists them")
 
     def test_unknown_key(self):
         path = self.mktemp()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 
 from twisted.logger import Logger, LogLevel, LogPublisher, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.daemon.logs import StandardLogging, json_line, observer, text_line, to_file
+from cim.daemon.logs import LogFile, StandardLogging, json_line, observer, text_line, to_file
 
 
 def _event(**fields):
@@ -94,3 +95,58 @@ class ObserverTests(SynchronousTestCase):
             [(e["log_namespace"], e["log_level"].name, e["text"]) for e in events],
             [("kazoo.client", "warn", "lost it {x}")],
         )
+
+
+class LogFileTests(SynchronousTestCase):
+    def setUp(self):
+        self.path = os.path.join(self.mktemp(), "cim.log")
+        self.file = LogFile(self.path)
+        self.addCleanup(self.file.close)
+        self.write = to_file(self.file)
+
+    def read(self, suffix=""):
+        with open(self.path + suffix, encoding="utf-8") as file:
+            return file.read()
+
+    def test_moved_by_somebody_else(self):
+        """As logrotate does it: it moves the file, then sends the signal."""
+        self.write("before\n")
+        os.rename(self.path, self.path + "-20261127")
+        self.write("moved\n")
+        self.file.renew()
+        self.write("after\n")
+        self.assertEqual((self.read("-20261127"), self.read()), ("before\nmoved\n", "after\n"))
+
+    def test_moved_and_made_anew(self):
+        """logrotate's `create` makes the new file itself, with the mode that it should have."""
+        self.write("before\n")
+        os.rename(self.path, self.path + "-1")
+        with open(self.path, "w", encoding="utf-8"):
+            os.chmod(self.path, 0o600)
+        self.file.renew()
+        self.write("after\n")
+        self.assertEqual((self.read("-1"), self.read()), ("before\n", "after\n"))
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+
+    def test_in_its_place(self):
+        for line in ("first\n", "second\n"):
+            self.write(line)
+            self.file.renew()
+        self.write("third\n")
+        self.assertEqual([self.read(suffix) for suffix in (".2", ".1", "")], ["first\n", "second\n", "third\n"])
+
+    def test_there_can_be_no_new_file(self):
+        self.write("before\n")
+        os.rename(self.path, self.path + "-1")
+        os.mkdir(self.path)
+        events = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.file.renew()
+        self.write("after\n")
+        self.assertEqual(self.read("-1"), "before\nafter\n")
+        self.assertEqual([event["error"] for event in events], ["Is a directory"])
+        os.rmdir(self.path)
+
+    def test_a_long_file_stays_one(self):
+        self.write("x" * 1_000_000)
+        self.write("y\n")
+        self.assertEqual(os.listdir(os.path.dirname(self.path)), ["cim.log"])

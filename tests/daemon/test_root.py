@@ -47,17 +47,14 @@ class DaemonRootTests(SynchronousTestCase):
     def test_own_log(self):
         path = self.mktemp()
         parent = {"nodaemon": 1, "pidfile": "twistd.pid", "logfile": path, "syslog": 0}
-        service, reactor = self.make(parent, ["--log-level=warn", "--log-format=json"])
+        service, _ = self.make(parent, ["--log-level=warn", "--log-format=json"])
         handlers = list(logging.getLogger().handlers)
         self.addCleanup(setattr, logging.getLogger(), "handlers", handlers)
-        self.patch(DaemonRoot, "_rotate_on_signal", lambda self, file: self._reactor.files.append(file))
-        reactor.files = []
         application = Application("x")
         service.setServiceParent(application)
         observe = application.getComponent(ILogObserver)
         for level in (LogLevel.info, LogLevel.warn):
             observe({"log_level": level, "log_namespace": "cim.x", "log_format": level.name, "log_time": 0.0})
-        reactor.files[0].close()
         with open(path, encoding="utf-8") as file:
             self.assertIn('"message": "warn"', file.read())
         with open(path, encoding="utf-8") as file:

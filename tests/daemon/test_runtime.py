@@ -107,13 +107,16 @@ class ExitTests(SynchronousTestCase):
         self.assertEqual(self.ended, [3])
 
     def test_signals(self):
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        before = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+        }
         for number, handler in before.items():
             self.addCleanup(signal.signal, number, handler)
         calls = []
         self.reactor.callFromThread = lambda f, *arguments: calls.append((f, arguments))
         self.exit.stop_on_signals()
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGQUIT)
         self.assertEqual(self.ended, [])
         f, arguments = calls[0]
         f(*arguments)
@@ -123,7 +126,7 @@ class ExitTests(SynchronousTestCase):
         self.assertEqual(self.ended, [128 + signal.SIGINT])
 
     def test_second_signal_before_the_first_was_noticed(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor.callFromThread = lambda f, *arguments: None
         self.exit.stop_on_signals()
@@ -131,8 +134,27 @@ class ExitTests(SynchronousTestCase):
         signal.raise_signal(signal.SIGTERM)
         self.assertEqual(self.ended, [128 + signal.SIGTERM])
 
+    def test_user_signals(self):
+        """SIGUSR1 renews the log, in the reactor's thread; neither ends the process, as both would by default."""
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        calls = []
+        self.reactor.callFromThread = lambda f, *arguments: calls.append((f, arguments))
+        self.exit.outlive_user_signals()
+        renewed = []
+        self.exit.renew_log = lambda: renewed.append(True)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+        self.assertEqual(renewed, [])
+        for f, arguments in calls:
+            f(*arguments)
+        self.assertEqual((renewed, self.stops, self.ended), ([True], [], []))
+
     def test_nohup_is_respected(self):
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        before = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+        }
         for number, handler in before.items():
             self.addCleanup(signal.signal, number, handler)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -27,7 +27,7 @@ from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit
 
 class Options(DaemonOptions):
-    daemon = "server"
+    daemon = "demo"
     optFlags = [["stuck", None, "Never stop."], ["leave", None, "Leave with status 3."]]
 
 class Demo(Service):
@@ -200,6 +200,26 @@ class ExitTests(TwistdCase):
         await demo.start()
         self.assertEqual(await demo.wait_for_exit(), 3)
         self.assertTrue(any("nothing to do" in line for line in demo.lines))
+
+    async def test_user_signals_end_nothing(self):
+        demo = self.demo("--stuck", ready_when="open-file limit")
+        await demo.start()
+        demo.signal("USR1")
+        await demo.wait_for_line("SIGUSR1 is for daemons that log to a file")
+        demo.signal("USR2")
+        await demo.wait_for_line("SIGUSR2 does nothing here")
+
+    async def test_a_log_that_was_moved(self):
+        """As by logrotate: what is logged after the signal is in a file of the old name."""
+        log = Path(self.directory, "cim.log")
+        suite = self.suite("-n", "--logfile", str(log))
+        await suite.start()
+        log.rename(log.with_suffix(".old"))
+        suite.signal("USR1")
+        await self.until(log.exists)
+        await suite.stop()
+        self.assertIn("stopping on SIGTERM", log.read_text())
+        self.assertNotIn("stopping on SIGTERM", log.with_suffix(".old").read_text())
 
     async def test_second_signal_ends_at_once(self):
         demo = self.demo("--stuck", ready_when="open-file limit")
