@@ -16,7 +16,6 @@ from attrs import evolve
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -40,6 +39,7 @@ from cim.client.v1 import NotNative, V1Calls
 from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
 from cim.errors import CIMError, InvalidField
 from cim.model import check_id, check_name
+from cim.named_host import NamedHost
 from cim.web.calling import JSONCalls
 from cim.wire import conversations, positions
 
@@ -317,4 +317,4 @@ class Client(ClientCalls, Service):
         return self._engine
 
     def _by_host_name(self, host: str, port: int) -> IStreamClientEndpoint:
-        return HostnameEndpoint(self._world.reactor, host, port, timeout=CONNECT_SECONDS)
+        return NamedHost(self._world.reactor, host, port, timeout=CONNECT_SECONDS)

@@ -7,10 +7,12 @@ from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from cim.addresses import counted
 from cim.errors import InvalidField
@@ -241,7 +243,9 @@ class LinkDialers(Service):
 
     def facts(self) -> dict[str, Any]:
         """Return what `/health` shows of the links."""
-        return _facts(self._parts, self.unsealed())
+        troubles = {name: dial.trouble for name, dial in sorted(self._dials.items()) if dial.trouble}
+        facts: dict[str, Any] = {"routes_not_linked": troubles} if troubles else {}
+        return facts | _facts(self._parts, self.unsealed())
 
     def _changed(self, routes: Mapping[str, bytes]) -> None:
         self._listed = frozenset(routes)
@@ -272,6 +276,7 @@ class LinkDialers(Service):
         dial.stop("the route left the registry").addCallback(lambda _: self._ending.discard(dial))
 
 
+@implementer(IStreamClientEndpoint)
 class _Dial(Factory):
     """Keeps a link to one route."""
 
@@ -294,7 +299,8 @@ class _Dial(Factory):
         self._failures = 0
         self._up_since = 0.0
         self._refusal = ""
-        self._service = ClientService(endpoint, self, retryPolicy=self._delay, clock=parts.reactor)
+        self._endpoint = endpoint
+        self._service = ClientService(self, self, retryPolicy=self._delay, clock=parts.reactor)
 
     @property
     def linked(self) -> bool:
@@ -305,6 +311,21 @@ class _Dial(Factory):
     def sealed(self) -> bool:
         """Whether the link is sealed; holds while it is alive."""
         return self._link is not None and self._link.sealed
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no link; empty if there is one, or nothing is known yet."""
+        return "" if self.linked else self._refusal
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect to the route, as an endpoint does."""
+        connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connecting.addErrback(self._unreachable)
+
+    def _unreachable(self, failure: Failure) -> Failure:
+        if failure.check(CancelledError) is None:
+            self._no_link(f"cannot connect: {failure.getErrorMessage()}")
+        return failure
 
     def start(self) -> None:
         """Dial, and dial again whenever the link is lost."""
@@ -346,7 +367,11 @@ class _Dial(Factory):
         self._up_since = self._parts.reactor.seconds()
 
     def link_refused(self, link: LinkProtocol, reason: str) -> None:
-        """Log the reason, once while it stays the same, and delay the next attempt."""
+        """Log the reason, and delay the next attempt."""
+        self._no_link(reason)
+
+    def _no_link(self, reason: str) -> None:
+        """Log why there is no link, once while it stays the same."""
         if reason != self._refusal:
             self._refusal = reason
             self._log.warn("No link to route {route}: {reason}", route=self.name, reason=reason)

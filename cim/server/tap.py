@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.python.usage import UsageError
 
 import cim
@@ -28,6 +27,7 @@ from cim.limits import count, limit
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
+from cim.named_host import NamedHost
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.server.edge.connection import ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
 from cim.server.edge.http_api import ServerAPI
@@ -147,10 +147,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         random=random.random,
     )
 
-    def endpoint_for(route: RouteAddress) -> HostnameEndpoint:
+    def endpoint_for(route: RouteAddress) -> NamedHost:
         if not options["secret-file"] and not is_loopback(f"tcp:{route.link_port}:interface={route.host}"):
             raise InvalidField("secret-file", f"is needed for a link to {route.host}, which is not loopback")
-        return HostnameEndpoint(reactor, route.host, route.link_port, timeout=3)
+        return NamedHost(reactor, route.host, route.link_port, timeout=3)
 
     links = LinkDialers(
         own=own,

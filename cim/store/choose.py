@@ -8,12 +8,12 @@ from typing import Any
 
 from attrs import frozen
 
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from cim.errors import InvalidField
 from cim.interfaces import IStore
 from cim.model import Retention
+from cim.named_host import NamedHost
 from cim.plain import quoted
 from cim.private_files import BadFile
 from cim.store.pages import DEFAULT
@@ -87,7 +87,7 @@ def _redis(
     if access.user is not None and access.password is None:
         raise InvalidField("store", "has a user, which needs a password: give --store-password-file, too")
     host = host.removeprefix("[").removesuffix("]")
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
+    endpoint: IStreamClientEndpoint = NamedHost(reactor, host, port, timeout=CONNECT_TIMEOUT)
     if scheme == "rediss":
         try:
             endpoint = over_tls(endpoint, host, access.ca, access.certificate)

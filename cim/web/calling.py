@@ -14,23 +14,27 @@ from attrs import field, frozen
 from OpenSSL import SSL
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
+    URI,
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     ResponseDone,
     ResponseFailed,
 )
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from cim.errors import CallTimeout, CIMError, InvalidField, Unavailable, Unreachable
+from cim.named_host import NamedHost
 from cim.wire.error_table import SUCCESS, of_envelope, row_of
 
 #: The largest answer, in bytes.
@@ -72,6 +76,24 @@ class Answer:
     body: bytes
 
 
+@frozen
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """Where an Agent connects for a URL."""
+
+    _reactor: Any
+    _policy: IPolicyForHTTPS
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint of an http or https URL."""
+        endpoint = NamedHost(self._reactor, uri.host.decode("ascii"), uri.port, timeout=CONNECT_SECONDS)
+        if uri.scheme == b"http":
+            return endpoint
+        if uri.scheme == b"https":
+            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        raise SchemeNotSupported(f"{uri.scheme.decode('ascii', 'backslashreplace')} is neither http nor https")
+
+
 class HTTPCalls:
     """Makes calls over a pool of its own, which keeps connections open for the next call.
 
@@ -101,7 +123,7 @@ class HTTPCalls:
             # Shorter than servers keep them (Tomcat: 20 s), so that no call is lost on a connection that is closing.
             self._pool.cachedConnectionTimeout = 10
             policy = policy or BrowserLikePolicyForHTTPS()
-            agent = Agent(reactor, policy, connectTimeout=CONNECT_SECONDS, pool=self._pool)
+            agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, policy), self._pool)
         self._agent = agent
 
     def close(self) -> Deferred[None]:

@@ -435,6 +435,19 @@ class DialersTests(NetworkTestCase):
         self.assertGreater(acceptor.counted.refused, 10)
         self.assertEqual(self.at_server.events + self.at_route.events, [])
 
+    def test_a_route_that_cannot_be_reached_is_logged_once_and_shown(self):
+        self.network.list_route()
+        dialers = self.network.server(self.at_server)
+        self.network.pass_seconds(60)
+        (event,) = self.logged("No link to route")
+        self.assertEqual(
+            (event["route"], event["reason"]), (ROUTE.name, "cannot connect: Connection was refused by other side.")
+        )
+        self.assertEqual(dialers.facts(), {"routes_not_linked": {ROUTE.name: event["reason"]}})
+        self.network.route(self.at_route)
+        self.network.pass_seconds(5)
+        self.assertEqual((len(self.at_server.links), dialers.facts()), (1, {}))
+
     def test_two_servers_with_one_name_back_off(self):
         self.network.list_route()
         self.network.route(self.at_route)
