@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cim.server.edge.connection import Limits
-from cim.wire.cim_pb2 import Hello, Packet, Send
+from cim.wire.cim_pb2 import Hello, Packet, Pong, Send
 from cim.wire.framing import encode_frame
 from cim.wire.websocket_frames import JSON, PROTOBUF
 from tests.cluster.native_case import NativeCase
@@ -201,6 +201,26 @@ class LimitTests(InputCase):
         phone.sync("p:" * 500_000)
         self.assertEqual(self.failure(phone), "invalid")
         self.assert_well()
+
+
+class SilenceTests(NativeCase):
+    def test_a_silent_client_is_asked_before_it_is_ended(self):
+        client = self.log_in(self.alice)
+        self.cluster.pass_seconds(21)
+        self.assertEqual(client.packets(), [])
+        self.cluster.pass_seconds(12)
+        self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["ping"])
+        self.cluster.pass_seconds(1)
+        self.assertEqual(self.goodbye(client), "idle")
+
+    def test_who_answers_stays(self):
+        client = self.log_in(self.alice)
+        for _ in range(5):
+            self.cluster.pass_seconds(22)
+            self.assertEqual([packet.WhichOneof("body") for packet in client.packets()], ["ping"])
+            client.say(Packet(pong=Pong()))
+        self.cluster.pass_seconds(20)
+        self.assertFalse(client.closed)
 
 
 class DrainTests(NativeCase):

@@ -38,7 +38,7 @@ class Limits:
     """What one connection may cost, in seconds and bytes.
 
     :param idle: how long a logged-in guest may be silent; W1's first releases ping every 30 to 60 seconds
-    :param native_idle: how long a native client may be silent
+    :param native_idle: how long a native client may be silent; it is asked for a sign of life after two thirds of that
     :param write_buffer: how much may wait for a slow client; above it nothing more is pushed to the client or read
         from it, so a client that never reads is idle in the end
     :param frames: how many frames of a client are served; more than that waits
@@ -89,6 +89,8 @@ class ClientConnection(Protocol):
     slow = False
     closing = False
     wheel_slot = 0
+    #: The time of the last sign of life before which the client was asked for one.
+    _asked = 0
     _held = 0
     _frame_since = 0
     #: Frames that were served and are not counted towards the limit yet.
@@ -137,7 +139,7 @@ class ClientConnection(Protocol):
         """Replace the time limit for the login by the one for silence: the session has logged in."""
         self.gateway.unproven.remove(self)
         self._since = self.gateway.wheel.now
-        self.gateway.wheel.put(self, self._since + self._idle())
+        self.gateway.wheel.put(self, self._since + self._idle() * 2 // 3)
 
     def give_way(self) -> None:
         """Close at once: others wait, and this client has not logged in."""
@@ -225,11 +227,25 @@ class ClientConnection(Protocol):
         if self._frame_since and now >= self._frame_since + limits.frame:
             self._drop("slow-frame")
             return self.wheel_slot
-        due = self._since + self._idle()
+        idle = self._idle()
+        # One more, because the tick of the last sign of life may have been all but over.
+        due = self._since + idle + 1
         if now >= due:
             self._drop("too-slow" if self.slow else "idle")
             return self.wheel_slot
+        if self._asked != self._since:
+            ask = self._since + idle * 2 // 3
+            if now < ask:
+                due = ask
+            else:
+                self._asked = self._since
+                self.ask_for_life()
         return due if not self._frame_since else min(due, self._frame_since + limits.frame)
+
+    def ask_for_life(self) -> None:
+        """Ask a silent client for a sign of life, if its protocol has a way to."""
+        if self.session is not None:
+            self.session.ask_for_life()
 
     def _drop(self, kind: str) -> None:
         self.gateway.refused(kind)

@@ -113,6 +113,10 @@ class WebSocketConnection(ClientConnection):
         self._ended = self._ended or (isinstance(violation, BadWebSocketFrame) and violation.last)
         super().violated(violation)
 
+    def ask_for_life(self) -> None:
+        """Send a ping, which browsers answer themselves, even in tabs that are hidden."""
+        self.transport.write(frame(Opcode.PING, b""))
+
     def write_packet(self, packet: bytes) -> None:
         """Queue a Packet as one message."""
         self.transport.write(self._framed(packet))

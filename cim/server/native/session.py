@@ -29,7 +29,7 @@ from cim.server.sessions.table import Connection, Session, Sessions
 from cim.tickets import read_ticket
 from cim.wire import native
 from cim.wire.cim_pb2 import Hello, Packet, Read, Received, Welcome
-from cim.wire.native import PONG, goodbye_packet
+from cim.wire.native import PING, PONG, goodbye_packet
 
 
 class SessionState(enum.Enum):
@@ -206,6 +206,10 @@ class NativeSession(Session):
 
     def _pong(self, packet: Packet, body: bytes) -> None:
         """Do nothing: the connection has already noted the sign of life."""
+
+    def ask_for_life(self) -> None:
+        """Send a Ping."""
+        self.connection.write_packet(PING)
 
     def _goodbye(self, packet: Packet, body: bytes) -> None:
         self.connection.close("goodbye")

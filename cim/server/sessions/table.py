@@ -171,6 +171,9 @@ class Session:
     def lost(self) -> None:
         """End the session: its connection is gone or closing, and it is out of the tables."""
 
+    def ask_for_life(self) -> None:
+        """Ask the client for a sign of life, if its protocol has a way to."""
+
     def farewell(self, code: str, retry_after: int = 0, message: str = "") -> None:
         """Close the connection; say why if the protocol has a way to."""
         raise NotImplementedError

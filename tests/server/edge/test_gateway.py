@@ -157,10 +157,13 @@ class GatewayTests(SynchronousTestCase):
     def test_silence_ends_a_w2_session_after_33_seconds_and_a_w1_session_after_130(self):
         for generation, seconds in ((Generation.W2, 33), (Generation.W1, 130)):
             client = self.cluster.log_in(self.alice, generation=generation)
-            self.cluster.pass_seconds(seconds - 1)
+            self.cluster.clock.advance(0.9)
+            client.ping(self.alice.id)
+            self.cluster.pass_seconds(seconds)
             self.assertFalse(client.closed)
             self.cluster.pass_seconds(1)
             self.assertTrue(client.closed, generation)
+            self.assertEqual(len(client.frames()), 1)  # the pong: guests are not asked
             self.assertEqual(len(self.server.sessions), 0)
             self.assertEqual(list(self.cluster.routes[0].presence.online()), [])
         self.assertEqual(self.refused("idle"), 2)

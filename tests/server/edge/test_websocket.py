@@ -311,7 +311,7 @@ class WritingTests(PortTestCase):
     def test_a_slow_reader_that_never_reads_is_told_and_cut(self):
         client = self.log_in()
         client.connection.pauseProducing()
-        self.pass_seconds(33)
+        self.pass_seconds(34)
         self.assert_closing(client, 1008, "too-slow")
         self.assertTrue(self.native[0].is_lost)
         self.assertFalse(client.closed)
@@ -321,7 +321,7 @@ class WritingTests(PortTestCase):
     def test_the_close_of_a_formerly_slow_client_is_still_read(self):
         client = self.log_in()
         client.connection.pauseProducing()
-        self.pass_seconds(33)
+        self.pass_seconds(34)
         self.assertEqual(client.transport.producerState, "paused")
         client.connection.resumeProducing()
         self.assertEqual(client.transport.producerState, "producing")
@@ -347,11 +347,24 @@ class LivenessTests(PortTestCase):
 
     def test_silence(self):
         client = self.log_in()
-        self.pass_seconds(32)
+        self.pass_seconds(21)
+        self.assertEqual(client.events(), [])
+        self.pass_seconds(1)
+        self.assertEqual(client.events(), [Ping()])
+        self.pass_seconds(11)
         self.assertEqual(client.events(), [])
         self.pass_seconds(1)
         self.assert_closing(client, 1001, "idle")
         self.assertEqual(self.counted, ["idle"])
+
+    def test_who_answers_pings_stays(self):
+        """A page in a hidden tab says nothing, but the browser answers."""
+        client = self.log_in()
+        for _ in range(10):
+            self.pass_seconds(22)
+            self.assertEqual(client.events(), [Ping()])
+            client.send(masked(10))
+        self.assertFalse(client.closed)
 
     def test_a_message_that_never_ends(self):
         fragments = [masked(2, PING[:1], fin=False), *[masked(0, b"", fin=False)] * 9]
