@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 FIRST_SECONDS = 0.5
-CAP_SECONDS = 30.0
+CAP_SECONDS = 10.0
+#: The cap while nothing can be reached: no server feels such attempts, and clients are back soon after the network is.
+UNREACHABLE_SECONDS = 3.0
 #: After a session that lasted this long, in seconds, the next loss starts from the shortest wait again.
 STEADY_SECONDS = 20.0
 
@@ -28,7 +30,10 @@ class Backoff:
         """Start from the shortest wait again."""
         self._bound = self._first
 
-    def next(self) -> float:
-        """Return the next wait, in seconds."""
+    def next(self, cap: float | None = None) -> float:
+        """Return the next wait, in seconds.
+
+        :param cap: a lower cap for this wait
+        """
         bound, self._bound = self._bound, min(self._cap, self._bound * 2)
-        return bound * self._random()
+        return min(bound, cap or bound) * self._random()

@@ -19,12 +19,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cim.client.backoff import STEADY_SECONDS, Backoff
+from cim.client.backoff import STEADY_SECONDS, UNREACHABLE_SECONDS, Backoff
 from cim.client.connection import ServerConnection
 from cim.client.life import Life
 from cim.client.moment import Moment
 from cim.client.v1 import retry_after
-from cim.errors import CIMError
+from cim.errors import CIMError, Unreachable
 
 #: How long a graceful leave may take, in seconds.
 LEAVE_SECONDS = 2.0
@@ -118,7 +118,8 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
         if upkeep.clock.seconds() - upkeep.since >= STEADY_SECONDS:
             upkeep.backoff.reset()
         upkeep.since = inf
-        seconds = retry_after(error) + upkeep.backoff.next()
+        cap = UNREACHABLE_SECONDS if isinstance(error, Unreachable) else None
+        seconds = retry_after(error) + upkeep.backoff.next(cap)
         upkeep.life.away(f"{error.message}; retrying in {seconds:.1f} s")
         return upkeep.clock.callLater(seconds, loop.due)
 

@@ -26,9 +26,8 @@ from cim.server.native.receipts import NativeReceipts
 from cim.server.native.session import NativeSide
 from cim.server.sessions.table import Sessions
 
-#: When this server stops its clients come back spread over this many seconds, or at this rate if that takes longer.
-COME_BACK_SECONDS = 5
-COME_BACK_RATE = 500
+#: When this server stops, so many of its clients come back in a second: about as many as the others can take.
+COME_BACK_RATE = 1000
 
 
 class Server:
@@ -121,9 +120,12 @@ class Server:
             guest=partial(GuestSession, self.guests),
         )
 
-    def retry_after(self) -> int:
-        """Return a random number of seconds for which one session should stay away when this server stops."""
-        return 1 + int(self._random() * max(COME_BACK_SECONDS, len(self.sessions) / COME_BACK_RATE))
+    def retry_after(self, sessions: int) -> int:
+        """Return a random number of seconds for which one of so many sessions should stay away when this server stops.
+
+        Clients add a random wait of up to half a second themselves.
+        """
+        return int(self._random() * sessions / COME_BACK_RATE)
 
     def health(self) -> Health:
         """Return the health of the server's parts."""

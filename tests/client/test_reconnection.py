@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.client.backoff import STEADY_SECONDS, Backoff
 from cim.client.reconnection import LEAVE_SECONDS, Upkeep, new_reconnection
 from cim.client.routes import Busy
-from cim.errors import CIMError, Forbidden, Unavailable
+from cim.errors import CIMError, Forbidden, Unavailable, Unreachable
 
 
 class Connection:
@@ -87,6 +87,15 @@ class SessionTests(SynchronousTestCase):
             self.assertEqual(self.told.pop(), f"no route; retrying in {wait:.1f} s")
             self.clock.advance(wait)
         self.assertEqual(len(self.attempts), 4)
+
+    def test_it_comes_back_soon_after_a_long_outage(self):
+        self.loop.start()
+        for wait in (0.5, 1, 2, 3, 3, 3):
+            self.attempts[-1].errback(Unreachable())
+            self.assertEqual(self.waits(), [wait])
+            self.clock.advance(wait)
+        self.attempts[-1].errback(Unavailable("the route cannot reach its store"))
+        self.assertEqual(self.waits(), [10])
 
     def test_a_busy_route_is_left_alone_for_as_long_as_it_says(self):
         self.loop.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cim.server import service
 from cim.server.edge.connection import Limits
 from cim.wire.cim_pb2 import Hello, Packet, Pong, Send
 from cim.wire.framing import encode_frame
@@ -228,6 +229,7 @@ class DrainTests(NativeCase):
         numbers = iter([0.0, 0.25, 0.5, 0.75, 0.999] * 10)
         server = self.cluster.servers[0]
         server._random = lambda: next(numbers)
+        self.patch(service, "COME_BACK_RATE", 2)
         clients = [
             self.log_in(who, f"{n}", subprotocol=("", PROTOBUF, JSON)[n % 3])
             for who in (self.alice, self.bob)
@@ -241,7 +243,7 @@ class DrainTests(NativeCase):
             (packet,) = client.packets()
             self.assertEqual(packet.goodbye.code, "draining")
             told.append(packet.goodbye.retry_after_seconds)
-        self.assertEqual((min(told), max(told)), (1, 5))
+        self.assertEqual((min(told), max(told)), (0, 4))
         self.assertGreater(len(set(told)), 3)
         self.turn()
         for route in self.cluster.routes:

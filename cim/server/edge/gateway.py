@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -72,7 +73,7 @@ class Gateway(Factory):
     :param refused: called with a short name of its kind for every input that is refused or ignored
     :param max_connections: the most connections; for one more the oldest without a login is closed, or else that one
     :param address_of: returns the address of a connection as it is counted; empty if it is not
-    :param retry_after: returns the seconds after which one session should come back when this server stops
+    :param retry_after: returns the seconds after which one of so many sessions should come back when this server stops
     """
 
     connection_class: Callable[[Gateway], ClientConnection] = TCPConnection
@@ -87,7 +88,7 @@ class Gateway(Factory):
         clock: IReactorTime,
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
-        retry_after: Callable[[], int] = lambda: 0,
+        retry_after: Callable[[int], int] = lambda sessions: 0,
         address_of: Callable[[Any], str] = lambda transport: "",
         guest: MakeSession,
     ) -> None:
@@ -138,7 +139,7 @@ class Gateway(Factory):
     def drain(self) -> Deferred[None]:
         """Close every connection once what was written to it is sent; fires when the last is gone."""
         self.max_connections = 0
-        self.sessions.end_all("draining", self._retry_after)
+        self.sessions.end_all("draining", partial(self._retry_after, len(self.sessions)))
         for connection in list(self.connections):
             connection.leave("draining")
         if not self.connections:

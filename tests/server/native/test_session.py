@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cim.keys import derive_key
 from cim.model import Place
+from cim.server import service
 from cim.server.native import session as native
 from cim.wire.cim_pb2 import Hello, Packet, Ping, Welcome
 from cim.wire.framing import encode_frame
@@ -404,12 +405,13 @@ class LifeTests(NativeCase):
         self.assertEqual(len(self.server.sessions), 0)
 
     def test_draining_tells_clients_when_to_come_back(self):
+        self.patch(service, "COME_BACK_RATE", 0.1)
         client = self.log_in(ALICE)
         newcomer = self.connect()
         self.server.gateway.drain()
         [packet] = client.packets()
         self.assertEqual(packet.goodbye.code, "draining")
-        self.assertEqual(packet.goodbye.retry_after_seconds, 1 + int(0.5 * 5))
+        self.assertEqual(packet.goodbye.retry_after_seconds, int(0.5 * 1 / 0.1))
         self.assertTrue(client.closed and newcomer.closed)
 
     def test_nothing_is_written_after_goodbye(self):
