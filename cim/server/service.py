@@ -18,6 +18,7 @@ from cim.server.guests.session import GuestSession
 from cim.server.guests.side import GuestSide
 from cim.server.links.deliveries import Deliveries
 from cim.server.links.groups import GroupIndex
+from cim.server.links.isolation import Isolation
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.links.uplink import Uplink
@@ -26,7 +27,7 @@ from cim.server.native.receipts import NativeReceipts
 from cim.server.native.session import NativeSide
 from cim.server.sessions.table import Sessions
 
-#: When this server stops, so many of its clients come back in a second: about as many as the others can take.
+#: When all sessions of this server end, so many clients come back in a second: about as many as other servers can take.
 COME_BACK_RATE = 1000
 
 
@@ -119,6 +120,10 @@ class Server:
             address_of=address_of,
             guest=partial(GuestSession, self.guests),
         )
+        self.isolation = Isolation(self.wheel, registry, lambda: len(self.uplink), self._send_away)
+
+    def _send_away(self) -> None:
+        self.sessions.end_all("draining", partial(self.retry_after, len(self.sessions)))
 
     def retry_after(self, sessions: int) -> int:
         """Return a random number of seconds for which one of so many sessions should stay away when this server stops.

@@ -108,6 +108,7 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     metrics.gauge("connections", "Client connections.", lambda: len(server.gateway.connections))
     root.add(links, stop_timeout=5.0)
     root.add(server.wheel)
+    root.add(server.isolation)
     metrics.gauge("requests", "Unanswered requests to routes.", lambda: len(server.submissions))
     metrics.gauge("rechecks", "Sessions waiting to be checked for missed messages.", lambda: len(server.rechecks))
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
