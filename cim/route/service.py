@@ -16,6 +16,7 @@ from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates, default_rate_limits
 from cim.route.front.requests import Requests
+from cim.route.front.store_state import StoreWatch
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
@@ -122,6 +123,8 @@ class Route:
             grouping=self.grouping,
             refused=metrics.refused,
         )
+        self.store_watch = StoreWatch(store.health, self.presence.links, reactor)
+        self.downlink.on_link.append(self.store_watch.link_up)
         upstream = UpstreamServers(reactor, post)
         self.logins = Logins(
             accounts=self.accounts,

@@ -144,5 +144,6 @@ class Server:
                 "sessions": len(self.sessions),
                 "reserved": self.sessions.reserved,
                 "links": len(self.uplink),
+                **({"routes_without_store": away} if (away := self.submissions.without_store()) else {}),
             },
         )

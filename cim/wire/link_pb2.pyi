@@ -81,7 +81,7 @@ class Batch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts")
+    __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts", "store_state")
     SNAPSHOT_BEGIN_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class Item(_message.Message):
     MISSED_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     GUEST_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    STORE_STATE_FIELD_NUMBER: _ClassVar[int]
     snapshot_begin: SnapshotBegin
     snapshot_end: SnapshotEnd
     opened: Opened
@@ -118,7 +119,8 @@ class Item(_message.Message):
     missed: Missed
     fence: Fence
     guest_receipts: GuestReceipts
-    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ...) -> None: ...
+    store_state: StoreState
+    def __init__(self, snapshot_begin: _Optional[_Union[SnapshotBegin, _Mapping]] = ..., snapshot_end: _Optional[_Union[SnapshotEnd, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reserve: _Optional[_Union[Reserve, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., open_outcome: _Optional[_Union[OpenOutcome, _Mapping]] = ..., group_change: _Optional[_Union[GroupChange, _Mapping]] = ..., groups_seen: _Optional[_Union[GroupsSeen, _Mapping]] = ..., missed: _Optional[_Union[Missed, _Mapping]] = ..., fence: _Optional[_Union[Fence, _Mapping]] = ..., guest_receipts: _Optional[_Union[GuestReceipts, _Mapping]] = ..., store_state: _Optional[_Union[StoreState, _Mapping]] = ...) -> None: ...
 
 class SnapshotBegin(_message.Message):
     __slots__ = ()
@@ -145,6 +147,12 @@ class Opened(_message.Message):
     device: str
     call: int
     def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ...) -> None: ...
+
+class StoreState(_message.Message):
+    __slots__ = ("away",)
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    away: bool
+    def __init__(self, away: _Optional[bool] = ...) -> None: ...
 
 class Fence(_message.Message):
     __slots__ = ("call",)

@@ -31,6 +31,7 @@ from tests.harness.certificates import certified, put
 from tests.harness.daemons import UNLIMITED, loopback
 from tests.harness.processes import HOST, free_port
 from tests.integration.cluster_case import ClusterCase
+from tests.integration.test_faults import Cable
 from tests.server.edge.test_websocket import StandIn
 
 PROTOBUF, JSON = "cim.v1.protobuf", "cim.v1.json"
@@ -299,6 +300,30 @@ class ClusterTests(NativeCase):
             for mark, count in (("one", 20), ("two", 50), ("three", 20)):
                 said = [text for text in texts if text.startswith(f"{mark} {person.name} ")]
                 self.assertEqual(said, [f"{mark} {person.name} {n} 你好" for n in range(count)])
+
+    async def test_a_route_loses_redis(self):
+        """The other does its work within 2 s, and nobody is told of a failure; it gets its share again later."""
+        await self.stores()
+        cable = Cable(self.reactor, self.redis.port)
+        self.addCleanup(cable.cut)
+        server, well = self.server(), self.route()
+        away = self.route("--store", f"redis:{HOST}:{cable.entry}")
+        await self.started(server, well, away)
+        await self.linked([server], [well, away])
+        people = await self.people(well.url)
+        await self.everyone_talks(people, "one")
+        await cable.cut()
+        await self.until(
+            lambda: self.fact(server, "routes_without_store"), lambda found: found == [away.node], "it is told", 2
+        )
+        await self.everyone_talks(people, "two")
+        cable.mend()
+        await self.until(lambda: self.fact(server, "routes_without_store"), lambda found: found is None, "it is back")
+        before = await self.metric(away, 'cim_store_seconds_count{operation="append"}')
+        await self.everyone_talks(people, "three")
+        self.assertGreater(await self.metric(away, 'cim_store_seconds_count{operation="append"}'), before)
+        failures = [packet.failure for person in people for packet in person.peer.packets if packet.HasField("failure")]
+        self.assertEqual(failures, [])
 
     async def test_a_new_password_ends_all_other_sessions_at_both_servers_and_routes(self):
         _, routes = await self.cluster(2, 2)

@@ -58,6 +58,8 @@ class Downlink:
             "snapshot_begin": self._snapshot_begin,
             "snapshot_end": self._snapshot_end,
         }
+        #: Called with each new link.
+        self.on_link: list[Callable[[ILink], None]] = []
         #: Called when a server's snapshot is complete or a server has gone.
         self.on_change: list[Callable[[], None]] = []
 
@@ -65,6 +67,8 @@ class Downlink:
         """Take up a new link to a server."""
         self._log.info("server {server} is linked", server=link.peer.name)
         self._leases.linked(self._presence.link_up(link))
+        for listener in self.on_link:
+            listener(link)
 
     def link_down(self, link: ILink, reason: str) -> None:
         """Give up a link that was lost."""

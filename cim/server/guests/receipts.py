@@ -71,7 +71,7 @@ class ReceiptsOfGuests:
         # To the routes that are asked for the users' heads, which count what they have not written yet.
         homes: dict[ILink | None, list[_Receipt]] = {}
         for receipt in receipts:
-            homes.setdefault(self._submissions.home(receipt[0].session.user), []).append(receipt)
+            homes.setdefault(self._submissions.link_of(str(receipt[0].session.user)), []).append(receipt)
         for of_home in homes.values():
             for at in range(0, len(of_home), RECEIPTS):
                 self._tell_home(of_home[at : at + RECEIPTS])

@@ -1,7 +1,8 @@
 """Requests to routes and their answers (docs/architecture.md, Links).
 
-A request goes over the live link that rendezvous hashing picks for its conversation or its user; a Send goes over the
-link of the Send that it names while that link lives (`cim.server.links.send_order`). When a link is lost, its
+A request goes over the live link that rendezvous hashing picks for its conversation or its user, among the routes that
+reach their store if any does; a Send goes over the link of the Send that it names while that link lives
+(`cim.server.links.send_order`). When a link is lost, its
 unanswered requests go up again over the other links, in order and before anything new: they are all idempotent. A
 request that is not answered within TIMEOUT has failed with an unknown outcome, however often it went up.
 """
@@ -35,7 +36,7 @@ from cim.server.sessions.table import Session
 from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
 from cim.wire.error_table import RETRYABLE, of_failure
-from cim.wire.link_pb2 import Item, Reply
+from cim.wire.link_pb2 import Item, Reply, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
 #: Seconds after which an unanswered request fails.
@@ -49,6 +50,8 @@ KEPT_CHOICES = 20_000
 #: What clients are told of a Send that an earlier one holds back.
 BEHIND = "an earlier message failed"
 
+#: What the keys of requests begin with that go to the user's home route, whether or not it reaches its store.
+_HOME = "home:"
 _WATCH_NOBODY = packet(watch=Watch())
 
 
@@ -63,6 +66,9 @@ class Submissions:
         self._metrics = metrics
         self.links: dict[str, ILink] = {}
         self._names: list[str] = []
+        # The names of routes that do not reach their store, and of the others.
+        self._away: set[str] = set()
+        self._well: list[str] = []
         self._choices: dict[str, ILink] = {}
         self._numbers = itertools.count(1)
         # By call number, and so in the order in which they were made: the first is the next to expire.
@@ -118,6 +124,10 @@ class Submissions:
         if link is not None and link.queued <= MAX_QUEUED:
             link.send_packed(packed.request(0, session.asker, conversation, packet), False)
 
+    def watch(self, session: Session, packet: bytes) -> None:
+        """Pass a Watch up to the session's home route, which tells it of others' presence."""
+        self.packet(session, packet, "", f"{_HOME}{session.user}")
+
     def watch_again(self, session: Session, former: ILink | None) -> None:
         """Tell a session's new home route whom the session watches.
 
@@ -125,7 +135,7 @@ class Submissions:
         """
         if former is not None:
             former.send_packed(packed.request(0, session.asker, "", _WATCH_NOBODY), False)
-        self.packet(session, session.watch, "", str(session.user))
+        self.watch(session, session.watch)
 
     # Requests of this server's own.
 
@@ -148,7 +158,11 @@ class Submissions:
 
     def home(self, user: int) -> ILink | None:
         """Return the link of a user's home route."""
-        return self._pick(str(user))
+        return self._pick(f"{_HOME}{user}")
+
+    def link_of(self, key: str) -> ILink | None:
+        """Return the link over which requests with a key go."""
+        return self._pick(key)
 
     # Sending.
 
@@ -157,7 +171,9 @@ class Submissions:
         if link is None:
             if not self._names:
                 return None
-            link = self.links[rendezvous(key, self._names)]
+            user = key.removeprefix(_HOME)
+            names = self._names if user is not key else self._well or self._names
+            link = self.links[rendezvous(user, names)]
             if len(self._choices) >= KEPT_CHOICES:
                 self._choices.clear()
             self._choices[key] = link
@@ -171,7 +187,7 @@ class Submissions:
         """Pass a Send up, for the first time or again; False when no link takes it."""
         before = send.before
         link = before.link if before is not None else None
-        if link is None or self.links.get(link.peer.name) is not link:
+        if link is None or self.links.get(link.peer.name) is not link or link.peer.name in self._away:
             link = self._pick(send.key)
         send.passed = next(self._numbers)
         return self._put_up(send, send.call, link)
@@ -317,6 +333,17 @@ class Submissions:
             order.fail(send, error)
             yield send, error
 
+    def store_state(self, link: ILink, state: StoreState) -> None:
+        """Choose other routes while one does not reach its store."""
+        (self._away.add if state.away else self._away.discard)(link.peer.name)
+        self._links_changed()
+
+    def without_store(self) -> list[str]:
+        """Return the names of the linked routes that do not reach their store."""
+        return sorted(self._away)
+
     def _links_changed(self) -> None:
         self._names = sorted(self.links)
+        self._away.intersection_update(self._names)
+        self._well = [name for name in self._names if name not in self._away]
         self._choices.clear()

@@ -44,6 +44,7 @@ from cim.wire.link_pb2 import (
     Reserve,
     SnapshotBegin,
     SnapshotEnd,
+    StoreState,
 )
 
 #: How many sessions are reported in one reactor turn.
@@ -119,6 +120,7 @@ class Uplink:
             "probe": self._probe,
             "group_change": self._group_change,
             "missed": self._missed,
+            "store_state": self._store_state,
         }
 
     def __len__(self) -> int:
@@ -219,6 +221,14 @@ class Uplink:
     def _missed(self, link: ILink, missed: Missed) -> None:
         self._deliveries.interrupt(link)
         self._rechecks.missed(missed.seconds)
+
+    def _store_state(self, link: ILink, state: StoreState) -> None:
+        name = link.peer.name
+        self._log.warn(
+            "route {route} {state} its store", route=name, state="does not reach" if state.away else "reaches"
+        )
+        if self._links.get(name) is link:
+            self._submissions.store_state(link, state)
 
     def _answer(self, link: ILink, call: int, code: str = "", sessions: int = 0) -> None:
         if call:

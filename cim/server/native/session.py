@@ -295,7 +295,7 @@ class NativeSession(Session):
             return
         self.connection.weigh(len(packet.watch.users) // WATCHED_AS_FRAME)
         self.watch = body if packet.watch.users else b""
-        self._side.submissions.packet(self, body, "", str(self.user))
+        self._side.submissions.watch(self, body)
 
     # What the client is told.
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: How long calls wait for a connection that was just lost or not made yet, in seconds; later calls fail at once.
 PATIENCE = 2.0
+#: After how long a silence health calls Redis slow, in seconds. Others can do the work until it answers.
+SLOW_SECONDS = 1.0
 #: While this many calls are unanswered, further ones fail at once.
 MAX_UNANSWERED = 20_000
 FIRST_DELAY = 0.05
@@ -380,6 +382,9 @@ class RedisConnection:
         """See IStore."""
         if self._away is not None:
             return f"Redis at {self._address} is away: {self._away}"
+        silence = self._protocol.silence
+        if silence >= SLOW_SECONDS:
+            return f"Redis at {self._address} has not answered for {silence:.1f} s"
         if self._refusal:
             return f"Redis at {self._address} refuses: {self._refusal}"
         complaint = self.server.version_complaint()

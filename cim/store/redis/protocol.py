@@ -54,6 +54,11 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             reply: Deferred[Any] = self.replyQueue.get().addCallback(self.handle_reply)
             return reply
 
+        @property
+        def silence(self) -> float:
+            """For how long Redis has owed us a reply and said nothing, in seconds."""
+            return clock.seconds() - self._heard if self.replyQueue.waiting else 0.0
+
         def tryConvertData(self, data: Any) -> Any:
             # Replies are not converted; txredisapi would inspect each part of a reply.
             return data

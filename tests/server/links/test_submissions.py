@@ -6,9 +6,9 @@ from cim.errors import CallTimeout, Forbidden, Unavailable
 from cim.server.links import send_order, submissions
 from cim.server.native.session import STOP_READING, SYNC_WEIGHT
 from cim.wire import native, packed
-from cim.wire.cim_pb2 import Failure, Packet, Sync
+from cim.wire.cim_pb2 import Failure, Packet, Sync, Watch
 from cim.wire.framing import encode_frame
-from cim.wire.link_pb2 import Item, Probe, Request
+from cim.wire.link_pb2 import Item, Probe, Request, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, synced_packet
 from tests.server.native_case import ServerCase, deliver
 
@@ -474,6 +474,72 @@ class LinkTests(SubmissionCase):
         for number in range(40):
             self.alice.send(100 + number, "x", f"e{number}")
         self.assertGreater(len(third.requests()), 5)
+
+    def test_a_route_without_its_store_gets_nothing_new(self):
+        """But a Watch goes to the home route all the same, which knows who is online."""
+        away, well = self.routes
+
+        def said(round):
+            for number in range(10):
+                self.alice.send(100 + number, "x", f"{round}{number}")
+            self.alice.sync("")
+            found = [route.requests() for route in (away, well)]
+            for route, requests in zip((away, well), found, strict=True):
+                for request, _ in requests:
+                    route.reply(request)
+            return [len(requests) for requests in found]
+
+        before = said("a")
+        self.assertEqual((min(before) > 2, sum(before)), (True, 11))
+        away.say(store_state=StoreState(away=True))
+        self.assertEqual(said("b"), [0, sum(before)])
+        watching = [self.watchers() for _ in range(2)]
+        self.assertEqual(watching[0], watching[1])
+        well.say(store_state=StoreState(away=True))
+        self.assertEqual(said("c"), before)  # nobody can do better
+        self.assertEqual(self.watchers(), watching[0])
+        for route in self.routes:
+            route.say(store_state=StoreState(away=False))
+        self.assertEqual(said("d"), before)
+
+    def watchers(self):
+        """Return the routes that a Watch of each of some users goes to."""
+        clients = [self.log_in(user) for user in range(400, 410)]
+        for route in self.routes:
+            route.items.clear()
+        for client in clients:
+            client.say(Packet(watch=Watch(users=[ALICE])))
+        self.turn()
+        found = [sorted(request.user for request, _ in route.requests()) for route in self.routes]
+        self.assertTrue(all(found), found)
+        for client in clients:
+            client.drop()
+        return found
+
+    def test_sends_behind_an_unanswered_one_leave_a_route_without_its_store(self):
+        """They name the one before them, so nothing is reordered."""
+        self.alice.send(100, "x", "c1")
+        away = next(route for route in self.routes if route.items)
+        well = next(route for route in self.routes if route is not away)
+        [(first, packet)] = away.requests()
+        away.say(store_state=StoreState(away=True))
+        self.alice.send(100, "x", "c2")
+        [(second, _)] = well.requests()
+        self.assertEqual(second.after, "c1")
+        well.reply(second, code=OUT_OF_ORDER)
+        self.refuse(away, first, packet)
+        self.assertEqual(self.failures(self.alice), [("c1", "unavailable"), ("c2", "unavailable")])
+        self.alice.send(100, "x", "c1")
+        self.assertEqual([packet.send.client_id for _, packet in well.requests()], ["c1"])
+
+    def test_a_route_that_comes_back_without_a_word_reaches_its_store(self):
+        away = self.routes[0]
+        away.say(store_state=StoreState(away=True))
+        self.unlink(away)
+        self.link(away.peer.name)
+        for number in range(20):
+            self.alice.send(100 + number, "x", f"a{number}")
+        self.assertTrue(all(route.requests() for route in self.routes[-2:]))
 
     def test_requests_of_a_lost_link_go_first_and_in_order(self):
         for number in range(12):

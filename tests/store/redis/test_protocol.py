@@ -33,6 +33,21 @@ class ConnectionTests(SynchronousTestCase):
     def test_nothing_is_sent_before_a_command(self):
         self.assertEqual(self.transport.value(), b"")
 
+    def test_silence(self):
+        """It lasts from the last reply, or from the first command that is owed one."""
+        self.clock.advance(100)
+        self.assertEqual(self.connection.silence, 0)
+        self.connection.ask("PING")
+        self.clock.advance(1.5)
+        self.connection.ask("PING")
+        self.assertEqual(self.connection.silence, 1.5)
+        self.connection.dataReceived(b"+PONG\r\n")
+        self.clock.advance(0.5)
+        self.assertEqual(self.connection.silence, 0.5)
+        self.connection.dataReceived(b"+PONG\r\n")
+        self.clock.advance(1)
+        self.assertEqual(self.connection.silence, 0)
+
     def test_replies_come_in_order_as_bytes(self):
         asked = [self.connection.ask("GET", name) for name in ("a", b"b", 3, "ü")]
         self.assertIn(b"$2\r\n\xc3\xbc\r\n", self.transport.value())
