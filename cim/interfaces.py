@@ -47,13 +47,20 @@ class IAccounts(Interface):
     """The accounts. Every method fails with StoreUnavailable when the store is unavailable."""
 
     def register(name: str) -> Deferred[Account]:
-        """Return the account with that name, creating it if there is none; concurrent calls create only one."""
+        """Return the account with that name, creating it if there is none; concurrent calls create only one.
+
+        Fails with Conflict if there is none and the name looks like that of another account, that is, has the same
+        comparison form (cim.names). The form is stored in the same step, and never computed again.
+        """
 
     def account(user: int) -> Deferred[Account | None]:
         """Return the account with that id, if there is one."""
 
     def named(name: str) -> Deferred[Account | None]:
         """Return the account with that name, if there is one."""
+
+    def known_as(name: str) -> Deferred[Account | None]:
+        """Return the account with that name, or else the one that holds its comparison form, if there is one."""
 
 
 class ISessions(Interface):
@@ -351,7 +358,7 @@ class ICredentials(Interface):
         """Return an account's credential; None for a guest account."""
 
     def create(name: str, password: str) -> Deferred[Account]:
-        """Create an account with a credential; Conflict if the name is taken.
+        """Create an account with a credential; Conflict if the name is taken, or looks like one that is.
 
         :param password: the argon2 hash
         """

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from cim.errors import InvalidField
 from cim.model import ID_LIMIT, MAX_NAME, check_id, check_name
+from cim.names import check_new_name
 
 _MAX_DIGITS = 16
 
@@ -170,6 +171,23 @@ class Name(Schema):
         """See Schema."""
         return _about(
             f"{self.about} No control characters, not blank.".strip(),
+            {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
+        )
+
+
+@frozen
+class NewName(Name):
+    """The name of a user or group that is made or renamed now (docs/security.md, Names)."""
+
+    def read(self, name: str, value: Any) -> str:
+        """See Schema."""
+        return check_new_name(string(name, value), name)
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(
+            f"{self.about} A Nickname of RFC 8266: nothing invisible, no space at either end, letters of one alphabet. "
+            "Emoji are welcome.".strip(),
             {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
         )
 

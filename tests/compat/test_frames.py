@@ -43,7 +43,7 @@ class FrameTests(SynchronousTestCase):
         address = self.done(self.route.logins.login(ZHANGSAN.id, ZHANGSAN.name)).address
         client = self.cluster.connect(str(address), bytes.fromhex(login))
         self.assertFalse(client.closed)
-        self.assertEqual(list(self.route.presence.online()), [ZHANGSAN])
+        self.assertEqual(list(self.route.presence.guests()), [ZHANGSAN])
         return client
 
     def done(self, coroutine):

@@ -191,6 +191,10 @@ class RouteTests(ExchangeCase):
         self.cluster.log_in(self.ls)
         self.cluster.log_in(self.zs, generation=Generation.W1)
         self.assertEqual((self.ask("/onlineUser"), self.ask("/onlineUser", "{}")), (somebody, somebody))
+        # Who has a password is shown to neither.
+        secret = self.successResultOf(self.cluster.store.credentials.create("secret", "hash"))
+        self.cluster.native(secret)
+        self.assertEqual((self.ask("/onlineUser"), self.ask("/onlineUser", "{}")), (somebody, somebody))
 
     def test_log_out_by_the_client_and_by_a_server(self):
         for message in ('"offLine"', '"zs"'):

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection
+from cim.store.redis.keys import Key
 from cim.store.redis.store import RedisStore
 from tests.harness.processes import RedisProcess
 
@@ -86,6 +87,11 @@ class RedisCase(TestCase):
 
     def command(self, *words):
         return self.raw.command("test", *words)
+
+    async def keys(self):
+        """All keys but the one that every store begins with."""
+        found = {key.decode() for key in await self.command("KEYS", "*")}
+        return sorted(found - {Key.NAMES_INDEXED})
 
     async def until(self, true, seconds=15.0):
         """Wait until `true()`, which may be asynchronous, is."""

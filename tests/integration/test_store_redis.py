@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+from urllib.parse import quote
+
 from twisted.internet.defer import gatherResults
 
-from cim.errors import StoreUnavailable
+from cim.errors import Conflict, StoreUnavailable
 from cim.model import GUEST, Account, LoginPolicy, Reserved
+from cim.store.redis.keys import Key
+from cim.store.redis.names import STEP
 from tests.integration.redis_case import RedisCase
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
@@ -43,15 +48,20 @@ class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):
 
 
 class SharedKeysTests(RedisCase):
-    async def keys(self):
-        return sorted(key.decode() for key in await self.command("KEYS", "*"))
-
     async def test_accounts_have_upstreams_key_and_ours(self):
         alice = await self.store.accounts.register("alice %{}")
         self.assertEqual(await self.command("GET", f"cim-account:{alice.id}"), b"alice %{}")
         self.assertEqual(await self.command("GET", "cim-name:alice%20%25%7B%7D"), str(alice.id).encode())
         self.assertEqual(
-            await self.keys(), sorted([f"cim-account:{alice.id}", "cim-name:alice%20%25%7B%7D", "cim:last-account-id"])
+            await self.keys(),
+            sorted(
+                [
+                    f"cim-account:{alice.id}",
+                    "cim-name:alice%20%25%7B%7D",
+                    "cim:form:{alice%20%25%7B%7D}",
+                    "cim:last-account-id",
+                ]
+            ),
         )
 
     async def test_an_account_of_upstream_is_found_by_name_and_not_made_anew(self):
@@ -62,7 +72,8 @@ class SharedKeysTests(RedisCase):
         self.assertEqual(await self.store.accounts.named("zhangsan"), zhangsan)
         self.assertEqual(await self.store.accounts.register("zhangsan"), zhangsan)
         self.assertEqual(await self.store.accounts.account(1545574049323), zhangsan)
-        self.assertEqual(await self.keys(), before)
+        # Only who may not be confused with it is noted.
+        self.assertEqual(await self.keys(), sorted([*before, "cim:form:{zhangsan}"]))
 
     async def test_a_bare_name_that_is_something_else_is_no_account(self):
         await self.command("SADD", "login-status", "5")
@@ -199,11 +210,104 @@ class SharedKeysTests(RedisCase):
         self.assertEqual(self.store.health(), "")
 
 
+class OldNamesTests(RedisCase):
+    """Accounts that an earlier release made have their names, and no forms."""
+
+    settings = {"appendonly": "no"}
+    #: Name -> id, in no order: alice and her twins, two that look like nothing now, and one of upstream's.
+    there: ClassVar[dict[str, int]] = {
+        "ALICE": 1700000000003,
+        "alice": 1700000000001,
+        "Alice": 1700000000002,
+        "al\u200bice": 1700000000000,
+        "\u2028": 1700000000004,
+        **{f"User {number}": 1700000001000 + number for number in range(2 * STEP)},
+    }
+
+    async def setUp(self):
+        await super().setUp()
+        await self.until(lambda: self.command("EXISTS", Key.NAMES_INDEXED))
+        await self.command("FLUSHALL")
+        for name, id in self.there.items():
+            await self.command("SET", f"cim-account:{id}", name)
+            await self.command("SET", f"cim-name:{quote(name, safe='')}", id)
+        await self.command("SET", "cim-account:1545574049323", "zhangsan")
+        await self.command("SET", "zhangsan", "cim-account:1545574049323")
+        await self.command("SADD", "cim-account:5", "not a name")
+        await self.command("SET", "cim-account:x", "nor an account")
+
+    async def holder(self, form):
+        return await self.command("GET", f"cim:form:{{{form}}}")
+
+    async def test_they_get_their_forms_when_routes_start_however_many_do(self):
+        stores = [self.started() for _ in range(4)]
+        made = await gatherResults([store.accounts.register("new") for store in stores])
+        self.assertEqual(len(set(made)), 1)
+        self.assertEqual(await self.holder("alice"), b"1700000000001")
+        self.assertEqual(await self.holder("zhangsan"), b"1545574049323")
+        forms = await self.command("KEYS", "cim:form:*")
+        self.assertEqual(len(forms), 2 * STEP + 3)
+        for store in stores:
+            for name in ("aLICE", "user 7", "USER 999", "Zhangsan"):
+                await self.assertFailure(store.accounts.register(name), Conflict)
+            # All keep their names, and log in by them.
+            for name, id in list(self.there.items())[:10]:
+                self.assertEqual(await store.accounts.known_as(name), Account(id, name))
+            self.assertEqual((await store.accounts.known_as("aLiCe")).name, "alice")
+
+    async def test_no_account_is_made_before_they_have_them(self):
+        store = self.started()
+        waits = store.accounts.register("aLICE")
+        await self.assertFailure(waits, Conflict)
+        self.assertEqual(await self.command("EXISTS", Key.NAMES_INDEXED), 1)
+
+    async def test_it_is_done_once(self):
+        await self.started().accounts.register("new")
+        await self.command("DEL", "cim:form:{user%207}")
+        await self.started().accounts.register("newer")
+        self.assertIsNone(await self.holder("user%207"))
+
+    async def test_one_that_is_made_by_an_earlier_release_later_gets_its_form_when_it_is_looked_up(self):
+        store = self.started()
+        await store.accounts.register("new")
+        for name, id in (("Late", 1700000000007), ("late", 1700000000006)):
+            await self.command("SET", f"cim-account:{id}", name)
+            await self.command("SET", f"cim-name:{name}", id)
+            self.assertEqual(await store.accounts.known_as(name), Account(id, name))
+            # The older one takes over.
+            self.assertEqual(await self.holder("late"), str(id).encode())
+        self.assertEqual((await store.accounts.named("Late")).id, 1700000000007)
+        self.assertEqual(await self.holder("late"), b"1700000000006")
+
+    async def test_the_form_of_one_that_an_earlier_release_deleted_is_free(self):
+        store = self.started()
+        await store.accounts.register("new")
+        await self.command("DEL", "cim-account:1700000000001", "cim-name:alice")
+        made = await store.accounts.register("aLICE")
+        self.assertEqual(await self.holder("alice"), str(made.id).encode())
+
+    async def test_a_new_account_does_not_wait_for_ever(self):
+        store = self.started()
+        await store.accounts.register("new")
+        store._forms._complete, store._forms._running = False, True
+        error = await self.assertFailure(store.accounts.register("newest"), StoreUnavailable)
+        self.assertIn("try again in a moment", error.message)
+        self.assertEqual((await store.accounts.known_as("alice")).name, "alice")
+
+    async def test_redis_comes_back_with_other_data(self):
+        store = self.started()
+        await store.accounts.register("new")
+        await self.command("DEL", Key.NAMES_INDEXED, "cim:form:{alice}")
+        await self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await self.until(lambda: self.command("EXISTS", Key.NAMES_INDEXED))
+        self.assertEqual(await self.holder("alice"), b"1700000000001")
+
+
 class DatabaseTests(RedisCase):
     async def test_the_database_that_was_asked_for_is_used(self):
         other = self.started(database=3)
         await other.accounts.register("alice")
-        self.assertEqual(await self.command("DBSIZE"), 0)
+        self.assertEqual(await self.command("EXISTS", "cim-name:alice"), 0)
         await self.command("SELECT", 3)
         self.assertEqual(await self.command("EXISTS", "cim-name:alice"), 1)
 
@@ -233,9 +337,8 @@ class ForbiddenConfigTests(RedisCase):
 
 
 class RefusalTests(RedisCase):
-    settings = {"maxmemory": "1"}
-
     async def test_a_redis_that_refuses_writes_is_not_healthy_until_it_takes_them_again(self):
+        await self.command("CONFIG", "SET", "maxmemory", "1")
         await self.assertFailure(self.store.accounts.register("alice"), StoreUnavailable)
         self.assertIn("OOM", self.store.health())
         await self.command("CONFIG", "SET", "maxmemory", "0")

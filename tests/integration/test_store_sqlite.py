@@ -6,14 +6,16 @@ import os
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cim.errors import CIMError, StoreUnavailable, UserOffline
-from cim.model import Append, Mark
+from cim.errors import CIMError, Conflict, StoreUnavailable, UserOffline
+from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
+from cim.store.sqlite.accounts import STEP
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.contract import StoreContract
 from tests.store.conversations_contract import ConversationsContract
@@ -193,6 +195,54 @@ class SqliteFileTests(TestCase):
             pass
         self.path = os.path.join(self.directory, "file", "cim.db")
         self.refused("File exists")
+
+
+class OldNamesTests(TestCase):
+    """A file of an earlier release: accounts with names, and no table of forms."""
+
+    def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.path = os.path.join(self.mktemp(), "cim.db")
+        os.makedirs(os.path.dirname(self.path))
+        names = ["al\u200bice", "alice", "Alice", "ALICE", "\u2028", *(f"User {n}" for n in range(STEP + 5))]
+        self.there = [Account(1700000000000 + at, name) for at, name in enumerate(names)]
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT")
+            connection.execute("CREATE TABLE given (kind TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT")
+            connection.executemany("INSERT INTO account VALUES (?, ?)", [(one.id, one.name) for one in self.there])
+
+    def start(self):
+        store = store_from(f"sqlite:{self.path}", self.reactor)
+        store.startService()
+        self.addCleanup(store.stopService)
+        return store
+
+    def holders(self, of):
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute("SELECT user FROM name_form WHERE form = ?", (of,)).fetchall()
+
+    async def test_they_get_their_forms_at_the_first_start_and_the_oldest_holds_it(self):
+        store = self.start()
+        self.assertEqual(self.holders("alice"), [(1700000000001,)])
+        for name in ("aLICE", "user 7", f"USER {STEP + 4}"):
+            await self.assertFailure(store.accounts.register(name), Conflict)
+            await self.assertFailure(store.credentials.create(name, "hash"), Conflict)
+        for account in (*self.there[:8], self.there[-1]):
+            self.assertEqual(await store.accounts.known_as(account.name), account)
+            self.assertEqual(await store.accounts.register(account.name), account)
+        self.assertEqual(await store.accounts.known_as("aLICE"), self.there[1])
+
+    async def test_it_is_done_once_and_for_what_an_earlier_release_made_meanwhile(self):
+        store = self.start()
+        await store.stopService()
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("DELETE FROM name_form WHERE form = 'user 7'")
+            connection.execute("INSERT INTO account VALUES (1800000000000, 'Late')")
+        store = self.start()
+        self.assertEqual((self.holders("user 7"), self.holders("late")), ([], [(1800000000000,)]))
+        await self.assertFailure(store.accounts.register("LATE"), Conflict)
 
 
 class GroupCommitTests(TestCase):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.errors import RepeatedEnd
+from cim.errors import Conflict, RepeatedEnd
 from cim.interfaces import IAccounts, ISessions, IStore
 from cim.model import GUEST, ID_LIMIT, Account, LoginPolicy, Place, SessionRecord
 from cim.store.rules import MOST_BARRED
@@ -23,14 +25,14 @@ NASTY_NAMES = [
     "login-status",
     "a b",
     "%41",
-    "A",
+    "Z",
     "a",
     "*",
     "{x}",
     "张三",
     "👩‍👩‍👧",
     "é",
-    "e\u0301",
+    "o\u0301",
     "007",
     "1.50",
     "-1",
@@ -133,6 +135,45 @@ class StoreContract:
             self.assertEqual(await self.accounts.account(account.id), account)
             self.assertEqual(await self.accounts.register(account.name), account)
         self.assertEqual(await self.held(made[0].id), (HERE, "a", True))
+
+    async def test_a_name_that_looks_like_that_of_another_account_is_refused(self):
+        twins = [("Alice", "alice"), ("\u00e9", "E\u0301"), ("a b", "a\u3000 B"), ("\u2764\ufe0f", "\u2764")]
+        for first, second in twins:
+            account = await self.accounts.register(first)
+            await self.assertFailure(self.accounts.register(second), Conflict)
+            await self.assertFailure(self.store.credentials.create(second, "hash"), Conflict)
+            self.assertIsNone(await self.accounts.named(second))
+            # Who has the name itself is let in as ever.
+            self.assertEqual(await self.accounts.register(first), account)
+            self.assertEqual([await self.accounts.known_as(name) for name in (first, second)], [account] * 2)
+        self.assertIsNone(await self.accounts.known_as("nobody"))
+
+    async def test_names_without_a_form_are_told_apart_by_themselves(self):
+        one, other = await self.accounts.register("al\u200bice"), await self.accounts.register("al\u2060ice")
+        plain = await self.accounts.register("alice")
+        self.assertEqual(len({one.id, other.id, plain.id}), 3)
+        self.assertEqual(await self.accounts.known_as("al\u200bice"), one)
+        self.assertIsNone(await self.accounts.known_as("al\u2061ice"))
+
+    async def test_of_many_names_that_look_the_same_at_once_one_is_taken(self):
+        names = ["".join(letters) for letters in itertools.product(*(letter + letter.upper() for letter in "alice"))]
+
+        async def register(name):
+            try:
+                return await self.accounts.register(name)
+            except Conflict:
+                return None
+
+        made = await gatherResults([Deferred.fromCoroutine(register(name)) for name in names])
+        (account,) = [account for account in made if account is not None]
+        self.assertEqual(await self.accounts.known_as("ALICE"), account)
+
+    async def test_the_form_of_a_deleted_account_is_free(self):
+        old = await self.accounts.register("alice")
+        await self.store.credentials.delete(old.id)
+        self.assertIsNone(await self.accounts.known_as("alice"))
+        new = await self.store.credentials.create("Alice", "hash")
+        self.assertEqual(await self.accounts.known_as("alice"), new)
 
     async def test_a_name_that_looks_like_an_account_key_finds_no_other_account(self):
         alice = await self.accounts.register("alice")

@@ -250,8 +250,8 @@ class GuestMessages:
             raise Unavailable()
 
     async def online(self) -> list[Account]:
-        """Return everyone who is online, by id."""
-        found = {account.id: account for account in self._presence.online()}
+        """Return the guests who are online, by id: whoever asks proves nothing, so others are not shown."""
+        found = {account.id: account for account in self._presence.guests()}
         for server in self._directory.upstream:
             for user in await self._sessions.users_at(server):
                 if user not in found:

@@ -14,6 +14,7 @@ from cim.daemon.metrics import Metrics
 from cim.errors import CIMError, Conflict, Forbidden, InvalidField, LinkLost, NotFound, Unauthorized, Unavailable
 from cim.interfaces import IStore
 from cim.model import Account, Credential, SessionRecord
+from cim.names import TAKEN, look_the_same
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
@@ -25,7 +26,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Boolean, Id, Integer, Name, Nullable, Object, Optional, Text
+from cim.web.schema import Array, Boolean, Id, Integer, Name, NewName, Nullable, Object, Optional, Text
 
 _SERVER = Object(
     {
@@ -99,7 +100,7 @@ class AccountsAPI:
     @http_call(
         "POST /v1/accounts",
         who=Who.ANYONE,
-        body={"name": Name(), "password": PASSWORD},
+        body={"name": NewName(), "password": PASSWORD},
         answers={201: ACCOUNT},
         errors=(409,),
         example={"name": "alice", "password": "correct horse"},
@@ -107,11 +108,11 @@ class AccountsAPI:
     async def create_account(self, caller: Caller, name: str, password: str) -> dict[str, Any]:
         """Create an account.
 
-        409 if the name is taken.
+        409 if the name is taken, or looks like one that is.
         """
         self._rates.take("address-calls", caller.address)
         if await self._store.accounts.named(name) is not None:
-            raise Conflict("this name is taken")
+            raise Conflict(TAKEN)
         self._rates.take("address-accounts", caller.address)
         hashed = await self._passwords.hash(password, Turn(caller.address))
         account = await self._store.credentials.create(name, hashed)
@@ -145,6 +146,7 @@ class AccountsAPI:
         """Log in.
 
         With a password, or with a token and no password. A session is reserved for 30 s at the server in the answer.
+        A name that looks like that of the account will do; the answer has the account's own.
         409 with the code `second-login` if the user has a session on another device and the login policy refuses a
         second one; a login always replaces a session of the same device.
         """
@@ -191,7 +193,7 @@ class AccountsAPI:
     ) -> tuple[Account, Credential]:
         if caller.proven is not None and password is None:
             account = caller.account
-            if name not in (None, account.name) or id not in (None, account.id):
+            if (name is not None and not look_the_same(name, account.name)) or id not in (None, account.id):
                 raise Forbidden("the token belongs to another user")
             # A session outlives its token, so check the credential itself and not a cached look.
             credential = await self._store.credentials.credential(account.id)
@@ -223,7 +225,7 @@ class AccountsAPI:
         self, name: str | None, id: int | None, password: str, address: str, device: str | None
     ) -> tuple[Account, Credential]:
         account = await (
-            self._store.accounts.named(name) if name is not None else self._store.accounts.account(id or 0)
+            self._store.accounts.known_as(name) if name is not None else self._store.accounts.account(id or 0)
         )
         key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
         attempt = self._attempts.take(key, address, device or "")

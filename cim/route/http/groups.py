@@ -15,7 +15,7 @@ from cim.route.http.shapes import GROUP, MORE_ID, PAGE, ROLE, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.web.declaring import WithStatus, http_call
-from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional
+from cim.web.schema import Array, Boolean, Id, Integer, NewName, Object, Optional
 
 _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
@@ -52,7 +52,7 @@ class GroupsAPI:
     @http_call(
         "POST /v1/groups",
         body={
-            "name": Name(),
+            "name": NewName(),
             "open": Optional(Boolean("Anyone may join."), False),
             "history": Optional(Boolean("Members may read messages from before they joined."), False),
         },
@@ -110,7 +110,7 @@ class GroupsAPI:
     @http_call(
         "PATCH /v1/groups/{id}",
         path={"id": Id()},
-        body={"name": Name()},
+        body={"name": NewName()},
         answers={200: GROUP},
         errors=(404,),
         example={"name": "old friends"},

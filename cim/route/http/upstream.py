@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError
+from cim.errors import CIMError, Conflict, InvalidField
 from cim.interfaces import IAccounts
+from cim.names import check_new_name
 from cim.route.messages.limits import Guest
 from cim.route.service import Route
 from cim.web.declaring import Who, WithHeaders, http_call
@@ -35,9 +36,16 @@ class UpstreamAPI:
     async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
         self._rates.take("address-calls", caller)
-        if await self._accounts.named(userName) is None:
+        account = await self._accounts.named(userName)
+        if account is None:
+            check_new_name(userName, "userName")
             self._rates.take("address-accounts", caller)
-        account = await self._accounts.register(userName)
+            try:
+                account = await self._accounts.register(userName)
+            except Conflict:
+                raise InvalidField("userName", "looks like the name of another account: choose another") from None
+        # Of an account with a password nobody learns the id here, even if it was made just now.
+        await self._route.guests.check(account.id)
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
@@ -90,7 +98,7 @@ class UpstreamAPI:
 
     @http_call("GET POST /onlineUser", who=Who.ANYONE)
     async def online(self, caller: str) -> list[dict[str, Any]]:
-        """Return who is online: an empty list where upstream returns null, which its SDK cannot handle."""
+        """Return which guests are online: an empty list where upstream returns null, which its SDK cannot handle."""
         self._rates.take("address-online", caller)
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]

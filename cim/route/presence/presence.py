@@ -12,7 +12,7 @@ from typing import Protocol
 from attrs import define, field
 
 from cim.interfaces import ILink
-from cim.model import Account, Place
+from cim.model import GUEST, Account, Place
 
 
 @define(eq=False)
@@ -74,10 +74,13 @@ class Presence:
         """Return the sessions of a user."""
         return self._by_user.get(user, ())
 
-    def online(self) -> Iterator[Account]:
-        """Return everyone who is online."""
+    def guests(self) -> Iterator[Account]:
+        """Return the guests who are online."""
         for user, sessions in self._by_user.items():
-            yield Account(user, sessions[0].name)
+            for online in sessions:
+                if online.device == GUEST:
+                    yield Account(user, online.name)
+                    break
 
     def links(self) -> Iterable[ILink]:
         """Return the live links to servers."""

@@ -3,6 +3,7 @@
     cim-account:<id>                   the name                    upstream's format
     cim-name:<percent-encoded name>    the id
     cim:last-account-id                the highest id given
+    cim:form:{<form>}                  who holds the comparison form of a name (cim/store/redis/names.py)
 
 Upstream keeps the id of a name under the bare name, which may be any key at all. We read it if there is no
 `cim-name:` for the name, and believe it only if it holds `cim-account:<id>` and that account has exactly this name; we
@@ -14,6 +15,7 @@ The name is written last, so that it never leads to a missing account.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,11 +26,13 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import Conflict
+from cim.errors import Conflict, Unavailable
 from cim.interfaces import IAccounts
 from cim.model import ID_LIMIT, Account
+from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
+from cim.store.redis.names import NameForms, form_key, holder_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -37,16 +41,17 @@ _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 #: The numbers of a change's keys.
-_NAME, _BARE_NAME, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 6)
-_NAMES = Facts(0, 2, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME))
+_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 7)
+_NAMES = Facts(0, 3, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME, 2, "MGET", _FORM))
 
 
 @frozen
 class _Held:
-    """The values of our key for a name and of the bare name, and the last id given; 0 if that is not known."""
+    """The values of our key for a name, of the bare name and of its form, and the last id given, 0 if not known."""
 
     ours: bytes | None = None
     theirs: bytes | None = None
+    form: bytes | None = None
     last: int = 0
 
 
@@ -64,9 +69,10 @@ def account_key(user: int) -> str:
 class RedisAccounts:
     """Accounts that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
+    def __init__(self, connection: RedisConnection, changing: Changing, forms: NameForms) -> None:
         self._connection = connection
         self._changing = changing
+        self._forms = forms
 
     def register(self, name: str) -> Deferred[Account]:
         """See IAccounts."""
@@ -87,9 +93,31 @@ class RedisAccounts:
         return self._changing.operation("named", self._named(name))
 
     async def _named(self, name: str) -> Account | None:
-        ((ours,), (theirs,)), _ = await self._changing.look("named", (name_key(name), name), _NAMES)
+        account, _ = await self._look_up("named", name)
+        return account
+
+    def known_as(self, name: str) -> Deferred[Account | None]:
+        """See IAccounts."""
+        return self._changing.operation("known_as", self._known_as(name))
+
+    async def _known_as(self, name: str) -> Account | None:
+        account, holder = await self._look_up("known_as", name)
+        return account if account is not None or holder is None else await self.account(holder)
+
+    async def _look_up(self, operation: str, name: str) -> tuple[Account | None, int | None]:
+        """Return the account with a name, and the one that holds its form."""
+        form = comparison_form(name)
+        keys = (name_key(name), name, form_key(form))
+        ((ours,), (theirs,), (held,)), _ = await self._changing.look(operation, keys, _NAMES)
+        holder = holder_of(held)
         id = await self._known(name, _Held(ours, theirs))
-        return None if id is None else Account(id, name)
+        if id is None:
+            return None, holder
+        if holder is None or holder > id:
+            # A route of an earlier release made it, or upstream's.
+            with contextlib.suppress(Unavailable):
+                await self._forms.give({form: id})
+        return Account(id, name), holder
 
     def create(self, name: str, password: str) -> Deferred[Account]:
         """Create an account with a credential; see ICredentials."""
@@ -98,7 +126,7 @@ class RedisAccounts:
     async def _create(self, name: str, password: str) -> Account:
         id, made = await self._find_or_make("create_account", name, password)
         if not made:
-            raise Conflict("this name is taken")
+            raise Conflict(TAKEN)
         return Account(id, name)
 
     async def _known(self, name: str, held: _Held) -> int | None:
@@ -116,7 +144,9 @@ class RedisAccounts:
         """Return the id of a name, and whether its account was created now.
 
         :param password: the password hash for a new account; None for a guest
+        :raises Conflict: there is none, and the name looks like that of another account
         """
+        await self._forms.complete()
         held = _Held()
         while True:
             made, held = await self._make(operation, name, password, held)
@@ -125,6 +155,10 @@ class RedisAccounts:
             known = await self._known(name, held)
             if known is not None:
                 return known, False
+            holder = holder_of(held.form)
+            # A deleted account may have left its form: a route of an earlier release does not know of it.
+            if holder is not None and await self.account(holder) is not None:
+                raise Conflict(LOOKS_TAKEN)
 
     async def _make(self, operation: str, name: str, password: str | None, held: _Held) -> tuple[int, _Held]:
         """Create the account of a name if the name is free; return its id, or 0 and the values of its keys.
@@ -134,19 +168,24 @@ class RedisAccounts:
         id = await self._changing.new_id(operation, held.last)
         # The name last, so that it never leads to a missing account.
         words: Words = [3, "SET", _LAST, id, 3, "SET", _ACCOUNT, name, 3, "SET", _NAME, id]
+        form = comparison_form(name)
+        if form:
+            words += 3, "SET", _FORM, id
         if password is not None:
             words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
 
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
-            (ours,), taken, past, (theirs,) = replies
-            changed = ours != held.ours or (theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b""))
+            (ours,), (looks,), taken, past, (theirs,) = replies
+            changed = (ours, looks) != (held.ours, held.form) or (
+                theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b"")
+            )
             if changed or taken or past:
-                return Decision([], (0, _Held(ours, theirs, int(past))))
+                return Decision([], (0, _Held(ours, theirs, looks, int(past))))
             return Decision(words, (id, held))
 
         # The bare name may be some other key, which changes all the time.
         counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
-        free = (2, "MGET", _NAME, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id, 2, "MGET", _BARE_NAME)
-        keys = (name_key(name), name, account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))
-        guess = ([held.ours], 0, 0, [held.theirs])
-        return await self._changing.change(operation, keys, Facts(3 + counts, 1 - counts, free), decide, guess)
+        free = (2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id, 2, "MGET", _BARE_NAME)
+        keys = (name_key(name), name, form_key(form), account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))
+        guess = ([held.ours], [held.form], 0, 0, [held.theirs])
+        return await self._changing.change(operation, keys, Facts(4 + counts, 1 - counts, free), decide, guess)

@@ -13,10 +13,12 @@ from zope.interface import implementer
 
 from cim.interfaces import ICredentials
 from cim.model import Account, Credential
+from cim.names import comparison_form
 from cim.store.redis.accounts import RedisAccounts, account_key, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
+from cim.store.redis.names import form_key, holder_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -80,12 +82,16 @@ class RedisCredentials:
         await self._groups.leave_all(user)
 
         def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
-            (held,), there = replies
+            (held,), (looks,), there = replies
             words: Words = [2, "DEL", 2] if held == str(user).encode() else []
+            if holder_of(looks) == user:
+                words += 2, "DEL", 5
             # Devices' marks expire by themselves.
             words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "DEL", 1
             return Decision(words, bool(there))
 
-        name = name_key(account.name if account is not None else "")
-        keys = (account_key(user), name, Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
-        return await self._changing.change("delete", keys, Facts(2, 0, (2, "MGET", 2, 2, "EXISTS", 1)), decide)
+        name = account.name if account is not None else ""
+        form = form_key(comparison_form(name))
+        keys = (account_key(user), name_key(name), Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user), form)
+        facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
+        return await self._changing.change("delete", keys, facts, decide)

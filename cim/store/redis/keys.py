@@ -13,6 +13,8 @@ class Key(StrEnum):
 
     ACCOUNT = "cim-account:"
     ACCOUNT_NAME = "cim-name:"
+    NAME_FORM = "cim:form:"
+    NAMES_INDEXED = "cim:names-indexed"
     LAST_ACCOUNT = "cim:last-account-id"
     CREDENTIAL = "cim:auth:"
     SESSIONS = "cim:session:"

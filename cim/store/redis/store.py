@@ -18,6 +18,7 @@ from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.groups import RedisGroups
+from cim.store.redis.names import NameForms
 from cim.store.redis.sessions import RedisSessions
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class RedisStore(Service):
     ) -> None:
         self._connection = connection
         changing = Changing(connection, clock, random)
-        self.accounts = RedisAccounts(connection, changing)
+        self._forms = NameForms(connection, changing, clock)
+        self.accounts = RedisAccounts(connection, changing, self._forms)
         self.sessions = RedisSessions(connection, changing)
         self.conversations = RedisConversations(connection, clock, retention)
         self.groups = RedisGroups(connection, changing)
@@ -52,6 +54,8 @@ class RedisStore(Service):
         """Start connecting; Redis need not be there yet."""
         super().startService()
         self._connection.start()
+        self._forms.begin()
+        self._connection.on_reconnect(self._forms.begin)
 
     def stopService(self) -> Deferred[None]:
         """Close the connection."""

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from cim.errors import Conflict
 from cim.interfaces import IAccounts
 from cim.model import ID_LIMIT, Account
+from cim.names import LOOKS_TAKEN, comparison_form
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from cim.store.sqlite.threads import Sqlite
+
+
+#: How many accounts are indexed in one transaction.
+STEP = 10_000
 
 
 def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
@@ -33,11 +39,44 @@ def find_account(connection: sqlite3.Connection, name: str) -> Account | None:
     return None if found is None else Account(*found)
 
 
+def find_alike(connection: sqlite3.Connection, form: str) -> Account | None:
+    """Return the account that holds a comparison form, or None."""
+    found = connection.execute(
+        "SELECT id, name FROM name_form JOIN account ON id = user WHERE form = ?", (form,)
+    ).fetchone()
+    return None if found is None else Account(*found)
+
+
 def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account:
-    """Create an account with a free name."""
+    """Create an account with a free name.
+
+    :raises Conflict: the name looks like that of another account
+    """
+    form = comparison_form(name)
+    if find_alike(connection, form) is not None:
+        raise Conflict(LOOKS_TAKEN)
     id = next_id(connection, "account", "account", now)
     connection.execute("INSERT INTO account VALUES (?, ?)", (id, name))
+    if form:
+        connection.execute("INSERT INTO name_form VALUES (?, ?)", (form, id))
     return Account(id, name)
+
+
+def index_names(connection: sqlite3.Connection) -> None:
+    """Give the accounts that an earlier release made the comparison forms of their names, once.
+
+    Of those that look the same the oldest, which has the lowest id, holds the form.
+    """
+    last = connection.execute("SELECT id FROM given WHERE kind = 'indexed account'").fetchone() or (0,)
+    while rows := connection.execute(
+        "SELECT id, name FROM account WHERE id > ? ORDER BY id LIMIT ?", (*last, STEP)
+    ).fetchall():
+        last = rows[-1][:1]
+        forms = [(form, id) for id, name in rows if (form := comparison_form(name))]
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO name_form VALUES (?, ?) ON CONFLICT DO NOTHING", forms)
+        connection.execute("INSERT OR REPLACE INTO given VALUES ('indexed account', ?)", last)
+        connection.execute("COMMIT")
 
 
 @implementer(IAccounts)
@@ -66,6 +105,14 @@ class SqliteAccounts:
     def named(self, name: str) -> Deferred[Account | None]:
         """See IAccounts."""
         return self._find("named", "name", name)
+
+    def known_as(self, name: str) -> Deferred[Account | None]:
+        """See IAccounts."""
+
+        def work(connection: sqlite3.Connection) -> Account | None:
+            return find_account(connection, name) or find_alike(connection, comparison_form(name))
+
+        return self._sqlite.read("known_as", work)
 
     def _find(self, operation: str, column: str, value: int | str) -> Deferred[Account | None]:
         def work(connection: sqlite3.Connection) -> Account | None:

@@ -11,6 +11,7 @@ from zope.interface import implementer
 from cim.errors import Conflict
 from cim.interfaces import ICredentials
 from cim.model import Account, Credential
+from cim.names import TAKEN
 from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.groups import leave_some
 
@@ -46,7 +47,7 @@ class SqliteCredentials:
 
         def work(connection: sqlite3.Connection) -> Account:
             if find_account(connection, name) is not None:
-                raise Conflict("this name is taken")
+                raise Conflict(TAKEN)
             account = make_account(connection, name, now)
             connection.execute("INSERT INTO credential VALUES (?, ?, 0)", (account.id, password))
             return account

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
-from cim.store.sqlite.accounts import SqliteAccounts
+from cim.store.sqlite.accounts import SqliteAccounts, index_names
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
@@ -27,7 +27,7 @@ class SqliteStore(Service):
 
     def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
-        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended)
+        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended, index_names)
         self.accounts = SqliteAccounts(self._threads, reactor)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
         self.conversations = SqliteConversations(self._threads, reactor, retention)

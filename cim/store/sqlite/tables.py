@@ -4,10 +4,15 @@ from __future__ import annotations
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+    # Who holds the comparison form of a name.
+    """CREATE TABLE IF NOT EXISTS name_form (
+        form TEXT PRIMARY KEY, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE
+        ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS name_form_of_user ON name_form (user)",
     """CREATE TABLE IF NOT EXISTS credential (
         user INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE, password TEXT NOT NULL,
         valid_from INTEGER NOT NULL) STRICT""",
-    # The last id given, so that no id is given twice, whatever was deleted.
+    # The last id given, so that no id is given twice, whatever was deleted; the last account whose name was indexed.
     "CREATE TABLE IF NOT EXISTS given (kind TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT",
     # low and high: the two users; 0 in a group. counted: how many messages so far count as unread.
     """CREATE TABLE IF NOT EXISTS conversation (

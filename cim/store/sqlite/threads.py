@@ -32,15 +32,24 @@ class SqliteThreads:
 
     :param schema: statements that create missing tables
     :param ended: called with the name and the seconds of every finished call
+    :param prepare: called at start with a connection, when the tables are there
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, reactor: Any, schema: Sequence[str], ended: Callable[[str, float], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        schema: Sequence[str],
+        ended: Callable[[str, float], None],
+        prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
+    ) -> None:
         self.path = path
         self._reactor = reactor
         self._schema = schema
         self._ended = ended
+        self._prepare = prepare
         self._workers: tuple[SqliteWorker, SqliteWorker] | None = None
         self._complaints = ["", ""]
         self._lock: int | None = None
@@ -60,6 +69,7 @@ class SqliteThreads:
                 writing.execute(statement)
             writing.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written
             writing.execute("COMMIT")
+            self._prepare(writing)
             reading = self._connect()
         except BlockingIOError:
             self._unlock()

@@ -45,7 +45,7 @@ class LoginCase(SynchronousTestCase):
         return records[0] if records else None
 
     def online(self, route=0):
-        return {account.name for account in self.cluster.routes[route].presence.online()}
+        return {account.name for account in self.cluster.routes[route].presence.guests()}
 
     def server_of(self, account):
         return next(server for server in self.cluster.servers if list(server.sessions.of(account.id)))
@@ -305,10 +305,10 @@ class FailureTests(LoginCase):
         server, route = cluster.servers[0], cluster.routes[0]
         cluster.cut(server, route)
         cluster.pass_seconds(2)
-        self.assertEqual(list(route.presence.online()), [])
+        self.assertEqual(list(route.presence.guests()), [])
         cluster.link(server, route)
         cluster.turn()
-        self.assertEqual([account.name for account in route.presence.online()], ["alice"])
+        self.assertEqual([account.name for account in route.presence.guests()], ["alice"])
         self.assertFalse(client.closed)
 
     def test_of_two_sessions_after_a_split_the_newer_login_wins(self):

@@ -165,7 +165,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertTrue(client.closed, generation)
             self.assertEqual(len(client.frames()), 1)  # the pong: guests are not asked
             self.assertEqual(len(self.server.sessions), 0)
-            self.assertEqual(list(self.cluster.routes[0].presence.online()), [])
+            self.assertEqual(list(self.cluster.routes[0].presence.guests()), [])
         self.assertEqual(self.refused("idle"), 2)
 
     def test_any_frame_is_a_sign_of_life(self):

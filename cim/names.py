@@ -1,0 +1,115 @@
+"""Names: which a new account or group may have, and which look the same to people (docs/security.md, Names).
+
+They follow the profile Nickname of RFC 8266, with two differences. Emoji may be joined by U+200D and followed by
+U+FE0F, as keyboards do, although PRECIS takes neither; and letters of alphabets that look alike are not mixed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from precis_i18n import get_profile
+
+from cim.errors import InvalidField
+from cim.model import check_name
+
+TAKEN = "this name is taken"
+LOOKS_TAKEN = "this name looks like that of another account: choose another"
+
+_NICKNAME = get_profile("NicknameCaseMapped")
+_JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
+# The blocks that are all for emoji, assigned or not, and the blocks of symbols in which there are others.
+_PICTURES = "\U0001f000-\U0001faff\U0001fc00-\U0001fffd"
+_SYMBOLS = (
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u23ff\u2460-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299"
+)
+_ONE_EMOJI = f"[{_PICTURES}{_SYMBOLS}]{_EMOJI_STYLE}?[\U0001f3fb-\U0001f3ff]?"
+_EMOJI = re.compile(f"[#*0-9]{_EMOJI_STYLE}\u20e3|{_ONE_EMOJI}(?:{_JOINER}{_ONE_EMOJI})*")
+_INVISIBLE_IN_EMOJI = re.compile(f"[{_JOINER}{_EMOJI_STYLE}]")
+_PICTURE = re.compile(f"[{_PICTURES}]")
+#: Stands for emoji that Python's Unicode does not know yet, while the profile is applied.
+_STAND_IN = "\U0001f000"
+#: What PRECIS takes for a symbol, and nobody sees.
+_BLANK = "\u2800\U0001d159"
+_LATIN, _LOOKALIKES = "LATIN", ("CYRILLIC", "GREEK")
+
+
+def comparison_form(name: str) -> str:
+    """Return what two names that look the same have in common; "" if the name has none, as some old ones.
+
+    It is compared, and never shown.
+    """
+    try:
+        return _form(name)
+    except UnicodeEncodeError:
+        return ""
+
+
+def look_the_same(one: str, other: str) -> bool:
+    """Return whether two names are the same to people."""
+    return one == other or comparison_form(one) == comparison_form(other) != ""
+
+
+def _form(name: str) -> str:
+    """Apply the profile.
+
+    :raises UnicodeEncodeError: it refuses the name; the error says which character
+    """
+    text = _EMOJI.sub(lambda found: _INVISIBLE_IN_EMOJI.sub("", found[0]), name)
+    later: list[str] = []
+
+    def stand_in(found: re.Match[str]) -> str:
+        if found[0] != _STAND_IN and unicodedata.category(found[0]) != "Cn":
+            return found[0]
+        later.append(found[0])
+        return _STAND_IN
+
+    enforced: str = _NICKNAME.enforce(_PICTURE.sub(stand_in, text))
+    back = iter(later)
+    # Between some Indic letters PRECIS takes joiners, which may change nothing that one sees.
+    return re.sub(_STAND_IN, lambda _: next(back), enforced).replace(_JOINER, "").replace("\u200c", "")
+
+
+def check_new_name(name: str, field: str) -> str:
+    """Return `name` if a new account or group may have it.
+
+    :raises InvalidField: names `field`, and says what is wrong and what to do
+    """
+    check_name(name, field)
+    if name != name.strip():
+        raise InvalidField(field, "must not begin or end with a space: leave it out")
+    try:
+        form = _form(name)
+    except UnicodeEncodeError as error:
+        raise InvalidField(field, _refusal(error)) from None
+    for character in form:
+        if character in _BLANK:
+            raise InvalidField(field, f"must not contain {_called(character)}, which nobody sees: leave it out")
+    alphabets = {unicodedata.name(one, "").partition(" ")[0] for one in form if one.isalpha()}
+    if _LATIN in alphabets:
+        for other in _LOOKALIKES:
+            if other in alphabets:
+                raise InvalidField(
+                    field,
+                    f"must not mix Latin letters with {other.capitalize()} ones, which look alike: use one alphabet",
+                )
+    return name
+
+
+def _called(character: str) -> str:
+    return " ".join((f"U+{ord(character):04X}", unicodedata.name(character, ""))).strip()
+
+
+def _refusal(error: UnicodeEncodeError) -> str:
+    character = error.object[error.start : error.end]
+    if len(character) != 1:
+        return "cannot be compared with other names: choose another"
+    category = unicodedata.category(character)
+    if category in ("Cn", "Co"):
+        return f"must not contain {_called(character)}, which stands for no character: leave it out"
+    if category in ("Zl", "Zp"):
+        return f"must not contain {_called(character)}: write it in one line"
+    if category == "Lo" and "FILLER" not in _called(character):
+        return f"must not contain {_called(character)}, which is not for names: leave it out"
+    return f"must not contain {_called(character)}, which nobody sees: leave it out"

@@ -1,0 +1,127 @@
+"""Which names may be given, and which look the same."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.errors import InvalidField
+from cim.names import check_new_name, comparison_form
+
+#: Names that people have, and their comparison forms.
+TAKEN = {
+    "alice": "alice",
+    "Alice": "alice",
+    "张三 👋": "张三 👋",
+    "a  b": "a b",
+    "a\u00a0b": "a b",
+    "a\u3000b": "a b",
+    "e\u0301": "é",
+    "é": "é",
+    "Ａlice": "alice",
+    "ﬁ": "fi",
+    "Straße": "straße",
+    "Ольга": "ольга",
+    "Νίκος": "νίκος",
+    "O'Brien-Smith, Jr.": "o'brien-smith, jr.",
+    "\u0d9a\u0dca\u200d\u0dc2": "\u0d9a\u0dca\u0dc2",
+    # Emoji: styles, modifiers, flags, keycaps, sequences, and those of a later Unicode than Python's.
+    "❤\ufe0f": "❤",
+    "❤": "❤",
+    "👍🏽": "👍🏽",
+    "🇩🇪": "🇩🇪",
+    "1\ufe0f\u20e3": "1\u20e3",
+    "👨\u200d👩\u200d👧": "👨👩👧",
+    "🏳\ufe0f\u200d🌈 Kim": "🏳🌈 kim",
+    "👩🏽\u200d🚀": "👩🏽🚀",
+    "X\U0001fa77\U0001f000\U0001fae8": "x\U0001fa77\U0001f000\U0001fae8",
+}
+#: Names that nobody may be given any more, and a word of the reason.
+REFUSED = {
+    "": "blank",
+    "   ": "blank",
+    "\u00a0\u3000": "blank",
+    "\u2800": "U+2800",
+    "al\u2800ice": "U+2800",
+    "\U0001d159": "U+1D159",
+    " alice": "space",
+    "alice ": "space",
+    "alice\u3000": "space",
+    "al\u200bice": "U+200B ZERO WIDTH SPACE",
+    "alice\u2060": "U+2060",
+    "\ufeffalice": "U+FEFF",
+    "al\u00adice": "U+00AD SOFT HYPHEN",
+    "al\u200dice": "U+200D ZERO WIDTH JOINER",
+    "al\u200cice": "U+200C",
+    "👨\u200d": "U+200D",
+    "\u200d👨": "U+200D",
+    "1\ufe0f": "U+FE0F",
+    "alice\ufe0f": "U+FE0F",
+    "alice\ufe00": "U+FE00",
+    "alice\U000e0041": "U+E0041",
+    "al\u034fice": "U+034F",
+    "al\u202eice": "U+202E RIGHT-TO-LEFT OVERRIDE",
+    "\u2066alice\u2069": "U+2066",
+    "al\u200fice": "U+200F",
+    "al\u061cice": "U+061C",
+    "\u3164": "HANGUL",
+    "alice\uffa0": "HANGUL",
+    "\u115f": "HANGUL",
+    "\u1100": "not for names",
+    "al\u2028ice": "U+2028 LINE SEPARATOR",
+    "al\u2029ice": "U+2029",
+    "al\nice": "control",
+    "al\x1b[2Jice": "control",
+    "\ud800": "surrogate",
+    "\ue000": "U+E000",
+    "\u0378": "U+0378",
+    "p\u0430ypal": "Cyrillic",
+    "\u0430lice": "Cyrillic",
+    "\u0391lice": "Greek",
+    "\u00b5ser": "Greek",
+    "x" * 65: "64",
+}
+
+
+class NewNameTests(SynchronousTestCase):
+    def test_names_that_people_have(self):
+        for name, form in TAKEN.items():
+            self.assertEqual(check_new_name(name, "name"), name)
+            self.assertEqual(comparison_form(name), form, ascii(name))
+
+    def test_names_that_others_could_not_tell_apart(self):
+        for name, reason in REFUSED.items():
+            error = self.assertRaises(InvalidField, check_new_name, name, "userName")
+            self.assertEqual(error.field, "userName")
+            self.assertIn(reason, error.reason, ascii(name))
+            self.assertTrue(error.message.isprintable(), ascii(error.message))
+
+    def test_the_message_says_what_to_do(self):
+        for name, message in (
+            ("al\u200bice", "userName must not contain U+200B ZERO WIDTH SPACE, which nobody sees: leave it out"),
+            (" alice", "userName must not begin or end with a space: leave it out"),
+            (
+                "p\u0430ypal",
+                "userName must not mix Latin letters with Cyrillic ones, which look alike: use one alphabet",
+            ),
+        ):
+            error = self.assertRaises(InvalidField, check_new_name, name, "userName")
+            self.assertEqual(error.message, f"invalid argument: {message}")
+
+    def test_an_old_name_that_nobody_may_be_given_now_has_no_form(self):
+        for name in ("al\u200bice", "\u2028", "\u3164", "\ud800", "", "\x00"):
+            self.assertEqual(comparison_form(name), "")
+
+    @given(st.text(max_size=70))
+    def test_any_text_is_refused_in_words_or_has_a_stable_form(self, name):
+        try:
+            check_new_name(name, "name")
+        except InvalidField as error:
+            self.assertTrue(error.message.isprintable())
+            comparison_form(name)
+        else:
+            form = comparison_form(name)
+            self.assertTrue(form)
+            self.assertEqual(comparison_form(form), form)
