@@ -17,6 +17,7 @@ help:
 	@echo 'make client NAME=alice        a terminal client; `make run ADVERTISE=...` prints how to join another machine'
 	@echo 'make test                     lint, types, generated code and all tests'
 	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
+	@echo 'make test-long                tests that take minutes: with more clients, for longer'
 	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
 	@echo 'make bench                    the load generator on a cluster of its own; OPTIONS=--help for more'
 	@echo 'make lint, types, proto, check-proto, venv, clean, distclean'
@@ -56,6 +57,10 @@ test: $(DEVELOPMENT)
 	@$(if $(findstring integration,$(or $(TESTS),integration)),.ci/packages tests)
 	@MAKE="$(MAKE) --no-print-directory" $(BIN)/python .ci/tests $(TESTS)
 
+test-long: $(DEVELOPMENT)
+	@.ci/packages tests
+	@CIM_TEST_LONG=1 $(BIN)/python .ci/tests $(or $(TESTS),tests.long)
+
 lint: $(DEVELOPMENT)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -84,4 +89,4 @@ clean:
 distclean: clean
 	rm -rf $(VENV)
 
-.PHONY: help venv run client cluster bench test lint types proto check-proto clean distclean
+.PHONY: help venv run client cluster bench test test-long lint types proto check-proto clean distclean

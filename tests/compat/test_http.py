@@ -282,6 +282,15 @@ class StrangerTests(ExchangeCase):
         login = {"userId": 1, "userName": "zs"}
         self.assertEqual(self.codes("/login", login, login, login), {"9000": 2, "6000": 1})
 
+    def test_logins_that_find_no_server_do_not_count(self):
+        self.limit("address-logins", 1, 2)
+        login = {"userId": 1, "userName": "zs"}
+        self.cluster.kill(self.cluster.servers[0])
+        self.assertEqual(self.codes("/login", *[login] * 5), {"7100": 5})
+        self.cluster.start_server(0)
+        self.cluster.turn()
+        self.assertEqual(self.codes("/login", login, login, login), {"9000": 2, "6000": 1})
+
     def test_lists_of_who_is_online(self):
         self.assertEqual(self.codes("/onlineUser", *[{}] * 103), {"9000": 100, "6000": 3})
         self.cluster.clock.advance(2)

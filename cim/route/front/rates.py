@@ -5,11 +5,12 @@ An address counts for whoever has proved nothing, a user for whoever shows its t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.errors import RateLimited
+from cim.errors import NoServerAvailable, RateLimited, Unavailable
 from cim.limits import Buckets, Limit, limit, whole_seconds
 
 #: What each limit is of, and its default.
@@ -54,3 +55,16 @@ class Rates:
             self._refused(f"limit-{name}")
             seconds = whole_seconds(buckets.wait(whose, now, 1))
             raise RateLimited(f"too many {RATE_LIMITS[name][0]}: try again in {seconds} s", seconds)
+
+    @contextmanager
+    def attempt(self, name: str, whose: Hashable) -> Iterator[None]:
+        """Count what is done within as `take` does, unless it fails because something of ours is not there.
+
+        All clients of an address try again while no server is there, and should come back at once when there is one.
+        """
+        self.take(name, whose)
+        try:
+            yield
+        except (NoServerAvailable, Unavailable):
+            self._buckets[name].give_back(whose, self._clock.seconds(), 1)
+            raise

@@ -152,14 +152,14 @@ class AccountsAPI:
         """
         try:
             account, credential = await self._identified(caller, name, id, password, device)
-            self._rates.take("user-logins", account.id)
             if not self._directory.caught_up:
                 await self._directory.when_caught_up()
             device = device or self._new_id()
-            if not awaited():
-                # A client that gave up has maybe logged in elsewhere since: this login would end that session.
-                raise Unavailable("the client has gone before its login was made")
-            admission = await self._logins.login_native(account, device)
+            with self._rates.attempt("user-logins", account.id):
+                if not awaited():
+                    # A client that gave up has maybe logged in elsewhere since: this login would end that session.
+                    raise Unavailable("the client has gone before its login was made")
+                admission = await self._logins.login_native(account, device)
             await self._still_stands(caller, account, credential, device)
         except CIMError as error:
             self._metrics.login(type(error).__name__)

@@ -54,9 +54,9 @@ class UpstreamAPI:
         """Reserve a session and return the server's address."""
         await self._caught_up()
         try:
-            self._rates.take("address-logins", caller)
-            await self._route.guests.check(userId, anew=True)
-            admission = await self._route.logins.login(userId, userName)
+            with self._rates.attempt("address-logins", caller):
+                await self._route.guests.check(userId, anew=True)
+                admission = await self._route.logins.login(userId, userName)
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise

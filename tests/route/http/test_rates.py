@@ -67,6 +67,18 @@ class UserRateTests(APICase):
         self.too_many("user-logins", 10, "POST", "/v1/sessions", said, who=self.alice)
         self.ok("POST", "/v1/sessions", said, **self.by(self.bob), status=201)
 
+    def test_logins_that_find_no_server_do_not_count(self):
+        self.limit("user-logins", 0.1, 2)
+        said = {"device": "phone"}
+        self.cluster.kill(self.cluster.servers[0])
+        for _ in range(5):
+            self.problem("POST", "/v1/sessions", said, **self.by(self.alice), status=503, code="unavailable")
+        self.cluster.start_server(0)
+        self.cluster.turn()
+        for _ in range(2):
+            self.ok("POST", "/v1/sessions", said, **self.by(self.alice), status=201)
+        self.too_many("user-logins", 10, "POST", "/v1/sessions", said, who=self.alice)
+
     def test_who_proves_nothing_counts_by_address(self):
         self.limit("address-calls", 0.5, 2)
         said = {"name": "alice", "password": "wrong wrong wrong"}
