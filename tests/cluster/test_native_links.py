@@ -304,6 +304,7 @@ class SlowTests(LinkCase):
             for link in route.presence.links():
                 self.patch(link, "send", lambda item: True)
         self.say(range(63))
+        self.turn()
         self.assertTrue(self.phone.read_from)
         self.say([63])
         self.assertFalse(self.phone.read_from)

@@ -6,6 +6,7 @@ from wsproto.frame_protocol import Opcode
 
 from cim.limits import NO_LIMIT, Limit
 from cim.server.edge.connection import SLICE, ClientConnection, Limits
+from cim.server.edge.gateway import Gateway
 from cim.wire.cim_pb2 import Packet, Ping, Send, Sync, Watch
 from cim.wire.websocket_frames import masked_frame
 from tests.cluster.native_case import NativeCase
@@ -35,24 +36,71 @@ class ShareTests(NativeCase):
 
     def test_what_is_too_much_for_a_turn_waits_and_nothing_more_is_read(self):
         many = 3 * SLICE
+        served = []
+        serve_rest = ClientConnection.serve_rest
+
+        def noted(connection, share):
+            served.append(serve_rest(connection, share))
+            return served[-1]
+
+        self.patch(ClientConnection, "serve_rest", noted)
         self.phone.say(*PINGS * many)
+        # A slice is served as a whole.
         first = self.pongs()
-        self.assertLess(first, SLICE)
+        self.assertLessEqual(first, SLICE)
         self.assertFalse(self.phone.read_from)
         # Others have their turn meanwhile.
         self.desk.ping()
         self.assertEqual(self.pongs(self.desk), 1)
-        turns = []
-        go_on = ClientConnection._go_on
-        self.patch(ClientConnection, "_go_on", lambda connection: turns.append(self.pongs()) or go_on(connection))
-        # The call that is due was made before.
-        self.phone.connection._going_on.func = self.phone.connection._go_on
         self.step()
         self.assertTrue(self.phone.read_from)
-        self.assertGreater(len(turns), 5)
-        self.assertLess(max(turns), SLICE)
-        self.assertEqual(first + sum(turns) + self.pongs(), many)
+        self.assertGreater(len(served), 5)
+        self.assertLessEqual(max(served), SLICE)
+        self.assertEqual((first + sum(served), first + self.pongs()), (many, many))
         self.assertEqual(self.refused("limit-session-frames"), 0)
+
+    def test_those_that_wait_have_one_share_of_a_turn_together(self):
+        """However many they are: in each turn as much of all of them as of one alone."""
+        connections = []
+        clients = [self.log_in(self.cluster.account(f"flooder-{n}"), **self.options) for n in range(20)]
+        turns = []
+        serve_rest, take_turns = ClientConnection.serve_rest, Gateway._take_turns
+
+        def served(connection, share):
+            connections.append(connection)
+            turns[-1] += (count := serve_rest(connection, share))
+            return count
+
+        def taken(gateway):
+            turns.append(0)
+            take_turns(gateway)
+
+        self.patch(ClientConnection, "serve_rest", served)
+        self.patch(Gateway, "_take_turns", taken)
+        for client in clients:
+            client.packets()
+            client.say(*PINGS * 2 * SLICE)
+        self.step()
+        # The turn is over with the share that completes it; nobody is served twice before all others were.
+        self.assertLess(max(turns), 4 + SLICE)
+        for server in self.cluster.servers:
+            those = [c for c in connections if c.gateway is server.gateway]
+            for at in range(0, 3 * len(set(those)), len(set(those))):
+                self.assertEqual(len(set(those[at : at + len(set(those))])), len(set(those)))
+        self.assertEqual([self.pongs(client) for client in clients], [2 * SLICE] * 20)
+
+    def test_one_that_cannot_be_served_holds_up_nobody(self):
+        desk = self.log_in(self.alice, "desk", **self.options)
+        desk.packets()
+        self.patch(self.phone.connection, "take", lambda data: 1 / 0)
+        self.phone.connection._rest = b"x"
+        self.phone.connection.gateway.wait_for_turn(self.phone.connection)
+        for client in (desk, self.desk):
+            client.say(*PINGS * 2 * SLICE)
+        self.step()
+        self.assertEqual([self.pongs(desk), self.pongs(self.desk)], [2 * SLICE] * 2)
+        self.assertTrue(self.phone.transport.aborted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_the_order_stays_whatever_comes_meanwhile(self):
         """TLS hands over what it has read, although nothing is to be read."""
@@ -74,11 +122,11 @@ class ShareTests(NativeCase):
 
     def test_a_client_that_goes_leaves_nothing(self):
         self.phone.say(*PINGS * 3 * SLICE)
-        going_on = self.phone.connection._going_on
-        self.assertTrue(going_on.active())
+        self.assertFalse(self.phone.read_from)
+        before = self.pongs()
         self.phone.drop()
-        self.assertFalse(going_on.active())
         self.turn()
+        self.assertEqual((self.phone.connection._rest, self.pongs()), (b"", 0), before)
 
     def test_what_follows_a_farewell_is_not_served(self):
         self.phone.say(*PINGS * SLICE, Packet(), *PINGS * SLICE)

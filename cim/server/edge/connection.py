@@ -44,7 +44,8 @@ class Limits:
     :param frames: how many frames of a client are served; more than that waits
     :param unproven: how many connections may be without a login
     :param address_unproven: how many of them may come from one address; 0 for no limit, here and above
-    :param turn: how many of them are served in one reactor turn before others have theirs
+    :param turn: how many of them are served when they are read, and in one reactor turn of all that wait
+    :param share: how many of one client that waits are served before others have their turn
     :param closing: how long to try to write the last bytes before the connection is cut
     """
 
@@ -58,6 +59,7 @@ class Limits:
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
     turn: int = 32
+    share: int = 8
     closing: int = 5
 
 
@@ -71,8 +73,10 @@ GOODBYES = {
 }
 
 
-#: So many bytes are taken at once, as long as they bring few frames.
-SLICE = 2048
+#: So many bytes are taken at once; more as long as they complete no frame.
+SLICE = 256
+#: So many when a client has said nothing yet: a Hello has a ticket.
+FIRST = 2048
 #: Why a client is not read: its session wants nothing, or it has had its share.
 _SESSION, _SHARE = 1, 2
 
@@ -95,7 +99,7 @@ class ClientConnection(Protocol):
     _frame_since = 0
     #: Frames that were served and are not counted towards the limit yet.
     _uncounted = 0
-    #: What was read and is not served yet, and what goes on with it.
+    #: What was read and is not served yet, and what goes on with it when it has to wait for longer than its turn.
     _rest = b""
     _going_on: IDelayedCall | None = None
 
@@ -142,7 +146,7 @@ class ClientConnection(Protocol):
         self.gateway.wheel.put(self, self._since + self._idle() * 2 // 3)
 
     def give_way(self) -> None:
-        """Close at once: others wait, and this client has not logged in."""
+        """Close at once, whatever is still to be written."""
         self.transport.abortConnection()
 
     def _idle(self) -> int:
@@ -203,6 +207,7 @@ class ClientConnection(Protocol):
         if self._going_on is not None:
             self._going_on.cancel()
             self._going_on = None
+        self._rest = b""
         gateway.frames.refill(self)
         self._end_session()
         gateway.gone(self)
@@ -263,11 +268,11 @@ class ClientConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Serve bytes as they arrive, as far as the client's share goes; the rest waits, and nothing more is read."""
-        if self._going_on is not None and not self.closing:
+        if self._held & _SHARE and not self.closing:
             # TLS hands over what it had read already.
             self._rest += data
-        elif self._rest or len(data) > SLICE:
-            self._serve(self._rest + data)
+        elif self._rest or len(data) > (SLICE if self.session is not None else FIRST):
+            self._serve(self._rest + data, self.gateway.limits.turn)
         else:
             frames = self.take(data)  # may weigh some of them
             self._uncounted += frames
@@ -282,34 +287,48 @@ class ClientConnection(Protocol):
         """Take bytes, and return how many frames they completed."""
         raise NotImplementedError
 
-    def _serve(self, data: bytes) -> None:
-        at = 0
+    def serve_rest(self, share: int) -> int:
+        """Serve what waits, up to so many frames; return how many that were."""
+        return self._serve(self._rest, share)
+
+    def _serve(self, data: bytes, share: int) -> int:
+        at = served = 0
+        size = SLICE
         self._rest = b""
-        share = self._uncounted + self.gateway.limits.turn
-        while at < len(data) and (self._uncounted < share or self.closing):
-            frames = self.take(data[at : at + SLICE])
+        while at < len(data) and (served < share or self.closing):
+            before = self._uncounted
+            frames = self.take(data[at : at + size])
             self._uncounted += frames
-            at += SLICE
+            served += self._uncounted - before
+            at += size
+            size = SLICE if frames else 2 * size
         self._rest = data[at:]
         if self._rest or self._uncounted >= self.gateway.counted_together:
             self._count()
+        else:
+            self.hold(False, _SHARE)
+        return served
 
     def _count(self) -> None:
         """Count frames towards the limit, and let others go first if the client has had its share."""
         gateway = self.gateway
         frames, self._uncounted = self._uncounted, 0
         wait = gateway.frames.spend(self, gateway.clock.seconds(), frames)
-        if (wait or self._rest) and not self.closing:
-            if wait:
-                gateway.refused("limit-session-frames")
-            self.hold(True, _SHARE)
+        if self.closing or not (wait or self._rest):
+            self.hold(False, _SHARE)
+            return
+        self.hold(True, _SHARE)
+        if wait:
+            gateway.refused("limit-session-frames")
             self._going_on = gateway.clock.callLater(wait, self._go_on)
+        else:
+            gateway.wait_for_turn(self)
 
     def _go_on(self) -> None:
         self._going_on = None
         if self._rest:
-            self._serve(self._rest)
-        if self._going_on is None:
+            self.gateway.wait_for_turn(self)
+        else:
             self.hold(False, _SHARE)
 
     def hold(self, held: bool, why: int = _SESSION) -> None:

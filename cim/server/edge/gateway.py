@@ -7,6 +7,7 @@ must be a guest's login.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
 from cim.errors import ProtocolViolation
 from cim.limits import Buckets, Waiting
@@ -77,6 +79,7 @@ class Gateway(Factory):
     """
 
     connection_class: Callable[[Gateway], ClientConnection] = TCPConnection
+    _log = Logger()
 
     def __init__(
         self,
@@ -108,6 +111,8 @@ class Gateway(Factory):
         self.address_of = address_of
         self.pings = 0
         self.noisy = False
+        self._turns: deque[ClientConnection] = deque()
+        self._turn_is_due = False
         self._retry_after = retry_after
         self._emptied: list[Deferred[None]] = []
 
@@ -126,6 +131,29 @@ class Gateway(Factory):
         self.unproven.remove(oldest)
         oldest.give_way()
         return True
+
+    def wait_for_turn(self, connection: ClientConnection) -> None:
+        """Serve what waits of a connection after all that wait already, few frames of each in one reactor turn.
+
+        Those who send little are served when they are read, so nobody is held up who does not wait, however many do.
+        """
+        self._turns.append(connection)
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.clock.callLater(0, self._take_turns)
+
+    def _take_turns(self) -> None:
+        left = self.limits.turn
+        while self._turns and left > 0:
+            connection = self._turns.popleft()
+            try:
+                left -= max(1, connection.serve_rest(self.limits.share))
+            except Exception:
+                self._log.failure("a client's frame was not served")
+                connection.give_way()
+        self._turn_is_due = bool(self._turns)
+        if self._turn_is_due:
+            self.clock.callLater(0, self._take_turns)
 
     def gone(self, connection: ClientConnection) -> None:
         """Forget a connection that was lost."""
