@@ -202,6 +202,8 @@ class RateTests(NativeCase):
         for packet, frames in (
             (Packet(sync=Sync(conversation=self.conversation)), 8),
             (Packet(sync=Sync()), 8),
+            (Packet(sync=Sync(conversation=self.conversation, limit=100)), 8),
+            (Packet(sync=Sync(conversation=self.conversation, limit=1 << 30)), 40),
             (Packet(watch=Watch(users=range(1, 201))), 51),
             (Packet(watch=Watch(users=[self.bob.id])), 1),
             (Packet(ping=Ping()), 1),

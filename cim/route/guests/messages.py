@@ -99,7 +99,9 @@ class GuestMessages:
             raise InvalidField("receiveUserId", "must be another user: nobody writes to oneself")
         author = self._accounts.at_hand(sender.user) or await self._accounts.get(sender.user)
         said = _Private(author, sender, receiver, texts, batch)
-        messages = self._chain(said)
+        conversation = conversations.private(author.id, receiver)
+        self._sending.allow(sender, conversation, len(texts), sum(len(text.encode()) for text in texts))
+        messages = self._chain(said, conversation)
         ended: list[tuple[bool, Any]] = await DeferredList(self._sending.send_all(messages), consumeErrors=True)
         appended = [at for well, at in ended if well]
         if len(appended) < len(messages):
@@ -111,9 +113,8 @@ class GuestMessages:
         if not await self._push(said, messages, appended):
             raise UserOffline()
 
-    def _chain(self, said: _Private) -> list[Outgoing]:
+    def _chain(self, said: _Private, conversation: str) -> list[Outgoing]:
         """Return texts as messages each of which is stored behind the one before it, or not at all."""
-        conversation = conversations.private(said.author.id, said.receiver)
         messages: list[Outgoing] = []
         after = ""
         for text in said.texts:

@@ -230,16 +230,18 @@ class Sending:
         """Send a message; fires when it is stored, and fails with a CIMError otherwise."""
         return self._fate(message)
 
-    def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
-        """Send all messages of one call to one conversation, each as `send` does.
+    def allow(self, payer: Payer, conversation: str, messages: int, size: int) -> None:
+        """Take from the limits what `send_all` is to send; so nothing is made first of what they refuse.
 
-        :raises RateLimited: the limits do not allow all of them; none is sent
+        :param size: bytes of the texts and data of all of them
+        :raises RateLimited: the limits do not allow all of them
         """
-        first = messages[0]
-        size = sum(message.size for message in messages)
-        refusal = self._limits.take(first.payer or first.author.id, first.conversation, len(messages), size)
+        refusal = self._limits.take(payer, conversation, messages, size)
         if refusal is not None:
             raise refusal
+
+    def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
+        """Send all messages of one call to one conversation, which were allowed, each as `send` does."""
         return [self._fate(message, allowed=True) for message in messages]
 
     def _fate(self, message: Outgoing, allowed: bool = False) -> Deferred[Appended]:

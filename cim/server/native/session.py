@@ -69,8 +69,10 @@ KEPT_BYTES = 1 << 20
 #: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
-#: How many of these, and how many frames, a Sync counts as: its answer is a page of up to 512 KiB.
+#: How many of these a Sync counts as, since its answer is a page of up to 512 KiB; and how many frames, if it asks for
+#: a page of the usual size, in messages. The largest counts as five of them.
 SYNC_WEIGHT = 8
+USUAL_PAGE, LARGEST_PAGE = 100, 500
 MAX_WATCHED = 200
 #: For how many users a Watch counts as one frame more: each is answered with a packet.
 WATCHED_AS_FRAME = 4
@@ -260,7 +262,7 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
-        self.connection.weigh(SYNC_WEIGHT - 1)
+        self.connection.weigh(SYNC_WEIGHT * max(1, min(packet.sync.limit, LARGEST_PAGE) // USUAL_PAGE) - 1)
         self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
 
     def _received(self, packet: Packet, body: bytes) -> None:

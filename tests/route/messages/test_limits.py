@@ -169,11 +169,15 @@ class SmallTests(LimitCase):
         self.assertEqual(self.stored_of(9, self.alice, self.bob, payer=Key(1)), 6)
         self.assertEqual(self.stored_of(9, self.alice, self.bob), 4)
 
+    def together(self, guest, texts):
+        """Say several things in one call."""
+        messages = [self.outgoing(self.alice, self.bob, text, guest) for text in texts]
+        self.sending.allow(guest, self.ab, len(messages), sum(message.size for message in messages))
+        return self.sending.send_all(messages)
+
     def test_several_in_one_call_pass_together_or_not_at_all(self):
         def send(count, text="x"):
-            return self.sending.send_all(
-                [self.outgoing(self.alice, self.bob, text, Guest(self.alice.id, HERE)) for _ in range(count)]
-            )
+            return self.together(Guest(self.alice.id, HERE), [text] * count)
 
         sent = send(100)
         self.turn()
@@ -188,10 +192,8 @@ class SmallTests(LimitCase):
 
     def test_bytes_of_several(self):
         guest = Guest(self.alice.id, HERE)
-        self.assertEqual(len(self.sending.send_all([self.outgoing(self.alice, self.bob, "ü" * 30, guest)] * 2)), 2)
-        self.assertRaises(
-            RateLimited, self.sending.send_all, [self.outgoing(self.alice, self.bob, "x" * 30, guest)] * 2
-        )
+        self.assertEqual(len(self.together(guest, ["ü" * 30] * 2)), 2)
+        self.assertRaises(RateLimited, self.together, guest, ["x" * 30] * 2)
         self.assertEqual(self.metrics._refused["limit-guest-bytes"], 1)
 
     def test_edits_and_what_is_refused_for_its_rights_are_counted(self):
