@@ -148,6 +148,7 @@ class IStore(Interface):
     sessions: ISessions = Attribute("The sessions.")
     conversations: IConversations = Attribute("The conversations.")
     groups: IGroups = Attribute("The groups.")
+    blocks: IBlocks = Attribute("Whom users block.")
     credentials: ICredentials = Attribute("The credentials.")
 
     def health() -> str:
@@ -262,7 +263,8 @@ class IConversations(Interface):
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
           it is referred to but was recalled; Forbidden if it is not a text.
-        - Forbidden if the sender is not a member of the group, NotFound if there is no such group.
+        - Forbidden if the sender is not a member of the group, NotFound if there is no such group; AccountMismatch if
+          the receiver blocks the sender, unless `past_blocks` is set.
 
         The same step updates the time of last activity: in both participants' indexes for a `p:` conversation, in the
         group for a `g:` one. StoreUnavailable, as one result or for the whole call, means that the outcome is unknown.
@@ -296,7 +298,8 @@ class IConversations(Interface):
     def entry(conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
         """Return the message at a position, if it still exists.
 
-        :param reader: the user who must be allowed to read it, if it is in a group; 0 for nobody
+        :param reader: the user who must be allowed to read it, if it is in a group, and must not be blocked by the
+            other one, if there are only two; 0 for nobody
         """
 
 
@@ -351,6 +354,22 @@ class IGroups(Interface):
         """Return the changes after a version, the log's current version, and whether some changes were trimmed."""
 
 
+class IBlocks(Interface):
+    """Whom users block. Every method fails with StoreUnavailable when the store is unavailable."""
+
+    def block(user: int, other: int) -> Deferred[None]:
+        """Have a user block another one; fails with Conflict if the user blocks MAX_BLOCKED others."""
+
+    def unblock(user: int, other: int) -> Deferred[bool]:
+        """Have a user no longer block another one; False if the user did not."""
+
+    def blocked(user: int) -> Deferred[Sequence[int]]:
+        """Return whom a user blocks, sorted."""
+
+    def blocking(other: int, users: Sequence[int]) -> Deferred[Sequence[int]]:
+        """Return those of some users who block another one."""
+
+
 class ICredentials(Interface):
     """Passwords and revoked tokens. Every method fails with StoreUnavailable when the store is unavailable."""
 
@@ -375,7 +394,7 @@ class ICredentials(Interface):
         """Void all tokens issued before `now` (ms since 1970)."""
 
     def delete(user: int) -> Deferred[bool]:
-        """Remove an account with its name, credential, memberships and indexes; False if there is no such account.
+        """Remove an account with all that is its own; False if there is no such account.
 
-        Its messages stay in their conversations.
+        That is its name, credential, memberships, blocks and indexes; its messages stay in their conversations.
         """

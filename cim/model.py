@@ -17,6 +17,8 @@ from cim.plain import quoted
 ID_LIMIT = 1 << 53
 MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
+#: How many others a user may block.
+MAX_BLOCKED = 1_000
 MAX_DEVICES = 16
 #: How long a client has to connect after its login, in seconds.
 RESERVATION_SECONDS = 30
@@ -252,6 +254,7 @@ class Append:
     :param after: the client_id of the sender's message that must be stored before it; empty for none
     :param refers: the position of the text that it changes or reacts to, which must exist; empty for none
     :param recalls: the position of the text that it blanks; empty for none
+    :param past_blocks: whether it is stored even if its receiver blocks its sender
     """
 
     conversation: str
@@ -264,6 +267,7 @@ class Append:
     after: str = ""
     refers: str = ""
     recalls: str = ""
+    past_blocks: bool = False
 
 
 @frozen

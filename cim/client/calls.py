@@ -152,6 +152,26 @@ class ClientCalls:
         """Return users who are online, sorted by name, and their total number."""
         return await (await self._any_engine()).online(prefix, after, limit)
 
+    # Blocks
+
+    @call
+    async def block(self, user: int) -> None:
+        """Block a user, who then cannot write to this one or see whether it is online."""
+        v1, _ = await self._v1()
+        await v1.ask("PUT", f"blocks/{check_id(user, 'user')}", nothing)
+
+    @call
+    async def unblock(self, user: int) -> None:
+        """Unblock a user."""
+        v1, _ = await self._v1()
+        await v1.ask("DELETE", f"blocks/{check_id(user, 'user')}", nothing)
+
+    @call
+    async def blocks(self) -> Sequence[User]:
+        """List whom the user blocks."""
+        v1, _ = await self._v1()
+        return await self._names.users(await v1.ask("GET", "blocks", lambda said: said["users"]))
+
     # Groups
 
     @call
@@ -218,6 +238,9 @@ class AwaitedCalls:
     search = awaited(ClientCalls.search)
     user = awaited(ClientCalls.user)
     online = awaited(ClientCalls.online)
+    block = awaited(ClientCalls.block)
+    unblock = awaited(ClientCalls.unblock)
+    blocks = awaited(ClientCalls.blocks)
     groups = awaited(ClientCalls.groups)
     create_group = awaited(ClientCalls.create_group)
     rename_group = awaited(ClientCalls.rename_group)

@@ -27,6 +27,7 @@ from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import REVISION_SECONDS, Sending
+from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.directory import Directory
 from cim.route.presence.leases import Leases
@@ -76,8 +77,9 @@ class Route:
         self.appender = Appender(store.conversations, reactor)
         self.delivery = Delivery(self.presence, store.groups, self.calls)
         self.reading = Reading(store.conversations, store.groups, reactor)
-        self.receipts = Receipts(store.conversations, self.reading, self.delivery, reactor)
-        self.watching = Watching(self.presence)
+        self.blocks = Blocks(store.blocks, reactor)
+        self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
+        self.watching = Watching(self.presence, self.blocks)
         self.grouping = Grouping(
             groups=store.groups,
             presence=self.presence,
@@ -110,6 +112,7 @@ class Route:
             reading=self.reading,
             receipts=self.receipts,
             watching=self.watching,
+            blocks=self.blocks,
             delivery=self.delivery,
             recorder=self.recorder,
             grouping=self.grouping,

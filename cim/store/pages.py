@@ -8,7 +8,7 @@ from functools import partial
 
 from attrs import frozen
 
-from cim.errors import BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
+from cim.errors import AccountMismatch, BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 
@@ -29,6 +29,7 @@ CHANGES_KEPT = 10_000
 REFUSALS: dict[str, Callable[[], CIMError]] = {
     "conflict": Conflict,
     "forbidden": Forbidden,
+    "blocked": AccountMismatch,
     "not-found": NotFound,
     "out-of-order": OutOfOrder,
     "gone": partial(NotFound, "the message that `ref` names does not exist"),

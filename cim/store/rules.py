@@ -14,6 +14,7 @@ from attrs import frozen
 from cim.errors import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
 from cim.model import (
     GUEST,
+    MAX_BLOCKED,
     MAX_DEVICES,
     MAX_GROUPS,
     MAX_MEMBERS,
@@ -194,6 +195,15 @@ def check_groups(count: int) -> None:
     """
     if count >= MAX_GROUPS:
         raise Conflict(MOST_GROUPS)
+
+
+def check_blocked(count: int) -> None:
+    """Check that a user who blocks that many others may block another one.
+
+    :raises Conflict: the user blocks too many
+    """
+    if count >= MAX_BLOCKED:
+        raise Conflict(f"a user can block at most {MAX_BLOCKED:,} others: unblock one of them first")
 
 
 def _check_admin(facts: GroupFacts, actor: int) -> Role:

@@ -8,7 +8,7 @@ from zope.interface import implementer
 from cim.client.history import MemoryHistory
 from cim.client.inbox import MAX_SYNCS
 from cim.client.values import Kind, Presence, Receipt, State, Typing, User
-from cim.errors import Forbidden, HistoryUnavailable, InvalidField
+from cim.errors import Forbidden, HistoryUnavailable, InvalidField, NotFound
 from cim.interfaces import IMessageListener
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Failure, Packet
@@ -479,6 +479,14 @@ class AskingTests(ReadingCase):
         self.result(self.alice.invite(group.id, self.bob.me.id))
         self.result(self.alice.remove(group.id, self.bob.me.id))
         self.assertEqual(self.result(self.bob.groups()), [])
+
+    def test_blocking(self):
+        self.result(self.alice.block(self.bob.me.id))
+        self.assertEqual(self.result(self.alice.blocks()), [self.bob.me])
+        self.error(self.bob.send(self.alice.me.id, "hello"), NotFound)
+        self.result(self.alice.unblock(self.bob.me.id))
+        self.assertEqual(self.result(self.alice.blocks()), [])
+        self.result(self.bob.send(self.alice.me.id, "hello"))
 
     def test_a_renamed_group(self):
         group = self.result(self.alice.create_group("friends"))

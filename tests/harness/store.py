@@ -15,6 +15,7 @@ from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.sqlite.accounts import SqliteAccounts
+from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
@@ -71,6 +72,7 @@ class MemoryStore(Service):
         self.sessions = LocalSessions(clock, self._guard)
         self.conversations = SqliteConversations(sqlite, clock, retention)
         self.groups = SqliteGroups(sqlite, clock)
+        self.blocks = SqliteBlocks(sqlite)
         self.credentials = SqliteCredentials(sqlite, clock)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []

@@ -12,6 +12,7 @@ from cim.model import GUEST, Account, LoginPolicy, Reserved
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
 from tests.integration.redis_case import RedisCase
+from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import RETENTION
@@ -23,6 +24,10 @@ from tests.store.order_contract import OrderContract
 
 class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
     settings = {"appendonly": "no"}
+
+
+class RedisBlocksTests(BlocksContract, RedisCase):
+    pass
 
 
 class RedisConversationsTests(ConversationsContract, RedisCase):

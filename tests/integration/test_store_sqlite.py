@@ -17,6 +17,7 @@ from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
 from cim.store.sqlite.accounts import STEP
 from cim.store.sqlite.threads import SqliteThreads
+from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import StoreContract
 from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import RETENTION
@@ -50,6 +51,10 @@ class SqliteCase(TestCase):
 
     def now(self):
         return int(self.clock.seconds() * 1000)
+
+
+class SqliteBlocksTests(BlocksContract, SqliteCase):
+    pass
 
 
 class SqliteConversationsTests(ConversationsContract, SqliteCase):

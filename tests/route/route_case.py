@@ -23,6 +23,7 @@ from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
+from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
 from cim.route.presence.recorder import SessionRecorder
@@ -125,8 +126,9 @@ class RouteCase(SynchronousTestCase):
         self.appender = Appender(self.conversations, self.clock)
         self.delivery = Delivery(self.presence, self.groups, self.calls)
         self.reading = Reading(self.conversations, self.groups, self.clock)
-        self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.clock)
-        self.watching = Watching(self.presence)
+        self.blocks = Blocks(self.store.blocks, self.clock)
+        self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.blocks, self.clock)
+        self.watching = Watching(self.presence, self.blocks)
         self.grouping = Grouping(
             groups=self.groups,
             presence=self.presence,
@@ -151,6 +153,7 @@ class RouteCase(SynchronousTestCase):
             reading=self.reading,
             receipts=self.receipts,
             watching=self.watching,
+            blocks=self.blocks,
             delivery=self.delivery,
             recorder=self.recorder,
             grouping=self.grouping,

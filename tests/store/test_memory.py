@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from cim.errors import StoreUnavailable
 from cim.model import GUEST
 from tests.harness.store import MemoryStore
+from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, RETENTION
@@ -36,6 +37,10 @@ class MemoryCase(TestCase):
 
 
 class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
+    pass
+
+
+class MemoryBlocksTests(BlocksContract, MemoryCase):
     pass
 
 

@@ -30,6 +30,7 @@ class FakeClient(Service):
         self.online_now = []
         self.talks = []
         self.said = []
+        self.blocked = {}
         self.my_groups = {}
         self.in_groups = {}
         self.paused = False
@@ -186,6 +187,18 @@ class FakeClient(Service):
         found = sorted((user for user in self.online_now if user.name.startswith(prefix)), key=lambda user: user.name)
         page = [user for user in found if user.name > after][:limit]
         return self._answer("online", prefix, result=(page, len(found)))
+
+    def block(self, user):
+        self.blocked[user] = None
+        return self._answer("block", user)
+
+    def unblock(self, user):
+        self.blocked.pop(user, None)
+        return self._answer("unblock", user)
+
+    def blocks(self):
+        names = {id: name for name, id in self.people.items()}
+        return self._answer("blocks", result=[User(id, names.get(id, str(id))) for id in self.blocked])
 
     def groups(self):
         return self._answer("groups", result=list(self.my_groups.values()))

@@ -610,3 +610,23 @@ class GroupCommandTests(CommandTestCase):
         self.line(":react 🎉")
         self.assertEqual(self.did("react"), [("g:0", first.position, "🎉")])
         self.assertEqual(self.chat.referred(self.screen.messages[-1][0]), first)
+
+
+class BlockCommandTests(CommandTestCase):
+    def test_block_list_and_unblock(self):
+        self.line(":blocks")
+        self.assertEqual(self.screen.shown, ["you block nobody"])
+        self.line(":block bob")
+        self.assertEqual(self.did("block"), [(1001,)])
+        self.assertIn(":unblock bob", self.screen.notices[-1])
+        self.line(":blocks")
+        self.assertEqual(self.screen.shown[1:], ["1001 bob"])
+        for who in ("nobody", "1001"):
+            self.line(f":unblock {who}")
+        self.assertIn('you do not block "nobody"', self.screen.notices[-2])
+        self.assertEqual(self.did("unblock"), [(1001,)])
+
+    def test_malformed(self):
+        for line, why in ((":block", ":block <user>"), (":unblock", ":unblock <user>"), (":block x", "no user")):
+            self.line(line)
+            self.assertIn(why, self.screen.notices[-1])

@@ -20,6 +20,7 @@ from cim.route.messages.grouping import Grouping
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
+from cim.route.presence.blocks import Blocks
 from cim.route.presence.recorder import SessionRecorder
 from cim.route.presence.watching import Watching
 from cim.wire import conversations, native, packed
@@ -40,6 +41,7 @@ class Requests:
         reading: Reading,
         receipts: Receipts,
         watching: Watching,
+        blocks: Blocks,
         delivery: Delivery,
         recorder: SessionRecorder,
         grouping: Grouping,
@@ -49,6 +51,7 @@ class Requests:
         self._reading = reading
         self._receipts = receipts
         self._watching = watching
+        self._blocks = blocks
         self._delivery = delivery
         self._recorder = recorder
         self._grouping = grouping
@@ -181,8 +184,8 @@ class Requests:
         if (request.conversation or native.conversation_of(packet, request.user)) == conversations.EVERYONE:
             raise Forbidden("typing notes to everyone are not supported")
         if typing.user:
-            told = Typing(user=typing.user, who=request.user)
-            self._push_typing(link, request, told, (typing.user,))
+            noting = Deferred.fromCoroutine(self._note_typing(link, request, typing.user))
+            noting.addErrback(lambda failure: self._log.failure("a typing note was not pushed", failure))
         else:
             # Only for small groups whose members are cached: a hint is not worth a look-up.
             members = self._delivery.small_group(typing.group)
@@ -190,12 +193,16 @@ class Requests:
                 self._push_typing(link, request, Typing(group=typing.group, who=request.user), members)
         self._answer(link, request)
 
+    async def _note_typing(self, link: ILink, request: Request, user: int) -> None:
+        if not await self._blocks.blocks(user, request.user):
+            self._push_typing(link, request, Typing(user=user, who=request.user), (user,))
+
     def _push_typing(self, link: ILink, request: Request, typing: Typing, users: Sequence[int]) -> None:
         push = Push(packet=native.packet(typing=typing), origin=link, session=request.session)
         self._delivery.to_users(push, users)
 
     def _watch(self, link: ILink, request: Request, packet: Packet) -> None:
-        self._answer(link, request, self._watching.watch(link, request.session, packet.watch.users))
+        self._later(link, request, self._watching.watch(link, request.session, request.user, tuple(packet.watch.users)))
 
     def opened(self, link: ILink, opening: Open) -> None:
         """Claim the record of a native session, and send the server its groups."""

@@ -18,6 +18,8 @@ from cim.web.declaring import Who
 from cim.web.operations import Where
 
 MIN_KEY = 16
+#: The word before a key that sends past blocks.
+OPERATOR = "operator"
 
 
 @frozen
@@ -27,11 +29,13 @@ class Caller:
     :param proven: None for operators, and for calls that anyone may make
     :param key: the number of an operator's API key
     :param address: where it comes from, in calls that need no proof
+    :param past_blocks: whether its key sends past blocks
     """
 
     proven: Proven | None = None
     key: int | None = None
     address: str = ""
+    past_blocks: bool = False
 
     @property
     def operator(self) -> bool:
@@ -58,7 +62,9 @@ class Access:
         self._tokens = tokens
         self._where = where
         self._rates = rates
-        self._keys = [key.encode() for key in keys]
+        said = [key.rpartition(" ") for key in keys]
+        self._keys = [key.encode() for _, _, key in said]
+        self._past_blocks = [word == OPERATOR for word, _, _ in said]
 
     def __call__(self, request: Any, who: Who) -> Any:
         """See cim.web.declaring.Gate."""
@@ -95,11 +101,10 @@ class Access:
                 found = number
         return found
 
-    @staticmethod
-    def _operator(number: int, who: Who) -> Caller:
+    def _operator(self, number: int, who: Who) -> Caller:
         if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR):
             raise Forbidden("this call needs a user's token, not an API key")
-        return Caller(key=number)
+        return Caller(key=number, past_blocks=self._past_blocks[number])
 
     async def _user(self, bearer: bytes, who: Who, address: str) -> Caller:
         try:
@@ -116,6 +121,8 @@ class Access:
 def read_keys(path: str) -> list[str]:
     """Read API keys from a file, one per line; empty lines and lines that begin with # are ignored.
 
+    A key behind the word `operator` sends past blocks; the word is returned with it.
+
     :raises InvalidField: the file cannot be read, or others can read it too; it has no key, or one is weak or not ASCII
     """
     try:
@@ -125,7 +132,8 @@ def read_keys(path: str) -> list[str]:
     except UnicodeDecodeError:
         raise InvalidField("API key file", f"{path} must contain ASCII text only")
     keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys or any(weakness(key.encode(), MIN_KEY) or not key.isprintable() or " " in key for key in keys):
+    plain = [key.removeprefix(f"{OPERATOR} ") for key in keys]
+    if not keys or any(weakness(key.encode(), MIN_KEY) or not key.isprintable() or " " in key for key in plain):
         raise InvalidField(
             "API key file",
             f"{path} must contain keys, one per line, each of at least {MIN_KEY} characters that are hard to guess "

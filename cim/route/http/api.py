@@ -14,6 +14,7 @@ from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
 from cim.route.http.attempts import Attempts, default_password_limits
+from cim.route.http.blocks import BlocksAPI
 from cim.route.http.groups import GroupsAPI
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
@@ -29,7 +30,7 @@ from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.problem import DOCUMENT, Problems
 from cim.web.serving import CallResource
 
-APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, AdminAPI)
+APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI)
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
     "including 404 for an unknown path and 405 for a method that a path does not support."
@@ -108,9 +109,10 @@ def api_resource(
             clock=clock,
             metrics=metrics,
         ),
-        UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence)),
+        UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence), route.blocks),
         MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
         GroupsAPI(store.groups, route.grouping, route.accounts, route.rates),
+        BlocksAPI(store.blocks, route.blocks, route.presence, route.delivery),
         AdminAPI(
             store=store,
             known=route.accounts,

@@ -114,7 +114,7 @@ class MessagesAPI:
             "after": Optional(
                 Text(native.MAX_CLIENT_ID, about="`client_id` of your message that must be stored before this one."), ""
             ),
-            "from_user": Optional(Id(about="The sender, for operators only.")),
+            "from_user": Optional(Id(about="The sender, for API keys only.")),
         },
         answers={201: _ACCEPTED, 200: _ACCEPTED},
         errors=(404, 409),
@@ -135,7 +135,7 @@ class MessagesAPI:
             conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
         )
         payer = Key(caller.key) if caller.key is not None else None
-        message = Outgoing(author, send, conversation, size, after, payer=payer)
+        message = Outgoing(author, send, conversation, size, after, payer=payer, operator=caller.past_blocks)
         appended = await self._sending.send(message)
         return WithStatus(
             200 if appended.repeated else 201,

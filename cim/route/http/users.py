@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from cim.errors import NotFound
+from cim.errors import AccountMismatch, NotFound
 from cim.interfaces import IAccounts
 from cim.model import Account
 from cim.route.http.access import Caller
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, limit
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.presence.blocks import Blocks
 from cim.route.presence.directory import Directory
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Id, Integer, Name, Object, Optional, Text
@@ -33,7 +35,10 @@ def _shown(account: Account) -> dict[str, Any]:
 class UsersAPI:
     """The calls that look up users."""
 
-    def __init__(self, accounts: IAccounts, known: KnownAccounts, directory: Directory, names: OnlineNames) -> None:
+    def __init__(
+        self, accounts: IAccounts, known: KnownAccounts, directory: Directory, names: OnlineNames, blocks: Blocks
+    ) -> None:
+        self._blocks = blocks
         self._accounts = accounts
         self._known = known
         self._directory = directory
@@ -42,13 +47,22 @@ class UsersAPI:
     @http_call("GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,))
     async def user(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a user by id."""
-        return _shown(await self._known.get(id))
+        account = await self._known.get(id)
+        if await self._hidden(caller, [account]):
+            raise AccountMismatch()
+        return _shown(account)
+
+    async def _hidden(self, caller: Caller, users: Sequence[Account]) -> frozenset[int]:
+        """Return those of some users who block the caller."""
+        if caller.operator or not users:
+            return frozenset()
+        return await self._blocks.hidden(caller.account.id, [user.id for user in users])
 
     @http_call("GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,))
     async def user_named(self, caller: Caller, name: str) -> dict[str, Any]:
         """Return a user by name."""
         account = await self._accounts.named(name)
-        if account is None:
+        if account is None or await self._hidden(caller, [account]):
             raise NotFound("there is no user with this name")
         return _shown(account)
 
@@ -65,9 +79,19 @@ class UsersAPI:
     async def online(self, caller: Caller, prefix: str, after: str, limit: int) -> dict[str, Any]:
         """List who is online.
 
-        Users at servers of crossoverJie/cim are not included.
+        Users who block you, and users at servers of crossoverJie/cim, are not included.
         """
         if not self._directory.caught_up:
             await self._directory.when_caught_up()
-        users, total, more = self._names.page(prefix, after, limit)
-        return {"users": [_shown(user) for user in users], "total": total, "more": users[-1].name if more else None}
+        while True:
+            page, total, more = self._names.page(prefix, after, limit)
+            hidden = await self._hidden(caller, page)
+            users = [user for user in page if user.id not in hidden]
+            if users or not more:
+                break
+            after = page[-1].name
+        return {
+            "users": [_shown(user) for user in users],
+            "total": total - len(hidden),
+            "more": users[-1].name if more else None,
+        }

@@ -14,6 +14,8 @@ from cim.interfaces import IConversations, ILink
 from cim.model import Mark
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.reading import Reading
+from cim.route.messages.together import together
+from cim.route.presence.blocks import Blocks
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Read
 
@@ -40,8 +42,11 @@ class Receipts(Service):
 
     _log = Logger()
 
-    def __init__(self, store: IConversations, reading: Reading, delivery: Delivery, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: IConversations, reading: Reading, delivery: Delivery, blocks: Blocks, clock: IReactorTime
+    ) -> None:
         self._store = store
+        self._blocks = blocks
         self._reading = reading
         self._delivery = delivery
         self._clock = clock
@@ -150,15 +155,22 @@ class Receipts(Service):
                 marks.append(Mark(user, device, conversation, one[1], floor))
                 said.append(one)
         standing = await self._store.mark(marks) if marks else []
+        telling = []
         for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
             # A mark never moves backwards.
             if mark.device is None and at and positions.parse(at) <= position:
-                self._tell(mark.user, mark.conversation, at, origin, session)
+                told = self._tell(mark.user, mark.conversation, at, origin, session)
+                telling.append(Deferred.fromCoroutine(told))
+        await together(telling)
 
-    def _tell(self, user: int, conversation: str, position: str, origin: ILink | None, session: str) -> None:
+    async def _tell(self, user: int, conversation: str, position: str, origin: ILink | None, session: str) -> None:
         packet = native.packet(read=Read(conversation=conversation, position=position, reader=user))
         name = conversations.parse(conversation)
-        told = (user, name.other(user)) if isinstance(name, conversations.PrivateConversation) else (user,)
+        told: tuple[int, ...] = (user,)
+        if isinstance(name, conversations.PrivateConversation):
+            other = name.other(user)
+            if not await self._blocks.between(user, other):
+                told = (user, other)
         self._delivery.to_users(Push(packet=packet, origin=origin, session=session), told)
 
     def stopService(self) -> Deferred[None]:

@@ -46,6 +46,7 @@ class Outgoing:
     :param origin: with `session`, the session that sent it, which does not get it back
     :param push: False if the caller pushes it itself
     :param payer: whose limits it counts towards; None for its author, who has proved its identity
+    :param operator: whether an operator sends it, whom no block stops
     """
 
     author: Account
@@ -57,6 +58,12 @@ class Outgoing:
     session: str = ""
     push: bool = True
     payer: Payer | None = None
+    operator: bool = False
+
+    @property
+    def past_blocks(self) -> bool:
+        """Whether it reaches a receiver who blocks its author."""
+        return self.operator or self.send.kind == RECALL
 
 
 def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
@@ -167,7 +174,8 @@ class Sending:
             await self._accounts.get(send.user)
         if send.kind not in REVISIONS or message.conversation == conversations.EVERYONE:
             return send.ref
-        entry = await self._store.entry(message.conversation, send.ref, reader=message.author.id)
+        reader = 0 if send.user and message.past_blocks else message.author.id
+        entry = await self._store.entry(message.conversation, send.ref, reader=reader)
         if entry is None:
             # The store refuses it unless it repeats a stored message.
             return positions.NOWHERE
@@ -197,6 +205,7 @@ class Sending:
             message.after,
             ref if kind != RECALL else "",
             ref if kind == RECALL else "",
+            message.past_blocks,
         )
 
         def told(result: Appended | CIMError) -> None:

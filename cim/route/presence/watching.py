@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
 from cim.interfaces import ILink
+from cim.route.presence.blocks import Blocks
 from cim.route.presence.presence import Online
 from cim.route.presence.presence import Presence as Sessions
 from cim.wire import native
@@ -20,27 +24,36 @@ _Watcher = tuple[ILink, str]
 class Watching:
     """Knows who watches whom, for the sessions whose home is here."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    _log = Logger()
+
+    def __init__(self, sessions: Sessions, blocks: Blocks) -> None:
         self._sessions = sessions
-        self._watched: dict[_Watcher, tuple[int, ...]] = {}
+        self._blocks = blocks
+        # Whose session it is, and whom it watches.
+        self._watched: dict[_Watcher, tuple[int, tuple[int, ...]]] = {}
         self._watchers: dict[int, set[_Watcher]] = {}
         sessions.observers.append(self)
 
-    def watch(self, link: ILink, session: str, users: Sequence[int]) -> list[bytes]:
-        """Replace the users that a session watches; return their present state as Presence packets."""
+    async def watch(self, link: ILink, session: str, viewer: int, users: Sequence[int]) -> list[bytes]:
+        """Replace the users that a session watches; return their present state as Presence packets.
+
+        Who blocks the viewer, whose session it is, seems to be offline.
+        """
         watcher = (link, session)
         self.forget(link, session)
         wanted = tuple(dict.fromkeys(users))[:MAX_WATCHED]
         if wanted:
-            self._watched[watcher] = wanted
+            self._watched[watcher] = viewer, wanted
             for user in wanted:
                 self._watchers.setdefault(user, set()).add(watcher)
-        return [_packet(user, bool(self._sessions.of(user))) for user in wanted]
+        hidden = await self._blocks.hidden(viewer, [user for user in wanted if self._sessions.of(user)])
+        return [_packet(user, bool(self._sessions.of(user)) and user not in hidden) for user in wanted]
 
     def forget(self, link: ILink, session: str) -> None:
         """Remove all watches of a session."""
         watcher = (link, session)
-        for user in self._watched.pop(watcher, ()):
+        _, users = self._watched.pop(watcher, (0, ()))
+        for user in users:
             watchers = self._watchers[user]
             watchers.discard(watcher)
             if not watchers:
@@ -57,7 +70,7 @@ class Watching:
     def appeared(self, online: Online) -> None:
         """Note a session; its user has come online if it is the only one."""
         if online.user in self._watchers and len(self._sessions.of(online.user)) == 1:
-            self._tell(online.user, True)
+            self._tell(online.user)
 
     def vanished(self, online: Online) -> None:
         """Note a session that was closed; its user goes offline with the last one."""
@@ -68,13 +81,23 @@ class Watching:
     def died(self, online: Online) -> None:
         """Note a session that ended with its server."""
         if online.user in self._watchers and not self._sessions.of(online.user):
-            self._tell(online.user, False)
+            self._tell(online.user)
 
-    def _tell(self, user: int, is_online: bool) -> None:
-        packet = _packet(user, is_online)
+    def _tell(self, user: int) -> None:
+        telling = Deferred.fromCoroutine(self._tell_watchers(user))
+        telling.addErrback(lambda failure: self._log.failure("a user's presence was not told", failure))
+
+    async def _tell_watchers(self, user: int) -> None:
+        seen: list[_Watcher] = []
+        for watcher in tuple(self._watchers[user]):
+            viewer, _ = self._watched.get(watcher, (0, ()))
+            if not await self._blocks.blocks(user, viewer):
+                seen.append(watcher)
+        packet = _packet(user, bool(self._sessions.of(user)))
         links: dict[ILink, list[str]] = {}
-        for link, session in self._watchers[user]:
-            links.setdefault(link, []).append(session)
+        for watcher in seen:
+            if watcher in self._watchers.get(user, ()):  # still
+                links.setdefault(watcher[0], []).append(watcher[1])
         for link, sessions in links.items():
             link.send(Item(deliver=Deliver(sessions=sessions, packet=packet)))
 

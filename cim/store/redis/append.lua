@@ -2,7 +2,8 @@
 -- indexes of users and groups: docs/architecture.md says in which order a Redis Cluster would need those.
 -- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each message: sender,
 -- client_id, digest, body, sent_at, its effect (`counts` as unread, `recalls` or `refers` to a text, or none), the
--- position of that text, the client_id of the sender's message that must be stored before it.
+-- position of that text, the client_id of the sender's message that must be stored before it, 1 if it is stored even if
+-- its receiver blocks its sender.
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error.
 local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -90,7 +91,12 @@ local function append(stream, i)
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
     counts = false
-  elseif not low then
+  elseif low then
+    local receiver = low == sender and high or low
+    if ARGV[i + 8] ~= '1' and redis.call('HEXISTS', BLOCKED .. '{' .. receiver .. '}', sender) == 1 then
+      return '-blocked'
+    end
+  else
     version = redis.call('HGET', GROUP .. tag, 'version')
     if not version then return '-not-found' end
     local member = redis.call('HGET', MEMBERS .. tag, sender)
@@ -164,7 +170,7 @@ end
 
 local answers = {}
 for i, stream in ipairs(KEYS) do
-  local well, answer = pcall(append, stream, 8 * i - 2)
+  local well, answer = pcall(append, stream, 9 * i - 3)
   if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
   answers[#answers + 1] = answer
 end

@@ -42,7 +42,7 @@ from cim.store.pages import (
 )
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
-from cim.wire import positions
+from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -80,7 +80,7 @@ class RedisConversations:
         for item in items:
             keys.append(Key.STREAM.of(item.conversation))
             args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
-            args += (_role(item), item.recalls or item.refers, item.after)
+            args += (_role(item), item.recalls or item.refers, item.after, int(item.past_blocks))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
@@ -129,9 +129,12 @@ class RedisConversations:
     async def _entry(self, conversation: str, position: str, reader: int) -> Entry | None:
         if positions.parse(position) == positions.ZERO:
             return None
-        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation), Key.MEMBERS.of(conversation))
-        member = reader if conversation[0] == "g" else 0
-        line = await self._connection.run(ENTRY, keys, (position, self._oldest(), member))
+        name = conversations.parse(conversation) if reader else None
+        rights, partner = Key.MEMBERS.of(conversation), False
+        if isinstance(name, conversations.PrivateConversation):
+            rights, partner = Key.BLOCKED.of(name.other(reader)), True
+        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation), rights)
+        line = await self._connection.run(ENTRY, keys, (position, self._oldest(), reader, int(partner)))
         entry = line and readable(_found(line))
         self.skipped += line is not None and entry is None
         return entry

@@ -1,8 +1,12 @@
--- KEYS: stream, recalled, members; ARGV: position, the oldest time to return (ms), the member who must be allowed to read
--- it or 0.
+-- KEYS: stream, recalled, the group's members or whom the reader's partner blocks; ARGV: position, the oldest time to
+-- return (ms), the reader or 0, 1 if it has a partner.
 if ARGV[3] ~= '0' then
   local record = redis.call('HGET', KEYS[3], ARGV[3])
-  if not record or not beyond(ARGV[1], floor_of(record)) then return false end
+  if ARGV[4] == '1' then
+    if record then return false end
+  elseif not record or not beyond(ARGV[1], floor_of(record)) then
+    return false
+  end
 end
 local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 local named = entry and message(entry)

@@ -37,6 +37,7 @@ class Key(StrEnum):
     GROUPS_OF = "cim:ug:"
     GROUP_LOG = "cim:groups"
     LAST_GROUP = "cim:last-group-id"
+    BLOCKED = "cim:b:"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

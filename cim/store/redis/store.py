@@ -13,6 +13,7 @@ from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.redis.accounts import RedisAccounts
+from cim.store.redis.blocks import RedisBlocks
 from cim.store.redis.changing import Changing
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
@@ -48,6 +49,7 @@ class RedisStore(Service):
         self.sessions = RedisSessions(connection, changing)
         self.conversations = RedisConversations(connection, clock, retention)
         self.groups = RedisGroups(connection, changing)
+        self.blocks = RedisBlocks(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 
     def startService(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
 from cim.model import Append, Appended, Retention
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
+from cim.store.sqlite.blocks import blocks
 from cim.wire import conversations, native, positions
 
 #: The key that remembers a message: its conversation, sender and client_id.
@@ -51,10 +52,15 @@ class Appending:
         name = item.conversation
         everyone = name == conversations.EVERYONE
         version, floor = 0, positions.ZERO
-        if not everyone and name[0] == "g":
-            group = conversations.parse(name)
-            assert isinstance(group, conversations.GroupConversation)
-            version, floor = _version_and_floor(connection, group.id, item.sender)
+        people: conversations.PrivateConversation | None = None
+        if not everyone:
+            parsed = conversations.parse(name)
+            if isinstance(parsed, conversations.GroupConversation):
+                version, floor = _version_and_floor(connection, parsed.id, item.sender)
+            else:
+                people = parsed
+                if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
+                    raise REFUSALS["blocked"]()
         found = connection.execute(
             "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (name,)
         ).fetchone()
@@ -71,8 +77,7 @@ class Appending:
         if item.refers or item.recalls:
             self._check_text(connection, id, item, floor, now)
         if found is None:
-            people = conversations.parse(name)
-            low, high = (people.low, people.high) if isinstance(people, conversations.PrivateConversation) else (0, 0)
+            low, high = (people.low, people.high) if people is not None else (0, 0)
             id = connection.execute(
                 "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
                 (name, low, high),

@@ -25,6 +25,7 @@ from cim.store.pages import (
     readable,
 )
 from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
+from cim.store.sqlite.blocks import blocks
 from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
@@ -145,10 +146,10 @@ def _conversation(connection: sqlite3.Connection, name: str) -> tuple[int, posit
 
 
 def _may_read(connection: sqlite3.Connection, conversation: str, user: int, position: positions.Position) -> bool:
-    """Return whether a user may read a position, if it is in a group."""
+    """Return whether a user may read a position of a group, or is not blocked by the other one of two."""
     name = conversations.parse(conversation)
     if not isinstance(name, conversations.GroupConversation):
-        return True
+        return not blocks(connection, name.other(user), user)
     floor = floor_of(connection, name.id, user)
     return floor is not None and floor < position
 

@@ -13,6 +13,7 @@ from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.sqlite.accounts import SqliteAccounts, index_names
+from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
@@ -32,6 +33,7 @@ class SqliteStore(Service):
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
         self.conversations = SqliteConversations(self._threads, reactor, retention)
         self.groups = SqliteGroups(self._threads, reactor)
+        self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, reactor)
 
     def _ended(self, operation: str, seconds: float) -> None:

@@ -53,6 +53,9 @@ SCHEMA = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, role INTEGER NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS member_by_user ON member (user, talk)",
+    # user: who blocks the other.
+    """CREATE TABLE IF NOT EXISTS block (
+        user INTEGER NOT NULL, other INTEGER NOT NULL, PRIMARY KEY (user, other)) STRICT, WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS change (
         version INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, user INTEGER NOT NULL,
         added INTEGER NOT NULL, talk_version INTEGER NOT NULL) STRICT""",

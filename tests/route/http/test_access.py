@@ -33,6 +33,17 @@ class KeyFileTests(SynchronousTestCase):
         content = b"# for billing\nkey-0123456789-abc\n\n  key-0123456789-def  \r\n#no-key-0123456789\n"
         self.assertEqual(self.keys(content), ["key-0123456789-abc", "key-0123456789-def"])
 
+    def test_keys_that_send_past_blocks(self):
+        content = b"operator key-0123456789-abc\nkey-0123456789-def\n"
+        keys = self.keys(content)
+        self.assertEqual(keys, ["operator key-0123456789-abc", "key-0123456789-def"])
+        access = Access(SimpleNamespace(), keys, nowhere, SimpleNamespace())
+        for key, past_blocks in ((b"key-0123456789-abc", True), (b"key-0123456789-def", False)):
+            request = DummyRequest([b""])
+            request.requestHeaders.addRawHeader(b"x-api-key", key)
+            caller = access(request, Who.OPERATOR)
+            self.assertEqual((caller.operator, caller.past_blocks), (True, past_blocks))
+
     def test_what_is_refused(self):
         for content in (
             b"",
@@ -40,6 +51,9 @@ class KeyFileTests(SynchronousTestCase):
             b"short\n",
             b"key-0123456789-abc\nshort\n",
             b"key 0123456789 abc\n",
+            b"operator short\n",
+            b"operator operator key-0123456789-abc\n",
+            b"someone key-0123456789-abc\n",
             "key-0123456789-äöü\n".encode(),
             b"key-0123456789\0abc\n",
             b"\xff" * 20,

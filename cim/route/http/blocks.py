@@ -1,0 +1,57 @@
+"""`/v1`: whom users block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from cim.errors import InvalidField, NotFound
+from cim.interfaces import IBlocks
+from cim.route.http.access import Caller
+from cim.route.messages.delivery import Delivery, Push
+from cim.route.presence.blocks import Blocks
+from cim.route.presence.presence import Presence
+from cim.web.declaring import http_call
+from cim.web.schema import Array, Id, Object
+from cim.wire import cim_pb2, native
+
+_BLOCKS = Object({"users": Array(Id(), "By id.")}, "Blocks")
+
+
+@frozen
+class BlocksAPI:
+    """The calls about whom a user blocks."""
+
+    _store: IBlocks
+    _blocks: Blocks
+    _presence: Presence
+    _delivery: Delivery
+
+    @http_call("GET /v1/blocks", answers={200: _BLOCKS})
+    async def blocked(self, caller: Caller) -> dict[str, Any]:
+        """List whom the user blocks."""
+        return {"users": list(await self._store.blocked(caller.account.id))}
+
+    @http_call("PUT /v1/blocks/{user}", path={"user": Id()}, answers={204: None}, errors=(409,))
+    async def block(self, caller: Caller, user: int) -> None:
+        """Block a user.
+
+        For that user you seem not to exist: its messages, edits, reactions and invitations are refused, its typing
+        notes and receipts do not arrive, and it does not see whether you are online. It can still recall what it has
+        said. 409 if you block 1,000 users already.
+        """
+        # Whether there is such a user is not checked: the answer would tell somebody who is blocked by it.
+        me = caller.account.id
+        if user == me:
+            raise InvalidField("user", "must be another user")
+        await self._blocks.block(me, user)
+        if self._presence.of(me):
+            gone = native.packet(presence=cim_pb2.Presence(user_id=me, online=False))
+            self._delivery.to_users(Push(gone), (user,))
+
+    @http_call("DELETE /v1/blocks/{user}", path={"user": Id()}, answers={204: None}, errors=(404,))
+    async def unblock(self, caller: Caller, user: int) -> None:
+        """Unblock a user."""
+        if not await self._blocks.unblock(caller.account.id, user):
+            raise NotFound("you do not block this user")

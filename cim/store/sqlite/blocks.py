@@ -1,0 +1,67 @@
+"""Whom users block, in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cim.interfaces import IBlocks
+from cim.store import rules
+
+if TYPE_CHECKING:
+    from cim.store.sqlite.threads import Sqlite
+
+
+def blocks(connection: sqlite3.Connection, user: int, other: int) -> bool:
+    """Return whether a user blocks another one."""
+    found = connection.execute("SELECT 1 FROM block WHERE user = ? AND other = ?", (user, other))
+    return found.fetchone() is not None
+
+
+@implementer(IBlocks)
+class SqliteBlocks:
+    """Blocks on disk."""
+
+    def __init__(self, sqlite: Sqlite) -> None:
+        self._sqlite = sqlite
+
+    def block(self, user: int, other: int) -> Deferred[None]:
+        """See IBlocks."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            if not blocks(connection, user, other):
+                rules.check_blocked(
+                    connection.execute("SELECT count(*) FROM block WHERE user = ?", (user,)).fetchone()[0]
+                )
+                connection.execute("INSERT INTO block VALUES (?, ?)", (user, other))
+
+        return self._sqlite.write("block", work)
+
+    def unblock(self, user: int, other: int) -> Deferred[bool]:
+        """See IBlocks."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            done = connection.execute("DELETE FROM block WHERE user = ? AND other = ?", (user, other))
+            return done.rowcount > 0
+
+        return self._sqlite.write("unblock", work)
+
+    def blocked(self, user: int) -> Deferred[Sequence[int]]:
+        """See IBlocks."""
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            rows = connection.execute("SELECT other FROM block WHERE user = ? ORDER BY other", (user,))
+            return [other for (other,) in rows]
+
+        return self._sqlite.read("blocked", work)
+
+    def blocking(self, other: int, users: Sequence[int]) -> Deferred[Sequence[int]]:
+        """See IBlocks."""
+        asked = tuple(users)
+        return self._sqlite.read(
+            "blocking", lambda connection: [user for user in asked if blocks(connection, user, other)]
+        )
