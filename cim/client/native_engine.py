@@ -274,7 +274,7 @@ class NativeEngine:
         if self._watched:
             server.say(watch=Watch(users=self._watched))
         self._say_read()
-        self._outbox.begin(server.write)
+        self._outbox.begin(server.write, welcome.max_packet)
         self._reconnection.welcomed(f"logged in as {self._me.name} (id {self._me.id})")
 
     def _hear_refusal(self, failure: Any) -> None:

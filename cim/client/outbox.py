@@ -23,6 +23,7 @@ from cim.errors import (
     Conflict,
     InvalidField,
     RateLimited,
+    TooLarge,
     Unavailable,
     Unreachable,
 )
@@ -72,12 +73,14 @@ def send_of(waiting: Waiting) -> Send:
 class Unanswered:
     """A message that is not accepted yet.
 
+    :ivar size: of the Packet in the frame, bytes
     :ivar written: when it was written to the present connection; None if it was not, or failed there
     :ivar ever: whether it was ever written
     """
 
     waiting: Waiting
     frame: bytes
+    size: int
     written: float | None = None
     ever: bool = False
     told: list[Deferred[Sent]] = field(factory=list)
@@ -113,6 +116,8 @@ class Outbox:
         self._lanes: dict[tuple[int, int], _Lane] = {}
         self._all: dict[str, Unanswered] = {}
         self._under_way = 0
+        #: The largest Packet that the server takes, bytes; 0 while that is not known.
+        self._max_packet = 0
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -150,11 +155,20 @@ class Outbox:
         return client_id in self._all
 
     def _put(self, waiting: Waiting) -> Unanswered:
-        frame = encode_frame(Packet(send=send_of(waiting)).SerializeToString())
-        outgoing = self._all[waiting.client_id] = Unanswered(waiting, frame)
+        packet = Packet(send=send_of(waiting)).SerializeToString()
+        if self._is_too_large(len(packet)):
+            raise self._too_large(len(packet))
+        outgoing = self._all[waiting.client_id] = Unanswered(waiting, encode_frame(packet), len(packet))
         lane = self._lane(waiting)
         lane.pending[waiting.client_id] = outgoing
         return outgoing
+
+    def _is_too_large(self, size: int) -> bool:
+        return 0 < self._max_packet < size
+
+    def _too_large(self, size: int, ever: bool = False) -> TooLarge:
+        doubt = ": it may or may not have been sent before, to another server" if ever else ""
+        return TooLarge(f"the message has {size} bytes as it is sent; this server takes {self._max_packet}{doubt}")
 
     def _lane(self, waiting: Waiting) -> _Lane:
         key = waiting.user, waiting.group
@@ -164,8 +178,16 @@ class Outbox:
 
     # The session
 
-    def begin(self, write: Callable[[bytes], object]) -> None:
-        """Start writing all messages in order, in a new session."""
+    def begin(self, write: Callable[[bytes], object], max_packet: int = 0) -> None:
+        """Start writing all messages in order, in a new session; fail those that are too large for its server.
+
+        :param max_packet: the largest Packet that the server takes, bytes; 0 if it does not say
+        """
+        self._max_packet = max_packet
+        for outgoing in [one for one in self._all.values() if self._is_too_large(one.size)]:
+            self._take(outgoing.waiting.client_id)
+            error = self._too_large(outgoing.size, outgoing.ever)
+            outgoing.answered(lambda told, error=error: told.errback(error))  # type: ignore[misc]  # mypy cannot infer
         self._write = write
         self._pump()
 

@@ -107,6 +107,7 @@ class Server:
             rechecks=self.rechecks,
             metrics=metrics,
             heartbeat_seconds=max(1, limits.native_idle // 3),
+            max_packet=limits.max_frame,
         )
         self.gateway = Gateway(
             sessions=self.sessions,

@@ -97,20 +97,22 @@ class Hello(_message.Message):
     def __init__(self, ticket: _Optional[str] = ..., device: _Optional[str] = ..., agent: _Optional[str] = ..., since: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("user_id", "session", "heartbeat_seconds", "heads", "more", "as_of")
+    __slots__ = ("user_id", "session", "heartbeat_seconds", "heads", "more", "as_of", "max_packet")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HEADS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    MAX_PACKET_FIELD_NUMBER: _ClassVar[int]
     user_id: int
     session: str
     heartbeat_seconds: int
     heads: _containers.RepeatedCompositeFieldContainer[Head]
     more: str
     as_of: str
-    def __init__(self, user_id: _Optional[int] = ..., session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ..., heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
+    max_packet: int
+    def __init__(self, user_id: _Optional[int] = ..., session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ..., heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., as_of: _Optional[str] = ..., max_packet: _Optional[int] = ...) -> None: ...
 
 class Head(_message.Message):
     __slots__ = ("conversation", "latest", "received", "read", "unread")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.outbox import ANSWER_SECONDS, LANE_WINDOW, MAX_WAITING, WINDOW, Outbox
+from cim.client.outbox import ANSWER_SECONDS, LANE_WINDOW, MAX_WAITING, WINDOW, Outbox, send_of
 from cim.client.values import Sent, Waiting
 from cim.errors import BadRequest, CIMError, Conflict, Forbidden, NotFound, RateLimited, TooLarge, Unavailable
 from cim.wire.cim_pb2 import Failure, Packet
@@ -171,6 +171,25 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.begin(self.write)
         self.accept(0)
         self.add("room again")
+
+    def test_messages_that_are_too_large_for_the_server(self):
+        """Each fails alone, also one that a former run kept; nothing is sent again and again."""
+        self.outbox.load([Waiting("old", 1, 0, "x" * 1000), Waiting("small", 1, 0, "x")])
+        large = self.outbox.add(Waiting("large", 1, 0, "x" * 1000))
+        self.outbox.begin(self.write, 1000)
+        self.assertIn("this server takes 1000", self.failureResultOf(large, TooLarge).value.message)
+        self.assertEqual((self.taken(), self.forgotten), (["small"], ["old", "large"]))
+        self.assertRaises(TooLarge, self.outbox.add, Waiting("later", 1, 0, "x" * 1000))
+        around = len(Packet(send=send_of(Waiting("fits", 1, 0, "x" * 900))).SerializeToString()) - 900
+        self.outbox.add(Waiting("fits", 1, 0, "x" * (1000 - around)))
+        self.assertEqual((self.taken(), len(self.outbox)), (["fits"], 2))
+
+    def test_one_that_a_server_with_a_higher_limit_may_have_taken(self):
+        self.outbox.begin(self.write)
+        sent = self.outbox.add(Waiting("large", 1, 0, "x" * 1000))
+        self.outbox.ended()
+        self.outbox.begin(self.write, 1000)
+        self.assertIn("may or may not have been sent", self.failureResultOf(sent, TooLarge).value.message)
 
     def test_stuck(self):
         self.outbox.begin(self.write)

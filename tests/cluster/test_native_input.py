@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wsproto.events import TextMessage
 
 from cim.server import service
 from cim.server.edge.connection import Limits
@@ -28,6 +31,10 @@ class InputCase(NativeCase):
         self.assertEqual(self.answer(self.desk).text, "well?")
         carol.drop()
         self.turn()
+
+    def say_json(self, client, text):
+        """Send a text as a message of a WebSocket."""
+        client.connection.dataReceived(client._websocket.send(TextMessage(data=text)))
 
     def assert_ended(self, data, code="protocol-error"):
         """Assert that these bytes end a session."""
@@ -101,6 +108,17 @@ class BinaryTests(InputCase):
             phone.send(self.bob.id, text + "x", f"{number} x")
             self.assertEqual(self.failure(phone), "too-large")
 
+    def test_a_message_that_is_long_in_json_alone(self):
+        """Its Packet counts, not how a client writes it."""
+        phone = self.log_in(self.alice, subprotocol=JSON)
+        forms = ('"', '\\"'), ("\n", "\\n"), ("x", "\\u0078"), ("\x01", "\\u0001")
+        for number, (character, written) in enumerate(forms):
+            text = json.dumps({"send": {"user": str(self.bob.id), "clientId": f"{number}", "text": "@"}})
+            self.say_json(phone, text.replace("@", written * 48 * 1024))
+            self.accepted(phone)
+            self.turn()
+            self.assertEqual(self.desk.texts(), [character * 48 * 1024])
+
     @settings(max_examples=100, deadline=None)
     @given(st.binary(max_size=200))
     def test_any_bytes_after_the_hello(self, data):
@@ -135,10 +153,8 @@ class BinaryTests(InputCase):
 class JSONTests(InputCase):
     def end(self, text):
         """Return the code of the Goodbye that answers a text."""
-        from wsproto.events import TextMessage
-
         client = self.log_in(self.alice, subprotocol=JSON)
-        client.connection.dataReceived(client._websocket.send(TextMessage(data=text)))
+        self.say_json(client, text)
         self.turn()
         came = client.packets()
         client.drop()
@@ -202,6 +218,21 @@ class LimitTests(InputCase):
         phone.sync("p:" * 500_000)
         self.assertEqual(self.failure(phone), "invalid")
         self.assert_well()
+
+
+class LowLimitTests(InputCase):
+    """A frame limit that the operator has lowered."""
+
+    limits = Limits(max_frame=16384)
+
+    def test_it_is_told_and_in_json_a_message_over_it_fails_alone(self):
+        phone = self.log_in(self.alice, subprotocol=JSON)
+        self.assertEqual(phone.welcome.max_packet, 16384)
+        phone.send(self.bob.id, "x" * 16384, "1")
+        self.assertEqual(self.failure(phone), "too-large")
+        phone.send(self.bob.id, "x" * 16000, "2")
+        self.accepted(phone)
+        self.assertFalse(phone.closed)
 
 
 class SilenceTests(NativeCase):

@@ -12,7 +12,7 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from cim.errors import ProtocolViolation
+from cim.errors import FrameTooLarge, ProtocolViolation
 from cim.server.edge.connection import ClientConnection
 from cim.server.edge.gateway import Gateway
 from cim.server.edge.websocket_upgrade import Refused, Upgrade
@@ -26,6 +26,9 @@ _TIMEOUT = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )  # fmt: skip
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+#: A character of a Packet may be six in JSON, such as \u0007.
+JSON_GROWTH = 6
 
 #: The code of a Close, by the code of the Goodbye before it, or by our reason where there is none; others get a policy
 #: violation.
@@ -69,7 +72,9 @@ class WebSocketConnection(ClientConnection):
             return 0
         if accepted is not None:
             self._upgrade = None
-            self._reader = MessageReader(accepted.subprotocol == JSON, self.gateway.limits.max_frame)
+            is_json = accepted.subprotocol == JSON
+            max_packet = self.gateway.limits.max_frame
+            self._reader = MessageReader(is_json, JSON_GROWTH * max_packet if is_json else max_packet)
             self.transport.write(accepted.answer)
             if accepted.rest:
                 return self._read(self._reader, accepted.rest)
@@ -102,10 +107,17 @@ class WebSocketConnection(ClientConnection):
         return frames + reader.fragments
 
     def _message(self, payload: bytes | str) -> None:
-        packet = from_json(payload).SerializeToString() if isinstance(payload, str) else payload
+        packet = self._from_json(payload) if isinstance(payload, str) else payload
         if self.session is None:
             self.session = self.gateway.native(self)
         self.session.received(packet)
+
+    def _from_json(self, text: str) -> bytes:
+        read = from_json(text)
+        packet = read.SerializeToString()
+        if len(packet) > self.gateway.limits.max_frame and not read.HasField("send"):
+            raise FrameTooLarge(f"a Packet of {len(packet)} bytes is over the limit of {self.gateway.limits.max_frame}")
+        return packet
 
     def violated(self, violation: ProtocolViolation) -> None:
         """Tell the client that it broke the protocol, and close."""

@@ -17,7 +17,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
-from cim.errors import BadFrame, BadLogin, CIMError, InvalidField, ProtocolViolation, Unauthorized
+from cim.errors import BadFrame, BadLogin, CIMError, InvalidField, ProtocolViolation, TooLarge, Unauthorized
 from cim.model import Place
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.send_order import SendOrder
@@ -99,6 +99,7 @@ class NativeSide:
     :param ticket_key: the key that tickets are signed with
     :param place: this server, as tickets name it
     :param heartbeat_seconds: how often clients are asked to send something
+    :param max_packet: the largest Packet that a client may send, bytes
     """
 
     ticket_key: bytes
@@ -111,6 +112,7 @@ class NativeSide:
     rechecks: Rechecks
     metrics: Metrics
     heartbeat_seconds: int
+    max_packet: int
 
     def session(self, connection: Connection) -> NativeSession:
         """Return a new session for a connection whose first Packet has arrived."""
@@ -248,8 +250,11 @@ class NativeSession(Session):
         try:
             # Check it here, because it is kept when the Send fails.
             native.check_client_id(client_id)
+            if len(body) > self._side.max_packet:
+                # A JSON text may be longer than its Packet, so this one was read.
+                raise TooLarge(f"this message is a Packet of {len(body)} bytes; the limit is {self._side.max_packet}")
             conversation = native.addressed(packet.send, packet.send.WhichOneof("to"), self.user)
-        except InvalidField as error:
+        except (InvalidField, TooLarge) as error:
             self.refuse(error, client_id[: native.MAX_CLIENT_ID])
             return
         self._side.submissions.send(self, body, conversation, client_id)
@@ -364,6 +369,7 @@ class NativeSession(Session):
         welcome.user_id = self.user
         welcome.session = self.id
         welcome.heartbeat_seconds = self._side.heartbeat_seconds
+        welcome.max_packet = self._side.max_packet
         self.connection.write_packet(Packet(welcome=welcome).SerializeToString())
         # What the client sent before its Welcome is handled first, as far as the limit of unanswered requests allows.
         self._become(FULL)

@@ -59,6 +59,7 @@ class HelloTests(NativeCase):
             heartbeat_seconds=11,
             heads=[head("p:7:9", "1-4", unread=2)],
             as_of=str(START * 1000),
+            max_packet=65536,
         )
         self.assertEqual(packet.welcome, expected)
         self.assertEqual((session.user, session.name, session.device), (ALICE, "alice", "phone"))
