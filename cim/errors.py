@@ -59,6 +59,17 @@ class RateLimited(CIMError):
         self.retry_after = retry_after
 
 
+class NoRoom(RateLimited):
+    """The store takes no more: of this sender, in this conversation, or of anybody (docs/limits.md, History)."""
+
+    def __init__(self, message: str | None = None, retry_after: int = 0, kind: str = "history-full") -> None:
+        """
+        :param kind: the short name under which it is counted
+        """
+        super().__init__(message, retry_after)
+        self.kind = kind
+
+
 class UserOffline(CIMError):
     """The recipient has no live session, or none that the message could be written to."""
 

@@ -157,6 +157,9 @@ class IStore(Interface):
     def facts() -> Mapping[str, Any]:
         """Return facts for operators, such as how safe an acknowledged write is."""
 
+    def used() -> float:
+        """Return the part of its space that is used, 0 to 1; 0 if that is unknown or nothing bounds it."""
+
     def on_reconnect(listener: Callable[[], None]) -> None:
         """Call `listener` each time the store is available again after it was not."""
 
@@ -268,7 +271,11 @@ class IConversations(Interface):
 
         The same step updates the time of last activity: in both participants' indexes for a `p:` conversation, in the
         group for a `g:` one. StoreUnavailable, as one result or for the whole call, means that the outcome is unknown.
-        Retention (age and count, set on the store) is applied during the write.
+        Retention (age, count and bytes, set on the store) is applied during the write. What is protected (in a `p:`
+        conversation what its receiver has not read, in a group what was said within a day) is never removed for its
+        count or bytes. NoRoom, for what is no repetition and no first recall of a text, if its sender holds its share
+        of a conversation that is full of such, if that is beyond all bounds, if the sender's quota is used up, or if
+        the store has no space (docs/limits.md, History).
         """
 
     def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:

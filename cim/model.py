@@ -241,6 +241,17 @@ class Health:
         return Health(self.parts, {**self.facts, **facts})
 
 
+class Charge(enum.StrEnum):
+    """What an entry counts to (docs/limits.md, History)."""
+
+    #: The bounds of its conversation, and the quota of its sender.
+    USER = "user"
+    #: The bounds of its conversation alone.
+    LOG = "log"
+    #: Nothing: the store adds it by itself, as it does changes of members.
+    NONE = "none"
+
+
 @frozen
 class Append:
     """A message on its way into a conversation.
@@ -255,6 +266,7 @@ class Append:
     :param refers: the position of the text that it changes or reacts to, which must exist; empty for none
     :param recalls: the position of the text that it blanks; empty for none
     :param past_blocks: whether it is stored even if its receiver blocks its sender
+    :param charge: what it counts to
     """
 
     conversation: str
@@ -268,6 +280,7 @@ class Append:
     refers: str = ""
     recalls: str = ""
     past_blocks: bool = False
+    charge: Charge = Charge.USER
 
 
 @frozen
@@ -436,14 +449,19 @@ _DEVICE_SECONDS = 90 * 86400
 
 @frozen
 class Retention:
-    """How long messages are kept: for that many days, and that many per conversation, whichever is less.
+    """How long messages are kept, and how many (docs/limits.md, History).
 
+    :param count: messages of a conversation, beyond which what nothing protects is trimmed
+    :param bytes: bytes of a conversation, likewise
+    :param user_bytes: bytes that the store holds of one user, beyond which no more is taken; 0 for no limit
     :ivar ms: the days in ms
     :ivar device_ms: how long a device's marks are kept, in ms; never less than messages are
     """
 
     days: float = 30
     count: int = 10_000
+    bytes: int = 64 << 20
+    user_bytes: int = 1 << 30
     ms: int = field(init=False)
     device_ms: int = field(init=False)
 

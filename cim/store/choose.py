@@ -51,19 +51,20 @@ def store_from(
     """Return the store that `redis:HOST:PORT[/DB]`, `rediss:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
     :param access: how Redis lets a route in
-    :param random: returns a number from 0 to 1, for jitter
+    :param random: returns a number from 0 to 1, for jitter and quotas
     :param retention: how long messages are kept
     :raises InvalidField: `text` or `access` is invalid; the error says why
     """
     scheme, _, rest = text.partition(":")
+    random = random or Random().random
     if scheme in ("redis", "rediss"):
-        return _redis(scheme, rest, reactor, access, random or Random().random, retention)
+        return _redis(scheme, rest, reactor, access, random, retention)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "must name a file, sqlite:FILE")
         if access != RedisAccess():
             raise InvalidField("store", "sqlite: does not take a user, password or certificate: leave them out")
-        return SqliteStore(rest, reactor, retention)
+        return SqliteStore(rest, reactor, retention, random=random)
     if scheme == "redis+sentinel":
         raise InvalidField("store", "redis+sentinel: is not supported: name the master with redis:HOST:PORT")
     raise InvalidField("store", f"must be redis:HOST:PORT[/DB], rediss:... or sqlite:FILE, not {quoted(text)}")

@@ -28,6 +28,7 @@ from cim.errors import (
     InvalidField,
     LinkLost,
     Misdirected,
+    NoRoom,
     NoServerAvailable,
     NotFound,
     NotSupported,
@@ -71,6 +72,7 @@ class Row:
 
 
 _AWAY = Row(503, "unavailable", "4000", "unavailable", retryable=True, retry_after=1)
+_LIMITED = Row(429, "rate-limited", "6000", "rate-limited", retryable=True, retry_after=1)
 #: For errors that should reach nobody: faults, and errors that end a connection or stay within a client.
 _FAULT = Row(500, "internal", "4000", "unavailable", retryable=True)
 
@@ -86,7 +88,8 @@ TABLE: dict[type[CIMError], Row] = {
     CallTimeout: Row(504, "timeout", "4000", "timeout", retryable=True, retry_after=1),
     NoServerAvailable: Row(503, "unavailable", "7100", "unavailable", retryable=True, retry_after=1),
     UserOffline: Row(503, "unavailable", "7000", "unavailable", retryable=True, retry_after=1),
-    RateLimited: Row(429, "rate-limited", "6000", "rate-limited", retryable=True, retry_after=1),
+    RateLimited: _LIMITED,
+    NoRoom: _LIMITED,
     BadRequest: Row(400, "invalid", "3000", "invalid"),
     InvalidField: Row(400, "invalid", "3000", "invalid"),
     Forbidden: Row(403, "forbidden", "4000", "forbidden"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
@@ -20,7 +21,7 @@ from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.sessions import LocalSessions
-from cim.store.sqlite.tables import SCHEMA
+from cim.store.sqlite.tables import SCHEMA, add_columns
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -42,6 +43,7 @@ class MemorySqlite:
         self._connection.execute("PRAGMA foreign_keys=ON")
         for statement in SCHEMA:
             self._connection.execute(statement)
+        add_columns(self._connection)
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """See cim.store.sqlite.threads.Sqlite."""
@@ -70,7 +72,11 @@ class MemoryStore(Service):
         sqlite = MemorySqlite(self._guard)
         self.accounts = SqliteAccounts(sqlite, clock)
         self.sessions = LocalSessions(clock, self._guard)
-        self.conversations = SqliteConversations(sqlite, clock, retention)
+        #: Whether it takes no more messages.
+        self.full = False
+        self.conversations = SqliteConversations(
+            sqlite, clock, retention, no_space=lambda: self.full, random=Random(1).random
+        )
         self.groups = SqliteGroups(sqlite, clock)
         self.blocks = SqliteBlocks(sqlite)
         self.credentials = SqliteCredentials(sqlite, clock)
@@ -103,6 +109,10 @@ class MemoryStore(Service):
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
         return {"store": "memory", "acknowledged": "in memory: gone with the process"}
+
+    def used(self) -> float:
+        """See IStore."""
+        return 0.95 if self.full else 0.1
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """See IStore."""

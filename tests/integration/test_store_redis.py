@@ -11,6 +11,7 @@ from cim.errors import Conflict, StoreUnavailable
 from cim.model import GUEST, Account, LoginPolicy, Reserved
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
+from cim.store.space import Usage
 from tests.integration.redis_case import RedisCase
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
@@ -19,6 +20,7 @@ from tests.store.conversing import RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.order_contract import OrderContract
 
 
@@ -33,6 +35,25 @@ class RedisBlocksTests(BlocksContract, RedisCase):
 class RedisConversationsTests(ConversationsContract, RedisCase):
     settings = {"appendonly": "no"}
     retention = RETENTION
+
+
+class RedisHistoryTests(HistoryContract, RedisCase):
+    settings = {"appendonly": "no"}
+    retention = HISTORY
+
+    async def setUp(self):
+        await super().setUp()
+        await self.until(lambda: self.store._space.usage)
+
+    def fill(self, full):
+        self.store._space.stopService()
+        self.store._space._seen(Usage(95 if full else 50, 100))
+
+    async def forget_counts(self):
+        for key in await self.command("KEYS", "cim:n:*"):
+            for name in await self.command("HKEYS", key):
+                if name == b"held" or name[:2] == b"h:":
+                    await self.command("HDEL", key, name)
 
 
 class RedisOrderTests(OrderContract, RedisCase):

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from cim.errors import CIMError, Conflict, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
+from cim.store.space import Usage
 from cim.store.sqlite.accounts import STEP
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.blocks_contract import BlocksContract
@@ -24,8 +25,10 @@ from tests.store.conversing import RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
+from tests.store.test_memory import forget_counts
 
 
 class ThreadedClock(Clock):
@@ -37,12 +40,14 @@ class ThreadedClock(Clock):
 
 
 class SqliteCase(TestCase):
+    retention = RETENTION
+
     def setUp(self):
         from twisted.internet import reactor
 
         self.clock = ThreadedClock(reactor)
         self.clock.advance(1_700_000_000.25)
-        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock, retention=RETENTION)
+        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock, retention=self.retention)
         self.store.startService()
         self.addCleanup(self.store.stopService)
 
@@ -63,6 +68,16 @@ class SqliteConversationsTests(ConversationsContract, SqliteCase):
 
 class SqliteOrderTests(OrderContract, SqliteCase):
     pass
+
+
+class SqliteHistoryTests(HistoryContract, SqliteCase):
+    retention = HISTORY
+
+    def fill(self, full):
+        self.store._space._seen(Usage(95 if full else 50, 100))
+
+    async def forget_counts(self):
+        await self.store._threads.write("forget", forget_counts)
 
 
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):

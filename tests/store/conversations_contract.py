@@ -118,17 +118,18 @@ class ConversationsContract(Conversing):
         self.assertFalse((await self.append("another", client_id="x")).repeated)
 
     async def test_a_client_id_is_remembered_for_ten_thousand_messages(self):
-        await self.append("one", client_id="x")
+        everyone = {"conversation": "g:0"}
+        await self.append("one", client_id="x", **everyone)
         for _ in range(10):
-            await self.say(*["."] * 999)
-        self.assertTrue((await self.append("one", client_id="x")).repeated)
-        await self.say(*["."] * 20)
-        self.assertFalse((await self.append("one", client_id="x")).repeated)
+            await self.say(*["."] * 999, **everyone)
+        self.assertTrue((await self.append("one", client_id="x", **everyone)).repeated)
+        await self.say(*["."] * 20, **everyone)
+        self.assertFalse((await self.append("one", client_id="x", **everyone)).repeated)
 
     async def test_a_repetition_of_a_trimmed_message_keeps_its_position(self):
         item = self.item("one", client_id="x")
         first = (await self.conversations.append([item]))[0]
-        await self.say(*["."] * (2 * RETENTION.count))
+        await self.chat(2 * RETENTION.count)
         self.assertIsNone(await self.conversations.entry(TALK, first.position))
         self.assertEqual(
             (await self.conversations.append([item]))[0],
@@ -286,9 +287,7 @@ class ConversationsContract(Conversing):
     # Retention
 
     async def test_the_oldest_messages_are_trimmed_when_there_are_too_many(self):
-        said = []
-        for _ in range(4):
-            said += await self.say(*["."] * RETENTION.count)
+        said = await self.chat(4 * RETENTION.count)
         page = await self.read(limit=100_000)
         self.assertTrue(RETENTION.count <= len(page.entries) <= RETENTION.count + 150, len(page.entries))
         kept = said[-len(page.entries) :]
@@ -422,18 +421,28 @@ class ConversationsContract(Conversing):
             await self.append("a", sender=BOB, client_id="x")
         self.assertEqual(await self.unread(ALICE), 1)
 
+    async def day_by_day(self):
+        """Have BOB say so much in a group that some of it is trimmed; return its name and the positions."""
+        _, name = await self.group_of(ALICE, BOB)
+        said = []
+        for _ in range(6):
+            said += await self.say(*["."] * (RETENTION.count // 2), sender=BOB, conversation=name)
+            await self.let_pass(DAY)
+        return name, said
+
     async def test_unread_is_at_most_the_number_of_messages_left(self):
-        await self.say(*["."] * (3 * RETENTION.count), sender=BOB)
-        unread = await self.unread(ALICE)
-        self.assertEqual(unread, len((await self.read(limit=100_000)).entries))
+        name, said = await self.day_by_day()
+        left = len((await self.read(name, limit=100_000)).entries)
+        self.assertTrue(left < len(said))
+        self.assertEqual(await self.unread(ALICE, name), left)
 
     async def test_a_read_mark_among_trimmed_messages(self):
-        said = await self.say(*["."] * (3 * RETENTION.count), sender=BOB)
-        await self.reads(said[5])
-        left = len((await self.read(limit=100_000)).entries)
-        self.assertEqual(await self.unread(ALICE), left)
-        await self.reads(said[-4])
-        self.assertEqual(await self.unread(ALICE), 3)
+        name, said = await self.day_by_day()
+        await self.reads(said[5], conversation=name)
+        left = len((await self.read(name, limit=100_000)).entries)
+        self.assertEqual(await self.unread(ALICE, name), left)
+        await self.reads(said[-4], conversation=name)
+        self.assertEqual(await self.unread(ALICE, name), 3)
 
     # Heads
 

@@ -44,6 +44,14 @@ class Conversing:
         results = await self.conversations.append([self.item(text, **options) for text in texts])
         return [result.position for result in results]
 
+    async def chat(self, count):
+        """Have ALICE say so much, of which BOB reads all, and return the positions."""
+        said = []
+        while len(said) < count:
+            said += await self.say(*["."] * min(100, count - len(said)))
+            await self.reads(said[-1], BOB)
+        return said
+
     def texts(self, page):
         return [native.parse_body(entry.body).text for entry in page.entries]
 

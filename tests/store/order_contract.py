@@ -99,8 +99,7 @@ class OrderContract(Conversing):
 
     async def test_trimmed_messages_are_remembered(self):
         await self.append("a", client_id="1")
-        for _ in range(4):
-            await self.say(*["."] * RETENTION.count)
+        await self.chat(4 * RETENTION.count)
         self.assertNotIn("a", self.texts(await self.read(limit=10_000)))
         self.assertIsInstance(await self.append("b", client_id="2", after="1"), Appended)
 

@@ -19,14 +19,23 @@ from tests.store.conversing import ALICE, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
+from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.order_contract import Calls, OrderContract
 
 
+def forget_counts(connection):
+    """Leave a database as an earlier release does, which counted nothing."""
+    connection.execute("UPDATE conversation SET accounted = NULL, entries = 0, bytes = 0, day = 0, today = 0")
+    connection.execute("UPDATE reader SET entries = 0, bytes = 0, day = 0")
+
+
 class MemoryCase(TestCase):
+    retention = RETENTION
+
     def setUp(self):
         self.clock = Clock()
         self.clock.advance(1_700_000_000.5)
-        self.store = MemoryStore(self.clock, RETENTION)
+        self.store = MemoryStore(self.clock, self.retention)
         self.peers = itertools.count(10_000)
 
     async def let_pass(self, seconds):
@@ -47,6 +56,16 @@ class MemoryBlocksTests(BlocksContract, MemoryCase):
 class MemoryConversationsTests(ConversationsContract, MemoryCase):
     async def test_heads_say_when_they_were_read(self):
         self.assertEqual((await self.conversations.heads(1, "phone")).as_of, self.now())
+
+
+class MemoryHistoryTests(HistoryContract, MemoryCase):
+    retention = HISTORY
+
+    def fill(self, full):
+        self.store.full = full
+
+    async def forget_counts(self):
+        await self.store.conversations._sqlite.write("forget", forget_counts)
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):

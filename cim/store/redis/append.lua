@@ -1,12 +1,13 @@
 -- KEYS: for each message the stream of its conversation. All other keys of a message have the same tag, except the
 -- indexes of users and groups: docs/architecture.md says in which order a Redis Cluster would need those.
--- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, then for each message: sender,
--- client_id, digest, body, sent_at, its effect (`counts` as unread, `recalls` or `refers` to a text, or none), the
--- position of that text, the client_id of the sender's message that must be stored before it, 1 if it is stored even if
--- its receiver blocks its sender.
+-- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, bytes to keep, a user's quota of
+-- bytes, 1 if there is no space, then for each message: sender, client_id, digest, body, sent_at, its effect (`counts`
+-- as unread, `recalls` or `refers` to a text, or none), the position of that text, the client_id of the sender's message
+-- that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes that its
+-- sender's quota is to pay for; `log` if it counts to its conversation alone, or `none`.
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error.
-local epoch, now, kept, kept_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local epoch, no_space = tonumber(ARGV[1]), ARGV[8] == '1'
 local time
 local function clock()
   if not time then
@@ -14,24 +15,6 @@ local function clock()
     time = parts[1] * 1000 + math.floor(parts[2] / 1000)
   end
   return time
-end
-
--- Every 16th message checks the oldest, and removes at most 64 of them by age: enough to keep up, at little cost.
-local function trim(stream, tag, most)
-  redis.call('XTRIM', stream, 'MAXLEN', '~', most)
-  local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  if first and expired(first) then
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)
-    for i, entry in ipairs(oldest) do
-      first = entry
-      if not expired(entry) then break end
-    end
-    redis.call('XTRIM', stream, 'MINID', first[1])
-  end
-  if first and redis.call('EXISTS', RECALLED .. tag) == 1 then
-    redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
-  end
 end
 
 local function answer_again(stream, tag, position, before, sent_at, version)
@@ -49,7 +32,11 @@ local function follow(after)
 end
 
 -- Returns what is wrong, or nil.
-local function add(stream, position, sender, sent_at, running, body, before)
+local function add(stream, position, sender, sent_at, running, body, before, charge)
+  if charge == 'log' or charge == 'none' then
+    return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p',
+                       before or previous(position, {}), 'f', charge == 'log' and 2 or 1).err
+  end
   if before then
     return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p', before).err
   end
@@ -83,14 +70,14 @@ end
 
 local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local sent_at, role, ref, after = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
+  local sent_at, role, ref, after, charge = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 9]
   local counts = role == 'counts'
   local tag = string.sub(stream, #STREAM + 1)
   local conversation = string.sub(tag, 2, -2)
   local everyone, version, floor = conversation == 'g:0', '0', ''
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
-    counts = false
+    counts, charge = false, '0'
   elseif low then
     local receiver = low == sender and high or low
     if ARGV[i + 8] ~= '1' and redis.call('HEXISTS', BLOCKED .. '{' .. receiver .. '}', sender) == 1 then
@@ -104,20 +91,37 @@ local function append(stream, i)
     floor = floor_of(member)
   end
   local counters = COUNTERS .. tag
-  local held = redis.call('HMGET', counters, 'log', 's:' .. sender)
-  local last, total, counted, indexed = log_of(conversation, held[1])
+  local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held')
+  local last, total, counted, indexed = log_of(conversation, was[1])
+  local size, held, own = #body, nil, nil
+  if was[3] and charge ~= 'none' then
+    held, own = history().open(stream, counters, was[3], last, sender, size)
+  end
   total = total + 1
   if counts then counted = counted + 1 end
   local position = follow(last)
 
   local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
-  if after ~= '' or ref ~= '' then  -- refuse before writing anything, unless it repeats a stored message
-    if not is_remembered(once, total) then
+  local paid = charge ~= '0' and tonumber(charge)
+  if after ~= '' or ref ~= '' or held or paid or no_space then
+    -- refuse before writing anything, unless it repeats a stored message
+    if is_remembered(once, total) then
+      paid = nil
+    else
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
       end
       local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls', floor)
       if reason then return reason end
+      -- Whatever is full, a text can be recalled, once.
+      if role == 'recalls' and not redis.call('ZSCORE', RECALLED .. tag, padded(ref)) then
+        charge, paid = charge == 'none' and charge or 'log', nil
+      else
+        if no_space then return '-space 0' end
+        reason = held and history().make_room(stream, tag, held, own, sender, size, low, high, counted)
+        if reason then return reason end
+        if paid and not pay(sender, paid) then return '-quota 0' end
+      end
     end
   end
 
@@ -145,32 +149,45 @@ local function append(stream, i)
     redis.call('SET', once, become(), 'PX', 86400000)
   end
   local running = (counts and '' or '-') .. digits(counted)
-  local refused = add(stream, position, sender, sent_at, running, body, before)
+  local refused = add(stream, position, sender, sent_at, running, body, before, charge)
   if refused then  -- did someone else write to the stream?
     position, before = follow(later(last, top(conversation))), last
     redis.call('SET', once, become(), 'PX', 86400000)
-    refused = add(stream, position, sender, sent_at, running, body, before)
+    refused = add(stream, position, sender, sent_at, running, body, before, charge)
     if refused then
       redis.call('DEL', once)
+      if paid then pay(sender, -paid) end
       return '!' .. refused
     end
   end
   local log = table.concat({position, total, digits(counted), indexed}, ' ')
   if counts then
-    local sent = string.match(held[2] or '', '^%d+') or 0
+    local sent = string.match(was[2] or '', '^%d+') or 0
     redis.call('HSET', counters, 'log', log, 's:' .. sender, digits(sent + 1) .. ' ' .. position)
   else
     redis.call('HSET', counters, 'log', log)
   end
+  if held then history().appended(counters, held, own, sender, position, size) end
   stored[once] = true
   if role == 'recalls' then redis.call('ZADD', RECALLED .. tag, 0, padded(ref)) end
-  if total % 16 == 0 then trim(stream, tag, everyone and ARGV[5] or kept) end
+  if total % 16 == 0 then  -- now and then, to keep up at little cost
+    if everyone then redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[5]) end
+    if held then
+      history().trim(stream, tag, held, own, sender, 0, low, high)
+    else
+      trim_expired(stream, tag)
+      if not everyone and not was[3] and
+        (redis.call('XLEN', stream) * 2 >= kept or redis.call('MEMORY', 'USAGE', stream) * 2 >= kept_bytes) then
+        history().count_all(stream, counters)
+      end
+    end
+  end
   return position .. ' ' .. last .. ' ' .. version
 end
 
 local answers = {}
 for i, stream in ipairs(KEYS) do
-  local well, answer = pcall(append, stream, 9 * i - 3)
+  local well, answer = pcall(append, stream, 10 * i - 1)
   if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
   answers[#answers + 1] = answer
 end

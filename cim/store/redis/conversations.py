@@ -2,12 +2,16 @@
 
     cim:c:{<conversation>}      stream, whose ids are the positions: s sender, w sent_at, t how many messages up to this
                                 one count as unread (negative if this one does not), b body, p the previous position
-                                unless it is the previous number
+                                unless it is the previous number, f if its sender's quota does not pay for it
     cim:n:{<conversation>}      hash: log: the last position, the number of messages so far, how many of them count as
                                 unread, and the activity in the indexes; s:<user>: how many of those are the user's, and
-                                the position of the last; r:<user>: the read mark, and how many of others' are up to it
+                                the position of the last; r:<user>: the read mark, and how many of others' are up to it;
+                                v:<user>: what reached a device of a user without a read mark, in private conversations;
+                                held, h:<user>: what is held there (history.lua)
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours
+    cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,
+                                about; expires with them
     cim:a:{<user>}              sorted set: private conversations -> time of the last activity, at most a second late
     cim:ga                      sorted set: conversations of groups -> the same
     cim:m:{<user>}:<device>     hash: conversation -> received mark; expires after a long absence of the device
@@ -19,7 +23,7 @@ removed them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -27,7 +31,8 @@ from zope.interface import implementer
 
 from cim.errors import CIMError, StoreUnavailable
 from cim.interfaces import IConversations
-from cim.model import Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
+from cim.model import Append, Appended, Charge, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
+from cim.store.bounds import blocks, no_room
 from cim.store.pages import (
     EVERYONE_KEPT,
     LATE_MS,
@@ -49,7 +54,7 @@ if TYPE_CHECKING:
 
     from cim.store.redis.connection import RedisConnection
 
-APPEND = script("append", "positions")
+APPEND = script("append", "positions", "history")
 READ = script("read", "positions")
 ENTRY = script("entry", "positions")
 MARK = script("mark", "positions")
@@ -58,10 +63,24 @@ HEADS = script("heads", "positions")
 
 @implementer(IConversations)
 class RedisConversations:
-    """Conversations that all routes share."""
+    """Conversations that all routes share.
 
-    def __init__(self, connection: RedisConnection, clock: IReactorTime, retention: Retention) -> None:
+    :param no_space: says whether nothing more is to be stored but recalls
+    :param random: returns a number from 0 to 1
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        clock: IReactorTime,
+        retention: Retention,
+        *,
+        no_space: Callable[[], bool],
+        random: Callable[[], float],
+    ) -> None:
         self._connection = connection
+        self._no_space = no_space
+        self._random = random
         self._clock = clock
         self._retention = retention
         self.skipped = 0
@@ -76,14 +95,21 @@ class RedisConversations:
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
         keys: list[str] = []
-        args: list[str | bytes | int] = [self._now(), self._retention.count, self._retention.ms, EVERYONE_KEPT]
+        kept = self._retention
+        args: list[str | bytes | int] = [self._now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes, kept.user_bytes]
+        args.append(int(self._no_space()))
         for item in items:
             keys.append(Key.STREAM.of(item.conversation))
             args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
-            args += (_role(item), item.recalls or item.refers, item.after, int(item.past_blocks))
+            args += (_role(item), item.recalls or item.refers, item.after, int(item.past_blocks), self._charge(item))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
+
+    def _charge(self, item: Append) -> str | int:
+        if item.charge != Charge.USER:
+            return item.charge
+        return blocks(len(item.body), self._random()) if self._retention.user_bytes else 0
 
     def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
         if isinstance(answer, list):
@@ -97,7 +123,8 @@ class RedisConversations:
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
             return StoreUnavailable()
         if answer[:1] == b"-":
-            return REFUSALS[answer[1:].decode()]()
+            reason, _, seconds = answer[1:].decode().partition(" ")
+            return no_room(reason, int(seconds)) if seconds else REFUSALS[reason]()
         position, previous, version = answer.decode().split(" ")
         return Appended(position, previous, item.sent_at, item.body, False, int(version))
 

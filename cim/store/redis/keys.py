@@ -31,6 +31,7 @@ class Key(StrEnum):
     ACTIVITY = "cim:a:"
     GROUP_ACTIVITY = "cim:ga"
     MARKS = "cim:m:"
+    STORED = "cim:q:"
     GROUP = "cim:g:"
     MEMBERS = "cim:gm:"
     MEMBER_IDS = "cim:gi:"

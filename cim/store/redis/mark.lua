@@ -40,7 +40,7 @@ end
 local function mark(i, counters, marks)
   local user, received, conversation = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
   local position = later(ARGV[i + 4], ARGV[i + 3])
-  local held = redis.call('HMGET', counters, 'log', 's:' .. user, 'r:' .. user)
+  local held = redis.call('HMGET', counters, 'log', 's:' .. user, 'r:' .. user, 'v:' .. user)
   local last, _, counted = log_of(conversation, held[1])
   if beyond(position, last) then position = last end
   if received then
@@ -48,6 +48,10 @@ local function mark(i, counters, marks)
     if not beyond(position, current) then return current end
     redis.call('HSET', marks, conversation, position)
     redis.call('PEXPIRE', marks, ARGV[1])
+    -- What reached a device counts as read where nothing was ever marked as read (history.lua).
+    if not held[3] and string.sub(conversation, 1, 2) == 'p:' and beyond(position, held[4] or '') then
+      redis.call('HSET', counters, 'v:' .. user, position)
+    end
     return position
   end
   local current = string.match(held[3] or '', '^%S+') or ''

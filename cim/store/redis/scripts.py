@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from attrs import field, frozen
 
+from cim.store import bounds
 from cim.store.redis.keys import LUA
 
 
@@ -28,7 +29,7 @@ class Script:
 
 def script(name: str, *preludes: str) -> Script:
     """Return the script of `<name>.lua`, which can use the names of keys and the definitions of the preludes."""
-    return Script(name, "\n".join([LUA, *(_source(part) for part in (*preludes, name))]))
+    return Script(name, "\n".join([LUA, bounds.LUA, *(_source(part) for part in (*preludes, name))]))
 
 
 def _source(name: str) -> str:

@@ -21,9 +21,21 @@ from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.names import NameForms
 from cim.store.redis.sessions import RedisSessions
+from cim.store.space import Space, Usage
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+
+
+async def memory_usage(connection: RedisConnection) -> Usage | None:
+    """Return how much of its `maxmemory` Redis uses; None if it does not say."""
+    if "INFO" in connection.server.refused:
+        return None
+    (info,) = await connection.commands("space", ("INFO", "memory"))
+    found = dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
+    # Buffers of replication and of the append-only file are not counted to maxmemory.
+    used = int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
+    return Usage(used, int(found.get("maxmemory", 0)))
 
 
 @implementer(IStore)
@@ -31,7 +43,7 @@ class RedisStore(Service):
     """A store over one connection to Redis.
 
     :param clock: tells the age of messages
-    :param random: returns a number from 0 to 1, for the jitter of retries
+    :param random: returns a number from 0 to 1, for the jitter of retries and for quotas
     """
 
     def __init__(
@@ -47,7 +59,8 @@ class RedisStore(Service):
         self._forms = NameForms(connection, changing, clock)
         self.accounts = RedisAccounts(connection, changing, self._forms)
         self.sessions = RedisSessions(connection, changing)
-        self.conversations = RedisConversations(connection, clock, retention)
+        self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
+        self.conversations = RedisConversations(connection, clock, retention, no_space=self._space.full, random=random)
         self.groups = RedisGroups(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
@@ -58,10 +71,12 @@ class RedisStore(Service):
         self._connection.start()
         self._forms.begin()
         self._connection.on_reconnect(self._forms.begin)
+        self._space.startService()
 
     def stopService(self) -> Deferred[None]:
         """Close the connection."""
         super().stopService()
+        self._space.stopService()
         return Deferred.fromCoroutine(self._connection.stop())
 
     def health(self) -> str:
@@ -70,7 +85,11 @@ class RedisStore(Service):
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        return self._connection.facts()
+        return {**self._connection.facts(), **self._space.facts()}
+
+    def used(self) -> float:
+        """See IStore."""
+        return self._space.part()
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """See IStore."""

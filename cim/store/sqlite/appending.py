@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from attrs import evolve
 
 from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
-from cim.model import Append, Appended, Retention
+from cim.model import Append, Appended, Charge, Retention
+from cim.store.bounds import DAY_MS, Holding, Speakers, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.holdings import CHARGES, Log, Rooms, count_all, hold, shrunk, trim_expired
+from cim.store.sqlite.quotas import Quotas
 from cim.wire import conversations, native, positions
 
 #: The key that remembers a message: its conversation, sender and client_id.
 Key = tuple[str, int, str]
-#: How many messages lie between two trims, and how many rows a trim removes at most: enough to keep up.
+#: How many messages lie between two trims, and how many records of client_ids one removes: enough to keep up.
 TRIM_EVERY = 16
-TRIMMED = 64
+FORGOTTEN = 64
+#: The columns of a conversation in which nothing was said: see `_append`.
+_NEW = (0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0)
 
 
 class Appending:
     """Appends messages in the writer's thread.
 
     :param epoch: when the process started, in ms since 1970
+    :param random: returns a number from 0 to 1
     """
 
-    def __init__(self, epoch: int, retention: Retention) -> None:
+    def __init__(self, epoch: int, retention: Retention, random: Callable[[], float]) -> None:
         self._epoch = epoch
         self._retention = retention
+        self._quotas = Quotas(retention, random)
+        self._rooms = Rooms(retention, self._quotas.give_back)
         self._count = 0
 
-    def append(self, connection: sqlite3.Connection, items: Sequence[Append], now: int) -> list[Appended | CIMError]:
-        """Append each item; one that fails changes nothing."""
+    def append(
+        self, connection: sqlite3.Connection, items: Sequence[Append], now: int, no_space: bool
+    ) -> list[Appended | CIMError]:
+        """Append each item; one that fails changes nothing.
+
+        :param no_space: nothing more is to be stored but recalls
+        """
         results: list[Appended | CIMError] = []
         stored: set[Key] = set()
         for item in items:
             try:
-                results.append(self._append(connection, item, now, stored))
+                results.append(self._append(connection, item, now, stored, no_space))
                 stored.add((item.conversation, item.sender, item.client_id))
             except CIMError as error:
                 results.append(error)
@@ -43,7 +58,9 @@ class Appending:
                 results.append(StoreUnavailable())
         return results
 
-    def _append(self, connection: sqlite3.Connection, item: Append, now: int, stored: set[Key]) -> Appended:
+    def _append(
+        self, connection: sqlite3.Connection, item: Append, now: int, stored: set[Key], no_space: bool
+    ) -> Appended:
         """Append an item.
 
         :param stored: the messages that the same call stored, or found stored
@@ -62,9 +79,11 @@ class Appending:
                 if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
                     raise REFUSALS["blocked"]()
         found = connection.execute(
-            "SELECT id, epoch, n, total, active FROM conversation WHERE name = ?", (name,)
+            "SELECT id, epoch, n, total, active, counted, accounted, entries, bytes, day, today, before "
+            "FROM conversation WHERE name = ?",
+            (name,),
         ).fetchone()
-        id, epoch, n, total, active = found if found is not None else (0, 0, 0, 0, 0)
+        id, epoch, n, total, active, counted, accounted, *held = found if found is not None else _NEW
         earlier = self._earlier(connection, id, total, item, version, now)
         if earlier is not None:
             return earlier
@@ -74,8 +93,23 @@ class Appending:
             and not self._is_remembered(connection, id, total, item.sender, item.after, now)
         ):
             raise OutOfOrder()
-        if item.refers or item.recalls:
-            self._check_text(connection, id, item, floor, now)
+        charge = item.charge
+        log = None
+        if accounted is not None and charge != Charge.NONE:
+            log = Log(id, name, total, counted, Holding(*held[:2]), Speakers(*held[2:]))
+            if accounted != total:
+                log = count_all(connection, id, name, total, counted)
+        recalled = self._is_recalled(connection, id, item, floor, now) if item.refers or item.recalls else False
+        if item.recalls and not recalled:
+            # Whatever is full, a text can be recalled, once.
+            charge = Charge.LOG if charge == Charge.USER else charge
+        else:
+            if no_space:
+                raise no_room("space")
+            if log is not None:
+                log = self._rooms.make(connection, log, item.sender, len(item.body), now)
+            if charge == Charge.USER and not everyone:
+                self._quotas.pay(connection, item.sender, len(item.body), now)
         if found is None:
             low, high = (people.low, people.high) if people is not None else (0, 0)
             id = connection.execute(
@@ -85,14 +119,15 @@ class Appending:
         new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
         counts = int(item.counts and not everyone)
         connection.execute(
-            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ? WHERE id = ?",
-            (*new, counts, id),
+            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ?, bytes = bytes + ? "
+            "WHERE id = ?",
+            (*new, counts, len(item.body), id),
         )
         if item.sent_at - active >= LATE_MS:
             connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (item.sent_at, id))
         connection.execute(
-            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (id, *new, epoch, n, item.sender, item.sent_at, counts, total + 1, item.body),
+            "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, *new, epoch, n, item.sender, item.sent_at, counts, total + 1, item.body, CHARGES[charge]),
         )
         connection.execute(
             "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -104,17 +139,25 @@ class Appending:
                 "ON CONFLICT (conversation, user) DO UPDATE SET sent = sent + 1",
                 (id, item.sender),
             )
-        if item.recalls:
-            _blank(connection, id, positions.parse(item.recalls))
+        if log is not None:
+            log = evolve(log, total=total + 1, counted=counted + counts)
+            log = hold(connection, log, item.sender, len(item.body), now)
+        if item.recalls and not recalled:
+            self._blank(connection, id, positions.parse(item.recalls))
         if (total + 1) % TRIM_EVERY == 0:
-            kept = min(self._retention.count, EVERYONE_KEPT) if everyone else self._retention.count
-            _trim(connection, id, total + 1 - kept, now - self._retention.ms)
+            if everyone:
+                kept = min(self._retention.count, EVERYONE_KEPT)
+                trim_expired(connection, id, now - self._retention.ms, total + 1 - kept)
+            elif log is not None:
+                self._rooms.trim(connection, log, now)
+            else:
+                self._rooms.look(connection, id, name, total + 1, counted + counts, now)
         self._count += 1
         if self._count % TRIM_EVERY == 0:
             connection.execute(
                 "DELETE FROM once WHERE (conversation, sender, client_id) IN "
                 "(SELECT conversation, sender, client_id FROM once WHERE stored_at < ? LIMIT ?)",
-                (now - ONCE_SECONDS * 1000, TRIMMED),
+                (now - ONCE_SECONDS * 1000, FORGOTTEN),
             )
         return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
 
@@ -159,13 +202,13 @@ class Appending:
         )
         return found.fetchone() is not None
 
-    def _check_text(
+    def _is_recalled(
         self, connection: sqlite3.Connection, id: int, item: Append, floor: positions.Position, now: int
-    ) -> None:
-        """Check that the text that an item names can be revised.
+    ) -> bool:
+        """Return whether the text that an item revises was recalled, which an item that recalls may find.
 
         :param floor: the position up to which its sender may not read
-        :raises CIMError: it cannot
+        :raises CIMError: it cannot be revised
         """
         position = positions.parse(item.recalls or item.refers)
         found = connection.execute(
@@ -177,8 +220,27 @@ class Appending:
         counts, body = found
         if not counts:
             raise REFUSALS["no-text"]()
-        if item.refers and native.is_blank(body):
+        recalled = native.is_blank(body)
+        if item.refers and recalled:
             raise REFUSALS["recalled"]()
+        return recalled
+
+    def _blank(self, connection: sqlite3.Connection, id: int, position: positions.Position) -> None:
+        where = "WHERE conversation = ? AND epoch = ? AND n = ?"
+        found = connection.execute(
+            f"SELECT body, sender, sent_at, charge FROM message {where}", (id, *position)
+        ).fetchone()
+        if found is None:
+            return
+        body, sender, sent_at, charge = found
+        try:
+            blank = native.blank(body)
+        except BadFrame:
+            return
+        connection.execute(f"UPDATE message SET body = ? {where}", (blank, id, *position))
+        shrunk(connection, id, sender, len(body) - len(blank))
+        if charge == CHARGES[Charge.USER]:
+            self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
 
 
 def floor_of(connection: sqlite3.Connection, group: int, user: int) -> positions.Position | None:
@@ -195,24 +257,3 @@ def _version_and_floor(connection: sqlite3.Connection, group: int, sender: int) 
     if floor is None:
         raise Forbidden()
     return found[0], floor
-
-
-def _blank(connection: sqlite3.Connection, id: int, position: positions.Position) -> None:
-    where = "WHERE conversation = ? AND epoch = ? AND n = ?"
-    found = connection.execute(f"SELECT body FROM message {where}", (id, *position)).fetchone()
-    if found is not None:
-        try:
-            body = native.blank(found[0])
-        except BadFrame:
-            return
-        connection.execute(f"UPDATE message SET body = ? {where}", (body, id, *position))
-
-
-def _trim(connection: sqlite3.Connection, id: int, number: int, oldest: int) -> None:
-    """Remove messages older than `oldest`, and those up to a number."""
-    first = connection.execute(
-        "SELECT epoch, n, number, sent_at FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT ?", (id, TRIMMED)
-    ).fetchall()
-    old = [(epoch, n) for epoch, n, its_number, sent_at in first if its_number <= number or sent_at < oldest]
-    if old:
-        connection.execute("DELETE FROM message WHERE conversation = ? AND (epoch, n) <= (?, ?)", (id, *old[-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,26 @@ _MESSAGES = "SELECT epoch, n, before_epoch, before_n, sent_at, body FROM message
 
 @implementer(IConversations)
 class SqliteConversations:
-    """Conversations on disk."""
+    """Conversations on disk.
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime, retention: Retention) -> None:
+    :param no_space: says whether nothing more is to be stored but recalls
+    :param random: returns a number from 0 to 1
+    """
+
+    def __init__(
+        self,
+        sqlite: Sqlite,
+        clock: IReactorTime,
+        retention: Retention,
+        *,
+        no_space: Callable[[], bool],
+        random: Callable[[], float],
+    ) -> None:
         self._sqlite = sqlite
+        self._no_space = no_space
         self._clock = clock
         self._retention = retention
-        self._appending = Appending(self._now(), retention)
+        self._appending = Appending(self._now(), retention, random)
         self._calls = 0
         self.skipped = 0
 
@@ -56,7 +69,8 @@ class SqliteConversations:
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
         now = int(self._clock.seconds() * 1000)
-        return self._sqlite.write("append", partial(self._appending.append, items=items, now=now))
+        append = partial(self._appending.append, items=items, now=now, no_space=self._no_space())
+        return self._sqlite.write("append", append)
 
     def read(
         self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""

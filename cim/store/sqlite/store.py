@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,26 +13,39 @@ from zope.interface import implementer
 from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
+from cim.store.space import ENOUGH, Space, disk_usage
 from cim.store.sqlite.accounts import SqliteAccounts, index_names
 from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.sessions import LocalSessions
-from cim.store.sqlite.tables import SCHEMA
+from cim.store.sqlite.tables import SCHEMA, add_columns
 from cim.store.sqlite.threads import SqliteThreads
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Bring what an earlier release left up to date."""
+    add_columns(connection)
+    index_names(connection)
 
 
 @implementer(IStore)
 class SqliteStore(Service):
-    """The store of a single route, which needs the file to itself; sessions never outlive the route."""
+    """The store of a single route, which needs the file to itself; sessions never outlive the route.
 
-    def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT) -> None:
+    :param random: returns a number from 0 to 1, for quotas
+    """
+
+    def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT, *, random: Callable[[], float]) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
-        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended, index_names)
+        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended, _prepare)
         self.accounts = SqliteAccounts(self._threads, reactor)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
-        self.conversations = SqliteConversations(self._threads, reactor, retention)
+        self._space = Space(reactor, f"the disk of {path}", lambda: disk_usage(path), enough=ENOUGH)
+        self.conversations = SqliteConversations(
+            self._threads, reactor, retention, no_space=self._space.full, random=random
+        )
         self.groups = SqliteGroups(self._threads, reactor)
         self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, reactor)
@@ -46,11 +60,13 @@ class SqliteStore(Service):
         :raises StoreUnavailable: the file cannot be used; the error says why
         """
         self._threads.start()
+        self._space.startService()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Finish pending operations and close the file."""
         super().stopService()
+        self._space.stopService()
         return self._threads.stop()
 
     def health(self) -> str:
@@ -59,7 +75,12 @@ class SqliteStore(Service):
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        return {"store": f"SQLite in {self._threads.path}", "acknowledged": "on disk (synchronous=FULL)"}
+        known = {"store": f"SQLite in {self._threads.path}", "acknowledged": "on disk (synchronous=FULL)"}
+        return {**known, **self._space.facts()}
+
+    def used(self) -> float:
+        """See IStore."""
+        return self._space.part()
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """Do nothing: the file never goes away and comes back."""

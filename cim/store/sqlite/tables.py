@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
     # Who holds the comparison form of a name.
@@ -59,4 +61,31 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS change (
         version INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, user INTEGER NOT NULL,
         added INTEGER NOT NULL, talk_version INTEGER NOT NULL) STRICT""",
+    # The bytes that a user's quota pays for, by days since 1970.
+    """CREATE TABLE IF NOT EXISTS stored (
+        user INTEGER NOT NULL, day INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (user, day))
+        STRICT, WITHOUT ROWID""",
 )
+#: What later releases added to tables.
+COLUMNS = (
+    # What is held: of a conversation, if `accounted` is the number of its last message, and of users there.
+    ("conversation", "accounted INTEGER"),
+    ("conversation", "entries INTEGER NOT NULL DEFAULT 0"),
+    ("conversation", "bytes INTEGER NOT NULL DEFAULT 0"),
+    ("conversation", "day INTEGER NOT NULL DEFAULT 0"),
+    ("conversation", "today INTEGER NOT NULL DEFAULT 0"),
+    ("conversation", "before INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "entries INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "bytes INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "day INTEGER NOT NULL DEFAULT 0"),
+    # What an entry counts to: a bound and a quota, a bound alone, nothing.
+    ("message", "charge INTEGER NOT NULL DEFAULT 0"),
+)
+
+
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Add the columns that are missing."""
+    for table, column in COLUMNS:
+        names = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column.split(" ")[0] not in names:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")

@@ -1,0 +1,247 @@
+-- What conversations and senders hold, what is trimmed, and who is refused (cim/store/bounds.py).
+--
+-- From half of a bound on a conversation's counters have two more kinds of fields. `held`: the position up to which
+-- everything is counted, entries, bytes, and the speakers: day, today, before. `h:<user>`: entries, bytes, the day of
+-- the last entry. Below that nothing is counted, as most conversations never get there.
+--
+-- An entry with a field `f` counts to its conversation alone (2), or nowhere (1).
+local now, kept, kept_ms, kept_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+
+local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
+
+-- Removes the oldest entries of a conversation that have expired, but not all of it.
+local function trim_expired(stream, tag)
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if first and expired(first) then
+    for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)) do
+      first = entry
+      if not expired(entry) then break end
+    end
+    redis.call('XTRIM', stream, 'MINID', first[1])
+  end
+  if first and redis.call('EXISTS', RECALLED .. tag) == 1 then
+    redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
+  end
+end
+
+-- Has a user's quota pay for so many bytes; returns false if it does not.
+local function pay(user, size)
+  local key, day = STORED .. '{' .. user .. '}', math.floor(now / DAY_MS)
+  local all = redis.call('HINCRBY', key, 'all', size)
+  redis.call('HINCRBY', key, day, size)
+  redis.call('PEXPIRE', key, kept_ms + 2 * DAY_MS)
+  if size <= 0 or all <= tonumber(ARGV[7]) then return true end
+  local days, oldest = redis.call('HGETALL', key), math.floor((now - kept_ms) / DAY_MS)
+  all = 0
+  for i = 1, #days, 2 do
+    local its = tonumber(days[i])
+    if its and its < oldest then redis.call('HDEL', key, days[i]) elseif its then all = all + days[i + 1] end
+  end
+  redis.call('HSET', key, 'all', digits(all))
+  if all <= tonumber(ARGV[7]) then return true end
+  redis.call('HINCRBY', key, 'all', -size)
+  redis.call('HINCRBY', key, day, -size)
+  return false
+end
+
+-- Returns the functions for conversations in which everything is counted. Few messages need any, and even to
+-- define a function takes time.
+local made
+local function history()
+  if made then return made end
+  local this_day = math.floor(now / DAY_MS)
+
+  local function holding(text)
+    local entries, bytes, day = string.match(text or '0 0 0', '^(%d+) (%d+) (%d+)$')
+    return {entries = tonumber(entries), bytes = tonumber(bytes), day = tonumber(day)}
+  end
+  local function read_holding(counters, user) return holding(redis.call('HGET', counters, 'h:' .. user)) end
+  local function write_holding(counters, user, own)
+    if own.entries > 0 or own.day >= this_day - 1 then
+      redis.call('HSET', counters, 'h:' .. user, own.entries .. ' ' .. own.bytes .. ' ' .. own.day)
+    else
+      redis.call('HDEL', counters, 'h:' .. user)
+    end
+  end
+  local function write_held(counters, held)
+    redis.call('HSET', counters, 'held',
+               table.concat({held.upto, held.entries, held.bytes, held.day, held.today, held.before}, ' '))
+  end
+
+  -- Counting
+
+  local function turn(held, day)
+    if day > held.day then
+      held.before = day == held.day + 1 and held.today or 0
+      held.today, held.day = 0, day
+    end
+  end
+  local function hold(held, own, size, day)
+    turn(held, day)
+    if own.day < held.day then
+      if own.day == held.day - 1 and held.before > 0 then held.before = held.before - 1 end
+      held.today, own.day = held.today + 1, held.day
+    end
+    held.entries, held.bytes = held.entries + 1, held.bytes + size
+    own.entries, own.bytes = own.entries + 1, own.bytes + size
+  end
+
+  -- Counts what is behind `held.upto`: what an earlier release appended, and what the store adds by itself.
+  local function count_up(stream, counters, held)
+    local owners = {}
+    local start = held.upto == '' and '-' or '(' .. held.upto
+    while true do
+      local chunk = redis.call('XRANGE', stream, start, '+', 'COUNT', 500)
+      for _, entry in ipairs(chunk) do
+        local named = message(entry)
+        if named and named.f ~= '1' then
+          owners[named.s] = owners[named.s] or read_holding(counters, named.s)
+          hold(held, owners[named.s], #named.b, math.floor(named.w / DAY_MS))
+        end
+        held.upto = entry[1]
+        start = '(' .. held.upto
+      end
+      if #chunk < 500 then break end
+    end
+    for user, own in pairs(owners) do write_holding(counters, user, own) end
+    write_held(counters, held)
+  end
+
+  -- Begins to count a conversation, or counts it anew.
+  local function count_all(stream, counters)
+    for _, name in ipairs(redis.call('HKEYS', counters)) do
+      if string.sub(name, 1, 2) == 'h:' then redis.call('HDEL', counters, name) end
+    end
+    local held = {upto = '', entries = 0, bytes = 0, day = 0, today = 0, before = 0}
+    count_up(stream, counters, held)
+    return held
+  end
+
+  local function is_beyond(held, size) return held.entries >= kept + SLACK or held.bytes + size > kept_bytes end
+
+  -- Returns what a conversation holds whose last position is `last`, by the field `held`, and what the sender holds.
+  local function open(stream, counters, text, last, sender, size)
+    local upto, entries, bytes, day, today, before =
+      string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+    local held = {upto = upto, entries = tonumber(entries), bytes = tonumber(bytes),
+                  day = tonumber(day), today = tonumber(today), before = tonumber(before)}
+    if upto ~= last then count_up(stream, counters, held) end
+    if is_beyond(held, size) and redis.call('XLEN', stream) < held.entries then
+      held = count_all(stream, counters)  -- an earlier release trimmed it, or it was lost
+    end
+    held.upto = last
+    return held, read_holding(counters, sender)
+  end
+
+  local function appended(counters, held, own, sender, position, size)
+    hold(held, own, size, this_day)
+    held.upto = position
+    write_held(counters, held)
+    write_holding(counters, sender, own)
+  end
+
+  -- Gives a user's quota back what was trimmed of a day.
+  local function give_back(user, day, size)
+    local key = STORED .. '{' .. user .. '}'
+    size = math.min(size, tonumber(redis.call('HGET', key, day) or 0))
+    if size > 0 then
+      redis.call('HINCRBY', key, day, -size)
+      if redis.call('HINCRBY', key, 'all', -size) <= 0 then redis.call('DEL', key) end
+    end
+  end
+
+  -- Trimming
+
+  -- Returns, for both people of a conversation, up to where the other one has read what they said. Who never marks
+  -- anything as read there, as guests and many bots do, has read what reached a device.
+  local function read_marks(counters, low, high)
+    local marks = redis.call('HMGET', counters, 'r:' .. low, 'v:' .. low, 'r:' .. high, 'v:' .. high)
+    local function mark(read, received) return string.match(read or '', '^%S+') or received or '' end
+    return {[low] = mark(marks[3], marks[4]), [high] = mark(marks[1], marks[2])}
+  end
+
+  -- Removes the oldest entries that have expired, and if it is beyond its bounds those that nothing protects: some at a
+  -- time, so that it keeps up at little cost. Returns the protected entry at which it stopped.
+  local function trim(stream, tag, held, own, sender, size, low, high)
+    local counters, most, most_bytes = COUNTERS .. tag, kept, kept_bytes
+    if not is_beyond(held, size) then
+      most, most_bytes = math.huge, math.huge
+    elseif held.bytes + size > kept_bytes then
+      most_bytes = kept_bytes - math.floor(kept_bytes / BYTES_SLACK)
+    end
+    local owners, back, marks, first, stuck, gone = {[sender] = own}, {}, nil, nil, nil, false
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', SLACK + 2)
+    for i, entry in ipairs(oldest) do
+      first = entry
+      local named, old = message(entry), expired(entry)
+      if not old then
+        if held.entries <= most and held.bytes + size <= most_bytes then break end
+        if low and named then
+          marks = marks or read_marks(counters, low, high)
+          if beyond(entry[1], marks[named.s] or entry[1]) then stuck = named end
+        elseif named and now - named.w < DAY_MS then
+          stuck = named
+        end
+        if stuck then break end
+      end
+      if i == #oldest then break end
+      gone = true
+      if named and named.f ~= '1' then
+        local user, length = named.s, #named.b
+        owners[user] = owners[user] or read_holding(counters, user)
+        for _, one in ipairs({held, owners[user]}) do
+          one.entries, one.bytes = math.max(0, one.entries - 1), math.max(0, one.bytes - length)
+        end
+        if not old and not named.f then
+          local day = user .. ' ' .. math.floor(named.w / DAY_MS)
+          back[day] = (back[day] or 0) + length
+        end
+      end
+    end
+    if gone then
+      redis.call('XTRIM', stream, 'MINID', first[1])
+      write_held(counters, held)
+      for user, its in pairs(owners) do write_holding(counters, user, its) end
+      for day, length in pairs(back) do give_back(string.match(day, '^%d+'), string.match(day, '%d+$'), length) end
+      redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
+    end
+    return stuck
+  end
+
+  -- Refusing
+
+  local function over_share(held, own, size, part)
+    turn(held, this_day)
+    local senders = held.today + held.before + (own.day < held.day - 1 and 1 or 0)
+    local shares = math.min(math.max(senders, 1), MOST_SHARES)
+    return held.entries >= kept + SLACK and own.entries * part * shares >= kept
+      or held.bytes + size > kept_bytes and (own.bytes * part + size) * shares > kept_bytes
+  end
+
+  -- Returns the part of what a sender holds in a private conversation that the other one has not read; 0 if the other
+  -- one marks nothing as read.
+  local function unread_part(counters, own, sender, low, high, counted)
+    local other = sender == low and high or low
+    local marks = redis.call('HMGET', counters, 'r:' .. other, 's:' .. other)
+    local others = string.match(marks[1] or '', '^%S+ (%d+)$')
+    if not others then return 0 end
+    local unread = counted - (string.match(marks[2] or '', '^%d+') or 0) - others
+    return math.max(0, math.min(1, unread / math.max(1, own.entries)))
+  end
+
+  -- Makes room in a conversation if it is beyond its bounds. Returns why a sender is refused, or nil.
+  local function make_room(stream, tag, held, own, sender, size, low, high, counted)
+    if not is_beyond(held, size) then return nil end
+    if low and over_share(held, own, size, unread_part(COUNTERS .. tag, own, sender, low, high, counted)) then
+      return '-share 0'
+    end
+    local stuck = trim(stream, tag, held, own, sender, size, low, high)
+    if not stuck or not is_beyond(held, size) then return nil end
+    local seconds = low and 0 or math.max(1, math.ceil((tonumber(stuck.w) + DAY_MS - now) / 1000))
+    if over_share(held, own, size, 1) then return '-share ' .. seconds end
+    if held.entries >= STRETCH * kept or held.bytes + size > STRETCH * kept_bytes then return '-full ' .. seconds end
+  end
+
+  made = {open = open, appended = appended, count_all = count_all, trim = trim, make_room = make_room}
+  return made
+end
