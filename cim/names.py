@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from precis_i18n import get_profile
 
@@ -32,6 +33,8 @@ _PICTURE = re.compile(f"[{_PICTURES}]")
 _STAND_IN = "\U0001f000"
 #: What PRECIS takes for a symbol, and nobody sees.
 _BLANK = "\u2800\U0001d159"
+#: By their names, what is neither a control nor a space and yet nobody sees.
+_UNSEEN = re.compile("VARIATION SELECTOR|MONGOLIAN FREE|COMBINING GRAPHEME JOINER|KHMER VOWEL INHERENT|H[AN].* FILLER$")
 _LATIN, _LOOKALIKES = "LATIN", ("CYRILLIC", "GREEK")
 
 
@@ -95,6 +98,34 @@ def check_new_name(name: str, field: str) -> str:
                     f"must not mix Latin letters with {other.capitalize()} ones, which look alike: use one alphabet",
                 )
     return name
+
+
+@lru_cache(1000)
+def shown_name(name: str) -> str:
+    """Return a name as it is shown to people: if it may not be given any more, with what nobody sees in it by number.
+
+    So an old `al<U+200B>ice` is not taken for `alice`. Control characters are left to `cim.plain.printable`.
+    """
+    try:
+        return check_new_name(name, "name")
+    except InvalidField:
+        pass
+    shown: list[str] = []
+    end = 0
+    for emoji in _EMOJI.finditer(name):
+        shown += *map(_shown, name[end : emoji.start()]), emoji[0]
+        end = emoji.end()
+    shown += map(_shown, name[end:])
+    for at in {0, len(shown) - 1} if shown else ():
+        shown[at] = "<U+0020>" if shown[at] == " " else shown[at]
+    return "".join(shown)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) == "Cc":
+        return character
+    unseen = not character.isprintable() or character in _BLANK or _UNSEEN.match(unicodedata.name(character, ""))
+    return f"<U+{ord(character):04X}>" if unseen else character
 
 
 def _called(character: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import InvalidField
-from cim.names import check_new_name, comparison_form
+from cim.names import check_new_name, comparison_form, look_the_same, shown_name
 
 #: Names that people have, and their comparison forms.
 TAKEN = {
@@ -37,6 +37,21 @@ TAKEN = {
     "🏳\ufe0f\u200d🌈 Kim": "🏳🌈 kim",
     "👩🏽\u200d🚀": "👩🏽🚀",
     "X\U0001fa77\U0001f000\U0001fae8": "x\U0001fa77\U0001f000\U0001fae8",
+}
+#: Names as they are shown to people.
+SHOWN = {
+    "al\u200bice": "al<U+200B>ice",
+    "al\u202eice": "al<U+202E>ice",
+    "a\u2028b": "a<U+2028>b",
+    "al\u034fice": "al<U+034F>ice",
+    "al\u2800ice": "al<U+2800>ice",
+    "x\ufe0f": "x<U+FE0F>",
+    "\u3164": "<U+3164>",
+    " alice ": "<U+0020>alice<U+0020>",
+    "   ": "<U+0020> <U+0020>",
+    "👨\u200d👩\u200b": "👨\u200d👩<U+200B>",
+    "1\ufe0f\u20e3 x\u200d": "1\ufe0f\u20e3 x<U+200D>",
+    "": "",
 }
 #: Names that nobody may be given any more, and a word of the reason.
 REFUSED = {
@@ -113,6 +128,18 @@ class NewNameTests(SynchronousTestCase):
     def test_an_old_name_that_nobody_may_be_given_now_has_no_form(self):
         for name in ("al\u200bice", "\u2028", "\u3164", "\ud800", "", "\x00"):
             self.assertEqual(comparison_form(name), "")
+
+    def test_which_look_the_same(self):
+        self.assertTrue(look_the_same("Alice", "aLICE"))
+        self.assertTrue(look_the_same("\u200b", "\u200b"))
+        self.assertFalse(look_the_same("alice", "bob"))
+        self.assertFalse(look_the_same("\u200b", "\u2060"))
+
+    def test_how_they_are_shown(self):
+        for name, shown in SHOWN.items():
+            self.assertEqual(shown_name(name), shown, ascii(name))
+        for name in TAKEN:
+            self.assertEqual(shown_name(name), name)
 
     @given(st.text(max_size=70))
     def test_any_text_is_refused_in_words_or_has_a_stable_form(self, name):

@@ -25,6 +25,7 @@ from cim.client.v1 import V1Calls
 from cim.client.values import Message, Sent, User, Waiting
 from cim.errors import AccountMismatch, CIMError, Misdirected, NotSupported, Unavailable, Unreachable, Untrusted
 from cim.model import Account
+from cim.names import shown_name
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Packet
 
@@ -209,7 +210,7 @@ class GuestEngine:
         """See GuestUser."""
         me = self._me
         self._told.life.identified(me)
-        self._reconnection.welcomed(f"logged in as {me.name} (id {me.id})")
+        self._reconnection.welcomed(f"logged in as {shown_name(me.name)} (id {me.id})")
         self._fetching = Deferred.fromCoroutine(self._fetch_missed(me.id))
 
     async def _fetch_missed(self, user: int) -> None:

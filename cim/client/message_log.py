@@ -15,6 +15,7 @@ from cim.client.client import Client
 from cim.client.data_directory import folder_name
 from cim.client.values import Kind, Message
 from cim.interfaces import IMessageListener
+from cim.names import shown_name
 from cim.plain import printable
 
 
@@ -41,7 +42,7 @@ class MessageLog:
         """Write a line; if the disk is full this raises, and the client logs that and goes on."""
         if message.kind not in (Kind.TEXT, Kind.EDIT) or client.me is None:
             return
-        text = message.text if message.mine else f"{message.sender.name or 'nobody'}:{message.text}"
+        text = message.text if message.mine else f"{shown_name(message.sender.name) or 'nobody'}:{message.text}"
         line = "\\n".join(text.splitlines())
         # Tabs do no harm.
         shown = "\t".join(map(printable, line.split("\t"))) + "\n"

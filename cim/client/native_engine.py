@@ -29,6 +29,7 @@ from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
 from cim.errors import CIMError, Unauthorized, Unavailable, Untrusted
+from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
 
@@ -275,7 +276,7 @@ class NativeEngine:
             server.say(watch=Watch(users=self._watched))
         self._say_read()
         self._outbox.begin(server.write, welcome.max_packet)
-        self._reconnection.welcomed(f"logged in as {self._me.name} (id {self._me.id})")
+        self._reconnection.welcomed(f"logged in as {shown_name(self._me.name)} (id {self._me.id})")
 
     def _hear_refusal(self, failure: Any) -> None:
         self._farewell = Busy(failure.message or failure.code, failure.retry_after_seconds)

@@ -121,6 +121,27 @@ class InterpreterTests(CommandTestCase):
         self.line("@🦊 fox hi there")
         self.assertEqual(self.sends(), [(1002, "hi there")])
 
+    def test_names_that_hold_what_nobody_sees(self):
+        """They are shown so that nobody is confused, and can be typed as they are shown."""
+        self.client.people["bo\u200bb"] = 1004
+        self.client.online_now = [User(1001, "bob"), User(1004, "bo\u200bb")]
+        self.client.my_groups = {5: Group(5, "fri\u202eends", False, False, 2)}
+        self.client.in_groups = {5: [Member(User(1004, "bo\u200bb"), "owner")]}
+        self.client.push(1004, "bo\u200bb", "pay me")
+        for line in (":olu", ":pu bo", ":who 1004", ":groups", ":members 5", ":history bo<U+200B>b", ":to bo<U+200B>b"):
+            self.line(line)
+            said = self.screen.shown + self.screen.notices
+            self.assertIn("<U+2", "".join(said), line)
+            self.assertTrue(all("\u200b" not in one and "\u202e" not in one for one in said), (line, said))
+            self.screen.lines.clear()
+            self.screen.notices.clear()
+        self.line("hi")
+        self.line("@bo<U+200B>b hi there")
+        self.line("@bob hi bob")
+        self.assertEqual(self.sends(), [(1004, "hi"), (1004, "hi there"), (1001, "hi bob")])
+        self.line(":who bo<U+200B>b")
+        self.assertEqual(self.screen.shown, ["1004 bo<U+200B>b is online"])
+
     def test_private_to_an_invalid_id(self):
         for head in ("bob", "", "-1", "1.5", "²", "9" * 30, "0", str(1 << 53)):
             self.assertIn("id", self.notice(f"{head};;hi"))

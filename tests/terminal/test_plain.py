@@ -21,6 +21,7 @@ from cim.terminal.console.commands import all_commands
 from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
 from tests.client.surface import METHODS, arguments
 from tests.terminal.fake_client import FakeClient
+from tests.test_names import SHOWN
 
 
 class Errors:
@@ -129,6 +130,14 @@ class ChatTests(TerminalTestCase):
     def test_received_text_never_controls_the_terminal(self):
         self.client.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
         self.assertEqual(self.shown(), ["b␛o␤b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
+
+    def test_a_name_that_holds_what_nobody_sees_does_not_look_like_another(self):
+        for name, shown in SHOWN.items():
+            if name:
+                self.client.push(1002, name, "pay me")
+                self.client.push(1003, name, "pay me", kind=Kind.RECALL, ref="1-1")
+                self.assertEqual(self.shown()[-1], f"{shown}: pay me")
+                self.assertEqual(self.errors.lines[-1], f"* {shown} took back a message")
 
     def test_answers_of_routes_never_control_the_terminal(self):
         self.client.online_now = [User(1, "\x1b[2Jx\n2 forged")]

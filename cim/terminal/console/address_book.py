@@ -9,6 +9,7 @@ from attrs import frozen
 from cim.client.client import Client
 from cim.client.values import Group, User
 from cim.errors import CIMError, NotFound
+from cim.names import shown_name
 
 
 @frozen
@@ -29,6 +30,8 @@ EVERYONE = Talk("g:0", "everyone", "g:0")
 
 class AddressBook:
     """Keeps the known users and talks, and looks up the others.
+
+    Names and titles are kept as they are shown, so that they can be typed so, too.
 
     :ivar current: the talk that typed lines go to
     :ivar titles: titles of conversations by name
@@ -64,29 +67,33 @@ class AddressBook:
         """Remember users, for completion and names."""
         for user in users:
             if user.id and user.name:
-                self.users[user.name] = user.id
-                self.names[user.id] = user.name
+                shown = shown_name(user.name)
+                self.users[shown] = user.id
+                self.names[user.id] = shown
 
     def learn_groups(self, groups: Sequence[Group]) -> None:
         """Remember groups."""
-        self.titles.update({f"g:{group.id}": group.name for group in groups})
+        self.titles.update({f"g:{group.id}": shown_name(group.name) for group in groups})
 
     def private(self, user: User) -> Talk:
         """Return the talk with a user."""
         self.learn([user])
         mine = self.client.me.id if self.client.me is not None else 0
         low, high = sorted((mine, user.id))
-        return Talk(f"p:{low}:{high}", user.name, user.id)
+        return Talk(f"p:{low}:{high}", shown_name(user.name), user.id)
 
     async def user(self, who: str) -> User:
         """Return a user by name or id.
 
         :raises NotFound: there is no such user; the message can be shown"""
         who = who.removeprefix("@")
+        by_id = who.isascii() and who.isdigit() and len(who) < 19
         if who in self.users:
-            return User(self.users[who], who)
+            if "<U+" not in who:
+                return User(self.users[who], who)
+            who, by_id = str(self.users[who]), True  # it is only shown so
         try:
-            user = await self.client.user(int(who) if who.isascii() and who.isdigit() and len(who) < 19 else who)
+            user = await self.client.user(int(who) if by_id else who)
         except NotFound:
             raise NotFound(f'there is no user "{who[:64]}"')
         self.learn([user])
@@ -102,7 +109,7 @@ class AddressBook:
         groups = await self.client.groups()
         self.learn_groups(groups)
         for group in groups:
-            if group.name == what:
+            if what in (group.name, shown_name(group.name)):
                 return group.id
         raise NotFound(
             f'you are not in a group called "{what[:64]}"; :groups lists yours'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cim.names import shown_name
 from cim.terminal.console import emoji
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import MANY_USERS, Chat
@@ -47,7 +48,7 @@ class OnlineUsers(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         users, total = await online_users(chat, "", MANY_USERS)
-        lines: list[Line] = [f"{user.id} {user.name}" for user in users]
+        lines: list[Line] = [f"{user.id} {shown_name(user.name)}" for user in users]
         if len(users) < total:
             lines.append(f"… and {total - len(users)} more; :pu <prefix> finds them by name")
         await chat.screen.show([*lines, f"{total} online"])
@@ -64,8 +65,9 @@ class Prefix(Command):
             raise Misuse
         users, total = await online_users(chat, rest, MANY_USERS)
         lines: list[Line] = [
-            [("", f"{user.id} "), *highlighted(user.name[: len(rest)], rest), ("", user.name[len(rest) :])]
+            [("", f"{user.id} "), *highlighted(name[: len(rest)], rest), ("", name[len(rest) :])]
             for user in users
+            for name in (shown_name(user.name),)
         ]
         await chat.screen.show([*lines, f"{total} online whose names begin with {rest}"])
 
@@ -110,7 +112,7 @@ class Info(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         me = chat.client.me
         facts = [
-            ("user", f"{me.name} (id {me.id})" if me is not None else "not logged in yet"),
+            ("user", f"{shown_name(me.name)} (id {me.id})" if me is not None else "not logged in yet"),
             ("state", chat.standing.value + (f": {chat.reason}" if chat.reason else "")),
             ("talking to", chat.current.title),
             ("not yet accepted", str(len(chat.unsent))),

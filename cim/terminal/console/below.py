@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from cim.client.values import State
+from cim.names import shown_name
 from cim.plain import printable
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
@@ -35,7 +36,7 @@ def state_row(chat: Chat, where: str, typed: str) -> str:
     if lines > 1:
         return f" {lines} lines: Enter sends one message, Alt-Enter each line, Ctrl-C none"
     me = chat.client.me
-    parts = [f" {_STATES[chat.standing]} {f'{me.name}@' if me is not None else ''}{where}"]
+    parts = [f" {_STATES[chat.standing]} {f'{shown_name(me.name)}@' if me is not None else ''}{where}"]
     if chat.standing is not State.READY:
         parts.append(chat.standing.value)
     typists = chat.typists()

@@ -17,6 +17,7 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.errors import CIMError, NotFound, RateLimited
+from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.robot import Robot
 from cim.terminal.iconsole import IAnswerer, Screen
@@ -245,7 +246,7 @@ class Chat(AddressBook):
             self.learn([message.sender])
             self._stop_typing((message.conversation, message.sender.id))
             if message.kind is Kind.TEXT and message.group == 0:
-                self.titles.setdefault(message.conversation, message.sender.name)
+                self.titles.setdefault(message.conversation, shown_name(message.sender.name))
             self._count(message)
         self._said.append(message)
         self.screen.message(message, own=own)
@@ -318,7 +319,7 @@ class Chat(AddressBook):
     async def _learn(self) -> None:
         try:
             conversations = await self.client.conversations()
-            self.titles.update({one.name: one.title for one in conversations if one.title})
+            self.titles.update({one.name: shown_name(one.title) for one in conversations if one.title})
             self._latest.update({one.name: one.latest for one in conversations})
             self.unread = {one.name: one.unread for one in conversations if one.unread}
             self.learn_groups(await self.client.groups())

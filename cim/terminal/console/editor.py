@@ -44,6 +44,7 @@ from twisted.python.failure import Failure
 
 from cim.client.values import Message
 from cim.errors import CIMError
+from cim.names import shown_name
 from cim.plain import printable
 from cim.terminal.console import look
 from cim.terminal.console.address_book import EVERYONE
@@ -378,6 +379,10 @@ class Editor:
     def _ready(self) -> None:
         self._run.ready()
         me = self._client.me
-        who = f"you are {me.name} (id {me.id}) at {self._where}" if me is not None else f"you are at {self._where}"
+        who = (
+            f"you are {shown_name(me.name)} (id {me.id}) at {self._where}"
+            if me is not None
+            else f"you are at {self._where}"
+        )
         for line in (who, *self._banner, *BANNER):
             self.notice(line)

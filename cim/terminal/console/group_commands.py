@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.client.values import Group
+from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
@@ -19,7 +20,7 @@ class Groups(Command):
         groups = await chat.client.groups()
         chat.learn_groups(groups)
         lines: list[Line] = [
-            f"{group.id} {group.name}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
+            f"{group.id} {shown_name(group.name)}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
             for group in sorted(groups, key=lambda group: group.name)
         ]
         await chat.screen.show(lines or ["you are not in any group; :create <name> makes one"])
@@ -45,9 +46,9 @@ class Create(Command):
             raise Misuse
         group = await chat.client.create_group(" ".join(words), open=flags["open"], history=flags["history"])
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
+        chat.go_to(Talk(f"g:{group.id}", shown_name(group.name), f"g:{group.id}"))
         how = f"others join with :join {group.id}" if group.open else "add others with :invite <name>"
-        chat.screen.notice(f"you are now talking to the group {group.name} (id {group.id}); {how}")
+        chat.screen.notice(f"you are now talking to the group {shown_name(group.name)} (id {group.id}); {how}")
 
 
 class RenameGroup(Command):
@@ -60,8 +61,8 @@ class RenameGroup(Command):
             raise Misuse
         group = await chat.client.rename_group(await chat.group(""), rest)
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", group.name, f"g:{group.id}"))
-        chat.screen.notice(f"the group is now called {group.name}")
+        chat.go_to(Talk(f"g:{group.id}", shown_name(group.name), f"g:{group.id}"))
+        chat.screen.notice(f"the group is now called {shown_name(group.name)}")
 
 
 class Join(Command):
@@ -112,7 +113,7 @@ class Invite(Command):
         user = await chat.user(name)
         id = await chat.group(rest[len(name) :].strip())
         await chat.client.invite(id, user.id)
-        chat.screen.notice(f"{user.name} is now in {chat.title_of(f'g:{id}')}")
+        chat.screen.notice(f"{shown_name(user.name)} is now in {chat.title_of(f'g:{id}')}")
 
 
 class Members(Command):
@@ -127,7 +128,8 @@ class Members(Command):
         members = await chat.client.members(id)
         chat.learn([member.user for member in members])
         lines: list[Line] = [
-            f"{member.user.id} {member.user.name}" + (f" ({member.role})" if member.role != "member" else "")
+            f"{member.user.id} {shown_name(member.user.name)}"
+            + (f" ({member.role})" if member.role != "member" else "")
             for member in members
         ]
         await chat.screen.show([*lines, f"{len(members)} in {chat.title_of(f'g:{id}')}"])

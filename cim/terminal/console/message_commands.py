@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cim.client.values import Kind, Message
 from cim.errors import NotSupported
 from cim.model import check_id
+from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, number
@@ -125,7 +126,7 @@ class WhoIs(Command):
         user = await chat.user(name)
         users, _ = await online_users(chat, user.name, 100)
         online = any(one.id == user.id for one in users)
-        await chat.screen.show([f"{user.id} {user.name} is {'online' if online else 'not online'}"])
+        await chat.screen.show([f"{user.id} {shown_name(user.name)} is {'online' if online else 'not online'}"])
 
 
 class SendFile(Command):
