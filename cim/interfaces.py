@@ -397,6 +397,9 @@ class ICredentials(Interface):
         :returns: from when tokens are valid now, later than ever before; None if there is no such account
         """
 
+    def rehash(user: int, before: str, password: str) -> Deferred[None]:
+        """Replace the hash of the same password, if it is still `before`; tokens stay valid."""
+
     def revoke(user: int, now: int) -> Deferred[None]:
         """Void all tokens issued before `now` (ms since 1970)."""
 

@@ -82,6 +82,17 @@ class CredentialsContract:
         self.assertEqual(await self.credentials.set_password(alice.id, "two", 999_999_999_999), 1_700_000_000_010)
         self.assertEqual(await self.credentials.credential(alice.id), Credential("two", 1_700_000_000_010))
 
+    async def test_a_new_hash_of_the_same_password_leaves_tokens_valid(self):
+        alice = await self.credentials.create("alice", "one")
+        await self.credentials.revoke(alice.id, 7)
+        await self.credentials.rehash(alice.id, "one", "one again")
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one again", 7))
+        # The password has changed meanwhile.
+        await self.credentials.rehash(alice.id, "one", "one once more")
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one again", 7))
+        await self.credentials.rehash(alice.id + 1, "one", "two")
+        self.assertIsNone(await self.credentials.credential(alice.id + 1))
+
     async def test_deleting(self):
         alice = await self.credentials.create("alice", "one")
         bob = await self.store.accounts.register("bob")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
 from cim.route.http.attempts import Attempts
-from cim.route.http.passwords import Passwords, Turn
+from cim.route.http.passwords import Match, Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
@@ -233,15 +234,20 @@ class AccountsAPI:
             credential = await self._store.credentials.credential(account.id) if account is not None else None
             # Do as much work for a missing account, so that the time does not reveal it.
             stored = credential.password if credential is not None else None
-            right = await self._passwords.matches(stored, password, Turn(address, attempt.first))
+            match = await self._passwords.match(stored, password, Turn(address, attempt.first))
         except CIMError:
             attempt.unseen()
             raise
         if account is not None and credential is None:
             raise Forbidden("this is a guest account: it has no password and cannot use this API")
-        if account is None or credential is None or not right:
+        if account is None or credential is None or match is Match.WRONG:
             raise Unauthorized("the name or the password is wrong")
         attempt.right()
+        if match is Match.AS_TYPED:
+            # It does not matter if that fails: the next login tries again.
+            with contextlib.suppress(CIMError):
+                hashed = await self._passwords.hash(password, Turn(address, attempt.first))
+                await self._store.credentials.rehash(account.id, credential.password, hashed)
         return account, credential
 
     @http_call("GET /v1/sessions", answers={200: SESSIONS})
@@ -284,11 +290,11 @@ class AccountsAPI:
         try:
             credential = await self._store.credentials.credential(user)
             stored = credential.password if credential is not None else None
-            right = await self._passwords.matches(stored, password, turn)
+            match = await self._passwords.match(stored, password, turn)
         except CIMError:
             attempt.unseen()
             raise
-        if not right:
+        if match is Match.WRONG:
             raise Forbidden("the current password is wrong")
         attempt.right()
         hashed = await self._passwords.hash(new_password, turn)

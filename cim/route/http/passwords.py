@@ -1,7 +1,13 @@
-"""Passwords: argon2 in a few threads of its own, so that guessing passwords does not hold up others' messages."""
+"""Passwords: argon2 in a few threads of its own, so that guessing passwords does not hold up others' messages.
+
+A password is hashed in the form of the profile OpaqueString (RFC 8265), so that it is the same however a keyboard
+composes its accents and spaces. What the profile refuses is hashed as it was typed, and so were all passwords in the
+first releases.
+"""
 
 from __future__ import annotations
 
+import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from operator import itemgetter
@@ -10,6 +16,7 @@ from typing import Any, NamedTuple
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from attrs import define, field
+from precis_i18n import get_profile
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,6 +31,8 @@ MAX_BYTES = 1024
 THREADS = 2
 #: How many passwords may wait for a thread; more are refused at once.
 WAITING = 64
+
+_OPAQUE = get_profile("OpaqueString")
 
 #: Runs a function in another thread, and fires with what it returns or raises.
 Run = Callable[..., Deferred[Any]]
@@ -53,6 +62,26 @@ class PasswordThreads(Service):
         """Stop the threads once they have finished their current work."""
         super().stopService()
         self._pool.stop()
+
+
+class Match(enum.Enum):
+    """Whether a password is right.
+
+    :cvar AS_TYPED: it is, and its hash is of what was typed: hash it anew
+    """
+
+    WRONG = enum.auto()
+    RIGHT = enum.auto()
+    AS_TYPED = enum.auto()
+
+
+def forms_of(password: str) -> list[bytes]:
+    """Return what may have been hashed: the form that is hashed now, and what was typed if that is different."""
+    try:
+        prepared = _OPAQUE.enforce(password)
+    except UnicodeEncodeError:
+        prepared = password
+    return [form.encode() for form in dict.fromkeys((prepared, password))]
 
 
 class Turn(NamedTuple):
@@ -135,16 +164,22 @@ class Passwords:
 
         :raises Unavailable: too many passwords wait
         """
-        hashed: str = await self._in_turn(turn, self._hasher.hash, password.encode())
+        hashed: str = await self._in_turn(turn, self._hasher.hash, forms_of(password)[0])
         return hashed
 
-    async def matches(self, hashed: str | None, password: str, turn: Turn) -> bool:
-        """Return whether the password is right; for None return False after as much work.
+    async def match(self, hashed: str | None, password: str, turn: Turn) -> Match:
+        """Return whether the password is right; for None return WRONG after as much work.
 
         :raises Unavailable: too many passwords wait; nobody has looked at it
         """
-        matched: bool = await self._in_turn(turn, self._verify, hashed or self._nobodys, password.encode())
-        return matched and hashed is not None
+        # In one turn, so that it is looked at in all its forms or not at all.
+        found: int = await self._in_turn(turn, self._find, hashed or self._nobodys, forms_of(password))
+        if hashed is None or found < 0:
+            return Match.WRONG
+        return Match.AS_TYPED if found else Match.RIGHT
+
+    def _find(self, hashed: str, forms: list[bytes]) -> int:
+        return next((number for number, form in enumerate(forms) if self._verify(hashed, form)), -1)
 
     def _verify(self, hashed: str, password: bytes) -> bool:
         try:

@@ -54,6 +54,16 @@ class RedisCredentials:
         """See ICredentials."""
         return self._set("set_password", user, account_key(user), now, ("password", password))
 
+    def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
+        """See ICredentials."""
+
+        def decide(replies: Sequence[Any], time: int) -> Decision[None]:
+            return Decision([4, "HSET", 1, "password", password] if replies[0] == before.encode() else [])
+
+        facts = Facts(1, 0, (3, "HGET", 1, "password"))
+        change = self._changing.change("rehash", (Key.CREDENTIAL.of(user),), facts, decide)
+        return self._changing.operation("rehash", change)
+
     def revoke(self, user: int, now: int) -> Deferred[None]:
         """See ICredentials."""
         return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)

@@ -68,6 +68,16 @@ class SqliteCredentials:
 
         return self._sqlite.write("set_password", work)
 
+    def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE credential SET password = ? WHERE user = ? AND password = ?", (password, user, before)
+            )
+
+        return self._sqlite.write("rehash", work)
+
     def revoke(self, user: int, now: int) -> Deferred[None]:
         """See ICredentials."""
 

@@ -13,7 +13,7 @@ from cim.model import LoginPolicy
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
-from tests.route.http.api_case import KEY, PASSWORD, APICase, segment
+from tests.route.http.api_case import KEY, PASSWORD, APICase, cheap_hasher, segment
 from tests.web.http_case import Conversation, encode
 
 #: Wrong passwords at once, and seconds until one more is allowed.
@@ -244,6 +244,64 @@ class LoginTests(APICase):
         self.store.credentials.credential = lambda user: fail(StoreUnavailable())
         yield
         self.store.credentials.credential = credential
+
+
+class OldHashTests(APICase):
+    """Passwords that an earlier release hashed as they were typed, by a keyboard that does not compose accents."""
+
+    composed, typed = "caf\u00e9 au lait", "cafe\u0301 au lait"
+
+    def setUp(self):
+        super().setUp()
+        hashed = cheap_hasher().hash(self.typed.encode())
+        self.alice = self.successResultOf(self.store.credentials.create("alice", hashed))
+        self.old = hashed
+
+    def hashed_now(self):
+        return self.successResultOf(self.store.credentials.credential(self.alice.id)).password
+
+    def test_it_is_hashed_anew_when_it_is_right(self):
+        self.problem(
+            "POST", "/v1/sessions", {"name": "alice", "password": self.composed}, status=401, code="unauthorized"
+        )
+        self.assertEqual(self.hashed_now(), self.old)
+        token = self.log_in("alice", self.typed, device="phone")["token"]
+        now = self.hashed_now()
+        self.assertNotEqual(now, self.old)
+        for password in (self.composed, self.typed):
+            self.log_in("alice", password, device="phone")
+        self.assertEqual(self.hashed_now(), now)
+        self.ok("GET", "/v1/sessions", token=token)
+
+    def test_a_login_at_the_same_time_is_not_refused(self):
+        """A new hash of the same password is no new password."""
+        logins = self.cluster.routes[0].logins
+        admit = logins.login_native
+
+        async def meanwhile(account, device):
+            await self.store.credentials.rehash(account.id, self.hashed_now(), "another hash")
+            return await admit(account, device)
+
+        logins.login_native = meanwhile
+        self.log_in("alice", self.typed)
+        self.assertEqual(self.hashed_now(), "another hash")
+
+    def test_the_login_does_not_depend_on_it(self):
+        self.patch(self.store.credentials, "rehash", lambda *args: fail(StoreUnavailable()))
+        self.log_in("alice", self.typed)
+        self.assertEqual(self.hashed_now(), self.old)
+
+    def test_it_may_be_changed(self):
+        token = self.log_in("alice", self.typed, device="phone")["token"]
+        change = {"password": self.typed, "new_password": "nai\u0308ve passphrase"}
+        self.ok("PUT", "/v1/password", change, token=token)
+        self.log_in("alice", "na\u00efve passphrase", device="phone")
+
+    def test_a_wrong_one_counts_once_in_both_forms(self):
+        wrong = {"name": "alice", "password": "the\u0301 vert"}
+        for _ in range(BURST):
+            self.problem("POST", "/v1/sessions", wrong, status=401, code="unauthorized")
+        self.problem("POST", "/v1/sessions", wrong, status=429, code="rate-limited")
 
 
 class PolicyTests(APICase):
