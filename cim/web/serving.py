@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
-from cim.errors import BadRequest, CIMError
+from cim.errors import BadRequest, CIMError, RateLimited
 from cim.web.declaring import Call, Content, Who, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
@@ -120,6 +120,8 @@ class Endpoint:
             self._metrics.internal_errors += 1
         elif row_of(error).status in _MALFORMED:
             self._metrics.refused("http-request")
+        elif isinstance(error, RateLimited) and request.channel is not None:
+            request.channel.hold()
         self._metrics.http_request(self._label, self._dialect.fail(request, error))
 
 

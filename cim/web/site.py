@@ -28,6 +28,8 @@ _REASONS = {**{status.value: status.phrase.encode() for status in HTTPStatus}, *
 #: How many bytes of an oversized body are read and discarded, so that its sender gets to read our answer.
 _MAX_DISCARDED = 8 * 1024 * 1024
 JSON = b"application/json"
+#: How long nothing is read of a connection after a limit has refused a call on it.
+HELD_SECONDS = 1.0
 
 
 def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) -> None:
@@ -169,6 +171,8 @@ class BoundedChannel(http.HTTPChannel):
     proved = False
     since: float | None = None
     _receiving = False
+    _held = False
+    _due: IDelayedCall | None = None
     _deaf = False
     _closing = False
 
@@ -200,8 +204,10 @@ class BoundedChannel(http.HTTPChannel):
         LineReceiver.dataReceived(self, data)
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Called with the bytes that follow a request's headers."""
-        if not self._deaf:
+        """Called with the bytes that follow a request's headers, and with those that wait."""
+        if self._due is not None:
+            self._rest += data
+        elif not self._deaf:
             super().rawDataReceived(data)
 
     def allContentReceived(self) -> None:
@@ -243,6 +249,31 @@ class BoundedChannel(http.HTTPChannel):
         self.since = self.site.reactor.seconds()
         self.site.waits(self)
         super().requestDone(request)
+        # What LineReceiver has not looked at yet is more requests.
+        if self.persistent and self._due is None and (self._held or self._buffer):
+            self._wait(HELD_SECONDS if self._held else 0.0)
+
+    def hold(self) -> None:
+        """Read nothing more for a second after this answer, unless the connection is that of a trusted proxy.
+
+        Whoever asks again at once what a limit has just refused costs no more than that.
+        """
+        self._held = bool(self.address)
+
+    def _wait(self, seconds: float) -> None:
+        """Serve the next request later, so that others have their turn: they may be many in what was read at once."""
+        self._held = False
+        self._rest = b""
+        self._due = self.site.reactor.callLater(seconds, self._go_on)
+        self.setRawMode()
+        self.transport.pauseProducing()
+
+    def _go_on(self) -> None:
+        self._due = None
+        # A private name of Twisted: without it we would read from clients who do not read our answers.
+        if not self._waitingForTransport:
+            self.transport.resumeProducing()
+        self.setLineMode(self._rest)
 
     def give_way(self) -> None:
         """Close at once: there are too many connections."""
@@ -269,6 +300,8 @@ class BoundedChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # twisted.web leaves out the default
         """Called by the transport."""
         self.site.closed(self)
+        if self._due is not None:
+            self._due.cancel()
         super().connectionLost(reason)
 
 

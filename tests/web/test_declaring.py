@@ -154,6 +154,15 @@ class EndTests(ThingsCase):
         self.assertProblem(answer, 429, "rate-limited")
         self.assertEqual(answer[1]["Retry-After"], "7")
 
+    def test_who_was_refused_by_a_limit_is_read_again_a_second_later(self):
+        self.site.address_of = lambda transport: "192.0.2.7"
+        conversation = self.connect()
+        for name, state in (("taken", "producing"), ("busy", "paused")):
+            conversation.send(encode("POST", "/v1/things", {"name": name}, ["X-Key: right"]))
+            self.assertEqual(conversation.transport.producerState, state)
+        self.clock.advance(1)
+        self.assertEqual(conversation.transport.producerState, "producing")
+
     def test_a_bug_is_logged_and_its_cause_not_revealed(self):
         answer = self.make("broken")
         self.assertProblem(answer, 500, "internal")

@@ -182,6 +182,77 @@ class SilenceTests(SiteCase):
         self.assertEqual(aborted, [True])
 
 
+class Prompt(PathResource):
+    """Answers at once; a path with `limit` as a call that a limit refuses."""
+
+    def render(self, request):
+        if b"limit" in request.path:
+            request.channel.hold()
+        respond(request, 200, b"{}")
+        return NOT_DONE_YET
+
+
+class TurnTests(SiteCase):
+    """What came at once is served in several turns, and what is refused is not asked again at once."""
+
+    def setUp(self):
+        super().setUp()
+        self.address = "192.0.2.7"
+        self.serve(Prompt(), address_of=lambda transport: self.address)
+
+    def answered(self, conversation):
+        return len(conversation.answers("GET"))
+
+    def test_one_request_in_a_turn(self):
+        first, second = self.connect(), self.connect()
+        first.send(encode("GET", "/x") * 50 + encode("GET", "/x")[:20])
+        self.assertEqual(self.answered(first), 1)
+        second.send(encode("GET", "/x"))
+        self.assertEqual(self.answered(second), 1)
+        # TLS may hand over more, although nothing is to be read.
+        self.assertEqual(first.transport.producerState, "paused")
+        first.send(encode("GET", "/x")[20:])
+        self.assertEqual(self.answered(first), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.answered(first), 51)
+        self.assertEqual(first.transport.producerState, "producing")
+
+    def test_those_who_do_not_read_are_not_read_from(self):
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x") * 2)
+        conversation.protocol.pauseProducing()
+        self.clock.advance(0)
+        self.assertEqual(conversation.transport.producerState, "paused")
+        conversation.protocol.resumeProducing()
+        self.assertEqual(conversation.transport.producerState, "producing")
+
+    def test_after_a_refusal_nothing_is_read_for_a_second(self):
+        conversation = self.connect()
+        conversation.send(encode("GET", "/limit"))
+        self.assertEqual(self.answered(conversation), 1)
+        self.assertEqual(conversation.transport.producerState, "paused")
+        self.clock.advance(0.9)
+        conversation.send(encode("GET", "/x"))
+        self.assertEqual(self.answered(conversation), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(self.answered(conversation), 2)
+        conversation.send(encode("GET", "/x"))
+        self.assertEqual(self.answered(conversation), 3)
+
+    def test_a_proxy_is_not_held_up_for_one_of_its_clients(self):
+        self.address = ""
+        conversation = self.connect()
+        conversation.send(encode("GET", "/limit"))
+        conversation.send(encode("GET", "/x"))
+        self.assertEqual(self.answered(conversation), 2)
+
+    def test_a_client_that_goes_while_it_waits(self):
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x") * 50)
+        conversation.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
 class ConnectionTests(SiteCase):
     def crowded(self, most):
         """A site that takes so many connections."""
