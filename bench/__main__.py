@@ -1,4 +1,4 @@
-"""`python -m bench load`, `growth`, `predecessors`, `links`, `chaos` and `cluster`."""
+"""`python -m bench load`, `growth`, `predecessors`, `links`, `chaos`, `flood`, `hostile`, `attack` and `cluster`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import bench.attack
 import bench.chaos
+import bench.flood
 import bench.foreground
 import bench.growth
 import bench.links
@@ -18,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     """Run what the command line names and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="load|growth|predecessors|links|chaos|cluster"
+        dest="command", required=True, metavar="load|growth|predecessors|links|chaos|flood|hostile|attack|cluster"
     )
     modules = {
         "load": bench.load,
@@ -26,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
         "predecessors": bench.predecessors,
         "links": bench.links,
         "chaos": bench.chaos,
+        "flood": bench.flood,
+        "attack": bench.attack,
         "cluster": bench.foreground,
     }
     for name, module in modules.items():

@@ -124,13 +124,17 @@ class HTTPPool:
     Every call fails with HTTPError unless it is answered with a status of success.
     """
 
-    def __init__(self, reactor: Any, url: str, size: int) -> None:
+    def __init__(self, reactor: Any, url: str, size: int, *, bind: tuple[str, int] | None = None) -> None:
+        """
+        :param bind: the address to connect from; None for any
+        """
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"must be http://host:port, not {url!r}")
         self._reactor = reactor
         self._host, self._port = parts.hostname, parts.port or 80
         self._size = size
+        self._bind = bind
         self._open = 0
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
@@ -141,12 +145,17 @@ class HTTPPool:
         """POST a JSON body; fires with the body of the answer."""
         return self.call(b"POST", path, body)
 
-    def call(self, method: bytes, path: bytes, body: bytes = b"", token: str = "") -> Deferred[bytes]:
-        """Send a request, with a bearer token if given; fires with the body of the answer."""
-        proof = f"Authorization: Bearer {token}\r\n".encode() if token else b""
+    def call(
+        self, method: bytes, path: bytes, body: bytes = b"", token: str = "", *, headers: str = ""
+    ) -> Deferred[bytes]:
+        """Send a request, with a bearer token if given; fires with the body of the answer.
+
+        :param headers: further lines, each with its end
+        """
+        proof = (f"Authorization: Bearer {token}\r\n" if token else "") + headers
         return self._call(
             b"%b %b%bContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
-            % (method, path, self._tail, proof, len(body), body)
+            % (method, path, self._tail, proof.encode(), len(body), body)
         )
 
     def _call(self, request: bytes) -> Deferred[bytes]:
@@ -161,7 +170,7 @@ class HTTPPool:
     def _dial(self) -> None:
         if self._open < self._size:
             self._open += 1
-            self._reactor.connectTCP(self._host, self._port, _Dial(self), 10.0)
+            self._reactor.connectTCP(self._host, self._port, _Dial(self), 10.0, self._bind)
 
     def _cancelled(self, answer: Deferred[bytes]) -> None:
         """Drop a cancelled call if it is not sent yet."""

@@ -120,6 +120,11 @@ class NativeLoad:
             for user in [*self._users, *self._extra]:
                 user.ping()
 
+    @property
+    def latencies(self) -> Percentiles:
+        """From send to delivery, of the last phase."""
+        return Percentiles.of(self._latencies)
+
     # What comes
 
     def _delivered(self, index: int) -> None:

@@ -1,13 +1,14 @@
 """Appends messages to the store in batches: everything that waits goes in one call, with at most two calls at a time.
 
 A message waits for no timer: an idle appender calls the store in the next reactor turn. While two calls are under way,
-messages gather, so the busier it is, the larger the batches and the cheaper each message. Nothing here ensures the
-order: the store does, by what each message names as `after`.
+messages gather, so the busier it is, the larger the batches and the cheaper each message. Senders take turns: a call
+has few messages of each, so that nobody waits for what somebody else has said before. Nothing here ensures the order:
+the store does, by what each message names as `after`.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,6 +25,8 @@ CALLS = 2
 #: The most messages, and bytes of bodies, in one call.
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
+#: The most messages of one sender in one call.
+BATCH_OF_ONE = 32
 #: The most messages that may wait.
 QUEUE = 20_000
 
@@ -32,28 +35,34 @@ Done = Callable[[Appended | CIMError], None]
 
 
 class Appender:
-    """Appends messages, those of one conversation in the order of `put` unless one fails."""
+    """Appends messages, those of one sender in the order of `put` unless one fails."""
 
     _log = Logger()
 
     def __init__(self, conversations: IConversations, clock: IReactorTime) -> None:
         self._conversations = conversations
         self._clock = clock
-        self._queue: deque[tuple[Append, Done]] = deque()
+        # What waits, by its sender; the sender whose turn is next is the first.
+        self._waiting: OrderedDict[int, deque[tuple[Append, Done]]] = OrderedDict()
+        self._count = 0
         self._calls = 0
         self._scheduled = False
         self._calling = False
         self._idle: list[Deferred[None]] = []
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._count
 
     def put(self, item: Append, done: Done) -> None:
         """Append a message; `done` is called once, in a later turn unless too many messages wait."""
-        if len(self._queue) >= QUEUE:
+        if self._count >= QUEUE:
             done(RateLimited("too many messages are waiting for the store: try again later"))
             return
-        self._queue.append((item, done))
+        waiting = self._waiting.get(item.sender)
+        if waiting is None:
+            waiting = self._waiting[item.sender] = deque()
+        waiting.append((item, done))
+        self._count += 1
         if not self._scheduled and self._calls < CALLS:
             self._scheduled = True
             self._clock.callLater(0, self._turn)
@@ -63,15 +72,24 @@ class Appender:
         if self._calling:
             return  # the loop below continues
         self._calling = True
-        while self._queue and self._calls < CALLS:
-            item, done = self._queue.popleft()
-            items, waiting = [item], [done]
-            size = len(item.body)
-            while self._queue and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
-                item, done = self._queue.popleft()
-                items.append(item)
-                waiting.append(done)
-                size += len(item.body)
+        while self._waiting and self._calls < CALLS:
+            items: list[Append] = []
+            waiting: list[Done] = []
+            more: list[tuple[int, deque[tuple[Append, Done]]]] = []
+            size = 0
+            while self._waiting and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
+                sender, said = self._waiting.popitem(last=False)
+                most = min(BATCH_ITEMS, len(items) + BATCH_OF_ONE)
+                while said and len(items) < most and size < BATCH_BYTES:
+                    item, done = said.popleft()
+                    items.append(item)
+                    waiting.append(done)
+                    size += len(item.body)
+                if said:
+                    more.append((sender, said))
+            # Their turn is behind all that had none.
+            self._waiting.update(more)
+            self._count -= len(items)
             self._calls += 1
             appending = maybeDeferred(self._conversations.append, items)
             appending.addCallback(self._settle, waiting).addErrback(self._failed, waiting)
@@ -93,13 +111,13 @@ class Appender:
                 done(result)
             except Exception:
                 self._log.failure("the caller of an append failed")
-        if self._queue:
+        if self._waiting:
             self._turn()
         elif self._idle:
             self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._queue and not self._calls:
+        if not self._waiting and not self._calls:
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)

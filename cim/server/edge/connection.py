@@ -58,8 +58,8 @@ class Limits:
     frames: Limit = SESSION_FRAMES
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
-    turn: int = 32
-    share: int = 8
+    turn: int = 16
+    share: int = 4
     closing: int = 5
 
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import StoreUnavailable
 from cim.model import Append, Appended
 from cim.route.messages import appending
-from cim.route.messages.appending import BATCH_BYTES, BATCH_ITEMS, CALLS, Appender
+from cim.route.messages.appending import BATCH_BYTES, BATCH_ITEMS, BATCH_OF_ONE, CALLS, Appender
 from tests.harness.store import MemoryStore
 from tests.route.route_case import Held
 
@@ -26,8 +26,8 @@ class AppenderTests(SynchronousTestCase):
         self.appender = Appender(self.held, self.clock)
         self.fates = []
 
-    def put(self, client_id, after="", body=b"", digest=b"x" * 16):
-        item = Append(P, 1, client_id, digest, body, 1_700_000_000_000, after=after)
+    def put(self, client_id, after="", body=b"", digest=b"x" * 16, sender=1):
+        item = Append(P, sender, client_id, digest, body, 1_700_000_000_000, after=after)
         self.appender.put(item, lambda result: self.fates.append((client_id, result)))
 
     def turn(self):
@@ -67,7 +67,7 @@ class AppenderTests(SynchronousTestCase):
 
     def test_messages_and_bytes_of_a_call_are_bounded(self):
         for number in range(BATCH_ITEMS + 1):
-            self.put(str(number))
+            self.put(str(number), sender=1 + number % 50)
         self.turn()
         self.assertEqual([len(batch) for batch in self.batches()], [BATCH_ITEMS, 1])
         self.held.go()
@@ -76,6 +76,31 @@ class AppenderTests(SynchronousTestCase):
             self.put(name, body=bytes(BATCH_BYTES // 2))
         self.turn()
         self.assertEqual(self.batches(), [["a", "b"], ["c"]])
+
+    def test_senders_take_turns(self):
+        for number in range(2 * BATCH_OF_ONE + 2):
+            self.put(f"a{number}")
+        self.put("b0", sender=2)
+        self.turn()
+        first, second = self.batches()
+        mine = [f"a{number}" for number in range(2 * BATCH_OF_ONE + 2)]
+        self.assertEqual(first, [*mine[:BATCH_OF_ONE], "b0"])
+        self.assertEqual(second, mine[BATCH_OF_ONE : 2 * BATCH_OF_ONE])
+        # Who comes while others have been served before it has waited no longer than for what is under way.
+        for number in range(2):
+            self.put(f"c{number}", sender=3)
+        self.assertEqual(len(self.appender), 4)
+        self.held.go()
+        self.assertEqual(self.batches()[-1], [*mine[2 * BATCH_OF_ONE :], "c0", "c1"])
+
+    def test_when_a_call_is_full_those_that_had_no_turn_are_next(self):
+        self.patch(appending, "BATCH_ITEMS", 3)
+        self.patch(appending, "BATCH_OF_ONE", 2)
+        for sender in (1, 2, 3):
+            for number in range(3):
+                self.put(f"{sender}.{number}", sender=sender)
+        self.turn()
+        self.assertEqual(self.batches(), [["1.0", "1.1", "2.0"], ["3.0", "3.1", "1.2"]])
 
     def test_each_message_gets_its_own_result(self):
         self.put("a")

@@ -1,0 +1,129 @@
+"""Eight clients flood a server, one kind of flood after another and all together, beside some who chat; print delays.
+
+The limits are those that everybody gets. The delays are those of people who are flooded by nobody and send 10 messages
+a second each; how long they wait from send to delivery is compared with a quiet time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from bench.attack import Attackers
+from bench.attackers import FLOODS
+from bench.cluster import Cluster, Suite
+from bench.figures import Percentiles
+from bench.native_load import NativeLoad
+from bench.phases import Watched
+from bench.running import run_bounded
+
+#: Those who chat, each with one other.
+USERS = 8
+#: Messages a second of each.
+RATE = 10.0
+#: Times by which their p99 may grow.
+MOST = 2.0
+#: The pause after each flood, seconds.
+PAUSE = 1.5
+QUIET = "quiet"
+ALL = "all together"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    option = parser.add_argument
+    option("--suite", action="store_true", help="the suite; without it a cluster of two servers and a route")
+    option("--seconds", type=float, default=6.0, help="length of each flood (%(default)s)")
+    option("--kind", action="append", choices=[*FLOODS, ALL], help="only this kind of flood; may be repeated")
+    option("--from", dest="bind", default="", metavar="ADDRESS", help="address of this machine to flood from")
+
+
+class Flooded:
+    """One run."""
+
+    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
+        self.reactor = reactor
+        self.arguments = arguments
+        self.write = write
+        self.attackers: Attackers | None = None
+        self.cluster: Cluster | Suite | None = None
+
+    async def go(self) -> int:
+        """Run; return the exit status: 1 if somebody was held up, or a message refused or lost."""
+        directory = tempfile.mkdtemp(prefix="cim-flood-")
+        try:
+            policy = ("--login-policy", "many")
+            if self.arguments.suite:
+                self.cluster = Suite(self.reactor, directory, options=policy)
+            else:
+                self.cluster = Cluster(self.reactor, directory, servers=2, routes=1, route_options=policy)
+            await self.cluster.start()
+            return await self._measure(self.cluster)
+        finally:
+            if self.attackers is not None:
+                await self.attackers.stop()
+            if self.cluster is not None:
+                await self.cluster.stop()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def stop(self) -> Deferred[None] | None:
+        """Stop the cluster."""
+        return None if self.cluster is None else self.cluster.stop()
+
+    async def _measure(self, cluster: Cluster | Suite) -> int:
+        arguments = self.arguments
+        urls = cluster.route_urls
+        servers = set(cluster.servers)
+        load = NativeLoad(
+            self.reactor,
+            time.perf_counter,
+            random.Random(1),
+            self.write,
+            urls,
+            concurrency=USERS,
+            length=64,
+            watched=[Watched.of(process, process in servers) for process in cluster.processes],
+        )
+        try:
+            await load.populate(USERS)
+            options = [f"--route={url}" for url in urls]
+            self.attackers = Attackers(self.reactor, [*options, f"--from={arguments.bind}"])
+            await self.attackers.start()
+            kinds = arguments.kind or [*FLOODS, ALL]
+            found: list[tuple[str, Percentiles]] = []
+            for kind in (QUIET, *kinds, QUIET):
+                self.write(f"--- {kind}")
+                self.attackers.attack(*(FLOODS if kind == ALL else () if kind == QUIET else (kind,)))
+                await load.rate(USERS * RATE, arguments.seconds)
+                found.append((kind, load.latencies))
+                self.attackers.attack()
+                await deferLater(self.reactor, PAUSE, lambda: None)
+            for line in await self.attackers.stop():
+                self.write(f"  {line}")
+            return self._report(found) | load.finish()
+        finally:
+            await load.close()
+
+    def _report(self, found: list[tuple[str, Percentiles]]) -> int:
+        quiet = max(times.at(99) for kind, times in found if kind == QUIET)
+        self.write("send to delivery, ms:")
+        for kind, times in found:
+            self.write(
+                f"  {kind:<14} p50 {times.at(50) * 1000:7.2f}  p99 {times.at(99) * 1000:7.2f}  max {times.at(100) * 1000:7.2f}"
+                f"  {times.at(99) / quiet:.2f} of quiet"
+            )
+        return int(any(times.at(99) > MOST * quiet for _, times in found))
+
+
+def run(reactor: Any, arguments: argparse.Namespace) -> int:
+    """Run the command; return the exit status."""
+    deadline = 120.0 + (len(FLOODS) + 3) * (arguments.seconds + PAUSE + 10)
+    return run_bounded(reactor, lambda write: Flooded(reactor, arguments, write), deadline)
