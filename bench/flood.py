@@ -116,10 +116,10 @@ class Flooded:
         quiet = max(times.at(99) for kind, times in found if kind == QUIET)
         self.write("send to delivery, ms:")
         for kind, times in found:
-            self.write(
-                f"  {kind:<14} p50 {times.at(50) * 1000:7.2f}  p99 {times.at(99) * 1000:7.2f}  max {times.at(100) * 1000:7.2f}"
-                f"  {times.at(99) / quiet:.2f} of quiet"
+            figures = "  ".join(
+                f"{what} {times.at(percent) * 1000:7.2f}" for what, percent in (("p50", 50), ("p99", 99), ("max", 100))
             )
+            self.write(f"  {kind:<14} {figures}  {times.at(99) / quiet:.2f} of quiet")
         return int(any(times.at(99) > MOST * quiet for _, times in found))
 
 

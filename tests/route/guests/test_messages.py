@@ -215,7 +215,7 @@ class BatchTests(GuestCase):
 
         def with_another(item, done):
             if native.parse_body(item.body).text == "b":
-                self.put(self.bob, self.to(self.alice, text="between", client_id="x"))
+                self.put(self.alice, self.to(self.bob, text="between", client_id="x"))
             put(item, done)
 
         self.appender.put = with_another
