@@ -260,7 +260,7 @@ class SuiteTests(NativeCase):
         for person in people:
             goodbye = (await person.first("goodbye")).goodbye
             self.assertEqual(goodbye.code, "draining")
-            self.assertGreater(goodbye.retry_after_seconds, 0)
+            self.assertEqual(goodbye.retry_after_seconds, 0)  # so few may come back at once
 
 
 class ClusterTests(NativeCase):
@@ -310,17 +310,27 @@ class ClusterTests(NativeCase):
         away = self.route("--store", f"redis:{HOST}:{cable.entry}")
         await self.started(server, well, away)
         await self.linked([server], [well, away])
-        people = await self.people(well.url)
-        await self.everyone_talks(people, "one")
+        people = alice, *_ = await self.people(well.url)
+        # Their conversations are many enough to be shared by both routes.
+        others = [(await self.users(well.url, f"other {number}"))[0].id for number in range(16)]
+
+        async def talk(mark):
+            for other in others:
+                alice.send([f"{mark} {other}"], user=other)
+            said = {f"{mark} {other}" for other in others}
+            await self.until(lambda: said - alice.accepted(), lambda left: not left, f"{mark} is accepted")
+            await self.everyone_talks(people, mark)
+
+        await talk("one")
         await cable.cut()
         await self.until(
             lambda: self.fact(server, "routes_without_store"), lambda found: found == [away.node], "it is told", 2
         )
-        await self.everyone_talks(people, "two")
+        await talk("two")
         cable.mend()
         await self.until(lambda: self.fact(server, "routes_without_store"), lambda found: found is None, "it is back")
         before = await self.metric(away, 'cim_store_seconds_count{operation="append"}')
-        await self.everyone_talks(people, "three")
+        await talk("three")
         self.assertGreater(await self.metric(away, 'cim_store_seconds_count{operation="append"}'), before)
         failures = [packet.failure for person in people for packet in person.peer.packets if packet.HasField("failure")]
         self.assertEqual(failures, [])
