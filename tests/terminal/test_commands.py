@@ -21,6 +21,7 @@ from cim.terminal.console import look
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, all_commands
 from cim.terminal.console.interpreter import Interpreter
+from cim.terminal.console.listing import message_spans
 from cim.terminal.iconsole import IAnswerer, ICommand
 from tests.terminal.fake_client import FakeClient
 
@@ -148,6 +149,32 @@ class InterpreterTests(CommandTestCase):
 
     def test_private_to_an_unknown_name(self):
         self.assertIn('no user "nobody", so nothing was sent', self.notice("@nobody hi"))
+
+    def test_commands_of_other_programs_are_not_said(self):
+        for line, ours in (
+            ("/quit", ":q!"),
+            ("/help me", ":help"),
+            ("/join #team secret", ":join"),
+            ("/msg bob hi", "@name text"),
+            ("/nick bob", "commands begin with a colon"),
+        ):
+            self.line(line)
+            self.assertIn(f"{line.split()[0]} was not sent", self.screen.notices[-1])
+            self.assertIn(ours, self.screen.notices[-1])
+        self.assertEqual(self.did("send_group") + self.did("send"), [])
+
+    def test_what_begins_with_a_slash_and_is_said(self):
+        lines = ["/etc/hosts is empty", " /quit is a command", "/", "/2 of them", "//", "/Team/ is a folder"]
+        for line in lines:
+            self.line(line)
+        self.assertEqual([said.text for said in self.client.said], lines)
+
+    def test_a_recall_does_not_repeat_what_was_taken_back(self):
+        self.client.push(1001, "bob", "a secret", position="1-1", group=0)
+        recall = self.client.push(1001, "bob", "", kind=Kind.RECALL, ref="1-1", position="1-2", group=0)
+        line = "".join(text for _, text in message_spans(self.chat, recall))
+        self.assertIn("bob", line)
+        self.assertTrue(line.endswith(" took back a message"), line)
 
     def test_blank_lines_warn(self):
         for line in ("", "   ", "\t", "1000;;", "1000;;  ", "@", "@bob", "@bob  "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from cim.terminal.console.commands import Misuse
 
 #: Separates a receiver's id from the text of a private message.
 PRIVATE = ";;"
+#: What other programs take for a command, such as `/join #x password`; a path such as `/etc/hosts` is a text.
+_SLASHED = re.compile(r"/([a-z]+)(?: .*)?", re.DOTALL)
+#: Commands of theirs that have other names here.
+_THEIRS = {"quit": ":q!", "exit": ":q!", "msg": "@name text", "query": ":to", "names": ":members", "part": ":leave"}
 
 
 class Interpreter:
@@ -41,6 +46,8 @@ class Interpreter:
                 await self._command(line)
             elif self._chat.answering:
                 await self._answer(line)
+            elif slashed := _SLASHED.fullmatch(line):
+                self._not_ours(slashed[1])
             elif PRIVATE in line:
                 await self._private(line)
             elif line.startswith("@"):
@@ -81,6 +88,11 @@ class Interpreter:
             notice(f"{word}: not possible at the moment: {error.message}")
         except CIMError as error:
             notice(f"{word}: {error.message}")
+
+    def _not_ours(self, word: str) -> None:
+        ours = _THEIRS.get(word, f":{word}" if f":{word}" in self._by_word else "")
+        what = f"that is {ours} here" if ours else "commands begin with a colon here, and :all lists them"
+        self._chat.screen.notice(f"/{word} was not sent: {what}; to say it, put a space before it")
 
     async def _answer(self, line: str) -> None:
         answer = await maybeDeferred(self._chat.answerer.answer, line)

@@ -55,7 +55,7 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     text = emoji.emojize(message.text)
     where = f" [{chat.title_of(message.conversation)}]" if message.group else ""
     if message.kind is Kind.RECALL:
-        return [*spans, ("bold", where), ("dim", f" took back a message{_about(chat, message)}")]
+        return [*spans, ("bold", where), ("dim", " took back a message")]
     if message.kind is Kind.REACTION:
         said = f" reacted {text}" if text else " took back a reaction"
         return [*spans, ("bold", where), ("dim", said + _about(chat, message))]
