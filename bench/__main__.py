@@ -11,6 +11,7 @@ import bench.chaos
 import bench.flood
 import bench.foreground
 import bench.growth
+import bench.hostile
 import bench.links
 import bench.load
 import bench.predecessors
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         "links": bench.links,
         "chaos": bench.chaos,
         "flood": bench.flood,
+        "hostile": bench.hostile,
         "attack": bench.attack,
         "cluster": bench.foreground,
     }

@@ -1,7 +1,7 @@
 """Attack a CIM; `flood` and `hostile` start this as a process of its own, which they tell what to do line by line.
 
 It says `ready` when its accounts are made. Each line that it reads names the attacks that go on from now on; an empty
-line names none. It ends with its input, and prints what it counted.
+line none. It ends with its input, and prints what it counted.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ class Cluster:
     :param route_options: further options of all routes
     :param proxied: whether connections between the processes go through `proxies`
     :param durable: whether Redis syncs writes to disk before it acknowledges them
+    :ivar link_ports: where the routes take links
     :ivar proxies: the proxies by kind of connection: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
@@ -100,8 +101,10 @@ class Cluster:
                 self._daemon(reactor, "server", number, http, [*listening, *common, *server_options], on_line)
             )
         self.routes: list[Daemon] = []
+        self.link_ports: list[int] = []
         for number in range(1, routes + 1):
             http, link = ports.get(28080 + number), ports.get(28090 + number)
+            self.link_ports.append(link)
             listening = ["--http", loopback(http), "--link", loopback(link), "--store", f"redis:{HOST}:{store}"]
             listening += ["--advertise", f"{HOST}:{http}:{self._reached('link', link)}"]
             self.routes.append(

@@ -93,6 +93,7 @@ class Crowd:
         self._pools = [HTTPPool(reactor, url, 16) for url in urls]
         self._urls = urls
         self._library = library
+        self._native = 0
         self._names = f"chaos-{chooser.getrandbits(32):08x}"
         self._places: dict[int, list[str]] = {}
         self._lists: dict[str, list[int]] = {}
@@ -115,6 +116,7 @@ class Crowd:
         :param count: native members
         :param groups: each of `size` native members
         """
+        self._native = count
         ids: list[int] = []
         for number in range(count):
             ids.append(await self._tried(partial(native.make_account, self._pools[0], self._name(number), PASSWORD)))
@@ -143,6 +145,10 @@ class Crowd:
         for member in self.members:
             member.start()
         await self.until(lambda: all(member.live for member in self.members), 60.0, "everyone is online")
+
+    def names(self) -> list[str]:
+        """Return the names of the native members."""
+        return [self._name(number) for number in range(len(self.members)) if number < self._native]
 
     def _name(self, number: int) -> str:
         return f"{self._names}-{number}"

@@ -116,10 +116,9 @@ class Flooded:
         quiet = max(times.at(99) for kind, times in found if kind == QUIET)
         self.write("send to delivery, ms:")
         for kind, times in found:
-            figures = "  ".join(
-                f"{what} {times.at(percent) * 1000:7.2f}" for what, percent in (("p50", 50), ("p99", 99), ("max", 100))
-            )
-            self.write(f"  {kind:<14} {figures}  {times.at(99) / quiet:.2f} of quiet")
+            p50, p99, most = (times.at(percent) * 1000 for percent in (50, 99, 100))
+            ratio = times.at(99) / quiet
+            self.write(f"  {kind:<14} p50 {p50:7.2f}  p99 {p99:7.2f}  max {most:7.2f}  {ratio:.2f} of quiet")
         return int(any(times.at(99) > MOST * quiet for _, times in found))
 
 

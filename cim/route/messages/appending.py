@@ -25,8 +25,8 @@ CALLS = 2
 #: The most messages, and bytes of bodies, in one call.
 BATCH_ITEMS = 500
 BATCH_BYTES = 1 << 20
-#: The most messages of one sender in one call.
-BATCH_OF_ONE = 32
+#: The most messages of one sender in one call; when many wait they share it, down to the least.
+BATCH_OF_ONE, LEAST_OF_ONE = 32, 4
 #: The most messages that may wait.
 QUEUE = 20_000
 
@@ -77,9 +77,10 @@ class Appender:
             waiting: list[Done] = []
             more: list[tuple[int, deque[tuple[Append, Done]]]] = []
             size = 0
+            share = max(LEAST_OF_ONE, BATCH_OF_ONE // len(self._waiting))
             while self._waiting and len(items) < BATCH_ITEMS and size < BATCH_BYTES:
                 sender, said = self._waiting.popitem(last=False)
-                most = min(BATCH_ITEMS, len(items) + BATCH_OF_ONE)
+                most = min(BATCH_ITEMS, len(items) + share)
                 while said and len(items) < most and size < BATCH_BYTES:
                     item, done = said.popleft()
                     items.append(item)

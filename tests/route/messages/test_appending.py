@@ -67,7 +67,7 @@ class AppenderTests(SynchronousTestCase):
 
     def test_messages_and_bytes_of_a_call_are_bounded(self):
         for number in range(BATCH_ITEMS + 1):
-            self.put(str(number), sender=1 + number % 50)
+            self.put(str(number), sender=number)
         self.turn()
         self.assertEqual([len(batch) for batch in self.batches()], [BATCH_ITEMS, 1])
         self.held.go()
@@ -78,23 +78,24 @@ class AppenderTests(SynchronousTestCase):
         self.assertEqual(self.batches(), [["a", "b"], ["c"]])
 
     def test_senders_take_turns(self):
-        for number in range(2 * BATCH_OF_ONE + 2):
-            self.put(f"a{number}")
+        mine = [f"a{number}" for number in range(2 * BATCH_OF_ONE)]
+        for name in mine:
+            self.put(name)
         self.put("b0", sender=2)
         self.turn()
         first, second = self.batches()
-        mine = [f"a{number}" for number in range(2 * BATCH_OF_ONE + 2)]
-        self.assertEqual(first, [*mine[:BATCH_OF_ONE], "b0"])
-        self.assertEqual(second, mine[BATCH_OF_ONE : 2 * BATCH_OF_ONE])
-        # Who comes while others have been served before it has waited no longer than for what is under way.
+        half = BATCH_OF_ONE // 2
+        self.assertEqual(first, [*mine[:half], "b0"])
+        self.assertEqual(second, mine[half : half + BATCH_OF_ONE])
+        # Who comes now waits no longer than for what is under way.
         for number in range(2):
             self.put(f"c{number}", sender=3)
-        self.assertEqual(len(self.appender), 4)
         self.held.go()
-        self.assertEqual(self.batches()[-1], [*mine[2 * BATCH_OF_ONE :], "c0", "c1"])
+        self.assertEqual(self.batches()[-1], [*mine[half + BATCH_OF_ONE :], "c0", "c1"])
 
     def test_when_a_call_is_full_those_that_had_no_turn_are_next(self):
         self.patch(appending, "BATCH_ITEMS", 3)
+        self.patch(appending, "LEAST_OF_ONE", 2)
         self.patch(appending, "BATCH_OF_ONE", 2)
         for sender in (1, 2, 3):
             for number in range(3):
