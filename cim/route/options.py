@@ -45,12 +45,20 @@ class RouteRules:
             "File with API keys for back ends, one per line; without it, calls that need a key are refused.",
         ],
         ["retention-days", None, 30, "Days for which messages are kept.", positive_int],
-        ["retention-count", None, 10_000, "Messages kept per conversation.", positive_int],
+        ["retention-count", None, 10_000, "Messages kept per conversation, beside what is protected.", positive_int],
+        ["retention-bytes", None, 1 << 26, "Bytes of messages kept per conversation, likewise.", positive_int],
         ["revision-hours", None, 24, "Hours for which authors may recall or edit a message.", positive_int],
         *(
             [f"limit-{name}", None, limit(default), f"RATE/BURST of {about}; 0 for no limit.", limit]
             for name, (about, default) in LIMITS.items()
         ),
+        [
+            "limit-user-stored-bytes",
+            None,
+            1 << 30,
+            "Most bytes of messages that are stored of a user; 0 for no limit.",
+            count,
+        ],
         [
             "limit-address-http",
             None,
@@ -63,8 +71,13 @@ class RouteRules:
 
 
 def retention_of(options: Any) -> Retention:
-    """Return how long messages are kept, by the options."""
-    return Retention(options["retention-days"], options["retention-count"])
+    """Return how long messages are kept, and how many, by the options."""
+    return Retention(
+        days=options["retention-days"],
+        count=options["retention-count"],
+        bytes=options["retention-bytes"],
+        user_bytes=options["limit-user-stored-bytes"],
+    )
 
 
 def route_limits_of(options: Any) -> dict[str, Limit]:

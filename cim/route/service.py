@@ -107,6 +107,7 @@ class Route:
             limits=self.message_limits,
             revision_seconds=revision_seconds,
         )
+        self.facts.append(self.sending.full.facts)
         self.requests = Requests(
             sending=self.sending,
             reading=self.reading,

@@ -157,6 +157,12 @@ def add_route(
         "Stored messages and names that were skipped because they could not be decoded.",
         lambda: route.store.conversations.skipped,
     )
+    metrics.gauge(
+        "store_used",
+        "Part of the store's memory or disk that is used, 0 to 1; 0 if it is unknown.",
+        route.store.used,
+    )
+    metrics.gauge("full_conversations", "Conversations that were full lately.", lambda: len(route.sending.full))
     metrics.gauge("limits_kept", "Parties whose message limits are remembered.", lambda: len(route.message_limits))
     metrics.gauge("passwords_waiting", "Passwords being hashed or waiting to be.", lambda: len(passwords))
     root.add(CatchingUp(route))

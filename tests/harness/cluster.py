@@ -17,7 +17,7 @@ from cim.keys import derive_key
 from cim.limits import Limit
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.memory import MemoryLink, connect
-from cim.model import Account, LinkPeer, LoginPolicy, NodeData, RouteAddress, ServerAddress
+from cim.model import Account, LinkPeer, LoginPolicy, NodeData, Retention, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
 from cim.route.messages.limits import default_limits
@@ -26,6 +26,7 @@ from cim.selection import RoundRobin
 from cim.server.edge.connection import ClientConnection, Limits
 from cim.server.edge.websocket import WebSocketPort
 from cim.server.service import Server
+from cim.store.pages import DEFAULT
 from cim.tickets import Ticket, make_ticket
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import PING, Packet
@@ -104,6 +105,7 @@ class Cluster:
 
     :param link_version: returns the version of the items that a new link speaks
     :param message_limits: message limits other than the defaults, by name
+    :param retention: that of its store, if none is given
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -118,13 +120,14 @@ class Cluster:
         link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
         upstream_servers: bool = False,
         message_limits: Mapping[str, Limit] | None = None,
+        retention: Retention = DEFAULT,
     ) -> None:
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
         self.clock = MemoryReactorClock()
         # Far from 0, where a clock's first reading would look like "never".
         self.clock.advance(1_700_000_000)
-        self.store: Any = MemoryStore(self.clock) if store is None else store
+        self.store: Any = MemoryStore(self.clock, retention) if store is None else store
         self.registry = MemoryRegistry(self.clock)
         self._announced: dict[str, IAnnouncement] = {}
         self.owners = (f"owner-{number}" for number in itertools.count(1))

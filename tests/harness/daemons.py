@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: Several daemons on one machine cannot have the same port, so by default these accept no WebSockets.
 QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 #: Options of a route or a suite whose users may say as much as they like: load generators do.
-UNLIMITED = tuple(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS, "address-http"))
+UNLIMITED = (
+    *(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS)),
+    *("--limit-address-http=0", "--limit-user-stored-bytes=0"),
+    *("--retention-count=100000000", "--retention-bytes=1000000000000"),
+)
 #: Options of a server, and of a suite, whose sessions may say it as fast as they can.
 UNLIMITED_SESSIONS = ("--limit-session-frames=0", "--limit-connections=0", "--limit-address-connections=0")
 #: What `on_line` is called with: the process's name, and the line.

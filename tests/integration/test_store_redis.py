@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from twisted.internet.defer import gatherResults
 
-from cim.errors import Conflict, StoreUnavailable
-from cim.model import GUEST, Account, LoginPolicy, Reserved
+from cim.errors import Conflict, NoRoom, StoreUnavailable
+from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
 from cim.store.space import Usage
@@ -16,7 +16,7 @@ from tests.integration.redis_case import RedisCase
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import RETENTION
+from tests.store.conversing import ALICE, RETENTION, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -54,6 +54,34 @@ class RedisHistoryTests(HistoryContract, RedisCase):
             for name in await self.command("HKEYS", key):
                 if name == b"held" or name[:2] == b"h:":
                     await self.command("HDEL", key, name)
+
+
+class RedisMemoryTests(Conversing, RedisCase):
+    settings = {"appendonly": "no", "maxmemory": "8mb"}
+
+    async def fill(self):
+        """Say something large again and again until it is refused."""
+        for number in range(2000, 3000):
+            result = await self.append("x" * 40_000, conversation=f"p:{ALICE}:{number}")
+            if not isinstance(result, Appended):
+                return result
+            await self.store._space._once()  # as it looks every two seconds
+        self.fail("it is never full")
+
+    async def test_senders_are_refused_before_logins_are_until_there_is_space_again(self):
+        refusal = await self.fill()
+        self.assertIsInstance(refusal, NoRoom)
+        self.assertEqual(refusal.kind, "history-space")
+        self.assertTrue(0.9 <= self.store.used() < 1, self.store.used())
+        self.assertIn("Redis' memory is 9", self.store.facts()["space"])
+        self.assertEqual(self.store.health(), "")
+        await self.store.accounts.register("alice")
+        self.assertEqual((await self.store.sessions.reserve(1, HERE, "a", seconds=30)).in_the_way, ())
+        for key in await self.command("KEYS", "cim:c:*"):
+            await self.command("DEL", key)
+        await self.until(lambda: "space" not in self.store.facts())
+        self.assertTrue(self.store.used() < 0.9)
+        self.assertIsInstance(await self.append("hello"), Appended)
 
 
 class RedisOrderTests(OrderContract, RedisCase):

@@ -17,13 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Forbidden, OutOfOrder, RateLimited, Unavailable
+from cim.errors import CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Unavailable
 from cim.interfaces import IConversations, ILink
-from cim.model import Account, Append, Appended
+from cim.model import Account, Append, Appended, Charge
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
-from cim.route.messages.limits import MessageLimits, Payer
+from cim.route.messages.full import FullConversations
+from cim.route.messages.limits import Key, MessageLimits, Payer
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
@@ -105,6 +106,7 @@ class Sending:
         self._clock = clock
         self._metrics = metrics
         self._limits = limits
+        self.full = FullConversations(clock)
         # Messages that wait for a look-up, and those behind them, by conversation.
         self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
 
@@ -206,6 +208,7 @@ class Sending:
             ref if kind != RECALL else "",
             ref if kind == RECALL else "",
             message.past_blocks,
+            Charge.LOG if isinstance(message.payer, Key) else Charge.USER,
         )
 
         def told(result: Appended | CIMError) -> None:
@@ -215,7 +218,11 @@ class Sending:
                 if message.push:
                     self.push(message, result)
             else:
-                if isinstance(result, OutOfOrder | RateLimited):
+                if isinstance(result, NoRoom):  # which cost the store something, so it counts
+                    self._metrics.refused(result.kind)
+                    if result.kind == "history-full":
+                        self.full.note(message.conversation)
+                elif isinstance(result, OutOfOrder | RateLimited):
                     self._give_back(message)
                 done(result)
 
