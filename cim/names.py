@@ -13,7 +13,7 @@ from functools import lru_cache
 from precis_i18n import get_profile
 
 from cim.errors import InvalidField
-from cim.model import check_name
+from cim.model import MAX_NAME, check_name
 
 TAKEN = "this name is taken"
 LOOKS_TAKEN = "this name looks like that of another account: choose another"
@@ -43,6 +43,8 @@ def comparison_form(name: str) -> str:
 
     It is compared, and never shown.
     """
+    if len(name) > MAX_NAME:  # upstream's may be of any length
+        return ""
     try:
         return _form(name)
     except UnicodeEncodeError:

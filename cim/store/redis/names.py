@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
 
 _NAME = "index_names"
-#: About how many accounts are gone through in one step.
-STEP = 500
+#: About how many accounts are gone through in one step: others are served between steps.
+STEP = 100
 #: How long a new account waits for the others to be gone through, seconds.
 WAIT_SECONDS = 2.0
 _ID = re.compile(rb"[1-9][0-9]*")
