@@ -136,7 +136,9 @@ async def make_group(pool: HTTPPool, token: str, name: str, members: list[int]) 
     made = await call(pool, b"POST", "/v1/groups", {"name": name}, token)
     group = int(made["id"])
     for member in members:
-        await call(pool, b"PUT", f"/v1/groups/{group}/members/{member}", {}, token)
+        added = await call(pool, b"PUT", f"/v1/groups/{group}/members/{member}", {}, token)
+        if added["role"] == "invited":
+            raise ValueError("the routes ask users before they are in a group: start them with --group-consent direct")
     return group
 
 

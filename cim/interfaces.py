@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Group,
         GroupChange,
         HeadsPage,
+        Invitation,
         LinkPeer,
         Mark,
         Member,
@@ -148,6 +149,7 @@ class IStore(Interface):
     sessions: ISessions = Attribute("The sessions.")
     conversations: IConversations = Attribute("The conversations.")
     groups: IGroups = Attribute("The groups.")
+    invitations: IInvitations = Attribute("The invitations to groups.")
     blocks: IBlocks = Attribute("Whom users block.")
     credentials: ICredentials = Attribute("The credentials.")
 
@@ -290,13 +292,14 @@ class IConversations(Interface):
     def heads(user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100) -> Deferred[HeadsPage]:
         """Return the user's conversations, groups included, in which something is new to the device or unread.
 
-        They come newest first, in pages. For the guests' device, only those in which others said something new to it.
+        They come newest first, in pages; with the first page come the invitations that wait. For the guests' device,
+        only those in which others said something new to it.
         Activity has a resolution of one second, within which the order is undefined. A page may be empty with `more`
         set, because each call examines at most 100 conversations.
 
         :param after: `more` of the previous page; anything else fails with InvalidField
         :param since: only conversations that were active at this time (or up to a second before it) or later, ms since
-            1970
+            1970, and invitations that were made then
         """
 
     def mark(marks: Sequence[Mark]) -> Deferred[list[str]]:
@@ -342,10 +345,17 @@ class IGroups(Interface):
         """
 
     def add(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
-        """Make `user` a member; return None if they are one already.
+        """Make `user` a member; return None if they are one already. An invitation no longer waits then.
 
-        Users may add themselves to an open group; otherwise the actor must be an admin or an owner. Fails with
+        Users may add themselves to an open group; otherwise the actor must be an admin or an owner, or 0 for an
+        operator. Fails with
         Conflict if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
+        """
+
+    def accept(id: int, user: int) -> Deferred[GroupChange | None]:
+        """Make `user` a member by the invitation that waits; return None if they are one already.
+
+        Forbidden if there is no invitation, or it has expired. Otherwise it fails like `add`.
         """
 
     def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
@@ -359,6 +369,29 @@ class IGroups(Interface):
 
     def changes(after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
         """Return the changes after a version, the log's current version, and whether some changes were trimmed."""
+
+
+class IInvitations(Interface):
+    """Invitations to groups. Every method fails with StoreUnavailable when the store is unavailable.
+
+    They wait for INVITED_DAYS and are gone when the user becomes a member, by whatever way.
+    """
+
+    def invite(group: int, by: int, user: int) -> Deferred[Invitation | None]:
+        """Invite a user; return the invitation that waits, which may be an earlier one, or None for a member.
+
+        `by` must be an admin or an owner (Forbidden), whom the user does not block (AccountMismatch). Conflict if the
+        user declined within DECLINED_DAYS, or MAX_INVITED invitations wait for it, or MAX_INVITED_BY by the same one.
+        """
+
+    def end(group: int, user: int, *, declined: bool) -> Deferred[bool]:
+        """End an invitation that waits; False if none does.
+
+        :param declined: the user declined it; otherwise it was withdrawn
+        """
+
+    def waiting(user: int) -> Deferred[Sequence[Invitation]]:
+        """Return the invitations that wait for a user, the oldest first."""
 
 
 class IBlocks(Interface):

@@ -19,6 +19,12 @@ MAX_MEMBERS = 100_000
 MAX_GROUPS = 1_000
 #: How many others a user may block.
 MAX_BLOCKED = 1_000
+#: How many invitations may wait for one user, and how many of these may be by the same one.
+MAX_INVITED = 100
+MAX_INVITED_BY = 10
+#: How long an invitation waits, and how long after one was declined there may be no other to the same group, in days.
+INVITED_DAYS = 30
+DECLINED_DAYS = 7
 MAX_DEVICES = 16
 #: How long a client has to connect after its login, in seconds.
 RESERVATION_SECONDS = 30
@@ -326,6 +332,26 @@ class Page:
 
 
 @frozen
+class Invitation:
+    """An invitation of a user to a group.
+
+    :param by: the user who invites
+    :param at: when it was made, or declined, in ms since 1970 on the store's clock
+    :param declined: whether it was declined; then it is only kept so that there is not soon another one
+    """
+
+    group: int
+    user: int
+    by: int
+    at: int
+    declined: bool = False
+
+    def valid(self, now: int) -> bool:
+        """Return whether it still counts at a time, in ms since 1970."""
+        return now - self.at < 86_400_000 * (DECLINED_DAYS if self.declined else INVITED_DAYS)
+
+
+@frozen
 class ConversationHead:
     """A user's view of one conversation: positions, and the number of unread messages of others, at most 999.
 
@@ -346,11 +372,13 @@ class HeadsPage:
 
     :param more: the `after` of the next page; empty at the end
     :param as_of: when they were read, ms since 1970 on the store's clock
+    :param invited: on the first page, the invitations that wait for the user
     """
 
     heads: tuple[ConversationHead, ...]
     more: str
     as_of: int
+    invited: tuple[Invitation, ...] = ()
 
 
 @frozen

@@ -17,12 +17,12 @@ from twisted.internet.task import react
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.client import CIMError, Client, DataDirectory, IMessageListener, Kind, Message, SqliteHistory, data_home
+from cim.client import CIMError, Client, DataDirectory, IListener, Invitation, Kind, Message, SqliteHistory, data_home
 
 
-@implementer(IMessageListener)
+@implementer(IListener)
 class Echo:
-    """Answers messages."""
+    """Answers messages, and accepts invitations to groups."""
 
     _log = Logger()
 
@@ -37,6 +37,12 @@ class Echo:
                 content_type=message.content_type,
                 client_id=f"echo-{message.position}" if message.position else "",
             ).addErrback(lambda failure: self._log.warn("Not answered: {why}", why=failure.getErrorMessage()))
+
+    def invited(self, client: Client, invitation: Invitation) -> None:
+        """Accept an invitation; those that wait come again after each login."""
+        client.accept(invitation.group).addErrback(
+            lambda failure: self._log.warn("Not accepted: {why}", why=failure.getErrorMessage())
+        )
 
     def answer(self, client: Client, message: Message) -> str | None:
         """Return the answer to a message, if any."""

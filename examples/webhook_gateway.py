@@ -103,7 +103,7 @@ class Gateway:
 
 
 async def group_named(client: Client, name: str, invited: list[str]) -> Group:
-    """Return the user's group with a name, created if missing, with the invited users in it."""
+    """Return the user's group with a name, created if missing, and invite users who are not in it."""
     for group in await client.groups():
         if group.name == name:
             break
@@ -122,7 +122,7 @@ async def main(reactor: Any, *argv: str) -> None:
     parser.add_argument("--route", default="http://127.0.0.1:8083")
     parser.add_argument("--user", default="hooks")
     parser.add_argument("--group", required=True, help="the group's name")
-    parser.add_argument("--invite", default="", help="users to add to the group: NAME,NAME...")
+    parser.add_argument("--invite", default="", help="users to invite to the group: NAME,NAME...")
     parser.add_argument("--listen", default="tcp:8090:interface=127.0.0.1", help="endpoint to listen on")
     parser.add_argument("--token-file")
     options = parser.parse_args(argv)

@@ -30,7 +30,7 @@ from cim.client.client import TRUST, Client
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.trust import Trust
-from cim.client.values import Credentials, Message, Presence, Receipt, State, Typing, User
+from cim.client.values import Credentials, Invitation, Message, Presence, Receipt, State, Typing, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Stands:
     reason: str
 
 
-Event = Message | Receipt | Typing | Presence | Stands
+Event = Message | Receipt | Typing | Presence | Invitation | Stands
 
 
 @asynccontextmanager
@@ -139,6 +139,9 @@ class _Listener:
 
     def presence(self, client: Client, presence: Presence) -> None:
         self._put(presence)
+
+    def invited(self, client: Client, invitation: Invitation) -> None:
+        self._put(invitation)
 
     def state(self, client: Client, state: State, reason: str) -> None:
         self._put(Stands(state, reason))
@@ -263,7 +266,10 @@ class AsyncClient(AwaitedCalls):
         return self._stream((Message,))
 
     def events(self) -> Stream[Event]:
-        """Return a stream of all events: messages, receipts, typing, presence and changes of state; see `messages`."""
+        """Return a stream of all events: messages, receipts, typing, presence, invitations and changes of state.
+
+        See `messages`.
+        """
         return self._stream((Message, Receipt, Typing, Presence, Stands))
 
     def _stream(self, kinds: tuple[type, ...]) -> Stream[Any]:

@@ -20,7 +20,7 @@ from cim.client.iclient import IHistory
 from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
-from cim.client.values import Conversation, Group, Kind, Member, Message, User
+from cim.client.values import Conversation, Group, Invitation, Kind, Member, Message, User
 from cim.errors import Unavailable
 from cim.model import check_id
 from cim.wire import conversations, positions
@@ -207,10 +207,29 @@ class ClientCalls:
         await v1.ask("DELETE", _member(group, me.id), nothing)
 
     @call
-    async def invite(self, group: int, user: int, role: str = "member") -> None:
-        """Add a user to a group, or change its role."""
+    async def invite(self, group: int, user: int, role: str = "member") -> bool:
+        """Invite a user to a group, or change a member's role; return whether the user is a member now."""
         v1, _ = await self._v1()
-        await v1.ask("PUT", _member(group, user), nothing, {"role": role} if role else {})
+        body = {"role": role} if role else {}
+        return await v1.ask("PUT", _member(group, user), lambda said: said["role"] != "invited", body)
+
+    @call
+    async def invitations(self) -> Sequence[Invitation]:
+        """List the invitations that wait for the user, the oldest first."""
+        v1, _ = await self._v1()
+        return await v1.ask("GET", "invitations", lambda said: [_invitation(one) for one in said["invitations"]])
+
+    @call
+    async def accept(self, group: int) -> None:
+        """Accept an invitation to a group."""
+        v1, me = await self._v1()
+        await v1.ask("PUT", _member(group, me.id), nothing, {})
+
+    @call
+    async def decline(self, group: int) -> None:
+        """Decline an invitation to a group."""
+        v1, me = await self._v1()
+        await v1.ask("DELETE", _member(group, me.id), nothing)
 
     @call
     async def remove(self, group: int, user: int) -> None:
@@ -247,12 +266,19 @@ class AwaitedCalls:
     join = awaited(ClientCalls.join)
     leave = awaited(ClientCalls.leave)
     invite = awaited(ClientCalls.invite)
+    invitations = awaited(ClientCalls.invitations)
+    accept = awaited(ClientCalls.accept)
+    decline = awaited(ClientCalls.decline)
     remove = awaited(ClientCalls.remove)
     members = awaited(ClientCalls.members)
 
 
 def _member(group: int, user: int) -> str:
     return f"groups/{check_id(group, 'group')}/members/{check_id(user, 'user')}"
+
+
+def _invitation(said: Any) -> Invitation:
+    return Invitation(said["group"]["id"], said["group"]["name"], user_of(said["by"]), said["at"])
 
 
 def _message(conversation: str, said: Any, me: int) -> Message:

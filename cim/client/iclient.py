@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cim.client.client import Client
     from cim.client.client import Client as IClient
-    from cim.client.values import Message, Presence, Receipt, State, Typing, Waiting
+    from cim.client.values import Invitation, Message, Presence, Receipt, State, Typing, Waiting
 
 __all__ = ["IClient", "IHistory", "IListener"]
 
@@ -43,6 +43,9 @@ class IListener(Interface):
 
     def presence(client: Client, presence: Presence) -> None:
         """A watched user came or went."""
+
+    def invited(client: Client, invitation: Invitation) -> None:
+        """Somebody invites the user to a group; those that wait come again after each login."""
 
     def state(client: Client, state: State, reason: str) -> None:
         """The client has changed its state; `reason` can be shown to a user, and may be empty."""

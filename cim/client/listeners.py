@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from cim.client.iclient import IListener
-from cim.client.values import Message, Presence, Receipt, State, Typing
+from cim.client.values import Invitation, Message, Presence, Receipt, State, Typing
 from cim.interfaces import IMessageListener
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Listeners:
         """Pass the presence of a watched user to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "presence", None), presence)
+
+    def invited(self, invitation: Invitation) -> None:
+        """Pass an invitation to all listeners."""
+        for one in self._full():
+            self._tell(getattr(one, "invited", None), invitation)
 
     def state(self, state: State, reason: str) -> None:
         """Pass the client's state to all listeners."""

@@ -27,7 +27,7 @@ from cim.client.outbox import Outbox
 from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
-from cim.client.values import Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
+from cim.client.values import Invitation, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
 from cim.errors import CIMError, Unauthorized, Unavailable, Untrusted
 from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
@@ -113,6 +113,8 @@ class NativeEngine:
         self._since = ""
         self._reads: dict[str, str] = {}
         self._watched: Sequence[int] = ()
+        # When each group's invitation was made of which the listeners were told.
+        self._invited: dict[int, int] = {}
         self._typed = -TYPING_SECONDS
         self._holdups: set[Holdup] = set()
         #: Handlers for packets before the Welcome, and after it.
@@ -131,6 +133,7 @@ class NativeEngine:
             "read": self._hear_read,
             "typing": self._hear_typing,
             "presence": self._hear_presence,
+            "invited": self._hear_invited,
         }
 
     # Called by the client
@@ -277,6 +280,8 @@ class NativeEngine:
         self._say_read()
         self._outbox.begin(server.write, welcome.max_packet)
         self._reconnection.welcomed(f"logged in as {shown_name(self._me.name)} (id {self._me.id})")
+        for invited in welcome.invited:
+            self._hear_invited(invited)
 
     def _hear_refusal(self, failure: Any) -> None:
         self._farewell = Busy(failure.message or failure.code, failure.retry_after_seconds)
@@ -290,6 +295,8 @@ class NativeEngine:
     def _hear_news(self, news: Any) -> None:
         self._inbox.news(news)
         self._heads_done()
+        for invited in news.invited:
+            self._hear_invited(invited)
 
     def _hear_deliver(self, deliver: Deliver) -> None:
         mine = self._me is not None and deliver.sender == self._me.id
@@ -343,6 +350,12 @@ class NativeEngine:
 
     def _hear_presence(self, presence: Any) -> None:
         self._told.listeners.presence(Presence(presence.user_id, presence.online))
+
+    def _hear_invited(self, invited: Any) -> None:
+        if self._invited.get(invited.group, 0) < invited.at:  # it comes again with each Welcome
+            self._invited[invited.group] = invited.at
+            by = User(invited.by, invited.by_name)
+            self._told.listeners.invited(Invitation(invited.group, invited.group_name, by, invited.at))
 
     # Called by the inbox
 

@@ -150,7 +150,7 @@ def _read(route: str, answer: Answer) -> Any:
             said = json.loads(answer.body)
         except (ValueError, RecursionError):
             said = None
-    if answer.status in (200, 201, 204) and (answer.status == 204 or isinstance(said, dict)):
+    if answer.status in (200, 201, 202, 204) and (answer.status == 204 or isinstance(said, dict)):
         return said
     kind = (answer.headers.getRawHeaders("Content-Type") or [""])[0]
     if not kind.startswith(PROBLEM) or not isinstance(said, dict):

@@ -152,6 +152,21 @@ class Group:
 
 
 @frozen
+class Invitation:
+    """An invitation to a group.
+
+    :param name: the group's name
+    :param by: who invites
+    :param at: ms since 1970
+    """
+
+    group: int
+    name: str
+    by: User
+    at: int
+
+
+@frozen
 class Member:
     """A member of a group.
 

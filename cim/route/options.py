@@ -14,6 +14,7 @@ from cim.route.front.rates import RATE_LIMITS
 from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
 from cim.route.http.attempts import PASSWORD_LIMITS
+from cim.route.http.groups import DIRECT, INVITE
 from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
 
@@ -43,6 +44,13 @@ class RouteRules:
             None,
             None,
             "File with API keys for back ends, one per line; without it, calls that need a key are refused.",
+        ],
+        [
+            "group-consent",
+            None,
+            INVITE,
+            "How admins add users to groups: invite (they are asked) or direct.",
+            one_of(INVITE, DIRECT),
         ],
         ["retention-days", None, 30, "Days for which messages are kept.", positive_int],
         ["retention-count", None, 10_000, "Messages kept per conversation, beside what is protected.", positive_int],
@@ -102,4 +110,5 @@ def settings_of(options: Any, secret: bytes) -> Settings:
         keys=tuple(read_keys(options["api-key-file"])) if options["api-key-file"] else (),
         origins=origins_of(options),
         password_limits=_limits(options, PASSWORD_LIMITS),
+        group_consent=options["group-consent"],
     )

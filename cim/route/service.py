@@ -23,6 +23,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.grouping import Grouping
+from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
@@ -76,7 +77,11 @@ class Route:
         self.calls = LinkCalls(reactor)
         self.appender = Appender(store.conversations, reactor)
         self.delivery = Delivery(self.presence, store.groups, self.calls)
-        self.reading = Reading(store.conversations, store.groups, reactor)
+        self.accounts = KnownAccounts(store.accounts, reactor)
+        self.inviting = Inviting(
+            invitations=store.invitations, groups=store.groups, accounts=self.accounts, delivery=self.delivery
+        )
+        self.reading = Reading(store.conversations, store.groups, self.inviting, reactor)
         self.blocks = Blocks(store.blocks, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
         self.watching = Watching(self.presence, self.blocks)
@@ -90,7 +95,6 @@ class Route:
         )
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
-        self.accounts = KnownAccounts(store.accounts, reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
         self.facts: list[Callable[[], Mapping[str, Any]]] = []

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from cim.model import GUEST, Group, GroupChange, LoginPolicy, Place, Reserved, Role, SessionRecord
 from cim.store import rules
-from cim.store.rules import Add, Held, Operation, Remove, Rename, SessionChange, SessionFacts, SetRole
+from cim.store.rules import Accept, Add, Held, Operation, Remove, Rename, SessionChange, SessionFacts, SetRole
 
 T = TypeVar("T")
 
@@ -106,6 +106,10 @@ class DecidedGroups:
     def add(self, id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
         """See IGroups."""
         return self.change("add_member", id, Add(actor, user)).addCallback(_only_change)
+
+    def accept(self, id: int, user: int) -> Deferred[GroupChange | None]:
+        """See IGroups."""
+        return self.change("accept_invitation", id, Accept(user)).addCallback(_only_change)
 
     def remove(self, id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
         """See IGroups."""

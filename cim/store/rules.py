@@ -11,14 +11,18 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from cim.errors import CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
+from cim.errors import AccountMismatch, CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
 from cim.model import (
+    DECLINED_DAYS,
     GUEST,
     MAX_BLOCKED,
     MAX_DEVICES,
     MAX_GROUPS,
+    MAX_INVITED,
+    MAX_INVITED_BY,
     MAX_MEMBERS,
     RESERVATION_SECONDS,
+    Invitation,
     LoginPolicy,
     Reserved,
     Role,
@@ -36,10 +40,25 @@ LAST_OWNER = "make someone else an owner first"
 
 @frozen
 class Add:
-    """Make `user` a member."""
+    """Make `user` a member.
+
+    :param actor: 0 for an operator
+    """
 
     actor: int
     user: int
+
+
+@frozen
+class Accept:
+    """Make `user`, for whom an invitation waits, a member."""
+
+    user: int
+
+    @property
+    def actor(self) -> int:
+        """Who does it."""
+        return self.user
 
 
 @frozen
@@ -78,7 +97,7 @@ class Depart:
     heir: int | None
 
 
-Operation = Add | Remove | SetRole | Rename | Depart
+Operation = Add | Accept | Remove | SetRole | Rename | Depart
 
 
 @frozen
@@ -112,7 +131,8 @@ class GroupFacts:
     :param owners: the number of owners
     :param members: the number of members
     :param roles: the roles of the users that an operation names, as far as they are members
-    :param groups: the number of groups of each user that an Add names
+    :param groups: the number of groups of each user that an Add or Accept names
+    :param invited: the users for whom an invitation waits
     """
 
     open: bool
@@ -120,6 +140,7 @@ class GroupFacts:
     members: int
     roles: Mapping[int, Role]
     groups: Mapping[int, int]
+    invited: Collection[int] = ()
 
     def after(self, change: RoleChange) -> GroupFacts | None:
         """Return the facts after a change, or None if the group no longer exists."""
@@ -128,7 +149,9 @@ class GroupFacts:
         if change.after is not None:
             roles[change.user] = change.after
         groups = {**self.groups, change.user: self.groups.get(change.user, 0) + change.members}
-        return GroupFacts(self.open, self.owners + change.owners, members, roles, groups) if members else None
+        if not members:
+            return None
+        return GroupFacts(self.open, self.owners + change.owners, members, roles, groups, self.invited)
 
 
 def users(operations: Iterable[Operation]) -> list[int]:
@@ -142,6 +165,7 @@ def users(operations: Iterable[Operation]) -> list[int]:
                 found.update(dict.fromkeys((user,) if heir is None else (user, heir)))
             case _:
                 found.update(dict.fromkeys((operation.actor, operation.user)))
+    found.pop(0, None)
     return list(found)
 
 
@@ -160,6 +184,8 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
     match operation:
         case Add():
             return _add(facts, operation)
+        case Accept():
+            return _accept(facts, operation)
         case Remove():
             return _remove(facts, operation)
         case SetRole():
@@ -219,16 +245,26 @@ def _is_last_owner(facts: GroupFacts, role: Role) -> bool:
 
 def _add(facts: GroupFacts, operation: Add) -> Effects:
     there = operation.user in facts.roles
-    if operation.actor != operation.user:
+    if operation.actor not in (0, operation.user):
         _check_admin(facts, operation.actor)
-    elif not there and not facts.open:
+    elif operation.actor and not there and not facts.open:
         raise Forbidden()
-    if there:
+    return () if there else _enter(facts, operation.user)
+
+
+def _accept(facts: GroupFacts, operation: Accept) -> Effects:
+    if operation.user in facts.roles:
         return ()
+    if operation.user not in facts.invited:
+        raise Forbidden()
+    return _enter(facts, operation.user)
+
+
+def _enter(facts: GroupFacts, user: int) -> Effects:
     if facts.members >= MAX_MEMBERS:
         raise Conflict(MOST_MEMBERS)
-    check_groups(facts.groups[operation.user])
-    return (RoleChange(operation.user, None, Role.MEMBER),)
+    check_groups(facts.groups[user])
+    return (RoleChange(user, None, Role.MEMBER),)
 
 
 def _remove(facts: GroupFacts, operation: Remove) -> Effects:
@@ -265,6 +301,54 @@ def _depart(facts: GroupFacts, operation: Depart) -> Effects:
     if operation.heir is None or operation.heir not in facts.roles:
         raise Conflict("its members have changed: name another heir")
     return RoleChange(operation.heir, facts.roles[operation.heir], Role.OWNER), left
+
+
+# Invitations
+
+
+@frozen
+class InvitingFacts:
+    """The facts that an invitation depends on.
+
+    :param exists: whether there is such a group
+    :param roles: the roles of the user and of who invites it, as far as they are members
+    :param blocked: whether the user blocks who invites it
+    :param held: the user's invitations that count
+    """
+
+    exists: bool
+    roles: Mapping[int, Role]
+    blocked: bool
+    held: Sequence[Invitation]
+
+
+def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
+    """Return the invitation that waits from now on: the wanted one, or an earlier one; None if the user is a member.
+
+    :raises AccountMismatch: the user blocks who invites it
+    :raises NotFound: there is no such group
+    :raises Forbidden: who invites it is not allowed to
+    :raises Conflict: the user declined lately, or has too many invitations
+    """
+    if facts.blocked:
+        raise AccountMismatch()
+    if not facts.exists:
+        raise NotFound()
+    if facts.roles.get(wanted.by, Role.MEMBER) < Role.ADMIN:
+        raise Forbidden()
+    if wanted.user in facts.roles:
+        return None
+    for held in facts.held:
+        if held.group == wanted.group:
+            if held.declined:
+                raise Conflict(f"this user has declined: invite it again after {DECLINED_DAYS} days")
+            return held
+    waiting = [held for held in facts.held if not held.declined]
+    if len(waiting) >= MAX_INVITED:
+        raise Conflict(f"{MAX_INVITED} invitations wait for this user: try again later")
+    if sum(held.by == wanted.by for held in waiting) >= MAX_INVITED_BY:
+        raise Conflict(f"{MAX_INVITED_BY} of your invitations wait for this user: withdraw one, or try again later")
+    return wanted
 
 
 # Sessions

@@ -41,7 +41,7 @@ _PROBLEMS = {
     503: "A component is unavailable: the request may or may not have been carried out.",
     504: "No answer in time: the request may or may not have been carried out.",
 }
-_SUCCESSES = {200: "Done.", 201: "Created.", 204: "Done; no body."}
+_SUCCESSES = {200: "Done.", 201: "Created.", 202: "Accepted: it waits.", 204: "Done; no body."}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 

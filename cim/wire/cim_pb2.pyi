@@ -30,7 +30,7 @@ EDIT: Kind
 REACTION: Kind
 
 class Packet(_message.Message):
-    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch")
+    __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited")
     class PropertiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,7 @@ class Packet(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
+    INVITED_FIELD_NUMBER: _ClassVar[int]
     text: str
     user_id: int
     command: Command
@@ -82,7 +83,8 @@ class Packet(_message.Message):
     failure: Failure
     goodbye: Goodbye
     watch: Watch
-    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ...) -> None: ...
+    invited: Invited
+    def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("ticket", "device", "agent", "since")
@@ -97,7 +99,7 @@ class Hello(_message.Message):
     def __init__(self, ticket: _Optional[str] = ..., device: _Optional[str] = ..., agent: _Optional[str] = ..., since: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("user_id", "session", "heartbeat_seconds", "heads", "more", "as_of", "max_packet")
+    __slots__ = ("user_id", "session", "heartbeat_seconds", "heads", "more", "as_of", "max_packet", "invited")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +107,7 @@ class Welcome(_message.Message):
     MORE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     MAX_PACKET_FIELD_NUMBER: _ClassVar[int]
+    INVITED_FIELD_NUMBER: _ClassVar[int]
     user_id: int
     session: str
     heartbeat_seconds: int
@@ -112,7 +115,8 @@ class Welcome(_message.Message):
     more: str
     as_of: str
     max_packet: int
-    def __init__(self, user_id: _Optional[int] = ..., session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ..., heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., as_of: _Optional[str] = ..., max_packet: _Optional[int] = ...) -> None: ...
+    invited: _containers.RepeatedCompositeFieldContainer[Invited]
+    def __init__(self, user_id: _Optional[int] = ..., session: _Optional[str] = ..., heartbeat_seconds: _Optional[int] = ..., heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., as_of: _Optional[str] = ..., max_packet: _Optional[int] = ..., invited: _Optional[_Iterable[_Union[Invited, _Mapping]]] = ...) -> None: ...
 
 class Head(_message.Message):
     __slots__ = ("conversation", "latest", "received", "read", "unread")
@@ -237,14 +241,30 @@ class Synced(_message.Message):
     def __init__(self, conversation: _Optional[str] = ..., upto: _Optional[str] = ..., more: _Optional[bool] = ..., reset: _Optional[bool] = ..., after: _Optional[str] = ...) -> None: ...
 
 class News(_message.Message):
-    __slots__ = ("heads", "more", "unasked")
+    __slots__ = ("heads", "more", "unasked", "invited")
     HEADS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     UNASKED_FIELD_NUMBER: _ClassVar[int]
+    INVITED_FIELD_NUMBER: _ClassVar[int]
     heads: _containers.RepeatedCompositeFieldContainer[Head]
     more: str
     unasked: bool
-    def __init__(self, heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., unasked: _Optional[bool] = ...) -> None: ...
+    invited: _containers.RepeatedCompositeFieldContainer[Invited]
+    def __init__(self, heads: _Optional[_Iterable[_Union[Head, _Mapping]]] = ..., more: _Optional[str] = ..., unasked: _Optional[bool] = ..., invited: _Optional[_Iterable[_Union[Invited, _Mapping]]] = ...) -> None: ...
+
+class Invited(_message.Message):
+    __slots__ = ("group", "group_name", "by", "by_name", "at")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    BY_NAME_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    group: int
+    group_name: str
+    by: int
+    by_name: str
+    at: int
+    def __init__(self, group: _Optional[int] = ..., group_name: _Optional[str] = ..., by: _Optional[int] = ..., by_name: _Optional[str] = ..., at: _Optional[int] = ...) -> None: ...
 
 class Typing(_message.Message):
     __slots__ = ("user", "group", "who")

@@ -25,6 +25,7 @@ from cim.wire.cim_pb2 import (
     Failure,
     Goodbye,
     Head,
+    Invited,
     Kind,
     News,
     Packet,
@@ -280,13 +281,15 @@ def skipped_packet(packet: bytes) -> bytes:
     return synced_packet(deliver.conversation, deliver.previous, deliver.position, False)
 
 
-def news_packet(heads: Iterable[Head], more: str = "", *, unasked: bool = False) -> bytes:
+def news_packet(
+    heads: Iterable[Head], more: str = "", *, unasked: bool = False, invited: Iterable[Invited] = ()
+) -> bytes:
     """Return the packet that reports conversations with something new.
 
     :param more: the cursor of the next page; empty if there is none
     :param unasked: it is not a page that the client asked for
     """
-    return Packet(news=News(heads=heads, more=more, unasked=unasked)).SerializeToString()
+    return Packet(news=News(heads=heads, more=more, unasked=unasked, invited=invited)).SerializeToString()
 
 
 def goodbye_packet(code: str, message: str = "", retry_after: int = 0) -> bytes:

@@ -40,6 +40,7 @@ class Listener:
         self.receipts = []
         self.typings = []
         self.presences = []
+        self.invitations = []
 
     def received(self, client, message):
         self.messages.append(message)
@@ -52,6 +53,9 @@ class Listener:
 
     def presence(self, client, presence):
         self.presences.append(presence)
+
+    def invited(self, client, invitation):
+        self.invitations.append(invitation)
 
     def state(self, client, state, reason):
         self.states.append((state, reason))

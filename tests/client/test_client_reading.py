@@ -415,6 +415,7 @@ class AskingTests(ReadingCase):
     def test_conversations(self):
         group = self.result(self.bob.create_group("friends"))
         self.result(self.bob.invite(group.id, self.alice.me.id))
+        self.result(self.alice.accept(group.id))
         sent = self.say("one", "two")
         self.clock.advance(1)
         (last,) = self.say("three", to=f"g:{group.id}")
@@ -468,7 +469,12 @@ class AskingTests(ReadingCase):
         group = self.result(self.alice.create_group("friends", history=True))
         self.assertEqual((group.name, group.open, group.history, group.members), ("friends", False, True, 1))
         self.error(self.bob.join(group.id), Forbidden)
-        self.result(self.alice.invite(group.id, self.bob.me.id, "admin"))
+        self.assertFalse(self.result(self.alice.invite(group.id, self.bob.me.id)))
+        (invitation,) = self.result(self.bob.invitations())
+        self.assertEqual((invitation.group, invitation.name, invitation.by), (group.id, "friends", self.alice.me))
+        self.assertEqual(self.bob.heard.invitations, [invitation])
+        self.result(self.bob.accept(group.id))
+        self.assertTrue(self.result(self.alice.invite(group.id, self.bob.me.id, "admin")))
         members = self.result(self.alice.members(group.id))
         self.assertEqual(
             [(member.user, member.role) for member in members], [(self.alice.me, "owner"), (self.bob.me, "admin")]
@@ -478,7 +484,19 @@ class AskingTests(ReadingCase):
         self.assertEqual(self.result(self.bob.groups()), [])
         self.result(self.alice.invite(group.id, self.bob.me.id))
         self.result(self.alice.remove(group.id, self.bob.me.id))
+        self.assertEqual(self.result(self.bob.invitations()), [])
+        self.result(self.alice.invite(group.id, self.bob.me.id))
+        self.result(self.bob.decline(group.id))
+        self.error(self.bob.accept(group.id), Forbidden)
         self.assertEqual(self.result(self.bob.groups()), [])
+
+    def test_an_invitation_is_told_once_whatever_the_sessions(self):
+        group = self.result(self.alice.create_group("friends"))
+        self.result(self.alice.invite(group.id, self.bob.me.id))
+        self.wire_of(self.bob).cut()
+        self.wait(5)
+        self.assertIs(self.bob.state, State.READY)
+        self.assertEqual([one.group for one in self.bob.heard.invitations], [group.id])
 
     def test_blocking(self):
         self.result(self.alice.block(self.bob.me.id))
@@ -496,6 +514,7 @@ class AskingTests(ReadingCase):
         self.assertEqual((renamed.id, renamed.name), (group.id, "old friends"))
         self.assertEqual([one.title for one in self.result(self.alice.conversations())], ["old friends"])
         self.result(self.alice.invite(group.id, self.bob.me.id))
+        self.result(self.bob.accept(group.id))
         self.error(self.bob.rename_group(group.id, "mine"), Forbidden)
 
     def test_invalid_arguments(self):

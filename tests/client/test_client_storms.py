@@ -26,6 +26,7 @@ class StormCase(ClientCase):
         group = self.result(people["alice"].create_group("friends"))
         for name in ("bob", "carol"):
             self.result(people["alice"].invite(group.id, people[name].me.id))
+            self.result(people[name].accept(group.id))
         ids = {name: person.me.id for name, person in people.items()}
         self.accepted = {}
         said = {}

@@ -25,6 +25,8 @@ class GatewayTests(SuiteCase):
             online="passes on",
         )
         await gateway.start()
+        for invitation in await self.alice.invitations():
+            await self.alice.accept(invitation.group)
         return gateway
 
     async def post(self, body, **headers):

@@ -21,8 +21,10 @@ from tests.harness.spawning import HOST, DaemonProcess
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Several daemons on one machine cannot have the same port, so by default these accept no WebSockets.
 QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
-#: Options of a route or a suite whose users may say as much as they like: load generators do.
+#: Options of a route or a suite whose users may say as much as they like, and are not asked before they are in a group:
+#: load generators.
 UNLIMITED = (
+    "--group-consent=direct",
     *(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS)),
     *("--limit-address-http=0", "--limit-user-stored-bytes=0"),
     *("--retention-count=100000000", "--retention-bytes=1000000000000"),

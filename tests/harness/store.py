@@ -20,6 +20,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import SCHEMA, add_columns
 
@@ -78,6 +79,7 @@ class MemoryStore(Service):
             sqlite, clock, retention, no_space=lambda: self.full, random=Random(1).random
         )
         self.groups = SqliteGroups(sqlite, clock)
+        self.invitations = SqliteInvitations(sqlite, clock)
         self.blocks = SqliteBlocks(sqlite)
         self.credentials = SqliteCredentials(sqlite, clock)
         self._available = True

@@ -79,7 +79,7 @@ class OpenAPITests(TestCase):
         there["token"] = logins[0]["token"]
         proof = {"Authorization": f"Bearer {there['token']}"}
         there["group"] = (await self.call("POST", "/v1/groups", {"name": "group"}, **proof))["id"]
-        await self.call("PUT", f"/v1/groups/{there['group']}/members/{there['friend']}", {}, **proof)
+        await self.call("PUT", f"/v1/groups/{there['group']}/members/{there['friend']}", {}, **{"X-API-Key": KEY})
         message = {"to_user": there["friend"], "client_id": "first", "text": "hello"}
         await self.call("POST", "/v1/messages", message, **proof)
         there["conversation"] = conversations.private(there["user"], there["friend"])

@@ -21,6 +21,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
 
 
@@ -29,6 +30,10 @@ class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
 
 
 class RedisBlocksTests(BlocksContract, RedisCase):
+    pass
+
+
+class RedisInvitationsTests(InvitationsContract, RedisCase):
     pass
 
 

@@ -26,6 +26,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
 from tests.store.test_memory import forget_counts
@@ -59,6 +60,10 @@ class SqliteCase(TestCase):
 
 
 class SqliteBlocksTests(BlocksContract, SqliteCase):
+    pass
+
+
+class SqliteInvitationsTests(InvitationsContract, SqliteCase):
     pass
 
 

@@ -19,6 +19,7 @@ from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.grouping import Grouping
+from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MessageLimits, default_limits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
@@ -122,10 +123,16 @@ class RouteCase(SynchronousTestCase):
         self.metrics = Metrics("test")
         self.presence = Presence()
         self.calls = LinkCalls(self.clock)
-        self.accounts = KnownAccounts(self.store.accounts, self.clock)
         self.appender = Appender(self.conversations, self.clock)
         self.delivery = Delivery(self.presence, self.groups, self.calls)
-        self.reading = Reading(self.conversations, self.groups, self.clock)
+        self.accounts = KnownAccounts(self.store.accounts, self.clock)
+        self.inviting = Inviting(
+            invitations=self.store.invitations,
+            groups=self.store.groups,
+            accounts=self.accounts,
+            delivery=self.delivery,
+        )
+        self.reading = Reading(self.conversations, self.groups, self.inviting, self.clock)
         self.blocks = Blocks(self.store.blocks, self.clock)
         self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.blocks, self.clock)
         self.watching = Watching(self.presence, self.blocks)

@@ -20,6 +20,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
 
 
@@ -50,6 +51,10 @@ class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):
 
 
 class MemoryBlocksTests(BlocksContract, MemoryCase):
+    pass
+
+
+class MemoryInvitationsTests(ExpiringInvitationsContract, MemoryCase):
     pass
 
 

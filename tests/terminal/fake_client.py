@@ -31,6 +31,8 @@ class FakeClient(Service):
         self.talks = []
         self.said = []
         self.blocked = {}
+        self.invited = []
+        self.direct = False
         self.my_groups = {}
         self.in_groups = {}
         self.paused = False
@@ -222,7 +224,17 @@ class FakeClient(Service):
         return self._answer("leave", group)
 
     def invite(self, group, user, role="member"):
-        return self._answer("invite", group, user, role)
+        return self._answer("invite", group, user, role, result=self.direct)
+
+    def invitations(self):
+        return self._answer("invitations", result=list(self.invited))
+
+    def accept(self, group):
+        self.my_groups.setdefault(group, Group(group, f"group {group}", False, False, 2))
+        return self._answer("accept", group)
+
+    def decline(self, group):
+        return self._answer("decline", group)
 
     def remove(self, group, user):
         return self._answer("remove", group, user)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cim.client.values import Conversation, Group, Kind, Member, Presence, Receipt, State, Typing, User
+from cim.client.values import Conversation, Group, Invitation, Kind, Member, Presence, Receipt, State, Typing, User
 from cim.errors import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
 from cim.terminal.console import look
 from cim.terminal.console.chat import Chat
@@ -613,6 +613,33 @@ class GroupCommandTests(CommandTestCase):
         self.client.in_groups[1].append(Member(User(1001, "bob"), "member"))
         self.line(":members")
         self.assertEqual(self.screen.shown, ["1000 alice (owner)", "1001 bob", "2 in Team"])
+
+    def test_invitations(self):
+        self.line(":create Team")
+        self.line(":invite bob")
+        self.assertIn("bob is invited to Team", self.screen.notices[-1])
+        self.client.direct = True
+        self.line(":invite bob")
+        self.assertEqual(self.screen.notices[-1], "bob is now in Team")
+        self.line(":invitations")
+        self.assertEqual(self.screen.shown, ["you are not invited to any group"])
+        self.line(":accept")
+        self.assertIn(":invitations lists", self.screen.notices[-1])
+        theirs = Invitation(7, "their team", User(1001, "bob"), 5)
+        self.client.invited = [theirs, Invitation(8, "another", User(1001, "bob"), 6)]
+        self.client.tell("invited", theirs)
+        self.assertEqual(
+            self.screen.shown[-1].strip(), "bob invites you to the group their team: :accept 7 or :decline 7"
+        )
+        self.line(":invitations")
+        self.assertEqual(self.screen.shown[-2:], ["7 their team, by bob", "8 another, by bob"])
+        self.line(":accept")
+        self.assertIn("give the id of one group", self.screen.notices[-1])
+        self.line(":accept their team")
+        self.assertEqual((self.did("accept"), self.chat.current.name), ([(7,)], "g:7"))
+        self.line(":decline 8")
+        self.assertEqual(self.did("decline"), [(8,)])
+        self.assertEqual(self.screen.notices[-1], "you declined the invitation to another")
 
     def test_rename(self):
         self.line(":create Team")

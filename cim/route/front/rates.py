@@ -22,6 +22,7 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "user-calls": ("calls of one user", "50/1000"),
     "user-logins": ("logins of one user", "0.2/200"),
     "user-groups": ("groups that one user makes", "0.05/100"),
+    "user-invitations": ("invitations that one user sends", "0.1/100"),
     "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
 }
 

@@ -15,7 +15,7 @@ from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
 from cim.route.http.attempts import Attempts, default_password_limits
 from cim.route.http.blocks import BlocksAPI
-from cim.route.http.groups import GroupsAPI
+from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.passwords import Passwords
@@ -46,6 +46,7 @@ class Settings:
     :param keys: API keys; without any, operators' calls are refused
     :param origins: the web origins whose pages may call
     :param password_limits: limits of wrong passwords, by name
+    :param group_consent: how users come into groups that others add them to, INVITE or DIRECT
     """
 
     ticket_key: bytes
@@ -54,6 +55,7 @@ class Settings:
     keys: tuple[str, ...] = ()
     origins: Origins = NO_ORIGINS
     password_limits: Mapping[str, Limit] = field(factory=default_password_limits)
+    group_consent: str = INVITE
 
 
 def document() -> bytes:
@@ -111,8 +113,17 @@ def api_resource(
         ),
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence), route.blocks),
         MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
-        GroupsAPI(store.groups, route.grouping, route.accounts, route.rates),
-        BlocksAPI(store.blocks, route.blocks, route.presence, route.delivery),
+        GroupsAPI(
+            groups=store.groups,
+            invitations=store.invitations,
+            grouping=route.grouping,
+            inviting=route.inviting,
+            blocks=route.blocks,
+            known=route.accounts,
+            rates=route.rates,
+            consent=settings.group_consent,
+        ),
+        BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),
         AdminAPI(
             store=store,
             known=route.accounts,

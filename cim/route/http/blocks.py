@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from cim.errors import InvalidField, NotFound
-from cim.interfaces import IBlocks
+from cim.interfaces import IBlocks, IInvitations
 from cim.route.http.access import Caller
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.presence.blocks import Blocks
@@ -24,6 +24,7 @@ class BlocksAPI:
     """The calls about whom a user blocks."""
 
     _store: IBlocks
+    _invitations: IInvitations
     _blocks: Blocks
     _presence: Presence
     _delivery: Delivery
@@ -38,14 +39,17 @@ class BlocksAPI:
         """Block a user.
 
         For that user you seem not to exist: its messages, edits, reactions and invitations are refused, its typing
-        notes and receipts do not arrive, and it does not see whether you are online. It can still recall what it has
-        said. 409 if you block 1,000 users already.
+        notes and receipts do not arrive, its invitations are gone, and it does not see whether you are online. It can
+        still recall what it has said. 409 if you block 1,000 users already.
         """
         # Whether there is such a user is not checked: the answer would tell somebody who is blocked by it.
         me = caller.account.id
         if user == me:
             raise InvalidField("user", "must be another user")
         await self._blocks.block(me, user)
+        for one in await self._invitations.waiting(me):
+            if one.by == user:
+                await self._invitations.end(one.group, me, declined=False)
         if self._presence.of(me):
             gone = native.packet(presence=cim_pb2.Presence(user_id=me, online=False))
             self._delivery.to_users(Push(gone), (user,))

@@ -6,16 +6,18 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
-from cim.errors import Forbidden, NotFound
-from cim.interfaces import IGroups
+from cim.errors import AccountMismatch, Conflict, Forbidden, InvalidField, NotFound
+from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Group, Member, Role
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
-from cim.route.http.shapes import GROUP, MORE_ID, PAGE, ROLE, limit
+from cim.route.http.shapes import ACCOUNT, GROUP, MORE_ID, PAGE, ROLE, WHEN, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
-from cim.web.declaring import WithStatus, http_call
-from cim.web.schema import Array, Boolean, Id, Integer, NewName, Object, Optional
+from cim.route.messages.inviting import Inviting
+from cim.route.presence.blocks import Blocks
+from cim.web.declaring import Who, WithStatus, http_call
+from cim.web.schema import Array, Boolean, Choice, Id, Integer, NewName, Object, Optional
 
 _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
@@ -24,6 +26,17 @@ _MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
 _MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
 _AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
+_INVITED = Object({"user": Id(), "role": Choice(("invited",), "It waits.")}, "InvitedMember")
+_INVITATIONS = Object(
+    {
+        "invitations": Array(
+            Object({"group": GROUP, "by": ACCOUNT, "at": WHEN}, "Invitation"), "The oldest first; at most 100."
+        )
+    },
+    "Invitations",
+)
+#: How users come into a group that others add them to: they are asked, or not.
+INVITE, DIRECT = "invite", "direct"
 
 
 def _shown(group: Group) -> dict[str, Any]:
@@ -43,11 +56,26 @@ def _member(member: Member) -> dict[str, Any]:
 class GroupsAPI:
     """The calls about groups and their members."""
 
-    def __init__(self, groups: IGroups, grouping: Grouping, known: KnownAccounts, rates: Rates) -> None:
+    def __init__(
+        self,
+        *,
+        groups: IGroups,
+        invitations: IInvitations,
+        grouping: Grouping,
+        inviting: Inviting,
+        blocks: Blocks,
+        known: KnownAccounts,
+        rates: Rates,
+        consent: str,
+    ) -> None:
         self._groups = groups
+        self._invitations = invitations
         self._grouping = grouping
+        self._inviting = inviting
+        self._blocks = blocks
         self._known = known
         self._rates = rates
+        self._consent = consent
 
     @http_call(
         "POST /v1/groups",
@@ -142,24 +170,28 @@ class GroupsAPI:
 
     @http_call(
         "PUT /v1/groups/{id}/members/{user}",
+        who=Who.USER_OR_OPERATOR,
         path={"id": Id(), "user": Id()},
         body={"role": Optional(ROLE)},
-        answers={200: _MEMBER, 201: _MEMBER},
+        answers={200: _MEMBER, 201: _MEMBER, 202: _INVITED},
         errors=(404, 409),
         example={"role": "admin"},
     )
     async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> WithStatus:
-        """Join an open group, add someone to a group, or set a member's role.
+        """Join an open group, accept an invitation, invite someone to a group, or set a member's role.
 
-        201 if the user was not a member before. Admins and owners may add members; only owners may set roles.
-        409 if the group has 100,000 members, or the user is in 1,000 groups.
+        201 if the user was not a member before. Admins and owners invite others: 202, with the role `invited`, until
+        the invited one makes this call for itself, or withdraws with DELETE. Operators add members at once, as admins
+        and owners do with `--group-consent direct`. Only owners may set roles, of members. 409 if the group has 100,000
+        members, the user is in 1,000 groups, declined within 7 days, or has 100 invitations, or 10 by you.
         """
+        if caller.operator:
+            return await self._add_as_operator(id, user, role)
         actor = caller.account
-        self._rates.take("user-memberships", actor.id)
-        if user != actor.id:
-            await self._known.get(user)
-            await self._group(id)
-            await self._must_be_in(actor, id)
+        if user == actor.id:
+            self._rates.take("user-memberships", actor.id)
+        else:
+            await self._may_invite(actor, id, user)
         member = await self._groups.member(id, user)
         present = member.role if member is not None else Role.MEMBER
         wanted = Role[role.upper()] if role is not None else present
@@ -168,10 +200,45 @@ class GroupsAPI:
             by = await self._groups.member(id, actor.id)
             if by is None or by.role < Role.OWNER:
                 raise Forbidden("only an owner can change roles")
-        added = member is None and await self._grouping.add(id, actor.id, user)
+        added = False
+        if member is None and user == actor.id:
+            added = await self._enter(id, user)
+        elif member is None and self._consent == INVITE:
+            if wanted != present:
+                raise Conflict("invite the user first, and set the role once it is a member")
+            self._rates.take("user-invitations", actor.id)
+            if await self._inviting.invite(await self._group(id), actor, user):
+                return WithStatus(202, {"user": user, "role": "invited"})
+        elif member is None:
+            added = await self._grouping.add(id, actor.id, user)
         if wanted != present:
             await self._grouping.set_role(id, actor.id, user, wanted)
         return WithStatus(201 if added else 200, {"user": user, "role": wanted.name.lower()})
+
+    async def _may_invite(self, actor: Account, id: int, user: int) -> None:
+        """Check what an invitation needs, in the order in which a stranger may learn of it."""
+        self._rates.take("user-memberships", actor.id)
+        await self._known.get(user)
+        member = await self._groups.member(id, user)
+        if member is None and await self._blocks.hidden(actor.id, (user,)):
+            raise AccountMismatch()
+        await self._group(id)
+        await self._must_be_in(actor, id)
+
+    async def _enter(self, id: int, user: int) -> bool:
+        """Make a user a member who wants that: of an open group, or of one to which it is invited."""
+        if (await self._group(id)).open:
+            return await self._grouping.add(id, user, user)
+        return await self._grouping.accept(id, user)
+
+    async def _add_as_operator(self, id: int, user: int, role: str | None) -> WithStatus:
+        if role not in (None, "member"):
+            raise InvalidField("role", "must be `member`, or missing, with an API key")
+        await self._known.get(user)
+        added = await self._grouping.add(id, 0, user)
+        member = await self._groups.member(id, user)
+        present = member.role if member is not None else Role.MEMBER
+        return WithStatus(201 if added else 200, {"user": user, "role": present.name.lower()})
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}",
@@ -180,11 +247,27 @@ class GroupsAPI:
         errors=(404, 409),
     )
     async def remove_member(self, caller: Caller, id: int, user: int) -> None:
-        """Leave a group, or remove someone from it.
+        """Leave a group or decline an invitation, remove someone from a group or withdraw an invitation.
 
         By the time of the answer, the servers push no more of the group to that user. 409 if the last owner would leave
         other members behind.
         """
-        self._rates.take("user-memberships", caller.account.id)
-        if not await self._grouping.remove(id, caller.account.id, user):
+        me = caller.account.id
+        self._rates.take("user-memberships", me)
+        if await self._grouping.remove(id, me, user):
+            return
+        if not await self._invitations.end(id, user, declined=user == me):
             raise NotFound("this user is not a member of the group")
+
+    @http_call("GET /v1/invitations", answers={200: _INVITATIONS})
+    async def invitations(self, caller: Caller) -> dict[str, Any]:
+        """List the invitations that wait for the user, the oldest first.
+
+        PUT your own membership to accept one, DELETE it to decline.
+        """
+        return {
+            "invitations": [
+                {"group": _shown(group), "by": {"id": by.id, "name": by.name}, "at": one.at}
+                for one, group, by in await self._inviting.waiting(caller.account.id)
+            ]
+        }

@@ -145,6 +145,10 @@ class Grouping(Service):
         """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""
         return await self._changed(await self._groups.add(group, actor, user))
 
+    async def accept(self, group: int, user: int) -> bool:
+        """Make `user` a member by an invitation; return False if it was one. Raises the errors of IGroups.accept."""
+        return await self._changed(await self._groups.accept(group, user))
+
     async def remove(self, group: int, actor: int, user: int) -> bool:
         """End a membership; return once the servers push nothing more to the user, or have not answered in time."""
         return await self._changed(await self._groups.remove(group, actor, user))

@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import Forbidden, InvalidField
 from cim.interfaces import IConversations, IGroups
-from cim.model import Entry, HeadsPage, Member, Page
+from cim.model import GUEST, Entry, HeadsPage, Member, Page
+from cim.route.messages.inviting import Inviting
 from cim.route.messages.together import together
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
@@ -31,8 +32,9 @@ _KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
 class Reading:
     """Reads conversations on behalf of users."""
 
-    def __init__(self, store: IConversations, groups: IGroups, clock: IReactorTime) -> None:
+    def __init__(self, store: IConversations, groups: IGroups, inviting: Inviting, clock: IReactorTime) -> None:
         self._store = store
+        self._inviting = inviting
         self._groups = groups
         self._clock = clock
         self._members: OrderedDict[tuple[int, int], tuple[float, Member]] = OrderedDict()
@@ -131,9 +133,11 @@ class Reading:
         return await self._store.heads(user, device, after=after, since=since, limit=min(limit, HEADS))
 
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
-        """Return a Welcome packet with heads, more and as_of; the server adds the rest."""
+        """Return a Welcome packet with heads, more, as_of and invitations; the server adds the rest."""
         page = await self._store.heads(user, device, after=after, since=since, limit=HEADS)
-        return native.packet(welcome=Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of)))
+        invited = await self._inviting.shown(page.invited) if device != GUEST else ()
+        welcome = Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of), invited=invited)
+        return native.packet(welcome=welcome)
 
     async def news(self, user: int, device: str, after: str) -> bytes:
         """Return the next page of heads as a News packet."""

@@ -134,9 +134,10 @@ class Rechecks:
             return
         finally:
             self._at_once -= 1
-        if not welcome.heads or session not in self._sessions:
+        if not (welcome.heads or welcome.invited) or session not in self._sessions:
             return
-        if not session.push(SharedPacket(news_packet(welcome.heads, welcome.more, unasked=True))):
+        news = news_packet(welcome.heads, welcome.more, unasked=True, invited=welcome.invited)
+        if not session.push(SharedPacket(news)):
             # It is checked again when it can take more, as far back as this check would have gone.
             session.behind_since = min(since, session.behind_since or since)
 

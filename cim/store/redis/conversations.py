@@ -45,6 +45,7 @@ from cim.store.pages import (
     parse_cursor,
     readable,
 )
+from cim.store.redis.invitations import waiting
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
 from cim.wire import conversations, positions
@@ -175,15 +176,16 @@ class RedisConversations:
     async def _heads(self, user: int, device: str, after: str, since: int, limit: int) -> HeadsPage:
         active, name = parse_cursor(after) if after else ("", "")
         oldest = max(since - LATE_MS, self._oldest())
-        keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), _marks_key(user, device))
+        keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), _marks_key(user, device), Key.INVITED.of(user))
         args = (user, device, max(1, min(limit, MAX_LOOKED)), oldest, active, name, self._retention.device_ms)
-        now, more, strange, lines = await self._connection.run(HEADS, keys, args)
+        now, more, strange, lines, invitations = await self._connection.run(HEADS, keys, args)
         self.skipped += strange
         heads = [
             ConversationHead(name.decode(), latest.decode(), received.decode(), read.decode(), unread, int(active))
             for name, latest, received, read, unread, active in lines
         ]
-        return HeadsPage(tuple(heads), more.decode(), int(now))
+        invited = waiting(user, invitations, int(now), since)
+        return HeadsPage(tuple(heads), more.decode(), int(now), tuple(invited))
 
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""

@@ -97,12 +97,12 @@ class RedisCredentials:
             if holder_of(looks) == user:
                 words += 2, "DEL", 5
             # Devices' marks expire by themselves.
-            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "DEL", 1
+            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "DEL", 1
             return Decision(words, bool(there))
 
         name = account.name if account is not None else ""
         form = form_key(comparison_form(name))
         of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form, Key.BLOCKED.of(user))
+        keys = (account_key(user), name_key(name), *of_user, form, Key.BLOCKED.of(user), Key.INVITED.of(user))
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
         return await self._changing.change("delete", keys, facts, decide)

@@ -13,12 +13,13 @@ from typing import Any
 from attrs import frozen
 
 from cim.errors import CIMError
-from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Role
+from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Invitation, Role
 from cim.store import rules
 from cim.store.decided import GroupChanged
 from cim.store.redis.changing import Decision, Facts, Words
+from cim.store.redis.invitations import invitation
 from cim.store.redis.keys import Key
-from cim.store.rules import Add, Depart, Effects, GroupFacts, Operation, Remove, Rename, RoleChange, SetRole
+from cim.store.rules import Accept, Add, Depart, Effects, GroupFacts, Operation, Remove, Rename, RoleChange, SetRole
 from cim.wire import conversations
 
 GROUP, MEMBERS, IDS, COUNTERS, LOG, MINE = range(1, 7)
@@ -28,6 +29,10 @@ def group_keys(id: int) -> list[str]:
     """Return the five keys of every change of a group."""
     tag = conversations.group(id)
     return [Key.GROUP.of(tag), Key.MEMBERS.of(tag), Key.MEMBER_IDS.of(tag), Key.COUNTERS.of(tag), Key.GROUP_LOG]
+
+
+def _waits(one: Invitation, now: int) -> bool:
+    return not one.declined and one.valid(now)
 
 
 @frozen
@@ -53,16 +58,21 @@ class GroupBatch:
         self._id = id
         self._operations = operations
         self._users = users = rules.users(operations)
-        self._joining = joining = list(dict.fromkeys(one.user for one in operations if isinstance(one, Add)))
+        self._joining = joining = list(dict.fromkeys(one.user for one in operations if isinstance(one, Add | Accept)))
+        self._accepting = accepting = list(dict.fromkeys(one.user for one in operations if isinstance(one, Accept)))
         self._mine = mine = {user: MINE + at for at, user in enumerate(users)}
         self.keys = group_keys(id)
         self.keys += [Key.GROUPS_OF.of(user) for user in users]
+        self._invited = {user: MINE + len(users) + at for at, user in enumerate(joining)}
+        self.keys += [Key.INVITED.of(user) for user in joining]
         words: list[str | int] = [5, "HMGET", GROUP, "open", "history", "owners", 2 + len(users), "@ROLES", MEMBERS]
         words += users
+        for user in accepting:
+            words += 3, "HMGET", self._invited[user], id
         words += 4, "HMGET", GROUP, "name", "version", 2, "HLEN", MEMBERS
         for user in joining:
             words += 2, "HLEN", mine[user]
-        self.facts = Facts(2, 2 + len(joining), words)
+        self.facts = Facts(2 + len(accepting), 2 + len(joining), words)
         self._guess: Sequence[Any] | None = None
 
     def guess(self, seen: Seen | None) -> Sequence[Any] | None:
@@ -75,7 +85,7 @@ class GroupBatch:
                 roles[operation.user] = None
             elif isinstance(operation, Remove | SetRole):
                 roles.setdefault(operation.user, b"0")
-            elif isinstance(operation, Rename):  # returns the group as it is
+            elif isinstance(operation, Accept | Rename):  # depends on an invitation, or returns the group as it is
                 return None
         joining = (0,) * len(self._joining)
         self._guess = [seen.fields, [roles.get(user) for user in self._users], [b"", 0], 2, *joining]
@@ -83,11 +93,18 @@ class GroupBatch:
 
     def decide(self, replies: Sequence[Any], now: int) -> Decision[list[GroupChanged | CIMError]]:
         """Decide about all operations; each has its own result."""
-        (open, history, owners), digits, (name, version), count, *groups = replies
+        (open, history, owners), digits, *rest = replies
+        records, ((name, version), count, *groups) = rest[: len(self._accepting)], rest[len(self._accepting) :]
         facts = None
         if open is not None:
             roles = {user: Role(int(digit)) for user, digit in zip(self._users, digits, strict=True) if digit}
-            facts = GroupFacts(open == b"1", int(owners), count, roles, dict(zip(self._joining, groups, strict=True)))
+            invited = [
+                user
+                for user, (record,) in zip(self._accepting, records, strict=True)
+                if record is not None and _waits(invitation(self._id, user, record), now)
+            ]
+            counts = dict(zip(self._joining, groups, strict=True))
+            facts = GroupFacts(open == b"1", int(owners), count, roles, counts, invited)
         outcomes, left = rules.decide_all(facts, self._operations)
         effects: list[RoleChange] = []
         words: Words = []
@@ -113,7 +130,7 @@ class GroupBatch:
             self.seen = None
         else:
             known = dict(zip(self._users, digits, strict=True))
-            actors = {one.actor: known[one.actor] for one in self._operations if not isinstance(one, Depart)}
+            actors = {one.actor: known.get(one.actor) for one in self._operations if not isinstance(one, Depart)}
             self.seen = Seen([open, history, owners], actors)
         group = Group(self._id, name, open == b"1", history == b"1", count, int(version or 0))
 
@@ -154,6 +171,7 @@ class GroupBatch:
             words += 3, "HDEL", mine, self._id
         elif members:
             words += 4, "ZADD", IDS, user, user, 8, "@JOIN", MEMBERS, user, int(role), mine, self._id, COUNTERS, history
+            words += 3, "HDEL", self._invited[user], self._id
         else:
             words += 6, "@ROLE", MEMBERS, user, int(role), mine, self._id
         if effect.owners:
@@ -164,7 +182,7 @@ class GroupBatch:
     def _end(self, words: Words) -> None:
         """Remove everything of the group."""
         tag = conversations.group(self._id)
-        del self.keys[LOG + len(self._users) :]
+        del self.keys[LOG + len(self._users) + len(self._joining) :]
         self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.GROUP_ACTIVITY]
         activity = len(self.keys)
         for key in (GROUP, IDS, COUNTERS, activity - 2, activity - 1):

@@ -38,6 +38,7 @@ class Key(StrEnum):
     GROUPS_OF = "cim:ug:"
     GROUP_LOG = "cim:groups"
     LAST_GROUP = "cim:last-group-id"
+    INVITED = "cim:i:"
     BLOCKED = "cim:b:"
 
     def of(self, tag: object) -> str:

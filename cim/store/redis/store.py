@@ -19,6 +19,7 @@ from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.groups import RedisGroups
+from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
 from cim.store.redis.sessions import RedisSessions
 from cim.store.space import Space, Usage
@@ -62,6 +63,7 @@ class RedisStore(Service):
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
         self.conversations = RedisConversations(connection, clock, retention, no_space=self._space.full, random=random)
         self.groups = RedisGroups(connection, changing)
+        self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 

@@ -26,6 +26,7 @@ from cim.store.pages import (
 )
 from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.invitations import waiting
 from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ class SqliteConversations:
             cursor = parse_cursor(after) if after else None
             id, seen = _device(connection, user, device, void)
             heads, more = _heads(connection, user, id, cursor, oldest, min(max(1, limit), MAX_LOOKED), device == GUEST)
-            return HeadsPage(tuple(heads), more, now), 0 < seen < now - SEEN_WITHIN
+            invited = () if after else tuple(waiting(connection, user, now, since))
+            return HeadsPage(tuple(heads), more, now, invited), 0 < seen < now - SEEN_WITHIN
 
         def read(result: tuple[HeadsPage, bool]) -> HeadsPage | Deferred[HeadsPage]:
             page, long_ago = result

@@ -13,9 +13,10 @@ from cim.model import Group, GroupChange, Member, Memberships, Role
 from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
-from cim.store.rules import Add, Depart, GroupFacts, Operation, Rename, RoleChange
+from cim.store.rules import Accept, Add, Depart, GroupFacts, Operation, Rename, RoleChange
 from cim.store.sqlite.accounts import next_id
 from cim.store.sqlite.conversations import set_read
+from cim.store.sqlite.invitations import forget, held
 from cim.wire import positions
 from cim.wire.conversations import group as name_of_group
 
@@ -55,7 +56,8 @@ class SqliteGroups(DecidedGroups):
 
     def change(self, name: str, id: int, operation: Operation) -> Deferred[GroupChanged]:
         """See DecidedGroups."""
-        return self._sqlite.write(name, lambda connection: change(connection, id, operation))
+        now = int(self._clock.seconds() * 1000)
+        return self._sqlite.write(name, lambda connection: change(connection, id, operation, now))
 
     def member(self, id: int, user: int) -> Deferred[Member | None]:
         """See IGroups."""
@@ -134,16 +136,25 @@ def _count_groups(connection: sqlite3.Connection, user: int) -> int:
     return count
 
 
-def change(connection: sqlite3.Connection, id: int, operation: Operation) -> GroupChanged:
-    """Carry out what the rules decide about an operation on a group; raises the errors of `cim.store.rules.decide`."""
+def change(connection: sqlite3.Connection, id: int, operation: Operation, now: int = 0) -> GroupChanged:
+    """Carry out what the rules decide about an operation on a group; raises the errors of `cim.store.rules.decide`.
+
+    :param now: ms since 1970, to tell whether an invitation that is accepted has expired
+    """
     group = _group(connection, id)
     facts = None
     if group is not None:
         owners = connection.execute("SELECT owners FROM talk WHERE id = ?", (id,)).fetchone()[0]
         members = (_member(connection, id, user) for user in rules.users([operation]))
         roles = {member.user: member.role for member in members if member is not None}
-        groups = {operation.user: _count_groups(connection, operation.user)} if isinstance(operation, Add) else {}
-        facts = GroupFacts(group.open, owners, group.members, roles, groups)
+        groups: dict[int, int] = {}
+        invited: tuple[int, ...] = ()
+        if isinstance(operation, Add | Accept):
+            groups = {operation.user: _count_groups(connection, operation.user)}
+        if isinstance(operation, Accept):
+            waits = any(one.group == id and not one.declined for one in held(connection, operation.user, now))
+            invited = (operation.user,) if waits else ()
+        facts = GroupFacts(group.open, owners, group.members, roles, groups, invited)
     effects = rules.decide(facts, operation)
     if isinstance(operation, Rename):
         connection.execute("UPDATE talk SET name = ? WHERE id = ?", (operation.name, id))
@@ -157,6 +168,7 @@ def _carry_out(connection: sqlite3.Connection, id: int, effect: RoleChange) -> G
     if role is None:
         connection.execute("DELETE FROM member WHERE talk = ? AND user = ?", (id, user))
     elif effect.members:
+        forget(connection, id, user)
         floor = _enter(connection, id, user)
         connection.execute("INSERT INTO member VALUES (?, ?, ?, ?, ?)", (id, user, int(role), *floor))
     else:

@@ -19,6 +19,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import SCHEMA, add_columns
 from cim.store.sqlite.threads import SqliteThreads
@@ -47,6 +48,7 @@ class SqliteStore(Service):
             self._threads, reactor, retention, no_space=self._space.full, random=random
         )
         self.groups = SqliteGroups(self._threads, reactor)
+        self.invitations = SqliteInvitations(self._threads, reactor)
         self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, reactor)
 

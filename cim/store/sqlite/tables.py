@@ -55,6 +55,10 @@ SCHEMA = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, role INTEGER NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS member_by_user ON member (user, talk)",
+    # at: when it was made or declined.
+    """CREATE TABLE IF NOT EXISTS invitation (
+        user INTEGER NOT NULL, talk INTEGER NOT NULL, inviter INTEGER NOT NULL, at INTEGER NOT NULL,
+        declined INTEGER NOT NULL, PRIMARY KEY (user, talk)) STRICT, WITHOUT ROWID""",
     # user: who blocks the other.
     """CREATE TABLE IF NOT EXISTS block (
         user INTEGER NOT NULL, other INTEGER NOT NULL, PRIMARY KEY (user, other)) STRICT, WITHOUT ROWID""",

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.iclient import IListener
-from cim.client.values import Kind, Message, Presence, Receipt, Sent, State, Typing
+from cim.client.values import Invitation, Kind, Message, Presence, Receipt, Sent, State, Typing
 from cim.errors import CIMError, NotFound, RateLimited
 from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
@@ -54,6 +54,7 @@ class Chat(AddressBook):
     :ivar standing: the client's state; `reason` says why
     :ivar unread: unread counts by conversation, without zeros
     :ivar numbered: the messages of the last list, by the numbers shown there
+    :ivar invitations: the names of groups that the user is invited to, by id
     :ivar facts: further lines for `:info`
     :ivar keeps: whether messages that were not accepted yet outlast the program
     """
@@ -78,6 +79,7 @@ class Chat(AddressBook):
         self.now = now
         self.answerer: Any = answerer or Robot()
         self.answering = False
+        self.invitations: dict[int, str] = {}
         self.facts = facts
         self.keeps = keeps
         self.commands: Sequence[Any] = ()
@@ -296,6 +298,13 @@ class Chat(AddressBook):
             what = "is online now" if presence.online else "has gone offline"
             self.screen.show([[("dim", f"      {self.name_of(presence.user)} {what}")]])
         self.screen.refresh()
+
+    def invited(self, client: Client, invitation: Invitation) -> None:
+        """See IListener."""
+        self.invitations[invitation.group] = shown_name(invitation.name)
+        self.learn([invitation.by])
+        id, name, by = invitation.group, shown_name(invitation.name), shown_name(invitation.by.name)
+        self.screen.show([[("warn", f"      {by} invites you to the group {name}: :accept {id} or :decline {id}")]])
 
     def state(self, client: Client, state: State, reason: str) -> None:
         """See IListener."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.client.values import Group
+from cim.errors import NotFound
 from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
@@ -47,7 +48,7 @@ class Create(Command):
         group = await chat.client.create_group(" ".join(words), open=flags["open"], history=flags["history"])
         chat.learn_groups([group])
         chat.go_to(Talk(f"g:{group.id}", shown_name(group.name), f"g:{group.id}"))
-        how = f"others join with :join {group.id}" if group.open else "add others with :invite <name>"
+        how = f"others join with :join {group.id}" if group.open else "invite others with :invite <name>"
         chat.screen.notice(f"you are now talking to the group {shown_name(group.name)} (id {group.id}); {how}")
 
 
@@ -101,7 +102,7 @@ class LeaveGroup(Command):
 class Invite(Command):
     words = (":invite",)
     usage = "<user> [group]"
-    summary = "add a user to a group"
+    summary = "invite a user to a group"
     help = "Without a group, it means the one that you are talking to."
     completes = "users"
 
@@ -112,8 +113,61 @@ class Invite(Command):
         name = max(known, key=len) if known else rest.split()[0]
         user = await chat.user(name)
         id = await chat.group(rest[len(name) :].strip())
-        await chat.client.invite(id, user.id)
-        chat.screen.notice(f"{shown_name(user.name)} is now in {chat.title_of(f'g:{id}')}")
+        title = chat.title_of(f"g:{id}")
+        if await chat.client.invite(id, user.id):
+            chat.screen.notice(f"{shown_name(user.name)} is now in {title}")
+        else:
+            chat.screen.notice(f"{shown_name(user.name)} is invited to {title}, and is in it once it accepts")
+
+
+class Invitations(Command):
+    words = (":invitations",)
+    summary = "list the groups that you are invited to"
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        found = await chat.client.invitations()
+        chat.invitations = {one.group: shown_name(one.name) for one in found}
+        lines: list[Line] = [f"{one.group} {shown_name(one.name)}, by {shown_name(one.by.name)}" for one in found]
+        await chat.screen.show(lines or ["you are not invited to any group"])
+
+
+async def _invitation(chat: Chat, rest: str) -> int:
+    """Return the group that a user accepts or declines to be in: the one named, or the only one."""
+    if rest.isascii() and rest.isdigit() and len(rest) < 19:
+        return int(rest)
+    found = await chat.client.invitations()
+    chat.invitations = {one.group: shown_name(one.name) for one in found}
+    named = [id for id, name in chat.invitations.items() if rest in ("", name)]
+    if len(named) != 1:
+        raise NotFound("give the id of one group; :invitations lists those that you are invited to")
+    return named[0]
+
+
+class Accept(Command):
+    words = (":accept",)
+    usage = "[group]"
+    summary = "accept an invitation, and talk there"
+    help = "Without a group, it means the only one that you are invited to."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        id = await _invitation(chat, rest)
+        await chat.client.accept(id)
+        chat.invitations.pop(id, None)
+        chat.learn_groups(await chat.client.groups())
+        chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
+        chat.screen.notice(f"you are now talking to the group {chat.current.title}")
+
+
+class Decline(Command):
+    words = (":decline",)
+    usage = "[group]"
+    summary = "decline an invitation to a group"
+    help = "Without a group, it means the only one that you are invited to."
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        id = await _invitation(chat, rest)
+        await chat.client.decline(id)
+        chat.screen.notice(f"you declined the invitation to {chat.invitations.pop(id, f'the group {id}')}")
 
 
 class Members(Command):
@@ -135,4 +189,15 @@ class Members(Command):
         await chat.screen.show([*lines, f"{len(members)} in {chat.title_of(f'g:{id}')}"])
 
 
-COMMANDS: Sequence[Command] = (Groups(), Create(), RenameGroup(), Join(), LeaveGroup(), Invite(), Members())
+COMMANDS: Sequence[Command] = (
+    Groups(),
+    Create(),
+    RenameGroup(),
+    Join(),
+    LeaveGroup(),
+    Invite(),
+    Invitations(),
+    Accept(),
+    Decline(),
+    Members(),
+)

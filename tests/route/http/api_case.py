@@ -14,6 +14,7 @@ from twisted.internet.defer import execute
 from cim.addresses import Addresses, proxy
 from cim.model import Account, LoginPolicy
 from cim.route.http.api import Settings, api_resource, document
+from cim.route.http.groups import INVITE
 from cim.route.http.passwords import Passwords
 from cim.web.operations import internal_only, located
 from cim.web.origins import Origins
@@ -59,6 +60,7 @@ class APICase(HTTPCase):
     policy = LoginPolicy.REJECT
     keys = (KEY,)
     origins = (PAGE,)
+    consent = INVITE
 
     def setUp(self):
         self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy)
@@ -82,7 +84,12 @@ class APICase(HTTPCase):
     def site_of(self, route):
         """Serve a route's API."""
         settings = Settings(
-            self.cluster.ticket_key, b"k" * 32, keys=self.keys, origins=Origins(self.origins), token_hours=12
+            self.cluster.ticket_key,
+            b"k" * 32,
+            keys=self.keys,
+            origins=Origins(self.origins),
+            token_hours=12,
+            group_consent=self.consent,
         )
         passwords = Passwords(self.run_now, cheap_hasher())
         resource = api_resource(

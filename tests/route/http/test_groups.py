@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from cim.route.http.groups import DIRECT
 from cim.wire import conversations
 from tests.route.http.api_case import KEY, APICase
 
 
 class GroupsCase(APICase):
-    """A base in which alice owns a closed group, and bob and carol have accounts."""
+    """A base in which alice owns a closed group, and bob and carol have accounts. Nobody is asked."""
 
+    consent = DIRECT
     servers = 2
     routes = 2
 

@@ -53,8 +53,8 @@ class UserRateTests(APICase):
             self.ok("PUT", mine, {}, **self.by(self.bob), status=201)
             self.ok("DELETE", mine, **self.by(self.bob), status=204)
         self.too_many("user-memberships", 10, "PUT", mine, {}, who=self.bob)
-        # Whoever adds somebody pays for it.
-        self.ok("PUT", mine, {}, **self.by(self.alice), status=201)
+        # Whoever invites somebody pays for it.
+        self.ok("PUT", mine, {}, **self.by(self.alice), status=202)
         self.too_many("user-memberships", 10, "DELETE", mine, who=self.bob)
         self.clock.advance(10)
         self.ok("DELETE", mine, **self.by(self.bob), status=204)
