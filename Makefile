@@ -9,11 +9,14 @@ DEVELOPMENT := $(VENV)/ready-for-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export NAME ROUTE PIN ADVERTISE
 OPTIONS ?=
+# GUESTS=1 serves guests, who have no password; GUESTS=0 does not; otherwise the suite decides.
+GUESTS_OPTION = $(if $(GUESTS),$(if $(filter 0 no off,$(GUESTS)),--no-guests,--guests))
 # Modules, classes or tests by their Python names; all of them, and the checks, when it is empty.
 TESTS ?=
 
 help:
-	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines'
+	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines,'
+	@echo '                              with GUESTS=1 those with clients of upstream, too'
 	@echo 'make client NAME=alice        a terminal client; `make run ADVERTISE=...` prints how to join another machine'
 	@echo 'make test                     lint, types, generated code and all tests'
 	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
@@ -38,7 +41,7 @@ $(DEVELOPMENT): $(READY)
 
 # exec: Ctrl-C and `kill` reach the daemon itself, and make has nothing to report when it ended well.
 run: $(READY)
-	@exec $(BIN)/twistd -n cim $(if $(ADVERTISE),--advertise "$$ADVERTISE") $(OPTIONS)
+	@exec $(BIN)/twistd -n cim $(if $(ADVERTISE),--advertise "$$ADVERTISE") $(GUESTS_OPTION) $(OPTIONS)
 
 client: $(READY)
 	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }

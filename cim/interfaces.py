@@ -63,6 +63,12 @@ class IAccounts(Interface):
     def known_as(name: str) -> Deferred[Account | None]:
         """Return the account with that name, or else the one that holds its comparison form, if there is one."""
 
+    def guests() -> Deferred[bool]:
+        """Return whether there may be accounts without a password: `register` made one, or an earlier release may have.
+
+        False for a store without accounts, and for one in which only accounts with a password were made.
+        """
+
 
 class ISessions(Interface):
     """Where users are logged in, for all routes to see. Every method fails with StoreUnavailable if the store is away.

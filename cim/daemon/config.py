@@ -89,8 +89,9 @@ class DaemonOptions(Options):
     environment and the key `max-frame` in the file; one that begins with `limit-` is a key of the file's table
     `[limits]`, without that. All are coerced by the same function, which raises ValueError
     with the end of a sentence that starts with the option's name. A flag is a boolean in the file, and 1, true, yes,
-    on or 0, false, no, off in the environment. Variables that container platforms set for services and links are
-    ignored; other variables with a daemon's prefix must name one of its options.
+    on or 0, false, no, off in the environment. Of two flags `x` and `no-x`, false for one is true for the other.
+    Variables that container platforms set for services and links are ignored; other variables with a daemon's prefix
+    must name one of its options.
 
     :cvar daemon: server, route, client or suite
     :cvar default_log_level: the default of `--log-level`
@@ -146,6 +147,9 @@ class DaemonOptions(Options):
             given = []  # the real parse below reports what is wrong
         named = [(self._option(argument), value) for argument, value in given]
         asked = {name for name, _ in named}
+        for name in asked:
+            if self._contrary(name) in asked:
+                raise UsageError(f"--{name} and --{self._contrary(name)} exclude each other")
         if not asked & {"help", "version"}:
             for name, value in named:
                 if name in self._coercions:
@@ -158,14 +162,25 @@ class DaemonOptions(Options):
         bare = argument.lstrip("-")
         return str(self.synonyms.get(bare, self.synonyms.get(bare.replace("-", "_"), bare)))
 
-    def _take_weaker_sources(self, taken: set[str], config: str | None) -> None:
+    def _contrary(self, name: str) -> str:
+        """Return the flag that says the contrary, as `no-guests` does of `guests`; "" if there is none."""
+        other = name.removeprefix("no-") if name.startswith("no-") else f"no-{name}"
+        return other if {name, other} <= self._flags else ""
+
+    def _with_contraries(self, names: set[str]) -> set[str]:
+        return names.union(map(self._contrary, names))
+
+    def _take_weaker_sources(self, given: set[str], config: str | None) -> None:
+        taken = self._with_contraries(given)
         known = {*self._coercions, *self._flags, *self._repeated, *self._handlers()} - {"help", "version"}
         prefix = f"CIM_{self.daemon.upper()}_"
         variables = {name.upper().replace("-", "_"): name for name in sorted(known)}
+        found = set()
         for bare, name in variables.items():
             if name not in taken and (variable := prefix + bare) in self._environ:
                 self._take_text(name, self._environ[variable], variable)
-                taken.add(name)
+                found.add(name)
+        taken |= self._with_contraries(found)
         for variable in sorted(self._environ):
             bare = variable.removeprefix(prefix)
             if bare != variable and bare not in variables and not _PLATFORMS.search(variable):
@@ -208,7 +223,8 @@ class DaemonOptions(Options):
         if name in self._flags:
             if text.lower() not in _TRUE | _FALSE:
                 raise UsageError(f"{source} must be true or false, not {quoted(text, 40)}")
-            self[name] = int(text.lower() in _TRUE)
+            if text or not self._contrary(name):
+                self._set_flag(name, text.lower() in _TRUE, source)
         elif name in self._repeated:
             for item in text.split(","):
                 if item.strip():
@@ -222,7 +238,7 @@ class DaemonOptions(Options):
         if name in self._flags:
             if not isinstance(value, bool):
                 raise UsageError(f"{source} must be true or false")
-            self[name] = int(value)
+            self._set_flag(name, value, source)
         elif name in self._repeated and isinstance(value, list):
             for item in value:
                 if not isinstance(item, str):
@@ -240,6 +256,14 @@ class DaemonOptions(Options):
             self[name] = self._coerced(name, value, source)
         else:
             self._handle(name, value, source)
+
+    def _set_flag(self, name: str, on: bool, source: str) -> None:
+        contrary = self._contrary(name)
+        if contrary and not on:
+            name, contrary, on = contrary, name, True
+        if contrary and self[contrary]:
+            raise UsageError(f"{source} contradicts another value: {contrary} and {name} exclude each other")
+        self[name] = int(on)
 
     def _handle(self, name: str, text: str, source: str) -> None:
         try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from cim.daemon.config import one_of, positive_int
+from cim.daemon.endpoints import Endpoint
 from cim.keys import derive_key
 from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
 from cim.route.front.rates import RATE_LIMITS
+from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
 from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
 from cim.route.http.attempts import PASSWORD_LIMITS
@@ -75,7 +78,15 @@ class RouteRules:
             count,
         ],
     ]
-    optFlags = [["no-guests", None, "Close the upstream API: serve only accounts with a password."]]
+    optFlags = [
+        [
+            "guests",
+            None,
+            "Serve guests, who use upstream's API and need no password. [default: only if all that is advertised is"
+            " loopback, or the store has accounts without a password]",
+        ],
+        ["no-guests", None, "Serve accounts with a password only."],
+    ]
 
 
 def retention_of(options: Any) -> Retention:
@@ -91,6 +102,21 @@ def retention_of(options: Any) -> Retention:
 def route_limits_of(options: Any) -> dict[str, Limit]:
     """Return the limits of messages, and of addresses and users, by name."""
     return _limits(options, (*MESSAGE_LIMITS, *RATE_LIMITS))
+
+
+def guests_of(options: Any) -> tuple[bool | None, str]:
+    """Return whether guests are served, None if that depends on the store, and why (see GuestDoor)."""
+    if options["guests"] or options["no-guests"]:
+        return bool(options["guests"]), OPTION
+    return (None, PUBLIC) if is_public(options) else (True, LOOPBACK)
+
+
+def is_public(options: Any) -> bool:
+    """Return whether options name the daemon by anything but loopback, so that strangers may reach it."""
+    urls = (options.get("advertise-websocket"),)
+    hosts = [options["advertise"].split(":")[0], options.get("advertise-tls"), *(options.get("hosts") or ())]
+    hosts += [urlsplit(url).hostname for url in urls if url]
+    return not all(Endpoint("tcp", False, (), {"interface": host}).loopback for host in hosts if host)
 
 
 def _limits(options: Any, names: Iterable[str]) -> dict[str, Limit]:

@@ -11,13 +11,14 @@ from twisted.internet.interfaces import IDelayedCall
 from cim.daemon.metrics import Metrics
 from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
 from cim.limits import Limit
-from cim.model import Health, LoginPolicy, RouteAddress
+from cim.model import GUEST, Health, LoginPolicy, RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates, default_rate_limits
 from cim.route.front.requests import Requests
 from cim.route.front.store_state import StoreWatch
 from cim.route.guests.accounts import GuestAccounts
+from cim.route.guests.door import OPTION, GuestDoor
 from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
@@ -50,6 +51,7 @@ class Route:
     :param revision_seconds: how long an author may recall or edit a message
     :param upstream_servers: whether registry nodes without our data are upstream's servers
     :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
+    :param guests: whether guests are served, and why (see GuestDoor)
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Route:
         revision_seconds: float = REVISION_SECONDS,
         upstream_servers: bool = False,
         limits: Mapping[str, Limit] | None = None,
+        guests: tuple[bool | None, str] = (True, OPTION),
     ) -> None:
         self.address = address
         self.reactor = reactor
@@ -157,12 +160,16 @@ class Route:
             upstream=upstream,
             new_id=new_owner,
         )
+        self.door = GuestDoor(
+            *guests, store.accounts, self.presence, lambda user: self.logins.end_sessions(user, GUEST)
+        )
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)
         store.on_reconnect(self.leases.renew)
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)
+        store.on_reconnect(self.door.look_again)
 
     def health(self) -> Health:
         """Return the health of the route's parts."""
@@ -175,6 +182,7 @@ class Route:
                 "online": len(self.presence),
                 **self.directory.facts(),
                 **self.store.facts(),
+                **self.door.facts(),
                 **{name: fact for further in self.facts for name, fact in further().items()},
             },
         )

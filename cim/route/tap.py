@@ -31,8 +31,8 @@ from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
-from cim.route.http.upstream import UpstreamAPI
-from cim.route.options import RouteRules, retention_of, route_limits_of, settings_of
+from cim.route.http.upstream import UpstreamAPI, guests_only
+from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
@@ -123,8 +123,6 @@ def add_route(
     addresses = addresses_of(options, metrics.refused)
     where = located(addresses)
     route.facts.append(lambda: {"addresses": addresses.advice} if addresses.advice else {})
-    if not options["no-guests"]:
-        beside = (*beside, UpstreamAPI(route, route.store.accounts, metrics))
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
     resource = api_resource(
@@ -132,8 +130,8 @@ def add_route(
         passwords,
         settings,
         lambda: token(os.urandom),
-        beside=beside,
-        cluster_only=cluster_only(options, metrics, where),
+        beside=(*beside, UpstreamAPI(route, route.store.accounts, metrics)),
+        cluster_only=guests_only(route.door, cluster_only(options, metrics, where)),
         metrics=metrics,
         where=where,
     )
@@ -165,6 +163,7 @@ def add_route(
     metrics.gauge("full_conversations", "Conversations that were full lately.", lambda: len(route.sending.full))
     metrics.gauge("limits_kept", "Parties whose message limits are remembered.", lambda: len(route.message_limits))
     metrics.gauge("passwords_waiting", "Passwords being hashed or waiting to be.", lambda: len(passwords))
+    root.add(route.door)
     root.add(CatchingUp(route))
     root.add(threads)
     root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor), stop_timeout=6.0)
@@ -212,6 +211,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         revision_seconds=options["revision-hours"] * 3600.0,
         upstream_servers=bool(options["upstream-servers"]),
         limits=route_limits_of(options),
+        guests=guests_of(options),
     )
     acceptor = LinkAcceptor(
         own=own,

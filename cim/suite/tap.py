@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 import cim
@@ -30,7 +34,7 @@ from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
-from cim.route.options import RouteRules, retention_of, route_limits_of, settings_of
+from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
@@ -101,22 +105,28 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
 class Welcoming(Service):
     """Tells the user how to continue once the suite runs."""
 
-    def __init__(self, reactor: Any, lines: list[str]) -> None:
+    _log = Logger()
+
+    def __init__(self, reactor: Any, lines: Callable[[], Awaitable[list[str]]]) -> None:
         self._reactor = reactor
         self._lines = lines
 
     def startService(self) -> None:
         """Print the welcome: every other service has started."""
         super().startService()
-        self._reactor.callWhenRunning(self._say)
+        self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._say()).addErrback(self._failed))
 
-    def _say(self) -> None:
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("The welcome could not be shown", failure)
+
+    async def _say(self) -> None:
+        lines = await self._lines()
         if sys.__stdout__ is not None:
-            sys.__stdout__.write("\n".join(self._lines) + "\n")
+            sys.__stdout__.write("\n".join(lines) + "\n")
             sys.__stdout__.flush()
 
 
-def _welcome(options: Options, server: ServerAddress, pin: str) -> list[str]:
+def _welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool) -> list[str]:
     scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
     route = f"{scheme}://{server.host}:{server.http_port}"
     usual = route == "http://127.0.0.1:8083"
@@ -130,6 +140,9 @@ def _welcome(options: Options, server: ServerAddress, pin: str) -> list[str]:
         f"  clients:  {server.host}:{server.tcp_port}",
         *([f"  browsers: {websocket_url(options)}"] if options["websocket"] else []),
         f"  HTTP API: {route}",
+        "  guests:   served without a password (--no-guests closes this)"
+        if guests
+        else "  guests:   not served (make run ADVERTISE=... GUESTS=1, or --guests, serves clients of upstream)",
         f"  data:     {os.path.abspath(options['data'])}",
         "  chat, in another terminal, one for each user:",
         f"    {make}",
@@ -199,6 +212,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         policy=LoginPolicy(options["login-policy"]),
         revision_seconds=options["revision-hours"] * 3600.0,
         limits=route_limits_of(options),
+        guests=guests_of(options),
     )
     links = MemoryLinks(
         reactor,
@@ -220,5 +234,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, ports)
     add_route(root, route, beside, options, settings, metrics, ports, reactor)
-    root.add(Welcoming(reactor, _welcome(options, address, pin)))
+
+    async def welcome() -> list[str]:
+        return _welcome(options, address, pin, guests=await route.door.look())
+
+    root.add(Welcoming(reactor, welcome))
     return root

@@ -23,6 +23,8 @@ class Who(enum.Enum):
     """Who may make a call."""
 
     ANYONE = "anyone"
+    #: Anyone while guests are served; they prove nothing.
+    GUEST = "guest"
     #: Anyone, or a user by its token.
     MAYBE_USER = "maybe-user"
     USER = "user"
@@ -31,6 +33,9 @@ class Who(enum.Enum):
     #: The cluster's own daemons, by the key derived for them.
     CLUSTER = "cluster"
 
+
+#: Whom a call is for that needs no proof of its callers.
+UNPROVEN = frozenset((Who.ANYONE, Who.GUEST, Who.MAYBE_USER))
 
 #: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
 Gate = Callable[[Any, Who], Any]
@@ -129,7 +134,7 @@ def http_call(
     def declare(handler: _H) -> _H:
         summary, _, about = (getdoc(handler) or "").partition("\n")
         derived = {400} if path or query or body else set()
-        if who is not Who.ANYONE:
+        if who not in (Who.ANYONE, Who.GUEST):
             derived |= {401, 403}
         if body is not None:
             derived |= {413, 415}

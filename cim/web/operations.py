@@ -61,7 +61,7 @@ def internal_only(key: str | None, metrics: Metrics, where: Where = nowhere) -> 
     expected = key.encode() if key is not None else None
 
     def admit(request: Any, who: Who) -> str:
-        if who is Who.ANYONE:
+        if who in (Who.ANYONE, Who.GUEST):
             return where(request)
         if who is Who.CLUSTER and expected is None:
             return ""

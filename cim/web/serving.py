@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest, CIMError, RateLimited
-from cim.web.declaring import Call, Content, Who, WithHeaders, calls_of
+from cim.web.declaring import UNPROVEN, Call, Content, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
 from cim.web.site import PathResource, is_awaited, respond
@@ -79,7 +79,7 @@ class Endpoint:
 
     def _note_proof(self, request: Any, caller: Any) -> None:
         """Let a connection stay whose client was admitted to a call that is not for anyone, or showed a token."""
-        proved = self._call.who not in (Who.ANYONE, Who.MAYBE_USER) or getattr(caller, "proven", None) is not None
+        proved = self._call.who not in UNPROVEN or getattr(caller, "proven", None) is not None
         if proved and request.channel is not None:
             request.channel.proved = True
 

@@ -63,6 +63,34 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse(file="idle-seconds = 5\nno-guests = true", environ=environ)
         self.assertEqual((options["idle-seconds"], options["no-guests"]), (7.5, 0))
 
+    def test_a_flag_and_its_contrary_are_one_switch(self):
+        class Switched(Options):
+            optFlags = [["guests", None, "Serve guests."]]
+
+        def parse(*arguments, environ=None, file="no-guests = true"):
+            path = self.mktemp()
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(file)
+            options = Switched(environ or {})
+            options.parseOptions(("--config", path, *arguments))
+            return options["guests"], options["no-guests"]
+
+        self.assertEqual(parse(file=""), (0, 0))
+        self.assertEqual(parse(), (0, 1))
+        self.assertEqual(parse(file="guests = false"), (0, 1))
+        self.assertEqual(parse(file="guests = true\nno-guests = false"), (1, 0))
+        self.assertEqual(parse("--guests"), (1, 0))
+        self.assertEqual(parse(environ={"CIM_SERVER_GUESTS": "1"}), (1, 0))
+        self.assertEqual(parse("--no-guests", environ={"CIM_SERVER_GUESTS": "1"}), (0, 1))
+        # Container platforms set variables to nothing.
+        self.assertEqual(parse(environ={"CIM_SERVER_NO_GUESTS": ""}, file=""), (0, 0))
+        for wrong in (
+            lambda: parse("--guests", "--no-guests"),
+            lambda: parse(file="guests = true\nno-guests = true"),
+            lambda: parse(environ={"CIM_SERVER_GUESTS": "1", "CIM_SERVER_NO_GUESTS": "1"}),
+        ):
+            self.assertIn("exclude each other", str(self.assertRaises(UsageError, wrong)))
+
     def test_command_line_beats_all(self):
         environ = {"CIM_SERVER_IDLE_SECONDS": "7", "CIM_SERVER_HTTP": "tcp:2"}
         options = self.parse("--idle-seconds=9", "-h", "tcp:3", file="idle-seconds = 5", environ=environ)

@@ -32,11 +32,11 @@ EXAMPLES = {
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
         *("store-password-file", "store-user", "store-ca", "store-certificate"),
-        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies"),
+        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies", "guests"),
     },
     "suite": {
         *("api-key-file", "listen", "http", "websocket"),
-        *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies"),
+        *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests"),
     },
     "client": {"ca", "pin", "user", "listener", "route", "password-file", "device", "data", "message-log"},
 }

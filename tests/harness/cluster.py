@@ -20,6 +20,7 @@ from cim.link.memory import MemoryLink, connect
 from cim.model import Account, LinkPeer, LoginPolicy, NodeData, Retention, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
+from cim.route.guests.door import OPTION
 from cim.route.messages.limits import default_limits
 from cim.route.service import Route
 from cim.selection import RoundRobin
@@ -106,6 +107,7 @@ class Cluster:
     :param link_version: returns the version of the items that a new link speaks
     :param message_limits: message limits other than the defaults, by name
     :param retention: that of its store, if none is given
+    :param guests: whether guests are served, and why, at routes that are started from now on
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -121,6 +123,7 @@ class Cluster:
         upstream_servers: bool = False,
         message_limits: Mapping[str, Limit] | None = None,
         retention: Retention = DEFAULT,
+        guests: tuple[bool | None, str] = (True, OPTION),
     ) -> None:
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
@@ -139,6 +142,7 @@ class Cluster:
         #: Returns the answer to a POST; until it is replaced, none comes.
         self.answer: Callable[[str, Any], Deferred[Any]] = lambda url, obj: Deferred()
         self.limits = limits if limits is not None else Limits()
+        self.guests = guests
         self._policy = policy
         self._upstream_servers = upstream_servers
         self._message_limits = {**default_limits(), **(message_limits or {})}
@@ -201,6 +205,7 @@ class Cluster:
             policy=self._policy,
             upstream_servers=self._upstream_servers,
             limits=self._message_limits,
+            guests=self.guests,
         )
         self.routes.append(route)
         route.leases.startService()

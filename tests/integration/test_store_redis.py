@@ -118,10 +118,23 @@ class SharedKeysTests(RedisCase):
                     f"cim-account:{alice.id}",
                     "cim-name:alice%20%25%7B%7D",
                     "cim:form:{alice%20%25%7B%7D}",
+                    "cim:guests",
                     "cim:last-account-id",
                 ]
             ),
         )
+
+    async def test_accounts_from_before_may_be_guests(self):
+        """As a route of an earlier release left them, or a route of upstream."""
+        await self.store.credentials.create("alice", "one")
+        await self.command("DEL", "cim:guests")
+        self.assertTrue(await self.store.accounts.guests())
+        await self.store.credentials.create("bob", "one")
+        self.assertTrue(await self.store.accounts.guests())
+        await self.command("FLUSHDB")
+        self.assertFalse(await self.store.accounts.guests())
+        await self.command("SADD", "login-status", "5")
+        self.assertTrue(await self.store.accounts.guests())
 
     async def test_an_account_of_upstream_is_found_by_name_and_not_made_anew(self):
         await self.command("SET", "cim-account:1545574049323", "zhangsan")

@@ -13,7 +13,9 @@ from cim.limits import Limit
 from cim.model import Candidate, LoginPolicy
 from cim.route import tap as route_tap
 from cim.route.front.rates import default_rate_limits
+from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
 from cim.route.messages.limits import default_limits
+from cim.route.options import guests_of
 from cim.route.tap import Options, selection
 from cim.suite import tap as suite_tap
 
@@ -97,15 +99,52 @@ class RulesTests(SynchronousTestCase):
             self.patch(module, "Route", self.made)
             options = module.Options(environ={})
             options.parseOptions(
-                ["--login-policy", "many", "--revision-hours", "2", "--limit-user-messages", "3/7", *more]
+                [
+                    "--no-guests",
+                    "--login-policy",
+                    "many",
+                    "--revision-hours",
+                    "2",
+                    "--limit-user-messages",
+                    "3/7",
+                    *more,
+                ]
             )
             with self.assertRaises(MadeRoute) as raised:
                 module.makeService(options, MemoryReactorClock())
             parts = raised.exception.args[0]
             self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))
             self.assertFalse(parts.get("upstream_servers"))
+            self.assertEqual(parts["guests"], (False, OPTION))
             limits = {**default_limits(), **default_rate_limits(), "user-messages": Limit(3, 7)}
             self.assertEqual(parts["limits"], limits)
+
+    def test_guests_where_strangers_can_come(self):
+        """As soon as anything is advertised that is not loopback, the store decides."""
+        public = (
+            ["--advertise", "192.168.1.5"],
+            ["--advertise", "chat.example.com:1:2"],
+            ["--hosts", "chat.example.com"],
+        )
+        at_suites = (
+            ["--advertise-websocket", "wss://chat.example.com/v1/socket"],
+            ["--advertise-tls", "chat.example.com"],
+        )
+        for kind, more in ((Options, ()), (suite_tap.Options, at_suites)):
+            for given in ([], ["--advertise", "127.0.0.2"], ["--advertise", "localhost"], ["--hosts", "localhost"]):
+                self.assertEqual(self.guests(kind, *given), (True, LOOPBACK), given)
+            for given in (*public, *more):
+                self.assertEqual(self.guests(kind, *given), (None, PUBLIC), given)
+                self.assertEqual(self.guests(kind, *given, "--guests"), (True, OPTION))
+            self.assertEqual(self.guests(kind, "--no-guests"), (False, OPTION))
+        self.assertEqual(
+            self.guests(suite_tap.Options, "--advertise-websocket", "ws://127.0.0.1:80/v1/socket"), (True, LOOPBACK)
+        )
+
+    def guests(self, kind, *given):
+        options = kind(environ={})
+        options.parseOptions(given)
+        return guests_of(options)
 
     def test_servers_of_upstream_are_let_in_by_option(self):
         self.patch(route_tap, "Route", self.made)

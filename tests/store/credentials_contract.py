@@ -48,6 +48,16 @@ class CredentialsContract:
         made = await gatherResults([Deferred.fromCoroutine(create(number)) for number in range(50)])
         self.assertEqual(len([account for account in made if account]), 1)
 
+    async def test_whether_there_may_be_guests(self):
+        self.assertFalse(await self.store.accounts.guests())
+        await self.credentials.create("alice", "one")
+        await self.credentials.create("bob", "two")
+        self.assertFalse(await self.store.accounts.guests())
+        await self.store.accounts.register("alice")
+        self.assertFalse(await self.store.accounts.guests())
+        await self.store.accounts.register("guest")
+        self.assertTrue(await self.store.accounts.guests())
+
     async def test_guests_have_no_credential(self):
         guest = await self.store.accounts.register("guest")
         self.assertIsNone(await self.credentials.credential(guest.id))

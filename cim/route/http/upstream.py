@@ -8,12 +8,23 @@ from cim.daemon.metrics import Metrics
 from cim.errors import CIMError, Conflict, InvalidField
 from cim.interfaces import IAccounts
 from cim.names import check_new_name
+from cim.route.guests.door import GuestDoor
 from cim.route.messages.limits import Guest
 from cim.route.service import Route
-from cim.web.declaring import Who, WithHeaders, http_call
+from cim.web.declaring import Gate, Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
 from cim.web.schema import Id, Name, Text
 from cim.wire.guests import TLS_NAME
+
+
+def guests_only(door: GuestDoor, gate: Gate) -> Gate:
+    """Return a gate that refuses the calls of guests while none are served, and otherwise does what `gate` does."""
+
+    async def look(request: Any, who: Who) -> Any:
+        await door.check()
+        return gate(request, who)
+
+    return lambda request, who: gate(request, who) if door.open or who is not Who.GUEST else look(request, who)
 
 
 class UpstreamAPI:
@@ -32,7 +43,7 @@ class UpstreamAPI:
         if not self._route.directory.caught_up:
             await self._route.directory.when_caught_up()
 
-    @http_call("POST /registerAccount", who=Who.ANYONE, body={"userName": Name()})
+    @http_call("POST /registerAccount", who=Who.GUEST, body={"userName": Name()})
     async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
         self._rates.take("address-calls", caller)
@@ -49,7 +60,7 @@ class UpstreamAPI:
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
-    @http_call("POST /login", who=Who.ANYONE, body={"userId": Id(), "userName": Name()})
+    @http_call("POST /login", who=Who.GUEST, body={"userId": Id(), "userName": Name()})
     async def login(self, caller: str, userId: int, userName: str) -> dict[str, Any] | WithHeaders:
         """Reserve a session and return the server's address."""
         await self._caught_up()
@@ -68,7 +79,7 @@ class UpstreamAPI:
 
     @http_call(
         "POST /p2pRoute",
-        who=Who.ANYONE,
+        who=Who.GUEST,
         body={
             "userId": Id(),
             "receiveUserId": Id(),
@@ -88,7 +99,7 @@ class UpstreamAPI:
         sender = Guest(userId, caller)
         await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg))
 
-    @http_call("POST /groupRoute", who=Who.ANYONE, body={"userId": Id(), "msg": Text(MAX_TEXT)})
+    @http_call("POST /groupRoute", who=Who.GUEST, body={"userId": Id(), "msg": Text(MAX_TEXT)})
     async def everyone(self, caller: str, userId: int, msg: str) -> None:
         """Push a message to everyone online except the sender."""
         self._rates.take("address-calls", caller)
@@ -96,14 +107,14 @@ class UpstreamAPI:
         await self._route.guests.check(userId)
         await self._route.messages.everyone(Guest(userId, caller), msg)
 
-    @http_call("GET POST /onlineUser", who=Who.ANYONE)
+    @http_call("GET POST /onlineUser", who=Who.GUEST)
     async def online(self, caller: str) -> list[dict[str, Any]]:
         """Return which guests are online: an empty list where upstream returns null, which its SDK cannot handle."""
         self._rates.take("address-online", caller)
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
-    @http_call("POST /offLine", who=Who.ANYONE, body={"userId": Id()})
+    @http_call("POST /offLine", who=Who.GUEST, body={"userId": Id()})
     async def log_out(self, caller: str, userId: int) -> None:
         """End a user's session."""
         self._rates.take("address-calls", caller)
@@ -111,7 +122,7 @@ class UpstreamAPI:
         await self._route.guests.check(userId)
         await self._route.logins.log_out(userId)
 
-    @http_call("POST /fetchOfflineMsgs", who=Who.ANYONE, body={"receiveUserId": Id()})
+    @http_call("POST /fetchOfflineMsgs", who=Who.GUEST, body={"receiveUserId": Id()})
     async def fetch_offline(self, caller: str, receiveUserId: int) -> None:
         """Push the messages that a guest missed while offline."""
         self._rates.take("address-calls", caller)

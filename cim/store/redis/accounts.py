@@ -4,6 +4,8 @@
     cim-name:<percent-encoded name>    the id
     cim:last-account-id                the highest id given
     cim:form:{<form>}                  who holds the comparison form of a name (cim/store/redis/names.py)
+    cim:guests                         1 once an account without a password was made, 0 if the first has one; none in a
+                                       store of an earlier release, until a guest is made
 
 Upstream keeps the id of a name under the bare name, which may be any key at all. We read it if there is no
 `cim-name:` for the name, and believe it only if it holds `cim-account:<id>` and that account has exactly this name; we
@@ -41,7 +43,7 @@ _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 #: The numbers of a change's keys.
-_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL = range(1, 7)
+_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS = range(1, 8)
 _NAMES = Facts(0, 3, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME, 2, "MGET", _FORM))
 
 
@@ -119,6 +121,16 @@ class RedisAccounts:
                 await self._forms.give({form: id})
         return Account(id, name), holder
 
+    def guests(self) -> Deferred[bool]:
+        """See IAccounts."""
+        return self._changing.operation("guests", self._guests())
+
+    async def _guests(self) -> bool:
+        keys = (Key.GUESTS, Key.LAST_ACCOUNT, Key.ONLINE)
+        facts = Facts(3, 0, (2, "MGET", 1, 2, "EXISTS", 2, 2, "EXISTS", 3))
+        ((marked,), begun, upstream), _ = await self._changing.look("guests", keys, facts)
+        return bool(begun or upstream) if marked is None else marked == b"1"
+
     def create(self, name: str, password: str) -> Deferred[Account]:
         """Create an account with a credential; see ICredentials."""
         return self._changing.operation("create_account", self._create(name, password))
@@ -171,21 +183,32 @@ class RedisAccounts:
         form = comparison_form(name)
         if form:
             words += 3, "SET", _FORM, id
-        if password is not None:
+        if password is None:
+            words[:0] = 3, "SET", _GUESTS, 1
+        else:
             words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
 
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
-            (ours,), (looks,), taken, past, (theirs,) = replies
+            (ours,), (looks,), taken, past, begun, (theirs,) = replies
             changed = (ours, looks) != (held.ours, held.form) or (
                 theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b"")
             )
             if changed or taken or past:
                 return Decision([], (0, _Held(ours, theirs, looks, int(past))))
-            return Decision(words, (id, held))
+            return Decision(words if begun or password is None else [3, "SET", _GUESTS, 0, *words], (id, held))
 
         # The bare name may be some other key, which changes all the time.
         counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
-        free = (2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id, 2, "MGET", _BARE_NAME)
-        keys = (name_key(name), name, form_key(form), account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id))
-        guess = ([held.ours], [held.form], 0, 0, [held.theirs])
-        return await self._changing.change(operation, keys, Facts(4 + counts, 1 - counts, free), decide, guess)
+        free: list[str | int] = [2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id]
+        free += 2, "EXISTS", _LAST, 2, "MGET", _BARE_NAME
+        keys = (
+            name_key(name),
+            name,
+            form_key(form),
+            account_key(id),
+            Key.LAST_ACCOUNT,
+            Key.CREDENTIAL.of(id),
+            Key.GUESTS,
+        )
+        guess = ([held.ours], [held.form], 0, 0, 1, [held.theirs])
+        return await self._changing.change(operation, keys, Facts(5 + counts, 1 - counts, free), decide, guess)

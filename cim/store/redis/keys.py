@@ -16,6 +16,7 @@ class Key(StrEnum):
     NAME_FORM = "cim:form:"
     NAMES_INDEXED = "cim:names-indexed"
     LAST_ACCOUNT = "cim:last-account-id"
+    GUESTS = "cim:guests"
     CREDENTIAL = "cim:auth:"
     SESSIONS = "cim:session:"
     ENDED = "cim:ended:"

@@ -114,6 +114,15 @@ class SqliteAccounts:
 
         return self._sqlite.read("known_as", work)
 
+    def guests(self) -> Deferred[bool]:
+        """See IAccounts."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            query = "SELECT EXISTS (SELECT 1 FROM account WHERE id NOT IN (SELECT user FROM credential))"
+            return bool(connection.execute(query).fetchone()[0])
+
+        return self._sqlite.read("guests", work)
+
     def _find(self, operation: str, column: str, value: int | str) -> Deferred[Account | None]:
         def work(connection: sqlite3.Connection) -> Account | None:
             found = connection.execute(f"SELECT id, name FROM account WHERE {column} = ?", (value,)).fetchone()

@@ -13,9 +13,11 @@ from twisted.internet.defer import execute
 
 from cim.addresses import Addresses, proxy
 from cim.model import Account, LoginPolicy
+from cim.route.guests.door import OPTION
 from cim.route.http.api import Settings, api_resource, document
 from cim.route.http.groups import INVITE
 from cim.route.http.passwords import Passwords
+from cim.route.http.upstream import guests_only
 from cim.web.operations import internal_only, located
 from cim.web.origins import Origins
 from cim.web.site import http_site
@@ -61,9 +63,10 @@ class APICase(HTTPCase):
     keys = (KEY,)
     origins = (PAGE,)
     consent = INVITE
+    guests = True, OPTION
 
     def setUp(self):
-        self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy)
+        self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy, guests=self.guests)
         self.clock = self.cluster.clock
         self.metrics = self.cluster.metrics
         self.store = self.cluster.store
@@ -98,7 +101,7 @@ class APICase(HTTPCase):
             settings,
             lambda: f"id-{next(self.ids)}",
             beside=self.beside(route),
-            cluster_only=internal_only(None, self.metrics),
+            cluster_only=guests_only(route.door, internal_only(None, self.metrics)),
             metrics=self.metrics,
             where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),
         )

@@ -92,7 +92,7 @@ class CallerTests(SynchronousTestCase):
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:
             admitted = maybeDeferred(access, request, who)
-            if who in (Who.OPERATOR, Who.CLUSTER):
+            if who in (Who.OPERATOR, Who.CLUSTER, Who.GUEST):
                 self.failureResultOf(admitted, Forbidden)
             else:
                 self.assertIs(self.successResultOf(admitted).proven, None if who is Who.ANYONE else proven)
