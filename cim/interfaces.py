@@ -428,12 +428,15 @@ class ICredentials(Interface):
         :param password: the argon2 hash
         """
 
-    def set_password(user: int, password: str, now: int) -> Deferred[int | None]:
+    def set_password(user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """Replace the password's hash and void all tokens issued before `now`, and all issued so far.
 
         :param password: the argon2 hash
         :param now: ms since 1970
-        :returns: from when tokens are valid now, later than ever before; None if there is no such account
+        :param seen: change nothing unless tokens are still valid from then, so that whoever showed the old password
+            does not undo what was changed or revoked since
+        :returns: from when tokens are valid now, later than ever before; None if nothing was changed: there is no such
+            account, or not as it was seen
         """
 
     def rehash(user: int, before: str, password: str) -> Deferred[None]:

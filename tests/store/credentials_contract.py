@@ -73,6 +73,17 @@ class CredentialsContract:
         self.assertIsNone(await self.credentials.set_password(alice.id + 1, "two", 1))
         self.assertIsNone(await self.credentials.credential(alice.id + 1))
 
+    async def test_changing_the_password_unless_something_came_in_between(self):
+        alice = await self.credentials.create("alice", "one")
+        self.assertEqual(await self.credentials.set_password(alice.id, "two", 10, 0), 10)
+        self.assertIsNone(await self.credentials.set_password(alice.id, "late", 11, 0))
+        await self.credentials.rehash(alice.id, "two", "two again")
+        await self.credentials.revoke(alice.id, 12)
+        self.assertIsNone(await self.credentials.set_password(alice.id, "late", 13, 10))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two again", 12))
+        await self.credentials.delete(alice.id)
+        self.assertIsNone(await self.credentials.set_password(alice.id, "late", 14, 12))
+
     async def test_a_guest_that_gets_a_password_is_no_longer_a_guest(self):
         guest = await self.store.accounts.register("guest")
         self.assertTrue(await self.credentials.set_password(guest.id, "one", 7))

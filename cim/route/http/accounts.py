@@ -294,14 +294,17 @@ class AccountsAPI:
         except CIMError:
             attempt.unseen()
             raise
-        if match is Match.WRONG:
+        if credential is None or match is Match.WRONG:
             raise Forbidden("the current password is wrong")
+        if proven.issued < credential.valid_from:
+            raise Unauthorized("the token was revoked: log in again")
         attempt.right()
         hashed = await self._passwords.hash(new_password, turn)
-        valid_from = await self._store.credentials.set_password(user, hashed, self._tokens.now(proven.issued))
+        now = self._tokens.now(proven.issued)
+        valid_from = await self._store.credentials.set_password(user, hashed, now, credential.valid_from)
         self._tokens.forget(user)
         if valid_from is None:
-            raise Unauthorized("the account was deleted")
+            raise Unauthorized("the account was deleted, or changed elsewhere at the same time: log in again")
         try:
             await self._logins.end_sessions(user, kept=proven.owner)
         except LinkLost:

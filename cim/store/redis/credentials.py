@@ -50,9 +50,9 @@ class RedisCredentials:
         """See ICredentials."""
         return self._accounts.create(name, password)
 
-    def set_password(self, user: int, password: str, now: int) -> Deferred[int | None]:
+    def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
-        return self._set("set_password", user, account_key(user), now, ("password", password))
+        return self._set("set_password", user, account_key(user), now, ("password", password), seen)
 
     def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
         """See ICredentials."""
@@ -68,12 +68,17 @@ class RedisCredentials:
         """See ICredentials."""
         return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
 
-    def _set(self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = ()) -> Deferred[int | None]:
-        """Set fields and revoke tokens; return from when they are valid, None if the key `needed` does not exist."""
+    def _set(
+        self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = (), seen: int | None = None
+    ) -> Deferred[int | None]:
+        """Set fields and revoke tokens; return from when they are valid, None if the key `needed` does not exist.
+
+        :param seen: do it only if they are still valid from then
+        """
 
         def decide(replies: Sequence[Any], time: int) -> Decision[int | None]:
             there, before = replies
-            if not there:
+            if not there or seen not in (None, int(before or 0)):
                 return Decision([], None)
             valid_from = max(now, int(before or 0) + bool(fields))
             return Decision([4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields], valid_from)

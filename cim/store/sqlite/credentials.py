@@ -54,15 +54,16 @@ class SqliteCredentials:
 
         return self._sqlite.write("create_account", work)
 
-    def set_password(self, user: int, password: str, now: int) -> Deferred[int | None]:
+    def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
 
         def work(connection: sqlite3.Connection) -> int | None:
             set = connection.execute(
-                "INSERT INTO credential SELECT id, ?, ? FROM account WHERE id = ? "
+                "INSERT INTO credential SELECT id, ?1, ?2 FROM account WHERE id = ?3 "
                 "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
-                "valid_from = max(valid_from + 1, excluded.valid_from) RETURNING valid_from",
-                (password, now, user),
+                "valid_from = max(valid_from + 1, excluded.valid_from) WHERE ?4 IS NULL OR valid_from = ?4 "
+                "RETURNING valid_from",
+                (password, now, user, seen),
             ).fetchone()
             return None if set is None else set[0]
 

@@ -23,6 +23,16 @@ class NewPasswordTests(APICase):
     routes = 2
     policy = LoginPolicy.MANY
 
+    #: What happens while the next new password is hashed.
+    meanwhile = None
+
+    def run_now(self, function, *args):
+        meanwhile = self.meanwhile if function.__name__ == "hash" else None
+        if meanwhile is not None:
+            self.meanwhile = None
+            meanwhile()
+        return super().run_now(function, *args)
+
     def setUp(self):
         super().setUp()
         self.alice = self.account("alice")
@@ -138,6 +148,41 @@ class NewPasswordTests(APICase):
         body = {"name": "alice", "password": PASSWORD, "device": "late"}
         self.problem("POST", "/v1/sessions", body, route=1, status=401, code="unauthorized")
         self.assertEqual(self.going_on(), {"phone"})
+
+    def test_what_comes_meanwhile_stands(self):
+        """Whoever knows the old password does not undo an operator's cure for that, nor anybody's last word."""
+        operators = f"/v1/admin/users/{self.alice.id}/password"
+        token = self.logins["desk"]["token"]
+        cures = (
+            lambda: self.ok("PUT", operators, {"password": "a cure for it"}, key=KEY, route=1, status=204),
+            lambda: self.ok("POST", f"/v1/admin/users/{self.alice.id}/logout", key=KEY, route=1, status=204),
+            lambda: self.ok("DELETE", "/v1/token", token=token, route=1, status=204),
+            lambda: self.ok("PUT", "/v1/password", {**CHANGE, "new_password": "the owner's"}, token=token, route=1),
+            lambda: self.ok("DELETE", f"/v1/admin/users/{self.alice.id}", key=KEY, route=1, status=204),
+        )
+        for cure in cures:
+            self.setUp()
+            token = self.logins["desk"]["token"]
+            self.meanwhile = cure
+            before = self.credential
+            self.problem(
+                "PUT", "/v1/password", CHANGE, token=self.logins["phone"]["token"], status=401, code="unauthorized"
+            )
+            self.assertNotEqual(self.credential, before)
+            self.problem(
+                "POST", "/v1/sessions", {"name": "alice", "password": ANOTHER}, status=401, code="unauthorized"
+            )
+
+    @property
+    def credential(self):
+        return self.successResultOf(self.store.credentials.credential(self.alice.id))
+
+    def test_a_revoked_token_that_this_route_still_takes_changes_nothing(self):
+        token = self.logins["phone"]["token"]
+        self.ok("GET", "/v1/sessions", token=token)
+        self.ok("POST", f"/v1/admin/users/{self.alice.id}/logout", key=KEY, route=1, status=204)
+        self.ok("GET", "/v1/sessions", token=token)
+        self.problem("PUT", "/v1/password", CHANGE, token=token, status=401, code="unauthorized")
 
     def test_a_wrong_password_ends_nothing(self):
         wrong = {**CHANGE, "password": "not this one"}

@@ -178,7 +178,9 @@ class HelloTests(NativeCase):
     def test_packets_that_only_servers_send_are_refused(self):
         bodies = {field.name for field in Packet.DESCRIPTOR.oneofs_by_name["body"].fields}
         refused = bodies - native._SERVED.keys()
-        self.assertEqual(refused, {"welcome", "accepted", "deliver", "synced", "news", "presence", "failure", "invited"})
+        self.assertEqual(
+            refused, {"welcome", "accepted", "deliver", "synced", "news", "presence", "failure", "invited"}
+        )
         for body in refused:
             with self.subTest(body):
                 client = self.log_in(ALICE)
