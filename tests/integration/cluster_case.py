@@ -155,7 +155,8 @@ class ClusterCase(TestCase):
         private_file(password, PASSWORD)
         http, link = free_port(), free_port()
         store = ["--store", f"redis:{self.redis.address}", "--store-password-file", password]
-        listening = ["--http", loopback(http), "--link", loopback(link)]
+        # Tests look who is online all the time.
+        listening = ["--http", loopback(http), "--link", loopback(link), "--limit-address-online", "0"]
         daemon = self.daemon("route", http, *listening, *store, *self._common(advertise), *options)
         daemon.node = f"{HOST}:{http}:{link}"
         daemon.link_port = link
