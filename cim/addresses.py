@@ -105,10 +105,13 @@ class Addresses:
             at = str(further)
         return counted(at)
 
-    def at(self, transport: Any) -> str:
-        """Return the address of a new connection; empty for a trusted proxy, which says later for whom it connects."""
-        peer = _host(transport.getPeer())
-        return "" if self._trusts(peer) else counted(peer)
+    def at(self, peer: Any) -> str:
+        """Return the address of a new connection; empty for a trusted proxy, which says later for whom it connects.
+
+        :param peer: as transports and factories have it
+        """
+        host = _host(peer)
+        return "" if self._trusts(host) else counted(host)
 
     def _look(self, host: str) -> bool:
         if host == UNIX:

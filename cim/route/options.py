@@ -77,6 +77,13 @@ class RouteRules:
             "Most HTTP connections from one address that wait for a client without proof; 0 for no limit.",
             count,
         ],
+        [
+            "limit-address-http-connects",
+            None,
+            limit("50/5000"),
+            "RATE/BURST of HTTP connections from one address that end without an answer; 0 for no limit.",
+            limit,
+        ],
     ]
     optFlags = [
         [

@@ -141,6 +141,7 @@ def add_route(
         metrics,
         hosts=hosts_of(options),
         address_connections=options["limit-address-http"],
+        connects=options["limit-address-http-connects"],
         address_of=addresses.at,
     )
     route.store.observe(metrics.store_call)

@@ -53,7 +53,7 @@ class Server:
         metrics: Metrics,
         limits: Limits,
         max_connections: int = 1 << 20,
-        address_of: Callable[[Any], str] = lambda transport: "",
+        address_of: Callable[[Any], str] = lambda peer: "",
         ticket_key: bytes,
         random: Callable[[], float],
     ) -> None:

@@ -29,7 +29,7 @@ from cim.link.tcp import LinkDialers
 from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
 from cim.named_host import NamedHost
 from cim.registry.options import RegistryOptions, chosen_registry
-from cim.server.edge.connection import ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
+from cim.server.edge.connection import ADDRESS_CONNECTS, ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -52,6 +52,13 @@ SESSION_LIMITS = [
         UNPROVEN,
         "Most connections without a login; 0 for no limit.",
         count,
+    ],
+    [
+        "limit-address-connects",
+        None,
+        ADDRESS_CONNECTS,
+        "RATE/BURST of connections from one address that end without a login; 0 for no limit.",
+        limit,
     ],
     [
         "limit-address-connections",
@@ -93,6 +100,7 @@ def limits_of(options: Any) -> Limits:
     idle = options["idle-seconds"]
     return Limits(
         frames=options["limit-session-frames"],
+        connects=options["limit-address-connects"],
         unproven=options["limit-connections"],
         address_unproven=options["limit-address-connections"],
         max_frame=options["max-frame"],

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from cim.daemon.lifecycle import within
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
-from cim.limits import Waiting
+from cim.limits import NO_LIMIT, Buckets, Limit, Waiting
 from cim.web.hosts import Hosts
 
 MAX_BODY = 256 * 1024
@@ -170,6 +170,7 @@ class BoundedChannel(http.HTTPChannel):
     address = ""
     proved = False
     since: float | None = None
+    _idle_so_far = True
     _receiving = False
     _held = False
     _due: IDelayedCall | None = None
@@ -180,7 +181,6 @@ class BoundedChannel(http.HTTPChannel):
         """Called by the transport; closes a connection beyond the site's bound at once."""
         super().connectionMade()
         self._peer, self._host = super().getPeer(), super().getHost()
-        self.address = self.site.address_of(self.transport)
         self.since = self.site.reactor.seconds()
         if not self.site.opened(self):
             self.give_way()
@@ -247,6 +247,9 @@ class BoundedChannel(http.HTTPChannel):
         """Called when a request was answered."""
         self._receiving = False
         self.since = self.site.reactor.seconds()
+        if self._idle_so_far:
+            self._idle_so_far = False
+            self.site.used(self.address)
         self.site.waits(self)
         super().requestDone(request)
         # What LineReceiver has not looked at yet is more requests.
@@ -328,7 +331,8 @@ class BoundedSite(server.Site):
         max_body: int = MAX_BODY,
         max_connections: int = 4096,
         address_connections: int = 0,
-        address_of: Callable[[Any], str] = lambda transport: "",
+        connects: Limit = NO_LIMIT,
+        address_of: Callable[[Any], str] = lambda peer: "",
         idle_seconds: float = 60.0,
     ) -> None:
         # One periodic sweep instead of a timer per connection.
@@ -340,6 +344,7 @@ class BoundedSite(server.Site):
         self.draining = False
         self._max_connections = max_connections
         self._channels: set[BoundedChannel] = set()
+        self._connects = Buckets(connects)
         self.address_of = address_of
         # Those that wait for their clients, by whether these have proved who they are.
         self._waiting: dict[bool, Waiting[BoundedChannel]] = {
@@ -356,6 +361,22 @@ class BoundedSite(server.Site):
 
     def stopFactory(self) -> None:
         """Do nothing: there is no access log to close."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return a connection's protocol, or None to close it at once because its address has had too many."""
+        address = self.address_of(addr)
+        if address and not self._connects.take(address, self.reactor.seconds(), 1):
+            if self.metrics is not None:
+                self.metrics.refused("limit-address-http-connects")
+            return None
+        channel = super().buildProtocol(addr)
+        channel.address = address
+        return channel
+
+    def used(self, address: str) -> None:
+        """Note that a request was answered on a connection, so that it did not come to nothing."""
+        if address:
+            self._connects.give_back(address, self.reactor.seconds(), 1)
 
     def opened(self, channel: BoundedChannel) -> bool:
         """Count a new connection, for which another may have to give way; return False if it is one too many."""
@@ -445,14 +466,16 @@ def http_site(
     hosts: Hosts | None = None,
     max_body: int = MAX_BODY,
     address_connections: int = 0,
-    address_of: Callable[[Any], str] = lambda transport: "",
+    connects: Limit = NO_LIMIT,
+    address_of: Callable[[Any], str] = lambda peer: "",
 ) -> BoundedSite:
     """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections.
 
     :param hosts: the names that it answers to; None for any
     :param address_connections: how many connections of one address may wait for clients that have proved nothing; 0 for
         no limit
-    :param address_of: returns the address of a connection as it is counted; empty if it is not
+    :param connects: how many connections of one address may end without an answered request
+    :param address_of: returns the address of a peer as it is counted; empty if it is not
     """
     return BoundedSite(
         resource,
@@ -461,6 +484,7 @@ def http_site(
         hosts=hosts,
         max_body=max_body,
         address_connections=address_connections,
+        connects=connects,
         address_of=address_of,
     )
 

@@ -26,11 +26,13 @@ QUIET = {"CIM_SERVER_WEBSOCKET": "", "CIM_SUITE_WEBSOCKET": ""}
 UNLIMITED = (
     "--group-consent=direct",
     *(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS)),
-    *("--limit-address-http=0", "--limit-user-stored-bytes=0"),
+    *("--limit-address-http=0", "--limit-address-http-connects=0", "--limit-user-stored-bytes=0"),
     *("--retention-count=100000000", "--retention-bytes=1000000000000"),
 )
 #: Options of a server, and of a suite, whose sessions may say it as fast as they can.
-UNLIMITED_SESSIONS = ("--limit-session-frames=0", "--limit-connections=0", "--limit-address-connections=0")
+UNLIMITED_SESSIONS = tuple(
+    f"--limit-{name}=0" for name in ("session-frames", "connections", "address-connects", "address-connections")
+)
 #: What `on_line` is called with: the process's name, and the line.
 OnLine = Callable[[str, str], None]
 

@@ -8,6 +8,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET
 
+from cim.limits import Limit
 from cim.web.site import MAX_BODY, HTTPService, PathResource, respond
 from tests.web.http_case import HTTPCase, encode
 
@@ -309,6 +310,21 @@ class ConnectionTests(SiteCase):
             self.slow.answer()
         others = [self.connect(), self.connect()]
         self.assertEqual(self.aborted(*proved, *others), [False, False, False, True, False])
+
+    def test_connections_that_end_without_an_answer_are_limited_by_address(self):
+        self.serve(self.slow, connects=Limit(1, 2), address_of=lambda peer: "192.0.2.7")
+        for _ in range(5):
+            conversation = self.connect()
+            for _ in range(2):
+                conversation.send(encode("GET", "/x"))
+                self.slow.answer()
+            conversation.lose()
+        for _ in range(2):
+            self.connect()
+        self.assertIsNone(self.site.buildProtocol(None))
+        self.assertTrue(self.refused("limit-address-http-connects"))
+        self.clock.advance(1)
+        self.assertIsNotNone(self.site.buildProtocol(None))
 
     def test_half_requests_do_not_shut_others_out(self):
         self.crowded(50)

@@ -8,6 +8,9 @@ first releases.
 from __future__ import annotations
 
 import enum
+import os
+import sys
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from operator import itemgetter
@@ -29,6 +32,8 @@ from cim.errors import Unavailable
 MIN_BYTES = 8
 MAX_BYTES = 1024
 THREADS = 2
+#: By how much these threads yield to others.
+NICENESS = 10
 #: How many passwords may wait for a thread; more are refused at once.
 WAITING = 64
 
@@ -43,6 +48,13 @@ def strong_hasher() -> PasswordHasher:
     return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
+def _yielding(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function so that the reactor's thread goes first, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    return function(*args)
+
+
 class PasswordThreads(Service):
     """Runs functions in `THREADS` threads, which start when they are first needed."""
 
@@ -51,7 +63,7 @@ class PasswordThreads(Service):
         self._pool = ThreadPool(0, THREADS, "passwords")
 
     def __call__(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._pool, function, *args)
+        return deferToThreadPool(self._reactor, self._pool, _yielding, function, *args)
 
     def startService(self) -> None:
         """Begin."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: The usual limit of a session's frames.
 SESSION_FRAMES = limit("200/2000")
+#: The usual limit of an address's connections that come to nothing.
+ADDRESS_CONNECTS = limit("50/5000")
 #: How many connections may be without a login, together and from one address, unless options say otherwise.
 UNPROVEN = 16_384
 ADDRESS_UNPROVEN = 4096
@@ -42,6 +44,7 @@ class Limits:
     :param write_buffer: how much may wait for a slow client; above it nothing more is pushed to the client or read
         from it, so a client that never reads is idle in the end
     :param frames: how many frames of a client are served; more than that waits
+    :param connects: how many connections of one address may end without a login
     :param unproven: how many connections may be without a login
     :param address_unproven: how many of them may come from one address; 0 for no limit, here and above
     :param turn: how many of them are served when they are read, and in one reactor turn of all that wait
@@ -56,6 +59,7 @@ class Limits:
     native_idle: int = 33
     write_buffer: int = 1 << 20
     frames: Limit = SESSION_FRAMES
+    connects: Limit = ADDRESS_CONNECTS
     unproven: int = UNPROVEN
     address_unproven: int = ADDRESS_UNPROVEN
     turn: int = 16
@@ -105,13 +109,15 @@ class ClientConnection(Protocol):
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        #: Where the client is, as it is counted; empty if it is not.
+        self.address = ""
         self._since = gateway.wheel.now
 
     def connectionMade(self) -> None:
         """Start the time limit for the login."""
         gateway = self.gateway
         gateway.connections.add(self)
-        oldest = gateway.unproven.put(self, gateway.address_of(self.transport))
+        oldest = gateway.unproven.put(self, self.address)
         if oldest is not None:
             gateway.refused("unproven-connections")
             oldest.give_way()
@@ -141,9 +147,12 @@ class ClientConnection(Protocol):
 
     def logged_in(self) -> None:
         """Replace the time limit for the login by the one for silence: the session has logged in."""
-        self.gateway.unproven.remove(self)
-        self._since = self.gateway.wheel.now
-        self.gateway.wheel.put(self, self._since + self._idle() * 2 // 3)
+        gateway = self.gateway
+        gateway.unproven.remove(self)
+        if self.address:
+            gateway.connects.give_back(self.address, gateway.clock.seconds(), 1)
+        self._since = gateway.wheel.now
+        gateway.wheel.put(self, self._since + self._idle() * 2 // 3)
 
     def give_way(self) -> None:
         """Close at once, whatever is still to be written."""

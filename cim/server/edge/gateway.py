@@ -74,7 +74,7 @@ class Gateway(Factory):
     :param guest: makes the session of a guest's connection
     :param refused: called with a short name of its kind for every input that is refused or ignored
     :param max_connections: the most connections; for one more the oldest without a login is closed, or else that one
-    :param address_of: returns the address of a connection as it is counted; empty if it is not
+    :param address_of: returns the address of a peer as it is counted; empty if it is not
     :param retry_after: returns the seconds after which one of so many sessions should come back when this server stops
     """
 
@@ -92,7 +92,7 @@ class Gateway(Factory):
         limits: Limits | None = None,
         max_connections: int = 1 << 20,
         retry_after: Callable[[int], int] = lambda sessions: 0,
-        address_of: Callable[[Any], str] = lambda transport: "",
+        address_of: Callable[[Any], str] = lambda peer: "",
         guest: MakeSession,
     ) -> None:
         self.sessions = sessions
@@ -108,6 +108,7 @@ class Gateway(Factory):
         self.max_connections = max_connections
         self.connections: set[ClientConnection] = set()
         self.unproven: Waiting[ClientConnection] = Waiting(self.limits.unproven, self.limits.address_unproven)
+        self.connects = Buckets(self.limits.connects)
         self.address_of = address_of
         self.pings = 0
         self.noisy = False
@@ -118,9 +119,24 @@ class Gateway(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
         """Return a connection's protocol, or None to close it at once because too many are open."""
-        return type(self).connection_class(self) if self.has_room() else None
+        return self.admitted(addr, type(self).connection_class)
 
-    def has_room(self) -> bool:
+    def admitted(self, peer: IAddress | None, make: Callable[[Gateway], ClientConnection]) -> ClientConnection | None:
+        """Return a new connection, or None if it is one too many.
+
+        :param make: makes it
+        """
+        address = self.address_of(peer)
+        if address and not self.connects.take(address, self.clock.seconds(), 1):
+            self.refused("limit-address-connects")
+            return None
+        if not self._has_room():
+            return None
+        connection = make(self)
+        connection.address = address
+        return connection
+
+    def _has_room(self) -> bool:
         """Return whether one more connection may be made, for which the oldest without a login may have to go."""
         if len(self.connections) < self.max_connections:
             return True

@@ -204,6 +204,6 @@ class WebSocketPort(Factory):
         self.gateway = gateway
         self.origins = origins
 
-    def buildProtocol(self, addr: IAddress | None) -> WebSocketConnection | None:
-        """Return a connection's protocol, or None to close it at once because too many are open."""
-        return WebSocketConnection(self.gateway, Upgrade(self.origins)) if self.gateway.has_room() else None
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
+        """Return a connection's protocol, or None to close it at once because there are too many."""
+        return self.gateway.admitted(addr, lambda gateway: WebSocketConnection(gateway, Upgrade(self.origins)))

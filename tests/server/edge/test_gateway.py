@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.limits import Limit
 from cim.server.edge.connection import Limits
 from cim.wire.cim_pb2 import MESSAGE, PING, Packet
 from cim.wire.framing import encode_frame
@@ -286,3 +287,32 @@ class UnprovenTests(SynchronousTestCase):
     def test_connections_of_a_trusted_proxy_count_together_alone(self):
         clients = [self.connect("") for _ in range(5)]
         self.assertEqual(self.aborted(*clients), [True, False, False, False, False])
+
+
+class ConnectsTests(SynchronousTestCase):
+    """Connections that end without a login are limited for each address."""
+
+    def setUp(self):
+        self.cluster = Cluster(limits=Limits(connects=Limit(1, 3)))
+        self.gateway = self.cluster.servers[0].gateway
+        self.gateway.address_of = lambda peer: peer or "192.0.2.7"
+
+    def admitted(self, peer=None):
+        return self.gateway.buildProtocol(peer) is not None
+
+    def test_so_many_at_once_and_then_so_many_a_second(self):
+        self.assertEqual([self.admitted() for _ in range(5)], [True] * 3 + [False] * 2)
+        self.assertEqual(self.cluster.metrics._refused["limit-address-connects"], 2)
+        self.assertTrue(self.admitted("198.51.100.7"))
+        self.cluster.clock.advance(1)
+        self.assertEqual([self.admitted() for _ in range(2)], [True, False])
+
+    def test_a_login_gives_back_what_its_connection_took(self):
+        for number in range(10):
+            client = self.cluster.log_in(self.cluster.account(f"user-{number}"))
+            self.assertFalse(client.closed)
+        self.assertEqual([self.admitted() for _ in range(4)], [True] * 3 + [False])
+
+    def test_proxies_that_are_trusted_take_nothing(self):
+        self.gateway.address_of = lambda peer: ""
+        self.assertEqual([self.admitted() for _ in range(10)], [True] * 10)
