@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEVELOPMENT := $(VENV)/ready-for-development
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-export NAME ROUTE PIN ADVERTISE
+export NAME ROUTE PIN INVITATION ADVERTISE
 OPTIONS ?=
 # GUESTS=1 serves guests, who have no password; GUESTS=0 does not; otherwise the suite decides.
 GUESTS_OPTION = $(if $(GUESTS),$(if $(filter 0 no off,$(GUESTS)),--no-guests,--guests))
@@ -18,6 +18,7 @@ help:
 	@echo 'make run                      a server and a route in one process; ADVERTISE=<address> serves other machines,'
 	@echo '                              with GUESTS=1 those with clients of upstream, too'
 	@echo 'make client NAME=alice        a terminal client; `make run ADVERTISE=...` prints how to join another machine'
+	@echo 'make invitation               a code with which somebody can make an account; OPTIONS=--help for more'
 	@echo 'make test                     lint, types, generated code and all tests'
 	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
 	@echo 'make test-long                tests that take minutes: with more clients, for longer'
@@ -45,7 +46,10 @@ run: $(READY)
 
 client: $(READY)
 	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }
-	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(OPTIONS)
+	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(if $(INVITATION),--invitation "$$INVITATION") $(OPTIONS)
+
+invitation: $(READY)
+	@exec $(BIN)/python -m cim.admin invite $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(OPTIONS)
 
 cluster: $(READY)
 	@.ci/packages cluster
@@ -92,4 +96,4 @@ clean:
 distclean: clean
 	rm -rf $(VENV)
 
-.PHONY: help venv run client cluster bench test test-long lint types proto check-proto clean distclean
+.PHONY: help venv run client invitation cluster bench test test-long lint types proto check-proto clean distclean

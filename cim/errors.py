@@ -185,6 +185,18 @@ class Forbidden(CIMError):
     text = "you are not allowed to do this"
 
 
+class InvitationNeeded(Forbidden):
+    """Accounts are made by invitation, and none was given, or none that is valid."""
+
+    text = "an invitation is needed here to make an account: ask an operator for one, and give its code"
+
+
+class AccountsClosed(Forbidden):
+    """Accounts are made by operators alone."""
+
+    text = "accounts are made by operators here: ask one of them"
+
+
 class NotFound(CIMError):
     """What was named does not exist, or this user may not see it."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from cim.errors import CIMError
+    from cim.invitation_codes import InvitationCode
     from cim.model import (
         Account,
         Append,
@@ -158,6 +159,7 @@ class IStore(Interface):
     invitations: IInvitations = Attribute("The invitations to groups.")
     blocks: IBlocks = Attribute("Whom users block.")
     credentials: ICredentials = Attribute("The credentials.")
+    invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
 
     def health() -> str:
         """Return "" when the store answers, else a sentence that says what is wrong."""
@@ -422,10 +424,12 @@ class ICredentials(Interface):
     def credential(user: int) -> Deferred[Credential | None]:
         """Return an account's credential; None for a guest account."""
 
-    def create(name: str, password: str) -> Deferred[Account]:
+    def create(name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """Create an account with a credential; Conflict if the name is taken, or looks like one that is.
 
         :param password: the argon2 hash
+        :param invitation: the id of an invitation, of which the same step uses up one use; InvitationNeeded if that is
+            not possible. A refusal uses up nothing.
         """
 
     def set_password(user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
@@ -450,3 +454,26 @@ class ICredentials(Interface):
 
         That is its name, credential, memberships, blocks and indexes; its messages stay in their conversations.
         """
+
+
+class IInvitationCodes(Interface):
+    """Codes that invite people to make accounts. Every method fails with StoreUnavailable when the store is away.
+
+    When they expire is up to the store's clock. Those that have expired are as good as gone.
+    """
+
+    def make(id: str, *, uses: int, seconds: float, note: str = "") -> Deferred[InvitationCode]:
+        """Keep a new invitation; Conflict if there are MAX_CODES already, or one with that id.
+
+        :param uses: to how many accounts it may lead, at most MAX_USES
+        :param seconds: how long it is good for
+        """
+
+    def find(id: str) -> Deferred[InvitationCode | None]:
+        """Return an invitation, if it exists."""
+
+    def listed() -> Deferred[Sequence[InvitationCode]]:
+        """Return all invitations, those that were made last at the end."""
+
+    def revoke(id: str) -> Deferred[bool]:
+        """Remove an invitation; False if there is none. Accounts that were made with it stay."""

@@ -9,14 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
 PURE = {
-    *("addresses", "errors", "ids", "interfaces", "keys", "limits", "model", "names", "plain"),
+    *("addresses", "errors", "ids", "interfaces", "invitation_codes", "keys", "limits", "model", "names", "plain"),
     *("private_files", "selection", "signed", "tickets"),
     "wire",
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),
 }
 LAYERS = {"registry", "store", "link", "web"}
-DAEMONS = {"server", "route", "client", "suite", "terminal"}
+DAEMONS = {"server", "route", "client", "suite", "terminal", "admin"}
 BASE = {"daemon", "named_host"}
 #: The rooms of a daemon: each may import those of the lines above its own, and itself.
 ROOMS = {
@@ -99,6 +99,8 @@ def allowed(owner, tap):
         return PURE | BASE | LAYERS | DAEMONS
     if owner == "terminal":
         return PURE | BASE | {"client", owner}
+    if owner == "admin":
+        return PURE | BASE | {"client", "web", owner}
     if owner in DAEMONS:
         return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
     return PURE

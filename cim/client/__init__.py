@@ -25,6 +25,7 @@ from cim.client.values import (
     Waiting,
 )
 from cim.errors import (
+    AccountsClosed,
     BadRequest,
     CIMError,
     Conflict,
@@ -32,6 +33,7 @@ from cim.errors import (
     HistoryUnavailable,
     Insecure,
     InvalidField,
+    InvitationNeeded,
     Misdirected,
     NotFound,
     NotSupported,
@@ -47,6 +49,7 @@ from cim.errors import (
 from cim.interfaces import IMessageListener
 
 __all__ = [
+    "AccountsClosed",
     "BadRequest",
     "CIMError",
     "Client",
@@ -64,6 +67,7 @@ __all__ = [
     "Insecure",
     "InvalidField",
     "Invitation",
+    "InvitationNeeded",
     "Kind",
     "Member",
     "MemoryHistory",

@@ -18,9 +18,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
 from twisted.internet.main import installReactor
 from zope.interface import implementer
 
@@ -30,7 +31,7 @@ from cim.client.client import TRUST, Client
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.trust import Trust
-from cim.client.values import Credentials, Invitation, Message, Presence, Receipt, State, Typing, User
+from cim.client.values import Credentials, Invitation, Message, Password, Presence, Receipt, State, Typing, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,6 +77,9 @@ async def connect(
     reactor = running_reactor()
     if isinstance(history, (str, os.PathLike)):
         history = SqliteHistory(history, reactor)
+    if isinstance(credentials, Password) and callable(credentials.invitation):
+        ask = credentials.invitation
+        credentials = evolve(credentials, invitation=lambda text: Deferred.fromFuture(asyncio.ensure_future(ask(text))))
     client = Client(
         reactor,
         routes,

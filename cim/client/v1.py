@@ -86,9 +86,11 @@ class V1Calls:
         self.token = login.token
         return login
 
-    async def create_account(self, name: str, password: str) -> None:
+    async def create_account(self, name: str, password: str, invitation: str = "") -> None:
         """Create an account."""
-        await self._call("POST", "accounts", {"name": name, "password": password}, "", nothing)
+        # Routes of earlier releases know of no invitations.
+        invited = {"invitation": invitation} if invitation else {}
+        await self._call("POST", "accounts", {"name": name, "password": password, **invited}, "", nothing)
 
     async def conversations(self) -> list[Listed]:
         """List the user's conversations, the latest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Awaitable, Callable
 
 from attrs import field, frozen
 
@@ -30,11 +31,14 @@ class Password:
     """An account with a password.
 
     :param create: create the account if the name is new
+    :param invitation: the code of an invitation, for systems that require one for a new account; or a function that is
+        called with a sentence for the user when one is required, and returns the code, or an empty text to give up
     """
 
     name: str
     password: str = field(repr=False)
     create: bool = False
+    invitation: str | Callable[[str], Awaitable[str]] = field(default="", repr=False)
 
 
 @frozen

@@ -14,7 +14,7 @@ from twisted.python.reflect import accumulateClassList
 from twisted.python.usage import Options, UsageError
 
 import cim
-from cim.daemon.runtime import prepare
+from cim.daemon.runtime import prepare, refuse
 from cim.limits import count, limit
 from cim.plain import quoted
 from cim.private_files import BadFile, read_private
@@ -138,8 +138,18 @@ class DaemonOptions(Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Take options from all sources.
 
+        twistd would print all options before what is wrong, so under it the process ends with that line alone.
+
         :raises UsageError: names the option or key, its source, and what is wrong
         """
+        try:
+            self._parse(options)
+        except UsageError as error:
+            if self.parent is None:
+                raise
+            refuse(self.daemon, f"{error} (--help lists the options)")
+
+    def _parse(self, options: Sequence[str] | None) -> None:
         arguments = list(sys.argv[1:] if options is None else options)
         try:
             given, _ = getopt.getopt(arguments, self.shortOpt, self.longOpt)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from cim.daemon.config import one_of, positive_int
 from cim.daemon.endpoints import Endpoint
+from cim.invitation_codes import AccountPolicy
 from cim.keys import derive_key
 from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
@@ -40,6 +41,14 @@ class RouteRules:
             "reject",
             "What a login does while the user is online on another device: reject, replace or many.",
             one_of(*LoginPolicy),
+        ],
+        [
+            "accounts",
+            None,
+            None,
+            "Who may make accounts: open (anyone), invited (those with an invitation) or key (back ends, with an API"
+            " key) [default: open if all that is advertised is loopback, else invited].",
+            one_of(*AccountPolicy),
         ],
         ["token-hours", None, 12, "Hours for which a token of /v1 is valid.", positive_int],
         [
@@ -118,6 +127,13 @@ def guests_of(options: Any) -> tuple[bool | None, str]:
     return (None, PUBLIC) if is_public(options) else (True, LOOPBACK)
 
 
+def account_policy_of(options: Any) -> AccountPolicy:
+    """Return who may make accounts."""
+    if options["accounts"]:
+        return AccountPolicy(options["accounts"])
+    return AccountPolicy.INVITED if is_public(options) else AccountPolicy.OPEN
+
+
 def is_public(options: Any) -> bool:
     """Return whether options name the daemon by anything but loopback, so that strangers may reach it."""
     urls = (options.get("advertise-websocket"),)
@@ -144,4 +160,5 @@ def settings_of(options: Any, secret: bytes) -> Settings:
         origins=origins_of(options),
         password_limits=_limits(options, PASSWORD_LIMITS),
         group_consent=options["group-consent"],
+        accounts=account_policy_of(options),
     )

@@ -30,11 +30,12 @@ from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
 from cim.errors import InvalidField
 from cim.ids import token
+from cim.invitation_codes import AccountPolicy, id_of, make_code
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
-from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
+from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
@@ -46,6 +47,9 @@ from cim.web.calling import JSONCalls
 from cim.web.operations import Operations, is_loopback
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
+#: To how many accounts, and for how many days, the invitation is good that a new suite shows.
+FIRST_USES, FIRST_DAYS = 10, 7
+
 
 class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     """Options of the suite."""
@@ -54,7 +58,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     synopsis = "[options]"
     longdesc = "A server and a route in one process: chat with nothing else installed."
     optParameters = [
-        ["data", None, "./var", "Directory for accounts and the secret."],
+        ["data", None, "./var", "Directory for accounts, the secret and an API key."],
         ["listen", None, None, "Endpoint for clients [default: port 11211, on loopback if --advertise is, else TLS]."],
         ["websocket", None, None, "Endpoint for WebSockets, empty for none [default: port 11212, likewise]."],
         ["http", None, None, "Endpoint for the API, /health and /metrics [default: port 8083, likewise]."],
@@ -75,6 +79,8 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         websocket_url(self)
         tls_name(self)
         self["secret-file"] = os.path.join(self["data"], "secret")
+        self["own-keys"] = not self["api-key-file"]
+        self["api-key-file"] = self["api-key-file"] or os.path.join(self["data"], "api-keys")
 
     @property
     def host(self) -> str:
@@ -126,20 +132,35 @@ class Welcoming(Service):
             sys.__stdout__.flush()
 
 
-def _welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool) -> list[str]:
+def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, invitation: str = "") -> list[str]:
+    """Return what the user is told once the suite runs.
+
+    :param pin: of the certificate that the suite shows, if any
+    :param guests: whether guests are served
+    :param invitation: the code of an invitation to show, if any
+    """
     scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
     route = f"{scheme}://{server.host}:{server.http_port}"
-    usual = route == "http://127.0.0.1:8083"
-    client = f"{os.path.abspath(sys.argv[0])} cim-client --user alice" + ("" if usual else f" --route {route}")
-    make = "make client NAME=alice" + ("" if usual else f" ROUTE={route}")
-    if pin and scheme == "https":
-        client, make = f"{client} --pin {pin}", f"{make} PIN={pin}"
+    client, make = f"{os.path.abspath(sys.argv[0])} cim-client --user alice", "make client NAME=alice"
+    for option, variable, value in (
+        ("route", "ROUTE", route if route != "http://127.0.0.1:8083" else ""),
+        ("pin", "PIN", pin if scheme == "https" else ""),
+        ("invitation", "INVITATION", invitation),
+    ):
+        if value:
+            client, make = f"{client} --{option} {value}", f"{make} {variable}={value}"
+    accounts = {
+        AccountPolicy.OPEN: "anyone may make one (--accounts invited asks for invitations)",
+        AccountPolicy.INVITED: f"by invitation; another one: {_inviting(options, route, pin)}",
+        AccountPolicy.KEY: "made by back ends with an API key",
+    }[account_policy_of(options)]
     return [
         "",
         f"CIM {cim.__version__} is ready.",
         f"  clients:  {server.host}:{server.tcp_port}",
         *([f"  browsers: {websocket_url(options)}"] if options["websocket"] else []),
         f"  HTTP API: {route}",
+        f"  accounts: {accounts}",
         "  guests:   served without a password (--no-guests closes this)"
         if guests
         else "  guests:   not served (make run ADVERTISE=... GUESTS=1, or --guests, serves clients of upstream)",
@@ -147,9 +168,26 @@ def _welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool)
         "  chat, in another terminal, one for each user:",
         f"    {make}",
         f"  or from anywhere: {client}",
+        *([f"  This invitation is good for {FIRST_USES} accounts and {FIRST_DAYS} days."] if invitation else []),
         "  Ctrl-C stops it.",
         "",
     ]
+
+
+def _inviting(options: Options, route: str, pin: str) -> str:
+    """Return the command that makes an invitation on this machine.
+
+    :param route: the URL for other machines
+    """
+    http = Endpoint.parse(options["http"])
+    near = route
+    if not http.tls or http.named.get("plain") == "yes":
+        near, pin = f"http://127.0.0.1:{port_of(options['http'], 'http')}", ""
+    keys = os.path.abspath(options["api-key-file"])
+    if near == "http://127.0.0.1:8083" and keys == os.path.abspath("var/api-keys"):
+        return "make invitation"
+    admin = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "cim-admin")
+    return f"{admin} invite --route {near} --api-key-file {keys}" + (f" --pin {pin}" if pin else "")
 
 
 @one_line_errors
@@ -164,6 +202,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = make_secret_file(options["secret-file"], os.urandom)
+        if options["own-keys"]:
+            make_secret_file(options["api-key-file"], os.urandom)
+        fresh = not (data / "cim.db").exists()
         store = store_from(f"sqlite:{data / 'cim.db'}", reactor, retention=retention_of(options))
     except OSError as error:
         raise UsageError(f"--data {data}: {error.strerror}")
@@ -235,8 +276,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     add_server(root, server, links, options, metrics, ports)
     add_route(root, route, beside, options, settings, metrics, ports, reactor)
 
-    async def welcome() -> list[str]:
-        return _welcome(options, address, pin, guests=await route.door.look())
+    async def welcoming() -> list[str]:
+        code = ""
+        if fresh and settings.accounts is AccountPolicy.INVITED:
+            code = make_code(os.urandom)
+            await store.invitation_codes.make(
+                id_of(code), uses=FIRST_USES, seconds=FIRST_DAYS * 86400, note="shown at the first start"
+            )
+        return welcome(options, address, pin, guests=await route.door.look(), invitation=code)
 
-    root.add(Welcoming(reactor, welcome))
+    root.add(Welcoming(reactor, welcoming))
     return root

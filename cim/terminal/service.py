@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from twisted.application.service import Service
 from twisted.internet import fdesc
@@ -20,9 +20,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cim.client import Client, DataDirectory, Forbidden, Unauthorized, Untrusted
+from cim.client import AccountsClosed, Client, DataDirectory, Forbidden, InvitationNeeded, Unauthorized, Untrusted
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.plain import PlainTerminal
+from cim.terminal.console.question import Question
 from cim.terminal.iconsole import Screen
 
 
@@ -126,6 +127,7 @@ class Identity:
     :param banner: lines to show after the first login
     :param new: where the password that was just generated for a new user is kept; dropped if the login is refused
     :param untrusted: what to do about a server that does not prove that it is the right one
+    :param question: asks the user for an invitation, if one is needed
     """
 
     client: Client
@@ -134,6 +136,7 @@ class Identity:
     banner: Sequence[str] = ()
     new: DataDirectory | None = None
     untrusted: str = ""
+    question: Question = field(factory=Question)
 
 
 @frozen
@@ -237,6 +240,9 @@ class TerminalService(Service):
             self._terminal.notice(identity.untrusted)
         if failure.check(Unauthorized, Forbidden) and identity.new is not None:
             identity.new.drop_password()
+        if failure.check(InvitationNeeded):
+            self._terminal.notice("give the code of an invitation with --invitation CODE")
+        elif failure.check(Unauthorized, Forbidden) and not failure.check(AccountsClosed) and identity.new is not None:
             self._terminal.notice(
                 f"the name {identity.name} is taken: choose another, give its password with --password-file FILE,"
                 " or try --guest"

@@ -35,6 +35,7 @@ from cim.interfaces import IMessageListener
 from cim.model import check_name
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
+from cim.terminal.console.question import Question
 from cim.terminal.iconsole import IAnswerer
 from cim.terminal.known_keys import KnownKeys
 from cim.terminal.service import ErrorLines, Identity, Look, TerminalService
@@ -69,6 +70,12 @@ class Options(DaemonOptions):
             None,
             None,
             "File with the user's password; without it one is generated and kept in the data folder.",
+        ],
+        [
+            "invitation",
+            None,
+            None,
+            "Code of an invitation, for a new name where one is needed; without it you are asked if you are there.",
         ],
         ["ca", None, None, "PEM file of the certificates to trust instead of the machine's roots."],
         ["device", None, None, "Name of this device; a new login with the same name ends the old one."],
@@ -247,6 +254,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
     history: IHistory = MemoryHistory()
     credentials: Credentials = Guest(name)
     new: DataDirectory | None = None
+    question = Question()
     if folder is not None:
         history = SqliteHistory(folder.history, reactor)
         facts.append(("data", _short(folder.path)))
@@ -257,6 +265,9 @@ def _identity(options: Options, reactor: Any) -> Identity:
         credentials = folder.credentials(name)
         if new is not None:
             banner.append(f"a password for {name} was generated and is kept in {_short(folder.password_file)}")
+    if isinstance(credentials, Password):
+        asking = question.ask if options["look"].interactive else ""
+        credentials = evolve(credentials, invitation=options["invitation"] or asking)
     listeners = list(options["listeners"])
     if options["message-log"]:
         listeners.append(MessageLog(options["message-log"], reactor))
@@ -276,7 +287,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
     if known is not None and options.routes[0].startswith("https:") and FIRST not in options.pins and options.pins:
         # They were right: whoever answered had one of them.
         client.when_ready().addCallbacks(lambda _: known.remember(options.pins), lambda _: None)
-    return Identity(client, name, facts, banner, new, hint)
+    return Identity(client, name, facts, banner, new, hint, question)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -302,6 +313,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             lambda: datetime.now(UTC).timestamp(),
             lambda: uuid.uuid4().hex,
             answerer=options["answerer"],
+            question=identity.question,
             facts=identity.facts,
             keeps=options.folder is not None,
         )

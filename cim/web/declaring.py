@@ -27,6 +27,8 @@ class Who(enum.Enum):
     GUEST = "guest"
     #: Anyone, or a user by its token.
     MAYBE_USER = "maybe-user"
+    #: Anyone, or a back end by its API key.
+    MAYBE_OPERATOR = "maybe-operator"
     USER = "user"
     OPERATOR = "operator"
     USER_OR_OPERATOR = "user-or-operator"
@@ -35,7 +37,7 @@ class Who(enum.Enum):
 
 
 #: Whom a call is for that needs no proof of its callers.
-UNPROVEN = frozenset((Who.ANYONE, Who.GUEST, Who.MAYBE_USER))
+UNPROVEN = frozenset((Who.ANYONE, Who.GUEST, Who.MAYBE_USER, Who.MAYBE_OPERATOR))
 
 #: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
 Gate = Callable[[Any, Who], Any]

@@ -12,6 +12,7 @@ from cim.web.schema import Array, Fields, Nullable, Object, Optional, Schema
 _SECURITY: dict[Who, list[dict[str, list[str]]]] = {
     Who.ANYONE: [],
     Who.MAYBE_USER: [{}, {"token": []}],
+    Who.MAYBE_OPERATOR: [{}, {"key": []}],
     Who.USER: [{"token": []}],
     Who.OPERATOR: [{"key": []}],
     Who.USER_OR_OPERATOR: [{"token": []}, {"key": []}],

@@ -27,6 +27,8 @@ TITLES = {
     "invalid": "A value is missing, mistyped or out of bounds",
     "unauthorized": "The credentials are missing or not valid",
     "forbidden": "Not allowed",
+    "invitation-needed": "An account needs an invitation",
+    "accounts-closed": "Accounts are made by operators",
     "not-found": "Not found",
     "method-not-allowed": "This path does not support the method",
     "second-login": "The user is logged in on another device",

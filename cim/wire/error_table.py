@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from cim.errors import (
     AccountMismatch,
+    AccountsClosed,
     BadFrame,
     BadLogin,
     BadRequest,
@@ -26,6 +27,7 @@ from cim.errors import (
     HistoryUnavailable,
     Insecure,
     InvalidField,
+    InvitationNeeded,
     LinkLost,
     Misdirected,
     NoRoom,
@@ -93,6 +95,8 @@ TABLE: dict[type[CIMError], Row] = {
     BadRequest: Row(400, "invalid", "3000", "invalid"),
     InvalidField: Row(400, "invalid", "3000", "invalid"),
     Forbidden: Row(403, "forbidden", "4000", "forbidden"),
+    InvitationNeeded: Row(403, "invitation-needed", "4000", "forbidden"),
+    AccountsClosed: Row(403, "accounts-closed", "4000", "forbidden"),
     Unauthorized: Row(401, "unauthorized", "4000", "forbidden"),
     NotFound: Row(404, "not-found", "4000", "not-found"),
     AccountMismatch: Row(404, "not-found", "9100", "not-found"),

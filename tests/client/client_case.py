@@ -15,6 +15,7 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.trust import Trust, Verifier
 from cim.client.values import Password, State
+from cim.invitation_codes import AccountPolicy
 from cim.limits import Limit
 from cim.model import LoginPolicy
 from cim.route.http.api import Settings, api_resource
@@ -78,6 +79,7 @@ class ClientCase(SynchronousTestCase):
     policy = LoginPolicy.MANY
     #: Limits of messages that are not the usual ones, by name.
     message_limits: ClassVar[dict[str, Limit]] = {}
+    accounts = AccountPolicy.OPEN
 
     def setUp(self):
         self.cluster = Cluster(self.servers, self.routes, policy=self.policy, message_limits=self.message_limits)
@@ -97,7 +99,7 @@ class ClientCase(SynchronousTestCase):
         self.network.listen(int(server.own.name.split(":")[1]), server.gateway)
 
     def site_of(self, route):
-        settings = Settings(self.cluster.ticket_key, b"k" * 32)
+        settings = Settings(self.cluster.ticket_key, b"k" * 32, accounts=self.accounts)
         passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         metrics = self.cluster.metrics
         resource = api_resource(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -13,11 +13,13 @@ from cim.client.trust import Trust
 from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.errors import (
+    AccountsClosed,
     CallTimeout,
     Forbidden,
     HistoryUnavailable,
     Insecure,
     InvalidField,
+    InvitationNeeded,
     Misdirected,
     NotSupported,
     RepeatLogin,
@@ -26,6 +28,7 @@ from cim.errors import (
     UserOffline,
 )
 from cim.interfaces import IMessageListener
+from cim.invitation_codes import AccountPolicy, id_of
 from cim.model import LoginPolicy
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import encode_frame
@@ -33,6 +36,81 @@ from cim.wire.native import goodbye_packet
 from tests.client.client_case import SECRET, ClientCase, Listener
 from tests.client.fakes import FakeRoute, FakeServers, envelope
 from tests.client.fakes import Network as FakeNetwork
+
+
+class InvitationTests(ClientCase):
+    """Accounts are made by invitation."""
+
+    accounts = AccountPolicy.INVITED
+
+    def setUp(self):
+        super().setUp()
+        making = self.cluster.store.invitation_codes.make(id_of("the code"), uses=2, seconds=60)
+        self.successResultOf(making)
+        self.asked = []
+
+    def ask(self, *answers):
+        """Return what is asked for an invitation, and answers so."""
+        answers = list(answers)
+
+        def asked(text):
+            self.asked.append(text)
+            return succeed(answers.pop(0))
+
+        return asked
+
+    def client(self, invitation):
+        return self.make("alice", Password("alice", SECRET, create=True, invitation=invitation))
+
+    def test_one_that_is_given(self):
+        client = self.client("the code")
+        client.startService()
+        self.result(client.when_ready())
+        # Again without, now that there is an account.
+        self.online("alice", Password("alice", SECRET, create=True), device="second")
+
+    def test_none_or_a_wrong_one(self):
+        for given, said in (("", "ask an operator"), ("a code", "not valid")):
+            client = self.client(given)
+            client.startService()
+            self.assertIn(said, self.error(client.when_ready(), InvitationNeeded).message)
+        self.assertIsNone(self.successResultOf(self.cluster.store.accounts.named("alice")))
+
+    def test_who_is_asked_may_be_wrong_first(self):
+        client = self.client(self.ask("a code", "the code"))
+        client.startService()
+        self.result(client.when_ready())
+        self.assertEqual(len(self.asked), 2)
+        self.assertIn("ask an operator", self.asked[0])
+        self.assertIn("not valid", self.asked[1])
+
+    def test_who_is_asked_may_give_up(self):
+        client = self.client(self.ask(""))
+        client.startService()
+        self.error(client.when_ready(), InvitationNeeded)
+
+    def test_leaving_while_asked(self):
+        waiting = Deferred()
+        client = self.client(lambda text: waiting)
+        client.startService()
+        self.turn()
+        self.result(client.close())
+        self.assertTrue(waiting.called)
+
+    def test_nobody_is_asked_who_has_an_account(self):
+        client = self.client("the code")
+        client.startService()
+        self.result(client.when_ready())
+        self.online("alice", Password("alice", SECRET, create=True, invitation=self.ask()), device="second")
+
+
+class ClosedTests(ClientCase):
+    accounts = AccountPolicy.KEY
+
+    def test_only_operators_make_accounts(self):
+        client = self.make("alice")
+        client.startService()
+        self.assertIn("operators", self.error(client.when_ready(), AccountsClosed).message)
 
 
 class LoginTests(ClientCase):

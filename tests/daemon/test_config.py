@@ -63,6 +63,16 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse(file="idle-seconds = 5\nno-guests = true", environ=environ)
         self.assertEqual((options["idle-seconds"], options["no-guests"]), (7.5, 0))
 
+    def test_under_twistd_a_mistake_is_one_line(self):
+        for arguments, said in ((["--nonsense"], "nonsense"), (["--max-frame", "x"], "--max-frame must be")):
+            options = Options({})
+            options.parent = {}
+            with self.assertRaises(SystemExit) as raised:
+                options.parseOptions(arguments)
+            line = str(raised.exception.code)
+            self.assertTrue(line.startswith("cim-server: ") and said in line and "--help" in line, line)
+            self.assertNotIn("\n", line)
+
     def test_a_flag_and_its_contrary_are_one_switch(self):
         class Switched(Options):
             optFlags = [["guests", None, "Serve guests."]]

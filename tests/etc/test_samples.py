@@ -32,13 +32,24 @@ EXAMPLES = {
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
         *("store-password-file", "store-user", "store-ca", "store-certificate"),
-        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies", "guests"),
+        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
     },
     "suite": {
         *("api-key-file", "listen", "http", "websocket"),
-        *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests"),
+        *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
     },
-    "client": {"ca", "pin", "user", "listener", "route", "password-file", "device", "data", "message-log"},
+    "client": {
+        "ca",
+        "pin",
+        "invitation",
+        "user",
+        "listener",
+        "route",
+        "password-file",
+        "device",
+        "data",
+        "message-log",
+    },
 }
 
 

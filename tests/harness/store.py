@@ -20,6 +20,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import SCHEMA, add_columns
@@ -82,6 +83,7 @@ class MemoryStore(Service):
         self.invitations = SqliteInvitations(sqlite, clock)
         self.blocks = SqliteBlocks(sqlite)
         self.credentials = SqliteCredentials(sqlite, clock)
+        self.invitation_codes = SqliteInvitationCodes(sqlite, clock)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []

@@ -118,6 +118,12 @@ class RedisCase(TestCase):
                     since, expires, rest = record.split(b"\t", 2)
                     times = (max(0, int(time) - (ms if int(time) else 0)) for time in (since, expires))
                     await self.command("HSET", key, device, b"%d\t%d\t%b" % (*times, rest))
+            if key == b"cim:codes":
+                held = await self.command("HGETALL", key)
+                for id, record in zip(held[::2], held[1::2], strict=True):
+                    uses, expires, made, note = record.split(b" ", 3)
+                    shifted = b"%b %d %d %b" % (uses, int(expires) - ms, int(made) - ms, note)
+                    await self.command("HSET", key, id, shifted)
             if key.startswith(b"cim:lease:"):
                 for member in await self.command("ZRANGE", key, 0, -1):
                     await self.command("ZINCRBY", key, -ms, member)

@@ -123,7 +123,7 @@ class NamesTests(NginxCase):
         self.assertEqual(await self.statuses("evil.example", path="/openapi.json", header=page), [421])
 
     async def test_clients_talk_through_it(self):
-        await self.begin("--hosts", self.NAME)
+        await self.begin("--hosts", self.NAME, "--accounts", "open")
         alice, bob = await self.client("alice"), await self.client("bob")
         await alice.send(bob.me, "hello through nginx")
         await self.until(lambda: bob.heard.others, lambda heard: heard == ["hello through nginx"], "the message")

@@ -21,6 +21,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
 
@@ -92,6 +93,18 @@ class RedisMemoryTests(Conversing, RedisCase):
 class RedisOrderTests(OrderContract, RedisCase):
     settings = {"appendonly": "no"}
     retention = RETENTION
+
+    async def setUp(self):
+        await super().setUp()
+        self.second = self.started()
+        await self.until(lambda: not self.second.health())
+
+    def other(self):
+        return self.second
+
+
+class RedisInvitationCodesTests(InvitationCodesContract, RedisCase):
+    settings = {"appendonly": "no"}
 
     async def setUp(self):
         await super().setUp()

@@ -26,6 +26,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
@@ -83,6 +84,11 @@ class SqliteHistoryTests(HistoryContract, SqliteCase):
 
     async def forget_counts(self):
         await self.store._threads.write("forget", forget_counts)
+
+
+class SqliteInvitationCodesTests(InvitationCodesContract, SqliteCase):
+    def other(self):
+        return self.store
 
 
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):

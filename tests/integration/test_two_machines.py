@@ -17,7 +17,7 @@ from tests.integration.cluster_case import ClusterCase
 
 HERE, THERE = "192.168.1.5", "192.168.1.6"
 RUN = f"make run ADVERTISE={HERE}"
-CLIENT = re.compile(rf"make client NAME=(\w+) ROUTE=https://{re.escape(HERE)}:8083 PIN=(sha256:\S+)")
+CLIENT = re.compile(rf"make client NAME=(\w+) ROUTE=https://{re.escape(HERE)}:8083 PIN=(sha256:\S+) INVITATION=(\S+)")
 #: Holds a namespace, and says so; ends when its input does.
 HOLD = "echo held; exec cat"
 
@@ -98,17 +98,17 @@ class TwoMachinesTests(ClusterCase):
         await suite.start(60)
         printed = CLIENT.search(await suite.wait_for_line("make client"))
         other = (await suite.wait_for_line("or from anywhere: ")).partition("or from anywhere: ")[2]
-        pin = printed[2]
+        pin, invitation = printed[2], printed[3]
         self.assertRegex(pin, "^sha256:[0-9a-f]{64}$")
         alice = self.client(printed[0])
-        carol = self.client(in_readme[0].replace(in_readme[2], pin))
+        carol = self.client(in_readme[0].replace(in_readme[2], pin).replace(in_readme[3], invitation))
         bob = self.client(other.replace("--user alice", "--user bob"))
         for client in (alice, carol, bob):
             await client.start(60)
         carol.write("hello from there\n")
         for client in (alice, bob):
             await client.wait_for_line("carol: hello from there", 20)
-        # Known by now: no pin is needed.
+        # Known by now: neither a pin nor an invitation is needed.
         await carol.stop()
         carol = self.client(f"make client NAME=carol ROUTE=https://{HERE}:8083")
         await carol.start(60)
@@ -135,10 +135,13 @@ class TwoMachinesTests(ClusterCase):
             client.ready_when = said
             await client.start(60)
             self.assertNotEqual(await client.wait_for_exit(30), 0)
-        client = self.process(
-            self.there,
-            f"make client NAME=alice ROUTE=http://{HERE}:8083",
-            "logged in as alice",
-            f"--data {self.folder('clients')} --insecure --pin first",
-        )
-        await client.start(60)
+        making = self.process(self.here, "make invitation", "", f"--api-key-file {self.folder('suite')}/api-keys")
+        making.ready_when = lambda line: re.fullmatch("[a-z2-7]{26}", line) is not None
+        await making.start(60)
+        code = next(line for line in making.lines if making.ready_when(line))
+        line = f"make client NAME=alice ROUTE=http://{HERE}:8083"
+        for invitation, said in (("", "give the code of an invitation"), (f" INVITATION={code}", "logged in as alice")):
+            client = self.process(
+                self.there, line + invitation, said, f"--data {self.folder('clients')} --insecure --pin first"
+            )
+            await client.start(60)

@@ -15,7 +15,7 @@ from cim.route import tap as route_tap
 from cim.route.front.rates import default_rate_limits
 from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
 from cim.route.messages.limits import default_limits
-from cim.route.options import guests_of
+from cim.route.options import account_policy_of, guests_of
 from cim.route.tap import Options, selection
 from cim.suite import tap as suite_tap
 
@@ -140,6 +140,22 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(
             self.guests(suite_tap.Options, "--advertise-websocket", "ws://127.0.0.1:80/v1/socket"), (True, LOOPBACK)
         )
+
+    def test_who_may_make_accounts(self):
+        for given, policy in (
+            ([], "open"),
+            (["--advertise", "192.168.1.5"], "invited"),
+            (["--hosts", "chat.example.com"], "invited"),
+            (["--advertise", "192.168.1.5", "--accounts", "open"], "open"),
+            (["--accounts", "key"], "key"),
+        ):
+            for kind in (Options, suite_tap.Options):
+                options = kind(environ={})
+                options.parseOptions(given)
+                self.assertEqual(account_policy_of(options), policy)
+        with self.assertRaises(UsageError) as raised:
+            Options(environ={}).parseOptions(["--accounts", "all"])
+        self.assertIn("open, invited, key", str(raised.exception))
 
     def guests(self, kind, *given):
         options = kind(environ={})

@@ -20,6 +20,7 @@ from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
+from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
 
@@ -84,6 +85,11 @@ class MemoryOrderTests(OrderContract, MemoryCase):
 
 class MemoryGroupsTests(GroupsContract, CredentialsContract, MemoryCase):
     pass
+
+
+class MemoryInvitationCodesTests(InvitationCodesContract, MemoryCase):
+    def other(self):
+        return self.store
 
 
 class AwayTests(SynchronousTestCase):

@@ -152,6 +152,15 @@ class EditorTests(EditorTestCase):
         self.enter(":info")
         self.assertTrue(any("alice (id 1000)" in line for line in self.shown()))
 
+    def test_a_question_is_answered_by_the_next_line(self):
+        answer = self.chat.question.ask("an invitation, please")
+        self.assertIn("* an invitation, please", "".join(self.shown()))
+        self.enter("the code")
+        self.assertEqual(self.successResultOf(answer), "the code")
+        self.assertEqual(self.sent(), [])
+        self.enter("hello")
+        self.assertEqual([text for _, text in self.sent()], ["hello"])
+
     def test_the_question_to_the_robot_is_shown(self):
         self.enter(":ai")
         self.enter("how are you?")

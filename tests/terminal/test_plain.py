@@ -107,6 +107,18 @@ class ChatTests(TerminalTestCase):
         self.assertEqual(self.shown(), ["bob: hello 👋", "卡罗: a", "卡罗: b"])
         self.assertEqual(self.errors.data, b"")
 
+    def test_a_question_is_answered_by_the_next_line(self):
+        """Even if lines before it wait for the login; commands and blank lines are no answers."""
+        self.hold()
+        self.type("hello\n")
+        answer = self.terminal.chat.question.ask("an invitation, please")
+        self.assertEqual(self.errors.lines, ["* an invitation, please"])
+        self.type("\n:info\n the code \nnot the answer\n")
+        self.assertEqual(self.successResultOf(answer), "the code")
+        self.assertEqual(self.sent(), ["hello"])
+        self.client.release()
+        self.assertEqual(self.sent(), ["hello", "not the answer"])
+
     def test_a_group_message_names_the_group(self):
         self.client.create_group("Team")
         self.clock.advance(0)

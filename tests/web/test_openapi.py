@@ -66,6 +66,7 @@ class DocumentTests(SynchronousTestCase):
             wanted = {
                 Who.ANYONE: set(),
                 Who.MAYBE_USER: {"token"},
+                Who.MAYBE_OPERATOR: {"key"},
                 Who.USER: {"token"},
                 Who.OPERATOR: {"key"},
                 Who.USER_OR_OPERATOR: {"token", "key"},

@@ -16,6 +16,7 @@ from cim.limits import Buckets, Limit, limit, whole_seconds
 #: What each limit is of, and its default.
 RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "address-accounts": ("new accounts from one address", "0.2/200"),
+    "address-invitations": ("invitations that are not valid from one address", "0.1/20"),
     "address-logins": ("logins of guests from one address", "50/5000"),
     "address-calls": ("calls from one address that prove nothing", "100/20000"),
     "address-online": ("lists of who is online for one address", "1/100"),
@@ -67,5 +68,9 @@ class Rates:
         try:
             yield
         except (NoServerAvailable, Unavailable):
-            self._buckets[name].give_back(whose, self._clock.seconds(), 1)
+            self.give_back(name, whose)
             raise
+
+    def give_back(self, name: str, whose: Hashable) -> None:
+        """Put back what `take` counted: it was not of that kind, or nobody has looked."""
+        self._buckets[name].give_back(whose, self._clock.seconds(), 1)

@@ -14,7 +14,7 @@ from cim.model import Account
 from cim.private_files import BadFile, read_private
 from cim.route.front.rates import Rates
 from cim.route.http.tokens import Proven, Tokens
-from cim.web.declaring import Who
+from cim.web.declaring import UNPROVEN, Who
 from cim.web.operations import Where
 
 MIN_KEY = 16
@@ -68,7 +68,7 @@ class Access:
 
     def __call__(self, request: Any, who: Who) -> Any:
         """See cim.web.declaring.Gate."""
-        address = self._where(request) if who in (Who.ANYONE, Who.MAYBE_USER) else ""
+        address = self._where(request) if who in UNPROVEN else ""
         if who is Who.ANYONE:
             return Caller(address=address)
         key = request.getHeader(b"x-api-key")
@@ -86,6 +86,9 @@ class Access:
         number = self._number(bearer) if bearer else None
         if number is not None:
             return self._operator(number, who)
+        if who is Who.MAYBE_OPERATOR:
+            # As for anyone: a user's token adds nothing.
+            return Caller(address=address)
         if not bearer:
             if who is Who.MAYBE_USER:
                 return Caller(address=address)
@@ -102,7 +105,7 @@ class Access:
         return found
 
     def _operator(self, number: int, who: Who) -> Caller:
-        if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR):
+        if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR, Who.MAYBE_OPERATOR):
             raise Forbidden("this call needs a user's token, not an API key")
         return Caller(key=number, past_blocks=self._past_blocks[number])
 

@@ -12,8 +12,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Conflict, Forbidden, InvalidField, LinkLost, NotFound, Unauthorized, Unavailable
+from cim.errors import (
+    AccountsClosed,
+    CIMError,
+    Conflict,
+    Forbidden,
+    InvalidField,
+    InvitationNeeded,
+    LinkLost,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from cim.interfaces import IStore
+from cim.invitation_codes import AccountPolicy, check_usable, id_of
 from cim.model import Account, Credential, SessionRecord
 from cim.names import TAKEN, look_the_same
 from cim.route.front.login import Logins
@@ -80,6 +92,7 @@ def _session(record: SessionRecord) -> dict[str, Any]:
 class AccountsAPI:
     """The calls about accounts, logins and tokens.
 
+    :param policy: who may make accounts
     :param ticket_key: the key derived for "ticket"
     :param new_id: makes a unique id
     """
@@ -93,6 +106,7 @@ class AccountsAPI:
     _attempts: Attempts
     _rates: Rates
     _tokens: Tokens
+    _policy: AccountPolicy
     _ticket_key: bytes
     _new_id: Callable[[], str]
     _clock: IReactorTime
@@ -100,25 +114,53 @@ class AccountsAPI:
 
     @http_call(
         "POST /v1/accounts",
-        who=Who.ANYONE,
-        body={"name": NewName(), "password": PASSWORD},
+        who=Who.MAYBE_OPERATOR,
+        body={
+            "name": NewName(),
+            "password": PASSWORD,
+            "invitation": Optional(Text(128, about="The code of an invitation, where one is needed."), ""),
+        },
         answers={201: ACCOUNT},
         errors=(409,),
         example={"name": "alice", "password": "correct horse"},
     )
-    async def create_account(self, caller: Caller, name: str, password: str) -> dict[str, Any]:
+    async def create_account(self, caller: Caller, name: str, password: str, invitation: str) -> dict[str, Any]:
         """Create an account.
 
-        409 if the name is taken, or looks like one that is.
+        With an API key always, otherwise as the operator allows: 403 with the code `invitation-needed` if an invitation
+        is needed and none that is valid was given, 403 with the code `accounts-closed` if a key is needed. 409 if the
+        name is taken, or looks like one that is; that does not use up the invitation.
         """
-        self._rates.take("address-calls", caller.address)
+        used = "" if caller.operator else await self._invited(caller.address, invitation)
         if await self._store.accounts.named(name) is not None:
             raise Conflict(TAKEN)
-        self._rates.take("address-accounts", caller.address)
+        if not caller.operator:
+            self._rates.take("address-accounts", caller.address)
         hashed = await self._passwords.hash(password, Turn(caller.address))
-        account = await self._store.credentials.create(name, hashed)
+        account = await self._store.credentials.create(name, hashed, used)
         self._known.keep(account)
         return {"id": account.id, "name": account.name}
+
+    async def _invited(self, address: str, code: str) -> str:
+        """Return the id of the invitation that somebody's account will use up; empty if none is needed."""
+        self._rates.take("address-calls", address)
+        if self._policy is AccountPolicy.OPEN:
+            return ""
+        if self._policy is AccountPolicy.KEY:
+            raise AccountsClosed()
+        if not code:
+            raise InvitationNeeded()
+        self._rates.take("address-invitations", address)
+        id = id_of(code)
+        try:
+            found = await self._store.invitation_codes.find(id)
+        except CIMError:
+            self._rates.give_back("address-invitations", address)
+            raise
+        # Before the name, of which strangers learn nothing here, and before the work of hashing.
+        check_usable(found)
+        self._rates.give_back("address-invitations", address)
+        return id
 
     @http_call(
         "POST /v1/sessions",

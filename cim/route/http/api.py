@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from attrs import field, frozen
 
 import cim
 from cim.daemon.metrics import Metrics
+from cim.invitation_codes import AccountPolicy
 from cim.limits import Limit
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
@@ -16,6 +18,7 @@ from cim.route.http.admin import AdminAPI
 from cim.route.http.attempts import Attempts, default_password_limits
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.groups import INVITE, GroupsAPI
+from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.passwords import Passwords
@@ -30,7 +33,7 @@ from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.problem import DOCUMENT, Problems
 from cim.web.serving import CallResource
 
-APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI)
+APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI, InvitationCodesAPI)
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
     "including 404 for an unknown path and 405 for a method that a path does not support."
@@ -47,6 +50,7 @@ class Settings:
     :param origins: the web origins whose pages may call
     :param password_limits: limits of wrong passwords, by name
     :param group_consent: how users come into groups that others add them to, INVITE or DIRECT
+    :param accounts: who may make accounts
     """
 
     ticket_key: bytes
@@ -56,6 +60,7 @@ class Settings:
     origins: Origins = NO_ORIGINS
     password_limits: Mapping[str, Limit] = field(factory=default_password_limits)
     group_consent: str = INVITE
+    accounts: AccountPolicy = AccountPolicy.OPEN
 
 
 def document() -> bytes:
@@ -86,6 +91,7 @@ def api_resource(
     cluster_only: Gate,
     metrics: Metrics,
     where: Where = nowhere,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> CallResource:
     """Return the resource that serves `/v1`, its OpenAPI document, and other APIs in upstream's dialect.
 
@@ -93,6 +99,7 @@ def api_resource(
     :param beside: those other APIs
     :param cluster_only: their gate
     :param where: gives the address of a request's client
+    :param random_bytes: returns that many random bytes, fit for secrets
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours)
@@ -106,6 +113,7 @@ def api_resource(
             rates=route.rates,
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
+            policy=settings.accounts,
             ticket_key=settings.ticket_key,
             new_id=new_id,
             clock=clock,
@@ -132,6 +140,7 @@ def api_resource(
             passwords=passwords,
             tokens=tokens,
         ),
+        InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),
         Description(),
     )
     problems = Problems(Access(tokens, settings.keys, where, route.rates), settings.origins)

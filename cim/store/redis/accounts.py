@@ -30,9 +30,11 @@ from zope.interface import implementer
 
 from cim.errors import Conflict, Unavailable
 from cim.interfaces import IAccounts
+from cim.invitation_codes import check_usable
 from cim.model import ID_LIMIT, Account
 from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
+from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
 from cim.store.redis.names import NameForms, form_key, holder_of
 
@@ -43,7 +45,7 @@ _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 #: The numbers of a change's keys.
-_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS = range(1, 8)
+_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS, _CODES, _CODE_USES = range(1, 10)
 _NAMES = Facts(0, 3, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME, 2, "MGET", _FORM))
 
 
@@ -131,12 +133,12 @@ class RedisAccounts:
         ((marked,), begun, upstream), _ = await self._changing.look("guests", keys, facts)
         return bool(begun or upstream) if marked is None else marked == b"1"
 
-    def create(self, name: str, password: str) -> Deferred[Account]:
+    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """Create an account with a credential; see ICredentials."""
-        return self._changing.operation("create_account", self._create(name, password))
+        return self._changing.operation("create_account", self._create(name, password, invitation))
 
-    async def _create(self, name: str, password: str) -> Account:
-        id, made = await self._find_or_make("create_account", name, password)
+    async def _create(self, name: str, password: str, invitation: str) -> Account:
+        id, made = await self._find_or_make("create_account", name, password, invitation)
         if not made:
             raise Conflict(TAKEN)
         return Account(id, name)
@@ -152,16 +154,19 @@ class RedisAccounts:
         (its_name,) = await self._connection.command("account", "MGET", account_key(id))
         return id if its_name == name.encode() else None
 
-    async def _find_or_make(self, operation: str, name: str, password: str | None = None) -> tuple[int, bool]:
+    async def _find_or_make(
+        self, operation: str, name: str, password: str | None = None, invitation: str = ""
+    ) -> tuple[int, bool]:
         """Return the id of a name, and whether its account was created now.
 
         :param password: the password hash for a new account; None for a guest
+        :param invitation: the id of the invitation that it uses up; empty for none
         :raises Conflict: there is none, and the name looks like that of another account
         """
         await self._forms.complete()
         held = _Held()
         while True:
-            made, held = await self._make(operation, name, password, held)
+            made, held = await self._make(operation, name, password, invitation, held)
             if made:
                 return made, True
             known = await self._known(name, held)
@@ -172,7 +177,9 @@ class RedisAccounts:
             if holder is not None and await self.account(holder) is not None:
                 raise Conflict(LOOKS_TAKEN)
 
-    async def _make(self, operation: str, name: str, password: str | None, held: _Held) -> tuple[int, _Held]:
+    async def _make(
+        self, operation: str, name: str, password: str | None, invitation: str, held: _Held
+    ) -> tuple[int, _Held]:
         """Create the account of a name if the name is free; return its id, or 0 and the values of its keys.
 
         :param held: the values of the keys when the name was found to be free
@@ -189,26 +196,24 @@ class RedisAccounts:
             words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
 
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
-            (ours,), (looks,), taken, past, begun, (theirs,) = replies
+            (ours,), (looks,), taken, past, begun, record, (theirs,), used = replies
             changed = (ours, looks) != (held.ours, held.form) or (
                 theirs != held.theirs and _UPSTREAM.fullmatch(theirs or b"")
             )
             if changed or taken or past:
                 return Decision([], (0, _Held(ours, theirs, looks, int(past))))
-            return Decision(words if begun or password is None else [3, "SET", _GUESTS, 0, *words], (id, held))
+            first: Words = [] if begun or password is None else [3, "SET", _GUESTS, 0]
+            if not invitation:
+                return Decision([*first, *words], (id, held))
+            invited = check_usable(None if record is None else read(invitation, record, used), now)
+            first += 4, "HSET", _CODE_USES, id, 1, 3, "PEXPIREAT", _CODE_USES, invited.expires
+            return Decision([*first, *words], (id, held), bounds=((_CODE_USES, 0, invited.uses - 1),))
 
         # The bare name may be some other key, which changes all the time.
         counts = held.theirs is None or _UPSTREAM.fullmatch(held.theirs) is not None
         free: list[str | int] = [2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id]
-        free += 2, "EXISTS", _LAST, 2, "MGET", _BARE_NAME
-        keys = (
-            name_key(name),
-            name,
-            form_key(form),
-            account_key(id),
-            Key.LAST_ACCOUNT,
-            Key.CREDENTIAL.of(id),
-            Key.GUESTS,
-        )
-        guess = ([held.ours], [held.form], 0, 0, 1, [held.theirs])
-        return await self._changing.change(operation, keys, Facts(5 + counts, 1 - counts, free), decide, guess)
+        free += 2, "EXISTS", _LAST, 3, "HGET", _CODES, invitation, 2, "MGET", _BARE_NAME, 2, "HLEN", _CODE_USES
+        keys = [name_key(name), name, form_key(form), account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id)]
+        keys += [Key.GUESTS, Key.CODES, Key.CODE_USES.of(invitation)]
+        guess = ([held.ours], [held.form], 0, 0, 1, None, [held.theirs], 0)
+        return await self._changing.change(operation, keys, Facts(6 + counts, 2 - counts, free), decide, guess)

@@ -46,9 +46,9 @@ class RedisCredentials:
         key = Key.CREDENTIAL.of(user)
         return self._connection.command("credential", "HMGET", key, "password", "valid_from").addCallback(read)
 
-    def create(self, name: str, password: str) -> Deferred[Account]:
+    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """See ICredentials."""
-        return self._accounts.create(name, password)
+        return self._accounts.create(name, password, invitation)
 
     def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""

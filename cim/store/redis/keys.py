@@ -17,6 +17,8 @@ class Key(StrEnum):
     NAMES_INDEXED = "cim:names-indexed"
     LAST_ACCOUNT = "cim:last-account-id"
     GUESTS = "cim:guests"
+    CODES = "cim:codes"
+    CODE_USES = "cim:code:"
     CREDENTIAL = "cim:auth:"
     SESSIONS = "cim:session:"
     ENDED = "cim:ended:"

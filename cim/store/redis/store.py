@@ -19,6 +19,7 @@ from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.groups import RedisGroups
+from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
 from cim.store.redis.sessions import RedisSessions
@@ -65,6 +66,7 @@ class RedisStore(Service):
         self.groups = RedisGroups(connection, changing)
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
+        self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 
     def startService(self) -> None:

@@ -14,6 +14,7 @@ from cim.model import Account, Credential
 from cim.names import TAKEN
 from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.groups import leave_some
+from cim.store.sqlite.invitation_codes import use_invitation
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -41,7 +42,7 @@ class SqliteCredentials:
 
         return self._sqlite.read("credential", work)
 
-    def create(self, name: str, password: str) -> Deferred[Account]:
+    def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """See ICredentials."""
         now = int(self._clock.seconds() * 1000)
 
@@ -49,6 +50,8 @@ class SqliteCredentials:
             if find_account(connection, name) is not None:
                 raise Conflict(TAKEN)
             account = make_account(connection, name, now)
+            if invitation:
+                use_invitation(connection, invitation, now)
             connection.execute("INSERT INTO credential VALUES (?, ?, 0)", (account.id, password))
             return account
 

@@ -19,6 +19,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
+from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import SCHEMA, add_columns
@@ -51,6 +52,7 @@ class SqliteStore(Service):
         self.invitations = SqliteInvitations(self._threads, reactor)
         self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, reactor)
+        self.invitation_codes = SqliteInvitationCodes(self._threads, reactor)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:

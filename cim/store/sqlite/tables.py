@@ -14,6 +14,9 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS credential (
         user INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE, password TEXT NOT NULL,
         valid_from INTEGER NOT NULL) STRICT""",
+    """CREATE TABLE IF NOT EXISTS invitation_code (
+        id TEXT PRIMARY KEY, uses INTEGER NOT NULL, expires INTEGER NOT NULL, made INTEGER NOT NULL, note TEXT NOT NULL,
+        used INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID""",
     # The last id given, so that no id is given twice, whatever was deleted; the last account whose name was indexed.
     "CREATE TABLE IF NOT EXISTS given (kind TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT",
     # low and high: the two users; 0 in a group. counted: how many messages so far count as unread.

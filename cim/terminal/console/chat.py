@@ -19,6 +19,7 @@ from cim.client.values import Invitation, Kind, Message, Presence, Receipt, Sent
 from cim.errors import CIMError, NotFound, RateLimited
 from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
+from cim.terminal.console.question import Question
 from cim.terminal.console.robot import Robot
 from cim.terminal.iconsole import IAnswerer, Screen
 from cim.wire import positions
@@ -56,6 +57,7 @@ class Chat(AddressBook):
     :ivar numbered: the messages of the last list, by the numbers shown there
     :ivar invitations: the names of groups that the user is invited to, by id
     :ivar facts: further lines for `:info`
+    :ivar question: what the user is asked before the first login, if anything
     :ivar keeps: whether messages that were not accepted yet outlast the program
     """
 
@@ -70,6 +72,7 @@ class Chat(AddressBook):
         new_id: Callable[[], str],
         *,
         answerer: IAnswerer | None = None,
+        question: Question | None = None,
         facts: Sequence[tuple[str, str]] = (),
         keeps: bool = False,
     ) -> None:
@@ -80,6 +83,8 @@ class Chat(AddressBook):
         self.answerer: Any = answerer or Robot()
         self.answering = False
         self.invitations: dict[int, str] = {}
+        self.question = question if question is not None else Question()
+        self.question.notice = screen.notice
         self.facts = facts
         self.keeps = keeps
         self.commands: Sequence[Any] = ()

@@ -357,7 +357,7 @@ class Editor:
 
     def _do(self, lines: Sequence[str]) -> None:
         """Run these lines one after another, concurrently with lines entered before."""
-        if self._run.over:
+        if self._run.over or (len(lines) == 1 and self.chat.question.answer(lines[0])):
             return
         Deferred.fromCoroutine(self._work(lines)).addErrback(self._failed)
 

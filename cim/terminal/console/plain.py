@@ -207,7 +207,9 @@ class PlainTerminal(TwistedProtocol):
         if self._run.over:
             return
         for line in lines:
-            self._lines.put(line)
+            # At once: lines before it may wait for the login that waits for the answer.
+            if not (isinstance(line, str) and self.chat.question.answer(line)):
+                self._lines.put(line)
         if len(self._lines.pending) > MANY_LINES:
             self.transport.pauseProducing()
 

@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from twisted.internet.defer import execute
 
 from cim.addresses import Addresses, proxy
+from cim.invitation_codes import AccountPolicy
 from cim.model import Account, LoginPolicy
 from cim.route.guests.door import OPTION
 from cim.route.http.api import Settings, api_resource, document
@@ -64,6 +65,7 @@ class APICase(HTTPCase):
     origins = (PAGE,)
     consent = INVITE
     guests = True, OPTION
+    accounts = AccountPolicy.OPEN
 
     def setUp(self):
         self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy, guests=self.guests)
@@ -93,6 +95,7 @@ class APICase(HTTPCase):
             origins=Origins(self.origins),
             token_hours=12,
             group_consent=self.consent,
+            accounts=self.accounts,
         )
         passwords = Passwords(self.run_now, cheap_hasher())
         resource = api_resource(

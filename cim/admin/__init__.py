@@ -1,0 +1,1 @@
+"""`cim-admin`: what operators do from a shell (docs/operations.md, Users)."""

@@ -1,0 +1,56 @@
+"""What the suite tells whoever starts it."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.model import ServerAddress
+from cim.suite.tap import Options, welcome
+
+PIN = "sha256:" + "0" * 64
+
+
+class WelcomeTests(SynchronousTestCase):
+    def lines(self, *arguments, host="127.0.0.1", **given):
+        options = Options(environ={})
+        options.parseOptions(arguments)
+        address = ServerAddress(host, 11211, 8083)
+        return welcome(options, address, PIN if host != "127.0.0.1" else "", **{"guests": False, **given})
+
+    def line(self, lines, begin):
+        return next(line for line in lines if line.strip().startswith(begin))
+
+    def test_on_one_machine(self):
+        lines = self.lines(guests=True)
+        self.assertIn("--no-guests", self.line(lines, "guests:"))
+        self.assertIn("anyone", self.line(lines, "accounts:"))
+        self.assertIn("    make client NAME=alice", lines)
+        self.assertIn("http://127.0.0.1:8083", self.line(lines, "HTTP API:"))
+
+    def test_for_other_machines(self):
+        lines = self.lines("--advertise", "192.168.1.5", host="192.168.1.5", invitation="code")
+        self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN={PIN} INVITATION=code", lines)
+        self.assertIn("https://192.168.1.5:8083", self.line(lines, "HTTP API:"))
+        self.assertIn("wss://192.168.1.5", self.line(lines, "browsers:"))
+        self.assertIn("GUESTS=1", self.line(lines, "guests:"))
+        self.assertTrue(self.line(lines, "accounts:").endswith(": make invitation"))
+        self.assertIn(f"--route https://192.168.1.5:8083 --pin {PIN} --invitation code", self.line(lines, "or from"))
+        self.assertNotIn("INVITATION", "".join(self.lines("--advertise", "192.168.1.5", host="192.168.1.5")))
+
+    def test_the_command_for_an_invitation_names_what_is_not_usual(self):
+        lines = self.lines(
+            *("--advertise", "192.168.1.5", "--data", "elsewhere"),
+            *("--http", "tls:/etc/cim:9000", "--listen", "tcp:11211"),
+            host="192.168.1.5",
+        )
+        keys = os.path.abspath("elsewhere/api-keys")
+        self.assertTrue(
+            self.line(lines, "accounts:").endswith(
+                f"cim-admin invite --route https://192.168.1.5:8083 --api-key-file {keys} --pin {PIN}"
+            )
+        )
+
+    def test_accounts_that_back_ends_make(self):
+        self.assertIn("API key", self.line(self.lines("--accounts", "key"), "accounts:"))
