@@ -414,8 +414,8 @@ class IBlocks(Interface):
     def blocked(user: int) -> Deferred[Sequence[int]]:
         """Return whom a user blocks, sorted."""
 
-    def blocking(other: int, users: Sequence[int]) -> Deferred[Sequence[int]]:
-        """Return those of some users who block another one."""
+    def blockers(other: int) -> Deferred[frozenset[int]]:
+        """Return all users who block another one."""
 
 
 class ICredentials(Interface):

@@ -235,7 +235,7 @@ class Probe(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads")
+    __slots__ = ("call", "users", "everyone", "except_user", "sessions", "group", "except_session", "packet", "repeated", "batch", "reads", "watched")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +247,7 @@ class Deliver(_message.Message):
     REPEATED_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     READS_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_FIELD_NUMBER: _ClassVar[int]
     call: int
     users: _containers.RepeatedScalarFieldContainer[int]
     everyone: bool
@@ -258,7 +259,8 @@ class Deliver(_message.Message):
     repeated: bool
     batch: int
     reads: str
-    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ...) -> None: ...
+    watched: int
+    def __init__(self, call: _Optional[int] = ..., users: _Optional[_Iterable[int]] = ..., everyone: _Optional[bool] = ..., except_user: _Optional[int] = ..., sessions: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., except_session: _Optional[str] = ..., packet: _Optional[bytes] = ..., repeated: _Optional[bool] = ..., batch: _Optional[int] = ..., reads: _Optional[str] = ..., watched: _Optional[int] = ...) -> None: ...
 
 class Request(_message.Message):
     __slots__ = ("call", "user", "name", "session", "device", "purpose", "conversation", "packet", "since", "page", "after")

@@ -39,9 +39,10 @@ class BlocksContract(Conversing):
 
     async def test_who_blocks_somebody(self):
         await gatherResults([self.blocks.block(user, BOB) for user in (ALICE, CAROL)])
-        self.assertEqual(list(await self.blocks.blocking(BOB, [CAROL, 1, ALICE, BOB])), [CAROL, ALICE])
-        self.assertEqual(list(await self.blocks.blocking(CAROL, [ALICE, BOB])), [])
-        self.assertEqual(list(await self.blocks.blocking(BOB, [])), [])
+        self.assertEqual(await self.blocks.blockers(BOB), {CAROL, ALICE})
+        self.assertEqual(await self.blocks.blockers(CAROL), frozenset())
+        await self.blocks.unblock(ALICE, BOB)
+        self.assertEqual(await self.blocks.blockers(BOB), {CAROL})
 
     async def test_a_user_blocks_so_many_at_most(self):
         await gatherResults([self.blocks.block(ALICE, 2000 + number) for number in range(MAX_BLOCKED)])
@@ -80,6 +81,18 @@ class BlocksContract(Conversing):
             self.assertIsInstance(await self.append("x", sender=BOB, past_blocks=True, **item), Appended)
         self.assertEqual(self.texts(await self.read())[0], "")
 
+    async def test_a_recall_past_blocks_finds_nothing_but_what_is_there(self):
+        """Whether there is such a user must not be seen by what is wrong with the recall."""
+        await self.blocks.block(ALICE, BOB)
+        for ref in ("1-1", "9999999999999-7"):
+            await self.refused("x", sender=BOB, past_blocks=True, recalls=ref, counts=False)
+        await self.blocks.unblock(ALICE, BOB)
+        (mine,) = await self.say("secret", sender=BOB)
+        await self.append("x", sender=BOB, recalls=mine, counts=False)
+        (recall,) = await self.say("x", sender=BOB, counts=False)
+        await self.blocks.block(ALICE, BOB)
+        await self.refused("x", sender=BOB, past_blocks=True, recalls=recall, counts=False)
+
     async def test_a_group_knows_no_blocks(self):
         group = await self.store.groups.create(ALICE, "x", open=True, history=True)
         await self.store.groups.add(group.id, BOB, BOB)
@@ -98,4 +111,5 @@ class BlocksContract(Conversing):
         account = await self.store.accounts.register("alice")
         await self.blocks.block(account.id, BOB)
         await self.store.credentials.delete(account.id)
+        self.assertEqual(await self.blocks.blockers(BOB), frozenset())
         self.assertEqual(list(await self.blocks.blocked(account.id)), [])

@@ -12,7 +12,7 @@ from cim.route.messages.accounts import KnownAccounts
 
 MAX_KEPT = 100_000
 #: How long an account that was given a password through another route may still be taken for a guest's.
-KEPT_SECONDS = 30.0
+KEPT_SECONDS = 3.0
 
 
 class GuestAccounts:
@@ -31,19 +31,15 @@ class GuestAccounts:
         return self._kept.get(user, 0.0) >= self._clock.seconds()
 
     async def check(self, user: int, *, anew: bool = False) -> None:
-        """Check that an account, if it is one, has no password: of the others an id proves nothing.
+        """Check that there is such an account, and that it has no password: of the others an id proves nothing.
 
         :param anew: whatever is remembered: what is granted lasts
-        :raises AccountMismatch: it has one
+        :raises AccountMismatch: there is none, or it has one; nobody learns which
         """
         if self.at_hand(user) and not anew:
             return
         forgotten = self._forgotten
-        try:
-            # Before the password: an id that nobody has yet may get an account with one next.
-            await self._accounts.get(user)
-        except AccountMismatch:
-            return
+        await self._accounts.get(user)
         if await self._credentials.credential(user) is not None:
             raise AccountMismatch()
         if forgotten != self._forgotten:

@@ -9,7 +9,7 @@ from attrs import frozen
 from cim.errors import InvalidField, NotFound
 from cim.interfaces import IBlocks, IInvitations
 from cim.route.http.access import Caller
-from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.delivery import Delivery
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.presence import Presence
 from cim.web.declaring import http_call
@@ -50,12 +50,16 @@ class BlocksAPI:
         for one in await self._invitations.waiting(me):
             if one.by == user:
                 await self._invitations.end(one.group, me, declined=False)
-        if self._presence.of(me):
-            gone = native.packet(presence=cim_pb2.Presence(user_id=me, online=False))
-            self._delivery.to_users(Push(gone), (user,))
+        self._tell_presence(me, user, online=False)
 
     @http_call("DELETE /v1/blocks/{user}", path={"user": Id()}, answers={204: None}, errors=(404,))
     async def unblock(self, caller: Caller, user: int) -> None:
         """Unblock a user."""
         if not await self._blocks.unblock(caller.account.id, user):
             raise NotFound("you do not block this user")
+        self._tell_presence(caller.account.id, user, online=True)
+
+    def _tell_presence(self, me: int, user: int, *, online: bool) -> None:
+        """Tell somebody else, as far as it watches the user, that the user is online or seems not to be."""
+        if self._presence.of(me):
+            self._delivery.to_watchers(native.packet(presence=cim_pb2.Presence(user_id=me, online=online)), user, me)

@@ -39,6 +39,9 @@ _INVITATIONS = Object(
 INVITE, DIRECT = "invite", "direct"
 
 
+_NOT_IN = "you are not in this group"
+
+
 def _shown(group: Group) -> dict[str, Any]:
     return {
         "id": group.id,
@@ -133,7 +136,7 @@ class GroupsAPI:
 
     async def _must_be_in(self, account: Account, id: int) -> None:
         if await self._groups.member(id, account.id) is None:
-            raise Forbidden("you are not in this group")
+            raise Forbidden(_NOT_IN)
 
     @http_call(
         "PATCH /v1/groups/{id}",
@@ -218,12 +221,16 @@ class GroupsAPI:
     async def _may_invite(self, actor: Account, id: int, user: int) -> None:
         """Check what an invitation needs, in the order in which a stranger may learn of it."""
         self._rates.take("user-memberships", actor.id)
-        await self._known.get(user)
+        await self._group(id)
+        by = await self._groups.member(id, actor.id)
+        if by is None:
+            raise Forbidden(_NOT_IN)
         member = await self._groups.member(id, user)
+        if member is None and by.role < Role.ADMIN:
+            raise Forbidden("only admins and owners can add or invite others")
+        await self._known.get(user)
         if member is None and await self._blocks.hidden(actor.id, (user,)):
             raise AccountMismatch()
-        await self._group(id)
-        await self._must_be_in(actor, id)
 
     async def _enter(self, id: int, user: int) -> bool:
         """Make a user a member who wants that: of an open group, or of one to which it is invited."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from sortedcontainers import SortedList
 
 from cim.model import MAX_NAME, Account
@@ -38,14 +40,20 @@ class OnlineNames:
 
     died = vanished
 
-    def page(self, prefix: str, after: str, limit: int) -> tuple[list[Account], int, bool]:
+    def page(
+        self, prefix: str, after: str, limit: int, hidden: frozenset[int] = frozenset()
+    ) -> tuple[list[Account], int, bool]:
         """Return users whose names begin with `prefix`, their total number, and whether more follow.
 
         :param after: return only names behind this one
+        :param hidden: users who seem not to be there
         """
         first, last = self._sorted.bisect_left((prefix, 0)), self._sorted.bisect_left((prefix + _LAST, 0))
         begin = first
         if after:
             begin = min(max(first, self._sorted.bisect_left((after, 1 << 53))), last)
-        end = min(begin + limit, last)
-        return [Account(user, name) for name, user in self._sorted.islice(begin, end)], last - first, end < last
+        seen = (Account(user, name) for name, user in self._sorted.islice(begin, last) if user not in hidden)
+        page = list(islice(seen, limit + 1))
+        there = hidden & self._names.keys() if hidden else hidden
+        total = last - first - sum(self._names[user].startswith(prefix) for user in there)
+        return page[:limit], total, len(page) > limit

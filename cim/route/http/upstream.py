@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Conflict, InvalidField
+from cim.errors import AccountMismatch, CIMError, Conflict, InvalidField
 from cim.interfaces import IAccounts
 from cim.names import check_new_name
 from cim.route.guests.door import GuestDoor
@@ -116,11 +117,12 @@ class UpstreamAPI:
 
     @http_call("POST /offLine", who=Who.GUEST, body={"userId": Id()})
     async def log_out(self, caller: str, userId: int) -> None:
-        """End a user's session."""
+        """End a guest's session; for any other id, whether there is such an account or not, do nothing."""
         self._rates.take("address-calls", caller)
         await self._caught_up()
-        await self._route.guests.check(userId)
-        await self._route.logins.log_out(userId)
+        with suppress(AccountMismatch):
+            await self._route.guests.check(userId)
+            await self._route.logins.log_out(userId)
 
     @http_call("POST /fetchOfflineMsgs", who=Who.GUEST, body={"receiveUserId": Id()})
     async def fetch_offline(self, caller: str, receiveUserId: int) -> None:

@@ -83,15 +83,10 @@ class UsersAPI:
         """
         if not self._directory.caught_up:
             await self._directory.when_caught_up()
-        while True:
-            page, total, more = self._names.page(prefix, after, limit)
-            hidden = await self._hidden(caller, page)
-            users = [user for user in page if user.id not in hidden]
-            if users or not more:
-                break
-            after = page[-1].name
+        hidden = frozenset() if caller.operator else await self._blocks.blockers(caller.account.id)
+        users, total, more = self._names.page(prefix, after, limit, hidden)
         return {
             "users": [_shown(user) for user in users],
-            "total": total - len(hidden),
+            "total": total,
             "more": users[-1].name if more else None,
         }

@@ -17,7 +17,7 @@ from cim.model import Member
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
 from cim.wire import native, packed, positions
-from cim.wire.link_pb2 import Outcome
+from cim.wire.link_pb2 import Deliver, Item, Outcome
 
 #: Groups of up to this many members are addressed by user, larger ones by group.
 BY_USER = 100
@@ -116,6 +116,11 @@ class Delivery:
                 if not at or at[-1] != user:
                     at.append(user)
         return links
+
+    def to_watchers(self, packet: bytes, user: int, watched: int) -> None:
+        """Push a packet to those sessions of a user that watch another one."""
+        for link in self._by_link(Push(packet), (user,)):
+            link.send(Item(deliver=Deliver(users=[user], packet=packet, watched=watched)))
 
     def to_users(self, push: Push, users: Iterable[int]) -> None:
         """Push to the sessions of these users."""

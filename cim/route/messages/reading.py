@@ -93,11 +93,23 @@ class Reading:
         positions.parse(before, "before")
         floor = await self.floor(user, conversation)
         limit = min(limit or PAGE, MAX_PAGE)
-        page = await self._store.read(conversation, after=after, before=before, limit=limit, floor=floor)
-        while before and page.more and not page.entries:
-            # The next page begins before the first message of this one, so there must be one.
-            page = await self._store.read(conversation, before=page.upto, limit=limit, floor=floor)
-        return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
+        while True:
+            page = await self._store.read(conversation, after=after, before=before, limit=limit, floor=floor)
+            while before and page.more and not page.entries:
+                # The next page begins before the first message of this one, so there must be one.
+                page = await self._store.read(conversation, before=page.upto, limit=limit, floor=floor)
+            # Only now is it certain that the user might read what was there: the floor may be a cached one.
+            now = await self._present_floor(user, conversation)
+            if now == floor:
+                return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
+            floor = now
+
+    async def _present_floor(self, user: int, conversation: str) -> str:
+        """Return what `floor` does, as the store has it now; raises the same errors."""
+        name = conversations.parse(conversation)
+        if isinstance(name, conversations.GroupConversation) and conversation != conversations.EVERYONE:
+            self.forget(name.id, user)
+        return await self.floor(user, conversation)
 
     async def _without_recalled(self, conversation: str, page: Page) -> Page:
         """Blank the edits of recalled texts; the store blanks the texts themselves."""

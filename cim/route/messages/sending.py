@@ -183,10 +183,15 @@ class Sending:
             return positions.NOWHERE
         said = native.parse_body(entry.body)
         if said.sender != message.author.id:
-            raise Forbidden("only its author can recall or edit a message")
-        if said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
-            raise Forbidden("the message is too old to be recalled or edited")
-        return send.ref
+            refusal = "only its author can recall or edit a message"
+        elif said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
+            refusal = "the message is too old to be recalled or edited"
+        else:
+            return send.ref
+        if not reader and await self._store.entry(message.conversation, send.ref, reader=message.author.id) is None:
+            # The other one blocks the author, who must not learn even that there is such a message.
+            return positions.NOWHERE
+        raise Forbidden(refusal)
 
     def _append(self, message: Outgoing, done: Done, ref: str) -> None:
         send, author = message.send, message.author

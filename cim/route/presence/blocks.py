@@ -17,6 +17,9 @@ from cim.interfaces import IBlocks
 #: How long it is cached whom a user blocks, in seconds, and of how many users.
 KEPT_SECONDS = 10.0
 MAX_KEPT = 100_000
+#: By more than so many a user is blocked by many; they are cached as long, of so many users.
+MANY = 1000
+MAX_KEPT_MANY = 100
 
 
 class Blocks:
@@ -26,6 +29,7 @@ class Blocks:
         self._store = store
         self._clock = clock
         self._kept: OrderedDict[int, tuple[float, frozenset[int]]] = OrderedDict()
+        self._blockers: OrderedDict[int, tuple[float, frozenset[int]]] = OrderedDict()
         # Counts changes: a look-up that began before the last one is not cached.
         self._changes = 0
 
@@ -52,10 +56,28 @@ class Blocks:
 
     async def hidden(self, viewer: int, users: Sequence[int]) -> frozenset[int]:
         """Return those of some users who block a viewer, as the store has it now."""
+        if not users:
+            return frozenset()
         try:
-            return frozenset(await self._store.blocking(viewer, users))
+            return (await self.blockers(viewer)).intersection(users)
         except Unavailable:
             return frozenset(users)
+
+    async def blockers(self, viewer: int) -> frozenset[int]:
+        """Return all who block a viewer, as the store has it now, or a few seconds ago if they are many.
+
+        :raises Unavailable: the store is away
+        """
+        kept = self._blockers.get(viewer)
+        if kept is not None and kept[0] > self._clock.seconds():
+            return kept[1]
+        found: frozenset[int] = await self._store.blockers(viewer)
+        if len(found) > MANY:
+            self._blockers[viewer] = self._clock.seconds() + KEPT_SECONDS, found
+            self._blockers.move_to_end(viewer)
+            if len(self._blockers) > MAX_KEPT_MANY:
+                self._blockers.popitem(last=False)
+        return found
 
     async def block(self, user: int, other: int) -> None:
         """Have a user block another one. Raises the same errors as IBlocks.block."""

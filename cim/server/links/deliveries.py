@@ -76,6 +76,9 @@ class Deliveries:
             may, others = self._index.who_may_read(deliver.group, deliver.reads)
             return list(may), others
         users = deliver.users
+        if deliver.watched:
+            watched = deliver.watched
+            return [session for user in users for session in self._sessions.of(user) if session.watches(watched)], ()
         if len(users) == 1 and not deliver.sessions:
             return self._sessions.of(users[0]), ()
         found = [session for user in users for session in self._sessions.of(user)]

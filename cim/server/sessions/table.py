@@ -18,6 +18,7 @@ from cim.errors import ProtocolViolation
 from cim.model import GUEST, check_id
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.wire import packed
+from cim.wire.cim_pb2 import Packet
 from cim.wire.guests import GuestMessage
 from cim.wire.positions import Position
 
@@ -170,6 +171,10 @@ class Session:
 
     def lost(self) -> None:
         """End the session: its connection is gone or closing, and it is out of the tables."""
+
+    def watches(self, user: int) -> bool:
+        """Return whether its client watches a user's presence."""
+        return bool(self.watch) and user in Packet.FromString(self.watch).watch.users
 
     def ask_for_life(self) -> None:
         """Ask the client for a sign of life, if its protocol has a way to."""

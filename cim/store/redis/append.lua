@@ -68,6 +68,10 @@ local function unfit(stream, tag, position, recalls, floor)
   if not recalls and redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
 end
 
+local function is_blocked(by, sender)
+  return redis.call('HEXISTS', BLOCKED .. '{' .. by .. '}', sender) == 1
+end
+
 local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local sent_at, role, ref, after, charge = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 9]
@@ -80,9 +84,7 @@ local function append(stream, i)
     counts, charge = false, '0'
   elseif low then
     local receiver = low == sender and high or low
-    if ARGV[i + 8] ~= '1' and redis.call('HEXISTS', BLOCKED .. '{' .. receiver .. '}', sender) == 1 then
-      return '-blocked'
-    end
+    if ARGV[i + 8] ~= '1' and is_blocked(receiver, sender) then return '-blocked' end
   else
     version = redis.call('HGET', GROUP .. tag, 'version')
     if not version then return '-not-found' end
@@ -112,6 +114,9 @@ local function append(stream, i)
         return '-out-of-order'
       end
       local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls', floor)
+      if reason and low and ARGV[i + 8] == '1' and is_blocked(low == sender and high or low, sender) then
+        return '-blocked'  -- it may recall what it has said, but learns nothing
+      end
       if reason then return reason end
       -- Whatever is full, a text can be recalled, once.
       if role == 'recalls' and not redis.call('ZSCORE', RECALLED .. tag, padded(ref)) then

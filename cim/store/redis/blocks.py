@@ -1,6 +1,7 @@
 """Whom users block, in Redis.
 
-cim:b:{<user>}    hash: another user -> 1
+cim:b:{<user>}     hash: another user -> 1
+cim:bb:{<user>}    hash: a user that blocks this one -> 1
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zope.interface import implementer
 from cim.interfaces import IBlocks
 from cim.model import MAX_BLOCKED
 from cim.store import rules
-from cim.store.redis.changing import Changing, Decision, Facts
+from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 
 if TYPE_CHECKING:
@@ -37,15 +38,22 @@ class RedisBlocks:
             if there:
                 return Decision([])
             rules.check_blocked(count)
-            return Decision([4, "HSET", 1, other, 1], bounds=[(1, 0, MAX_BLOCKED - 1)])
+            words: Words = [4, "HSET", 1, other, 1, 4, "HSET", 2, user, 1]
+            return Decision(words, bounds=[(1, 0, MAX_BLOCKED - 1)])
 
         facts = Facts(1, 1, (3, "HEXISTS", 1, other, 2, "HLEN", 1))
-        change = self._changing.change("block", (Key.BLOCKED.of(user),), facts, decide, (0, 0))
-        return self._changing.operation("block", change)
+        keys = (Key.BLOCKED.of(user), Key.BLOCKERS.of(other))
+        return self._changing.operation("block", self._changing.change("block", keys, facts, decide, (0, 0)))
 
     def unblock(self, user: int, other: int) -> Deferred[bool]:
         """See IBlocks."""
-        return self._connection.command("unblock", "HDEL", Key.BLOCKED.of(user), other).addCallback(bool)
+
+        def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
+            return Decision([3, "HDEL", 1, other, 3, "HDEL", 2, user], bool(replies[0]))
+
+        facts = Facts(1, 0, (3, "HEXISTS", 1, other))
+        keys = (Key.BLOCKED.of(user), Key.BLOCKERS.of(other))
+        return self._changing.operation("unblock", self._changing.change("unblock", keys, facts, decide))
 
     def blocked(self, user: int) -> Deferred[Sequence[int]]:
         """See IBlocks."""
@@ -53,9 +61,8 @@ class RedisBlocks:
             lambda found: sorted(map(int, found))
         )
 
-    def blocking(self, other: int, users: Sequence[int]) -> Deferred[Sequence[int]]:
+    def blockers(self, other: int) -> Deferred[frozenset[int]]:
         """See IBlocks."""
-        asked = Deferred.fromCoroutine(
-            self._connection.commands("blocking", *[("HEXISTS", Key.BLOCKED.of(user), other) for user in users])
+        return self._connection.command("blockers", "HKEYS", Key.BLOCKERS.of(other)).addCallback(
+            lambda found: frozenset(map(int, found))
         )
-        return asked.addCallback(lambda found: [user for user, blocks in zip(users, found, strict=True) if blocks])

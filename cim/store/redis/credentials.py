@@ -95,6 +95,8 @@ class RedisCredentials:
         # The account last, so that the next attempt finds what a failed one left behind.
         account = await self._accounts.account(user)
         await self._groups.leave_all(user)
+        blocked = await self._connection.command("blocked", "HKEYS", Key.BLOCKED.of(user))
+        await self._connection.commands("unblock", *(("HDEL", Key.BLOCKERS.of(int(one)), user) for one in blocked))
 
         def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
             (held,), (looks,), there = replies
@@ -102,12 +104,13 @@ class RedisCredentials:
             if holder_of(looks) == user:
                 words += 2, "DEL", 5
             # Devices' marks expire by themselves.
-            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "DEL", 1
+            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 1
             return Decision(words, bool(there))
 
         name = account.name if account is not None else ""
         form = form_key(comparison_form(name))
         of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form, Key.BLOCKED.of(user), Key.INVITED.of(user))
+        others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
+        keys = (account_key(user), name_key(name), *of_user, form, *others)
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
         return await self._changing.change("delete", keys, facts, decide)

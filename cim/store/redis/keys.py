@@ -43,6 +43,7 @@ class Key(StrEnum):
     LAST_GROUP = "cim:last-group-id"
     INVITED = "cim:i:"
     BLOCKED = "cim:b:"
+    BLOCKERS = "cim:bb:"
 
     def of(self, tag: object) -> str:
         """Return the name of the key with a tag."""

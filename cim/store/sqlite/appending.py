@@ -99,7 +99,13 @@ class Appending:
             log = Log(id, name, total, counted, Holding(*held[:2]), Speakers(*held[2:]))
             if accounted != total:
                 log = count_all(connection, id, name, total, counted)
-        recalled = self._is_recalled(connection, id, item, floor, now) if item.refers or item.recalls else False
+        try:
+            recalled = self._is_recalled(connection, id, item, floor, now) if item.refers or item.recalls else False
+        except CIMError:
+            if people is not None and item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
+                # It may recall what it has said, but learns nothing.
+                raise REFUSALS["blocked"]()
+            raise
         if item.recalls and not recalled:
             # Whatever is full, a text can be recalled, once.
             charge = Charge.LOG if charge == Charge.USER else charge

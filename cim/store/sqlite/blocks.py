@@ -59,9 +59,11 @@ class SqliteBlocks:
 
         return self._sqlite.read("blocked", work)
 
-    def blocking(self, other: int, users: Sequence[int]) -> Deferred[Sequence[int]]:
+    def blockers(self, other: int) -> Deferred[frozenset[int]]:
         """See IBlocks."""
-        asked = tuple(users)
-        return self._sqlite.read(
-            "blocking", lambda connection: [user for user in asked if blocks(connection, user, other)]
-        )
+
+        def work(connection: sqlite3.Connection) -> frozenset[int]:
+            rows = connection.execute("SELECT user FROM block WHERE other = ?", (other,))
+            return frozenset(user for (user,) in rows)
+
+        return self._sqlite.read("blockers", work)

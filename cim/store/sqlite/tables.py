@@ -65,6 +65,7 @@ SCHEMA = (
     # user: who blocks the other.
     """CREATE TABLE IF NOT EXISTS block (
         user INTEGER NOT NULL, other INTEGER NOT NULL, PRIMARY KEY (user, other)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS block_other ON block (other)",
     """CREATE TABLE IF NOT EXISTS change (
         version INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, user INTEGER NOT NULL,
         added INTEGER NOT NULL, talk_version INTEGER NOT NULL) STRICT""",

@@ -7,6 +7,7 @@ import json
 from cim.model import LoginPolicy
 from cim.route.guests.accounts import KEPT_SECONDS
 from cim.route.http.upstream import UpstreamAPI
+from cim.route.messages.accounts import KEPT_SECONDS as KNOWN_SECONDS
 from tests.route.http.api_case import KEY, PASSWORD, APICase
 from tests.web.http_case import Conversation, encode
 
@@ -70,7 +71,9 @@ class GuestsAloneTests(APICase):
 
     def test_nobody_logs_such_a_user_out(self):
         client = self.online("alice")
-        self.assertEqual(self.ask("/offLine", {"userId": self.alice.id}), "9100")
+        # The same as for an id that nobody has.
+        for user in (self.alice.id, self.alice.id + 100):
+            self.assertEqual(self.ask("/offLine", {"userId": user}), "9000")
         self.assertFalse(client.closed)
         guest = self.cluster.log_in(self.bob)
         self.assertEqual(self.ask("/offLine", {"userId": self.bob.id}), "9000")
@@ -89,5 +92,5 @@ class GuestsAloneTests(APICase):
             self.assertEqual(self.log_in_as_guest(self.bob, route), "9000")
         self.ok("DELETE", f"/v1/admin/users/{self.bob.id}", key=KEY, status=204)
         self.assertEqual(self.log_in_as_guest(self.bob), "9100")
-        self.clock.advance(KEPT_SECONDS + 1)
+        self.clock.advance(KNOWN_SECONDS + 1)
         self.assertEqual(self.log_in_as_guest(self.bob, 1), "9100")

@@ -104,8 +104,10 @@ class BlockedTests(BlocksCase):
 
         self.assertEqual(online(self.bob), (["bob"], 1, None))
         self.assertEqual(online(self.bob, prefix="alice"), ([], 0, None))
-        self.assertEqual(online(self.bob, limit=1), (["bob"], 3, "bob"))
-        self.assertEqual(online(self.bob, limit=1, after="bob"), ([], 2, None))
+        # Neither the total nor `more` tells that there is anybody else.
+        self.assertEqual(online(self.bob, limit=1), (["bob"], 1, None))
+        self.assertEqual(online(self.bob, limit=1, after="bob"), ([], 1, None))
+        self.assertEqual(online(self.bob, limit=1, after="alice"), (["bob"], 1, None))
         self.assertEqual(online(self.alice), (["alice", "bob", "carol"], 3, None))
 
     def test_being_online_ends_for_the_blocked_one(self):
@@ -117,3 +119,37 @@ class BlockedTests(BlocksCase):
         self.block()
         (presence,) = client.take("presence")
         self.assertEqual((presence.user_id, presence.online), (self.alice.id, False))
+
+    def test_nobody_hears_of_a_block_but_who_watches(self):
+        """A packet that nobody asked for would say who is online and blocks one now."""
+        self.online("alice")
+        client = self.online("bob")
+        self.block()
+        self.ok("DELETE", f"/v1/blocks/{self.bob.id}", **self.by(self.alice), status=204)
+        self.cluster.turn()
+        self.assertEqual(client.packets(), [])
+
+    def test_being_online_is_seen_again_after_the_block(self):
+        self.online("alice")
+        client = self.online("bob")
+        self.block()
+        client.watch(self.alice.id)
+        self.cluster.turn()
+        self.assertFalse(client.take("presence")[0].online)
+        self.ok("DELETE", f"/v1/blocks/{self.bob.id}", **self.by(self.alice), status=204)
+        self.cluster.turn()
+        self.assertTrue(client.take("presence")[0].online)
+
+    def test_a_recall_tells_nothing(self):
+        """Of an id that blocks somebody it is said what is said of one that nobody has."""
+        said = self.send(self.alice.id)[2]
+        hers = self.call(
+            "POST", "/v1/messages", {"to_user": self.bob.id, "client_id": "h", "text": "x"}, **self.by(self.alice)
+        )[2]
+        self.block()
+        told = set()
+        for user, ref in ((self.alice.id, "1-1"), (self.alice.id, hers["position"]), (77, said["position"])):
+            status, _, problem = self.send(user, "", kind="RECALL", ref=ref)
+            told.add((status, problem["code"], problem["detail"]))
+        self.assertEqual(len(told), 1, told)
+        self.assertEqual(self.send(self.alice.id, "", kind="RECALL", ref=said["position"])[0], 201)

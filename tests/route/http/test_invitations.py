@@ -99,6 +99,21 @@ class InvitationTests(InvitationsCase):
         self.invite(self.bob, self.carol)
         self.put(self.carol, self.carol)
 
+    def test_who_may_not_learns_nothing_of_the_invited(self):
+        """Neither whether there is such a user, nor whether it blocks the caller."""
+        carol, mallory = self.carol, self.user("mallory")
+        self.ok("PUT", f"/v1/blocks/{mallory.id}", **self.by(carol), status=204)
+        nobody = 77
+        for how, group in (("no such group", 123456), ("not in it", self.group), ("no admin", self.group)):
+            if how == "no admin":
+                self.successResultOf(self.store.groups.add(group, self.alice.id, mallory.id))
+            told = set()
+            for user in (self.bob.id, carol.id, nobody):
+                path = f"/v1/groups/{group}/members/{user}"
+                status, _, problem = self.call("PUT", path, {}, **self.by(mallory))
+                told.add((status, problem["code"], problem["detail"]))
+            self.assertEqual(len(told), 1, (how, told))
+
     def test_oneself(self):
         self.put(self.alice, self.alice, 200)
         self.problem("PUT", self.path(self.bob), {}, **self.by(self.bob), status=403, code="forbidden")

@@ -106,6 +106,25 @@ class ReadingTests(RouteCase):
         held.answer(None)
         self.failureResultOf(late, Forbidden)
 
+    def test_a_page_is_for_members_of_its_moment(self):
+        """Whatever is cached: the membership may have ended, and begun again, through another route."""
+        group = self.group(self.alice, self.bob, history=False)
+        name = f"g:{group}"
+        self.say(self.alice, group, "before")
+        self.assertEqual(self.texts(self.bob, name), ["before"])
+        self.now(self.groups.remove(group, self.alice.id, self.bob.id))
+        self.say(self.alice, group, "in his absence")
+        self.refusal(self.reading.page(self.bob.id, name), Forbidden)
+        self.assertEqual(self.texts(self.alice, name), ["before", "in his absence"])
+        self.now(self.groups.add(group, self.alice.id, self.bob.id))
+        self.texts(self.bob, name)
+        self.now(self.groups.remove(group, self.alice.id, self.bob.id))
+        self.say(self.alice, group, "a secret")
+        self.now(self.groups.add(group, self.alice.id, self.bob.id))
+        self.say(self.alice, group, "after")
+        self.assertEqual(self.texts(self.bob, name), ["after"])
+        self.assertEqual(self.texts(self.bob, name, before=BEYOND), ["after"])
+
     def test_a_missing_membership_is_not_cached(self):
         group = self.group(self.alice)
         self.refusal(self.reading.page(self.bob.id, f"g:{group}"), Forbidden)
