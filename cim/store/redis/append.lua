@@ -181,8 +181,9 @@ local function append(stream, i)
       history().trim(stream, tag, held, own, sender, 0, low, high)
     else
       trim_expired(stream, tag)
-      if not everyone and not was[3] and
-        (redis.call('XLEN', stream) * 2 >= kept or redis.call('MEMORY', 'USAGE', stream) * 2 >= kept_bytes) then
+      local entries = not everyone and not was[3] and redis.call('XLEN', stream)
+      if entries and (entries * 2 >= kept or
+          entries * LARGE * 2 >= kept_bytes and redis.call('MEMORY', 'USAGE', stream) * 2 >= kept_bytes) then
         history().count_all(stream, counters)
       end
     end

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from attrs import evolve
-
 from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
 from cim.model import Append, Appended, Charge, Retention
-from cim.store.bounds import DAY_MS, Holding, Speakers, no_room
+from cim.store.bounds import DAY_MS, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
 from cim.store.sqlite.blocks import blocks
-from cim.store.sqlite.holdings import CHARGES, Log, Rooms, count_all, hold, shrunk, trim_expired
+from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
 from cim.wire import conversations, native, positions
 
@@ -22,7 +20,7 @@ Key = tuple[str, int, str]
 TRIM_EVERY = 16
 FORGOTTEN = 64
 #: The columns of a conversation in which nothing was said: see `_append`.
-_NEW = (0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0)
+_NEW = (0, 0, 0, 0, 0, 0, None)
 
 
 class Appending:
@@ -79,11 +77,9 @@ class Appending:
                 if not item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
                     raise REFUSALS["blocked"]()
         found = connection.execute(
-            "SELECT id, epoch, n, total, active, counted, accounted, entries, bytes, day, today, before "
-            "FROM conversation WHERE name = ?",
-            (name,),
+            "SELECT id, epoch, n, total, active, bytes, accounted FROM conversation WHERE name = ?", (name,)
         ).fetchone()
-        id, epoch, n, total, active, counted, accounted, *held = found if found is not None else _NEW
+        id, epoch, n, total, active, bytes, accounted = found if found is not None else _NEW
         earlier = self._earlier(connection, id, total, item, version, now)
         if earlier is not None:
             return earlier
@@ -93,12 +89,10 @@ class Appending:
             and not self._is_remembered(connection, id, total, item.sender, item.after, now)
         ):
             raise OutOfOrder()
-        charge = item.charge
+        size, charge = len(item.body), item.charge
         log = None
         if accounted is not None and charge != Charge.NONE:
-            log = Log(id, name, total, counted, Holding(*held[:2]), Speakers(*held[2:]))
-            if accounted != total:
-                log = count_all(connection, id, name, total, counted)
+            log = log_of(connection, id) if accounted == total else count_all(connection, id)
         try:
             recalled = self._is_recalled(connection, id, item, floor, now) if item.refers or item.recalls else False
         except CIMError:
@@ -113,9 +107,9 @@ class Appending:
             if no_space:
                 raise no_room("space")
             if log is not None:
-                log = self._rooms.make(connection, log, item.sender, len(item.body), now)
+                log = self._rooms.make(connection, log, item.sender, size, now)
             if charge == Charge.USER and not everyone:
-                self._quotas.pay(connection, item.sender, len(item.body), now)
+                self._quotas.pay(connection, item.sender, size, now)
         if found is None:
             low, high = (people.low, people.high) if people is not None else (0, 0)
             id = connection.execute(
@@ -125,9 +119,9 @@ class Appending:
         new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
         counts = int(item.counts and not everyone)
         connection.execute(
-            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ?, bytes = bytes + ? "
-            "WHERE id = ?",
-            (*new, counts, len(item.body), id),
+            "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ?, bytes = bytes + ?, "
+            "accounted = accounted + 1 WHERE id = ?",
+            (*new, counts, 0 if charge == Charge.NONE else size, id),
         )
         if item.sent_at - active >= LATE_MS:
             connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (item.sent_at, id))
@@ -146,8 +140,7 @@ class Appending:
                 (id, item.sender),
             )
         if log is not None:
-            log = evolve(log, total=total + 1, counted=counted + counts)
-            log = hold(connection, log, item.sender, len(item.body), now)
+            log = hold(connection, log, item.sender, size, now)
         if item.recalls and not recalled:
             self._blank(connection, id, positions.parse(item.recalls))
         if (total + 1) % TRIM_EVERY == 0:
@@ -157,7 +150,7 @@ class Appending:
             elif log is not None:
                 self._rooms.trim(connection, log, now)
             else:
-                self._rooms.look(connection, id, name, total + 1, counted + counts, now)
+                self._rooms.look(connection, id, total + 1, bytes + size, now)
         self._count += 1
         if self._count % TRIM_EVERY == 0:
             connection.execute(

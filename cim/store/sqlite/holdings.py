@@ -40,13 +40,11 @@ class Log:
     """A conversation in which everything is counted.
 
     :param total: the number of the last message
-    :param counted: how many messages so far count as unread
     """
 
     id: int
     name: str
     total: int
-    counted: int
     held: Holding = NOTHING
     speakers: Speakers = NOBODY
 
@@ -59,10 +57,18 @@ class Own:
     day: int = 0
 
 
-def count_all(connection: sqlite3.Connection, id: int, name: str, total: int, counted: int) -> Log:
+def log_of(connection: sqlite3.Connection, id: int) -> Log:
+    """Return what a conversation holds in which everything is counted."""
+    name, total, entries, bytes, day, today, before = connection.execute(
+        "SELECT name, total, entries, bytes, day, today, before FROM conversation WHERE id = ?", (id,)
+    ).fetchone()
+    return Log(id, name, total, Holding(entries, bytes), Speakers(day, today, before))
+
+
+def count_all(connection: sqlite3.Connection, id: int) -> Log:
     """Begin to count everything in a conversation, or count it anew."""
     connection.execute("UPDATE reader SET entries = 0, bytes = 0, day = 0 WHERE conversation = ?", (id,))
-    log = Log(id, name, total, counted)
+    log = evolve(log_of(connection, id), held=NOTHING, speakers=NOBODY)
     for user, entries, bytes, sent_at in connection.execute(
         "SELECT sender, count(*), sum(length(body)), max(sent_at) AS latest FROM message "
         "WHERE conversation = ? AND charge < ? GROUP BY sender ORDER BY latest",
@@ -104,11 +110,11 @@ def write_own(connection: sqlite3.Connection, id: int, user: int, own: Own) -> N
 
 
 def hold(connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> Log:
-    """Count an entry that was appended, which has the number `log.total`."""
+    """Count an entry that was appended."""
     own = own_of(connection, log.id, sender)
     speakers = log.speakers.on(now // DAY_MS)
     write_own(connection, log.id, sender, Own(own.held.plus(1, size), max(own.day, speakers.day)))
-    log = evolve(log, held=log.held.plus(1, size), speakers=speakers.joined(own.day))
+    log = evolve(log, total=log.total + 1, held=log.held.plus(1, size), speakers=speakers.joined(own.day))
     write_log(connection, log)
     return log
 
@@ -149,16 +155,20 @@ class Rooms:
         self._bound = Holding(retention.count, retention.bytes)
         self._give_back = give_back
 
-    def look(self, connection: sqlite3.Connection, id: int, name: str, total: int, counted: int, now: int) -> None:
-        """Look at a conversation that is not counted, now and then."""
-        trim_expired(connection, id, now - self._retention.ms)
-        first, bytes = connection.execute(
-            "SELECT (SELECT number FROM message WHERE conversation = conversation.id ORDER BY epoch, n LIMIT 1), bytes "
-            "FROM conversation WHERE id = ?",
-            (id,),
+    def look(self, connection: sqlite3.Connection, id: int, total: int, bytes: int, now: int) -> None:
+        """Look at a conversation that is not counted, now and then.
+
+        :param total: the number of the last message
+        :param bytes: how much there is
+        """
+        oldest = now - self._retention.ms
+        number, sent_at = connection.execute(
+            "SELECT number, sent_at FROM message WHERE conversation = ? ORDER BY epoch, n LIMIT 1", (id,)
         ).fetchone()
-        if (total - (first or total) + 1) * 2 >= self._bound.entries or bytes * 2 >= self._bound.bytes:
-            count_all(connection, id, name, total, counted)
+        if sent_at < oldest:
+            trim_expired(connection, id, oldest)
+        if (total - number + 1) * 2 >= self._bound.entries or bytes * 2 >= self._bound.bytes:
+            count_all(connection, id)
 
     def make(self, connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> Log:
         """Return the conversation with room for a message, or refuse it.
@@ -265,9 +275,11 @@ def _read_mark(connection: sqlite3.Connection, id: int, user: int) -> Position:
 def _unread_part(connection: sqlite3.Connection, log: Log, other: int, own: Own) -> float:
     """Return the part of what a sender holds that the other one has not read; 0 if that one marks nothing as read."""
     row = connection.execute(
-        "SELECT sent, others FROM reader WHERE conversation = ? AND user = ? AND epoch > 0", (log.id, other)
+        "SELECT counted - sent - others FROM reader JOIN conversation ON conversation.id = reader.conversation "
+        "WHERE conversation = ? AND user = ? AND reader.epoch > 0",
+        (log.id, other),
     ).fetchone()
     if row is None:
         return 0.0
-    unread = log.counted - row[0] - row[1]
+    unread: int = row[0]
     return max(0.0, min(1.0, unread / max(1, own.held.entries)))
