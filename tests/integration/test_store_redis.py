@@ -12,11 +12,12 @@ from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
 from cim.store.space import Usage
+from cim.wire import positions
 from tests.integration.redis_case import RedisCase
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import ALICE, RETENTION, Conversing
+from tests.store.conversing import ALICE, BOB, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -60,6 +61,23 @@ class RedisHistoryTests(HistoryContract, RedisCase):
             for name in await self.command("HKEYS", key):
                 if name == b"held" or name[:2] == b"h:":
                     await self.command("HDEL", key, name)
+
+    async def test_what_an_earlier_release_trimmed_and_appended_is_counted(self):
+        said = await self.say(*["."] * 80, sender=BOB)
+        await self.flood(400)
+        stream = f"cim:c:{{{TALK}}}"
+        last = (await self.held())[-1]
+        epoch, n = positions.parse(last)
+        # It trims by count alone, and appends what nobody counts.
+        self.assertTrue(await self.command("XTRIM", stream, "MAXLEN", 20))
+        body = self.item("by another").body
+        position = f"{epoch}-{n + 1}"
+        await self.command("XADD", stream, position, "s", BOB, "w", self.now(), "t", 999, "b", body)
+        await self.command("HSET", f"cim:n:{{{TALK}}}", "log", f"{position} 999 999 {self.now()}")
+        self.assertNotIn(said[-1], await self.held())
+        stored, _ = await self.flood(400)
+        self.assertEqual(len(await self.held()), 21 + stored)
+        self.assertTrue(80 <= stored <= 96, stored)
 
 
 class RedisMemoryTests(Conversing, RedisCase):

@@ -12,16 +12,17 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cim.errors import CIMError, Conflict, StoreUnavailable, UserOffline
+from cim.errors import CIMError, Conflict, NoRoom, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
 from cim.store.space import Usage
+from cim.store.sqlite import store as sqlite_store
 from cim.store.sqlite.accounts import STEP
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import RETENTION
+from tests.store.conversing import ALICE, BOB, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -31,6 +32,8 @@ from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
 from tests.store.test_memory import forget_counts
+
+PREPARE = sqlite_store._prepare
 
 
 class ThreadedClock(Clock):
@@ -89,6 +92,42 @@ class SqliteHistoryTests(HistoryContract, SqliteCase):
 class SqliteInvitationCodesTests(InvitationCodesContract, SqliteCase):
     def other(self):
         return self.store
+
+
+class SqliteEarlierTests(Conversing, SqliteCase):
+    """A file of a release that counted nothing."""
+
+    def setUp(self):
+        self.patch(sqlite_store, "_prepare", lambda connection: None)
+        super().setUp()
+
+    async def test_it_goes_on(self):
+        path = self.store._threads.path
+
+        def write(connection):
+            connection.execute(
+                "INSERT INTO conversation (name, low, high, active, epoch, n, total, counted) "
+                f"VALUES ('{TALK}', {ALICE}, {BOB}, 1, 5, 2, 2, 2)"
+            )
+            for n in (1, 2):
+                body = self.item(f"old {n}", sender=BOB).body
+                connection.execute(
+                    "INSERT INTO message VALUES (1, 5, ?, 5, ?, ?, ?, 1, ?, ?)", (n, n - 1, BOB, self.now(), n, body)
+                )
+
+        await self.store._threads.write("old", write)
+        await self.store.stopService()
+        self.patch(sqlite_store, "_prepare", PREPARE)
+        for _ in range(2):
+            self.store = store_from(f"sqlite:{path}", self.clock, retention=HISTORY)
+            self.store.startService()
+            await self.say(*["."] * 50)
+            await self.store.stopService()
+        self.store = store_from(f"sqlite:{path}", self.clock, retention=HISTORY)
+        self.store.startService()
+        results = await self.conversations.append([self.item() for _ in range(100)])
+        self.assertTrue(any(isinstance(result, NoRoom) for result in results))
+        self.assertEqual(self.texts(await self.read())[:3], ["old 1", "old 2", "."])
 
 
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):

@@ -253,6 +253,23 @@ class HistoryContract(Conversing):
         self.assertEqual((await self.flood(300, conversation=name, counts=False, charge=Charge.NONE))[0], 300)
         self.assertIn(said[0], await self.held(name))
 
+    async def test_what_the_store_adds_goes_with_the_rest_and_makes_no_room(self):
+        _, name = await self.group_of(ALICE, BOB)
+        added = await self.say(*["+"] * 60, conversation=name, counts=False, charge=Charge.NONE)
+        for _ in range(4):
+            await self.flood(100, conversation=name)
+            await self.let_pass(DAY + 1)
+        held = await self.held(name)
+        self.assertTrue(100 <= len(held) <= 100 + SLACK, len(held))
+        self.assertNotIn(added[-1], held)
+
+    async def test_a_sender_whose_messages_were_trimmed_has_room_again(self):
+        _, name = await self.group_of(ALICE, BOB)
+        await self.flood(90, conversation=name, batch=10)
+        await self.let_pass(2 * DAY)
+        await self.flood(80, conversation=name, sender=BOB)
+        self.assertTrue((await self.flood(60, conversation=name, batch=1))[0] >= 50)
+
     async def test_a_quota_bounds_what_is_stored_of_a_user(self):
         large = "x" * 40_000
         stored = 0

@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cim.errors import StoreUnavailable
-from cim.model import GUEST
+from cim.model import GUEST, Charge
+from cim.wire import conversations
 from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, StoreContract
@@ -72,6 +73,16 @@ class MemoryHistoryTests(HistoryContract, MemoryCase):
 
     async def forget_counts(self):
         await self.store.conversations._sqlite.write("forget", forget_counts)
+
+    async def test_what_counts_nowhere_makes_nothing_be_counted_anew(self):
+        group = await self.store.groups.create(ALICE, "x", open=True, history=True)
+        name = conversations.group(group.id)
+        await self.flood(80, conversation=name)
+        await self.flood(5, conversation=name, charge=Charge.NONE, batch=1)
+        accounted, total = await self.store.conversations._sqlite.read(
+            "test", lambda connection: connection.execute("SELECT accounted, total FROM conversation").fetchone()
+        )
+        self.assertEqual((accounted, total), (85, 85))
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):
