@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Entry,
         Group,
         GroupChange,
+        Happened,
         HeadsPage,
         Invitation,
         LinkPeer,
@@ -276,8 +277,8 @@ class IConversations(Interface):
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
           it is referred to but was recalled; Forbidden if it is not a text.
-        - Forbidden if the sender is not a member of the group, NotFound if there is no such group; AccountMismatch if
-          the receiver blocks the sender, unless `past_blocks` is set.
+        - Forbidden if the sender is not a member of the group, unless it is 0, the cluster itself; NotFound if there is
+          no such group; AccountMismatch if the receiver blocks the sender, unless `past_blocks` is set.
 
         The same step updates the time of last activity: in both participants' indexes for a `p:` conversation, in the
         group for a `g:` one. StoreUnavailable, as one result or for the whole call, means that the outcome is unknown.
@@ -374,6 +375,15 @@ class IGroups(Interface):
 
     def set_role(id: int, actor: int, user: int, role: Role) -> Deferred[None]:
         """Give a member a role; the actor must be an owner. A group may have several owners."""
+
+    def happened(id: int, limit: int = 1000) -> Deferred[list[Happened]]:
+        """Return what happened to a group and its members and is not in its log yet, in order.
+
+        It is kept in the same step as the change itself, until `told`.
+        """
+
+    def told(id: int, number: int) -> Deferred[None]:
+        """Note that what happened up to a number is in the group's log."""
 
     def changes(after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
         """Return the changes after a version, the log's current version, and whether some changes were trimmed."""

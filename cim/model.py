@@ -459,6 +459,34 @@ class GroupChange:
     floor: str = ""
 
 
+class Happening(enum.StrEnum):
+    """What happened to a group or one of its members."""
+
+    JOINED = "joined"
+    ACCEPTED = "accepted"
+    ADDED = "added"
+    LEFT = "left"
+    REMOVED = "removed"
+    ROLE = "role"
+    RENAMED = "renamed"
+
+
+@frozen
+class Happened:
+    """Something that happened to a group, and is not in its log yet.
+
+    :param number: counts up
+    :param by: who did it, or for ACCEPTED, who invited; 0 for an operator, or nobody
+    :param text: the new role or name
+    """
+
+    number: int
+    what: Happening
+    user: int
+    by: int
+    text: str = ""
+
+
 @frozen
 class Credential:
     """How an account authenticates.

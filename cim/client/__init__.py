@@ -7,6 +7,7 @@ from cim.client.iclient import IHistory, IListener
 from cim.client.message_log import MessageLog
 from cim.client.trust import Trust
 from cim.client.values import (
+    Change,
     Conversation,
     Credentials,
     Group,
@@ -14,6 +15,7 @@ from cim.client.values import (
     Invitation,
     Kind,
     Member,
+    Members,
     Message,
     Password,
     Presence,
@@ -52,6 +54,7 @@ __all__ = [
     "AccountsClosed",
     "BadRequest",
     "CIMError",
+    "Change",
     "Client",
     "Conflict",
     "Conversation",
@@ -70,6 +73,7 @@ __all__ = [
     "InvitationNeeded",
     "Kind",
     "Member",
+    "Members",
     "MemoryHistory",
     "Message",
     "MessageLog",

@@ -31,7 +31,18 @@ from cim.client.client import TRUST, Client
 from cim.client.history import SqliteHistory
 from cim.client.iclient import IHistory, IListener
 from cim.client.trust import Trust
-from cim.client.values import Credentials, Invitation, Message, Password, Presence, Receipt, State, Typing, User
+from cim.client.values import (
+    Credentials,
+    Invitation,
+    Members,
+    Message,
+    Password,
+    Presence,
+    Receipt,
+    State,
+    Typing,
+    User,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +63,7 @@ class Stands:
     reason: str
 
 
-Event = Message | Receipt | Typing | Presence | Invitation | Stands
+Event = Message | Receipt | Typing | Presence | Members | Invitation | Stands
 
 
 @asynccontextmanager
@@ -143,6 +154,9 @@ class _Listener:
 
     def presence(self, client: Client, presence: Presence) -> None:
         self._put(presence)
+
+    def members(self, client: Client, members: Members) -> None:
+        self._put(members)
 
     def invited(self, client: Client, invitation: Invitation) -> None:
         self._put(invitation)
@@ -270,7 +284,7 @@ class AsyncClient(AwaitedCalls):
         return self._stream((Message,))
 
     def events(self) -> Stream[Event]:
-        """Return a stream of all events: messages, receipts, typing, presence, invitations and changes of state.
+        """Return a stream of all events: messages, receipts, typing, presence, states and what happens in groups.
 
         See `messages`.
         """

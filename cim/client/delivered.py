@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cim.client.values import Kind, Message, User, Waiting
+from cim.client.values import Change, Kind, Members, Message, User, Waiting
 from cim.wire import cim_pb2
 from cim.wire.cim_pb2 import Accepted, Deliver
 
-_KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items()}
+_KINDS = {number: Kind[name] for name, number in cim_pb2.Kind.items() if name in Kind.__members__}
 
 
 def message_of(deliver: Deliver, mine: bool) -> Message:
@@ -25,6 +25,12 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
         deliver.group,
         mine,
     )
+
+
+def members_of(deliver: Deliver) -> Members:
+    """Return what happened to a group's members as the application sees it."""
+    changes = tuple(Change(one.what, one.user, one.by, one.text) for one in deliver.changes)
+    return Members(deliver.group, deliver.conversation, deliver.position, deliver.sent_at, changes)
 
 
 def message_of_mine(accepted: Accepted, waiting: Waiting, me: User) -> Message:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cim.client.client import Client
     from cim.client.client import Client as IClient
-    from cim.client.values import Invitation, Message, Presence, Receipt, State, Typing, Waiting
+    from cim.client.values import Invitation, Members, Message, Presence, Receipt, State, Typing, Waiting
 
 __all__ = ["IClient", "IHistory", "IListener"]
 
@@ -43,6 +43,12 @@ class IListener(Interface):
 
     def presence(client: Client, presence: Presence) -> None:
         """A watched user came or went."""
+
+    def members(client: Client, members: Members) -> None:
+        """Somebody came into a group, left it, or has another role, or the group has another name.
+
+        It comes once and in the order of the group's messages.
+        """
 
     def invited(client: Client, invitation: Invitation) -> None:
         """Somebody invites the user to a group; those that wait come again after each login."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from cim.client.values import Message
+from cim.client.values import Members, Message
 from cim.wire import positions
 from cim.wire.cim_pb2 import Head, News, Received
 from cim.wire.gap import GapPolicy
@@ -25,16 +25,20 @@ RECEIPT_MESSAGES = 100
 MAX_SYNCS = 8
 
 
+#: What comes in the order of a conversation.
+Item = Message | Members
+
+
 class InboxUser(Protocol):
     """Whom an inbox serves."""
 
     def say(self, **body: Any) -> None:
         """Send a Packet."""
 
-    def hand(self, message: Message) -> bool:
+    def hand(self, message: Item) -> bool:
         """Give a message to the application; False when nothing more is wanted."""
 
-    def keep(self, message: Message | None, conversation: str, place: str) -> None:
+    def keep(self, message: Item | None, conversation: str, place: str) -> None:
         """Write a message and the place of its conversation; `Inbox.kept` is called when that is done."""
 
 
@@ -51,7 +55,7 @@ class Inbox:
             receipt_seconds=RECEIPT_SECONDS,
             receipt_messages=RECEIPT_MESSAGES,
         )
-        self._reader: Reader[Message] = Reader(policy)
+        self._reader: Reader[Item] = Reader(policy)
         self._live = False
         self._timer: IDelayedCall | None = None
 
@@ -89,7 +93,7 @@ class Inbox:
         self._reader.ended(self._clock.seconds())
         self._arm()
 
-    def deliver(self, message: Message, previous: str) -> None:
+    def deliver(self, message: Item, previous: str) -> None:
         """A message came, or one's own was accepted."""
         reader, name = self._reader, message.conversation
         settled = reader.caught_up
@@ -133,13 +137,13 @@ class Inbox:
 
     # What follows
 
-    def _hand_begun(self, begun: Iterable[Begun[Message]]) -> None:
+    def _hand_begun(self, begun: Iterable[Begun[Item]]) -> None:
         for name, start, items in begun:
             self._user.keep(None, name, positions.text(start))
             self._hand(name, items)
         self._arm()
 
-    def _hand(self, name: str, items: Iterable[Message]) -> bool:
+    def _hand(self, name: str, items: Iterable[Item]) -> bool:
         """Hand messages over; False when nothing more is wanted."""
         for item in items:
             if not self._user.hand(item):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from cim.client.iclient import IListener
-from cim.client.values import Invitation, Message, Presence, Receipt, State, Typing
+from cim.client.values import Invitation, Members, Message, Presence, Receipt, State, Typing
 from cim.interfaces import IMessageListener
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ class Listeners:
         """Pass the presence of a watched user to all listeners."""
         for one in self._full():
             self._tell(getattr(one, "presence", None), presence)
+
+    def members(self, members: Members) -> bool:
+        """Pass what happened to a group to all listeners; after `stop_messages`, to nobody, and return False."""
+        if self._deaf:
+            return False
+        for one in self._full():
+            self._tell(getattr(one, "members", None), members)
+        return True
 
     def invited(self, invitation: Invitation) -> None:
         """Pass an invitation to all listeners."""

@@ -16,10 +16,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from cim.client.backoff import Backoff
-from cim.client.delivered import message_of, message_of_mine
+from cim.client.delivered import members_of, message_of, message_of_mine
 from cim.client.engine import Told, World, passes
 from cim.client.iclient import IHistory
-from cim.client.inbox import Inbox
+from cim.client.inbox import Inbox, Item
 from cim.client.journal import Journal
 from cim.client.native_connection import Hearing, NativeConnection
 from cim.client.native_login import log_in
@@ -27,7 +27,7 @@ from cim.client.outbox import Outbox
 from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
-from cim.client.values import Invitation, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
+from cim.client.values import Invitation, Members, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
 from cim.errors import CIMError, Unauthorized, Unavailable, Untrusted
 from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
@@ -218,7 +218,9 @@ class NativeEngine:
         if self._baseline is None:
             # Before the session starts, so that every message from now on is behind it.
             self._baseline = {line.conversation: line.latest for line in await self._api.conversations()}
-        hello = Hello(ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since)
+        hello = Hello(
+            ticket=login.ticket, device=login.device, agent=self._device.agent, since=self._since, members=True
+        )
         self._farewell = None
         self._connection = connection = NativeConnection(self, hello, self._greeting, self._world.reactor)
         connection.pause(bool(self._holdups))
@@ -300,7 +302,8 @@ class NativeEngine:
 
     def _hear_deliver(self, deliver: Deliver) -> None:
         mine = self._me is not None and deliver.sender == self._me.id
-        self._inbox.deliver(message_of(deliver, mine), deliver.previous)
+        item = members_of(deliver) if deliver.kind == cim_pb2.MEMBERS else message_of(deliver, mine)
+        self._inbox.deliver(item, deliver.previous)
 
     def _hear_accepted(self, accepted: Any) -> None:
         outgoing = self._outbox.accepted(accepted.client_id)
@@ -364,14 +367,16 @@ class NativeEngine:
         if self._server is not None:
             self._server.say(**body)
 
-    def hand(self, message: Message) -> bool:
+    def hand(self, message: Item) -> bool:
         """See InboxUser."""
+        if isinstance(message, Members):
+            return self._told.listeners.members(message)
         self._told.names.learn(message.sender)
         return self._told.listeners.received(message)
 
-    def keep(self, message: Message | None, conversation: str, place: str) -> None:
+    def keep(self, message: Item | None, conversation: str, place: str) -> None:
         """See InboxUser."""
-        self._journal.add(message, conversation, place)
+        self._journal.add(message if isinstance(message, Message) else None, conversation, place)
 
     def _kept(self, places: Mapping[str, str]) -> None:
         self._inbox.kept(places)

@@ -171,6 +171,35 @@ class Invitation:
 
 
 @frozen
+class Change:
+    """What happened to a group or one of its members.
+
+    :param what: joined, accepted (an invitation by `by`), added, left, removed, role or renamed
+    :param by: who did it; 0 for an operator, or nobody
+    :param text: the new role, or the new name
+    """
+
+    what: str
+    user: int
+    by: int
+    text: str = ""
+
+
+@frozen
+class Members:
+    """What happened to a group and its members, as its log tells it.
+
+    :param at: ms since 1970
+    """
+
+    group: int
+    conversation: str
+    position: str
+    at: int
+    changes: tuple[Change, ...]
+
+
+@frozen
 class Member:
     """A member of a group.
 

@@ -290,6 +290,10 @@ class _ToOldServer(_Translated):
         if deliver.packet == native.FETCH:
             fetch = link1_pb2.FetchOffline(call=deliver.call, user=deliver.users[0])
             return link1_pb2.Item(fetch_offline=fetch).SerializeToString()
+        if deliver.members:
+            # Its server would take it for a text.
+            deliver.packet = native.skipped_packet(deliver.packet)
+            deliver.ClearField("members")
         left = deliver.batch
         deliver.ClearField("batch")
         old = _old(item)

@@ -23,6 +23,7 @@ from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
+from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MessageLimits, default_limits
@@ -88,12 +89,16 @@ class Route:
         self.blocks = Blocks(store.blocks, reactor)
         self.receipts = Receipts(store.conversations, self.reading, self.delivery, self.blocks, reactor)
         self.watching = Watching(self.presence, self.blocks)
+        self.entries = GroupEntries(
+            groups=store.groups, store=store.conversations, delivery=self.delivery, clock=reactor
+        )
         self.grouping = Grouping(
             groups=store.groups,
             presence=self.presence,
             calls=self.calls,
             delivery=self.delivery,
             reading=self.reading,
+            entries=self.entries,
             clock=reactor,
         )
         self.recorder = SessionRecorder(store.sessions, self.presence, reactor)

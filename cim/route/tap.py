@@ -102,6 +102,7 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
     root.add(route.leases)
     root.add(Stopping("messages on their way", route.appender.settled), stop_timeout=3.0)
     root.add(route.receipts, stop_timeout=3.0)
+    root.add(route.entries, stop_timeout=3.0)
     root.add(route.grouping)
     root.add(route.store_watch)
 

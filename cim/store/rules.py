@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cim.errors import AccountMismatch, CIMError, Conflict, Forbidden, NotFound, RateLimited, RepeatedEnd
 from cim.model import (
@@ -22,6 +22,8 @@ from cim.model import (
     MAX_INVITED_BY,
     MAX_MEMBERS,
     RESERVATION_SECONDS,
+    Happened,
+    Happening,
     Invitation,
     LoginPolicy,
     Reserved,
@@ -132,7 +134,7 @@ class GroupFacts:
     :param members: the number of members
     :param roles: the roles of the users that an operation names, as far as they are members
     :param groups: the number of groups of each user that an Add or Accept names
-    :param invited: the users for whom an invitation waits
+    :param invited: the users for whom an invitation waits, and who invites each
     """
 
     open: bool
@@ -140,7 +142,7 @@ class GroupFacts:
     members: int
     roles: Mapping[int, Role]
     groups: Mapping[int, int]
-    invited: Collection[int] = ()
+    invited: Mapping[int, int] = field(factory=dict)
 
     def after(self, change: RoleChange) -> GroupFacts | None:
         """Return the facts after a change, or None if the group no longer exists."""
@@ -212,6 +214,27 @@ def decide_all(
             facts = facts.after(effect) if facts is not None else None
         outcomes.append(effects)
     return outcomes, facts
+
+
+def happened(facts: GroupFacts | None, operation: Operation, effects: Effects) -> list[Happened]:
+    """Return what the effects of an operation tell the members; the numbers are still 0."""
+    if isinstance(operation, Rename):
+        return [Happened(0, Happening.RENAMED, operation.actor, operation.actor, operation.name)]
+    actor = 0 if isinstance(operation, Depart) else operation.actor
+    told = []
+    for effect in effects:
+        user = effect.user
+        match operation:
+            case Accept() if facts is not None:
+                told.append(Happened(0, Happening.ACCEPTED, user, facts.invited.get(user, 0)))
+            case Add():
+                told.append(Happened(0, Happening.JOINED if actor == user else Happening.ADDED, user, actor))
+            case _ if effect.after is None:
+                left = actor in (0, user)
+                told.append(Happened(0, Happening.LEFT if left else Happening.REMOVED, user, user if left else actor))
+            case _ if effect.after != effect.before:
+                told.append(Happened(0, Happening.ROLE, user, actor, effect.after.name.lower()))
+    return told
 
 
 def check_groups(count: int) -> None:

@@ -20,6 +20,7 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECALL: _ClassVar[Kind]
     EDIT: _ClassVar[Kind]
     REACTION: _ClassVar[Kind]
+    MEMBERS: _ClassVar[Kind]
 LOGIN_REQUEST: Command
 MESSAGE: Command
 PING: Command
@@ -28,6 +29,7 @@ TEXT: Kind
 RECALL: Kind
 EDIT: Kind
 REACTION: Kind
+MEMBERS: Kind
 
 class Packet(_message.Message):
     __slots__ = ("text", "user_id", "command", "properties", "batch", "hello", "welcome", "send", "accepted", "deliver", "received", "sync", "synced", "read", "news", "typing", "presence", "ping", "pong", "failure", "goodbye", "watch", "invited")
@@ -87,16 +89,18 @@ class Packet(_message.Message):
     def __init__(self, text: _Optional[str] = ..., user_id: _Optional[int] = ..., command: _Optional[_Union[Command, str]] = ..., properties: _Optional[_Mapping[str, str]] = ..., batch: _Optional[_Iterable[str]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., news: _Optional[_Union[News, _Mapping]] = ..., typing: _Optional[_Union[Typing, _Mapping]] = ..., presence: _Optional[_Union[Presence, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., invited: _Optional[_Union[Invited, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("ticket", "device", "agent", "since")
+    __slots__ = ("ticket", "device", "agent", "since", "members")
     TICKET_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
     ticket: str
     device: str
     agent: str
     since: str
-    def __init__(self, ticket: _Optional[str] = ..., device: _Optional[str] = ..., agent: _Optional[str] = ..., since: _Optional[str] = ...) -> None: ...
+    members: bool
+    def __init__(self, ticket: _Optional[str] = ..., device: _Optional[str] = ..., agent: _Optional[str] = ..., since: _Optional[str] = ..., members: _Optional[bool] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("user_id", "session", "heartbeat_seconds", "heads", "more", "as_of", "max_packet", "invited")
@@ -167,7 +171,7 @@ class Accepted(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., sent_at: _Optional[int] = ..., previous: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group")
+    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group", "changes")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +185,7 @@ class Deliver(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
     conversation: str
     position: str
     previous: str
@@ -194,7 +199,22 @@ class Deliver(_message.Message):
     kind: Kind
     ref: str
     group: int
-    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ...) -> None: ...
+    changes: _containers.RepeatedCompositeFieldContainer[Change]
+    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ...) -> None: ...
+
+class Change(_message.Message):
+    __slots__ = ("what", "user", "by", "text", "number")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    user: int
+    by: int
+    text: str
+    number: int
+    def __init__(self, what: _Optional[str] = ..., user: _Optional[int] = ..., by: _Optional[int] = ..., text: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Received(_message.Message):
     __slots__ = ("conversation", "position")

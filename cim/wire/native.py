@@ -15,12 +15,14 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cim.errors import BadFrame, CIMError, InvalidField, TooLarge
-from cim.model import ID_LIMIT, check_id
+from cim.model import ID_LIMIT, Happened, check_id
 from cim.wire import conversations, packed, positions
 from cim.wire.cim_pb2 import (
     EDIT,
+    MEMBERS,
     RECALL,
     TEXT,
+    Change,
     Deliver,
     Failure,
     Goodbye,
@@ -45,7 +47,8 @@ MAX_CONTENT_TYPE = 128
 #: The most bytes of a reaction's text: room for the longest emoji sequences.
 MAX_REACTION = 64
 
-_KINDS = frozenset(Kind.values())
+#: The kinds of messages that somebody sends.
+_SENT = frozenset(Kind.values()) - {MEMBERS}
 _DELIVER_TAG = encode_varint(Packet.DELIVER_FIELD_NUMBER << 3 | 2)
 _FIRST_NATIVE_TAG = 0x80
 
@@ -159,7 +162,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> int:
     ):
         raise InvalidField("content_type", f"must have at most {MAX_CONTENT_TYPE} printable ASCII characters")
     kind = send.kind
-    if kind not in _KINDS:
+    if kind not in _SENT:
         raise InvalidField("kind", "must be TEXT, RECALL, EDIT or REACTION")
     if kind == TEXT:
         if send.ref:
@@ -204,6 +207,13 @@ def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
         ref=send.ref,
         group=send.group,
     ).SerializeToString()
+
+
+def members_body(happened: Iterable[Happened], group: int, client_id: str, sent_at: int) -> bytes:
+    """Return the body to store that tells a group what happened to it and its members."""
+    changes = [Change(what=one.what, user=one.user, by=one.by, text=one.text, number=one.number) for one in happened]
+    said = Deliver(kind=MEMBERS, group=group, client_id=client_id, sent_at=sent_at, changes=changes)
+    return said.SerializeToString()
 
 
 def parse_body(body: bytes) -> Deliver:

@@ -82,9 +82,13 @@ def reply(call: int, packet: bytes) -> bytes:
     return _REPLY + varint(len(body)) + body
 
 
-def asker(user: int, name: str, session: str, device: str) -> bytes:
-    """Return the fields that all requests of a session share."""
-    return b"\x10%b%b%b%b" % (_id(user), _text(b"\x1a", name), _text(b"\x22", session), _text(b"\x2a", device))
+def asker(user: int, name: str, session: str, device: str, members: bool = False) -> bytes:
+    """Return the fields that all requests of a session share.
+
+    :param members: whether it gets messages of the kind MEMBERS
+    """
+    named = b"\x10%b%b%b%b" % (_id(user), _text(b"\x1a", name), _text(b"\x22", session), _text(b"\x2a", device))
+    return named + b"\x68\x01" if members else named
 
 
 def request(call: int, asker: bytes, conversation: str, packet: bytes, after: str = "") -> bytes:
@@ -127,14 +131,16 @@ def deliver(
     except_user: int = 0,
     except_session: str = "",
     reads: str = "",
+    members: bool = False,
 ) -> bytes:
     """Return an Item with a Deliver.
 
     :param pushed: what `pushed` returned
     :param reads: the position that members of a group must be allowed to read to get it
+    :param members: whether it is of the kind MEMBERS
     """
     ids = b"".join([_id(user) for user in users])
-    body = b"%b%b%b%b%b%b%b%b" % (
+    body = b"%b%b%b%b%b%b%b%b%b" % (
         b"\x08" + encode_varint(call) if call else b"",
         b"\x12%b%b" % (varint(len(ids)), ids) if ids else b"",
         b"\x18\x01" if everyone else b"",
@@ -142,6 +148,7 @@ def deliver(
         b"\x38" + _id(group) if group else b"",
         _text(b"\x42", except_session),
         b"\x82\x01%c%b" % (len(reads), reads.encode()) if reads else b"",
+        b"\x88\x01\x01" if members else b"",
         pushed,
     )
     return _DELIVER + varint(len(body)) + body

@@ -42,6 +42,7 @@ class Listener:
         self.typings = []
         self.presences = []
         self.invitations = []
+        self.changes = []
 
     def received(self, client, message):
         self.messages.append(message)
@@ -54,6 +55,9 @@ class Listener:
 
     def presence(self, client, presence):
         self.presences.append(presence)
+
+    def members(self, client, members):
+        self.changes.append(members)
 
     def invited(self, client, invitation):
         self.invitations.append(invitation)

@@ -490,6 +490,25 @@ class AskingTests(ReadingCase):
         self.error(self.bob.accept(group.id), Forbidden)
         self.assertEqual(self.result(self.bob.groups()), [])
 
+    def test_what_happens_to_a_group_comes_once_and_in_order(self):
+        group = self.result(self.alice.create_group("friends", open=True))
+        name = f"g:{group.id}"
+        self.result(self.bob.join(group.id))
+        self.wait(2)
+        self.result(self.alice.rename_group(group.id, "old friends"))
+        self.wire_of(self.alice).cut()
+        self.wait(5)
+        self.result(self.alice.send(name, "hello"))
+        for client in (self.alice, self.bob):
+            said = [one for entry in client.heard.changes for one in entry.changes]
+            self.assertEqual(
+                [(one.what, one.user, one.text) for one in said],
+                [("joined", self.bob.me.id, ""), ("renamed", self.alice.me.id, "old friends")],
+            )
+            self.assertEqual({entry.group for entry in client.heard.changes}, {group.id})
+            self.assertEqual([one.text for one in client.heard.messages if one.group], ["hello"])
+        self.assertEqual([one.text for one in self.result(self.bob.history(name))], ["hello"])
+
     def test_an_invitation_is_told_once_whatever_the_sessions(self):
         group = self.result(self.alice.create_group("friends"))
         self.result(self.alice.invite(group.id, self.bob.me.id))

@@ -119,6 +119,7 @@ class FloorTests(GroupCase):
 
     def test_a_session_that_began_later(self):
         self.cluster.pass_seconds(3)  # the routes have read the log
+        self.phone.packets()
         tablet = self.log_in(self.bob, "tablet")
         self.revise(self.old)
         self.turn()

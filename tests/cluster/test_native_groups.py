@@ -109,7 +109,7 @@ class MemberTests(GroupCase):
             (head.conversation, head.read, head.received, head.unread), (self.name, positions[1], positions[3], 2)
         )
         # In a group, reading is reported only to the user's own devices.
-        self.assertEqual(self.phone.packets(), [])
+        self.assertEqual(self.phone.take("read"), [])
 
     def test_history_from_before_one_joined(self):
         for history in (True, False):

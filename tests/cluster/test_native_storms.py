@@ -11,6 +11,7 @@ from cim.errors import StoreUnavailable
 from cim.link.handshake import HIGHEST_VERSION
 from cim.model import LoginPolicy
 from cim.wire import conversations, native
+from cim.wire.cim_pb2 import MEMBERS
 from cim.wire.gap import GapPolicy
 from cim.wire.guests import Generation
 from cim.wire.websocket_frames import JSON, PROTOBUF
@@ -216,12 +217,13 @@ class Storm:
             self.cluster.turn()
 
     def log(self, name):
-        """Return the texts of a conversation as stored."""
+        """Return the texts of a conversation as stored, without what it tells of members."""
         found = []
         self.cluster.store.conversations.read(name, limit=10_000).addCallback(found.append)
         (page,) = found
         assert not page.more
-        return [native.parse_body(entry.body).text for entry in page.entries]
+        said = [native.parse_body(entry.body) for entry in page.entries]
+        return [one.text for one in said if one.kind != MEMBERS]
 
 
 class StormTests(SynchronousTestCase):

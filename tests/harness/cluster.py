@@ -211,6 +211,7 @@ class Cluster:
         route.leases.startService()
         route.recorder.startService()
         route.receipts.startService()
+        route.entries.startService()
         route.grouping.startService()
         self.registry.watch("cim", route.directory.listed)
         for server in self.servers:
@@ -311,12 +312,21 @@ class Cluster:
         return NativeClient(connection, transport)
 
     def native(
-        self, account: Account, device: str = "phone", route: int = 0, subprotocol: str = "", since: str = ""
+        self,
+        account: Account,
+        device: str = "phone",
+        route: int = 0,
+        subprotocol: str = "",
+        since: str = "",
+        members: bool = False,
     ) -> NativeClient:
-        """Log a native client in; it has its Welcome."""
+        """Log a native client in; it has its Welcome.
+
+        :param members: whether it wants messages of the kind MEMBERS
+        """
         admission, ticket = self.admit(account, device, route)
         client = self.open_native(admission.place.server, subprotocol)
-        client.hello(ticket, device, since)
+        client.hello(ticket, device, since, members)
         self.turn()
         if not client.begin():
             raise AssertionError(f"no Welcome: {client.packets()}")

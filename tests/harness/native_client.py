@@ -48,9 +48,9 @@ class NativeClient:
     def _decode(self, data: bytes) -> list[Packet]:
         return [Packet.FromString(body) for body in self._reader.feed(data)]
 
-    def hello(self, ticket: str, device: str = "", since: str = "") -> None:
+    def hello(self, ticket: str, device: str = "", since: str = "", members: bool = False) -> None:
         """Send a Hello."""
-        self.say(Packet(hello=Hello(ticket=ticket, device=device, agent="test", since=since)))
+        self.say(Packet(hello=Hello(ticket=ticket, device=device, agent="test", since=since, members=members)))
 
     def send(self, user: int, text: str, client_id: str, **fields: Any) -> None:
         """Say something to a user."""

@@ -18,6 +18,7 @@ from cim.route.front.requests import Requests
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
+from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.messages.limits import MessageLimits, default_limits
@@ -136,12 +137,16 @@ class RouteCase(SynchronousTestCase):
         self.blocks = Blocks(self.store.blocks, self.clock)
         self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.blocks, self.clock)
         self.watching = Watching(self.presence, self.blocks)
+        self.entries = GroupEntries(
+            groups=self.groups, store=self.conversations, delivery=self.delivery, clock=self.clock
+        )
         self.grouping = Grouping(
             groups=self.groups,
             presence=self.presence,
             calls=self.calls,
             delivery=self.delivery,
             reading=self.reading,
+            entries=self.entries,
             clock=self.clock,
         )
         self.limits = MessageLimits({**default_limits(), **self.other_limits}, self.clock, self.metrics.refused)

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import Conflict, Forbidden, NotFound
 from cim.interfaces import IGroups
-from cim.model import ID_LIMIT, MAX_GROUPS, Append, Group, GroupChange, Member, Role
+from cim.model import ID_LIMIT, MAX_GROUPS, Append, Charge, Group, GroupChange, Member, Role
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Send
 from tests.store.looking import end_of
@@ -241,3 +241,64 @@ class GroupsContract:
         await self.make(ALICE, BOB)
         _, version, _ = await self.groups.changes(0)
         self.assertEqual(await self.groups.changes(version + 1000), ([], version, True))
+
+    # What the log of a group is told
+
+    async def happened(self, id, **options):
+        return [(one.what, one.user, one.by, one.text) for one in await self.groups.happened(id, **options)]
+
+    async def test_what_happens_is_kept_until_it_is_told(self):
+        id = await self.make(ALICE, open=True)
+        self.assertEqual(await self.happened(id), [])
+        await self.groups.add(id, BOB, BOB)
+        await self.groups.add(id, ALICE, CAROL)
+        await self.groups.add(id, 0, DAVE)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)  # changes nothing
+        await self.groups.rename(id, BOB, "a new name ")
+        await self.groups.remove(id, BOB, DAVE)
+        await self.groups.remove(id, CAROL, CAROL)
+        await self.store.invitations.invite(id, BOB, CAROL)
+        await self.groups.accept(id, CAROL)
+        await self.assertFailure(self.groups.add(id, DAVE + 1, DAVE), Forbidden)
+        told = [
+            ("joined", BOB, BOB, ""),
+            ("added", CAROL, ALICE, ""),
+            ("added", DAVE, 0, ""),
+            ("role", BOB, ALICE, "admin"),
+            ("renamed", BOB, BOB, "a new name "),
+            ("removed", DAVE, BOB, ""),
+            ("left", CAROL, CAROL, ""),
+            ("accepted", CAROL, BOB, ""),
+        ]
+        self.assertEqual(await self.happened(id), told)
+        first = await self.groups.happened(id, limit=3)
+        numbers = [one.number for one in first]
+        self.assertEqual((len(first), numbers), (3, sorted(set(numbers))))
+        for _ in range(2):
+            await self.groups.told(id, numbers[-1])
+            self.assertEqual(await self.happened(id), told[3:])
+        await self.groups.told(id, 1 << 50)
+        self.assertEqual(await self.happened(id), [])
+        await self.groups.add(id, DAVE, DAVE)
+        self.assertGreater((await self.groups.happened(id))[0].number, numbers[-1])
+
+    async def test_what_happens_at_once_is_all_kept(self):
+        id = await self.make(ALICE, open=True)
+        await gatherResults([self.groups.add(id, user, user) for user in range(2000, 2050)])
+        self.assertEqual(sorted(user for _, user, _, _ in await self.happened(id)), list(range(2000, 2050)))
+
+    async def test_a_group_that_ends_tells_nothing(self):
+        id = await self.make(ALICE, BOB)
+        for user in (BOB, ALICE):
+            await self.groups.remove(id, user, user)
+        self.assertEqual(await self.happened(id), [])
+
+    async def test_the_cluster_itself_writes_to_any_group(self):
+        id = await self.make(ALICE)
+        items = [
+            Append(f"g:{group}", 0, "c", b"", b"", self.now(), False, charge=Charge.NONE) for group in (id, id + 9)
+        ]
+        done, missing = await self.store.conversations.append(items)
+        self.assertTrue(done.position)
+        self.assertIsInstance(missing, NotFound)

@@ -15,7 +15,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cim.client.values import Conversation, Group, Invitation, Kind, Member, Presence, Receipt, State, Typing, User
+from cim.client.values import (
+    Change,
+    Conversation,
+    Group,
+    Invitation,
+    Kind,
+    Member,
+    Members,
+    Presence,
+    Receipt,
+    State,
+    Typing,
+    User,
+)
 from cim.errors import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
 from cim.terminal.console import look
 from cim.terminal.console.chat import Chat
@@ -613,6 +626,30 @@ class GroupCommandTests(CommandTestCase):
         self.client.in_groups[1].append(Member(User(1001, "bob"), "member"))
         self.line(":members")
         self.assertEqual(self.screen.shown, ["1000 alice (owner)", "1001 bob", "2 in Team"])
+
+    def test_what_happens_to_a_group_is_shown(self):
+        self.line(":create Team")
+        changes = (
+            Change("joined", 1001, 1001),
+            Change("accepted", 1001, 1000),
+            Change("added", 7, 0),
+            Change("removed", 1001, 1000),
+            Change("renamed", 1000, 1000, "Our Team"),
+            *[Change("left", 1001, 1001)] * 3,
+        )
+        self.client.tell("members", Members(1, "g:1", "1-9", 5, changes))
+        self.assertEqual(
+            self.screen.shown[-1].strip(),
+            "[Our Team] bob joined, bob joined, invited by me, an operator added 7, me removed bob, "
+            "me named it Our Team, and 3 more",
+        )
+        for change, line in (
+            (Change("left", 1001, 1001), "bob left"),
+            (Change("role", 1001, 1000, "admin"), "me made bob admin"),
+            (Change("something new", 1001, 0), "bob: something new"),
+        ):
+            self.client.tell("members", Members(1, "g:1", "1-9", 5, (change,)))
+            self.assertEqual(self.screen.shown[-1].strip(), f"[Our Team] {line}")
 
     def test_invitations(self):
         self.line(":create Team")

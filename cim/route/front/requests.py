@@ -147,7 +147,9 @@ class Requests:
         if not sync.conversation:
             await self._receipts.written_of(request.user)
             return [await self._reading.news(request.user, request.device, sync.after)]
-        return await self._reading.packets(request.user, sync.conversation, sync.after, sync.before, sync.limit)
+        return await self._reading.packets(
+            request.user, sync.conversation, sync.after, sync.before, sync.limit, members=request.members
+        )
 
     async def _heads(self, request: Request) -> list[bytes]:
         if not request.since.isascii() or (request.since and not request.since.isdigit()):

@@ -151,7 +151,7 @@ class GroupsAPI:
 
         Only admins and owners may.
         """
-        return _shown(await self._groups.rename(id, caller.account.id, name))
+        return _shown(await self._grouping.rename(id, caller.account.id, name))
 
     @http_call(
         "GET /v1/groups/{id}/members",

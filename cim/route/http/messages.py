@@ -30,7 +30,8 @@ from cim.wire.cim_pb2 import Kind, Send
 
 #: The device whose received marks the HTTP API reads; they never move, so all conversations are listed.
 _DEVICE = " "
-_KIND = Choice(tuple(Kind.keys()), "RECALL, EDIT and REACTION refer to a message by `ref`.")
+_KINDS = ("TEXT", "RECALL", "EDIT", "REACTION")
+_KIND = Choice(_KINDS, "RECALL, EDIT and REACTION refer to a message by `ref`.")
 _ACCEPTED = Object(
     {
         "conversation": ConversationName(),

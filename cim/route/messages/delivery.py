@@ -36,6 +36,7 @@ class Push:
     :param batch: in a batch: how many of its messages are pushed from this one on
     :param reads: in a group: the position that members must be allowed to read to get it; others are told that they
         miss nothing
+    :param members: whether it is of the kind MEMBERS, which not all clients know
     """
 
     packet: bytes
@@ -44,6 +45,7 @@ class Push:
     repeated: bool = False
     batch: int = 0
     reads: str = ""
+    members: bool = False
 
     @cached_property
     def _common(self) -> bytes:
@@ -69,6 +71,7 @@ class Push:
             except_user=except_user,
             except_session=self.session if link is self.origin else "",
             reads=self.reads if group else "",
+            members=self.members,
         )
 
 

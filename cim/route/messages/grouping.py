@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 
 from cim.errors import CIMError, Unavailable
 from cim.interfaces import IGroups, ILink
-from cim.model import GroupChange, Memberships, Role
+from cim.model import Group, GroupChange, Memberships, Role
 from cim.route.messages.delivery import Delivery
+from cim.route.messages.group_entries import OTHERS_SECONDS, GroupEntries
 from cim.route.messages.reading import Reading
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
@@ -45,8 +46,10 @@ class Grouping(Service):
         calls: LinkCalls,
         delivery: Delivery,
         reading: Reading,
+        entries: GroupEntries,
         clock: IReactorTime,
     ) -> None:
+        self._entries = entries
         self._groups = groups
         self._presence = presence
         self._calls = calls
@@ -92,6 +95,7 @@ class Grouping(Service):
                 # Another poll may have sent it in the meantime.
                 if change.version > self._version and change.version not in self._own:
                     self._tell(change)
+                    self._entries.note(change.group, OTHERS_SECONDS)
             if changes:  # more may follow
                 version = changes[-1].version
         self._version = version
@@ -158,6 +162,7 @@ class Grouping(Service):
         if change is None:
             return False
         self._own.add(change.version)
+        self._entries.note(change.group)
         for told in self._tell(change):
             await told
         return True
@@ -173,3 +178,10 @@ class Grouping(Service):
         """Set the role of a member."""
         await self._groups.set_role(group, actor, user, role)
         self._reading.forget(group, user)
+        self._entries.note(group)
+
+    async def rename(self, group: int, actor: int, name: str) -> Group:
+        """Rename a group. Raises the same errors as IGroups.rename."""
+        renamed: Group = await self._groups.rename(group, actor, name)
+        self._entries.note(group)
+        return renamed

@@ -14,7 +14,7 @@ from cim.model import GUEST, Entry, HeadsPage, Member, Page
 from cim.route.messages.inviting import Inviting
 from cim.route.messages.together import together
 from cim.wire import conversations, native, positions
-from cim.wire.cim_pb2 import EDIT, Deliver, Head, Welcome
+from cim.wire.cim_pb2 import EDIT, MEMBERS, Deliver, Head, Welcome
 
 #: Messages in a page: the default and the maximum.
 PAGE = 100
@@ -27,6 +27,8 @@ MEMBER_SECONDS = 5.0
 KEPT_MEMBERS = 100_000
 #: Bytes that the body of every EDIT contains: its `kind`.
 _KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
+#: And that of every message about members.
+_KIND_MEMBERS = bytes((Deliver.KIND_FIELD_NUMBER << 3, MEMBERS))
 
 
 class Reading:
@@ -78,10 +80,20 @@ class Reading:
         self._forgotten += 1
         self._members.pop((group, user), None)
 
-    async def page(self, user: int, conversation: str, after: str = "", before: str = "", limit: int = 0) -> Page:
+    async def page(
+        self,
+        user: int,
+        conversation: str,
+        after: str = "",
+        before: str = "",
+        limit: int = 0,
+        *,
+        members: bool = False,
+    ) -> Page:
         """Return messages after a position, or the last ones before one, oldest first, as many as fit into PAGE_BYTES.
 
         :param limit: 0 means PAGE; more than MAX_PAGE means MAX_PAGE
+        :param members: whether messages of the kind MEMBERS are among them
         :raises InvalidField: an invalid position or limit
         :raises Forbidden: the user is not part of the conversation
         """
@@ -95,9 +107,11 @@ class Reading:
         limit = min(limit or PAGE, MAX_PAGE)
         while True:
             page = await self._store.read(conversation, after=after, before=before, limit=limit, floor=floor)
+            page = page if members else _without_members(page, before)
             while before and page.more and not page.entries:
                 # The next page begins before the first message of this one, so there must be one.
                 page = await self._store.read(conversation, before=page.upto, limit=limit, floor=floor)
+                page = page if members else _without_members(page, before)
             # Only now is it certain that the user might read what was there: the floor may be a cached one.
             now = await self._present_floor(user, conversation)
             if now == floor:
@@ -128,9 +142,11 @@ class Reading:
                 entries[at] = evolve(entries[at], body=native.blank(entries[at].body))
         return evolve(page, entries=tuple(entries))
 
-    async def packets(self, user: int, conversation: str, after: str, before: str, limit: int) -> list[bytes]:
+    async def packets(
+        self, user: int, conversation: str, after: str, before: str, limit: int, *, members: bool = False
+    ) -> list[bytes]:
         """Return a page as the packets that a client gets: Deliver packets, then Synced."""
-        page = await self.page(user, conversation, after, before, limit)
+        page = await self.page(user, conversation, after, before, limit, members=members)
         packets = [
             native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
         ]
@@ -164,6 +180,23 @@ def heads_of(page: HeadsPage) -> list[Head]:
         name, latest, received, read = head.conversation, head.latest, head.received, head.read
         heads.append(Head(conversation=name, latest=latest, received=received, read=read, unread=head.unread))
     return heads
+
+
+def _without_members(page: Page, before: str) -> Page:
+    """Return a page without messages of the kind MEMBERS: they do not exist for this reader."""
+    if not any(_KIND_MEMBERS in entry.body for entry in page.entries):
+        return page
+    kept: list[Entry] = []
+    for at, entry in enumerate(page.entries):
+        if _KIND_MEMBERS in entry.body and native.parse_body(entry.body).kind == MEMBERS:
+            continue
+        # What is left out at the beginning of a page that goes back is before it; else it was asked for.
+        first = entry.previous if before or not at else page.entries[0].previous
+        kept.append(evolve(entry, previous=kept[-1].position if kept else first))
+    upto = page.upto
+    if before:
+        upto = kept[-1].position if kept else page.entries[0].position if page.more else ""
+    return evolve(page, entries=tuple(kept), upto=upto)
 
 
 def _edit(entry: Entry) -> Deliver | None:

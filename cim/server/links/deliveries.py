@@ -44,6 +44,9 @@ class Deliveries:
         except_user, except_session = deliver.except_user, deliver.except_session
         written = 0
         receivers, others = self._receivers(deliver)
+        if deliver.members:
+            others = [*others, *(session for session in receivers if not session.members)]
+            receivers = [session for session in receivers if session.members]
         if others:
             skipped = SharedPacket(skipped_packet(packet))
             for session in others:

@@ -142,6 +142,7 @@ class NativeSession(Session):
         "_typed",
         "asker",
         "logged_in",
+        "members",
         "orders",
         "receipts",
         "settled",
@@ -163,6 +164,7 @@ class NativeSession(Session):
         self._typed = 0.0
         self._going_on = False
         self.logged_in = False
+        self.members = False
         self.asker = b""
         self.unanswered = 0
         self.orders: dict[str, SendOrder] | None = None
@@ -238,6 +240,7 @@ class NativeSession(Session):
             self._become(OVER)
             self.connection.end(goodbye_packet("unauthorized", error.message))
             return
+        self.members = hello.members
         self.asker = super().asker
         self._kept = []
         # Nothing is read from it before its Welcome but what came together with the Hello.

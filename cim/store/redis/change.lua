@@ -20,6 +20,11 @@ local function own(name, key, ...)
     local last = tonumber(redis.call('MGET', key)[1] or '') or 0
     return tonumber(arg[1]) > last and 0 or digits(last)
   end
+  -- Keeps what happened to a group until it is in its log: the number of the group's key, and what it is.
+  if name == '@NOTE' then
+    redis.call('RPUSH', key, redis.call('HINCRBY', key_of(arg[1]), 'told', 1) .. ' ' .. arg[2])
+    return
+  end
   -- Reads the roles of users in the hash of members.
   if name == '@ROLES' then
     local roles = redis.call('HMGET', key, ...)
@@ -69,7 +74,7 @@ local function run()
   if kind == 63 then return redis.pcall(string.sub(name, 2), key, unpack(ARGV, first + 2, last)) end
   if kind ~= 64 then return redis.call(name, key, unpack(ARGV, first + 2, last)) end
   local reply = own(name, key, unpack(ARGV, first + 2, last))
-  given[#given + 1] = reply
+  if reply then given[#given + 1] = reply end
   return reply
 end
 

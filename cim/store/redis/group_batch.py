@@ -1,6 +1,6 @@
 """Batched operations on one group: the facts that they depend on, and the commands that carry out decisions.
 
-The keys of a change, by number: the five of the group, then the groups of each user that is named, then the keys that
+The keys of a change, by number: the six of the group, then the groups of each user that is named, then the keys that
 are removed with the group.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from cim.errors import CIMError
-from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Invitation, Role
+from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Happened, Happening, Invitation, Role
 from cim.store import rules
 from cim.store.decided import GroupChanged
 from cim.store.redis.changing import Decision, Facts, Words
@@ -22,13 +22,25 @@ from cim.store.redis.keys import Key
 from cim.store.rules import Accept, Add, Depart, Effects, GroupFacts, Operation, Remove, Rename, RoleChange, SetRole
 from cim.wire import conversations
 
-GROUP, MEMBERS, IDS, COUNTERS, LOG, MINE = range(1, 7)
+GROUP, MEMBERS, IDS, COUNTERS, LOG, HAPPENED, MINE = range(1, 8)
 
 
 def group_keys(id: int) -> list[str]:
-    """Return the five keys of every change of a group."""
+    """Return the six keys of every change of a group."""
     tag = conversations.group(id)
-    return [Key.GROUP.of(tag), Key.MEMBERS.of(tag), Key.MEMBER_IDS.of(tag), Key.COUNTERS.of(tag), Key.GROUP_LOG]
+    of_group = (Key.GROUP, Key.MEMBERS, Key.MEMBER_IDS, Key.COUNTERS)
+    return [*(key.of(tag) for key in of_group), Key.GROUP_LOG, Key.HAPPENED.of(tag)]
+
+
+def noted(one: Happened) -> str:
+    """Return the record of what happened, without its number."""
+    return f"{one.what} {one.user} {one.by} {one.text}"
+
+
+def happening(record: bytes) -> Happened:
+    """Return what happened, by its record."""
+    number, what, user, by, text = record.decode().split(" ", 4)
+    return Happened(int(number), Happening(what), int(user), int(by), text)
 
 
 def _waits(one: Invitation, now: int) -> bool:
@@ -98,11 +110,9 @@ class GroupBatch:
         facts = None
         if open is not None:
             roles = {user: Role(int(digit)) for user, digit in zip(self._users, digits, strict=True) if digit}
-            invited = [
-                user
-                for user, (record,) in zip(self._accepting, records, strict=True)
-                if record is not None and _waits(invitation(self._id, user, record), now)
-            ]
+            held = zip(self._accepting, records, strict=True)
+            found = [invitation(self._id, user, record) for user, (record,) in held if record is not None]
+            invited = {one.user: one.by for one in found if _waits(one, now)}
             counts = dict(zip(self._joining, groups, strict=True))
             facts = GroupFacts(open == b"1", int(owners), count, roles, counts, invited)
         outcomes, left = rules.decide_all(facts, self._operations)
@@ -123,6 +133,11 @@ class GroupBatch:
                 words += 3, "HDEL", self._mine[operation.user], self._id
         for effect in effects:
             self._write(words, effect, int(history == b"1"))
+        if left is not None:
+            for operation, outcome in zip(self._operations, outcomes, strict=True):
+                if not isinstance(outcome, CIMError):
+                    for one in rules.happened(facts, operation, outcome):
+                        words += 4, "@NOTE", HAPPENED, GROUP, noted(one)
         if facts is not None and left is None:
             self._end(words)
         owners_change = any(effect.owners for effect in effects)
@@ -182,9 +197,9 @@ class GroupBatch:
     def _end(self, words: Words) -> None:
         """Remove everything of the group."""
         tag = conversations.group(self._id)
-        del self.keys[LOG + len(self._users) + len(self._joining) :]
+        del self.keys[HAPPENED + len(self._users) + len(self._joining) :]
         self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.GROUP_ACTIVITY]
         activity = len(self.keys)
-        for key in (GROUP, IDS, COUNTERS, activity - 2, activity - 1):
+        for key in (GROUP, IDS, COUNTERS, HAPPENED, activity - 2, activity - 1):
             words += 2, "UNLINK", key
         words += 3, "ZREM", activity, tag

@@ -3,6 +3,7 @@
     cim:g:{g:<id>}      hash: name, open, history, version, owners (how many)
     cim:gm:{g:<id>}     hash: user -> role and floor of a member
     cim:gi:{g:<id>}     sorted set: the members by id
+    cim:gt:{g:<id>}     list: what happened and is not in the group's log yet; its numbers are `told` of cim:g:
     cim:ug:{<user>}     hash: group -> role and floor, the same again
     cim:groups          stream: who joined and left which group; its ids are the log's versions
     cim:last-group-id   the highest id given
@@ -27,12 +28,12 @@ from zope.interface import implementer
 
 from cim.errors import CIMError, Conflict, StoreUnavailable
 from cim.interfaces import IGroups
-from cim.model import MAX_GROUPS, Group, GroupChange, Member, Memberships, Role
+from cim.model import MAX_GROUPS, Group, GroupChange, Happened, Member, Memberships, Role
 from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
 from cim.store.redis.changing import REPEATS, Changing, Decision, Facts, Words
-from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys
+from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys, happening
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
 from cim.store.rules import Depart, Operation
@@ -194,6 +195,26 @@ class RedisGroups(DecidedGroups):
         members = [_member(int(id), user, record) for id, record in zip(held[::2], held[1::2], strict=True)]
         members.sort(key=lambda member: member.group)
         return Memberships(version, tuple(members))
+
+    def happened(self, id: int, limit: int = 1000) -> Deferred[list[Happened]]:
+        """See IGroups."""
+        key = Key.HAPPENED.of(conversations.group(id))
+        return self._connection.command("happened", "LRANGE", key, 0, limit - 1).addCallback(
+            lambda lines: [happening(line) for line in lines]
+        )
+
+    def told(self, id: int, number: int) -> Deferred[None]:
+        """See IGroups."""
+        return self._changing.operation("told", self._told(id, number))
+
+    async def _told(self, id: int, number: int) -> None:
+        def decide(replies: Sequence[Any], now: int) -> Decision[None]:
+            (line,) = replies[0] or (None,)
+            gone = number + 1 - happening(line).number if line is not None else 0
+            return Decision([4, "LTRIM", 1, gone, -1] if gone > 0 else [])
+
+        first = Facts(1, 0, (4, "LRANGE", 1, 0, 0))
+        await self._changing.change("told", (Key.HAPPENED.of(conversations.group(id)),), first, decide)
 
     def changes(self, after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
         """See IGroups."""

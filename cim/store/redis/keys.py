@@ -41,6 +41,7 @@ class Key(StrEnum):
     GROUPS_OF = "cim:ug:"
     GROUP_LOG = "cim:groups"
     LAST_GROUP = "cim:last-group-id"
+    HAPPENED = "cim:gt:"
     INVITED = "cim:i:"
     BLOCKED = "cim:b:"
     BLOCKERS = "cim:bb:"

@@ -252,7 +252,7 @@ def _version_and_floor(connection: sqlite3.Connection, group: int, sender: int) 
     found = connection.execute("SELECT version FROM talk WHERE id = ?", (group,)).fetchone()
     if found is None:
         raise NotFound()
-    floor = floor_of(connection, group, sender)
+    floor = floor_of(connection, group, sender) if sender else positions.ZERO
     if floor is None:
         raise Forbidden()
     return found[0], floor

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.interfaces import IGroups
-from cim.model import Group, GroupChange, Member, Memberships, Role
+from cim.model import Group, GroupChange, Happened, Happening, Member, Memberships, Role
 from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
@@ -84,6 +84,26 @@ class SqliteGroups(DecidedGroups):
 
         return self._sqlite.read("memberships", work)
 
+    def happened(self, id: int, limit: int = 1000) -> Deferred[list[Happened]]:
+        """See IGroups."""
+
+        def work(connection: sqlite3.Connection) -> list[Happened]:
+            rows = connection.execute(
+                "SELECT number, what, user, actor, text FROM happened WHERE talk = ? ORDER BY number LIMIT ?",
+                (id, limit),
+            )
+            return [Happened(number, Happening(what), user, by, text) for number, what, user, by, text in rows]
+
+        return self._sqlite.read("happened", work)
+
+    def told(self, id: int, number: int) -> Deferred[None]:
+        """See IGroups."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM happened WHERE talk = ? AND number <= ?", (id, number))
+
+        return self._sqlite.write("told", work)
+
     def changes(self, after: int, limit: int = 1000) -> Deferred[tuple[list[GroupChange], int, bool]]:
         """See IGroups."""
 
@@ -148,18 +168,25 @@ def change(connection: sqlite3.Connection, id: int, operation: Operation, now: i
         members = (_member(connection, id, user) for user in rules.users([operation]))
         roles = {member.user: member.role for member in members if member is not None}
         groups: dict[int, int] = {}
-        invited: tuple[int, ...] = ()
+        invited: dict[int, int] = {}
         if isinstance(operation, Add | Accept):
             groups = {operation.user: _count_groups(connection, operation.user)}
         if isinstance(operation, Accept):
-            waits = any(one.group == id and not one.declined for one in held(connection, operation.user, now))
-            invited = (operation.user,) if waits else ()
+            waiting = [one for one in held(connection, operation.user, now) if one.group == id and not one.declined]
+            invited = {one.user: one.by for one in waiting}
         facts = GroupFacts(group.open, owners, group.members, roles, groups, invited)
     effects = rules.decide(facts, operation)
     if isinstance(operation, Rename):
         connection.execute("UPDATE talk SET name = ? WHERE id = ?", (operation.name, id))
     made = [_carry_out(connection, id, effect) for effect in effects]
-    return GroupChanged(_group(connection, id), [one for one in made if one is not None])
+    left = _group(connection, id)
+    if left is not None:
+        for one in rules.happened(facts, operation, effects):
+            connection.execute(
+                "INSERT INTO happened (talk, what, user, actor, text) VALUES (?, ?, ?, ?, ?)",
+                (id, one.what, one.user, one.by, one.text),
+            )
+    return GroupChanged(left, [one for one in made if one is not None])
 
 
 def _carry_out(connection: sqlite3.Connection, id: int, effect: RoleChange) -> GroupChange | None:
@@ -212,6 +239,7 @@ def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Posi
 def _end(connection: sqlite3.Connection, id: int) -> None:
     """Remove a group without members, and its messages."""
     connection.execute("DELETE FROM talk WHERE id = ?", (id,))
+    connection.execute("DELETE FROM happened WHERE talk = ?", (id,))
     found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     if found is not None:
         for table in ("message", "once", "reader"):

@@ -58,6 +58,11 @@ SCHEMA = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, role INTEGER NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS member_by_user ON member (user, talk)",
+    # What happened and is not in the group's log yet.
+    """CREATE TABLE IF NOT EXISTS happened (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, what TEXT NOT NULL, user INTEGER NOT NULL,
+        actor INTEGER NOT NULL, text TEXT NOT NULL) STRICT""",
+    "CREATE INDEX IF NOT EXISTS happened_to ON happened (talk, number)",
     # at: when it was made or declined.
     """CREATE TABLE IF NOT EXISTS invitation (
         user INTEGER NOT NULL, talk INTEGER NOT NULL, inviter INTEGER NOT NULL, at INTEGER NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.iclient import IListener
-from cim.client.values import Invitation, Kind, Message, Presence, Receipt, Sent, State, Typing
+from cim.client.values import Change, Invitation, Kind, Members, Message, Presence, Receipt, Sent, State, Typing
 from cim.errors import CIMError, NotFound, RateLimited
 from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
@@ -32,6 +33,8 @@ SETTLE_SECONDS = 1.0
 TOO_MUCH_SECONDS = 60.0
 #: How many messages, and how many of our own client ids, are remembered.
 REMEMBERED = 2000
+#: How many changes of a group's members are shown of those that come together.
+SHOWN_CHANGES = 5
 #: The most users fetched for completion and lists.
 MANY_USERS = 500
 
@@ -304,6 +307,26 @@ class Chat(AddressBook):
             self.screen.show([[("dim", f"      {self.name_of(presence.user)} {what}")]])
         self.screen.refresh()
 
+    def members(self, client: Client, members: Members) -> None:
+        """See IListener."""
+        showing = Deferred.fromCoroutine(self._show_members(members))
+        showing.addErrback(lambda failure: self._log.failure("What happened to a group could not be shown", failure))
+
+    async def _show_members(self, members: Members) -> None:
+        shown = members.changes[:SHOWN_CHANGES]
+        known = set(self.users.values())
+        for id in dict.fromkeys(user for one in shown for user in (one.user, one.by)):
+            if id and id not in known:
+                with contextlib.suppress(CIMError):
+                    self.learn([await self.client.user(id)])
+        for one in shown:
+            if one.what == "renamed":
+                self.titles[members.conversation] = shown_name(one.text)
+        said = [_happening(one, self.name_of) for one in shown]
+        if len(members.changes) > len(shown):
+            said.append(f"and {len(members.changes) - len(shown)} more")
+        self.screen.show([[("dim", f"      [{self.title_of(members.conversation)}] {', '.join(said)}")]])
+
     def invited(self, client: Client, invitation: Invitation) -> None:
         """See IListener."""
         self.invitations[invitation.group] = shown_name(invitation.name)
@@ -346,6 +369,20 @@ class Chat(AddressBook):
     def _watch(self) -> None:
         others = [self.other_in(name) for name in [self.current.name, *self.titles]]
         self.client.watch([*dict.fromkeys(filter(None, others))][:200])
+
+
+def _happening(one: Change, name_of: Callable[[int], str]) -> str:
+    """Return what happened to a group in words."""
+    user, by = name_of(one.user), name_of(one.by) if one.by else "an operator"
+    return {
+        "joined": f"{user} joined",
+        "accepted": f"{user} joined, invited by {by}",
+        "added": f"{by} added {user}",
+        "left": f"{user} left",
+        "removed": f"{by} removed {user}",
+        "role": f"{by} made {user} {one.text}",
+        "renamed": f"{user} named it {shown_name(one.text)}",
+    }.get(one.what, f"{user}: {one.what}")
 
 
 def _reaches(mark: str, position: str) -> bool:

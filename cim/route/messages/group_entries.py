@@ -1,0 +1,98 @@
+"""Writes into the logs of groups what happened to them and their members (docs/architecture.md, Groups).
+
+The store keeps what happened, in the step in which it happens, until it is in the log. A route writes it a second
+later, all of a group's together; whatever a route leaves undone, another one does, or the next change.
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cim.errors import CIMError, NotFound
+from cim.interfaces import IConversations, IGroups
+from cim.model import Append, Charge
+from cim.route.messages.delivery import Delivery, Push
+from cim.wire import conversations, native
+
+#: How long changes of a group are collected, in seconds; how long those that another route made are left to it; and
+#: after how long writing is retried.
+COLLECT_SECONDS = 1.0
+OTHERS_SECONDS = 3.0
+RETRY_SECONDS = 2.0
+#: The most changes in one entry, and the most groups that may wait: others wait for their next change.
+MOST = 1000
+MAX_WAITING = 10_000
+
+
+class GroupEntries(Service):
+    """Writes and pushes the entries."""
+
+    _log = Logger()
+
+    def __init__(self, *, groups: IGroups, store: IConversations, delivery: Delivery, clock: IReactorTime) -> None:
+        self._groups = groups
+        self._store = store
+        self._delivery = delivery
+        self._clock = clock
+        self._waiting: dict[int, IDelayedCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def note(self, group: int, seconds: float = COLLECT_SECONDS) -> None:
+        """Note that something happened to a group, to be written after some seconds."""
+        call = self._waiting.get(group)
+        if call is not None:
+            if call.getTime() > self._clock.seconds() + seconds:
+                call.reset(seconds)
+        elif len(self._waiting) < MAX_WAITING and self.running:
+            self._waiting[group] = self._clock.callLater(seconds, self._begin, group)
+
+    def _begin(self, group: int) -> None:
+        del self._waiting[group]
+        Deferred.fromCoroutine(self._write(group))
+
+    async def _write(self, group: int) -> None:
+        """Write what happened to a group; never fails."""
+        try:
+            while await self._write_some(group):
+                pass
+        except NotFound:
+            pass  # the group has ended
+        except CIMError:
+            self.note(group, RETRY_SECONDS)
+        except Exception:
+            self._log.failure("what happened to a group was not written into its log")
+
+    async def _write_some(self, group: int) -> bool:
+        """Write one entry; return whether there may be more to write."""
+        happened = await self._groups.happened(group, limit=MOST)
+        if not happened:
+            return False
+        # Another attempt, by whichever route, is the same message, even if more has happened since.
+        client_id = f"members-{happened[0].number}"
+        now = int(self._clock.seconds() * 1000)
+        name = conversations.group(group)
+        body = native.members_body(happened, group, client_id, now)
+        item = Append(name, 0, client_id, b"members", body, now, False, charge=Charge.NONE)
+        (result,) = await self._store.append([item])
+        if isinstance(result, CIMError):
+            raise result
+        await self._groups.told(group, native.parse_body(result.body).changes[-1].number)
+        packet = native.deliver_packet(result.body, name, result.position, result.previous)
+        push = Push(packet, repeated=result.repeated, reads=result.position, members=True)
+        self._delivery.to_group(push, group, result.version)
+        return True
+
+    def stopService(self) -> Deferred[None]:
+        """Write what waits; the parent service sets the deadline."""
+        super().stopService()
+        groups = list(self._waiting)
+        for call in self._waiting.values():
+            call.cancel()
+        self._waiting.clear()
+        writing = [Deferred.fromCoroutine(self._write(group)) for group in groups]
+        return gatherResults(writing).addCallback(lambda _: None)
