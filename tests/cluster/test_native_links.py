@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cim.server.links.rechecks import ROUNDS
-from cim.wire.cim_pb2 import Packet, Send
+from cim.wire.cim_pb2 import Packet, Send, Sync, Watch
 from cim.wire.link_pb2 import Deliver, Item
 from tests.cluster.native_case import NativeCase
 from tests.store.looking import end_of
@@ -298,6 +298,19 @@ class SlowTests(LinkCase):
         self.desk.connection.pauseProducing()
         self.cluster.pass_seconds(34)
         self.assertEqual(self.goodbye(self.desk), "too-slow")
+
+    def test_two_that_make_much_work_stop_the_reading(self):
+        tablet = self.log_in(self.carol)
+        for server in self.cluster.servers:
+            self.patch(server.submissions, "_put_up", lambda *args: True)
+        for client, packet in (
+            (tablet, Packet(watch=Watch(users=range(1, 101)))),
+            (self.phone, Packet(sync=Sync(conversation=self.conversation, limit=500))),
+        ):
+            client.say(packet)
+            self.assertTrue(client.read_from)
+            client.say(packet)
+            self.assertFalse(client.read_from)
 
     def test_sixty_four_unanswered_requests_stop_the_reading(self):
         for route in self.cluster.routes:

@@ -39,6 +39,8 @@ from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.link_pb2 import Item, Reply, StoreState
 from cim.wire.native import OUT_OF_ORDER, failure_packet, packet
 
+#: How many requests of its session a Watch counts as while it is unanswered: up to 200 packets answer it.
+WATCH_WEIGHT = 32
 #: Seconds after which an unanswered request fails.
 TIMEOUT = 5.0
 #: How many requests may be unanswered, over all links.
@@ -126,7 +128,7 @@ class Submissions:
 
     def watch(self, session: Session, packet: bytes) -> None:
         """Pass a Watch up to the session's home route, which tells it of others' presence."""
-        self.packet(session, packet, "", f"{_HOME}{session.user}")
+        self.packet(session, packet, "", f"{_HOME}{session.user}", WATCH_WEIGHT)
 
     def watch_again(self, session: Session, former: ILink | None) -> None:
         """Tell a session's new home route whom the session watches.

@@ -270,8 +270,9 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
-        self.connection.weigh(SYNC_WEIGHT * max(1, min(packet.sync.limit, LARGEST_PAGE) // USUAL_PAGE) - 1)
-        self._side.submissions.packet(self, body, conversation, conversation or str(self.user), SYNC_WEIGHT)
+        weight = SYNC_WEIGHT * max(1, min(packet.sync.limit, LARGEST_PAGE) // USUAL_PAGE)
+        self.connection.weigh(weight - 1)
+        self._side.submissions.packet(self, body, conversation, conversation or str(self.user), weight)
 
     def _received(self, packet: Packet, body: bytes) -> None:
         self._receipt("received", packet, packet.received, body)
