@@ -29,7 +29,7 @@ class QuotedTests(SynchronousTestCase):
 
 class PrintableTests(SynchronousTestCase):
     def test_ordinary_text_stays_as_it_is(self):
-        for text in ("hello", "你好，世界", "👨‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "café", "שלום", "a b", "\u00a0"):
+        for text in ("hello", "你好，世界", "👨‍👩‍👧‍👦 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "café", "שלום", "a b", "\u00a0", "葛\U000e0100"):
             self.assertEqual(printable(text), text)
 
     def test_control_characters_become_visible(self):
@@ -39,6 +39,18 @@ class PrintableTests(SynchronousTestCase):
         self.assertEqual(printable("\u202eabc\u2066"), "\\u202eabc\\u2066")
         self.assertEqual(printable("\u2028\u2029\x85"), "\\u2028\\u2029\\u0085")
         self.assertEqual(printable("\ud800x"), "\ufffdx")
+
+    def test_marks_that_reorder_what_follows_become_visible(self):
+        self.assertEqual(printable("\u200e1\u200f2\u061c(3)"), "\\u200e1\\u200f2\\u061c(3)")
+        self.assertEqual(printable("\u206b\u206f\ufff9a\ufffb"), "\\u206b\\u206f\\ufff9a\\ufffb")
+
+    def test_what_hides_in_a_text_becomes_visible(self):
+        self.assertEqual(printable("a\U000e0041\U000e0001"), "a\\U000e0041\\U000e0001")
+        self.assertEqual(printable("a\U000e0100葛\U000e0100\U000e0101"), "a\\U000e0100葛\U000e0100\\U000e0101")
+        flag = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067"
+        self.assertEqual(printable(f"{flag}\U000e007f\U000e0067"), f"{flag}\U000e007f\\U000e0067")
+        self.assertNotIn("\U000e0067", printable(flag), "it does not end")
+        self.assertNotIn("\U000e0061", printable("🏴" + "\U000e0061" * 7 + "\U000e007f"), "it is too long for a region")
 
     @given(st.text(st.characters()))
     def test_no_control_character_is_left(self, text):
