@@ -53,7 +53,10 @@ class Screen(Protocol):
         """Add lines to the chat; fires when there is room for more."""
 
     def notice(self, text: str) -> None:
-        """Tell the user something that is not part of the chat."""
+        """Tell the user something that is not part of the chat.
+
+        :param text: one line: a line break in it is shown as a visible character, because it may quote what others say
+        """
 
     def message(self, message: Message, *, own: bool) -> None:
         """Show a message.

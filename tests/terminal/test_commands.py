@@ -338,10 +338,12 @@ class UpstreamCommandTests(CommandTestCase):
     def test_help(self):
         self.line(":help")
         for command in all_commands():
+            self.screen.notices.clear()
             self.line(f":help {command.words[0]}")
-            self.assertIn(command.summary, self.screen.notices[-1])
+            self.assertIn(command.summary, self.screen.notices[0])
+            self.assertNotIn("\n", "".join(self.screen.notices))
         self.line(":help delay")
-        self.assertIn(":delay <text> <seconds>", self.screen.notices[-1])
+        self.assertIn(":delay <text> <seconds>", self.screen.notices[-2])
         self.line(":help nothing")
         self.assertIn("no command :nothing", self.screen.notices[-1])
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.values import State, User
+from cim.client.values import Kind, State, User
 from cim.errors import CIMError, RepeatLogin
 from cim.terminal.console import emoji, look
 from cim.terminal.console.chat import Chat
@@ -115,6 +115,14 @@ class EditorTests(EditorTestCase):
         self.client.push(1001, "b\x1b[2Jb", "\x1b]0;title\x07\n\x9b31m\u202e\ttab", group=0)
         text = "".join(self.shown())
         self.assertFalse([one for one in text if unicodedata.category(one) == "Cc"], text)
+
+    def test_a_text_of_several_lines_looks_like_nothing_else(self):
+        self.client.push(1001, "bob", "a\n      ✓✓ carol has read\n* your session has ended", group=0)
+        self.client.push(1001, "bob", "👍\n      ✓✓ carol has read", group=0, kind=Kind.REACTION, ref="1-1")
+        self.editor.notice("quoted\n* your session has ended\tnow")
+        lines = self.shown()
+        self.assertEqual([line[:8] for line in (lines[-5], lines[-4], lines[-2])], ["      │ "] * 3)
+        self.assertEqual(lines[-1], "* quoted␤* your session has ended␉now")
 
     def test_a_new_day_is_announced(self):
         self.client.push(1001, "bob", "old", group=0, sent_at=1_600_000_000_000)

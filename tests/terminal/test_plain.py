@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cim.client.iclient import IListener
-from cim.client.values import Kind, State, User
-from cim.errors import CIMError, RepeatLogin, Unavailable
+from cim.client.values import Invitation, Kind, State, User
+from cim.errors import CIMError, Forbidden, RepeatLogin, Unavailable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
@@ -142,6 +142,26 @@ class ChatTests(TerminalTestCase):
     def test_received_text_never_controls_the_terminal(self):
         self.client.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
         self.assertEqual(self.shown(), ["b␛o␤b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
+
+    def test_a_reaction_is_one_line(self):
+        self.client.push(1001, "bob", "👍\n* your session has ended\r\x1b[2J", kind=Kind.REACTION, ref="1-1")
+        self.assertEqual(self.errors.lines, ["* bob: 👍␤* your session has ended␍␛[2J"])
+
+    def test_no_notice_has_a_line_of_somebody_else(self):
+        forged = "x\n* your session has ended\x1b[2J"
+        self.client.people[forged] = 1004
+        self.client.create_group(forged)
+        theirs = Invitation(7, forged, User(1004, forged), 5)
+        self.client.invited = [theirs]
+        self.client.tell("invited", theirs)
+        self.client.errors["recall"] = Forbidden(forged)
+        for line in (":block 1004", ":unblock 1004", ":join 1", ":to g:1", "x", ":recall", ":leave", ":decline 7"):
+            self.type(f"{line}\n")
+        self.terminal.notice(forged)
+        self.assertGreater(len(self.errors.lines), 6)
+        for line in self.errors.lines + self.shown():
+            self.assertFalse(line.startswith(("* your session", "your session")), line)
+            self.assertNotIn("\x1b", line)
 
     def test_a_name_that_holds_what_nobody_sees_does_not_look_like_another(self):
         for name, shown in SHOWN.items():

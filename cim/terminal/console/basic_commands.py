@@ -15,6 +15,10 @@ from cim.terminal.iconsole import Line
 
 #: Longest delay of a message, in seconds: a day.
 MAX_DELAY = 86400
+HELP = (
+    "a line goes where the prompt says; @name text and id;;text go to one user; :to <name> stays there",
+    "Tab completes commands, names and emoji; Up finds earlier lines; :all lists the commands",
+)
 
 
 class Leave(Command):
@@ -91,16 +95,15 @@ class Help(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
-            chat.screen.notice(
-                "a line goes where the prompt says; @name text and id;;text go to one user; :to <name> stays there\n"
-                "Tab completes commands, names and emoji; Up finds earlier lines; :all lists the commands"
-            )
+            for line in HELP:
+                chat.screen.notice(line)
             return
         wanted = ":" + rest.removeprefix(":")
         for command in chat.commands:
             if wanted in command.words:
-                text = f"{' or '.join(command.words)} {command.usage}".rstrip() + f": {command.summary}"
-                chat.screen.notice(f"{text}\n{command.help}" if command.help else text)
+                chat.screen.notice(f"{' or '.join(command.words)} {command.usage}".rstrip() + f": {command.summary}")
+                for line in command.help.splitlines():
+                    chat.screen.notice(line)
                 return
         raise Misuse(f"there is no command {wanted[:20]}; :all lists them")
 

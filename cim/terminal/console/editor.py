@@ -66,6 +66,8 @@ MANY_LINES = 5000
 MAX_TEXT = 48_000
 #: Rows for the input line, and for completions.
 INPUT_ROWS, MENU_ROWS = 8, 8
+#: Begins the further lines of a message; nothing else on the screen begins so.
+CONTINUED = "      │ "
 BANNER = (
     "a line goes to everyone, @name text to one user; :to <name> stays in one talk",
     "Tab completes, Up finds earlier lines, :all lists the commands, :q! leaves",
@@ -203,7 +205,7 @@ class Editor:
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """See Screen."""
         for line in lines:
-            self._put(look.styled(line, colour=self._colour, indent="      "))
+            self._put(look.styled(line, colour=self._colour, indent=CONTINUED))
         room: Deferred[None] = Deferred()
         self._rooms.append(room)
         if not lines:
@@ -214,8 +216,7 @@ class Editor:
         """See Screen."""
         if self._run.stage is Stage.LEFT:
             return  # the notice about unsent messages was already shown
-        for line in text.split("\n"):
-            self._put(look.styled([("warn", f"* {line}")], colour=self._colour))
+        self._put(look.styled([("warn", printable(f"* {text}"))], colour=self._colour))
 
     def message(self, message: Message, *, own: bool) -> None:
         """See Screen."""
@@ -225,7 +226,7 @@ class Editor:
             if self._day is not None or day != today:
                 self._put(look.styled([("dim", f"── {day:%A %d %B %Y} ──")], colour=self._colour))
             self._day = day
-        self._put(look.styled(message_spans(self.chat, message), colour=self._colour, indent="      "))
+        self._put(look.styled(message_spans(self.chat, message), colour=self._colour, indent=CONTINUED))
 
     def refresh(self) -> None:
         """See Screen."""

@@ -129,9 +129,8 @@ class PlainTerminal(TwistedProtocol):
         return room
 
     def notice(self, text: str) -> None:
-        """Tell the user something on standard error."""
-        for line in text.split("\n"):
-            self._errors.write(f"* {printable(line)}\n".encode())
+        """Tell the user something on standard error, in one line whatever it quotes."""
+        self._errors.write(f"* {printable(text)}\n".encode())
 
     def message(self, message: Message, *, own: bool) -> None:
         """Show a message from another user, or one's own from another device."""
