@@ -1,7 +1,8 @@
 """Names: which a new account or group may have, and which look the same to people (docs/security.md, Names).
 
-They follow the profile Nickname of RFC 8266, with two differences. Emoji may be joined by U+200D and followed by
-U+FE0F, as keyboards do, although PRECIS takes neither; and letters of alphabets that look alike are not mixed.
+They follow the profile Nickname of RFC 8266, with three differences. Emoji may be joined by U+200D and followed by
+U+FE0F, as keyboards do, although PRECIS takes neither; letters of alphabets that look alike are not mixed; and what
+clients put between a name and what is said is not part of a name, so that no name looks like a line of somebody else.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ LOOKS_TAKEN = "this name looks like that of another account: choose another"
 
 _NICKNAME = get_profile("NicknameCaseMapped")
 _JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
-# The blocks that are all for emoji, assigned or not, and the blocks of symbols in which there are others.
+# The blocks that are all for emoji, assigned or not, and blocks of symbols with some others. U+2236 is none: a colon.
 _PICTURES = "\U0001f000-\U0001faff\U0001fc00-\U0001fffd"
 _SYMBOLS = (
-    "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u23ff\u2460-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299"
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2235\u2237-\u23ff\u2460-\u27bf\u2900-\u297f\u2b00-\u2bff"
+    "\u3030\u303d\u3297\u3299"
 )
 _ONE_EMOJI = f"[{_PICTURES}{_SYMBOLS}]{_EMOJI_STYLE}?[\U0001f3fb-\U0001f3ff]?"
 _EMOJI = re.compile(f"[#*0-9]{_EMOJI_STYLE}\u20e3|{_ONE_EMOJI}(?:{_JOINER}{_ONE_EMOJI})*")
@@ -35,7 +37,12 @@ _STAND_IN = "\U0001f000"
 _BLANK = "\u2800\U0001d159"
 #: By their names, what is neither a control nor a space and yet nobody sees.
 _UNSEEN = re.compile("VARIATION SELECTOR|MONGOLIAN FREE|COMBINING GRAPHEME JOINER|KHMER VOWEL INHERENT|H[AN].* FILLER$")
-_LATIN, _LOOKALIKES = "LATIN", ("CYRILLIC", "GREEK")
+_LATIN, _LOOKALIKES = "LATIN", ("CYRILLIC", "GREEK", "LISU")
+#: What stands around names where they are shown and typed, and other signs that look like a colon.
+_MARKS = ':[]"\u02d0\u02f8\u0589\u05c3\u0703\u0704\u1361\u16ec\u1803\u1809\u205a\u2236\ua789'
+#: Begins the number of a character, in names as they are shown.
+_NUMBER = "<U+"
+_NUMBERED = re.compile(r"<U\+([0-9A-F]{4,5}|10[0-9A-F]{4})>")
 
 
 def comparison_form(name: str) -> str:
@@ -91,6 +98,12 @@ def check_new_name(name: str, field: str) -> str:
     for character in form:
         if character in _BLANK:
             raise InvalidField(field, f"must not contain {_called(character)}, which nobody sees: leave it out")
+        if character in _MARKS:
+            raise InvalidField(
+                field, f"must not contain {_called(character)}, which marks the end of a name or looks so: leave it out"
+            )
+    if _NUMBER in form.upper():
+        raise InvalidField(field, f'must not contain "{_NUMBER}", which shows characters by number: leave it out')
     alphabets = {unicodedata.name(one, "").partition(" ")[0] for one in form if one.isalpha()}
     if _LATIN in alphabets:
         for other in _LOOKALIKES:
@@ -104,9 +117,10 @@ def check_new_name(name: str, field: str) -> str:
 
 @lru_cache(1000)
 def shown_name(name: str) -> str:
-    """Return a name as it is shown to people: if it may not be given any more, with what nobody sees in it by number.
+    """Return a name as people see it: in one line and, if it may not be given any more, what misleads by its number.
 
-    So an old `al<U+200B>ice` is not taken for `alice`. Control characters are left to `cim.plain.printable`.
+    So an old `al<U+200B>ice` is not taken for `alice`, nor `alice<U+003A> yes` for alice and what she says. No two
+    names are shown alike; `meant_name` is the way back.
     """
     try:
         return check_new_name(name, "name")
@@ -115,19 +129,34 @@ def shown_name(name: str) -> str:
     shown: list[str] = []
     end = 0
     for emoji in _EMOJI.finditer(name):
-        shown += *map(_shown, name[end : emoji.start()]), emoji[0]
+        shown += *_shown(name[end : emoji.start()]), emoji[0]
         end = emoji.end()
-    shown += map(_shown, name[end:])
+    shown += _shown(name[end:])
     for at in {0, len(shown) - 1} if shown else ():
         shown[at] = "<U+0020>" if shown[at] == " " else shown[at]
     return "".join(shown)
 
 
-def _shown(character: str) -> str:
-    if unicodedata.category(character) == "Cc":
-        return character
-    unseen = not character.isprintable() or character in _BLANK or _UNSEEN.match(unicodedata.name(character, ""))
-    return f"<U+{ord(character):04X}>" if unseen else character
+def meant_name(shown: str) -> str:
+    """Return the name that is shown so."""
+    return _NUMBERED.sub(lambda found: chr(int(found[1], 16)), shown)
+
+
+def _shown(text: str) -> list[str]:
+    """Return the characters of a text that is no emoji, each that misleads by its number."""
+    return [
+        f"<U+{ord(one):04X}>" if _misleads(one) or text[at : at + 3].upper() == _NUMBER else one
+        for at, one in enumerate(text)
+    ]
+
+
+def _misleads(character: str) -> bool:
+    return (
+        not character.isprintable()
+        or character in _BLANK
+        or not set(_MARKS).isdisjoint(unicodedata.normalize("NFKC", character))
+        or bool(_UNSEEN.match(unicodedata.name(character, "")))
+    )
 
 
 def _called(character: str) -> str:

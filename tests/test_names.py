@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import InvalidField
-from cim.names import check_new_name, comparison_form, look_the_same, shown_name
+from cim.names import check_new_name, comparison_form, look_the_same, meant_name, shown_name
 
 #: Names that people have, and their comparison forms.
 TAKEN = {
@@ -33,6 +33,8 @@ TAKEN = {
     "👍🏽": "👍🏽",
     "🇩🇪": "🇩🇪",
     "1\ufe0f\u20e3": "1\u20e3",
+    "*\ufe0f\u20e3 (♥ <3) O\u2019Hara → x*": "*\u20e3 (♥ <3) o\u2019hara → x*",
+    "“Bob” U+200B": "“bob” u+200b",
     "👨\u200d👩\u200d👧": "👨👩👧",
     "🏳\ufe0f\u200d🌈 Kim": "🏳🌈 kim",
     "👩🏽\u200d🚀": "👩🏽🚀",
@@ -52,6 +54,14 @@ SHOWN = {
     "👨\u200d👩\u200b": "👨\u200d👩<U+200B>",
     "1\ufe0f\u20e3 x\u200d": "1\ufe0f\u20e3 x<U+200D>",
     "": "",
+    "al\x1b[2Jice\n": "al<U+001B><U+005B>2Jice<U+000A>",
+    "bob: I owe you": "bob<U+003A> I owe you",
+    "[friends] bob": "<U+005B>friends<U+005D> bob",
+    "bob： yes": "bob<U+FF1A> yes",
+    "bob\u2236 yes": "bob<U+2236> yes",
+    'Dwayne "Rock" J': "Dwayne <U+0022>Rock<U+0022> J",
+    "al<U+200B>ice": "al<U+003C>U+200B>ice",
+    "al<u+200b>ice": "al<U+003C>u+200b>ice",
 }
 #: Names that nobody may be given any more, and a word of the reason.
 REFUSED = {
@@ -92,6 +102,16 @@ REFUSED = {
     "\ud800": "surrogate",
     "\ue000": "U+E000",
     "\u0378": "U+0378",
+    "bob: yes": "U+003A COLON",
+    "bob\uff1a yes": "U+003A",
+    "bob\u2236 yes": "U+2236 RATIO",
+    "bob\ua789": "U+A789",
+    "bob\ua4fd": "Lisu",
+    "[friends] bob": "U+005B",
+    "friends］": "U+005D",
+    'Dwayne "Rock" J': "U+0022",
+    "al<U+200B>ice": '"<U+"',
+    "al<u+200b>ice": '"<U+"',
     "p\u0430ypal": "Cyrillic",
     "\u0430lice": "Cyrillic",
     "\u0391lice": "Greek",
@@ -140,6 +160,16 @@ class NewNameTests(SynchronousTestCase):
             self.assertEqual(shown_name(name), shown, ascii(name))
         for name in TAKEN:
             self.assertEqual(shown_name(name), name)
+
+    def test_a_sign_that_ends_names_does_not_change_what_old_ones_are_compared_by(self):
+        self.assertEqual(comparison_form("Bob: x"), "bob: x")
+
+    @given(st.text(st.characters() | st.sampled_from('<>Uu+20B:[]"'), max_size=70))
+    def test_what_is_shown_is_one_line_and_says_which_name_is_meant(self, name):
+        shown = shown_name(name)
+        self.assertTrue(shown.isprintable() or comparison_form(name), ascii(shown))
+        self.assertTrue(set(shown).isdisjoint('\n\r\x1b:[]"'), ascii(shown))
+        self.assertEqual(meant_name(shown), name)
 
     @given(st.text(max_size=70))
     def test_any_text_is_refused_in_words_or_has_a_stable_form(self, name):

@@ -186,8 +186,8 @@ class NewName(Name):
     def document(self) -> dict[str, Any]:
         """See Schema."""
         return _about(
-            f"{self.about} A Nickname of RFC 8266: nothing invisible, no space at either end, letters of one alphabet. "
-            "Emoji are welcome.".strip(),
+            f"{self.about} A Nickname of RFC 8266: nothing invisible, no space at either end, letters of one alphabet, "
+            'none of : [ ] ". Emoji are welcome.'.strip(),
             {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
         )
 

@@ -68,10 +68,16 @@ class MessageLogTests(SynchronousTestCase):
         self.assertEqual(len(self.lines()), 5)
         self.assertEqual(self.lines()[0], "bob:a\\nbob:forged")
 
+    def test_no_name_holds_what_ends_names(self):
+        self.log.received(self.client, evolve(SAID, sender=User(1003, "bob:I owe you"), text="yes"))
+        self.assertEqual(self.lines(), ["bob<U+003A>I owe you:yes"])
+
     def test_no_line_controls_the_terminal_that_shows_it(self):
         self.log.received(self.client, evolve(SAID, text="a\x1b]0;owned\x07\x9b2J\x08\tb\u202ec 👨‍👩‍👧 \ud800"))
         self.log.received(self.client, evolve(SAID, sender=User(1003, "m\x1b[2Jallory"), text="x"))
-        self.assertEqual(self.lines(), ["bob:a␛]0;owned␇\\u009b2J␈\tb\\u202ec 👨‍👩‍👧 \ufffd", "m␛[2Jallory:x"])
+        self.assertEqual(
+            self.lines(), ["bob:a␛]0;owned␇\\u009b2J␈\tb\\u202ec 👨‍👩‍👧 \ufffd", "m<U+001B><U+005B>2Jallory:x"]
+        )
 
     def test_edits_are_new_texts_and_other_kinds_are_left_out(self):
         for kind in Kind:

@@ -141,7 +141,7 @@ class ChatTests(TerminalTestCase):
 
     def test_received_text_never_controls_the_terminal(self):
         self.client.push(1001, "b\x1bo\nb", "\x1b[2J\nalice: forged\r\x9b31m\u202e")
-        self.assertEqual(self.shown(), ["b␛o␤b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
+        self.assertEqual(self.shown(), ["b<U+001B>o<U+000A>b: ␛[2J␤alice: forged␍\\u009b31m\\u202e"])
 
     def test_a_reaction_is_one_line(self):
         self.client.push(1001, "bob", "👍\n* your session has ended\r\x1b[2J", kind=Kind.REACTION, ref="1-1")
@@ -174,7 +174,7 @@ class ChatTests(TerminalTestCase):
     def test_answers_of_routes_never_control_the_terminal(self):
         self.client.online_now = [User(1, "\x1b[2Jx\n2 forged")]
         self.type(":olu\n")
-        self.assertEqual(self.shown(), ["1 ␛[2Jx␤2 forged", "1 online"])
+        self.assertEqual(self.shown(), ["1 <U+001B><U+005B>2Jx<U+000A>2 forged", "1 online"])
         self.client.errors["send"] = Unavailable("\x1b[2Jno\rx")
         self.type("hello\n")
         self.assertEqual(self.errors.lines, ['* "hello" may or may not have been sent: ␛[2Jno␍x'])
