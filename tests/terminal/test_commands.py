@@ -31,10 +31,12 @@ from cim.client.values import (
 )
 from cim.errors import CIMError, Forbidden, NotFound, NotSupported, RateLimited, Unavailable, Unreachable, UserOffline
 from cim.terminal.console import look
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, all_commands
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.listing import message_spans
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import IAnswerer, ICommand
 from tests.terminal.fake_client import FakeClient
 
@@ -131,9 +133,86 @@ class InterpreterTests(CommandTestCase):
             self.assertEqual(self.sends(), [sent])
 
     def test_a_name_with_a_space(self):
-        self.chat.learn([User(1002, "🦊 fox")])
-        self.line("@🦊 fox hi there")
-        self.assertEqual(self.sends(), [(1002, "hi there")])
+        for known in (False, True):
+            if known:
+                self.chat.learn([User(1002, "🦊 fox")])
+            for line in ('@"🦊 fox" hi there', '@"🦊 fox"\nhi there', '  :to "🦊 fox"'.strip()):
+                self.line(line)
+            self.assertEqual(self.sends(), [(1002, "hi there")] * 2)
+            self.assertEqual(self.screen.notices.pop(), 'you are now talking to "🦊 fox" (id 1002)')
+            self.chat.go_to(EVERYONE)
+
+    def test_a_private_message_never_goes_to_somebody_whose_name_begins_so(self):
+        """Not even if that user is known, and the one who is meant is not."""
+        self.client.people |= {"bob hi": 1004, "bob": 1001}
+        self.chat.learn([User(1004, "bob hi")])
+        for line in ("@bob hi the code is 0815", "@bob\nhi", '@"bob" hi'):
+            self.line(line)
+        self.assertEqual([to for to, _ in self.sends()], [1001] * 3)
+        self.line('@"bob hi" the code')
+        self.assertEqual(self.sends(), [(1004, "the code")])
+        del self.client.people["bob"], self.chat.users["bob"]
+        self.assertIn("a name with spaces is typed in quotes", self.notice("@bob hi the code is 0815"))
+
+    def test_commands_take_names_with_spaces_in_quotes_alone(self):
+        self.client.people["bob hi"] = 1004
+        self.client.create_group("Our Team")
+        self.chat.learn([User(1004, "bob hi")])
+        self.client.calls.clear()
+        for line in (
+            ":block bob hi",
+            ":unblock bob hi",
+            ":to bob hi",
+            ":read bob hi",
+            ":who bob hi",
+            ":leave Our Team",
+        ):
+            self.line(line)
+            self.assertIn("a name with spaces is typed in quotes:", self.screen.notices.pop(), line)
+        self.line(":invite bob hi")
+        self.assertIn('not in a group called "hi"', self.screen.notices.pop())
+        for line in ('@"bob hi x', '@"bob hi"x y', ':to "bob hi', ':block "bob"hi'):
+            self.line(line)
+            self.assertIn("a name in quotes ends with", self.screen.notices.pop(), line)
+        self.assertEqual(([*self.did("block"), *self.did("invite"), *self.did("leave")], self.sends()), ([], []))
+        self.line(':invite "bob hi" "Our Team"')
+        self.line(':block "bob hi"')
+        self.line(':unblock @"bob hi"')
+        self.line(':leave "Our Team"')
+        done = [self.did(what) for what in ("invite", "block", "unblock", "leave")]
+        self.assertEqual(done, [[(1, 1004, "member")], [(1004,)], [(1004,)], [(1,)]])
+
+    def test_digits_are_an_id(self):
+        """So a name of digits is not taken for somebody else's id."""
+        self.client.people["1001"] = 1004
+        self.client.online_now = [User(1004, "1001"), User(1001, "bob")]
+        self.line(":olu")
+        self.assertEqual(self.screen.shown, ['1004 "1001"', "1001 bob", "2 online"])
+        self.screen.lines.clear()
+        for line in (":block 1001", "@1001 hi", "1001;;hi", ":to 1001", ":who 1001"):
+            self.line(line)
+        self.assertEqual((self.did("block"), self.sends()), ([(1001,)], [(1001, "hi")] * 2))
+        self.assertEqual((self.chat.current.to, self.screen.shown), (1001, ["1001 bob is online"]))
+        for line in (':block "1001"', '@"1001" hi', '@"1001" hi', ':who "1001"'):
+            self.line(line)
+        self.assertEqual((self.did("block")[1:], self.sends()), ([(1004,)], [(1004, "hi")] * 2))
+        self.assertEqual(self.screen.shown[-1], '1004 "1001" is online')
+        self.line(":unblock 1001")
+        self.line(':unblock "1001"')
+        self.assertEqual(self.did("unblock"), [(1001,), (1004,)])
+        self.client.people["77"] = 1005
+        self.line(":block 77")
+        self.assertIn('no user with the id 77; a name of digits is typed in quotes: "77"', self.screen.notices[-1])
+        for digits in ("0", "9" * 20, "9" * 5000):
+            self.line(f":block {digits}")
+            self.assertIn("user id must be between", self.screen.notices[-1])
+
+    def test_words_of_the_terminal_are_nobodys_name(self):
+        self.client.people |= {"everyone": 1004, "Me": 1005}
+        for line in ("@everyone hi", '@"everyone" psst', ':to "everyone"', "hi", ":to everyone", "hi"):
+            self.line(line)
+        self.assertEqual(self.sends(), [("g:0", "hi"), (1004, "psst"), (1004, "hi"), ("g:0", "hi")])
+        self.assertEqual(typed_name("Me"), '"Me"')
 
     def test_names_that_hold_what_nobody_sees(self):
         """They are shown so that nobody is confused, and can be typed as they are shown."""
@@ -565,7 +644,7 @@ class TalkCommandTests(CommandTestCase):
         self.client.online_now = [User(1001, "bob"), User(1003, "bobby")]
         self.line(":who bob")
         self.line(":who 1002")
-        self.assertEqual(self.screen.shown, ["1001 bob is online", "1002 🦊 fox is not online"])
+        self.assertEqual(self.screen.shown, ["1001 bob is online", '1002 "🦊 fox" is not online'])
         self.line(":who")
         self.line(":who nobody")
         self.assertIn(":who <name or id>", self.screen.notices[0])
@@ -613,17 +692,16 @@ class GroupCommandTests(CommandTestCase):
         self.line("hi")
         self.assertEqual(self.sends(), [("g:1", "hi")])
         self.assertIn(":join 1", self.screen.notices[-1])
-        self.line(":to Our Team")
+        self.line(':to "Our Team"')
         self.line(":groups")
-        self.assertEqual(self.screen.shown, ["1 Our Team: 1 member (open)"])
+        self.assertEqual(self.screen.shown, ['g:1 "Our Team": 1 member (open)'])
+        self.line(':create "Their Team"')
+        self.assertEqual(self.did("create_group")[1:], [("Their Team", False, False)])
 
     def test_invite_and_members(self):
         self.line(":create Team")
         self.line(":invite bob")
-        self.line(":invite 🦊 fox Team")
-        self.assertIn("no user", self.screen.notices[-1], "a name with a space that was never seen")
-        self.chat.learn([User(1002, "🦊 fox")])
-        self.line(":invite 🦊 fox Team")
+        self.line(':invite "🦊 fox" Team')
         self.assertEqual(self.did("invite"), [(1, 1001, "member"), (1, 1002, "member")])
         self.client.in_groups[1].append(Member(User(1001, "bob"), "member"))
         self.line(":members")
@@ -668,13 +746,13 @@ class GroupCommandTests(CommandTestCase):
         self.client.invited = [theirs, Invitation(8, "another", User(1001, "bob"), 6)]
         self.client.tell("invited", theirs)
         self.assertEqual(
-            self.screen.shown[-1].strip(), "bob invites you to the group their team: :accept 7 or :decline 7"
+            self.screen.shown[-1].strip(), 'bob invites you to the group "their team": :accept 7 or :decline 7'
         )
         self.line(":invitations")
-        self.assertEqual(self.screen.shown[-2:], ["7 their team, by bob", "8 another, by bob"])
+        self.assertEqual(self.screen.shown[-2:], ['7 "their team", by bob', "8 another, by bob"])
         self.line(":accept")
         self.assertIn("give the id of one group", self.screen.notices[-1])
-        self.line(":accept their team")
+        self.line(':accept "their team"')
         self.assertEqual((self.did("accept"), self.chat.current.name), ([(7,)], "g:7"))
         self.line(":decline 8")
         self.assertEqual(self.did("decline"), [(8,)])
@@ -682,10 +760,10 @@ class GroupCommandTests(CommandTestCase):
 
     def test_rename(self):
         self.line(":create Team")
-        self.line(":rename Our Team")
+        self.line(':rename "Our Team"')
         self.assertEqual(self.did("rename_group"), [(1, "Our Team")])
-        self.assertEqual((self.chat.current.title, self.chat.title_of("g:1")), ("Our Team", "Our Team"))
-        self.assertEqual(self.screen.notices[-1], "the group is now called Our Team")
+        self.assertEqual((self.chat.current.title, self.chat.title_of("g:1")), ('"Our Team"',) * 2)
+        self.assertEqual(self.screen.notices[-1], 'the group is now called "Our Team"')
         self.line(":to")
         self.line(":rename Theirs")
         self.assertIn("name a group", self.screen.notices[-1])
@@ -710,13 +788,59 @@ class GroupCommandTests(CommandTestCase):
         self.line(":leave nowhere")
         self.assertIn('not in a group called "nowhere"', self.screen.notices[-1])
 
-    def test_a_name_that_a_user_and_a_group_share(self):
-        self.client.my_groups[5] = Group(5, "bob", False, False, 1)
+    def talk(self, what):
+        return self.successResultOf(Deferred.fromCoroutine(self.chat.talk(what)))
+
+    def join_groups(self, *names):
+        """Become a member of groups with the ids 5, 6, ... without having asked for it."""
+        self.client.my_groups = {id: Group(id, name, False, False, 1) for id, name in enumerate(names, 5)}
         self.client.tell("state", State.READY, "")
         self.clock.advance(1)
-        for what, name in (("bob", "g:5"), ("@bob", "p:1000:1001"), ("g:5", "g:5"), ("1001", "p:1000:1001")):
-            self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.chat.talk(what))).name, name)
+
+    def test_a_name_that_a_user_and_a_group_share_means_the_user(self):
+        self.join_groups("bob")
+        self.line(":to bob")
+        self.assertEqual(self.screen.notices[-1], "you are now talking to bob (id 1001); the group bob is g:5")
+        self.line("for bob only")
+        self.line(":to g:5")
+        self.assertEqual(self.screen.notices[-1], "you are now talking to the group bob (g:5)")
+        self.assertEqual(self.chat.label("g:5"), "[bob]")
+        self.line("for the group")
+        self.assertEqual(self.sends(), [(1001, "for bob only"), ("g:5", "for the group")])
+        for what, name in (("@bob", "p:1000:1001"), ("1001", "p:1000:1001"), ('"bob"', "p:1000:1001")):
+            self.assertEqual(self.talk(what).name, name)
         self.failureResultOf(Deferred.fromCoroutine(self.chat.talk("@nobody")), NotFound)
+
+    def test_a_group_is_said_to_be_one(self):
+        self.join_groups("Team", "bob hi")
+        for line, said in (
+            (":to Team", "you are now talking to the group Team (g:5)"),
+            (":info", ""),
+            (":leave", "you left Team and are now talking to everyone"),
+            (':to "bob hi"', 'you are now talking to the group "bob hi" (g:6)'),
+        ):
+            self.line(line)
+            self.assertEqual(self.screen.notices[-1] if said else "", said)
+        self.assertIn("talking to        the group Team (g:5)", self.screen.shown)
+
+    def test_two_groups_of_one_name_are_told_apart_by_their_ids(self):
+        self.join_groups("Team", "Team")
+        for line in (":to Team", ":members Team", ":leave Team"):
+            self.line(line)
+            self.assertIn('you are in 2 groups called "Team": type g:5 or g:6', self.screen.notices.pop())
+        self.assertEqual((self.did("leave"), self.chat.current.name), ([], "g:0"))
+        self.line(":groups")
+        self.assertEqual(self.screen.shown, ["g:5 Team: 1 member", "g:6 Team: 1 member"])
+        self.line(":to g:6")
+        self.assertEqual(self.chat.current.name, "g:6")
+
+    def test_a_group_of_digits_needs_quotes(self):
+        self.join_groups("1001", "7")
+        self.assertEqual(self.talk("1001").name, "p:1000:1001")
+        self.assertEqual(self.talk('"1001"').name, "g:5")
+        self.line(":leave 7")
+        self.line(':leave "7"')
+        self.assertEqual(self.did("leave"), [(7,), (6,)])
 
     def test_edits_and_reactions_are_kept_apart_from_texts(self):
         first = self.client.push(1001, "bob", "one", group=0)
@@ -739,6 +863,21 @@ class BlockCommandTests(CommandTestCase):
             self.line(f":unblock {who}")
         self.assertIn('you do not block "nobody"', self.screen.notices[-2])
         self.assertEqual(self.did("unblock"), [(1001,)])
+
+    def test_names_of_old_are_shown_so_that_nobody_is_confused(self):
+        self.client.people |= {"al\u200bice": 1004, "bob: x": 1005}
+        for line in (":block 1004", ":block 1005", ":blocks", ':unblock "bob<U+003A> x"', ":unblock al<U+200B>ice"):
+            self.line(line)
+        self.assertEqual(self.screen.shown, ["1004 al<U+200B>ice", '1005 "bob<U+003A> x"'])
+        self.assertEqual(
+            self.screen.notices,
+            [
+                "you block al<U+200B>ice (id 1004) now; :unblock al<U+200B>ice ends that",
+                'you block "bob<U+003A> x" (id 1005) now; :unblock "bob<U+003A> x" ends that',
+                'you no longer block "bob<U+003A> x" (id 1005)',
+                "you no longer block al<U+200B>ice (id 1004)",
+            ],
+        )
 
     def test_malformed(self):
         for line, why in ((":block", ":block <user>"), (":unblock", ":unblock <user>"), (":block x", "no user")):

@@ -225,9 +225,12 @@ class CompletionTests(EditorTestCase):
 
     def test_names(self):
         self.chat.learn([User(1001, "bob"), User(1002, "Bobby Tables"), User(1003, "陈小明")])
-        self.assertEqual(self.offered("@bo"), ["@Bobby Tables ", "@bob "])
+        self.assertEqual(self.offered("@bo"), ['@"Bobby Tables" ', "@bob "])
         self.assertEqual(self.offered("@陈"), ["@陈小明 "])
-        self.assertEqual(self.offered(":to bob"), [":to Bobby Tables", ":to bob"])
+        self.assertEqual(self.offered(":to bob"), [':to "Bobby Tables"', ":to bob"])
+        self.assertEqual(self.offered('@"bobby t'), ['@"Bobby Tables" '])
+        self.assertEqual(self.offered(":block bobby"), [':block "Bobby Tables"'])
+        self.assertEqual(self.offered("@bobby t"), [], "that is a message to bobby")
         self.client.create_group("Bowling")
         self.successResultOf(Deferred.fromCoroutine(self.chat.group("Bowling")))
         self.assertIn(":to Bowling", self.offered(":to bo"))

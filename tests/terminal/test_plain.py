@@ -19,6 +19,7 @@ from cim.errors import CIMError, Forbidden, RepeatLogin, Unavailable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.console.plain import FEW_LINES, MANY_LINES, PlainTerminal
+from cim.terminal.console.typed_names import typed_name
 from tests.client.surface import METHODS, arguments
 from tests.terminal.fake_client import FakeClient
 from tests.test_names import SHOWN
@@ -147,6 +148,27 @@ class ChatTests(TerminalTestCase):
         self.client.push(1001, "bob", "👍\n* your session has ended\r\x1b[2J", kind=Kind.REACTION, ref="1-1")
         self.assertEqual(self.errors.lines, ["* bob: 👍␤* your session has ended␍␛[2J"])
 
+    def test_no_name_looks_like_a_line_of_somebody_else(self):
+        for name in (
+            "bob: yes",
+            "bob (edited)",
+            "bob(edited)",
+            "bob → me",
+            "bob→me",
+            "[Team] bob",
+            "* bob",
+            "*bob",
+            "bob took back a message",
+            "me",
+            "12:30   bob",
+        ):
+            self.client.push(1004, name, "x", kind=Kind.RECALL, ref="1-1")
+            self.client.push(1004, name, "x")
+            for line in (self.shown()[-1].removesuffix(": x"), self.errors.lines[-1][2 : -len(" took back a message")]):
+                self.assertRegex(line, r'^("[^"]+"|[^\s"]+)$')
+                self.assertNotEqual(line, "bob")
+                self.assertNotIn(line, name)
+
     def test_no_notice_has_a_line_of_somebody_else(self):
         forged = "x\n* your session has ended\x1b[2J"
         self.client.people[forged] = 1004
@@ -168,13 +190,14 @@ class ChatTests(TerminalTestCase):
             if name:
                 self.client.push(1002, name, "pay me")
                 self.client.push(1003, name, "pay me", kind=Kind.RECALL, ref="1-1")
-                self.assertEqual(self.shown()[-1], f"{shown}: pay me")
-                self.assertEqual(self.errors.lines[-1], f"* {shown} took back a message")
+                self.assertEqual(self.shown()[-1], f"{typed_name(name)}: pay me")
+                self.assertEqual(self.errors.lines[-1], f"* {typed_name(name)} took back a message")
+                self.assertIn(shown, typed_name(name))
 
     def test_answers_of_routes_never_control_the_terminal(self):
         self.client.online_now = [User(1, "\x1b[2Jx\n2 forged")]
         self.type(":olu\n")
-        self.assertEqual(self.shown(), ["1 <U+001B><U+005B>2Jx<U+000A>2 forged", "1 online"])
+        self.assertEqual(self.shown(), ['1 "<U+001B><U+005B>2Jx<U+000A>2 forged"', "1 online"])
         self.client.errors["send"] = Unavailable("\x1b[2Jno\rx")
         self.type("hello\n")
         self.assertEqual(self.errors.lines, ['* "hello" may or may not have been sent: ␛[2Jno␍x'])

@@ -9,7 +9,9 @@ from attrs import frozen
 from cim.client.client import Client
 from cim.client.values import Group, User
 from cim.errors import CIMError, NotFound
-from cim.names import shown_name
+from cim.model import check_id
+from cim.plain import quoted
+from cim.terminal.console.typed_names import is_number, meant, only_name, typed_name
 
 
 @frozen
@@ -31,7 +33,7 @@ EVERYONE = Talk("g:0", "everyone", "g:0")
 class AddressBook:
     """Keeps the known users and talks, and looks up the others.
 
-    Names and titles are kept as they are shown, so that they can be typed so, too.
+    Names and titles are kept as they are typed, and shown so.
 
     :ivar current: the talk that typed lines go to
     :ivar titles: titles of conversations by name
@@ -67,73 +69,112 @@ class AddressBook:
         """Remember users, for completion and names."""
         for user in users:
             if user.id and user.name:
-                shown = shown_name(user.name)
-                self.users[shown] = user.id
-                self.names[user.id] = shown
+                typed = typed_name(user.name)
+                self.users[typed] = user.id
+                self.names[user.id] = typed
 
     def learn_groups(self, groups: Sequence[Group]) -> None:
         """Remember groups."""
-        self.titles.update({f"g:{group.id}": shown_name(group.name) for group in groups})
+        self.titles.update({f"g:{group.id}": typed_name(group.name) for group in groups})
 
     def private(self, user: User) -> Talk:
         """Return the talk with a user."""
         self.learn([user])
         mine = self.client.me.id if self.client.me is not None else 0
         low, high = sorted((mine, user.id))
-        return Talk(f"p:{low}:{high}", shown_name(user.name), user.id)
+        return Talk(f"p:{low}:{high}", typed_name(user.name), user.id)
 
     async def user(self, who: str) -> User:
-        """Return a user by name or id.
+        """Return a user, given the name or id as it was typed.
 
-        :raises NotFound: there is no such user; the message can be shown"""
-        who = who.removeprefix("@")
-        by_id = who.isascii() and who.isdigit() and len(who) < 19
-        if who in self.users:
-            if "<U+" not in who:
-                return User(self.users[who], who)
-            who, by_id = str(self.users[who]), True  # it is only shown so
+        :raises NotFound: there is no such user; the message can be shown
+        :raises Misuse: it is no name
+        """
+        name = meant(only_name(who))
+        if isinstance(name, int):
+            check_id(name, "user id")
+        elif typed_name(name) in self.users:
+            return User(self.users[typed_name(name)], name)
         try:
-            user = await self.client.user(int(who) if by_id else who)
+            user = await self.client.user(name)
         except NotFound:
-            raise NotFound(f'there is no user "{who[:64]}"')
+            if isinstance(name, int):
+                raise NotFound(f'there is no user with the id {name}; a name of digits is typed in quotes: "{name}"')
+            raise NotFound(f"there is no user {quoted(name)}")
         self.learn([user])
         return user
 
     async def group(self, what: str) -> int:
-        """Return a group's id, given the id (`5` or `g:5`) or the name of one of the user's groups."""
-        number = what.removeprefix("g:")
-        if number.isascii() and number.isdigit() and len(number) < 19:
+        """Return a group's id, given the id (`5` or `g:5`) or the name of one of the user's groups, as it was typed.
+
+        :raises NotFound: there is no such group, or more than one; the message can be shown
+        :raises Misuse: it is no name
+        """
+        typed = only_name(what)
+        number = typed.removeprefix("g:")
+        if is_number(number) and len(number) < 19:
             return int(number)
-        if not what and self.current.name.startswith("g:") and self.current != EVERYONE:
-            return int(self.current.name[2:])
+        if not typed:
+            if self.current.name.startswith("g:") and self.current != EVERYONE:
+                return int(self.current.name[2:])
+            raise NotFound("name a group, or go to one first with :to")
+        found = await self._groups_called(typed)
+        if not found:
+            raise NotFound(f"you are not in a group called {quoted(typed)}; :groups lists yours")
+        return _only(found, typed)
+
+    async def _groups_called(self, typed: str) -> list[int]:
         groups = await self.client.groups()
         self.learn_groups(groups)
-        for group in groups:
-            if what in (group.name, shown_name(group.name)):
-                return group.id
-        raise NotFound(
-            f'you are not in a group called "{what[:64]}"; :groups lists yours'
-            if what
-            else "name a group, or go to one first with :to"
-        )
+        return sorted(group.id for group in groups if group.name == meant(typed))
 
     async def talk(self, what: str) -> Talk:
-        """Return the talk that a user name, `@name`, an id, a group's name or `g:<id>` stands for."""
-        if not what:
+        """Return the talk that a user's name, `@name`, an id, a group's name or `g:<id>` stands for.
+
+        A name that a user and a group have means the user.
+
+        :raises NotFound: there is none; the message can be shown
+        :raises Misuse: it is no name
+        """
+        typed = only_name(what)
+        if not typed:
             return self.current
-        if what in ("everyone", "g:0"):
+        if typed.removeprefix("@") in (EVERYONE.title, EVERYONE.name):
             return EVERYONE
-        if what.startswith("g:") and what[2:].isdigit():
-            return Talk(what, self.titles.get(what, what), what)
-        for name, title in self.titles.items():
-            if title == what and name.startswith("g:"):
-                return Talk(name, title, name)
+        if typed.startswith("g:") and is_number(typed[2:]):
+            return Talk(typed, self.titles.get(typed, typed), typed)
         try:
-            return self.private(await self.user(what))
+            return self.private(await self.user(typed))
         except NotFound as error:
-            if what.startswith("@"):
+            if typed.startswith("@") or is_number(typed):
                 raise
             try:
-                return Talk(f"g:{await self.group(what)}", what, f"g:{await self.group(what)}")
+                found = await self._groups_called(typed)
             except CIMError:
+                found = []
+            if not found:
                 raise NotFound(f"{error.message}, and you are not in a group called that") from None
+            name = f"g:{_only(found, typed)}"
+            return Talk(name, self.titles[name], name)
+
+    def in_words(self, talk: Talk) -> str:
+        """Return a talk's title and id, and what else has that title."""
+        if talk == EVERYONE:
+            return talk.title
+        if talk.name.startswith("g:"):
+            return f"the group {talk.title} ({talk.name})"
+        groups = [name for name, title in self.titles.items() if title == talk.title and name.startswith("g:")]
+        also = f"; the group {talk.title} is {' or '.join(groups)}" if groups else ""
+        return f"{talk.title} (id {talk.to}){also}"
+
+    def label(self, conversation: str) -> str:
+        """Return the title of a conversation, that of a group in brackets as with its messages."""
+        title = self.title_of(conversation)
+        return f"[{title}]" if conversation.startswith("g:") and conversation != EVERYONE.name else title
+
+
+def _only(groups: Sequence[int], typed: str) -> int:
+    if len(groups) > 1:
+        ids = " or ".join(f"g:{id}" for id in groups)
+        raise NotFound(f"you are in {len(groups)} groups called {quoted(typed)}: type {ids}")
+    return groups[0]

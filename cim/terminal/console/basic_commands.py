@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.names import shown_name
+from cim.names import meant_name
 from cim.terminal.console import emoji
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import MANY_USERS, Chat
 from cim.terminal.console.commands import Command, Misuse, number
 from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.console.look import highlighted
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import Line
 
 #: Longest delay of a message, in seconds: a day.
 MAX_DELAY = 86400
 HELP = (
     "a line goes where the prompt says; @name text and id;;text go to one user; :to <name> stays there",
+    'a name with spaces is shown and typed in quotes: @"Bobby T." text; digits without quotes are an id',
     "Tab completes commands, names and emoji; Up finds earlier lines; :all lists the commands",
 )
 
@@ -52,7 +54,7 @@ class OnlineUsers(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         users, total = await online_users(chat, "", MANY_USERS)
-        lines: list[Line] = [f"{user.id} {shown_name(user.name)}" for user in users]
+        lines: list[Line] = [f"{user.id} {typed_name(user.name)}" for user in users]
         if len(users) < total:
             lines.append(f"… and {total - len(users)} more; :pu <prefix> finds them by name")
         await chat.screen.show([*lines, f"{total} online"])
@@ -67,12 +69,13 @@ class Prefix(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             raise Misuse
-        users, total = await online_users(chat, rest, MANY_USERS)
-        lines: list[Line] = [
-            [("", f"{user.id} "), *highlighted(name[: len(rest)], rest), ("", name[len(rest) :])]
-            for user in users
-            for name in (shown_name(user.name),)
-        ]
+        prefix = meant_name(rest.removeprefix("@").strip('"'))
+        users, total = await online_users(chat, prefix, MANY_USERS)
+        lines: list[Line] = []
+        for user in users:
+            name = typed_name(user.name)
+            end = len(prefix) + name.startswith('"')
+            lines.append([("", f"{user.id} "), *highlighted(name[:end], prefix), ("", name[end:])])
         await chat.screen.show([*lines, f"{total} online whose names begin with {rest}"])
 
 
@@ -115,9 +118,9 @@ class Info(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         me = chat.client.me
         facts = [
-            ("user", f"{shown_name(me.name)} (id {me.id})" if me is not None else "not logged in yet"),
+            ("user", f"{typed_name(me.name)} (id {me.id})" if me is not None else "not logged in yet"),
             ("state", chat.standing.value + (f": {chat.reason}" if chat.reason else "")),
-            ("talking to", chat.current.title),
+            ("talking to", chat.in_words(chat.current)),
             ("not yet accepted", str(len(chat.unsent))),
             *chat.facts,
         ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from cim.client.values import State
-from cim.names import shown_name
 from cim.plain import printable
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
+from cim.terminal.console.typed_names import typed_name
 
 #: How many unsent messages are shown one by one.
 UNSENT_ROWS = 3
@@ -20,7 +20,7 @@ def unsent_rows(chat: Chat) -> list[str]:
     unsent = list(chat.unsent.values())
     rows = []
     for one in unsent[-UNSENT_ROWS:]:
-        to = "" if one.talk == EVERYONE else f" → {one.talk.title}"
+        to = "" if one.talk == EVERYONE else f" → {chat.label(one.talk.name) if one.talk.name else one.talk.title}"
         line = one.text.split("\n")[0]
         line = line if len(line) <= 60 else line[:59] + "…"
         since = datetime.fromtimestamp(one.since).astimezone()
@@ -36,14 +36,14 @@ def state_row(chat: Chat, where: str, typed: str) -> str:
     if lines > 1:
         return f" {lines} lines: Enter sends one message, Alt-Enter each line, Ctrl-C none"
     me = chat.client.me
-    parts = [f" {_STATES[chat.standing]} {f'{shown_name(me.name)}@' if me is not None else ''}{where}"]
+    parts = [f" {_STATES[chat.standing]} {f'{typed_name(me.name)}@' if me is not None else ''}{where}"]
     if chat.standing is not State.READY:
         parts.append(chat.standing.value)
     typists = chat.typists()
     if typists:
         parts.append(f"{', '.join(typists[:3])} typing…")
     if chat.unread:
-        titles = [f"{chat.title_of(name)} {count}" for name, count in list(chat.unread.items())[:4]]
+        titles = [f"{chat.label(name)} {count}" for name, count in list(chat.unread.items())[:4]]
         more = len(chat.unread) - len(titles)
         parts.append(f"unread: {', '.join(titles)}" + (f" and {more} more" if more else ""))
     if len(typed) > 500:

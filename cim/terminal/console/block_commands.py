@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cim.errors import NotFound
+from cim.plain import quoted
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
+from cim.terminal.console.typed_names import meant, only_name, typed_name
 from cim.terminal.iconsole import Line
 
 
@@ -22,7 +24,8 @@ class Block(Command):
             raise Misuse
         user = await chat.user(rest)
         await chat.client.block(user.id)
-        chat.screen.notice(f"you block {user.name} now; :unblock {user.name} ends that")
+        name = typed_name(user.name)
+        chat.screen.notice(f"you block {name} (id {user.id}) now; :unblock {name} ends that")
 
 
 class Unblock(Command):
@@ -36,11 +39,12 @@ class Unblock(Command):
             raise Misuse
         # Not looked up: one who blocks you in turn seems not to exist.
         blocked = await chat.client.blocks()
-        user = next((user for user in blocked if rest.removeprefix("@") in (user.name, str(user.id))), None)
+        who = meant(only_name(rest))
+        user = next((user for user in blocked if who == (user.id if isinstance(who, int) else user.name)), None)
         if user is None:
-            raise NotFound(f'you do not block "{rest[:64]}"; :blocks lists whom you do')
+            raise NotFound(f"you do not block {quoted(str(who))}; :blocks lists whom you do")
         await chat.client.unblock(user.id)
-        chat.screen.notice(f"you no longer block {user.name}")
+        chat.screen.notice(f"you no longer block {typed_name(user.name)} (id {user.id})")
 
 
 class Blocks(Command):
@@ -50,7 +54,7 @@ class Blocks(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         users = await chat.client.blocks()
         chat.learn(users)
-        lines: list[Line] = [f"{user.id} {user.name}" for user in sorted(users, key=lambda user: user.name)]
+        lines: list[Line] = [f"{user.id} {typed_name(user.name)}" for user in sorted(users, key=lambda user: user.name)]
         await chat.screen.show(lines or ["you block nobody"])
 
 

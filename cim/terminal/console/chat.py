@@ -18,10 +18,10 @@ from cim.client.client import Client
 from cim.client.iclient import IListener
 from cim.client.values import Change, Invitation, Kind, Members, Message, Presence, Receipt, Sent, State, Typing
 from cim.errors import CIMError, NotFound, RateLimited
-from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.question import Question
 from cim.terminal.console.robot import Robot
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import IAnswerer, Screen
 from cim.wire import positions
 
@@ -256,7 +256,7 @@ class Chat(AddressBook):
             self.learn([message.sender])
             self._stop_typing((message.conversation, message.sender.id))
             if message.kind is Kind.TEXT and message.group == 0:
-                self.titles.setdefault(message.conversation, shown_name(message.sender.name))
+                self.titles.setdefault(message.conversation, typed_name(message.sender.name))
             self._count(message)
         self._said.append(message)
         self.screen.message(message, own=own)
@@ -329,9 +329,9 @@ class Chat(AddressBook):
 
     def invited(self, client: Client, invitation: Invitation) -> None:
         """See IListener."""
-        self.invitations[invitation.group] = shown_name(invitation.name)
+        self.invitations[invitation.group] = typed_name(invitation.name)
         self.learn([invitation.by])
-        id, name, by = invitation.group, shown_name(invitation.name), shown_name(invitation.by.name)
+        id, name, by = invitation.group, typed_name(invitation.name), typed_name(invitation.by.name)
         self.screen.show([[("warn", f"      {by} invites you to the group {name}: :accept {id} or :decline {id}")]])
 
     def state(self, client: Client, state: State, reason: str) -> None:
@@ -356,7 +356,8 @@ class Chat(AddressBook):
     async def _learn(self) -> None:
         try:
             conversations = await self.client.conversations()
-            self.titles.update({one.name: shown_name(one.title) for one in conversations if one.title})
+            titled = (one for one in conversations if one.title and one.name != EVERYONE.name)
+            self.titles.update({one.name: typed_name(one.title) for one in titled})
             self._latest.update({one.name: one.latest for one in conversations})
             self.unread = {one.name: one.unread for one in conversations if one.unread}
             self.learn_groups(await self.client.groups())

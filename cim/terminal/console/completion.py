@@ -31,7 +31,7 @@ def offers(chat: Chat, text: str) -> list[tuple[str, int, str]]:
         if command is not None and command.completes:
             return [(one, len(rest), about) for one, about in _arguments(chat, command.completes, rest)][:MANY]
     if text.startswith("@"):
-        names = sorted(name for name in chat.users if name.lower().startswith(text[1:].lower()))
+        names = sorted(name for name in chat.users if _begins(name, text[1:]))
         return [(f"@{name} ", len(text), "") for name in names[:MANY]]
     return _emoji(text)
 
@@ -46,9 +46,6 @@ def _emoji(text: str) -> list[tuple[str, int, str]]:
 
 
 def _arguments(chat: Chat, kind: str, begun: str) -> Iterable[tuple[str, str]]:
-    def fits(name: str) -> bool:
-        return name.lower().startswith(begun.lower())
-
     if kind == "commands":
         wanted = ":" + begun.removeprefix(":")
         return [
@@ -59,10 +56,17 @@ def _arguments(chat: Chat, kind: str, begun: str) -> Iterable[tuple[str, str]]:
         ]
     if kind == "files":
         return _files(begun)
-    groups = [title for name, title in chat.titles.items() if name.startswith("g:") and fits(title)]
-    users = [name for name in chat.users if fits(name)]
+    groups = [title for name, title in chat.titles.items() if name.startswith("g:") and _begins(title, begun)]
+    users = [name for name in chat.users if _begins(name, begun)]
     found = {"users": users, "groups": groups, "talks": users + groups}.get(kind, [])
     return [(name, "") for name in sorted(set(found))]
+
+
+def _begins(name: str, typed: str) -> bool:
+    """Return whether a name is being typed; the quotes of one that needs them may be left to completion."""
+    if " " in typed and not typed.startswith('"'):
+        return False  # what has a space and no quotes is a name and a text
+    return name.removeprefix('"').lower().startswith(typed.removeprefix('"').lower())
 
 
 def _files(begun: str) -> list[tuple[str, str]]:

@@ -44,7 +44,6 @@ from twisted.python.failure import Failure
 
 from cim.client.values import Message
 from cim.errors import CIMError
-from cim.names import shown_name
 from cim.plain import printable
 from cim.terminal.console import look
 from cim.terminal.console.address_book import EVERYONE
@@ -56,6 +55,7 @@ from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.listing import message_spans
 from cim.terminal.console.menus import STYLE, Offers
 from cim.terminal.console.stage import Stage, TerminalRun
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import Line
 
 #: How long output is gathered before it is drawn, in seconds: a flood is drawn about twenty times a second.
@@ -267,7 +267,7 @@ class Editor:
     # The rows below the chat
 
     def _prefix(self, line: int, wrap: int) -> StyleAndTextTuples:
-        prompt = "AI> " if self.chat.answering else f"{printable(self.chat.current.title)[:30]}> "
+        prompt = "AI> " if self.chat.answering else f"{printable(self.chat.label(self.chat.current.name))[:30]}> "
         if line or wrap:
             return [("", "  ")]
         return [("class:prompt", prompt)]
@@ -381,7 +381,7 @@ class Editor:
         self._run.ready()
         me = self._client.me
         who = (
-            f"you are {shown_name(me.name)} (id {me.id}) at {self._where}"
+            f"you are {typed_name(me.name)} (id {me.id}) at {self._where}"
             if me is not None
             else f"you are at {self._where}"
         )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from cim.client.values import Group
 from cim.errors import NotFound
-from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
+from cim.terminal.console.typed_names import is_number, meant, only_name, split_name, typed_name, unquoted
 from cim.terminal.iconsole import Line
 
 
@@ -21,7 +21,7 @@ class Groups(Command):
         groups = await chat.client.groups()
         chat.learn_groups(groups)
         lines: list[Line] = [
-            f"{group.id} {shown_name(group.name)}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
+            f"g:{group.id} {typed_name(group.name)}: {group.members} member{'s' * (group.members != 1)}{_kind(group)}"
             for group in sorted(groups, key=lambda group: group.name)
         ]
         await chat.screen.show(lines or ["you are not in any group; :create <name> makes one"])
@@ -45,11 +45,11 @@ class Create(Command):
             flags[words.pop(0)] = True
         if not words:
             raise Misuse
-        group = await chat.client.create_group(" ".join(words), open=flags["open"], history=flags["history"])
+        group = await chat.client.create_group(unquoted(" ".join(words)), open=flags["open"], history=flags["history"])
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", shown_name(group.name), f"g:{group.id}"))
+        chat.go_to(Talk(f"g:{group.id}", typed_name(group.name), f"g:{group.id}"))
         how = f"others join with :join {group.id}" if group.open else "invite others with :invite <name>"
-        chat.screen.notice(f"you are now talking to the group {shown_name(group.name)} (id {group.id}); {how}")
+        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}; {how}")
 
 
 class RenameGroup(Command):
@@ -60,10 +60,10 @@ class RenameGroup(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             raise Misuse
-        group = await chat.client.rename_group(await chat.group(""), rest)
+        group = await chat.client.rename_group(await chat.group(""), unquoted(rest))
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", shown_name(group.name), f"g:{group.id}"))
-        chat.screen.notice(f"the group is now called {shown_name(group.name)}")
+        chat.go_to(Talk(f"g:{group.id}", typed_name(group.name), f"g:{group.id}"))
+        chat.screen.notice(f"the group is now called {typed_name(group.name)}")
 
 
 class Join(Command):
@@ -78,7 +78,7 @@ class Join(Command):
         await chat.client.join(id)
         chat.learn_groups(await chat.client.groups())
         chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
-        chat.screen.notice(f"you are now talking to the group {chat.current.title}")
+        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
 
 
 class LeaveGroup(Command):
@@ -96,7 +96,7 @@ class LeaveGroup(Command):
         chat.unread.pop(f"g:{id}", None)
         if chat.current.name == f"g:{id}":
             chat.go_to(EVERYONE)
-        chat.screen.notice(f"you left {title} and are now talking to {chat.current.title}")
+        chat.screen.notice(f"you left {title} and are now talking to {chat.in_words(chat.current)}")
 
 
 class Invite(Command):
@@ -109,15 +109,14 @@ class Invite(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             raise Misuse
-        known = [name for name in chat.users if rest == name or rest.startswith(f"{name} ")]
-        name = max(known, key=len) if known else rest.split()[0]
+        name, group = split_name(rest)
         user = await chat.user(name)
-        id = await chat.group(rest[len(name) :].strip())
+        id = await chat.group(group)
         title = chat.title_of(f"g:{id}")
         if await chat.client.invite(id, user.id):
-            chat.screen.notice(f"{shown_name(user.name)} is now in {title}")
+            chat.screen.notice(f"{typed_name(user.name)} is now in {title}")
         else:
-            chat.screen.notice(f"{shown_name(user.name)} is invited to {title}, and is in it once it accepts")
+            chat.screen.notice(f"{typed_name(user.name)} is invited to {title}, and is in it once it accepts")
 
 
 class Invitations(Command):
@@ -126,18 +125,19 @@ class Invitations(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         found = await chat.client.invitations()
-        chat.invitations = {one.group: shown_name(one.name) for one in found}
-        lines: list[Line] = [f"{one.group} {shown_name(one.name)}, by {shown_name(one.by.name)}" for one in found]
+        chat.invitations = {one.group: typed_name(one.name) for one in found}
+        lines: list[Line] = [f"{one.group} {typed_name(one.name)}, by {typed_name(one.by.name)}" for one in found]
         await chat.screen.show(lines or ["you are not invited to any group"])
 
 
 async def _invitation(chat: Chat, rest: str) -> int:
     """Return the group that a user accepts or declines to be in: the one named, or the only one."""
-    if rest.isascii() and rest.isdigit() and len(rest) < 19:
-        return int(rest)
+    typed = only_name(rest)
+    if is_number(typed) and len(typed) < 19:
+        return int(typed)
     found = await chat.client.invitations()
-    chat.invitations = {one.group: shown_name(one.name) for one in found}
-    named = [id for id, name in chat.invitations.items() if rest in ("", name)]
+    chat.invitations = {one.group: typed_name(one.name) for one in found}
+    named = [one.group for one in found if not typed or one.name == meant(typed)]
     if len(named) != 1:
         raise NotFound("give the id of one group; :invitations lists those that you are invited to")
     return named[0]
@@ -155,7 +155,7 @@ class Accept(Command):
         chat.invitations.pop(id, None)
         chat.learn_groups(await chat.client.groups())
         chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
-        chat.screen.notice(f"you are now talking to the group {chat.current.title}")
+        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
 
 
 class Decline(Command):
@@ -182,7 +182,7 @@ class Members(Command):
         members = await chat.client.members(id)
         chat.learn([member.user for member in members])
         lines: list[Line] = [
-            f"{member.user.id} {shown_name(member.user.name)}"
+            f"{member.user.id} {typed_name(member.user.name)}"
             + (f" ({member.role})" if member.role != "member" else "")
             for member in members
         ]

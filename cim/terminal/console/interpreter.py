@@ -14,6 +14,7 @@ from cim.model import check_id
 from cim.terminal.console.address_book import EVERYONE, Talk
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Misuse
+from cim.terminal.console.typed_names import split_name
 
 #: Separates a receiver's id from the text of a private message.
 PRIVATE = ";;"
@@ -118,19 +119,20 @@ class Interpreter:
         await self._chat.say(Talk(name, self._chat.name_of(receiver), receiver), text)
 
     async def _named(self, line: str) -> None:
-        # Names may contain spaces: take the longest known name, or else everything up to the first space.
-        known = [name for name in self._chat.users if line[1:].startswith((f"{name} ", f"{name}\n"))]
-        name = max(known, key=len) if known else line[1:].split(None, 1)[0] if line[1:].strip() else ""
-        text = line[1 + len(name) :].strip()
-        if not name or not text:
-            self._chat.screen.notice("a blank message is not sent; to write to one user, type @name text")
-            return
+        notice = self._chat.screen.notice
         try:
+            name, text = split_name(line[1:])
+            if not name or not text:
+                notice("a blank message is not sent; to write to one user, type @name text")
+                return
             talk = EVERYONE if name == EVERYONE.title else self._chat.private(await self._chat.user(name))
+        except Misuse as error:
+            notice(f"nothing was sent: {error.message}")
+            return
         except NotFound as error:
-            self._chat.screen.notice(
-                f"{error.message}, so nothing was sent; to send the line as it is, put a space before"
-                f" {quoted('@' + name)}"
+            notice(
+                f"{error.message}, so nothing was sent; a name with spaces is typed in quotes; to send the line as it"
+                f" is, put a space before {quoted('@' + name)}"
             )
             return
         await self._chat.say(talk, text)

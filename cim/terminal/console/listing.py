@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cim.client.values import Kind, Message, User
-from cim.names import shown_name
 from cim.terminal.console import emoji, look
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import Line, Span
 
 #: The most users that one call returns.
@@ -50,7 +50,7 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     read = message.mine and bool(message.position) and chat.is_read(message)
     mark = "✓✓" if read else "✓" if message.mine else ""
     spans = [("dim", f"{day}{when:%H:%M} "), ("good", f"{mark:{2 if dated else 1}} ")]
-    sender = shown_name(message.sender.name)
+    sender = typed_name(message.sender.name)
     spans.append(("me", "me") if message.mine else (look.of_name(sender), sender))
     text = emoji.emojize(message.text)
     where = f" [{chat.title_of(message.conversation)}]" if message.group else ""

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from cim.client.values import Kind, Message
 from cim.errors import NotSupported
-from cim.model import check_id
-from cim.names import shown_name
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse, number
 from cim.terminal.console.listing import online_users, show_found
+from cim.terminal.console.typed_names import is_number, split_name, typed_name
 from cim.terminal.iconsole import Line
 
 #: The largest file that can be sent, and the size of its parts, in bytes.
@@ -28,7 +27,7 @@ class To(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         chat.go_to(await chat.talk(rest) if rest else EVERYONE)
-        chat.screen.notice(f"you are now talking to {chat.current.title}")
+        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
 
 
 class History(Command):
@@ -39,11 +38,11 @@ class History(Command):
     completes = "talks"
 
     async def run(self, chat: Chat, rest: str) -> None:
-        name, _, last = rest.rpartition(" ")
-        if not (last.isascii() and last.isdigit() and int(last) <= 500):
-            name, last = rest, "20"
-        talk = await chat.talk(name.strip())
-        count = number(last, "the number", 500)
+        name, last = split_name(rest)
+        if not last and is_number(name) and len(name) < 4:
+            name, last = "", name
+        talk = await chat.talk(name)
+        count = number(last or "20", "the number", 500)
         try:
             messages = await chat.client.history(talk.name, "", count)
         except NotSupported:
@@ -62,7 +61,7 @@ class Read(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             lines: list[Line] = [
-                [("warn", f"{count:4} "), ("", chat.title_of(name))] for name, count in chat.unread.items()
+                [("warn", f"{count:4} "), ("", chat.label(name))] for name, count in chat.unread.items()
             ]
             await chat.screen.show(lines or ["nothing is unread"])
             return
@@ -120,13 +119,10 @@ class WhoIs(Command):
     async def run(self, chat: Chat, rest: str) -> None:
         if not rest:
             raise Misuse
-        name = rest.removeprefix("@")
-        if name.isascii() and name.isdigit():
-            check_id(int(name), "user id")
-        user = await chat.user(name)
+        user = await chat.user(rest)
         users, _ = await online_users(chat, user.name, 100)
         online = any(one.id == user.id for one in users)
-        await chat.screen.show([f"{user.id} {shown_name(user.name)} is {'online' if online else 'not online'}"])
+        await chat.screen.show([f"{user.id} {typed_name(user.name)} is {'online' if online else 'not online'}"])
 
 
 class SendFile(Command):

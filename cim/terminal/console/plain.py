@@ -17,12 +17,12 @@ from zope.interface import implementer
 from cim.client.client import Client
 from cim.client.values import Kind, Message, State
 from cim.errors import CIMError
-from cim.names import shown_name
 from cim.plain import printable
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.interpreter import Interpreter
 from cim.terminal.console.look import plain
 from cim.terminal.console.stage import TerminalRun
+from cim.terminal.console.typed_names import typed_name
 from cim.terminal.iconsole import Line
 from cim.terminal.lines import MAX_LINE, LineReader
 
@@ -137,7 +137,7 @@ class PlainTerminal(TwistedProtocol):
         if own:
             return
         where = f"[{self.chat.title_of(message.conversation)}] " if message.group else ""
-        said = f"{where}{shown_name(message.sender.name)}"
+        said = f"{where}{typed_name(message.sender.name)}"
         if message.kind is Kind.TEXT:
             self._write(f"{printable(f'{said}: {message.text}')}\n")
         elif message.kind is Kind.EDIT:
