@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.errors import NoServerAvailable, RateLimited, Unavailable
+from cim.errors import NoServerAvailable, RateLimited, Unauthorized, Unavailable
 from cim.limits import Buckets, Limit, limit, whole_seconds
 
 #: What each limit is of, and its default.
@@ -21,7 +21,7 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "address-calls": ("calls from one address that prove nothing", "100/20000"),
     "address-online": ("lists of who is online for one address", "1/100"),
     "user-calls": ("calls of one user", "50/1000"),
-    "user-logins": ("logins of one user", "0.2/200"),
+    "user-logins": ("logins and changes of the password of one user", "0.2/200"),
     "user-groups": ("groups that one user makes", "0.05/100"),
     "user-invitations": ("invitations that one user sends", "0.1/100"),
     "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
@@ -60,14 +60,15 @@ class Rates:
 
     @contextmanager
     def attempt(self, name: str, whose: Hashable) -> Iterator[None]:
-        """Count what is done within as `take` does, unless it fails because something of ours is not there.
+        """Count what is done within as `take` does, unless something of ours is not there, or nothing was proved.
 
         All clients of an address try again while no server is there, and should come back at once when there is one.
+        Whoever does not know a password uses up nothing of the account's owner.
         """
         self.take(name, whose)
         try:
             yield
-        except (NoServerAvailable, Unavailable):
+        except (NoServerAvailable, Unauthorized, Unavailable):
             self.give_back(name, whose)
             raise
 

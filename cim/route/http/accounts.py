@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 
 from attrs import frozen
@@ -194,11 +194,17 @@ class AccountsAPI:
         second one; a login always replaces a session of the same device.
         """
         try:
-            account, credential = await self._identified(caller, name, id, password, device)
-            if not self._directory.caught_up:
-                await self._directory.when_caught_up()
-            device = device or self._new_id()
-            with self._rates.attempt("user-logins", account.id):
+            claimed = await self._claimed(caller, name, id, password)
+            # Counted before the password is looked at, which costs the most; whoever has a wrong one takes nothing.
+            with self._rates.attempt("user-logins", claimed.id) if claimed is not None else nullcontext():
+                if password is None:
+                    account, credential = await self._unrevoked(caller)
+                else:
+                    key = f"id:{claimed.id}" if claimed is not None else f"name:{name}" if id is None else f"id:{id}"
+                    account, credential = await self._proven(claimed, key, password, caller.address, device)
+                if not self._directory.caught_up:
+                    await self._directory.when_caught_up()
+                device = device or self._new_id()
                 if not awaited():
                     # A client that gave up has maybe logged in elsewhere since: this login would end that session.
                     raise Unavailable("the client has gone before its login was made")
@@ -231,18 +237,13 @@ class AccountsAPI:
             "token_expires_in": self._tokens.seconds,
         }
 
-    async def _identified(
-        self, caller: Caller, name: str | None, id: int | None, password: str | None, device: str | None
-    ) -> tuple[Account, Credential]:
+    async def _claimed(self, caller: Caller, name: str | None, id: int | None, password: str | None) -> Account | None:
+        """Return the account that a caller says is its own, None if there is none."""
         if caller.proven is not None and password is None:
             account = caller.account
             if (name is not None and not look_the_same(name, account.name)) or id not in (None, account.id):
                 raise Forbidden("the token belongs to another user")
-            # A session outlives its token, so check the credential itself and not a cached look.
-            credential = await self._store.credentials.credential(account.id)
-            if credential is None or caller.proven.issued < credential.valid_from:
-                raise Unauthorized("the token was revoked: log in again")
-            return account, credential
+            return account
         if name is None and id is None:
             raise InvalidField("name", "or `id` must be given")
         if name is not None and id is not None:
@@ -250,7 +251,17 @@ class AccountsAPI:
         if password is None:
             raise InvalidField("password", "is missing")
         self._rates.take("address-calls", caller.address)
-        return await self._proven(name, id, password, caller.address, device)
+        accounts = self._store.accounts
+        found: Account | None = await (accounts.known_as(name) if name is not None else accounts.account(id or 0))
+        return found
+
+    async def _unrevoked(self, caller: Caller) -> tuple[Account, Credential]:
+        """Return the account of a token, and its credential, and not a cached look: a session outlives its token."""
+        assert caller.proven is not None
+        credential = await self._store.credentials.credential(caller.account.id)
+        if credential is None or caller.proven.issued < credential.valid_from:
+            raise Unauthorized("the token was revoked: log in again")
+        return caller.account, credential
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
         """End the reservation if the account was deleted, reset or logged out by an operator in the meantime.
@@ -265,12 +276,8 @@ class AccountsAPI:
             raise Unauthorized("the account has changed: log in again")
 
     async def _proven(
-        self, name: str | None, id: int | None, password: str, address: str, device: str | None
+        self, account: Account | None, key: str, password: str, address: str, device: str | None
     ) -> tuple[Account, Credential]:
-        account = await (
-            self._store.accounts.known_as(name) if name is not None else self._store.accounts.account(id or 0)
-        )
-        key = f"id:{account.id}" if account is not None else f"name:{name}" if name is not None else f"id:{id}"
         attempt = self._attempts.take(key, address, device or "")
         try:
             credential = await self._store.credentials.credential(account.id) if account is not None else None
@@ -287,7 +294,7 @@ class AccountsAPI:
         attempt.right()
         if match is Match.AS_TYPED:
             # It does not matter if that fails: the next login tries again.
-            with contextlib.suppress(CIMError):
+            with suppress(CIMError):
                 hashed = await self._passwords.hash(password, Turn(address, attempt.first))
                 await self._store.credentials.rehash(account.id, credential.password, hashed)
         return account, credential
@@ -328,6 +335,7 @@ class AccountsAPI:
         proven = caller.proven
         assert proven is not None
         turn = Turn(f"id:{user}", first=True)
+        self._rates.take("user-logins", user)
         attempt = self._attempts.take_proven(turn.who)
         try:
             credential = await self._store.credentials.credential(user)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 
@@ -11,7 +10,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import RateLimited
-from cim.limits import Buckets, Limit, limit, take_all, whole_seconds
+from cim.limits import Buckets, Limit, Waiting, limit, take_all, whole_seconds
 
 #: What each limit is of, and its default.
 PASSWORD_LIMITS: Mapping[str, tuple[str, str]] = {
@@ -21,8 +20,9 @@ PASSWORD_LIMITS: Mapping[str, tuple[str, str]] = {
 }
 #: How long an address or device stays known after it gave an account's password, in seconds.
 KNOWN_SECONDS = 30 * 86400.0
-#: How many pairs of an account and an address or device are known.
+#: How many pairs of an account and an address or device are known, and how many of one account.
 MAX_KNOWN = 100_000
+KNOWN_OF_ONE = 32
 
 
 def default_password_limits() -> dict[str, Limit]:
@@ -56,7 +56,8 @@ class Attempts:
         self._refused = refused
         self._places, self._accounts, self._addresses = (Buckets(limits[name]) for name in PASSWORD_LIMITS)
         # Until when an account knows an address or device.
-        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._known: dict[tuple[str, str], float] = {}
+        self._latest = Waiting[tuple[str, str]](MAX_KNOWN, KNOWN_OF_ONE)
 
     def __len__(self) -> int:
         return len(self._places) + len(self._accounts) + len(self._addresses) + len(self._known)
@@ -109,6 +110,6 @@ class Attempts:
         for place in places:
             self._places.refill((account, place))
             self._known[account, place] = until
-            self._known.move_to_end((account, place))
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+            forgotten = self._latest.put((account, place), account)
+            if forgotten is not None:
+                del self._known[forgotten]

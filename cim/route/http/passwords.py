@@ -13,7 +13,6 @@ import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
@@ -34,7 +33,7 @@ MAX_BYTES = 1024
 THREADS = 2
 #: By how much these threads yield to others.
 NICENESS = 10
-#: How many passwords may wait for a thread; more are refused at once.
+#: How many passwords from known places may wait for a thread, and as many others; more are refused at once.
 WAITING = 64
 
 _OPAQUE = get_profile("OpaqueString")
@@ -100,7 +99,7 @@ class Turn(NamedTuple):
     """Whose turn it is to have a password checked.
 
     :param who: the party, such as an address; parties take turns
-    :param first: whether it comes before all that are not
+    :param first: whether it comes from a place that is known, which has every other turn while others wait
     """
 
     who: str
@@ -134,27 +133,22 @@ class _Line:
             self._waiting[who] = waiting
         return work
 
-    def of(self, who: str) -> int:
-        """How much of a party's waits."""
-        return len(self._waiting.get(who, ()))
-
-    def longest(self) -> tuple[str, int]:
-        """Return the party with the most work, and how much that is."""
-        return max(((who, len(waiting)) for who, waiting in self._waiting.items()), key=itemgetter(1), default=("", 0))
-
-    def drop(self, who: str) -> _Work:
-        """Take a party's last work."""
-        waiting = self._waiting[who]
+    def make_room(self, who: str) -> _Work | None:
+        """Take the last work of the party with the most, if that is more than `who` will have; None if it is not."""
+        largest, waiting = max(self._waiting.items(), key=lambda item: len(item[1]))
+        if len(waiting) <= len(self._waiting.get(who, ())) + 1:
+            return None
         work = waiting.pop()
         if not waiting:
-            del self._waiting[who]
+            del self._waiting[largest]
         return work
 
 
 class Passwords:
-    """Hashes and checks passwords, those of parties that are known first, and each party's in turn with others'.
+    """Hashes and checks passwords; parties take turns, and so do those that are known and all others.
 
-    When too many wait, the last of the party that has the most gives way; those that are known give way to nobody else.
+    When too many of either wait, the last of the party that has the most of them gives way: so nobody who is known is
+    kept out by strangers, and no stranger by those who are known.
 
     :param run: runs the work; it is given THREADS at a time
     """
@@ -166,10 +160,12 @@ class Passwords:
         self._hasher = hasher
         self._nobodys = hasher.hash("nobody's")
         self._running = 0
-        self._first, self._others = _Line(), _Line()
+        # The line whose turn it is stands first.
+        self._lines = [_Line(), _Line()]
+        self._known, self._others = self._lines
 
     def __len__(self) -> int:
-        return self._running + len(self._first) + len(self._others)
+        return self._running + sum(map(len, self._lines))
 
     async def hash(self, password: str, turn: Turn) -> str:
         """Return the hash of a new password.
@@ -203,29 +199,23 @@ class Passwords:
             return False
 
     def _in_turn(self, turn: Turn, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        if len(self._first) + len(self._others) >= WAITING and not self._make_room(turn):
-            raise _refusal()
+        line = self._known if turn.first else self._others
+        if len(line) >= WAITING:
+            dropped = line.make_room(turn.who)
+            if dropped is None:
+                raise _refusal()
+            dropped.done.errback(_refusal())
         work = _Work(function, args)
-        (self._first if turn.first else self._others).put(turn.who, work)
+        line.put(turn.who, work)
         self._start()
         return work.done
 
-    def _make_room(self, turn: Turn) -> bool:
-        """Have somebody's last give way, if it has more of its kind waiting than this one will; say whether it did."""
-        who, most = self._others.longest()
-        if most and (turn.first or most > self._others.of(turn.who) + 1):
-            self._others.drop(who).done.errback(_refusal())
-            return True
-        who, most = self._first.longest()
-        if turn.first and most > self._first.of(turn.who) + 1:
-            self._first.drop(who).done.errback(_refusal())
-            return True
-        return False
-
     def _start(self) -> None:
-        while self._running < THREADS and (self._first or self._others):
-            work = (self._first or self._others).next()
+        while self._running < THREADS and any(self._lines):
             self._running += 1
+            line = self._lines.pop(0 if self._lines[0] else 1)
+            self._lines.append(line)
+            work = line.next()
             maybeDeferred(self._run, work.function, *work.args).addBoth(self._ended, work)
 
     def _ended(self, result: Any, work: _Work) -> None:

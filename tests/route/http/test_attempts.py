@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cim.errors import RateLimited
 from cim.limits import KEPT, NO_LIMIT
 from cim.route.http import attempts
-from cim.route.http.attempts import KNOWN_SECONDS, PASSWORD_LIMITS, Attempts, default_password_limits
+from cim.route.http.attempts import KNOWN_OF_ONE, KNOWN_SECONDS, PASSWORD_LIMITS, Attempts, default_password_limits
 
 HERE, THERE, ELSEWHERE = "192.0.2.7", "198.51.100.7", "203.0.113.7"
 
@@ -114,10 +114,22 @@ class AttemptTests(SynchronousTestCase):
 
     def test_known_places_are_bounded_and_the_oldest_forgotten(self):
         self.patch(attempts, "MAX_KNOWN", 3)
+        self.attempts = self.made(**default_password_limits())
         for account in "abcd":
             self.right(account)
             self.assertLessEqual(len(self.attempts._known), 3)
         self.assertEqual([self.attempts.take(account, HERE).first for account in "abcd"], [False, True, True, True])
+
+    def test_one_account_pushes_out_places_of_its_own_alone(self):
+        self.patch(attempts, "MAX_KNOWN", 40)
+        self.attempts = self.made(**default_password_limits())
+        self.right("victim", THERE)
+        for number in range(100):
+            self.right("a", HERE, f"device-{number}")
+        self.assertTrue(self.attempts.take("victim", THERE).first)
+        self.assertEqual(len(self.attempts._known), 1 + KNOWN_OF_ONE)
+        for number, known in ((99, True), (99 - KNOWN_OF_ONE, False)):
+            self.assertIs(self.attempts.take("a", ELSEWHERE, f"device-{number}").first, known)
 
     def test_with_a_token_by_account_alone(self):
         self.assertEqual(self.allowed(take=lambda account, *_: self.attempts.take_proven(account)), 10)

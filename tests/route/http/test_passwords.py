@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import Unavailable
@@ -131,6 +132,13 @@ class QueueTests(SynchronousTestCase):
     def put(self, password, who="here", first=False):
         return Deferred.fromCoroutine(self.passwords.match("x", password, Turn(who, first)))
 
+    def refused(self, work):
+        """How many of some were refused, when all have ended."""
+        refused = [one for one in work if isinstance(one.result, Failure)]
+        for one in refused:
+            self.failureResultOf(one, Unavailable)
+        return len(refused)
+
     def order(self):
         """End all in turn, and return the passwords in the order in which they were looked at."""
         looked_at = []
@@ -161,13 +169,18 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.order(), ["a0", "a1", "a2", "b0", "c0", "a3", "b1", "c1", "a4", "a5"])
         self.assertEqual(len(self.passwords), 0)
 
-    def test_those_that_are_known_come_first_and_take_turns_too(self):
+    def test_those_that_are_known_and_others_take_turns(self):
         for number in range(4):
             self.put(f"a{number}", "a")
         for number in range(3):
             self.put(f"K{number}", "k", first=True)
         self.put("L0", "l", first=True)
-        self.assertEqual(self.order(), ["a0", "a1", "K0", "L0", "K1", "K2", "a2", "a3"])
+        self.assertEqual(self.order(), ["a0", "a1", "K0", "a2", "L0", "a3", "K1", "K2"])
+        # Whoever comes while only the others' kind is there is next.
+        for number in range(5):
+            self.put(f"K{number}", "k", first=True)
+        self.put("a4", "a")
+        self.assertEqual(self.order(), ["K0", "K1", "a4", "K2", "K3", "K4"])
 
     def test_who_has_the_most_gives_way(self):
         flood = [self.put(f"a{number}", "a") for number in range(WAITING + THREADS)]
@@ -179,16 +192,24 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.order()[:4], ["a0", "a1", "a2", "b"])
         self.assertEqual({self.successResultOf(one) for one in (*flood, other)}, {Match.RIGHT})
 
-    def test_from_many_addresses_nobody_gives_way_to_another_stranger_but_to_who_is_known(self):
-        strangers = [self.put(f"{number}", f"{number}") for number in range(WAITING + THREADS)]
-        self.failureResultOf(self.put("x", "new"), Unavailable)
-        known = [self.put(f"K{number}", "k", first=True) for number in range(WAITING)]
-        self.assertEqual(len(self.passwords), WAITING + THREADS)
-        for one in strangers[THREADS:]:
-            self.failureResultOf(one, Unavailable)
-        # All that wait are known now: who has the most of them gives way, to others that are known alone.
-        self.failureResultOf(self.put("x", "new"), Unavailable)
-        self.assertNoResult(self.put("L", "l", first=True))
-        self.failureResultOf(known.pop(), Unavailable)
-        self.failureResultOf(self.put("K again", "k", first=True), Unavailable)
-        self.assertEqual(self.order()[THREADS : THREADS + 3], ["K0", "L", "K1"])
+    def test_nobody_gives_way_to_who_will_have_as_many(self):
+        self.put("r0"), self.put("r1")
+        for known in (False, True):
+            waiting = [self.put("x", f"{number}", known) for number in range(WAITING)]
+            for who in ("new", "0"):
+                self.failureResultOf(self.put("x", who, known), Unavailable)
+            for one in waiting:
+                self.assertNoResult(one)
+
+    def test_strangers_and_those_that_are_known_do_not_keep_each_other_out(self):
+        """One account with its right password and many connections kept everybody out who came from a new place."""
+        known = [self.put(f"K{number}", "k", first=True) for number in range(200)]
+        stranger = self.put("a", "a")
+        self.assertEqual(self.order()[:5], ["K0", "K1", "a", "K2", "K3"])
+        self.assertIs(self.successResultOf(stranger), Match.RIGHT)
+        self.assertEqual(self.refused(known), 200 - WAITING - THREADS)
+        strangers = [self.put(f"a{number}", f"{number}") for number in range(200)]
+        mine = self.put("K", "k", first=True)
+        self.assertEqual(self.order()[:4], ["a0", "a1", "K", "a2"])
+        self.assertIs(self.successResultOf(mine), Match.RIGHT)
+        self.assertEqual(self.refused(strangers), 200 - WAITING - THREADS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.limits import Buckets, Limit
 from cim.store import rules
-from tests.route.http.api_case import KEY, APICase
+from tests.route.http.api_case import KEY, PASSWORD, APICase
 
 
 class UserRateTests(APICase):
@@ -66,6 +66,21 @@ class UserRateTests(APICase):
             self.ok("POST", "/v1/sessions", said, **self.by(self.alice), status=201)
         self.too_many("user-logins", 10, "POST", "/v1/sessions", said, who=self.alice)
         self.ok("POST", "/v1/sessions", said, **self.by(self.bob), status=201)
+
+    def test_logins_are_counted_before_a_password_is_looked_at(self):
+        self.limit("user-logins", 0.1, 2)
+        wrong, right = ({"name": "alice", "password": password} for password in ("wrong wrong wrong", PASSWORD))
+        for _ in range(5):
+            # Whoever does not know the password uses up nothing of hers.
+            self.problem("POST", "/v1/sessions", wrong, status=401, code="unauthorized")
+        for _ in range(2):
+            self.ok("POST", "/v1/sessions", {**right, "device": "phone"}, status=201)
+        hashed = len(self.hashed)
+        for said in (wrong, right):
+            self.assertEqual(self.problem("POST", "/v1/sessions", said, status=429, code="rate-limited")["retry"], "10")
+        said = {"password": PASSWORD, "new_password": "battery staple"}
+        self.too_many("user-logins", 10, "PUT", "/v1/password", said, who=self.alice)
+        self.assertEqual(len(self.hashed), hashed)
 
     def test_logins_that_find_no_server_do_not_count(self):
         self.limit("user-logins", 0.1, 2)
