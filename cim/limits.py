@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -225,10 +225,13 @@ def take_all(asked: Sequence[tuple[Buckets, Hashable]], now: float, count: float
 
 
 class Waiting(Generic[_M]):
-    """Those who have proved nothing yet, the one that waits longest first, bounded together and for each address.
+    """Those who may have to go for others, the one that waits longest first, bounded together and for each party.
+
+    When there are too many together, the oldest of the party that has the most goes: so no party shuts out another one,
+    however many of it come.
 
     :param most: at most so many together; 0 for no bound
-    :param most_of_one: at most so many of one address; 0 for no bound
+    :param most_of_one: at most so many of one party; 0 for no bound
     """
 
     def __init__(self, most: int = 0, most_of_one: int = 0) -> None:
@@ -236,6 +239,9 @@ class Waiting(Generic[_M]):
         self._most_of_one = most_of_one or sys.maxsize
         self._all: OrderedDict[_M, str] = OrderedDict()
         self._of: dict[str, OrderedDict[_M, None]] = {}
+        # The parties that have so many, the one that has had so many for longest first.
+        self._with: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        self._highest = 0
 
     def __len__(self) -> int:
         return len(self._all)
@@ -243,38 +249,50 @@ class Waiting(Generic[_M]):
     def __iter__(self) -> Iterator[_M]:
         return iter(self._all)
 
-    def put(self, member: _M, address: str = "") -> _M | None:
+    def put(self, member: _M, party: str = "") -> _M | None:
         """Add one behind all others, or move it there, and return the one that has to go for it, None if none has to.
 
-        It is the oldest of the same address if there are too many of that, else the oldest of all if there are too
-        many together.
+        It is the oldest of the same party if there are too many of that, else, if there are too many together, the
+        oldest of the party that has the most.
 
-        :param address: where it is; empty if it does not count by that
+        :param party: whose it is, such as an address; empty if nobody knows, and then not bounded as one
         """
-        if member in self._all:
-            self.remove(member)
-        ours = self._of.setdefault(address, OrderedDict()) if address else None
-        oldest = None
-        if ours and len(ours) >= self._most_of_one:
-            oldest = next(iter(ours))
+        self.remove(member)
+        goes = None
+        if party and len(self._of.get(party, ())) >= self._most_of_one:
+            goes = next(iter(self._of[party]))
         elif len(self._all) >= self._most:
-            oldest = self.oldest()
-        if oldest is not None:
-            self.remove(oldest)
-        self._all[member] = address
-        if address:
-            self._of.setdefault(address, OrderedDict())[member] = None
-        return oldest
+            goes = self.first_to_go()
+        if goes is not None:
+            self.remove(goes)
+        self._all[member] = party
+        ours = self._of.setdefault(party, OrderedDict())
+        ours[member] = None
+        self._count(party, len(ours) - 1, len(ours))
+        return goes
 
     def remove(self, member: _M) -> None:
         """Take one out, if it is there."""
-        address = self._all.pop(member, None)
-        if address:
-            ours = self._of[address]
+        party = self._all.pop(member, None)
+        if party is not None:
+            ours = self._of[party]
             del ours[member]
+            self._count(party, len(ours) + 1, len(ours))
             if not ours:
-                del self._of[address]
+                del self._of[party]
 
-    def oldest(self) -> _M | None:
-        """Return the one that waits longest, None if there is none."""
-        return next(iter(self._all), None)
+    def _count(self, party: str, before: int, now: int) -> None:
+        parties = self._with[before]
+        parties.pop(party, None)
+        if not parties:
+            del self._with[before]
+        if now:
+            self._with[now][party] = None
+        if now > self._highest or self._highest not in self._with:
+            self._highest = now
+
+    def first_to_go(self) -> _M | None:
+        """Return the one that waits longest of the party that has the most, None if there is none."""
+        if not self._all:
+            return None
+        return next(iter(self._of[next(iter(self._with[self._highest]))]))

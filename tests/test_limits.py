@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +74,7 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual(list(waiting), ["a", "b", "d"])
         waiting.remove("b")
         waiting.remove("nobody")
-        self.assertEqual((waiting.put("e"), waiting.put("f"), waiting.oldest()), (None, "a", "d"))
+        self.assertEqual((waiting.put("e"), waiting.put("f"), waiting.first_to_go()), (None, "a", "d"))
 
     def test_the_oldest_of_an_address_that_has_too_many(self):
         waiting = Waiting(most=4, most_of_one=2)
@@ -84,7 +86,38 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual(list(waiting), ["e", "f", "c", "g"])
         for member in "efcg":
             waiting.remove(member)
-        self.assertEqual((len(waiting), waiting.oldest(), waiting._of), (0, None, {}))
+        self.assertEqual((len(waiting), waiting.first_to_go(), waiting._of, waiting._with), (0, None, {}, {}))
+
+    def test_the_oldest_of_the_party_that_has_the_most(self):
+        waiting = Waiting(most=5)
+        for member in ("first", "a0", "a1", "a2", "b0"):
+            waiting.put(member, member[0])
+        self.assertEqual([waiting.put(f"b{number}", "b") for number in range(1, 5)], ["a0", "a1", "b0", "b1"])
+        waiting.remove("b2")
+        # Of parties that have as many, the one that has had so many for longest.
+        self.assertEqual(waiting.first_to_go(), "b3")
+        waiting.remove("b3")
+        self.assertEqual(waiting.first_to_go(), "first")
+
+    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(0, 4)), max_size=200))
+    @settings(max_examples=200, deadline=None)
+    def test_as_if_all_were_counted_each_time(self, steps):
+        waiting, there, most, most_of_one = Waiting(12, 5), {}, 12, 5
+        for put, member, party in steps:
+            goes = waiting.put(member, str(party)) if put else waiting.remove(member)
+            there.pop(member, None)
+            if put:
+                if goes is not None:
+                    counts = Counter(there.values())
+                    full = counts[str(party)] >= most_of_one
+                    self.assertTrue(full or len(there) == most)
+                    self.assertEqual(there[goes], str(party) if full else there[goes])
+                    self.assertEqual(counts[there[goes]], max(counts.values()) if not full else most_of_one)
+                    self.assertEqual(goes, next(one for one in there if there[one] == there[goes]))
+                    del there[goes]
+                there[member] = str(party)
+            self.assertEqual((list(waiting), len(waiting)), (list(there), len(there)))
+            self.assertLessEqual(len(there), most)
 
     def test_one_of_an_address_alone(self):
         waiting = Waiting(most_of_one=1)

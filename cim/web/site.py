@@ -381,7 +381,7 @@ class BoundedSite(server.Site):
     def opened(self, channel: BoundedChannel) -> bool:
         """Count a new connection, for which another may have to give way; return False if it is one too many."""
         if len(self._channels) >= self._max_connections:
-            oldest = self._waiting[False].oldest() or self._waiting[True].oldest()
+            oldest = self._waiting[False].first_to_go() or self._waiting[True].first_to_go()
             if oldest is None:
                 self._count_refused()
                 return False

@@ -141,7 +141,7 @@ class Gateway(Factory):
         if len(self.connections) < self.max_connections:
             return True
         self.refused("too-many-connections")
-        oldest = self.unproven.oldest()
+        oldest = self.unproven.first_to_go()
         if oldest is None:
             return False
         self.unproven.remove(oldest)
