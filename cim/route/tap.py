@@ -32,7 +32,7 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
-from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
+from cim.route.options import RouteRules, guests_of, http_bounds_of, retention_of, route_limits_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
@@ -141,8 +141,7 @@ def add_route(
         reactor,
         metrics,
         hosts=hosts_of(options),
-        address_connections=options["limit-address-http"],
-        connects=options["limit-address-http-connects"],
+        bounds=http_bounds_of(options),
         address_of=addresses.at,
     )
     route.store.observe(metrics.store_call)

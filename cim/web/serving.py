@@ -78,10 +78,13 @@ class Endpoint:
         return await result if isinstance(result, Awaitable) else result
 
     def _note_proof(self, request: Any, caller: Any) -> None:
-        """Let a connection stay whose client was admitted to a call that is not for anyone, or showed a token."""
-        proved = self._call.who not in UNPROVEN or getattr(caller, "proven", None) is not None
-        if proved and request.channel is not None:
-            request.channel.proved = True
+        """Note on a connection which user has made a call on it, or that a call was not for anyone."""
+        if request.channel is not None:
+            user = getattr(caller, "user", "")
+            if user:
+                request.channel.whose = user
+            elif self._call.who not in UNPROVEN:
+                request.channel.trusted = True
 
     async def _answer_later(self, request: Any, result: Awaitable[Any]) -> None:
         try:

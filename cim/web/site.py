@@ -7,6 +7,8 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
+from attrs import frozen
+
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -21,6 +23,7 @@ from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
 from cim.limits import NO_LIMIT, Buckets, Limit, Waiting
 from cim.web.hosts import Hosts
+from cim.web.unread import Unread
 
 MAX_BODY = 256 * 1024
 #: The reason phrases of statuses; twisted.web does not have all of them.
@@ -30,6 +33,11 @@ _MAX_DISCARDED = 8 * 1024 * 1024
 JSON = b"application/json"
 #: How long nothing is read of a connection after a limit has refused a call on it.
 HELD_SECONDS = 1.0
+#: How long a client may read nothing of what waits for it, seconds.
+UNREAD_SECONDS = 15.0
+#: How many bytes of an answer are handed to the transport at a time, and how many it may hold.
+_PIECE = 64 * 1024
+_BUFFERED = 2 * _PIECE
 
 
 def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) -> None:
@@ -151,15 +159,20 @@ class BoundedRequest(server.Request):
         )
         lines.append(b"\r\n" if self.method == b"HEAD" else b"\r\n" + body)
         self.startedWriting = 1
-        channel.transport.write(b"\r\n".join(lines))
-        self.finish()
+        data = b"\r\n".join(lines)
+        if len(data) > _PIECE:
+            channel.write_in_pieces(self, data)
+        else:
+            channel.transport.write(data)
+            self.finish()
 
 
 class BoundedChannel(http.HTTPChannel):
     """A connection whose requests must each arrive within the site's time limit from their first byte.
 
     :ivar address: of the client as it is counted; empty if it is not
-    :ivar proved: whether a call on it has proved who makes it
+    :ivar whose: the user who has proved to be its client, empty for none
+    :ivar trusted: whether its client has shown a key
     :ivar since: when the first byte of the present request arrived, or else when the connection became idle; None
         while a request is being answered
     """
@@ -168,12 +181,16 @@ class BoundedChannel(http.HTTPChannel):
     site: BoundedSite
     transport: Any
     address = ""
-    proved = False
+    whose = ""
+    trusted = False
     since: float | None = None
     _idle_so_far = True
     _receiving = False
     _held = False
     _due: IDelayedCall | None = None
+    _rest: bytes | None = None
+    _unsent = memoryview(b"")
+    _stalled_since: float | None = None
     _deaf = False
     _closing = False
 
@@ -205,7 +222,7 @@ class BoundedChannel(http.HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Called with the bytes that follow a request's headers, and with those that wait."""
-        if self._due is not None:
+        if self._rest is not None:
             self._rest += data
         elif not self._deaf:
             super().rawDataReceived(data)
@@ -253,7 +270,7 @@ class BoundedChannel(http.HTTPChannel):
         self.site.waits(self)
         super().requestDone(request)
         # What LineReceiver has not looked at yet is more requests.
-        if self.persistent and self._due is None and (self._held or self._buffer):
+        if self.persistent and self._rest is None and (self._held or self._buffer):
             self._wait(HELD_SECONDS if self._held else 0.0)
 
     def hold(self) -> None:
@@ -273,14 +290,53 @@ class BoundedChannel(http.HTTPChannel):
 
     def _go_on(self) -> None:
         self._due = None
-        # A private name of Twisted: without it we would read from clients who do not read our answers.
-        if not self._waitingForTransport:
+        # A private name of Twisted: without it we would serve clients who do not read our answers.
+        if self._rest is not None and not self._waitingForTransport:
+            rest, self._rest = self._rest, None
             self.transport.resumeProducing()
-        self.setLineMode(self._rest)
+            self.setLineMode(rest)
+
+    def write_in_pieces(self, request: BoundedRequest, data: bytes) -> None:
+        """Write a long answer as fast as its client reads it, and finish the request then."""
+        self._unsent = memoryview(data)
+        self.since = self.site.reactor.seconds()
+        self.site.waits(self)
+        self._write_on(request)
+
+    def _write_on(self, request: BoundedRequest) -> None:
+        while self._unsent and not self._waitingForTransport:
+            piece, self._unsent = self._unsent[:_PIECE], self._unsent[_PIECE:]
+            self.transport.write(bytes(piece))
+        if not self._unsent:
+            request.finish()
+
+    def pauseProducing(self) -> None:
+        """Called by the transport when its client does not read as fast as we write."""
+        super().pauseProducing()
+        self._stalled_since = self.site.reactor.seconds()
+        self.site.stalls(self, _BUFFERED + len(self._unsent))
+
+    def resumeProducing(self) -> None:
+        """Called by the transport when all that was written is on its way."""
+        super().resumeProducing()
+        self._stalled_since = None
+        self.site.flows(self)
+        if self._unsent:
+            self.since = self.site.reactor.seconds()
+            self._write_on(self.requests[0])
+        elif self._rest is not None:
+            self.transport.pauseProducing()
+            if self._due is None:
+                self._go_on()
+
+    def is_unread(self, seconds: float) -> bool:
+        """Return whether its client has read nothing for so long of what waits for it."""
+        return self._stalled_since is not None and self.site.reactor.seconds() - self._stalled_since >= seconds
 
     def give_way(self) -> None:
-        """Close at once: there are too many connections."""
+        """Close at once: there are too many connections, or bytes that wait for them."""
         self._deaf = True
+        self._unsent = memoryview(b"")
         self.transport.abortConnection()
 
     def end_silent(self) -> None:
@@ -303,9 +359,32 @@ class BoundedChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # twisted.web leaves out the default
         """Called by the transport."""
         self.site.closed(self)
+        self._unsent = memoryview(b"")
         if self._due is not None:
             self._due.cancel()
+            self._due = None
         super().connectionLost(reason)
+
+
+@frozen
+class Bounds:
+    """How much one party may have of a site (docs/limits.md, Connections); 0 and NO_LIMIT are no bound.
+
+    :param connects: how many connections of one address may end without an answered request
+    :param address_connections: how many connections of one address may wait for their clients
+    :param user_connections: how many of one user
+    :param unread_of_one: how many bytes of answers may wait for one user, or one address without proof, to read them
+    :param unread: how many together
+    """
+
+    connects: Limit = NO_LIMIT
+    address_connections: int = 0
+    user_connections: int = 0
+    unread_of_one: int = 0
+    unread: int = 0
+
+
+NO_BOUNDS = Bounds()
 
 
 class BoundedSite(server.Site):
@@ -330,8 +409,7 @@ class BoundedSite(server.Site):
         hosts: Hosts | None = None,
         max_body: int = MAX_BODY,
         max_connections: int = 4096,
-        address_connections: int = 0,
-        connects: Limit = NO_LIMIT,
+        bounds: Bounds = NO_BOUNDS,
         address_of: Callable[[Any], str] = lambda peer: "",
         idle_seconds: float = 60.0,
     ) -> None:
@@ -344,13 +422,13 @@ class BoundedSite(server.Site):
         self.draining = False
         self._max_connections = max_connections
         self._channels: set[BoundedChannel] = set()
-        self._connects = Buckets(connects)
+        self._connects = Buckets(bounds.connects)
         self.address_of = address_of
-        # Those that wait for their clients, by whether these have proved who they are.
-        self._waiting: dict[bool, Waiting[BoundedChannel]] = {
-            False: Waiting(most_of_one=address_connections),
-            True: Waiting(),
-        }
+        # Those that wait for their clients: by address, by user, and those whose clients have shown a key.
+        self._by_address: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.address_connections)
+        self._by_user: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.user_connections)
+        self._trusted: Waiting[BoundedChannel] = Waiting()
+        self._unread: Unread[BoundedChannel] = Unread(bounds.unread_of_one, bounds.unread)
         self._drained: list[Deferred[None]] = []
 
     def log(self, request: Any) -> None:
@@ -381,32 +459,34 @@ class BoundedSite(server.Site):
     def opened(self, channel: BoundedChannel) -> bool:
         """Count a new connection, for which another may have to give way; return False if it is one too many."""
         if len(self._channels) >= self._max_connections:
-            oldest = self._waiting[False].first_to_go() or self._waiting[True].first_to_go()
+            oldest = self._by_address.first_to_go() or self._trusted.first_to_go()
             if oldest is None:
-                self._count_refused()
+                self._count_refused("http-connections")
                 return False
-            self._make_room(oldest)
+            self._end(oldest, "http-connections")
         self._channels.add(channel)
         self.waits(channel)
         if self._sweep is None:
             self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
         return True
 
-    def _count_refused(self) -> None:
+    def _count_refused(self, kind: str) -> None:
         if self.metrics is not None:
-            self.metrics.refused("http-connections")
+            self.metrics.refused(kind)
 
-    def _make_room(self, oldest: BoundedChannel | None) -> None:
-        if oldest is not None:
-            self._count_refused()
-            self.closed(oldest)
-            oldest.give_way()
+    def _end(self, channel: BoundedChannel | None, kind: str) -> None:
+        if channel is not None:
+            self._count_refused(kind)
+            self.closed(channel)
+            channel.give_way()
 
     def _end_silent(self) -> None:
         self._sweep = None
         oldest = self.reactor.seconds() - self._idle_seconds
         for channel in list(self._channels):
-            if channel.since is not None and channel.since <= oldest:
+            if channel.is_unread(UNREAD_SECONDS):
+                self._end(channel, "http-unread")
+            elif channel.since is not None and channel.since <= oldest:
                 channel.end_silent()
         if self._channels:
             self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
@@ -419,19 +499,39 @@ class BoundedSite(server.Site):
         return self._date[1]
 
     def waits(self, channel: BoundedChannel) -> None:
-        """Note that a connection begins to wait for its client, for a request or the rest of one."""
-        if channel in self._channels:
-            self._make_room(self._waiting[channel.proved].put(channel, channel.address))
+        """Note that a connection begins to wait for its client: for a request or the rest, or to read an answer."""
+        if channel not in self._channels:
+            return
+        if channel.trusted:
+            self._trusted.put(channel)
+            return
+        self._end(self._by_address.put(channel, channel.address or channel.whose), "http-connections")
+        if channel.whose:
+            self._end(self._by_user.put(channel, channel.whose), "http-connections")
 
     def answers(self, channel: BoundedChannel) -> None:
         """Note that a connection's client waits for an answer."""
-        for waiting in self._waiting.values():
+        for waiting in (self._by_address, self._by_user, self._trusted):
             waiting.remove(channel)
+
+    def stalls(self, channel: BoundedChannel, size: int) -> None:
+        """Note that a connection's client has so many bytes to read before more are written."""
+        if channel not in self._channels:
+            return
+        party = "" if channel.trusted else channel.whose or channel.address
+        self._unread.put(channel, party, size)
+        while (slow := self._unread.excess(party)) is not None:
+            self._end(slow, "http-unread")
+
+    def flows(self, channel: BoundedChannel) -> None:
+        """Note that a connection's client reads what it is sent."""
+        self._unread.remove(channel)
 
     def closed(self, channel: BoundedChannel) -> None:
         """Count a closed connection."""
         self._channels.discard(channel)
         self.answers(channel)
+        self.flows(channel)
         if not self._channels:
             if self._sweep is not None:
                 self._sweep.cancel()
@@ -465,16 +565,12 @@ def http_site(
     *,
     hosts: Hosts | None = None,
     max_body: int = MAX_BODY,
-    address_connections: int = 0,
-    connects: Limit = NO_LIMIT,
+    bounds: Bounds = NO_BOUNDS,
     address_of: Callable[[Any], str] = lambda peer: "",
 ) -> BoundedSite:
     """Return a site for `resource` with bounds: 60 s idle, 64 headers in 16 KiB, 4096 connections.
 
     :param hosts: the names that it answers to; None for any
-    :param address_connections: how many connections of one address may wait for clients that have proved nothing; 0 for
-        no limit
-    :param connects: how many connections of one address may end without an answered request
     :param address_of: returns the address of a peer as it is counted; empty if it is not
     """
     return BoundedSite(
@@ -483,8 +579,7 @@ def http_site(
         metrics,
         hosts=hosts,
         max_body=max_body,
-        address_connections=address_connections,
-        connects=connects,
+        bounds=bounds,
         address_of=address_of,
     )
 

@@ -24,8 +24,8 @@ class _Socket(BytesIO):
 class Conversation:
     """One connection to a site."""
 
-    def __init__(self, site):
-        self.transport = StringTransport()
+    def __init__(self, site, transport=None):
+        self.transport = transport or StringTransport()
         self.protocol = site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
         self._lost = False

@@ -6,11 +6,12 @@ import json
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
 from twisted.web.server import NOT_DONE_YET
 
 from cim.limits import Limit
-from cim.web.site import MAX_BODY, HTTPService, PathResource, respond
-from tests.web.http_case import HTTPCase, encode
+from cim.web.site import MAX_BODY, Bounds, HTTPService, PathResource, respond
+from tests.web.http_case import Conversation, HTTPCase, encode
 
 
 class Slow(PathResource):
@@ -284,7 +285,7 @@ class ConnectionTests(SiteCase):
 
     def test_the_oldest_of_an_address_gives_way_to_one_more_there(self):
         address = "192.0.2.7"
-        self.serve(self.slow, address_connections=2, address_of=lambda transport: address)
+        self.serve(self.slow, bounds=Bounds(address_connections=2), address_of=lambda transport: address)
         busy = self.connect()
         busy.send(encode("GET", "/x"))
         here = [self.connect() for _ in range(3)]
@@ -299,20 +300,61 @@ class ConnectionTests(SiteCase):
             conversation.lose()
         self.assertEqual(len(self.site._channels), 2)
 
-    def test_who_has_proved_itself_does_not_count_by_address(self):
-        self.serve(self.slow, address_connections=1, address_of=lambda transport: "192.0.2.7")
-        proved = []
-        for _ in range(3):
-            proved.append(self.connect())
-            proved[-1].send(encode("GET", "/x"))
-            # As a call does that is for users.
-            proved[-1].protocol.proved = True
-            self.slow.answer()
-        others = [self.connect(), self.connect()]
-        self.assertEqual(self.aborted(*proved, *others), [False, False, False, True, False])
+    def used(self, whose="", trusted=False):
+        """A connection on which a call was answered."""
+        conversation = self.connect()
+        conversation.send(encode("GET", "/x"))
+        # As a call does whose caller has shown a token, or a key.
+        conversation.protocol.whose, conversation.protocol.trusted = whose, trusted
+        self.slow.answer()
+        return conversation
+
+    def test_the_oldest_of_a_user_gives_way_to_one_more(self):
+        self.serve(self.slow, bounds=Bounds(user_connections=2))
+        other = self.used("user 2")
+        mine = [self.used("user 1") for _ in range(3)]
+        self.assertEqual(self.aborted(other, *mine), [False, True, False, False])
+        mine[1].send(encode("GET", "/x"))
+        # Whoever waits for an answer does not count.
+        self.slow.requests.pop()
+        more = self.used("user 1")
+        self.assertEqual(self.aborted(*mine[1:], more), [False, False, False])
+
+    def test_users_count_by_address_too_and_keys_do_not(self):
+        self.serve(self.slow, bounds=Bounds(address_connections=2), address_of=lambda peer: "192.0.2.7")
+        keys = [self.used(trusted=True) for _ in range(3)]
+        users = [self.used(f"user {number}") for number in range(3)]
+        new = self.connect()
+        self.assertEqual(self.aborted(*keys, *users, new), [False] * 3 + [True, True, False] + [False])
+
+    def test_who_fills_the_site_shuts_out_nobody_else(self):
+        """Users of one address held all connections, and new ones of it closed those of strangers."""
+        address = ""
+        self.serve(self.slow, address_of=lambda peer: address)
+        self.site._max_connections = 50
+        address = "198.51.100.7"
+        friend = self.used("user 7")
+        address = "192.0.2.7"
+        for number in range(100):
+            self.used(f"user {number % 5}")
+        address = "198.51.100.8"
+        stranger = self.connect()
+        address = "192.0.2.7"
+        for _ in range(200):
+            self.connect()
+        self.assertEqual(self.aborted(friend, stranger), [False, False])
+        self.assertEqual(len(self.site._channels), 50)
+
+    def test_through_a_proxy_users_count_alone(self):
+        self.crowded(10)
+        friend = self.used("user 7")
+        for _ in range(20):
+            self.used("user 1")
+        self.assertFalse(friend.transport.disconnected)
+        self.assertEqual(len(self.site._channels), 10)
 
     def test_connections_that_end_without_an_answer_are_limited_by_address(self):
-        self.serve(self.slow, connects=Limit(1, 2), address_of=lambda peer: "192.0.2.7")
+        self.serve(self.slow, bounds=Bounds(connects=Limit(1, 2)), address_of=lambda peer: "192.0.2.7")
         for _ in range(5):
             conversation = self.connect()
             for _ in range(2):
@@ -357,7 +399,7 @@ class ConnectionTests(SiteCase):
         self.crowded(3)
         proved, others = self.connect(), [self.connect() for _ in range(2)]
         proved.send(encode("GET", "/x"))
-        self.slow.requests[0][0].channel.proved = True
+        self.slow.requests[0][0].channel.whose = "user 1"
         self.slow.answer()
         others += [self.connect() for _ in range(5)]
         self.assertEqual(self.aborted(proved, *others[-2:]), [False, False, False])
@@ -372,6 +414,115 @@ class ConnectionTests(SiteCase):
         self.slow.answer()
         self.assertEqual(conversation.answer()[0], 200)
         self.assertFalse(conversation.open)
+
+
+class Long(PathResource):
+    """Answers with as many bytes as the path says."""
+
+    def render(self, request):
+        respond(request, 200, b"y" * int(request.path[1:]))
+        return NOT_DONE_YET
+
+
+class SlowTransport(StringTransport):
+    """Takes so many bytes before its client reads, as a socket does."""
+
+    def write(self, data):
+        super().write(data)
+        if len(self.value()) > 1 << 16 and self.producer is not None:
+            self.producer.pauseProducing()
+
+
+class UnreadTests(SiteCase):
+    """Answers of which clients do not read anything."""
+
+    def setUp(self):
+        super().setUp()
+        self.most(unread_of_one=3_000_000, unread=8_000_000)
+        self.whose = "user 1"
+
+    def most(self, **bounds):
+        self.serve(Long(), bounds=Bounds(**bounds))
+
+    def ask(self, size, count=1):
+        """A client asks for answers of a size, and reads nothing."""
+        conversation = Conversation(self.site, SlowTransport())
+        conversation.protocol.whose = self.whose
+        self.addCleanup(conversation.lose)
+        conversation.send(encode("GET", f"/{size}") * count)
+        return conversation
+
+    def read(self, conversation):
+        """The client reads what there is; return how much."""
+        read = len(conversation.transport.value())
+        conversation.transport.clear()
+        conversation.protocol.resumeProducing()
+        return read
+
+    def cut(self, *conversations):
+        return [conversation.transport.disconnected for conversation in conversations]
+
+    def test_a_long_answer_is_written_as_it_is_read(self):
+        conversation = self.ask(1_000_000)
+        pieces = []
+        while conversation.transport.value():
+            pieces.append(self.read(conversation))
+        self.assertGreater(sum(pieces), 1_000_000)
+        self.assertLessEqual(max(pieces), 2 << 16)
+        self.assertEqual(len(self.site._unread), 0)
+        conversation.send(encode("GET", "/10"))
+        self.assertEqual(conversation.answer("GET")[2], b"y" * 10)
+
+    def test_who_reads_nothing_is_cut(self):
+        slow, reading = self.ask(1_000_000), self.ask(1_000_000)
+        for _ in range(14):
+            self.clock.advance(1)
+        self.read(reading)
+        self.assertEqual(self.cut(slow, reading), [False, False])
+        for _ in range(5):
+            self.clock.advance(1)
+        self.assertEqual(self.cut(slow, reading), [True, False])
+        self.assertTrue(self.refused("http-unread"))
+
+    def test_so_is_who_asks_for_much_that_is_short(self):
+        conversation = self.ask(60_000, count=50)
+        for _ in range(14):
+            self.clock.advance(1)
+            self.assertLess(len(conversation.transport.value()), 3 << 16)
+        for _ in range(6):
+            self.clock.advance(1)
+        self.assertEqual(self.cut(conversation), [True])
+
+    def test_what_was_asked_for_meanwhile_is_answered(self):
+        conversation = self.ask(60_000, count=50)
+        total = 0
+        for _ in range(60):
+            self.clock.advance(0)
+            total += self.read(conversation)
+        self.assertGreater(total, 50 * 60_000)
+        self.assertEqual(self.cut(conversation), [False])
+
+    def test_bytes_of_one_party(self):
+        other = self.ask(1_000_000)
+        self.whose = "user 2"
+        slow = [self.ask(1_000_000) for _ in range(10)]
+        self.assertEqual(self.cut(other, *slow), [False] + [True] * 8 + [False] * 2)
+        self.assertLess(len(self.site._unread), 4_000_000)
+
+    def test_bytes_together(self):
+        other = self.ask(1_000_000)
+        flood = []
+        for number in range(20):
+            self.whose = f"user {number % 4 + 2}"
+            flood.append(self.ask(1_000_000))
+        self.assertLess(len(self.site._unread), 8_000_000)
+        self.assertEqual(self.cut(other), [False])
+        self.assertEqual(sum(self.cut(*flood)), 14)
+
+    def test_what_went_counts_no_more(self):
+        for _ in range(5):
+            self.ask(1_000_000).lose()
+        self.assertEqual((len(self.site._unread), self.site._unread._sums), (0, {}))
 
 
 class DrainTests(SiteCase):

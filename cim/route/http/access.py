@@ -43,6 +43,11 @@ class Caller:
         return self.key is not None
 
     @property
+    def user(self) -> str:
+        """The user who makes it, as connections are counted; empty for none."""
+        return f"user {self.proven.account.id}" if self.proven is not None else ""
+
+    @property
     def account(self) -> Account:
         """The user who makes a call that only users may make."""
         if self.proven is None:

@@ -17,6 +17,8 @@ from cim.route.http.access import Access, Caller, read_keys
 from cim.route.http.tokens import Proven
 from cim.web.declaring import Who
 from cim.web.operations import nowhere
+from tests.route.http.api_case import KEY, APICase
+from tests.web.http_case import Conversation, encode
 
 
 class KeyFileTests(SynchronousTestCase):
@@ -98,3 +100,25 @@ class CallerTests(SynchronousTestCase):
                 self.assertIs(
                     self.successResultOf(admitted).proven, None if who in (Who.ANYONE, Who.MAYBE_OPERATOR) else proven
                 )
+
+
+class ConnectionTests(APICase):
+    """What a connection is counted as after a call on it."""
+
+    def after(self, path, *headers):
+        conversation = Conversation(self.sites[0])
+        conversation.send(encode("GET", path, headers=headers))
+        self.cluster.turn()
+        channel = conversation.protocol
+        conversation.lose()
+        return channel.whose, channel.trusted
+
+    def test_whose_it_is(self):
+        alice = self.user("alice")
+        bearer = f"Authorization: Bearer {self.by(alice)['token']}"
+        self.assertEqual(self.after("/v1/groups", bearer), (f"user {alice.id}", False))
+        self.assertEqual(self.after("/v1/online", bearer), (f"user {alice.id}", False))
+        self.assertEqual(self.after("/v1/online", f"X-API-Key: {KEY}"), ("", True))
+        for headers in ((), ("X-API-Key: wrong",), (f"{bearer}x",)):
+            self.assertEqual(self.after("/v1/groups", *headers), ("", False))
+        self.assertEqual(self.after("/openapi.json", bearer), ("", False))
