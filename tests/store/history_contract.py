@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cim.errors import NoRoom, OutOfOrder
 from cim.model import GUEST, Appended, Charge, Retention
+from cim.store.bounds import BLOCK
 from cim.wire import conversations
 from cim.wire.positions import parse
 from tests.store.conversing import ALICE, BOB, CAROL, DAY, TALK, Conversing
@@ -271,22 +272,18 @@ class HistoryContract(Conversing):
         self.assertTrue((await self.flood(60, conversation=name, batch=1))[0] >= 50)
 
     async def test_a_quota_bounds_what_is_stored_of_a_user(self):
-        large = "x" * 40_000
-        stored = 0
-        for number in range(40):
-            result = await self.append(large, conversation=conversations.private(ALICE, 2000 + number))
-            if isinstance(result, Appended):
-                stored += 1
-                self.assertEqual(stored, number + 1)
-        # What it pays for is right on the average.
-        self.assertTrue(23 <= stored <= 28, stored)
-        self.assertRefused(result, "quota")
-        # Within one call, too; others go on.
-        names = [conversations.private(BOB, 2000 + number) for number in range(40)]
-        results = await self.conversations.append([self.item(large, sender=BOB, conversation=name) for name in names])
+        # Three blocks, whatever the chance.
+        large = "x" * (49_000 + 3 * BLOCK - len(self.item("x" * 49_000).body))
+        results = []
+        for number in range(25):
+            results.append(await self.append(large, conversation=conversations.private(ALICE, 2000 + number)))
         stored = [isinstance(one, Appended) for one in results]
-        self.assertTrue(23 <= sum(stored) <= 28, stored)
-        self.assertEqual(stored, sorted(stored, reverse=True))
+        self.assertEqual(stored, [True] * 21 + [False] * 4)
+        self.assertRefused(results[-1], "quota")
+        # Within one call, too; others go on.
+        names = [conversations.private(BOB, 2000 + number) for number in range(25)]
+        results = await self.conversations.append([self.item(large, sender=BOB, conversation=name) for name in names])
+        self.assertEqual([isinstance(one, Appended) for one in results], stored)
         self.assertIsInstance(await self.append(large, sender=CAROL), Appended)
         await self.let_pass(20 * DAY)
         self.assertRefused(await self.append(large), "quota")
