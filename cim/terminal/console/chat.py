@@ -321,7 +321,7 @@ class Chat(AddressBook):
                     self.learn([await self.client.user(id)])
         for one in shown:
             if one.what == "renamed":
-                self.titles[members.conversation] = shown_name(one.text)
+                self.titles[members.conversation] = typed_name(one.text)
         said = [_happening(one, self.name_of) for one in shown]
         if len(members.changes) > len(shown):
             said.append(f"and {len(members.changes) - len(shown)} more")
@@ -382,7 +382,7 @@ def _happening(one: Change, name_of: Callable[[int], str]) -> str:
         "left": f"{user} left",
         "removed": f"{by} removed {user}",
         "role": f"{by} made {user} {one.text}",
-        "renamed": f"{user} named it {shown_name(one.text)}",
+        "renamed": f"{user} named it {typed_name(one.text)}",
     }.get(one.what, f"{user}: {one.what}")
 
 
