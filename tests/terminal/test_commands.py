@@ -720,8 +720,8 @@ class GroupCommandTests(CommandTestCase):
         self.client.tell("members", Members(1, "g:1", "1-9", 5, changes))
         self.assertEqual(
             self.screen.shown[-1].strip(),
-            "[Our Team] bob joined, bob joined, invited by me, an operator added 7, me removed bob, "
-            "me named it Our Team, and 3 more",
+            '["Our Team"] bob joined, bob joined, invited by me, an operator added 7, me removed bob, '
+            'me named it "Our Team", and 3 more',
         )
         for change, line in (
             (Change("left", 1001, 1001), "bob left"),
