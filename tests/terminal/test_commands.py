@@ -729,7 +729,7 @@ class GroupCommandTests(CommandTestCase):
             (Change("something new", 1001, 0), "bob: something new"),
         ):
             self.client.tell("members", Members(1, "g:1", "1-9", 5, (change,)))
-            self.assertEqual(self.screen.shown[-1].strip(), f"[Our Team] {line}")
+            self.assertEqual(self.screen.shown[-1].strip(), f'["Our Team"] {line}')
 
     def test_invitations(self):
         self.line(":create Team")
