@@ -61,7 +61,8 @@ class TerminalClient(DaemonProcess):
         for line in self.out:
             name, _, text = line.partition(": ")
             if text.startswith(mark):
-                said.setdefault(name, []).append(text)
+                # A name with a space is shown as it is typed: in quotes.
+                said.setdefault(name.strip('"'), []).append(text)
         return said
 
 
