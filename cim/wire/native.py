@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +47,8 @@ MAX_CONTENT = 48 * 1024
 MAX_CONTENT_TYPE = 128
 #: The most bytes of a reaction's text: room for the longest emoji sequences.
 MAX_REACTION = 64
+#: Categories of what controls a terminal or ends a line.
+_ENDS_LINES = frozenset({"Cc", "Zl", "Zp"})
 
 #: The kinds of messages that somebody sends.
 _SENT = frozenset(Kind.values()) - {MEMBERS}
@@ -140,7 +143,7 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> int:
     """Check everything about a Send that can be checked without the store; return the bytes of text and data together.
 
     A text may contain any character, even NUL. TEXT and EDIT have a text or data, so that an empty stored TEXT is a
-    recalled one. A REACTION has a short text; an empty one withdraws it. A RECALL has only its `ref`.
+    recalled one. A REACTION has a short text in one line; an empty one withdraws it. A RECALL has only its `ref`.
 
     :param max_content: the most bytes of text and data together
     :raises InvalidField: a field is invalid; names the field
@@ -177,6 +180,8 @@ def check_send(send: Send, max_content: int = MAX_CONTENT) -> int:
             raise InvalidField("text", "and data and content_type must be empty for a RECALL")
     elif size > MAX_REACTION or send.data or send.content_type:
         raise InvalidField("text", f"must have at most {MAX_REACTION} bytes, and no data beside it, for a REACTION")
+    elif not _ENDS_LINES.isdisjoint(map(unicodedata.category, send.text)):
+        raise InvalidField("text", "must be one line without control characters for a REACTION")
     return size
 
 

@@ -134,6 +134,7 @@ class CheckSendTests(SynchronousTestCase):
             {"kind": EDIT, "ref": "1-1"},
             {"kind": RECALL, "ref": "1-1", "text": ""},
             {"kind": REACTION, "ref": "1-1", "text": "👍🏽"},
+            {"kind": REACTION, "ref": "1-1", "text": "👨\u200d👩\u200d👧 ❤\ufe0f oh no"},
             {"kind": REACTION, "ref": "1-1", "text": ""},
         ):
             native.check_send(send(**fields))
@@ -183,6 +184,8 @@ class CheckSendTests(SynchronousTestCase):
         self.refused("text", text="", content_type="a", kind=RECALL, ref="1-1")
         self.refused("text", text="x" * 65, kind=REACTION, ref="1-1")
         self.refused("text", data=b"a", kind=REACTION, ref="1-1")
+        for ends in "\n\r\x1b\0\x85\u2028\u2029":
+            self.refused("text", text=f"ok{ends}bob: yes", kind=REACTION, ref="1-1")
 
 
 class DigestTests(SynchronousTestCase):
