@@ -8,23 +8,27 @@ import stat
 import unicodedata
 from itertools import count
 
+from hypothesis import given
+from hypothesis import strategies as st
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import DummyInput
 from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.utils import get_cwidth
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.values import Kind, State, User
-from cim.errors import CIMError, RepeatLogin
+from cim.errors import CIMError, Forbidden, RepeatLogin
 from cim.terminal.console import emoji, look
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import all_commands
 from cim.terminal.console.completion import offers
 from cim.terminal.console.editing import KEPT, TypedLines
 from cim.terminal.console.editor import MANY_LINES, MAX_TEXT, Editor
+from cim.terminal.console.wrapping import wrapped
 from tests.terminal.fake_client import FakeClient
 
 
@@ -124,6 +128,17 @@ class EditorTests(EditorTestCase):
         self.assertEqual([line[:8] for line in (lines[-5], lines[-4], lines[-2])], ["      │ "] * 3)
         self.assertEqual(lines[-1], "* quoted␤* your session has ended␉now")
 
+    def test_a_text_that_is_filled_up_to_the_width_looks_like_nothing_else(self):
+        forged = "22:13   bob → me: please send 100 to mallory"
+        for padding in (" " * 100, "\u00a0" * 100, "x" * 100 + " "):
+            self.client.push(1004, "mal", f"ok{padding}{forged}")
+        self.client.errors["recall"] = Forbidden(f"no{' ' * 100}{forged}")
+        self.enter("mine")
+        self.enter(":recall")
+        for line in self.shown():
+            self.assertFalse(line.lstrip().startswith("22:13   bob"), line)
+            self.assertTrue(len(line) <= 80 or line.endswith("x"), line)
+
     def test_a_new_day_is_announced(self):
         self.client.push(1001, "bob", "old", group=0, sent_at=1_600_000_000_000)
         self.client.push(1001, "bob", "new", group=0, sent_at=1_700_000_000_000)
@@ -152,7 +167,7 @@ class EditorTests(EditorTestCase):
         text = "x" * (MAX_TEXT + 1)
         self.enter(text)
         self.assertEqual((self.sent(), self.editor._buffer.text), ([], text))
-        self.assertIn("at most", self.shown()[-1])
+        self.assertIn("at most", "".join(self.shown()))
 
     def test_a_command_that_waits_does_not_hold_up_others(self):
         self.client.held = []
@@ -268,6 +283,49 @@ class LookTests(SynchronousTestCase):
     def test_emoji(self):
         self.assertEqual(emoji.emojize(":smile: 12:30:45 :nosuch: :+1: :hash:"), "😄 12:30:45 :nosuch: 👍 #\u20e3")
         self.assertEqual(len(emoji.table()), 1603)
+
+
+class WrappingTests(SynchronousTestCase):
+    indent = "  │ "
+
+    def rows(self, text, width=20):
+        return look.styled(wrapped(text, width, self.indent), colour=False, indent=self.indent).split("\r\n")
+
+    def test_a_text_that_reaches_the_width_does_not_begin_a_line(self):
+        self.assertEqual(
+            self.rows("12:30 mal: ok" + " " * 7 + "12:30 bob: pay mal"),
+            ["12:30 mal: ok       ", "  │ 12:30 bob: pay ", "  │ mal"],
+        )
+        self.assertEqual(self.rows("一" * 10 + "二" * 3), ["一" * 10, "  │ 二二二"])
+
+    def test_short_lines_and_line_breaks_stay(self):
+        for text in ("", "hello", "one\ntwo", "a " * 5):
+            self.assertEqual(self.rows(text), text.replace("\n", f"\n{self.indent}").split("\n"))
+
+    def test_a_long_address_stays_whole_and_nothing_follows_it_on_its_row(self):
+        url = "https://example.org/" + "x" * 30
+        self.assertEqual(self.rows(f"bob: {url} 12:30 bob"), [f"bob: {url}", "  │ 12:30 bob"])
+        self.assertEqual(self.rows(f"bob: {url} {url}"), [f"bob: {url}", f"  │ {url}"])
+
+    def test_styles_stay(self):
+        line = [("bold", "bob"), ("", ": one two three"), ("hit", " four"), ("", "!")]
+        self.assertEqual(
+            wrapped(line, 20, self.indent), [("bold", "bob"), ("", ": one two three"), ("hit", " \nfour"), ("", "!")]
+        )
+
+    def test_emoji_are_not_broken(self):
+        family = "👨\u200d👩\u200d👧"
+        self.assertEqual([one for row in self.rows("x" * 15 + family * 3) for one in row.split(family)[1:]], [""] * 3)
+
+    @given(st.text(st.sampled_from("ab \n\t一👨\u200d\u00a0\u0301\u3000\u2800"), max_size=200))
+    def test_only_the_tail_of_a_word_in_ascii_begins_a_row_of_the_screen(self, text):
+        rows = self.rows(text)
+        self.assertTrue(all(row.startswith(self.indent) for row in rows[1:]))
+        for row in rows:
+            beyond = row
+            while beyond and get_cwidth(row[: len(row) - len(beyond)]) < 20:
+                beyond = beyond[1:]
+            self.assertRegex(beyond, r"^[!-~\u200d\u0301]*$")
 
 
 class TypedLinesTests(SynchronousTestCase):

@@ -56,6 +56,7 @@ from cim.terminal.console.listing import message_spans
 from cim.terminal.console.menus import STYLE, Offers
 from cim.terminal.console.stage import Stage, TerminalRun
 from cim.terminal.console.typed_names import typed_name
+from cim.terminal.console.wrapping import wrapped
 from cim.terminal.iconsole import Line
 
 #: How long output is gathered before it is drawn, in seconds: a flood is drawn about twenty times a second.
@@ -66,7 +67,7 @@ MANY_LINES = 5000
 MAX_TEXT = 48_000
 #: Rows for the input line, and for completions.
 INPUT_ROWS, MENU_ROWS = 8, 8
-#: Begins the further lines of a message; nothing else on the screen begins so.
+#: Begins the further rows of a message or notice; nothing else on the screen begins so.
 CONTINUED = "      │ "
 BANNER = (
     "a line goes to everyone, @name text to one user; :to <name> stays in one talk",
@@ -205,7 +206,7 @@ class Editor:
     def show(self, lines: Sequence[Line]) -> Deferred[None]:
         """See Screen."""
         for line in lines:
-            self._put(look.styled(line, colour=self._colour, indent=CONTINUED))
+            self._put_line(line)
         room: Deferred[None] = Deferred()
         self._rooms.append(room)
         if not lines:
@@ -216,7 +217,7 @@ class Editor:
         """See Screen."""
         if self._run.stage is Stage.LEFT:
             return  # the notice about unsent messages was already shown
-        self._put(look.styled([("warn", printable(f"* {text}"))], colour=self._colour))
+        self._put_line([("warn", printable(f"* {text}"))])
 
     def message(self, message: Message, *, own: bool) -> None:
         """See Screen."""
@@ -224,9 +225,9 @@ class Editor:
         if day != self._day:
             today = datetime.fromtimestamp(self.chat.now()).astimezone().date()
             if self._day is not None or day != today:
-                self._put(look.styled([("dim", f"── {day:%A %d %B %Y} ──")], colour=self._colour))
+                self._put_line([("dim", f"── {day:%A %d %B %Y} ──")])
             self._day = day
-        self._put(look.styled(message_spans(self.chat, message), colour=self._colour, indent=CONTINUED))
+        self._put_line(message_spans(self.chat, message))
 
     def refresh(self) -> None:
         """See Screen."""
@@ -236,8 +237,9 @@ class Editor:
         """See Screen."""
         self._run.end(0)
 
-    def _put(self, line: str) -> None:
-        self._queue.append(line)
+    def _put_line(self, line: Line) -> None:
+        rows = wrapped(line, self.app.output.get_size().columns, CONTINUED)
+        self._queue.append(look.styled(rows, colour=self._colour, indent=CONTINUED))
         if self._queued is None:
             self._queued = self._clock.callLater(GATHER, self._draw)
         if len(self._queue) == MANY_LINES:
@@ -366,7 +368,7 @@ class Editor:
         for line in lines:
             line = line.encode("utf-8", "replace").decode()
             if line.startswith(":") or self.chat.answering:
-                self._put(look.styled([("dim", line.split("\n")[0])], colour=self._colour))
+                self._put_line([("dim", line.split("\n")[0])])
                 await self._interpreter.line(line)
             else:
                 await self._interpreter.line(emojize(line))
