@@ -33,11 +33,22 @@ _INVISIBLE_IN_EMOJI = re.compile(f"[{_JOINER}{_EMOJI_STYLE}]")
 _PICTURE = re.compile(f"[{_PICTURES}]")
 #: Stands for emoji that Python's Unicode does not know yet, while the profile is applied.
 _STAND_IN = "\U0001f000"
-#: What PRECIS takes for a symbol, and nobody sees.
-_BLANK = "\u2800\U0001d159"
+#: What PRECIS takes for a symbol or a mark, and nobody sees.
+_BLANK = "\u2800\ufffc\U0001107f\U00016fe4\U0001bc9d\U0001d159\U0001da7f\U0001da80"
+#: The same, and what is only seen by what it does to the letter behind it, where there is none.
+_UNSEEN_THERE = re.compile(
+    f"[{_BLANK}]|[\u1039\u17d2\u1a60\U00010a3f\U00011133\U0001193e\U00011a47\U00011a99\U00011f42](?!\\w)"
+)
 #: By their names, what is neither a control nor a space and yet nobody sees.
-_UNSEEN = re.compile("VARIATION SELECTOR|MONGOLIAN FREE|COMBINING GRAPHEME JOINER|KHMER VOWEL INHERENT|H[AN].* FILLER$")
-_LATIN, _LOOKALIKES = "LATIN", ("CYRILLIC", "GREEK", "LISU")
+_UNSEEN = re.compile("VARIATION SELECTOR|MONGOLIAN FREE|COMBINING GRAPHEME JOINER|KHMER VOWEL INHERENT|.* FILLER$")
+#: Alphabets of which no two are in one name, because many of their letters look alike.
+_LOOKALIKES = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE", "LISU"}
+#: What is written within words of other alphabets; of all others no two are in one word.
+_WITHIN = {"CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "VERTICAL", "HANGUL", "BOPOMOFO"}
+_WITHIN |= {"COMBINING", "MODIFIER", "VARIATION", "VEDIC", ""}
+#: Dashes and apostrophes, which are drawn nearly alike.
+_TWINS = dict.fromkeys(map(ord, "\u2010\u2012\u2013\u2014\u2015\u2043\u2212"), "-")
+_TWINS |= dict.fromkeys(map(ord, "`\u02b9\u02bb\u02bc\u2018\u2019\u201b\u2032"), "'")
 #: What stands around names where they are shown and typed, and other signs that look like a colon.
 _MARKS = ':[]"\u02d0\u02f8\u0589\u05c3\u0703\u0704\u1361\u16ec\u1803\u1809\u205a\u2236\ua789'
 #: Begins the number of a character, in names as they are shown.
@@ -53,7 +64,7 @@ def comparison_form(name: str) -> str:
     if len(name) > MAX_NAME:  # upstream's may be of any length
         return ""
     try:
-        return _form(name)
+        return _form(name).translate(_TWINS)
     except UnicodeEncodeError:
         return ""
 
@@ -95,24 +106,33 @@ def check_new_name(name: str, field: str) -> str:
         form = _form(name)
     except UnicodeEncodeError as error:
         raise InvalidField(field, _refusal(error)) from None
+    if unseen := _UNSEEN_THERE.search(form):
+        raise InvalidField(field, f"must not contain {_called(unseen[0])}, which nobody sees: leave it out")
     for character in form:
-        if character in _BLANK:
-            raise InvalidField(field, f"must not contain {_called(character)}, which nobody sees: leave it out")
         if character in _MARKS:
             raise InvalidField(
                 field, f"must not contain {_called(character)}, which marks the end of a name or looks so: leave it out"
             )
     if _NUMBER in form.upper():
         raise InvalidField(field, f'must not contain "{_NUMBER}", which shows characters by number: leave it out')
-    alphabets = {unicodedata.name(one, "").partition(" ")[0] for one in form if one.isalpha()}
-    if _LATIN in alphabets:
-        for other in _LOOKALIKES:
-            if other in alphabets:
-                raise InvalidField(
-                    field,
-                    f"must not mix Latin letters with {other.capitalize()} ones, which look alike: use one alphabet",
-                )
+    mixed = _alphabets(form) & _LOOKALIKES
+    if len(mixed) > 1:
+        raise InvalidField(field, f"must not mix {_and(mixed)}, which look alike: use one alphabet")
+    for word in form.split():
+        mixed = _alphabets(word) - _WITHIN
+        if len(mixed) > 1:
+            raise InvalidField(field, f"must not mix {_and(mixed)} in one word: use one alphabet")
     return name
+
+
+def _alphabets(text: str) -> set[str]:
+    """Return the alphabets of letters and marks, by the first word of their names in Unicode."""
+    return {unicodedata.name(one, "").partition(" ")[0] for one in text if unicodedata.category(one)[0] in "LM"}
+
+
+def _and(alphabets: set[str]) -> str:
+    one, other, *_ = (alphabet.capitalize() for alphabet in sorted(alphabets, key=lambda one: (one != "LATIN", one)))
+    return f"{one} letters with {other} ones"
 
 
 @lru_cache(1000)

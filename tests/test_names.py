@@ -33,7 +33,14 @@ TAKEN = {
     "👍🏽": "👍🏽",
     "🇩🇪": "🇩🇪",
     "1\ufe0f\u20e3": "1\u20e3",
-    "*\ufe0f\u20e3 (♥ <3) O\u2019Hara → x*": "*\u20e3 (♥ <3) o\u2019hara → x*",
+    "*\ufe0f\u20e3 (♥ <3) O\u2019Hara → x*": "*\u20e3 (♥ <3) o'hara → x*",
+    "Jean\u2010Luc O\u02bcNeil": "jean-luc o'neil",
+    "東京Tower タワー 々ー": "東京tower タワー 々ー",
+    "서울City": "서울city",
+    "สมชาย Smith": "สมชาย smith",
+    "दिल्ली Team": "दिल्ली team",
+    "שלום \u05d1\u05b8 x": "שלום \u05d1\u05b8 x",
+    "ភ្នំពេញ": "ភ្នំពេញ",
     "“Bob” U+200B": "“bob” u+200b",
     "👨\u200d👩\u200d👧": "👨👩👧",
     "🏳\ufe0f\u200d🌈 Kim": "🏳🌈 kim",
@@ -49,6 +56,7 @@ SHOWN = {
     "al\u2800ice": "al<U+2800>ice",
     "x\ufe0f": "x<U+FE0F>",
     "\u3164": "<U+3164>",
+    "bob\U00016fe4\ufffc\U0001da7f": "bob<U+16FE4><U+FFFC><U+1DA7F>",
     " alice ": "<U+0020>alice<U+0020>",
     "   ": "<U+0020> <U+0020>",
     "👨\u200d👩\u200b": "👨\u200d👩<U+200B>",
@@ -112,6 +120,23 @@ REFUSED = {
     'Dwayne "Rock" J': "U+0022",
     "al<U+200B>ice": '"<U+"',
     "al<u+200b>ice": '"<U+"',
+    "b\u0585b": "Armenian",
+    "bob \u0585": "Armenian",
+    "\ua4d0ob": "Lisu",
+    "b\u2c9fb": "Coptic",
+    "b\u13cbb": "Cherokee",
+    "b\u05e1b": "Hebrew",
+    "b\u0627b": "Arabic",
+    "\u0430\u03b1": "Cyrillic letters with Greek ones",
+    "\u0431\u05e1": "Cyrillic letters with Hebrew ones",
+    "bob\u17d2x": "Khmer",
+    "bob\u17d2": "U+17D2",
+    "\u1797\u17d2": "U+17D2",
+    "bob\U00016fe4": "U+16FE4",
+    "bob\ufffc": "U+FFFC",
+    "bob\U0001da7f": "U+1DA7F",
+    "bob\U0001107f": "U+1107F",
+    "bob\U0001bc9d": "U+1BC9D",
     "p\u0430ypal": "Cyrillic",
     "\u0430lice": "Cyrillic",
     "\u0391lice": "Greek",
@@ -152,6 +177,8 @@ class NewNameTests(SynchronousTestCase):
     def test_which_look_the_same(self):
         self.assertTrue(look_the_same("Alice", "aLICE"))
         self.assertTrue(look_the_same("\u200b", "\u200b"))
+        for twin in ("o\u2019neil\u2010x", "O\u02bcNeil\u2212X", "o`neil\u2014x"):
+            self.assertTrue(look_the_same(twin, "O'Neil-x"), ascii(twin))
         self.assertFalse(look_the_same("alice", "bob"))
         self.assertFalse(look_the_same("\u200b", "\u2060"))
 
