@@ -379,7 +379,7 @@ class IGroups(Interface):
     def happened(id: int, limit: int = 1000) -> Deferred[list[Happened]]:
         """Return what happened to a group and its members and is not in its log yet, in order.
 
-        It is kept in the same step as the change itself, until `told`.
+        It is kept in the same step as the change itself, until `told`, and numbered in the group.
         """
 
     def told(id: int, number: int) -> Deferred[None]:

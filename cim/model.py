@@ -475,7 +475,7 @@ class Happening(enum.StrEnum):
 class Happened:
     """Something that happened to a group, and is not in its log yet.
 
-    :param number: counts up
+    :param number: counts up in the group
     :param by: who did it, or for ACCEPTED, who invited; 0 for an operator, or nobody
     :param text: the new role or name
     """

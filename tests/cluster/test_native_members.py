@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from cim.model import Role
 from cim.route.messages.delivery import BY_USER
 from cim.route.messages.group_entries import COLLECT_SECONDS, OTHERS_SECONDS
@@ -135,6 +137,63 @@ class MembersTests(MembersCase):
         self.cluster.store.available = True
         self.cluster.pass_seconds(3)
         self.assertEqual([one[1] for one in self.told(*self.phone.take("deliver"))], [self.bob.id])
+
+    def test_a_newcomer_is_told_nothing_from_before(self):
+        for route in self.cluster.routes:
+            self.group = self.create(history=False)
+            self.join(self.carol)
+            grouping = self.cluster.routes[0].grouping
+            self.cluster.result(grouping.rename(self.group, self.alice.id, "fire Carol"))
+            self.cluster.result(grouping.set_role(self.group, self.alice.id, self.carol.id, Role.ADMIN))
+            self.cluster.result(grouping.remove(self.group, self.alice.id, self.carol.id))
+            self.cluster.result(grouping.rename(self.group, self.alice.id, "harmless"))
+            self.cluster.result(route.grouping.add(self.group, self.bob.id, self.bob.id))
+            self.cluster.result(grouping.rename(self.group, self.alice.id, "after"))
+            self.passes()
+            own = [("joined", self.bob.id, self.bob.id, ""), ("renamed", self.alice.id, self.alice.id, "after")]
+            self.assertEqual(self.told(*self.desk.take("deliver")), own)
+            entries, _ = self.page_of(self.desk)
+            self.assertEqual(self.told(*entries), own)
+            entries, _ = self.page_of(self.phone)
+            texts = [one.text for entry in entries for one in entry.changes]
+            self.assertEqual(texts, ["", "fire Carol", "admin", "", "harmless", "", "after"])
+
+    def test_nobody_comes_while_it_cannot_be_written(self):
+        grouping = self.cluster.routes[0].grouping
+        self.cluster.result(grouping.rename(self.group, self.alice.id, "secret"))
+        conversations = self.cluster.store.conversations
+        self.patch(conversations, "append", lambda items: self.fail_later())
+        failed = self.failureResultOf(self.cluster.begin(grouping.add(self.group, self.bob.id, self.bob.id)))
+        self.assertEqual(failed.type.__name__, "StoreUnavailable")
+        self.assertIsNone(self.successResultOf(self.cluster.store.groups.member(self.group, self.bob.id)))
+
+    def test_many_renames_are_several_entries(self):
+        groups = self.cluster.store.groups
+        for number in range(300):
+            self.successResultOf(groups.rename(self.group, self.alice.id, f"{number:0256}"))
+        grouping = self.cluster.routes[0].grouping
+        self.cluster.result(grouping.rename(self.group, self.alice.id, "last"))
+        self.passes()
+        entries = self.phone.take("deliver")
+        self.assertEqual(sum(len(entry.changes) for entry in entries), 301)
+        self.assertLess(max(entry.ByteSize() for entry in entries), 40_000)
+
+    def test_a_route_writes_a_group_once_at_a_time(self):
+        route = self.cluster.routes[0]
+        self.successResultOf(self.cluster.store.groups.rename(self.group, self.alice.id, "x"))
+        real, held = self.cluster.store.conversations.append, []
+
+        def hold(items):
+            held.append((Deferred(), items))
+            return held[-1][0]
+
+        self.patch(self.cluster.store.conversations, "append", hold)
+        for _ in range(3):
+            self.cluster.begin(route.entries._write(self.group))
+        ((appended, items),) = held
+        real(items).chainDeferred(appended)
+        self.passes()
+        self.assertEqual((len(self.phone.take("deliver")), len(held), route.entries._writing), (1, 1, {}))
 
     def test_nobody_can_say_it(self):
         self.phone.send_group(self.group, "x", "1", kind=MEMBERS)

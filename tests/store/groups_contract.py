@@ -283,6 +283,14 @@ class GroupsContract:
         await self.groups.add(id, DAVE, DAVE)
         self.assertGreater((await self.groups.happened(id))[0].number, numbers[-1])
 
+    async def test_what_happens_is_numbered_in_each_group(self):
+        for _ in range(2):
+            id = await self.make(ALICE)
+            for number in (1, 2):
+                await self.groups.rename(id, ALICE, "x")
+                self.assertEqual([one.number for one in await self.groups.happened(id)], [number])
+                await self.groups.told(id, number)
+
     async def test_what_happens_at_once_is_all_kept(self):
         id = await self.make(ALICE, open=True)
         await gatherResults([self.groups.add(id, user, user) for user in range(2000, 2050)])

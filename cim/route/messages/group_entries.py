@@ -1,19 +1,22 @@
 """Writes into the logs of groups what happened to them and their members (docs/architecture.md, Groups).
 
 The store keeps what happened, in the step in which it happens, until it is in the log. A route writes it a second
-later, all of a group's together; whatever a route leaves undone, another one does, or the next change.
+later, all of a group's together; whatever a route leaves undone, another one does, or the next change. What is not only
+about others who came is written before somebody comes, so that it is behind the newcomer's floor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import CIMError, NotFound
 from cim.interfaces import IConversations, IGroups
-from cim.model import Append, Charge
+from cim.model import Append, Charge, Happened, Happening
 from cim.route.messages.delivery import Delivery, Push
 from cim.wire import conversations, native
 
@@ -22,9 +25,14 @@ from cim.wire import conversations, native
 COLLECT_SECONDS = 1.0
 OTHERS_SECONDS = 3.0
 RETRY_SECONDS = 2.0
-#: The most changes in one entry, and the most groups that may wait: others wait for their next change.
+#: The most changes in one entry, and about how many bytes of them; a change has so many beside its text.
 MOST = 1000
+MOST_BYTES = 32 * 1024
+CHANGE_BYTES = 32
+#: The most groups that may wait: others wait for their next change.
 MAX_WAITING = 10_000
+#: What tells a newcomer no more than the list of members does.
+_CAME = frozenset((Happening.JOINED, Happening.ACCEPTED, Happening.ADDED))
 
 
 class GroupEntries(Service):
@@ -38,6 +46,8 @@ class GroupEntries(Service):
         self._delivery = delivery
         self._clock = clock
         self._waiting: dict[int, IDelayedCall] = {}
+        # One write of a group at a time: two at once would push the same.
+        self._writing: dict[int, DeferredLock] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -55,13 +65,31 @@ class GroupEntries(Service):
         del self._waiting[group]
         Deferred.fromCoroutine(self._write(group))
 
-    async def _write(self, group: int) -> None:
-        """Write what happened to a group; never fails."""
+    async def settle(self, group: int) -> None:
+        """Write what happened to a group before somebody comes who is not to learn of it.
+
+        :raises CIMError: it was not written
+        """
+        if any(one.what not in _CAME for one in await self._groups.happened(group, limit=MOST)):
+            await self._write_all(group)
+
+    async def _write_all(self, group: int) -> None:
+        lock = self._writing.setdefault(group, DeferredLock())
+        await lock.acquire()
         try:
             while await self._write_some(group):
                 pass
         except NotFound:
             pass  # the group has ended
+        finally:
+            if not lock.waiting:
+                del self._writing[group]
+            lock.release()
+
+    async def _write(self, group: int) -> None:
+        """Write what happened to a group; never fails."""
+        try:
+            await self._write_all(group)
         except CIMError:
             self.note(group, RETRY_SECONDS)
         except Exception:
@@ -69,7 +97,7 @@ class GroupEntries(Service):
 
     async def _write_some(self, group: int) -> bool:
         """Write one entry; return whether there may be more to write."""
-        happened = await self._groups.happened(group, limit=MOST)
+        happened = _fitting(await self._groups.happened(group, limit=MOST))
         if not happened:
             return False
         # Another attempt, by whichever route, is the same message, even if more has happened since.
@@ -96,3 +124,13 @@ class GroupEntries(Service):
         self._waiting.clear()
         writing = [Deferred.fromCoroutine(self._write(group)) for group in groups]
         return gatherResults(writing).addCallback(lambda _: None)
+
+
+def _fitting(happened: Sequence[Happened]) -> Sequence[Happened]:
+    """Return as many as fit into one entry, from the first on."""
+    size = 0
+    for at, one in enumerate(happened):
+        size += CHANGE_BYTES + len(one.text.encode())
+        if size > MOST_BYTES:
+            return happened[:at]
+    return happened

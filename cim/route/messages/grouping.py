@@ -147,10 +147,12 @@ class Grouping(Service):
 
     async def add(self, group: int, actor: int, user: int) -> bool:
         """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""
+        await self._entries.settle(group)
         return await self._changed(await self._groups.add(group, actor, user))
 
     async def accept(self, group: int, user: int) -> bool:
         """Make `user` a member by an invitation; return False if it was one. Raises the errors of IGroups.accept."""
+        await self._entries.settle(group)
         return await self._changed(await self._groups.accept(group, user))
 
     async def remove(self, group: int, actor: int, user: int) -> bool:

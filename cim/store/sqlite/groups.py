@@ -44,7 +44,10 @@ class SqliteGroups(DecidedGroups):
         def work(connection: sqlite3.Connection) -> Group:
             rules.check_groups(_count_groups(connection, owner))
             id = next_id(connection, "group", "talk", now)
-            connection.execute("INSERT INTO talk VALUES (?, ?, ?, ?, 0, 0, 0)", (id, name, open, history))
+            connection.execute(
+                "INSERT INTO talk (id, name, open, history, version, members, owners) VALUES (?, ?, ?, ?, 0, 0, 0)",
+                (id, name, open, history),
+            )
             _carry_out(connection, id, RoleChange(owner, None, Role.OWNER))
             return Group(id, name, open, history, 1, 1)
 
@@ -89,7 +92,7 @@ class SqliteGroups(DecidedGroups):
 
         def work(connection: sqlite3.Connection) -> list[Happened]:
             rows = connection.execute(
-                "SELECT number, what, user, actor, text FROM happened WHERE talk = ? ORDER BY number LIMIT ?",
+                "SELECT number, what, user, actor, text FROM happening WHERE talk = ? ORDER BY number LIMIT ?",
                 (id, limit),
             )
             return [Happened(number, Happening(what), user, by, text) for number, what, user, by, text in rows]
@@ -100,7 +103,7 @@ class SqliteGroups(DecidedGroups):
         """See IGroups."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM happened WHERE talk = ? AND number <= ?", (id, number))
+            connection.execute("DELETE FROM happening WHERE talk = ? AND number <= ?", (id, number))
 
         return self._sqlite.write("told", work)
 
@@ -182,9 +185,11 @@ def change(connection: sqlite3.Connection, id: int, operation: Operation, now: i
     left = _group(connection, id)
     if left is not None:
         for one in rules.happened(facts, operation, effects):
+            (number,) = connection.execute(
+                "UPDATE talk SET told = told + 1 WHERE id = ? RETURNING told", (id,)
+            ).fetchone()
             connection.execute(
-                "INSERT INTO happened (talk, what, user, actor, text) VALUES (?, ?, ?, ?, ?)",
-                (id, one.what, one.user, one.by, one.text),
+                "INSERT INTO happening VALUES (?, ?, ?, ?, ?, ?)", (id, number, one.what, one.user, one.by, one.text)
             )
     return GroupChanged(left, [one for one in made if one is not None])
 
@@ -239,7 +244,7 @@ def _enter(connection: sqlite3.Connection, id: int, user: int) -> positions.Posi
 def _end(connection: sqlite3.Connection, id: int) -> None:
     """Remove a group without members, and its messages."""
     connection.execute("DELETE FROM talk WHERE id = ?", (id,))
-    connection.execute("DELETE FROM happened WHERE talk = ?", (id,))
+    connection.execute("DELETE FROM happening WHERE talk = ?", (id,))
     found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     if found is not None:
         for table in ("message", "once", "reader"):

@@ -58,11 +58,10 @@ SCHEMA = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, role INTEGER NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS member_by_user ON member (user, talk)",
-    # What happened and is not in the group's log yet.
-    """CREATE TABLE IF NOT EXISTS happened (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, what TEXT NOT NULL, user INTEGER NOT NULL,
-        actor INTEGER NOT NULL, text TEXT NOT NULL) STRICT""",
-    "CREATE INDEX IF NOT EXISTS happened_to ON happened (talk, number)",
+    # What happened and is not in the group's log yet, numbered in its group: `told` of talk is the last number.
+    """CREATE TABLE IF NOT EXISTS happening (
+        talk INTEGER NOT NULL, number INTEGER NOT NULL, what TEXT NOT NULL, user INTEGER NOT NULL,
+        actor INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (talk, number)) STRICT, WITHOUT ROWID""",
     # at: when it was made or declined.
     """CREATE TABLE IF NOT EXISTS invitation (
         user INTEGER NOT NULL, talk INTEGER NOT NULL, inviter INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -91,6 +90,7 @@ COLUMNS = (
     ("reader", "entries INTEGER NOT NULL DEFAULT 0"),
     ("reader", "bytes INTEGER NOT NULL DEFAULT 0"),
     ("reader", "day INTEGER NOT NULL DEFAULT 0"),
+    ("talk", "told INTEGER NOT NULL DEFAULT 0"),
     # What an entry counts to: a bound and a quota, a bound alone, nothing.
     ("message", "charge INTEGER NOT NULL DEFAULT 0"),
 )
