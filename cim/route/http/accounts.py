@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from typing import Any, ClassVar
 
 from attrs import frozen
@@ -31,7 +31,7 @@ from cim.names import TAKEN, look_the_same
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
-from cim.route.http.attempts import Attempts
+from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.passwords import Match, Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
 from cim.route.http.tokens import Tokens
@@ -76,6 +76,8 @@ SESSION = Object(
     },
     "Session",
 )
+#: The id that no account has.
+_NOBODY = 0
 SESSIONS = Object({"sessions": Array(SESSION, "The newest last.")}, "Sessions")
 
 
@@ -195,13 +197,13 @@ class AccountsAPI:
         """
         try:
             claimed = await self._claimed(caller, name, id, password)
-            # Counted before the password is looked at, which costs the most; whoever has a wrong one takes nothing.
-            with self._rates.attempt("user-logins", claimed.id) if claimed is not None else nullcontext():
+            with ExitStack() as counted:
                 if password is None:
                     account, credential = await self._unrevoked(caller)
                 else:
-                    key = f"id:{claimed.id}" if claimed is not None else f"name:{name}" if id is None else f"id:{id}"
-                    account, credential = await self._proven(claimed, key, password, caller.address, device)
+                    asked = asked_for(name, id)
+                    account, credential = await self._proven(claimed, asked, password, caller.address, device, counted)
+                counted.enter_context(self._rates.attempt("user-logins", account.id))
                 if not self._directory.caught_up:
                     await self._directory.when_caught_up()
                 device = device or self._new_id()
@@ -276,19 +278,30 @@ class AccountsAPI:
             raise Unauthorized("the account has changed: log in again")
 
     async def _proven(
-        self, account: Account | None, key: str, password: str, address: str, device: str | None
+        self,
+        account: Account | None,
+        asked: str,
+        password: str,
+        address: str,
+        device: str | None,
+        counted: ExitStack,
     ) -> tuple[Account, Credential]:
-        attempt = self._attempts.take(key, address, device or "")
+        """Return the account, if the password is right, and its credential.
+
+        Whoever has a wrong one learns nothing: neither the answer nor its time or limits differ by whether there is
+        such an account, or whether it is a guest's.
+        """
+        attempt = self._attempts.take(asked, account.id if account is not None else None, address, device or "")
         try:
-            credential = await self._store.credentials.credential(account.id) if account is not None else None
-            # Do as much work for a missing account, so that the time does not reveal it.
+            # Before the password is looked at, which costs the most; whoever has a wrong one takes nothing.
+            counted.enter_context(self._rates.attempt("user-logins", (asked, address)))
+            credential = await self._store.credentials.credential(account.id if account is not None else _NOBODY)
+            # As much work without a credential.
             stored = credential.password if credential is not None else None
             match = await self._passwords.match(stored, password, Turn(address, attempt.first))
         except CIMError:
             attempt.unseen()
             raise
-        if account is not None and credential is None:
-            raise Forbidden("this is a guest account: it has no password and cannot use this API")
         if account is None or credential is None or match is Match.WRONG:
             raise Unauthorized("the name or the password is wrong")
         attempt.right()
@@ -336,7 +349,7 @@ class AccountsAPI:
         assert proven is not None
         turn = Turn(f"id:{user}", first=True)
         self._rates.take("user-logins", user)
-        attempt = self._attempts.take_proven(turn.who)
+        attempt = self._attempts.take_proven(user)
         try:
             credential = await self._store.credentials.credential(user)
             stored = credential.password if credential is not None else None

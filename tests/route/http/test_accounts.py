@@ -9,6 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 
 from cim.errors import StoreUnavailable, Unauthorized
+from cim.limits import Buckets, Limit
 from cim.model import LoginPolicy
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
@@ -169,10 +170,13 @@ class LoginTests(APICase):
             problem = self.problem("POST", "/v1/sessions", body, status=400, code="invalid")
             self.assertEqual(problem["field"], field)
 
-    def test_guests_have_no_password_and_no_api(self):
+    def test_a_guests_account_looks_like_none(self):
         guest = self.cluster.account("guest-one")
-        for who in ({"name": "guest-one"}, {"id": guest.id}):
-            self.problem("POST", "/v1/sessions", {**who, "password": PASSWORD}, status=403, code="forbidden")
+        said = [
+            self.problem("POST", "/v1/sessions", {**who, "password": PASSWORD}, status=401, code="unauthorized")
+            for who in ({"name": "guest-one"}, {"id": guest.id}, {"name": "nobody"})
+        ]
+        self.assertEqual((said[0], said[1]), (said[2], said[2]))
 
     def test_no_server(self):
         self.account("alice")
@@ -201,12 +205,34 @@ class LoginTests(APICase):
         self.cluster.pass_seconds(int(SECONDS))
         self.log_in("alice")
 
-    def test_the_id_and_the_name_share_their_attempts(self):
+    def test_limits_do_not_tell_which_names_and_ids_are_taken(self):
         alice = self.account("alice")
-        for number in range(BURST):
-            who = {"name": "alice"} if number % 2 else {"id": alice.id}
-            self.problem("POST", "/v1/sessions", {**who, "password": "wrong one"}, status=401, code="unauthorized")
-        self.problem("POST", "/v1/sessions", {"id": alice.id, "password": PASSWORD}, status=429, code="rate-limited")
+        self.cluster.account("guest")
+        self.log_in("alice")
+        for name in ("alice", "guest", "nobody"):
+            address = self.at(f"192.0.2.{len(name)}")
+            for number in range(BURST):
+                wrong = {"name": name.upper() if number % 2 else name, "password": "wrong one"}
+                self.problem("POST", "/v1/sessions", wrong, headers=address, status=401, code="unauthorized")
+            said = [
+                self.call("POST", "/v1/sessions", {**who, "password": "wrong one"}, headers=address)[0]
+                for who in ({"name": name}, {"name": name.title()}, {"id": alice.id})
+            ]
+            self.assertEqual((name, said), (name, [429, 429, 401]))
+
+    def test_the_limit_of_right_passwords_does_not_tell_either(self):
+        """Nor does it lock the owner out, whoever guesses how often."""
+        self.cluster.routes[0].rates._buckets["user-logins"] = Buckets(Limit(0.1, 3))
+        self.account("alice")
+        right, wrong = ({"name": "alice", "password": password} for password in (PASSWORD, "wrong one"))
+        for _ in range(BURST + 5):
+            self.call("POST", "/v1/sessions", wrong, headers=self.at("198.51.100.7"))
+        for number in range(3):
+            self.ok("POST", "/v1/sessions", {**right, "device": "d"}, headers=self.at(f"192.0.2.{number}"), status=201)
+        # There were too many of all, which only she learns who knows the password.
+        there = self.at("192.0.2.7")
+        self.problem("POST", "/v1/sessions", wrong, headers=there, status=401, code="unauthorized")
+        self.problem("POST", "/v1/sessions", right, headers=there, status=429, code="rate-limited")
 
     def at(self, address):
         """The header of a proxy that is trusted, for a client there."""
@@ -215,17 +241,15 @@ class LoginTests(APICase):
     def test_strangers_do_not_lock_the_owner_out(self):
         self.account("alice")
         right, wrong = ({"name": "alice", "password": password} for password in (PASSWORD, "wrong one"))
+        right["device"] = wrong["device"] = "browser"
         self.ok("POST", "/v1/sessions", right, headers=self.at("192.0.2.7"), status=201)
         statuses = []
-        for number in range(30):
-            headers = self.at(f"198.51.100.{number % 3}")
+        for number in range(110):
+            headers = self.at(f"198.51.100.{number % 11}")
             statuses.append(self.call("POST", "/v1/sessions", wrong, headers=headers)[0])
-        self.assertEqual(statuses, [401] * 30)
-        for number in range(3):
-            headers = self.at(f"198.51.100.{number}")
-            self.problem("POST", "/v1/sessions", right, headers=headers, status=429, code="rate-limited")
-        self.ok("POST", "/v1/sessions", {**right, "device": "phone"}, headers=self.at("192.0.2.7"), status=201)
-        self.ok("POST", "/v1/sessions", {**right, "device": "phone"}, headers=self.at("203.0.113.9"), status=201)
+        self.assertEqual((statuses[:100], statuses[100:]), ([401] * 100, [429] * 10))
+        self.problem("POST", "/v1/sessions", right, headers=self.at("203.0.113.9"), status=429, code="rate-limited")
+        self.ok("POST", "/v1/sessions", right, headers=self.at("192.0.2.7"), status=201)
 
     def test_a_check_that_was_refused_counts_nothing(self):
         self.account("alice")
