@@ -276,7 +276,7 @@ class IConversations(Interface):
         - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
-          it is referred to but was recalled; Forbidden if it is not a text.
+          it was recalled; Forbidden if it is not a text. The body of a repeated EDIT is blank once its text is so.
         - Forbidden if the sender is not a member of the group, unless it is 0, the cluster itself; NotFound if there is
           no such group; AccountMismatch if the receiver blocks the sender, unless `past_blocks` is set.
 
@@ -284,7 +284,7 @@ class IConversations(Interface):
         group for a `g:` one. StoreUnavailable, as one result or for the whole call, means that the outcome is unknown.
         Retention (age, count and bytes, set on the store) is applied during the write. What is protected (in a `p:`
         conversation what its receiver has not read, in a group what was said within a day) is never removed for its
-        count or bytes. NoRoom, for what is no repetition and no first recall of a text, if its sender holds its share
+        count or bytes. NoRoom, for what is no repetition and no recall, if its sender holds its share
         of a conversation that is full of such, if that is beyond all bounds, if the sender's quota is used up, or if
         the store has no space (docs/limits.md, History).
         """

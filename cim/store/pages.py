@@ -11,6 +11,7 @@ from attrs import frozen
 from cim.errors import AccountMismatch, BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
+from cim.wire.cim_pb2 import EDIT
 
 #: The most bytes of bodies in a page, unless its first message alone has more.
 PAGE_BYTES = 512 * 1024
@@ -60,6 +61,14 @@ def readable(found: Found) -> Entry | None:
         return Entry(found.position, found.previous, found.body)
     except BadFrame:
         return None
+
+
+def without_edit(body: bytes) -> bytes:
+    """Return a body as it is once the text that it refers to is gone or was recalled: an EDIT is blank."""
+    try:
+        return native.blank(body) if native.parse_body(body).kind == EDIT else body
+    except BadFrame:
+        return body
 
 
 def _visible(entry: Entry, floor: positions.Position) -> bool:

@@ -80,6 +80,8 @@ class BlocksContract(Conversing):
         for item in ({"recalls": mine, "counts": False}, {}):
             self.assertIsInstance(await self.append("x", sender=BOB, past_blocks=True, **item), Appended)
         self.assertEqual(self.texts(await self.read())[0], "")
+        # Once, so that nothing can be said by recalls.
+        await self.refused("x", sender=BOB, past_blocks=True, recalls=mine, counts=False)
 
     async def test_a_recall_past_blocks_finds_nothing_but_what_is_there(self):
         """Whether there is such a user must not be seen by what is wrong with the recall."""

@@ -248,6 +248,25 @@ class ConversationsContract(Conversing):
         self.assertEqual(native.parse_body(blanked).sender, ALICE)
         self.assertEqual((await self.conversations.append([item]))[0].body, blanked)
 
+    async def test_a_repeated_edit_of_a_recalled_text_is_blank(self):
+        (said,) = await self.say("text")
+        edit = self.item("secret", counts=False, refers=said, ref=said)
+        await self.conversations.append([edit])
+        (again,) = await self.conversations.append([edit])
+        self.assertEqual(again.body, edit.body)
+        await self.append("", counts=False, recalls=said)
+        (again,) = await self.conversations.append([edit])
+        self.assertEqual((again.repeated, again.body), (True, native.blank(edit.body)))
+
+    async def test_a_repeated_edit_of_a_text_that_is_gone_is_blank(self):
+        (said,) = await self.say("text")
+        await self.let_pass(RETENTION.days * DAY - 60)
+        edit = self.item("secret", counts=False, refers=said, ref=said)
+        await self.conversations.append([edit])
+        await self.let_pass(120)
+        (again,) = await self.conversations.append([edit])
+        self.assertEqual((again.repeated, again.body), (True, native.blank(edit.body)))
+
     # What a member may not read
 
     async def test_who_may_not_read_a_text_learns_nothing_of_it_and_cannot_revise_it(self):

@@ -138,14 +138,17 @@ class OrderContract(Conversing):
         for role in ("refers", "recalls"):
             self.assertIsInstance(await self.append("+", counts=False, **{role: edit.position}), Forbidden)
 
-    async def test_a_recalled_text_cannot_be_edited_but_recalled_again(self):
+    async def test_a_recalled_text_cannot_be_edited_or_recalled_again(self):
         said = await self.append("a", client_id="1")
-        for _ in range(2):
-            self.assertIsInstance(await self.append("", counts=False, recalls=said.position), Appended)
+        recall = self.item("", counts=False, recalls=said.position)
+        (first,) = await self.conversations.append([recall])
         before = await self.everything()
-        refused = await self.append("b", counts=False, refers=said.position)
-        self.assertIsInstance(refused, NotFound)
-        self.assertIn("recalled", refused.message)
+        for revises in ("refers", "recalls"):
+            refused = await self.append("b", counts=False, **{revises: said.position})
+            self.assertIsInstance(refused, NotFound)
+            self.assertIn("recalled", refused.message)
+        (again,) = await self.conversations.append([recall])
+        self.assertEqual((again.position, again.repeated), (first.position, True))
         self.assertEqual(await self.everything(), before)
 
     async def test_a_stored_revision_is_a_repetition_even_if_its_text_is_gone(self):
@@ -240,7 +243,7 @@ class Calls:
             case.assertIsInstance(result, OutOfOrder)
         elif ref and ref not in self.texts:
             case.assertIsInstance(result, Forbidden)
-        elif item.refers and self.texts[ref]:
+        elif ref and self.texts[ref]:
             case.assertIsInstance(result, NotFound)
         else:
             case.assertEqual(result.repeated, False)

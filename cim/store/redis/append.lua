@@ -17,13 +17,6 @@ local function clock()
   return time
 end
 
-local function answer_again(stream, tag, position, before, sent_at, version)
-  local entry = redis.call('XRANGE', stream, position, position)[1]
-  local body = entry and fields(entry).b or false
-  if before == '=' then before = previous(position, {}) end
-  return {position, before, sent_at, version, body, redis.call('ZSCORE', RECALLED .. tag, padded(position))}
-end
-
 -- Returns the next position after `after`.
 local function follow(after)
   local last_epoch, last_n = numbers(after)
@@ -59,13 +52,21 @@ local function is_remembered(once, total)
 end
 
 -- Returns why the text at a position cannot be revised by someone who may read what is after `floor`, or nil.
-local function unfit(stream, tag, position, recalls, floor)
+local function unfit(stream, tag, position, floor)
   if not beyond(position, floor) then return '-gone' end
   local entry = redis.call('XRANGE', stream, position, position)[1]
   local named = entry and message(entry)
   if not named or now - named.w > kept_ms then return '-gone' end
   if string.sub(named.t, 1, 1) == '-' then return '-no-text' end
-  if not recalls and redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
+  if redis.call('ZSCORE', RECALLED .. tag, padded(position)) then return '-recalled' end
+end
+
+local function answer_again(stream, tag, position, before, sent_at, version, unfit)
+  local entry = redis.call('XRANGE', stream, position, position)[1]
+  local body = entry and fields(entry).b or false
+  if before == '=' then before = previous(position, {}) end
+  return {position, before, sent_at, version, body, redis.call('ZSCORE', RECALLED .. tag, padded(position)),
+          unfit and 1 or 0}
 end
 
 local function is_blocked(by, sender)
@@ -113,13 +114,13 @@ local function append(stream, i)
       if after ~= '' and not is_remembered(ONCE .. tag .. ':' .. sender .. ':' .. after, total) then
         return '-out-of-order'
       end
-      local reason = ref ~= '' and unfit(stream, tag, ref, role == 'recalls', floor)
+      local reason = ref ~= '' and unfit(stream, tag, ref, floor)
       if reason and low and ARGV[i + 8] == '1' and is_blocked(low == sender and high or low, sender) then
         return '-blocked'  -- it may recall what it has said, but learns nothing
       end
       if reason then return reason end
-      -- Whatever is full, a text can be recalled, once.
-      if role == 'recalls' and not redis.call('ZSCORE', RECALLED .. tag, padded(ref)) then
+      -- Whatever is full, a text can be recalled.
+      if role == 'recalls' then
         charge, paid = charge == 'none' and charge or 'log', nil
       else
         if no_space then return '-space 0' end
@@ -149,7 +150,8 @@ local function append(stream, i)
     if its then
       if its_digest ~= digest then return '-conflict' end
       stored[once] = true
-      return answer_again(stream, tag, its, its_before, its_time, version)
+      local reason = role == 'refers' and unfit(stream, tag, ref, floor)
+      return answer_again(stream, tag, its, its_before, its_time, version, reason)
     end
     redis.call('SET', once, become(), 'PX', 86400000)
   end

@@ -44,6 +44,7 @@ from cim.store.pages import (
     page_before,
     parse_cursor,
     readable,
+    without_edit,
 )
 from cim.store.redis.invitations import waiting
 from cim.store.redis.keys import Key
@@ -114,11 +115,13 @@ class RedisConversations:
 
     def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
         if isinstance(answer, list):
-            position, previous, sent_at, version, body, recalled = answer
+            position, previous, sent_at, version, body, recalled, unfit = answer
             # If it has been trimmed, use the repeated message instead.
             found = Found(position.decode(), previous.decode(), body or item.body, recalled is not None)
             entry = readable(found)
             body = entry.body if entry is not None else item.body
+            if unfit:
+                body = without_edit(body)
             return Appended(found.position, found.previous, int(sent_at), body, True, int(version))
         if answer[:1] == b"!":
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))

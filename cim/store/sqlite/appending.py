@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
 from cim.model import Append, Appended, Charge, Retention
 from cim.store.bounds import DAY_MS, no_room
-from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS
+from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
@@ -80,7 +80,7 @@ class Appending:
             "SELECT id, epoch, n, total, active, bytes, accounted FROM conversation WHERE name = ?", (name,)
         ).fetchone()
         id, epoch, n, total, active, bytes, accounted = found if found is not None else _NEW
-        earlier = self._earlier(connection, id, total, item, version, now)
+        earlier = self._earlier(connection, id, total, item, version, floor, now)
         if earlier is not None:
             return earlier
         if (
@@ -93,15 +93,13 @@ class Appending:
         log = None
         if accounted is not None and charge != Charge.NONE:
             log = log_of(connection, id) if accounted == total else count_all(connection, id)
-        try:
-            recalled = self._is_recalled(connection, id, item, floor, now) if item.refers or item.recalls else False
-        except CIMError:
+        reason = self._unfit(connection, id, item, floor, now)
+        if reason:
             if people is not None and item.past_blocks and blocks(connection, people.other(item.sender), item.sender):
-                # It may recall what it has said, but learns nothing.
-                raise REFUSALS["blocked"]()
-            raise
-        if item.recalls and not recalled:
-            # Whatever is full, a text can be recalled, once.
+                reason = "blocked"  # it may recall what it has said, but learns nothing
+            raise REFUSALS[reason]()
+        if item.recalls:
+            # Whatever is full, a text can be recalled.
             charge = Charge.LOG if charge == Charge.USER else charge
         else:
             if no_space:
@@ -141,7 +139,7 @@ class Appending:
             )
         if log is not None:
             log = hold(connection, log, item.sender, size, now)
-        if item.recalls and not recalled:
+        if item.recalls:
             self._blank(connection, id, positions.parse(item.recalls))
         if (total + 1) % TRIM_EVERY == 0:
             if everyone:
@@ -161,7 +159,14 @@ class Appending:
         return Appended(positions.text(new), positions.text((epoch, n)), item.sent_at, item.body, False, version)
 
     def _earlier(
-        self, connection: sqlite3.Connection, id: int, total: int, item: Append, version: int, now: int
+        self,
+        connection: sqlite3.Connection,
+        id: int,
+        total: int,
+        item: Append,
+        version: int,
+        floor: positions.Position,
+        now: int,
     ) -> Appended | None:
         # All values from outside are bound here, which checks that they fit.
         found = connection.execute(
@@ -187,6 +192,8 @@ class Appending:
         ).fetchone()
         # If it has been trimmed, use the repeated message instead.
         body = kept[0] if kept is not None else item.body
+        if item.refers and self._unfit(connection, id, item, floor, now):
+            body = without_edit(body)
         before = positions.text((before_epoch, before_n))
         return Appended(positions.text((epoch, n)), before, sent_at, body, True, version)
 
@@ -201,28 +208,28 @@ class Appending:
         )
         return found.fetchone() is not None
 
-    def _is_recalled(
-        self, connection: sqlite3.Connection, id: int, item: Append, floor: positions.Position, now: int
-    ) -> bool:
-        """Return whether the text that an item revises was recalled, which an item that recalls may find.
+    def _unfit(self, connection: sqlite3.Connection, id: int, item: Append, floor: positions.Position, now: int) -> str:
+        """Return why an item cannot revise the text that it names, as REFUSALS has it; empty if it can.
 
         :param floor: the position up to which its sender may not read
-        :raises CIMError: it cannot be revised
         """
-        position = positions.parse(item.recalls or item.refers)
+        ref = item.recalls or item.refers
+        if not ref:
+            return ""
+        position = positions.parse(ref)
         found = connection.execute(
             "SELECT counts, body FROM message WHERE conversation = ? AND epoch = ? AND n = ? AND sent_at >= ?",
             (id, *position, now - self._retention.ms),
         ).fetchone()
         if found is None or position <= floor:
-            raise REFUSALS["gone"]()
+            return "gone"
         counts, body = found
         if not counts:
-            raise REFUSALS["no-text"]()
-        recalled = native.is_blank(body)
-        if item.refers and recalled:
-            raise REFUSALS["recalled"]()
-        return recalled
+            return "no-text"
+        try:
+            return "recalled" if native.is_blank(body) else ""
+        except BadFrame:
+            return "gone"
 
     def _blank(self, connection: sqlite3.Connection, id: int, position: positions.Position) -> None:
         where = "WHERE conversation = ? AND epoch = ? AND n = ?"
