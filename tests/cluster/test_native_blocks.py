@@ -91,6 +91,12 @@ class BlockTests(GuestCase):
         (read,) = self.phone.take("read")
         self.assertEqual(read.reader, self.bob.id)
 
+    def test_the_blocked_one_hears_no_typing_either(self):
+        self.block()
+        self.phone.typing(self.bob.id)
+        self.turn()
+        self.assertEqual(self.desk.packets(), [])
+
     def test_presence(self):
         self.block()
         self.desk.watch(self.alice.id)

@@ -137,6 +137,29 @@ class MemberTests(GroupCase):
         self.turn()
         self.assertEqual(self.desk.packets() + self.phone.packets(), [])
 
+    def test_typing_ends_with_the_membership_at_once(self):
+        self.join(self.bob)
+        self.say("hello")
+        for route in self.cluster.routes:
+            # One that has not heard of the removal yet.
+            self.patch(route.delivery, "forget_group", lambda group: None)
+        self.desk.typing(group=self.group)
+        self.assertEqual(self.answer(self.phone).who, self.bob.id)
+        self.leave(self.bob)
+        self.desk.packets()
+        self.phone.typing(group=self.group)
+        self.turn()
+        self.assertEqual(self.desk.packets(), [])
+        self.group = self.create()
+        self.join(self.bob)
+        self.say("hello")
+        self.cluster.pass_seconds(1)
+        self.phone.packets()
+        self.leave(self.bob)
+        self.desk.typing(group=self.group)
+        self.turn()
+        self.assertEqual(self.phone.packets(), [])
+
     def test_the_sender_s_other_sessions(self):
         tablet = self.log_in(self.alice, "tablet")
         self.join(self.bob)

@@ -192,16 +192,17 @@ class Requests:
             # Only for small groups whose members are cached: a hint is not worth a look-up.
             members = self._delivery.small_group(typing.group)
             if members is not None and request.user in members:
-                self._push_typing(link, request, Typing(group=typing.group, who=request.user), members)
+                note = self._typing_note(link, request, Typing(group=typing.group, who=request.user))
+                self._delivery.hint(note, typing.group, members)
         self._answer(link, request)
 
     async def _note_typing(self, link: ILink, request: Request, user: int) -> None:
-        if not await self._blocks.blocks(user, request.user):
-            self._push_typing(link, request, Typing(user=user, who=request.user), (user,))
+        if not await self._blocks.between(user, request.user):
+            self._delivery.to_users(self._typing_note(link, request, Typing(user=user, who=request.user)), (user,))
 
-    def _push_typing(self, link: ILink, request: Request, typing: Typing, users: Sequence[int]) -> None:
-        push = Push(packet=native.packet(typing=typing), origin=link, session=request.session)
-        self._delivery.to_users(push, users)
+    @staticmethod
+    def _typing_note(link: ILink, request: Request, typing: Typing) -> Push:
+        return Push(packet=native.packet(typing=typing), origin=link, session=request.session)
 
     def _watch(self, link: ILink, request: Request, packet: Packet) -> None:
         self._later(link, request, self._watching.watch(link, request.session, request.user, tuple(packet.watch.users)))

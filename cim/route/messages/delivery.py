@@ -154,6 +154,11 @@ class Delivery:
         for link in self._presence.links():
             link.send_packed(push.over(link, everyone=True), True)
 
+    def hint(self, push: Push, group: int, users: Iterable[int]) -> None:
+        """Push to a group's members at the servers of these users, who may be no members any more: servers know."""
+        for link in self._by_link(push, users):
+            link.send_packed(push.over(link, group=group), True)
+
     def to_group(self, push: Push, group: int, version: int) -> None:
         """Push to the members of a group.
 

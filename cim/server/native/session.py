@@ -298,6 +298,9 @@ class NativeSession(Session):
         except InvalidField as error:
             self.refuse(error)
             return
+        group = packet.typing.group
+        if group and group not in (self.groups or ()):
+            return  # routes may not know yet that its user is no member any more
         self._side.submissions.hint(self, body, conversation)
 
     def _watch(self, packet: Packet, body: bytes) -> None:
