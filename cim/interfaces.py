@@ -364,7 +364,8 @@ class IGroups(Interface):
     def accept(id: int, user: int) -> Deferred[GroupChange | None]:
         """Make `user` a member by the invitation that waits; return None if they are one already.
 
-        Forbidden if there is no invitation, or it has expired. Otherwise it fails like `add`.
+        Forbidden if there is no invitation, it has expired, or who invites is no admin or owner any more. Otherwise it
+        fails like `add`.
         """
 
     def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
@@ -396,7 +397,7 @@ class IInvitations(Interface):
     """
 
     def invite(group: int, by: int, user: int) -> Deferred[Invitation | None]:
-        """Invite a user; return the invitation that waits, which may be an earlier one, or None for a member.
+        """Invite a user; return the invitation that waits, which may be an earlier valid one, or None for a member.
 
         `by` must be an admin or an owner (Forbidden), whom the user does not block (AccountMismatch). Conflict if the
         user declined within DECLINED_DAYS, or MAX_INVITED invitations wait for it, or MAX_INVITED_BY by the same one.

@@ -132,7 +132,8 @@ class GroupFacts:
     :param open: anyone may join
     :param owners: the number of owners
     :param members: the number of members
-    :param roles: the roles of the users that an operation names, as far as they are members
+    :param roles: the roles of the users that an operation names, and of those who invite them, as far as they are
+        members
     :param groups: the number of groups of each user that an Add or Accept names
     :param invited: the users for whom an invitation waits, and who invites each
     """
@@ -278,8 +279,10 @@ def _add(facts: GroupFacts, operation: Add) -> Effects:
 def _accept(facts: GroupFacts, operation: Accept) -> Effects:
     if operation.user in facts.roles:
         return ()
-    if operation.user not in facts.invited:
+    by = facts.invited.get(operation.user)
+    if by is None:
         raise Forbidden()
+    _check_admin(facts, by)
     return _enter(facts, operation.user)
 
 
@@ -334,7 +337,7 @@ class InvitingFacts:
     """The facts that an invitation depends on.
 
     :param exists: whether there is such a group
-    :param roles: the roles of the user and of who invites it, as far as they are members
+    :param roles: the roles of the user and of all who invite it, as far as they are members
     :param blocked: whether the user blocks who invites it
     :param held: the user's invitations that count
     """
@@ -365,8 +368,9 @@ def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
         if held.group == wanted.group:
             if held.declined:
                 raise Conflict(f"this user has declined: invite it again after {DECLINED_DAYS} days")
-            return held
-    waiting = [held for held in facts.held if not held.declined]
+            if facts.roles.get(held.by, Role.MEMBER) >= Role.ADMIN:
+                return held
+    waiting = [held for held in facts.held if not held.declined and held.group != wanted.group]
     if len(waiting) >= MAX_INVITED:
         raise Conflict(f"{MAX_INVITED} invitations wait for this user: try again later")
     if sum(held.by == wanted.by for held in waiting) >= MAX_INVITED_BY:

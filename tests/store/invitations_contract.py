@@ -107,6 +107,26 @@ class InvitationsContract:
         await self.invitations.invite(id, BOB, CAROL)
         self.assertEqual(await self.waiting(CAROL), [(id, BOB)])
 
+    async def test_it_is_void_once_who_invites_is_no_admin_any_more(self):
+        id = await self.make(ALICE, BOB)
+        await self.groups.set_role(id, ALICE, BOB, Role.ADMIN)
+        for user in (CAROL, DAVE):
+            await self.invitations.invite(id, BOB, user)
+        await self.groups.set_role(id, ALICE, BOB, Role.MEMBER)
+        await self.assertFailure(self.groups.accept(id, CAROL), Forbidden)
+        await self.groups.remove(id, ALICE, BOB)
+        await self.assertFailure(self.groups.accept(id, CAROL), Forbidden)
+        # Nor does it keep others from inviting the same user.
+        made = await self.invitations.invite(id, ALICE, CAROL)
+        self.assertEqual((made.by, await self.waiting(CAROL)), (ALICE, [(id, ALICE)]))
+        self.assertTrue((await self.groups.accept(id, CAROL)).added)
+        self.assertEqual(await self.waiting(CAROL), [])
+        # One who is an admin again invites again.
+        await self.groups.add(id, ALICE, BOB)
+        await self.groups.set_role(id, ALICE, BOB, Role.OWNER)
+        self.assertEqual((await self.invitations.invite(id, ALICE, DAVE)).by, BOB)
+        self.assertTrue((await self.groups.accept(id, DAVE)).added)
+
     async def test_who_is_blocked_invites_nobody(self):
         id = await self.make(ALICE)
         await self.store.blocks.block(BOB, ALICE)

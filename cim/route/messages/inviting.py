@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from cim.errors import CIMError, Unavailable
 from cim.interfaces import IGroups, IInvitations
-from cim.model import Account, Group, Invitation
+from cim.model import Account, Group, Invitation, Role
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.together import together
@@ -44,21 +44,24 @@ class Inviting:
         return await self._known(await self._invitations.waiting(user))
 
     async def _known(self, invitations: Iterable[Invitation]) -> list[tuple[Invitation, Group, Account]]:
-        """Return invitations with what they are about, without those whose group is gone."""
+        """Return invitations with what they are about, without those that are void.
+
+        They are once the group is gone, or who invites is no admin of it any more.
+        """
         found = await together([Deferred.fromCoroutine(self._look_up(one)) for one in invitations])
         return [one for one in found if one is not None]
 
     async def _look_up(self, one: Invitation) -> tuple[Invitation, Group, Account] | None:
         group = await self._groups.group(one.group)
-        if group is None:
+        by = await self._groups.member(one.group, one.by)
+        if group is None or by is None or by.role < Role.ADMIN:
             return None
         try:
-            by = await self._accounts.get(one.by)
+            return one, group, await self._accounts.get(one.by)
         except Unavailable:
             raise
-        except CIMError:  # it was deleted since
-            by = Account(one.by, str(one.by))
-        return one, group, by
+        except CIMError:  # it is being deleted
+            return None
 
     async def shown(self, invitations: Iterable[Invitation]) -> list[Invited]:
         """Return invitations in the form that clients get."""

@@ -31,6 +31,12 @@ local function own(name, key, ...)
     for i, record in ipairs(roles) do roles[i] = record and string.match(record, '^[012]') or false end
     return roles
   end
+  -- Reads the invitation to a group and the role of who invites: the group's id, the number of the key of the members.
+  if name == '@INVITED' then
+    local held = redis.call('HGET', key, arg[1])
+    local role = held and redis.call('HGET', key_of(arg[2]), string.match(held, '^%a (%d+)'))
+    return {held, role and string.match(role, '^[012]') or false}
+  end
   -- Counts a change of members in the group and adds it to the log: the number of the log's key, the number of the key of
   -- the members, the group's id, the user, 1 or 0. Returns its versions in the log and in the group, and the floor of a
   -- member who was added.

@@ -80,7 +80,7 @@ class GroupBatch:
         words: list[str | int] = [5, "HMGET", GROUP, "open", "history", "owners", 2 + len(users), "@ROLES", MEMBERS]
         words += users
         for user in accepting:
-            words += 3, "HMGET", self._invited[user], id
+            words += 4, "@INVITED", self._invited[user], id, MEMBERS
         words += 4, "HMGET", GROUP, "name", "version", 2, "HLEN", MEMBERS
         for user in joining:
             words += 2, "HLEN", mine[user]
@@ -110,9 +110,13 @@ class GroupBatch:
         facts = None
         if open is not None:
             roles = {user: Role(int(digit)) for user, digit in zip(self._users, digits, strict=True) if digit}
-            held = zip(self._accepting, records, strict=True)
-            found = [invitation(self._id, user, record) for user, (record,) in held if record is not None]
-            invited = {one.user: one.by for one in found if _waits(one, now)}
+            invited = {}
+            for user, (record, digit) in zip(self._accepting, records, strict=True):
+                made = invitation(self._id, user, record) if record is not None else None
+                if made is not None and _waits(made, now):
+                    invited[user] = made.by
+                    if digit is not None:
+                        roles[made.by] = Role(int(digit))
             counts = dict(zip(self._joining, groups, strict=True))
             facts = GroupFacts(open == b"1", int(owners), count, roles, counts, invited)
         outcomes, left = rules.decide_all(facts, self._operations)
@@ -149,14 +153,14 @@ class GroupBatch:
             self.seen = Seen([open, history, owners], actors)
         group = Group(self._id, name, open == b"1", history == b"1", count, int(version or 0))
 
-        def made(given: Sequence[Any]) -> list[GroupChanged | CIMError]:
+        def results(given: Sequence[Any]) -> list[GroupChanged | CIMError]:
             versions = iter(given)
             return [
                 outcome if isinstance(outcome, CIMError) else GroupChanged(group, self._changes(outcome, versions))
                 for outcome in outcomes
             ]
 
-        return Decision(words, made=made, bounds=self._bounds(count, effects, left is None))
+        return Decision(words, made=results, bounds=self._bounds(count, effects, left is None))
 
     def _changes(self, effects: Effects, versions: Iterator[Any]) -> list[GroupChange]:
         changes = []

@@ -65,9 +65,11 @@ class RedisInvitations:
         """See IInvitations."""
 
         def decide(replies: Sequence[Any], now: int) -> Decision[Invitation | None]:
-            fields, exists, digits, blocked = replies
+            fields, exists, digits, blocked, (_, earlier) = replies
             held, old = _held(user, fields, now)
             roles = {member: Role(int(digit)) for member, digit in zip((by, user), digits, strict=True) if digit}
+            if earlier is not None:
+                roles |= {one.by: Role(int(earlier)) for one in held if one.group == group}
             wanted = Invitation(group, user, by, now)
             made = rules.invite(rules.InvitingFacts(bool(exists), roles, bool(blocked), held), wanted)
             if made is not wanted:
@@ -81,7 +83,7 @@ class RedisInvitations:
         tag = conversations.group(group)
         keys = (Key.INVITED.of(user), Key.GROUP.of(tag), Key.MEMBERS.of(tag), Key.BLOCKED.of(user))
         words = (2, "HGETALL", _INVITED, 2, "EXISTS", _GROUP, 4, "@ROLES", _MEMBERS, by, user)
-        facts = Facts(4, 0, (*words, 3, "HEXISTS", _BLOCKED, by))
+        facts = Facts(5, 0, (*words, 3, "HEXISTS", _BLOCKED, by, 4, "@INVITED", _INVITED, group, _MEMBERS))
         return self._changing.operation("invite", self._changing.change("invite", keys, facts, decide))
 
     def end(self, group: int, user: int, *, declined: bool) -> Deferred[bool]:

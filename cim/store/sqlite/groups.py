@@ -177,6 +177,8 @@ def change(connection: sqlite3.Connection, id: int, operation: Operation, now: i
         if isinstance(operation, Accept):
             waiting = [one for one in held(connection, operation.user, now) if one.group == id and not one.declined]
             invited = {one.user: one.by for one in waiting}
+            inviting = (_member(connection, id, one.by) for one in waiting)
+            roles |= {member.user: member.role for member in inviting if member is not None}
         facts = GroupFacts(group.open, owners, group.members, roles, groups, invited)
     effects = rules.decide(facts, operation)
     if isinstance(operation, Rename):

@@ -58,16 +58,17 @@ class SqliteInvitations:
 
         def work(connection: sqlite3.Connection) -> Invitation | None:
             exists = connection.execute("SELECT 1 FROM talk WHERE id = ?", (group,)).fetchone() is not None
+            there = held(connection, user, now)
+            before = next((one.by for one in there if one.group == group), by)
             rows = connection.execute(
-                "SELECT user, role FROM member WHERE talk = ? AND user IN (?, ?)", (group, by, user)
+                "SELECT user, role FROM member WHERE talk = ? AND user IN (?, ?, ?)", (group, by, user, before)
             )
             roles = {member: Role(role) for member, role in rows}
-            there = held(connection, user, now)
             facts = rules.InvitingFacts(exists, roles, blocks(connection, user, by), there)
             made = rules.invite(facts, Invitation(group, user, by, now))
             if made is not None and made not in there:
                 connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
-                for one in (*there, made):
+                for one in (*(one for one in there if one.group != group), made):
                     connection.execute(
                         "INSERT INTO invitation VALUES (?, ?, ?, ?, ?)", (user, one.group, one.by, one.at, one.declined)
                     )

@@ -90,6 +90,20 @@ class InvitationTests(InvitationsCase):
         self.assertEqual(self.waiting(), [])
         self.problem("PUT", self.path(self.bob), {}, **self.by(self.bob), status=404, code="not-found")
 
+    def test_one_by_an_admin_of_before(self):
+        self.invite()
+        self.put(self.bob, self.bob)
+        self.put(self.alice, self.bob, 200, role="admin")
+        self.invite(self.bob, self.carol)
+        self.put(self.alice, self.bob, 200, role="member")
+        self.assertEqual(self.waiting(self.carol), [])
+        self.problem("PUT", self.path(self.carol), {}, **self.by(self.carol), status=403, code="forbidden")
+        self.assertEqual(self.leave(self.alice, self.bob), 204)
+        self.assertEqual(self.waiting(self.carol), [])
+        self.invite(self.alice, self.carol)
+        self.assertEqual([by["name"] for _, _, by in self.waiting(self.carol)], ["alice"])
+        self.put(self.carol, self.carol)
+
     def test_who_may_invite(self):
         self.problem("PUT", self.path(self.carol), {}, **self.by(self.bob), status=403, code="forbidden")
         self.invite()
