@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from attrs import frozen
 
@@ -21,6 +22,8 @@ MIN_KEY = 16
 #: The word before a key that sends past blocks.
 OPERATOR = "operator"
 
+_H = TypeVar("_H", bound=Callable[..., Awaitable[Any]])
+
 
 @frozen
 class Caller:
@@ -30,12 +33,14 @@ class Caller:
     :param key: the number of an operator's API key
     :param address: where it comes from, in calls that need no proof
     :param past_blocks: whether its key sends past blocks
+    :param tokens: where its token was checked
     """
 
     proven: Proven | None = None
     key: int | None = None
     address: str = ""
     past_blocks: bool = False
+    tokens: Tokens | None = None
 
     @property
     def operator(self) -> bool:
@@ -53,6 +58,29 @@ class Caller:
         if self.proven is None:
             raise Forbidden("this call needs a user's token")
         return self.proven.account
+
+    async def confirm(self) -> None:
+        """Look up whether its token is valid at this moment; an operator's key always is.
+
+        :raises Unauthorized: it was revoked
+        """
+        if self.tokens is not None and self.proven is not None:
+            await self.tokens.confirm(self.proven)
+
+
+def confirmed(handler: _H) -> _H:
+    """Let only callers whose token is valid at this moment make a call, not those of a few seconds ago.
+
+    Goes with each call that changes credentials, sessions, groups or blocks: whoever holds a void token must not undo
+    what voided it (docs/security.md, Passwords).
+    """
+
+    @wraps(handler)
+    async def confirming(self: Any, caller: Caller, **values: Any) -> Any:
+        await caller.confirm()
+        return await handler(self, caller, **values)
+
+    return cast(_H, confirming)
 
 
 class Access:
@@ -123,7 +151,7 @@ class Access:
         self._rates.take("user-calls", proven.account.id)
         if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
             raise Forbidden("this call is for operators: it needs an API key")
-        return Caller(proven, address=address)
+        return Caller(proven, address=address, tokens=self._tokens)
 
 
 def read_keys(path: str) -> list[str]:

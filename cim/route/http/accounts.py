@@ -30,7 +30,7 @@ from cim.model import Account, Credential, SessionRecord
 from cim.names import TAKEN, look_the_same
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
-from cim.route.http.access import Caller
+from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.passwords import Match, Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
@@ -318,16 +318,18 @@ class AccountsAPI:
         return sessions_shown(await self._store.sessions.sessions(caller.account.id))
 
     @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
+    @confirmed
     async def log_out(self, caller: Caller, device: str) -> None:
         """End the session of one of the user's devices."""
         if not await self._logins.end_sessions(caller.account.id, device):
             raise NotFound("there is no session on this device")
 
     @http_call("DELETE /v1/token", answers={204: None})
+    @confirmed
     async def revoke(self, caller: Caller) -> None:
         """Revoke all tokens of the user.
 
-        Other routes may accept them for up to 3 s more. Sessions stay.
+        Other routes may accept them for up to 3 s more where they only read and write messages. Sessions stay.
         """
         assert caller.proven is not None
         await self._tokens.revoke(caller.account.id, caller.proven.issued)
@@ -342,7 +344,8 @@ class AccountsAPI:
         """Change the user's password.
 
         Ends all sessions but the one whose login gave the token of this call, and revokes all tokens; the answer has a
-        new one. Other routes may accept revoked tokens for up to 3 s more. 403 if `password` is not the current one.
+        new one. Other routes may accept revoked tokens for up to 3 s more, where they only read and write messages.
+        403 if `password` is not the current one.
         """
         user = caller.account.id
         proven = caller.proven

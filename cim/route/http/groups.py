@@ -10,7 +10,7 @@ from cim.errors import AccountMismatch, Conflict, Forbidden, InvalidField, NotFo
 from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Group, Member, Role
 from cim.route.front.rates import Rates
-from cim.route.http.access import Caller
+from cim.route.http.access import Caller, confirmed
 from cim.route.http.shapes import ACCOUNT, GROUP, MORE_ID, PAGE, ROLE, WHEN, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
@@ -91,6 +91,7 @@ class GroupsAPI:
         errors=(409,),
         example={"name": "friends", "open": True},
     )
+    @confirmed
     async def create_group(self, caller: Caller, name: str, open: bool, history: bool) -> dict[str, Any]:
         """Create a group.
 
@@ -146,6 +147,7 @@ class GroupsAPI:
         errors=(404,),
         example={"name": "old friends"},
     )
+    @confirmed
     async def rename_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
         """Rename a group.
 
@@ -181,6 +183,7 @@ class GroupsAPI:
         errors=(404, 409),
         example={"role": "admin"},
     )
+    @confirmed
     async def put_member(self, caller: Caller, id: int, user: int, role: str | None) -> WithStatus:
         """Join an open group, accept an invitation, invite someone to a group, or set a member's role.
 
@@ -254,6 +257,7 @@ class GroupsAPI:
         answers={204: None},
         errors=(404, 409),
     )
+    @confirmed
     async def remove_member(self, caller: Caller, id: int, user: int) -> None:
         """Leave a group or decline an invitation, remove someone from a group or withdraw an invitation.
 

@@ -1,7 +1,8 @@
 """Tokens for `/v1`: they prove with each call that a user has logged in.
 
 A token is valid only if it was issued no earlier than its user's credential says (`valid_from`). That is looked up once
-per `KEPT_SECONDS` for each user, so this route may accept a token revoked through another route for that long.
+per `KEPT_SECONDS` for each user, so this route may accept a token revoked through another route for that long, but not
+in calls that could undo what the change gave (`confirm`).
 """
 
 from __future__ import annotations
@@ -88,10 +89,22 @@ class Tokens:
         user = int(subject)
         if not (0 < user < ID_LIMIT and isinstance(name, str) and type(issued) is int):
             raise Unauthorized()
-        valid_from = await self._valid_from(user)
-        if valid_from is None or issued < valid_from:
+        proven = Proven(Account(user, name), issued, owner if isinstance(owner, str) else "")
+        await self._check_valid(proven)
+        return proven
+
+    async def confirm(self, proven: Proven) -> None:
+        """Look up whether a token is valid at this moment, whatever is cached.
+
+        :raises Unauthorized: it was revoked
+        """
+        self._kept.pop(proven.account.id, None)
+        await self._check_valid(proven)
+
+    async def _check_valid(self, proven: Proven) -> None:
+        valid_from = await self._valid_from(proven.account.id)
+        if valid_from is None or proven.issued < valid_from:
             raise Unauthorized("the token was revoked: log in again")
-        return Proven(Account(user, name), issued, owner if isinstance(owner, str) else "")
 
     async def _valid_from(self, user: int) -> int | None:
         now = self._clock.seconds()

@@ -14,7 +14,7 @@ from cim.model import LoginPolicy
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
-from tests.route.http.api_case import KEY, PASSWORD, APICase, cheap_hasher, segment
+from tests.route.http.api_case import DOCUMENT, KEY, PASSWORD, APICase, cheap_hasher, segment
 from tests.web.http_case import Conversation, encode
 
 #: Wrong passwords at once, and seconds until one more is allowed.
@@ -489,6 +489,39 @@ class TokenTests(APICase):
         self.clock.advance(KEPT_SECONDS)
         self.void(other, route=1)
         self.ok("GET", "/v1/sessions", token=self.log_in("alice", device="api")["token"], route=1)
+
+    def test_a_void_token_changes_nothing_at_any_route(self):
+        bob = self.user("bob")
+        group = self.ok("POST", "/v1/groups", {"name": "x"}, token=self.token, status=201)["id"]
+        calls = {
+            ("POST", "/v1/sessions"): ("", {"device": "phone"}),
+            ("DELETE", "/v1/sessions/{device}"): ("/v1/sessions/phone", None),
+            ("DELETE", "/v1/token"): ("", None),
+            ("PUT", "/v1/password"): ("", {"password": PASSWORD, "new_password": "another password"}),
+            ("POST", "/v1/groups"): ("", {"name": "x"}),
+            ("PATCH", "/v1/groups/{id}"): (f"/v1/groups/{group}", {"name": "y"}),
+            ("PUT", "/v1/groups/{id}/members/{user}"): (f"/v1/groups/{group}/members/{bob.id}", {}),
+            ("DELETE", "/v1/groups/{id}/members/{user}"): (f"/v1/groups/{group}/members/{self.alice.id}", None),
+            ("PUT", "/v1/blocks/{user}"): (f"/v1/blocks/{bob.id}", None),
+            ("DELETE", "/v1/blocks/{user}"): (f"/v1/blocks/{bob.id}", None),
+        }
+        of_users = {
+            (method.upper(), path)
+            for path, operations in DOCUMENT["paths"].items()
+            for method, operation in operations.items()
+            if {"token": []} in operation["security"]
+        }
+        messages = {("POST", "/v1/messages"), ("PUT", "/v1/conversations/{conversation}/read")}
+        self.assertEqual({call for call in of_users if call[0] != "GET"} - messages, set(calls))
+        for (method, template), (path, body) in calls.items():
+            old = self.log_in("alice", device="phone")["token"]
+            self.ok("GET", "/v1/sessions", token=old, route=1)
+            self.ok("DELETE", "/v1/token", token=old, status=204)
+            new = self.log_in("alice", device="phone")["token"]
+            self.ok("GET", "/v1/sessions", token=old, route=1)
+            self.problem(method, path or template, body, token=old, route=1, status=401, code="unauthorized")
+            sessions = self.ok("GET", "/v1/sessions", token=new)["sessions"]
+            self.assertIn("phone", [session["device"] for session in sessions])
 
     def test_changing_the_password_revokes_all_tokens(self):
         change = {"password": PASSWORD, "new_password": "another password"}

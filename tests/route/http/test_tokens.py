@@ -93,6 +93,13 @@ class TokenTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(self.tokens.revoke(5, proven.issued)))
             self.failureResultOf(self.check(fresh), Unauthorized)
 
+    def test_confirming_looks_up_whatever_is_cached(self):
+        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner")))
+        self.successResultOf(Deferred.fromCoroutine(self.tokens.confirm(proven)))
+        self.credentials.of[5] = Credential("x", proven.issued + 1)
+        self.failureResultOf(Deferred.fromCoroutine(self.tokens.confirm(proven)), Unauthorized)
+        self.assertEqual(len(self.credentials.looks), 3)
+
     def test_a_look_up_from_before_a_change_is_not_cached(self):
         token = self.tokens.issue(ALICE, 0, "owner")
         self.credentials.slow = True
