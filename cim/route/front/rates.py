@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from twisted.internet.interfaces import IReactorTime
 
-from cim.errors import NoServerAvailable, RateLimited, Unauthorized, Unavailable
+from cim.errors import Forbidden, NoServerAvailable, RateLimited, Unauthorized, Unavailable
 from cim.limits import Buckets, Limit, limit, whole_seconds
 
 #: What each limit is of, and its default.
@@ -68,7 +68,7 @@ class Rates:
         self.take(name, whose)
         try:
             yield
-        except (NoServerAvailable, Unauthorized, Unavailable):
+        except (Forbidden, NoServerAvailable, Unauthorized, Unavailable):
             self.give_back(name, whose)
             raise
 

@@ -199,11 +199,14 @@ class AccountsAPI:
             claimed = await self._claimed(caller, name, id, password)
             with ExitStack() as counted:
                 if password is None:
-                    account, credential = await self._unrevoked(caller)
+                    account, credential, root = await self._unrevoked(caller)
+                    counted.enter_context(self._rates.attempt("user-logins", (account.id, root)))
                 else:
                     asked = asked_for(name, id)
                     account, credential = await self._proven(claimed, asked, password, caller.address, device, counted)
-                counted.enter_context(self._rates.attempt("user-logins", account.id))
+                    # By itself: whoever stole a token does not keep the owner from logging in.
+                    counted.enter_context(self._rates.attempt("user-logins", account.id))
+                    root = self._new_id()
                 if not self._directory.caught_up:
                     await self._directory.when_caught_up()
                 device = device or self._new_id()
@@ -230,12 +233,12 @@ class AccountsAPI:
             },
             "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._clock.seconds(), self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,
-            **self._token(account, credential.valid_from, admission.owner),
+            **self._token(account, credential.valid_from, admission.owner, root),
         }
 
-    def _token(self, account: Account, valid_from: int, owner: str) -> dict[str, Any]:
+    def _token(self, account: Account, valid_from: int, owner: str, root: str) -> dict[str, Any]:
         return {
-            "token": self._tokens.issue(account, valid_from, owner),
+            "token": self._tokens.issue(account, valid_from, owner, root),
             "token_expires_in": self._tokens.seconds,
         }
 
@@ -257,13 +260,13 @@ class AccountsAPI:
         found: Account | None = await (accounts.known_as(name) if name is not None else accounts.account(id or 0))
         return found
 
-    async def _unrevoked(self, caller: Caller) -> tuple[Account, Credential]:
-        """Return the account of a token, and its credential, and not a cached look: a session outlives its token."""
+    async def _unrevoked(self, caller: Caller) -> tuple[Account, Credential, str]:
+        """Return the account of a token, its credential, not as cached (a session outlives its token), and its root."""
         assert caller.proven is not None
         credential = await self._store.credentials.credential(caller.account.id)
         if credential is None or caller.proven.issued < credential.valid_from:
             raise Unauthorized("the token was revoked: log in again")
-        return caller.account, credential
+        return caller.account, credential, caller.proven.root
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
         """End the reservation if the account was deleted, reset or logged out by an operator in the meantime.
@@ -351,17 +354,19 @@ class AccountsAPI:
         proven = caller.proven
         assert proven is not None
         turn = Turn(f"id:{user}", first=True)
-        self._rates.take("user-logins", user)
-        attempt = self._attempts.take_proven(user)
+        attempt = self._attempts.take_proven(user, proven.root)
         try:
-            credential = await self._store.credentials.credential(user)
-            stored = credential.password if credential is not None else None
-            match = await self._passwords.match(stored, password, turn)
+            with self._rates.attempt("user-logins", ("change", user)):
+                credential = await self._store.credentials.credential(user)
+                stored = credential.password if credential is not None else None
+                match = await self._passwords.match(stored, password, turn)
+                if credential is None or match is Match.WRONG:
+                    raise Forbidden("the current password is wrong")
+        except Forbidden:
+            raise
         except CIMError:
             attempt.unseen()
             raise
-        if credential is None or match is Match.WRONG:
-            raise Forbidden("the current password is wrong")
         if proven.issued < credential.valid_from:
             raise Unauthorized("the token was revoked: log in again")
         attempt.right()
@@ -382,4 +387,4 @@ class AccountsAPI:
             raise Unavailable(
                 "the password was changed, but other sessions may go on: log in with the new one and change it again"
             )
-        return self._token(caller.account, valid_from, proven.owner)
+        return self._token(caller.account, valid_from, proven.owner, self._new_id())

@@ -94,12 +94,14 @@ class Attempts:
         way: _Way = [(self._places, (asked, address)), (self._accounts, asked), (self._addresses, address)]
         return self._take(way, place, False)
 
-    def take_proven(self, account: int) -> Attempt:
+    def take_proven(self, account: int, root: str) -> Attempt:
         """Use up one attempt of a caller with a token of the account, wherever it is.
 
+        :param root: the showing of the password that the token goes back to: whoever stole a token leaves the owner,
+            who shows the password anew, its own attempts
         :raises RateLimited: as `take`
         """
-        return self._take([(self._places, account)], None, True)
+        return self._take([(self._places, (account, root))], None, True)
 
     def _take(self, way: _Way, place: _Place | None, first: bool) -> Attempt:
         refused = take_all(way, self._clock.seconds(), 1)

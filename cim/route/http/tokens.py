@@ -32,11 +32,14 @@ class Proven:
 
     :param issued: when the token was issued, in ms since 1970
     :param owner: the owner token of the login that it came with; empty for tokens of earlier releases
+    :param root: the showing of the password that it goes back to, by however many logins with tokens; empty for tokens
+        of earlier releases
     """
 
     account: Account
     issued: int
     owner: str = ""
+    root: str = ""
 
 
 class Tokens:
@@ -58,11 +61,12 @@ class Tokens:
         self._kept: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
         self._forgotten = 0
 
-    def issue(self, account: Account, valid_from: int, owner: str) -> str:
+    def issue(self, account: Account, valid_from: int, owner: str, root: str = "") -> str:
         """Return a new token.
 
         :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
         :param owner: the owner token of the login that it comes with
+        :param root: the showing of the password that it goes back to
         """
         now = self._clock.seconds()
         issued = max(int(now * 1000), valid_from)
@@ -70,6 +74,7 @@ class Tokens:
             "sub": str(account.id),
             "name": account.name,
             "own": owner,
+            "root": root,
             "iat": issued // 1000,
             "ims": issued,
             "exp": int(now) + self.seconds,
@@ -83,13 +88,14 @@ class Tokens:
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
         claims = verify(self._key, text, self._clock.seconds())
-        subject, name, issued, owner = (claims.get(claim) for claim in ("sub", "name", "ims", "own"))
+        subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
         user = int(subject)
         if not (0 < user < ID_LIMIT and isinstance(name, str) and type(issued) is int):
             raise Unauthorized()
-        proven = Proven(Account(user, name), issued, owner if isinstance(owner, str) else "")
+        owner, root = (one if isinstance(one, str) else "" for one in (owner, root))
+        proven = Proven(Account(user, name), issued, owner, root)
         await self._check_valid(proven)
         return proven
 

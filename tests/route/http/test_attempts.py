@@ -181,14 +181,19 @@ class AttemptTests(SynchronousTestCase):
         for number, known in ((99, True), (99 - KNOWN_OF_ONE, False)):
             self.assertIs(self.take("a", HERE, f"device-{number}").first, known)
 
-    def test_with_a_token_by_account_alone(self):
-        self.assertEqual(self.allowed(take=lambda *_: self.attempts.take_proven(1)), 10)
-        self.assertEqual((self.allowed(), self.allowed("b")), (10, 10))
+    def test_with_a_token_by_what_it_goes_back_to(self):
+        def proven(root="home", account=1):
+            return self.allowed(take=lambda *_: self.attempts.take_proven(account, root))
+
+        self.assertEqual((proven(), proven()), (10, 0))
+        self.assertEqual((self.allowed(), self.allowed("b"), proven(account=2)), (10, 10, 10))
+        # Whoever stole the first token leaves the owner, who logs in anew, its own.
+        self.assertEqual(proven("from a new login"), 10)
         self.clock.advance(6)
-        attempt = self.attempts.take_proven(1)
+        attempt = self.attempts.take_proven(1, "home")
         self.assertTrue(attempt.first)
         attempt.right()
-        self.assertEqual(self.allowed(take=lambda *_: self.attempts.take_proven(1)), 10)
+        self.assertEqual(proven(), 10)
 
     def test_no_limits(self):
         self.attempts = Attempts(self.clock, dict.fromkeys(PASSWORD_LIMITS, NO_LIMIT), self.note)

@@ -78,9 +78,37 @@ class UserRateTests(APICase):
         hashed = len(self.hashed)
         for said in (wrong, right):
             self.assertEqual(self.problem("POST", "/v1/sessions", said, status=429, code="rate-limited")["retry"], "10")
-        said = {"password": PASSWORD, "new_password": "battery staple"}
-        self.too_many("user-logins", 10, "PUT", "/v1/password", said, who=self.alice)
         self.assertEqual(len(self.hashed), hashed)
+
+    def test_changes_of_the_password_are_counted_before_it_is_looked_at(self):
+        self.limit("user-logins", 0.1, 2)
+        wrong, right = ({"password": old, "new_password": PASSWORD} for old in ("wrong wrong wrong", PASSWORD))
+        for _ in range(5):
+            self.problem("PUT", "/v1/password", wrong, **self.by(self.alice), status=403, code="forbidden")
+        for _ in range(2):
+            self.tokens[self.alice.id] = self.ok("PUT", "/v1/password", right, **self.by(self.alice))["token"]
+        hashed = len(self.hashed)
+        self.too_many("user-logins", 10, "PUT", "/v1/password", right, who=self.alice)
+        self.assertEqual(len(self.hashed), hashed)
+
+    def test_a_stolen_token_keeps_the_owner_from_nothing(self):
+        stolen, home = self.tokens[self.alice.id], {"device": "home"}
+        first = self.ok("POST", "/v1/sessions", home, token=stolen, status=201)["token"]
+        second = self.ok("POST", "/v1/sessions", home, token=first, status=201)["token"]
+        wrong = {"password": "not the one", "new_password": "battery staple"}
+        for number in range(30):
+            # Logging in with it gives the thief no further guesses.
+            status = self.call("PUT", "/v1/password", wrong, token=(stolen, first, second)[number % 3])[0]
+            self.assertEqual(status, 403 if number < 10 else 429)
+        self.limit("user-logins", 0.1, 3)
+        logins = [self.call("POST", "/v1/sessions", home, token=stolen)[0] for _ in range(5)]
+        self.assertEqual(logins, [201] * 3 + [429] * 2)
+        self.problem("POST", "/v1/sessions", home, token=second, status=429, code="rate-limited")
+        said = {"name": "alice", "password": PASSWORD, **home}
+        own = self.ok("POST", "/v1/sessions", said, status=201)["token"]
+        self.ok("POST", "/v1/sessions", home, token=own, status=201)
+        self.ok("PUT", "/v1/password", {"password": PASSWORD, "new_password": "battery staple"}, token=own)
+        self.problem("GET", "/v1/sessions", token=stolen, status=401, code="unauthorized")
 
     def test_logins_that_find_no_server_do_not_count(self):
         self.limit("user-logins", 0.1, 2)

@@ -12,7 +12,7 @@ from cim.errors import StoreUnavailable, Unauthorized
 from cim.model import Account, Credential
 from cim.route.http import tokens
 from cim.route.http.tokens import KEPT_SECONDS, SKEW_MS, Tokens
-from cim.signed import verify
+from cim.signed import sign, verify
 
 ALICE = Account(5, "张三")
 
@@ -49,8 +49,14 @@ class TokenTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.tokens.check(text))
 
     def test_a_token_proves_its_user_and_when_it_was_issued(self):
-        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner")))
+        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner", "root")))
         self.assertEqual((proven.account, proven.issued), (ALICE, 1_700_000_000_000))
+        self.assertEqual((proven.owner, proven.root), ("owner", "root"))
+
+    def test_a_token_of_an_earlier_release(self):
+        claims = {"sub": "5", "name": "张三", "jti": "1", "ims": 1_700_000_000_000, "exp": 1_700_003_600}
+        proven = self.successResultOf(self.check(sign(b"k" * 32, claims)))
+        self.assertEqual((proven.account, proven.owner, proven.root), (ALICE, "", ""))
 
     def test_no_two_tokens_are_alike(self):
         self.assertNotEqual(self.tokens.issue(ALICE, 0, "owner"), self.tokens.issue(ALICE, 0, "owner"))
