@@ -289,13 +289,13 @@ class OldNamesTests(TestCase):
         self.addCleanup(store.stopService)
         return store
 
-    def holders(self, of):
+    def of_form(self, of):
         with closing(sqlite3.connect(self.path)) as connection:
             return connection.execute("SELECT user FROM name_form WHERE form = ?", (of,)).fetchall()
 
     async def test_they_get_their_forms_at_the_first_start_and_the_oldest_holds_it(self):
         store = self.start()
-        self.assertEqual(self.holders("alice"), [(1700000000001,)])
+        self.assertEqual(self.of_form("alice"), [(1700000000001,), (1700000000002,), (1700000000003,)])
         for name in ("aLICE", "user 7", f"USER {STEP + 4}"):
             await self.assertFailure(store.accounts.register(name), Conflict)
             await self.assertFailure(store.credentials.create(name, "hash"), Conflict)
@@ -304,6 +304,15 @@ class OldNamesTests(TestCase):
             self.assertEqual(await store.accounts.register(account.name), account)
         self.assertEqual(await store.accounts.known_as("aLICE"), self.there[1])
 
+    async def test_when_its_holder_is_deleted_the_form_goes_to_the_next(self):
+        store = self.start()
+        for at in (1, 3):
+            await store.credentials.delete(self.there[at].id)
+            await self.assertFailure(store.accounts.register("aLICE"), Conflict)
+        self.assertEqual(await store.accounts.known_as("aLICE"), self.there[2])
+        await store.credentials.delete(self.there[2].id)
+        self.assertEqual((await store.accounts.register("aLICE")).name, "aLICE")
+
     async def test_it_is_done_once_and_for_what_an_earlier_release_made_meanwhile(self):
         store = self.start()
         await store.stopService()
@@ -311,7 +320,7 @@ class OldNamesTests(TestCase):
             connection.execute("DELETE FROM name_form WHERE form = 'user 7'")
             connection.execute("INSERT INTO account VALUES (1800000000000, 'Late')")
         store = self.start()
-        self.assertEqual((self.holders("user 7"), self.holders("late")), ([], [(1800000000000,)]))
+        self.assertEqual((self.of_form("user 7"), self.of_form("late")), ([], [(1800000000000,)]))
         await self.assertFailure(store.accounts.register("LATE"), Conflict)
 
 

@@ -3,7 +3,7 @@
     cim-account:<id>                   the name                    upstream's format
     cim-name:<percent-encoded name>    the id
     cim:last-account-id                the highest id given
-    cim:form:{<form>}                  who holds the comparison form of a name (cim/store/redis/names.py)
+    cim:form:{<form>}                  who has the comparison form of a name (cim/store/redis/names.py)
     cim:guests                         1 once an account without a password was made, 0 if the first has one; none in a
                                        store of an earlier release, until a guest is made
 
@@ -36,7 +36,7 @@ from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
-from cim.store.redis.names import NameForms, form_key, holder_of
+from cim.store.redis.names import NameForms, form_key, ids_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -105,23 +105,30 @@ class RedisAccounts:
         return self._changing.operation("known_as", self._known_as(name))
 
     async def _known_as(self, name: str) -> Account | None:
-        account, holder = await self._look_up("known_as", name)
-        return account if account is not None or holder is None else await self.account(holder)
+        account, alike = await self._look_up("known_as", name)
+        return account or await self._first(alike)
 
-    async def _look_up(self, operation: str, name: str) -> tuple[Account | None, int | None]:
-        """Return the account with a name, and the one that holds its form."""
+    async def _first(self, ids: Sequence[int]) -> Account | None:
+        """Return the first account that is there: a route of an earlier release leaves the forms of what it deletes."""
+        for id in ids:
+            if (account := await self.account(id)) is not None:
+                return account
+        return None
+
+    async def _look_up(self, operation: str, name: str) -> tuple[Account | None, tuple[int, ...]]:
+        """Return the account with a name, and those that have its form."""
         form = comparison_form(name)
         keys = (name_key(name), name, form_key(form))
         ((ours,), (theirs,), (held,)), _ = await self._changing.look(operation, keys, _NAMES)
-        holder = holder_of(held)
+        alike = ids_of(held)
         id = await self._known(name, _Held(ours, theirs))
         if id is None:
-            return None, holder
-        if holder is None or holder > id:
+            return None, alike
+        if id not in alike:
             # A route of an earlier release made it, or upstream's.
             with contextlib.suppress(Unavailable):
-                await self._forms.give({form: id})
-        return Account(id, name), holder
+                await self._forms.give({form: [id]})
+        return Account(id, name), alike
 
     def guests(self) -> Deferred[bool]:
         """See IAccounts."""
@@ -172,9 +179,7 @@ class RedisAccounts:
             known = await self._known(name, held)
             if known is not None:
                 return known, False
-            holder = holder_of(held.form)
-            # A deleted account may have left its form: a route of an earlier release does not know of it.
-            if holder is not None and await self.account(holder) is not None:
+            if await self._first(ids_of(held.form)) is not None:
                 raise Conflict(LOOKS_TAKEN)
 
     async def _make(

@@ -18,7 +18,7 @@ from cim.store.redis.accounts import RedisAccounts, account_key, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
-from cim.store.redis.names import form_key, holder_of
+from cim.store.redis.names import form_key, form_value, ids_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -101,8 +101,11 @@ class RedisCredentials:
         def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
             (held,), (looks,), there = replies
             words: Words = [2, "DEL", 2] if held == str(user).encode() else []
-            if holder_of(looks) == user:
+            alike = ids_of(looks)
+            if alike == (user,):
                 words += 2, "DEL", 5
+            elif user in alike:
+                words += 3, "SET", 5, form_value(set(alike) - {user})
             # Devices' marks expire by themselves.
             words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 1
             return Decision(words, bool(there))

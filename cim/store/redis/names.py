@@ -1,18 +1,19 @@
 """The comparison forms of names in Redis, and how accounts that earlier releases made get theirs.
 
-    cim:form:{<percent-encoded form>}    the id of the account that holds it
+    cim:form:{<percent-encoded form>}    the ids of the accounts that have it, the one that holds it first
     cim:names-indexed                    exists once all accounts that were there have theirs
 
 An account gets the form with its name, in one step. Accounts that are there without one, made by an earlier release or
 by upstream's, are gone through once when a route starts; until that is done no account is made, lest it looks like one
 of them. Several routes may do this at once: of twins the oldest, which has the lowest id, holds the form, whatever the
-order. An account that an earlier release makes later gets its form when it is next looked up by its name.
+order, and when it is deleted the next one does. An account that an earlier release makes later gets its form when it is
+next looked up by its name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -35,7 +36,7 @@ _NAME = "index_names"
 STEP = 100
 #: How long a new account waits for the others to be gone through, seconds.
 WAIT_SECONDS = 2.0
-_ID = re.compile(rb"[1-9][0-9]*")
+_IDS = re.compile(rb"[1-9][0-9]*( [1-9][0-9]*)*")
 _ACCOUNT = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 
@@ -44,9 +45,14 @@ def form_key(form: str) -> str:
     return Key.NAME_FORM.of(quote(form, safe=""))
 
 
-def holder_of(value: bytes | None) -> int | None:
-    """Return the account that holds a form, given the value of its key; None if nobody does."""
-    return int(value) if value is not None and _ID.fullmatch(value) else None
+def ids_of(value: bytes | None) -> tuple[int, ...]:
+    """Return the accounts that have a form, given the value of its key; the first one holds it."""
+    return tuple(int(id) for id in value.split(b" ")) if value is not None and _IDS.fullmatch(value) else ()
+
+
+def form_value(ids: Iterable[int]) -> str:
+    """Return the value of the key of a form that accounts have."""
+    return " ".join(map(str, sorted(set(ids))))
 
 
 class NameForms:
@@ -113,10 +119,10 @@ class NameForms:
             ids = [int(match[1]) for key in keys if (match := _ACCOUNT.fullmatch(key)) and int(match[1]) < ID_LIMIT]
             if ids:
                 (names,) = await self._connection.commands(_NAME, ("MGET", *(f"{Key.ACCOUNT}{id}" for id in ids)))
-                forms: dict[str, int] = {}
+                forms: dict[str, list[int]] = {}
                 for id, name in zip(ids, names, strict=True):
                     form = comparison_form((name or b"").decode(errors="replace"))
-                    forms[form] = min(id, forms.get(form, id))
+                    forms.setdefault(form, []).append(id)
                 await self.give(forms)
                 seen += len(ids)
             if int(cursor) == 0:
@@ -125,21 +131,21 @@ class NameForms:
         if seen:
             self._log.info("indexed the names of {count} accounts by how they look", count=seen)
 
-    async def give(self, forms: Mapping[str, int]) -> None:
-        """Give each form to an account, unless an older one holds it.
+    async def give(self, forms: Mapping[str, Sequence[int]]) -> None:
+        """Note the accounts that have each form.
 
-        :param forms: form -> id; the empty form is ignored
+        :param forms: form -> ids; the empty form is ignored
         """
-        wanted = [(form, id) for form, id in forms.items() if form]
+        wanted = [(form, ids) for form, ids in forms.items() if form]
         if not wanted:
             return
 
         def decide(replies: Sequence[Any], now: int) -> Decision[None]:
             words: Words = []
-            for at, ((_, id), (value,)) in enumerate(zip(wanted, replies, strict=True), 1):
-                holder = holder_of(value)
-                if holder is None or holder > id:
-                    words += 3, "SET", at, id
+            for at, ((_, ids), (value,)) in enumerate(zip(wanted, replies, strict=True), 1):
+                there = ids_of(value)
+                if not set(ids) <= set(there):
+                    words += 3, "SET", at, form_value((*there, *ids))
             return Decision(words)
 
         words: list[str | int] = []

@@ -42,7 +42,7 @@ def find_account(connection: sqlite3.Connection, name: str) -> Account | None:
 def find_alike(connection: sqlite3.Connection, form: str) -> Account | None:
     """Return the account that holds a comparison form, or None."""
     found = connection.execute(
-        "SELECT id, name FROM name_form JOIN account ON id = user WHERE form = ?", (form,)
+        "SELECT id, name FROM name_form JOIN account ON id = user WHERE form = ? ORDER BY user LIMIT 1", (form,)
     ).fetchone()
     return None if found is None else Account(*found)
 
@@ -63,10 +63,7 @@ def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account
 
 
 def index_names(connection: sqlite3.Connection) -> None:
-    """Give the accounts that an earlier release made the comparison forms of their names, once.
-
-    Of those that look the same the oldest, which has the lowest id, holds the form.
-    """
+    """Give the accounts that an earlier release made the comparison forms of their names, once."""
     last = connection.execute("SELECT id FROM given WHERE kind = 'indexed account'").fetchone() or (0,)
     while rows := connection.execute(
         "SELECT id, name FROM account WHERE id > ? ORDER BY id LIMIT ?", (*last, STEP)

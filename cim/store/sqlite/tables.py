@@ -6,9 +6,9 @@ import sqlite3
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
-    # Who holds the comparison form of a name.
+    # The comparison forms of names. The oldest account of a form, which has the lowest id, holds it.
     """CREATE TABLE IF NOT EXISTS name_form (
-        form TEXT PRIMARY KEY, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE
+        form TEXT NOT NULL, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, PRIMARY KEY (form, user)
         ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS name_form_of_user ON name_form (user)",
     """CREATE TABLE IF NOT EXISTS credential (
