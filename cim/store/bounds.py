@@ -22,12 +22,10 @@ SLACK = 16
 BYTES_SLACK = 64
 #: What is stored of a user is counted in blocks of so many bytes.
 BLOCK = 16384
-#: Hardly any message has more bytes.
-LARGE = 65536
 #: The names of these numbers in Lua.
 LUA = (
     f"local DAY_MS, STRETCH, MOST_SHARES, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {SLACK}\n"
-    f"local BYTES_SLACK, LARGE = {BYTES_SLACK}, {LARGE}"
+    f"local BYTES_SLACK = {BYTES_SLACK}"
 )
 
 #: Why senders are refused, by the word that it is counted under.

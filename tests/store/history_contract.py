@@ -192,6 +192,13 @@ class HistoryContract(Conversing):
         self.assertEqual((await self.held())[0], said[0])
         self.assertIsInstance(await self.append("small", sender=BOB), Appended)
 
+    async def test_bytes_are_bounded_whatever_came_first(self):
+        said = await self.say(*["x" * 700] * 24, sender=BOB)
+        stored, refusal = await self.flood(40, text="x" * 20_000, batch=1)
+        self.assertTrue(10 <= stored <= 12, stored)
+        self.assertRefused(refusal, "share")
+        self.assertEqual((await self.held())[:24], said)
+
     async def test_bytes_that_were_read_make_room(self):
         for _ in range(60):
             said = await self.say("x" * 20_000)

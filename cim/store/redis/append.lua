@@ -94,11 +94,16 @@ local function append(stream, i)
     floor = member and floor_of(member) or ''
   end
   local counters = COUNTERS .. tag
-  local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held')
+  local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
   local last, total, counted, indexed = log_of(conversation, was[1])
   local size, held, own = #body, nil, nil
   if was[3] and charge ~= 'none' then
     held, own = history().open(stream, counters, was[3], last, sender, size)
+  end
+  local bytes  -- of a conversation in which nothing else is counted; nil if an earlier release appended to it
+  if not (everyone or was[3]) then
+    local at, there = string.match(was[4] or '0 0', '^(%d+) (%d+)$')
+    if tonumber(at) == tonumber(total) then bytes = there + size end
   end
   total = total + 1
   if counts then counted = counted + 1 end
@@ -174,6 +179,7 @@ local function append(stream, i)
   else
     redis.call('HSET', counters, 'log', log)
   end
+  if bytes then redis.call('HSET', counters, 'bytes', total .. ' ' .. digits(bytes)) end
   if held then history().appended(counters, held, own, sender, position, size) end
   stored[once] = true
   if role == 'recalls' then redis.call('ZADD', RECALLED .. tag, 0, padded(ref)) end
@@ -182,11 +188,15 @@ local function append(stream, i)
     if held then
       history().trim(stream, tag, held, own, sender, 0, low, high)
     else
-      trim_expired(stream, tag)
-      local entries = not everyone and not was[3] and redis.call('XLEN', stream)
-      if entries and (entries * 2 >= kept or
-          entries * LARGE * 2 >= kept_bytes and redis.call('MEMORY', 'USAGE', stream) * 2 >= kept_bytes) then
-        history().count_all(stream, counters)
+      local gone = trim_expired(stream, tag)
+      if not (everyone or was[3]) then
+        bytes = bytes and math.max(0, bytes - gone) or redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 0)
+        if redis.call('XLEN', stream) * 2 >= kept or bytes * 2 >= kept_bytes then
+          history().count_all(stream, counters)
+          redis.call('HDEL', counters, 'bytes')
+        else
+          redis.call('HSET', counters, 'bytes', total .. ' ' .. digits(bytes))
+        end
       end
     end
   end

@@ -7,7 +7,7 @@
                                 unread, and the activity in the indexes; s:<user>: how many of those are the user's, and
                                 the position of the last; r:<user>: the read mark, and how many of others' are up to it;
                                 v:<user>: what reached a device of a user without a read mark, in private conversations;
-                                held, h:<user>: what is held there (history.lua)
+                                bytes, held, h:<user>: what is held there (history.lua)
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours
     cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,

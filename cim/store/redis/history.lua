@@ -1,27 +1,31 @@
 -- What conversations and senders hold, what is trimmed, and who is refused (cim/store/bounds.py).
 --
--- From half of a bound on a conversation's counters have two more kinds of fields. `held`: the position up to which
--- everything is counted, entries, bytes, and the speakers: day, today, before. `h:<user>`: entries, bytes, the day of
--- the last entry. Below that nothing is counted, as most conversations never get there.
+-- Below half of a bound, which most conversations never reach, only bytes are counted, in the field `bytes` of a
+-- conversation's counters: the number of the last message that is counted, and the bytes. From there on there are two
+-- more kinds of fields instead. `held`: the position up to which everything is counted, entries, bytes, and the
+-- speakers: day, today, before. `h:<user>`: entries, bytes, the day of the last entry.
 --
 -- An entry with a field `f` counts to its conversation alone (2), or nowhere (1).
 local now, kept, kept_ms, kept_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
 
 local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
 
--- Removes the oldest entries of a conversation that have expired, but not all of it.
+-- Removes the oldest entries of a conversation that have expired, but not all of it. Returns how many bytes they had.
 local function trim_expired(stream, tag)
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  local first, bytes = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
   if first and expired(first) then
-    for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)) do
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 65)
+    for i, entry in ipairs(oldest) do
       first = entry
-      if not expired(entry) then break end
+      if i == #oldest or not expired(entry) then break end
+      bytes = bytes + #(fields(entry).b or '')
     end
     redis.call('XTRIM', stream, 'MINID', first[1])
   end
   if first and redis.call('EXISTS', RECALLED .. tag) == 1 then
     redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
   end
+  return bytes
 end
 
 -- Has a user's quota pay for so many bytes; returns false if it does not.
