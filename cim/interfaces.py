@@ -321,6 +321,9 @@ class IConversations(Interface):
             other one, if there are only two; 0 for nobody
         """
 
+    def standing(conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
+        """Return those of some positions at which a text still stands: it has not been recalled, trimmed or expired."""
+
 
 class IGroups(Interface):
     """Groups and their members. Every method fails with StoreUnavailable when the store is unavailable.

@@ -267,6 +267,18 @@ class ConversationsContract(Conversing):
         (again,) = await self.conversations.append([edit])
         self.assertEqual((again.repeated, again.body), (True, native.blank(edit.body)))
 
+    async def test_which_texts_still_stand(self):
+        said = await self.say(*"abcde")
+        await self.append("", counts=False, recalls=said[1])
+        epoch, n = positions.parse(said[4])
+        standing = await self.conversations.standing(TALK, [*said, f"{epoch}-{n + 7}", "1-1", ""])
+        self.assertEqual(set(standing), {said[0], *said[2:]})
+        self.assertEqual(set(await self.conversations.standing(TALK, [said[1]])), set())
+        self.assertEqual(set(await self.conversations.standing(conversations.private(BOB, CAROL), said)), set())
+        await self.assertFailure(self.conversations.standing(TALK, ["$"]), InvalidField)
+        await self.let_pass(31 * DAY)
+        self.assertEqual(set(await self.conversations.standing(TALK, said)), set())
+
     # What a member may not read
 
     async def test_who_may_not_read_a_text_learns_nothing_of_it_and_cannot_revise_it(self):

@@ -58,6 +58,10 @@ class Rates:
             seconds = whole_seconds(buckets.wait(whose, now, 1))
             raise RateLimited(f"too many {RATE_LIMITS[name][0]}: try again in {seconds} s", seconds)
 
+    def spend(self, name: str, whose: Hashable, count: float) -> None:
+        """Count what was done already; it may leave a debt, which is paid before there may be more."""
+        self._buckets[name].spend(whose, self._clock.seconds(), count)
+
     @contextmanager
     def attempt(self, name: str, whose: Hashable) -> Iterator[None]:
         """Count what is done within as `take` does, unless something of ours is not there, or nothing was proved.

@@ -19,6 +19,7 @@ from cim.route.http.attempts import Attempts, default_password_limits
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
+from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.passwords import Passwords
@@ -103,6 +104,7 @@ def api_resource(
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours)
+    lists = Lists(route.rates, metrics.refused)
     apis = (
         AccountsAPI(
             store=store,
@@ -120,7 +122,14 @@ def api_resource(
             metrics=metrics,
         ),
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence), route.blocks),
-        MessagesAPI(route.accounts, route.sending, route.reading, route.receipts, metrics),
+        MessagesAPI(
+            known=route.accounts,
+            sending=route.sending,
+            reading=route.reading,
+            receipts=route.receipts,
+            lists=lists,
+            metrics=metrics,
+        ),
         GroupsAPI(
             groups=store.groups,
             invitations=store.invitations,
@@ -129,6 +138,7 @@ def api_resource(
             blocks=route.blocks,
             known=route.accounts,
             rates=route.rates,
+            lists=lists,
             consent=settings.group_consent,
         ),
         BlocksAPI(store.blocks, store.invitations, route.blocks, route.presence, route.delivery),

@@ -11,6 +11,7 @@ from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Group, Member, Role
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
+from cim.route.http.lists import Lists
 from cim.route.http.shapes import ACCOUNT, GROUP, MORE_ID, PAGE, ROLE, WHEN, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
@@ -69,6 +70,7 @@ class GroupsAPI:
         blocks: Blocks,
         known: KnownAccounts,
         rates: Rates,
+        lists: Lists,
         consent: str,
     ) -> None:
         self._groups = groups
@@ -78,6 +80,7 @@ class GroupsAPI:
         self._blocks = blocks
         self._known = known
         self._rates = rates
+        self._lists = lists
         self._consent = consent
 
     @http_call(
@@ -114,10 +117,13 @@ class GroupsAPI:
     )
     async def own_groups(self, caller: Caller, after: int, limit: int) -> dict[str, Any]:
         """List the groups that the user is in."""
-        memberships = await self._groups.memberships(caller.account.id)
-        mine = [member for member in memberships.members if member.group > after]
-        page = mine[:limit]
-        groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
+        user = caller.account.id
+        async with self._lists.turn(user) as counts:
+            memberships = await self._groups.memberships(user)
+            mine = [member for member in memberships.members if member.group > after]
+            page = mine[:limit]
+            counts(len(page))
+            groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
         return {
             "groups": [
                 {"group": _shown(group), "role": member.role.name.lower()}
@@ -167,8 +173,10 @@ class GroupsAPI:
         """List the members of a group that the user is in."""
         await self._group(id)
         await self._must_be_in(caller.account, id)
-        found = await self._groups.members(id, after=after, limit=limit + 1)
-        page = found[:limit]
+        async with self._lists.turn(caller.account.id) as counts:
+            found = await self._groups.members(id, after=after, limit=limit + 1)
+            page = found[:limit]
+            counts(len(page))
         return {
             "members": [_member(member) for member in page],
             "more": page[-1].user if len(found) > limit else None,

@@ -9,6 +9,7 @@ from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, Forbidden, InvalidField
 from cim.model import Account, ConversationHead, Entry
 from cim.route.http.access import Caller
+from cim.route.http.lists import Lists
 from cim.route.http.shapes import (
     CLIENT_ID,
     PAGE,
@@ -24,6 +25,7 @@ from cim.route.messages.reading import HEADS, MAX_PAGE, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
 from cim.web.declaring import Who, WithStatus, http_call
+from cim.web.problem import encode
 from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Kind, Send
@@ -92,12 +94,20 @@ class MessagesAPI:
     """The calls that send messages and read conversations."""
 
     def __init__(
-        self, known: KnownAccounts, sending: Sending, reading: Reading, receipts: Receipts, metrics: Metrics
+        self,
+        *,
+        known: KnownAccounts,
+        sending: Sending,
+        reading: Reading,
+        receipts: Receipts,
+        lists: Lists,
+        metrics: Metrics,
     ) -> None:
         self._known = known
         self._sending = sending
         self._reading = reading
         self._receipts = receipts
+        self._lists = lists
         self._metrics = metrics
 
     @http_call(
@@ -181,7 +191,10 @@ class MessagesAPI:
 
         A page may have fewer than `limit` conversations, or none, even if more follow.
         """
-        page = await self._reading.heads(caller.account.id, _DEVICE, after, limit=limit)
+        user = caller.account.id
+        async with self._lists.turn(user) as counts:
+            page = await self._reading.heads(user, _DEVICE, after, limit=limit)
+            counts(len(page.heads))
         return {"conversations": [_head(head) for head in page.heads], "more": page.more or None}
 
     @http_call(
@@ -201,7 +214,10 @@ class MessagesAPI:
         Without `after` and `before`, it starts at the beginning. A page may have fewer than `limit` messages, or none,
         even if more follow.
         """
-        page = await self._reading.page(caller.account.id, conversation, after, before, limit)
+        user = caller.account.id
+        async with self._lists.turn(user) as counts:
+            page = await self._reading.page(user, conversation, after, before, limit, size_of=_size)
+            counts(len(page.entries))
         more = page.upto
         if before:
             more = page.entries[0].position if page.entries else ""
@@ -249,6 +265,15 @@ class MessagesAPI:
             raise Forbidden("messages to everyone (g:0) have no read mark")
         await self._reading.floor(caller.account.id, conversation)
         self._receipts.note(caller.account.id, None, conversation, position)
+
+
+def _size(entry: Entry) -> int:
+    """Return about how many bytes of JSON a message takes: a control character takes six."""
+    try:
+        said = native.parse_body(entry.body)
+    except BadFrame:
+        return 0
+    return len(encode(said.text)) + len(said.data) * 4 // 3 + 512
 
 
 def _head(head: ConversationHead) -> dict[str, Any]:

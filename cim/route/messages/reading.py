@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from attrs import evolve
 
@@ -12,14 +13,13 @@ from cim.errors import Forbidden, InvalidField
 from cim.interfaces import IConversations, IGroups
 from cim.model import GUEST, Entry, HeadsPage, Member, Page
 from cim.route.messages.inviting import Inviting
-from cim.route.messages.together import together
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, MEMBERS, Deliver, Head, Welcome
 
 #: Messages in a page: the default and the maximum.
 PAGE = 100
 MAX_PAGE = 500
-#: The most bytes of a page's packets, so that it fits into one item of a link.
+#: The most bytes of a page where it goes, so that it fits into one item of a link, or an answer.
 PAGE_BYTES = 512 * 1024
 HEADS = 100
 #: How long a membership is cached, in seconds; a removal drops it at once (`forget`).
@@ -89,11 +89,13 @@ class Reading:
         limit: int = 0,
         *,
         members: bool = False,
+        size_of: Callable[[Entry], int] = lambda entry: len(entry.body) + 128,
     ) -> Page:
         """Return messages after a position, or the last ones before one, oldest first, as many as fit into PAGE_BYTES.
 
         :param limit: 0 means PAGE; more than MAX_PAGE means MAX_PAGE
         :param members: whether messages of the kind MEMBERS are among them
+        :param size_of: returns how many bytes a message has where it goes
         :raises InvalidField: an invalid position or limit
         :raises Forbidden: the user is not part of the conversation
         """
@@ -110,12 +112,15 @@ class Reading:
             page = page if members else _without_members(page, before)
             while before and page.more and not page.entries:
                 # The next page begins before the first message of this one, so there must be one.
-                page = await self._store.read(conversation, before=page.upto, limit=limit, floor=floor)
+                # Many are read at once, for nobody knows how many of those are left out.
+                page = await self._store.read(conversation, before=page.upto, limit=MAX_PAGE, floor=floor)
                 page = page if members else _without_members(page, before)
             # Only now is it certain that the user might read what was there: the floor may be a cached one.
             now = await self._present_floor(user, conversation)
             if now == floor:
-                return await self._without_recalled(conversation, _bounded(page, backwards=bool(before)))
+                return await self._without_recalled(
+                    conversation, _bounded(page, limit, size_of, backwards=bool(before))
+                )
             floor = now
 
     async def _present_floor(self, user: int, conversation: str) -> str:
@@ -132,13 +137,14 @@ class Reading:
             return page
         there = {entry.position: entry for entry in page.entries}
         refs = dict.fromkeys(said.ref for _, said in edits)
-        # Looked up concurrently; most are in the page itself.
-        asked = {ref: self._store.entry(conversation, ref) for ref in refs if ref not in there}
-        texts: dict[str, Entry | None] = {**there, **dict(zip(asked, await together(asked.values()), strict=True))}
+        standing = {ref for ref in refs if ref in there and not native.is_blank(there[ref].body)}
+        # Most are in the page itself; the others are looked up together.
+        asked = [ref for ref in refs if ref not in there]
+        if asked:
+            standing.update(await self._store.standing(conversation, asked))
         entries = list(page.entries)
         for at, said in edits:
-            text = texts[said.ref]
-            if text is None or _says_nothing(text):
+            if said.ref not in standing:
                 entries[at] = evolve(entries[at], body=native.blank(entries[at].body))
         return evolve(page, entries=tuple(entries))
 
@@ -206,19 +212,13 @@ def _edit(entry: Entry) -> Deliver | None:
     return said if said.kind == EDIT else None
 
 
-def _says_nothing(entry: Entry) -> bool:
-    """Return whether a text was recalled: only recalled texts are empty."""
-    said = native.parse_body(entry.body)
-    return not said.text and not said.data
-
-
-def _bounded(page: Page, *, backwards: bool) -> Page:
+def _bounded(page: Page, limit: int, size_of: Callable[[Entry], int], *, backwards: bool) -> Page:
     size = 0
     kept = 0
     entries = page.entries[::-1] if backwards else page.entries
     for entry in entries:
-        size += len(entry.body) + 128
-        if size > PAGE_BYTES and kept:
+        size += size_of(entry)
+        if kept == limit or (size > PAGE_BYTES and kept):
             break
         kept += 1
     if kept == len(entries):

@@ -23,7 +23,7 @@ removed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 APPEND = script("append", "positions", "history")
 READ = script("read", "positions")
 ENTRY = script("entry", "positions")
+STANDING = script("standing", "positions")
 MARK = script("mark", "positions")
 HEADS = script("heads", "positions")
 
@@ -169,6 +170,16 @@ class RedisConversations:
         entry = line and readable(_found(line))
         self.skipped += line is not None and entry is None
         return entry
+
+    def standing(self, conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._standing(conversation, texts))
+
+    async def _standing(self, conversation: str, texts: Sequence[str]) -> Collection[str]:
+        asked = [text for text in texts if positions.parse(text) != positions.ZERO]
+        keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation))
+        found = await self._connection.run(STANDING, keys, (self._oldest(), *asked))
+        return {text for text, stands in zip(asked, found, strict=True) if stands}
 
     def heads(
         self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from cim.store.pages import (
 from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.invitations import waiting
-from cim.wire import conversations, positions
+from cim.wire import conversations, native, positions
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -112,6 +112,22 @@ class SqliteConversations:
             return entry
 
         return self._sqlite.read("entry", work).addCallback(read)
+
+    def standing(self, conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
+        """See IConversations."""
+        oldest = self._now() - self._retention.ms
+
+        def work(connection: sqlite3.Connection) -> set[str]:
+            id, _ = _conversation(connection, conversation)
+            standing = set()
+            for text in texts:
+                where = positions.parse(text)
+                rows = connection.execute(f"{_MESSAGES} AND epoch = ? AND n = ? AND sent_at >= ?", (id, *where, oldest))
+                if any(not native.is_blank(row[-1]) for row in rows):
+                    standing.add(text)
+            return standing
+
+        return self._sqlite.read("standing", work)
 
     def heads(
         self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100

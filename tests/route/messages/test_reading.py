@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 
+from attrs import evolve
+
 from twisted.internet.defer import Deferred
 
 from cim.errors import Forbidden, InvalidField, StoreUnavailable
+from cim.model import Append
 from cim.route.messages import reading
 from cim.route.messages.reading import MAX_PAGE, MEMBER_SECONDS, PAGE, PAGE_BYTES
 from cim.store.pages import EVERYONE_KEPT
 from cim.wire import native, positions
-from cim.wire.cim_pb2 import EDIT, RECALL
+from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, Deliver
 from cim.wire.gap import GapPolicy, GapRule
 from tests.route.route_case import Held, RouteCase, body_of
 
@@ -250,6 +253,23 @@ class ReadingTests(RouteCase):
         self.assertEqual(taken, ["m2", "m3", "m4"])
         self.assertEqual(rule.held, positions.parse(order[4]))
 
+    def test_what_is_left_out_of_a_page_back_is_read_in_few_calls(self):
+        """A page of one message took as many calls of the store as joins and leaves stood before it."""
+        group = self.group(self.alice, self.bob)
+        said = self.fill(3, group)
+        body = Deliver(kind=MEMBERS, group=group, client_id="x").SerializeToString()
+        joins = [Append(f"g:{group}", self.alice.id, f"j{n}", b"", body, 1, counts=False) for n in range(200)]
+        self.now(self.conversations.append([evolve(one, sent_at=int(self.clock.seconds() * 1000)) for one in joins]))
+        held = self.reading._store = Held(self.conversations, "read")
+        reading = self.begin(self.reading.page(self.bob.id, f"g:{group}", before=BEYOND, limit=2))
+        looked = 0
+        while held.calls:
+            held.go()
+            looked += 1
+        page = self.successResultOf(reading)
+        self.assertEqual([entry.position for entry in page.entries], said[1:])
+        self.assertEqual((page.more, looked), (True, 2))
+
     # Recalled texts
 
     def test_a_recalled_text_and_its_edits_are_blank(self):
@@ -281,10 +301,23 @@ class ReadingTests(RouteCase):
         self.clock.advance(30 * 86400 - 1800)
         self.assertEqual(self.texts(self.bob), [""])
 
+    def test_texts_on_other_pages_are_looked_up_together(self):
+        said = self.fill(20)
+        for position in said:
+            self.edit(self.alice, self.bob, position, "edited")
+        self.recall(self.alice, self.bob, said[3])
+        held = self.reading._store = Held(self.store.conversations, "standing")
+        reading = self.begin(self.reading.page(self.bob.id, self.ab, after=said[-1]))
+        ((_, asked, _),) = held.calls
+        self.assertEqual(asked, (self.ab, said))
+        held.go()
+        texts = [native.parse_body(entry.body).text for entry in self.successResultOf(reading).entries]
+        self.assertEqual(texts, [*["edited"] * 3, "", *["edited"] * 16, ""])
+
     def test_without_the_texts_there_is_no_page(self):
         said = self.say(self.alice, self.bob, "secret").position
         self.edit(self.alice, self.bob, said, "x")
-        held = self.reading._store = Held(self.store.conversations, "entry")
+        held = self.reading._store = Held(self.store.conversations, "standing")
         reading = self.begin(self.reading.page(self.bob.id, self.ab, after=said))
         held.fail(StoreUnavailable())
         self.failureResultOf(reading, StoreUnavailable)
