@@ -21,7 +21,6 @@ from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.http.groups import DIRECT, INVITE
 from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
-from cim.web.site import Bounds
 
 #: Flags, and options with a value.
 SELECT = ["select", None, "round-robin", "round-robin, random, consistent-hash, least-loaded or a plugin's name."]
@@ -134,17 +133,6 @@ def retention_of(options: Any) -> Retention:
 def route_limits_of(options: Any) -> dict[str, Limit]:
     """Return the limits of messages, and of addresses and users, by name."""
     return _limits(options, (*MESSAGE_LIMITS, *RATE_LIMITS))
-
-
-def http_bounds_of(options: Any) -> Bounds:
-    """Return how much one party may have of the HTTP side."""
-    return Bounds(
-        connects=options["limit-address-http-connects"],
-        address_connections=options["limit-address-http"],
-        user_connections=options["limit-user-http"],
-        unread_of_one=options["limit-party-http-unread"],
-        unread=options["limit-http-unread"],
-    )
 
 
 def guests_of(options: Any) -> tuple[bool | None, str]:

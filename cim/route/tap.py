@@ -32,7 +32,7 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
-from cim.route.options import RouteRules, guests_of, http_bounds_of, retention_of, route_limits_of, settings_of
+from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import RedisAccess, store_from
@@ -40,7 +40,7 @@ from cim.web.calling import JSONCalls
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
-from cim.web.site import HTTPService, http_site
+from cim.web.site import Bounds, HTTPService, http_site
 
 
 def selection(name: str) -> IServerSelection:
@@ -107,6 +107,16 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
     root.add(route.store_watch)
 
 
+def _http_bounds(options: Any) -> Bounds:
+    return Bounds(
+        connects=options["limit-address-http-connects"],
+        address_connections=options["limit-address-http"],
+        user_connections=options["limit-user-http"],
+        unread_of_one=options["limit-party-http-unread"],
+        unread=options["limit-http-unread"],
+    )
+
+
 def add_route(
     root: DaemonRoot,
     route: Route,
@@ -141,7 +151,7 @@ def add_route(
         reactor,
         metrics,
         hosts=hosts_of(options),
-        bounds=http_bounds_of(options),
+        bounds=_http_bounds(options),
         address_of=addresses.at,
     )
     route.store.observe(metrics.store_call)
