@@ -88,17 +88,17 @@ class RouteRules:
         ],
         ["limit-user-http", None, 256, "Most HTTP connections of one user, likewise; 0 for no limit.", count],
         [
-            "limit-http-unread",
+            "limit-http-bytes",
             None,
             1 << 26,
-            "Most bytes of HTTP answers that wait for clients to read them; 0 for no limit.",
+            "Most bytes of unfinished HTTP requests and unread answers; 0 for no limit.",
             count,
         ],
         [
-            "limit-party-http-unread",
+            "limit-party-http-bytes",
             None,
             1 << 23,
-            "Most of them that wait for one user, or one address without proof; 0 for no limit.",
+            "Most of them for one user, or one address without proof; 0 for no limit.",
             count,
         ],
         [

@@ -112,8 +112,8 @@ def _http_bounds(options: Any) -> Bounds:
         connects=options["limit-address-http-connects"],
         address_connections=options["limit-address-http"],
         user_connections=options["limit-user-http"],
-        unread_of_one=options["limit-party-http-unread"],
-        unread=options["limit-http-unread"],
+        bytes_of_one=options["limit-party-http-bytes"],
+        bytes=options["limit-http-bytes"],
     )
 
 

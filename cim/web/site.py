@@ -22,8 +22,8 @@ from cim.daemon.lifecycle import within
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
 from cim.limits import NO_LIMIT, Buckets, Limit, Waiting
+from cim.web.held_bytes import HeldBytes
 from cim.web.hosts import Hosts
-from cim.web.unread import Unread
 
 MAX_BODY = 256 * 1024
 #: The reason phrases of statuses; twisted.web does not have all of them.
@@ -84,11 +84,13 @@ class BoundedRequest(server.Request):
     defaultContentType = None
     _too_large = False
     _discarded = 0
+    _length: int | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Called when the headers are in; `length` is None for a chunked body."""
         # Not left to twisted.web, which would use a file on disk for every chunked body.
         self.content = BytesIO()
+        self._length = length
         if length is not None and length > self.channel.site.max_body:
             self._too_large = True
             # A client that expects 100-continue is answered before it sends; otherwise discard the body on its way.
@@ -103,6 +105,9 @@ class BoundedRequest(server.Request):
             self.content = BytesIO()
         if not self._too_large:
             self.content.write(data)
+            received = self.content.tell()
+            if received != self._length:
+                self.channel.site.holds(self.channel, received)
         elif not self.finished:
             self._discarded += len(data)
             if self._discarded > _MAX_DISCARDED:
@@ -232,6 +237,7 @@ class BoundedChannel(http.HTTPChannel):
         if not self._deaf:
             self.since = None
             self.site.answers(self)
+            self.site.lets_go(self)
             super().allContentReceived()
 
     def lineLengthExceeded(self, line: bytes) -> Any:
@@ -314,13 +320,13 @@ class BoundedChannel(http.HTTPChannel):
         """Called by the transport when its client does not read as fast as we write."""
         super().pauseProducing()
         self._stalled_since = self.site.reactor.seconds()
-        self.site.stalls(self, _BUFFERED + len(self._unsent))
+        self.site.holds(self, _BUFFERED + len(self._unsent))
 
     def resumeProducing(self) -> None:
         """Called by the transport when all that was written is on its way."""
         super().resumeProducing()
         self._stalled_since = None
-        self.site.flows(self)
+        self.site.lets_go(self)
         if self._unsent:
             self.since = self.site.reactor.seconds()
             self._write_on(self.requests[0])
@@ -373,15 +379,16 @@ class Bounds:
     :param connects: how many connections of one address may end without an answered request
     :param address_connections: how many connections of one address may wait for their clients
     :param user_connections: how many of one user
-    :param unread_of_one: how many bytes of answers may wait for one user, or one address without proof, to read them
-    :param unread: how many together
+    :param bytes_of_one: how many bytes of unfinished requests, and of answers that wait to be read, may be held for one
+        user, or one address without proof
+    :param bytes: how many together
     """
 
     connects: Limit = NO_LIMIT
     address_connections: int = 0
     user_connections: int = 0
-    unread_of_one: int = 0
-    unread: int = 0
+    bytes_of_one: int = 0
+    bytes: int = 0
 
 
 NO_BOUNDS = Bounds()
@@ -428,7 +435,7 @@ class BoundedSite(server.Site):
         self._by_address: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.address_connections)
         self._by_user: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.user_connections)
         self._trusted: Waiting[BoundedChannel] = Waiting()
-        self._unread: Unread[BoundedChannel] = Unread(bounds.unread_of_one, bounds.unread)
+        self._held: HeldBytes[BoundedChannel] = HeldBytes(bounds.bytes_of_one, bounds.bytes)
         self._drained: list[Deferred[None]] = []
 
     def log(self, request: Any) -> None:
@@ -514,24 +521,24 @@ class BoundedSite(server.Site):
         for waiting in (self._by_address, self._by_user, self._trusted):
             waiting.remove(channel)
 
-    def stalls(self, channel: BoundedChannel, size: int) -> None:
-        """Note that a connection's client has so many bytes to read before more are written."""
+    def holds(self, channel: BoundedChannel, size: int) -> None:
+        """Note that so many bytes are held until a connection's client reads them, or completes its request."""
         if channel not in self._channels:
             return
         party = "" if channel.trusted else channel.whose or channel.address
-        self._unread.put(channel, party, size)
-        while (slow := self._unread.excess(party)) is not None:
-            self._end(slow, "http-unread")
+        self._held.put(channel, party, size)
+        while (slow := self._held.excess(party)) is not None:
+            self._end(slow, "http-bytes")
 
-    def flows(self, channel: BoundedChannel) -> None:
-        """Note that a connection's client reads what it is sent."""
-        self._unread.remove(channel)
+    def lets_go(self, channel: BoundedChannel) -> None:
+        """Note that nothing is held for a connection."""
+        self._held.remove(channel)
 
     def closed(self, channel: BoundedChannel) -> None:
         """Count a closed connection."""
         self._channels.discard(channel)
         self.answers(channel)
-        self.flows(channel)
+        self.lets_go(channel)
         if not self._channels:
             if self._sweep is not None:
                 self._sweep.cancel()

@@ -27,7 +27,7 @@ UNLIMITED = (
     "--group-consent=direct",
     *(f"--limit-{name}=0" for name in (*MESSAGE_LIMITS, *RATE_LIMITS, *PASSWORD_LIMITS)),
     *("--limit-address-http=0", "--limit-address-http-connects=0", "--limit-user-http=0"),
-    *("--limit-http-unread=0", "--limit-party-http-unread=0", "--limit-user-stored-bytes=0"),
+    *("--limit-http-bytes=0", "--limit-party-http-bytes=0", "--limit-user-stored-bytes=0"),
     *("--retention-count=100000000", "--retention-bytes=1000000000000"),
 )
 #: Options of a server, and of a suite, whose sessions may say it as fast as they can.

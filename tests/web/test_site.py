@@ -438,7 +438,7 @@ class UnreadTests(SiteCase):
 
     def setUp(self):
         super().setUp()
-        self.most(unread_of_one=3_000_000, unread=8_000_000)
+        self.most(bytes_of_one=3_000_000, bytes=8_000_000)
         self.whose = "user 1"
 
     def most(self, **bounds):
@@ -469,7 +469,7 @@ class UnreadTests(SiteCase):
             pieces.append(self.read(conversation))
         self.assertGreater(sum(pieces), 1_000_000)
         self.assertLessEqual(max(pieces), 2 << 16)
-        self.assertEqual(len(self.site._unread), 0)
+        self.assertEqual(len(self.site._held), 0)
         conversation.send(encode("GET", "/10"))
         self.assertEqual(conversation.answer("GET")[2], b"y" * 10)
 
@@ -507,7 +507,7 @@ class UnreadTests(SiteCase):
         self.whose = "user 2"
         slow = [self.ask(1_000_000) for _ in range(10)]
         self.assertEqual(self.cut(other, *slow), [False] + [True] * 8 + [False] * 2)
-        self.assertLess(len(self.site._unread), 4_000_000)
+        self.assertLess(len(self.site._held), 4_000_000)
 
     def test_bytes_together(self):
         other = self.ask(1_000_000)
@@ -515,14 +515,45 @@ class UnreadTests(SiteCase):
         for number in range(20):
             self.whose = f"user {number % 4 + 2}"
             flood.append(self.ask(1_000_000))
-        self.assertLess(len(self.site._unread), 8_000_000)
+        self.assertLess(len(self.site._held), 8_000_000)
         self.assertEqual(self.cut(other), [False])
         self.assertEqual(sum(self.cut(*flood)), 14)
+
+    def half(self, size):
+        """A client that sends so much of a body, and not its last byte."""
+        conversation = self.connect()
+        conversation.protocol.whose = self.whose
+        conversation.send(b"POST /5 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (size + 1))
+        conversation.send(b"y" * size)
+        return conversation
+
+    def test_unfinished_bodies_count_likewise(self):
+        other = self.half(200_000)
+        self.whose = "user 2"
+        slow = [self.half(200_000) for _ in range(20)]
+        chunked = self.connect()
+        chunked.protocol.whose = self.whose
+        chunked.send(CHUNKED + _chunk(b"y" * 200_000))
+        self.assertEqual(self.cut(other, *slow, chunked), [False] + [True] * 6 + [False] * 15)
+        self.assertEqual(len(self.site._held), 200_000 * 16)
+        # Whoever sends the rest is answered, and nothing is held for it.
+        for one in (other, slow[-1]):
+            one.send(b"y")
+            self.assertEqual(one.answer()[2], b"yyyyy")
+        self.assertEqual(len(self.site._held), 200_000 * 14)
+        self.assertTrue(b'cim_refused_total{kind="http-bytes"} 6.0' in self.metrics.render())
+
+    def test_a_body_that_comes_at_once_is_not_counted(self):
+        holds = []
+        self.site.holds = lambda *args: holds.append(args)
+        conversation = self.connect()
+        conversation.send(encode("POST", "/5", b"y" * 1000))
+        self.assertEqual((conversation.answer()[2], holds), (b"yyyyy", []))
 
     def test_what_went_counts_no_more(self):
         for _ in range(5):
             self.ask(1_000_000).lose()
-        self.assertEqual((len(self.site._unread), self.site._unread._sums), (0, {}))
+        self.assertEqual((len(self.site._held), self.site._held._sums), (0, {}))
 
 
 class DrainTests(SiteCase):

@@ -1,4 +1,4 @@
-"""Answers that clients do not read, bounded in bytes (docs/limits.md, Connections)."""
+"""Unfinished requests, and answers that clients do not read, bounded in bytes (docs/limits.md, Connections)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 _M = TypeVar("_M", bound=Hashable)
 
 
-class Unread(Generic[_M]):
-    """The bytes that wait for each of some connections to read them, the longest first, and whose they are.
+class HeldBytes(Generic[_M]):
+    """The bytes that are held for each of some connections, the one that waits longest first, and whose they are.
 
     :param most_of_one: at most so many of one party; 0 for no bound
     :param most: at most so many together; 0 for no bound
@@ -29,7 +29,7 @@ class Unread(Generic[_M]):
         return self._sum
 
     def put(self, member: _M, party: str, size: int) -> None:
-        """Note that so much waits for a connection.
+        """Note that so much is held for a connection, which goes on waiting behind all others.
 
         :param party: whose it is; empty if nobody knows, and then not bounded as one
         """
@@ -39,7 +39,7 @@ class Unread(Generic[_M]):
         self._add(party, size)
 
     def remove(self, member: _M) -> None:
-        """Note that a connection has read all, or is gone."""
+        """Note that nothing is held for a connection."""
         party = self._party.pop(member, None)
         if party is not None:
             self._add(party, -self._of[party].pop(member))
