@@ -15,7 +15,6 @@ from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, s
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.haproxy import proxyEndpoint
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from zope.interface import implementer
@@ -23,6 +22,7 @@ from zope.interface import implementer
 from cim.daemon.certificates import BadCertificates, Certificates
 from cim.daemon.endpoints import Endpoint
 from cim.daemon.optional_tls import OptionalTLS
+from cim.daemon.proxy_header import ProxyHeaderEndpoint
 from cim.errors import CIMError
 from cim.model import Health
 from cim.plain import quoted
@@ -33,10 +33,12 @@ class Ports:
 
     :param reactor: listens, and is the clock
     :param now: the time of day
+    :param refused: called with the kind of each connection that is refused
     """
 
-    def __init__(self, reactor: Any, now: Callable[[], datetime]) -> None:
+    def __init__(self, reactor: Any, now: Callable[[], datetime], refused: Callable[[str], None]) -> None:
         self._reactor = reactor
+        self._refused = refused
         self._now = now
         self._certificates: dict[tuple[Path, ...], Certificates] = {}
 
@@ -82,6 +84,9 @@ class Ports:
             return self._tls(said.proxied, *said.arguments, **said.named)
         if said.kind == "ssl" and said.named.keys().isdisjoint(("sslmethod", "dhParameters")):
             return self._ssl(said.proxied, *said.arguments, **said.named)
+        if said.proxied:
+            below = serverFromString(self._reactor, description.partition(":")[2])
+            return ProxyHeaderEndpoint(below, self._refused)
         return serverFromString(self._reactor, description)
 
     def _tls(
@@ -118,7 +123,7 @@ class Ports:
     ) -> IStreamServerEndpoint:
         if proxied:
             # Proxies send their header before TLS starts.
-            below = proxyEndpoint(below)
+            below = ProxyHeaderEndpoint(below, self._refused)
         return (
             _OptionalTLS(below, certificates, self._reactor)
             if plain

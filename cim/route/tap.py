@@ -188,7 +188,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     metrics = Metrics("route", cim.__version__)
     root = DaemonRoot(options, "route", reactor, Exit(reactor))
     password = options["store-password-file"]
-    ports = Ports(reactor, lambda: datetime.now(UTC))
+    ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     try:
         registry = chosen_registry(options, reactor)
         store = store_from(

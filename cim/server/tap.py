@@ -136,7 +136,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
-    ports = Ports(reactor, lambda: datetime.now(UTC))
+    ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     try:
         registry = chosen_registry(options, reactor)
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET

@@ -197,7 +197,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
-    ports = Ports(reactor, lambda: datetime.now(UTC))
+    ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     data = Path(options["data"])
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)

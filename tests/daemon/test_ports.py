@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -23,11 +23,21 @@ from cim.model import Health
 from tests.harness.certificates import certified, put
 
 
+class Noting(Protocol):
+    """Notes what comes."""
+
+    data = b""
+
+    def dataReceived(self, data):
+        self.data += data
+
+
 class PortsCase(SynchronousTestCase):
     def setUp(self):
         self.reactor = MemoryReactorClock()
         self.now = datetime.now(UTC)
-        self.ports = Ports(self.reactor, lambda: self.now)
+        self.kinds = []
+        self.ports = Ports(self.reactor, lambda: self.now, self.kinds.append)
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.made = certified("a.example", now=self.now)
@@ -86,6 +96,30 @@ class EndpointTests(PortsCase):
         _, factory, _ = self.listen("haproxy:tcp:8083")
         self.assertIsInstance(factory, HAProxyWrappingFactory)
         self.assertIs(self.wrapped(factory.wrappedFactory), self.factory)
+
+    def test_a_header_that_cannot_be_read_closes_and_is_not_logged(self):
+        self.factory.protocol = Noting
+        _, factory, _ = self.listen("haproxy:tcp:8083")
+        for header in (
+            b"PROXY TCP4 1.1.1.1 2.2.2.2 x y\r\n",
+            b"PROXY TCP4 \xff\xfe 2.2.2.2 1 2\r\n",
+            b"PROXY TCP4 1.1.1.1\r\n",
+            b"PROXY \xff\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x01\x00",
+        ):
+            transport = StringTransport()
+            protocol = factory.buildProtocol(None)
+            protocol.makeConnection(transport)
+            protocol.dataReceived(header)
+            self.assertTrue(transport.disconnecting, header)
+            protocol.dataReceived(header)
+        self.assertEqual(self.kinds, ["bad-proxy-header"] * 6)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(b"PROXY TCP4 192.0.2.7 198.51.100.7 1 2\r\nhello")
+        self.assertEqual((protocol.getPeer().host, protocol.wrappedProtocol.data), ("192.0.2.7", b"hello"))
 
     def test_what_is_no_endpoint(self):
         for description in (
