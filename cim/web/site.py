@@ -194,7 +194,8 @@ class BoundedChannel(http.HTTPChannel):
     _held = False
     _due: IDelayedCall | None = None
     _rest: bytes | None = None
-    _unsent = memoryview(b"")
+    _answer = b""  # a long one, and how much of it was written
+    _written = 0
     _stalled_since: float | None = None
     _deaf = False
     _closing = False
@@ -304,30 +305,33 @@ class BoundedChannel(http.HTTPChannel):
 
     def write_in_pieces(self, request: BoundedRequest, data: bytes) -> None:
         """Write a long answer as fast as its client reads it, and finish the request then."""
-        self._unsent = memoryview(data)
+        self._answer, self._written = data, 0
         self.since = self.site.reactor.seconds()
         self.site.waits(self)
         self._write_on(request)
 
     def _write_on(self, request: BoundedRequest) -> None:
-        while self._unsent and not self._waitingForTransport:
-            piece, self._unsent = self._unsent[:_PIECE], self._unsent[_PIECE:]
-            self.transport.write(bytes(piece))
-        if not self._unsent:
+        while self._written < len(self._answer) and not self._waitingForTransport:
+            self.transport.write(self._answer[self._written : self._written + _PIECE])
+            self._written += _PIECE
+        if self._written >= len(self._answer):
+            self._answer = b""
+            if self._waitingForTransport:
+                self.site.holds(self, _BUFFERED)
             request.finish()
 
     def pauseProducing(self) -> None:
         """Called by the transport when its client does not read as fast as we write."""
         super().pauseProducing()
         self._stalled_since = self.site.reactor.seconds()
-        self.site.holds(self, _BUFFERED + len(self._unsent))
+        self.site.holds(self, _BUFFERED + len(self._answer))
 
     def resumeProducing(self) -> None:
         """Called by the transport when all that was written is on its way."""
         super().resumeProducing()
         self._stalled_since = None
         self.site.lets_go(self)
-        if self._unsent:
+        if self._answer:
             self.since = self.site.reactor.seconds()
             self._write_on(self.requests[0])
         elif self._rest is not None:
@@ -342,7 +346,7 @@ class BoundedChannel(http.HTTPChannel):
     def give_way(self) -> None:
         """Close at once: there are too many connections, or bytes that wait for them."""
         self._deaf = True
-        self._unsent = memoryview(b"")
+        self._answer = b""
         self.transport.abortConnection()
 
     def end_silent(self) -> None:
@@ -365,7 +369,7 @@ class BoundedChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # twisted.web leaves out the default
         """Called by the transport."""
         self.site.closed(self)
-        self._unsent = memoryview(b"")
+        self._answer = b""
         if self._due is not None:
             self._due.cancel()
             self._due = None

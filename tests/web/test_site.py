@@ -470,6 +470,7 @@ class UnreadTests(SiteCase):
         self.assertGreater(sum(pieces), 1_000_000)
         self.assertLessEqual(max(pieces), 2 << 16)
         self.assertEqual(len(self.site._held), 0)
+        self.assertEqual(conversation.protocol._answer, b"")
         conversation.send(encode("GET", "/10"))
         self.assertEqual(conversation.answer("GET")[2], b"y" * 10)
 
