@@ -471,6 +471,9 @@ class UnreadTests(SiteCase):
         self.assertLessEqual(max(pieces), 2 << 16)
         self.assertEqual(len(self.site._held), 0)
         self.assertEqual(conversation.protocol._answer, b"")
+        # Of one that is written but not read, only what the transport holds counts.
+        self.ask(100_000)
+        self.assertEqual(len(self.site._held), 2 << 16)
         conversation.send(encode("GET", "/10"))
         self.assertEqual(conversation.answer("GET")[2], b"y" * 10)
 
