@@ -18,13 +18,15 @@ STRETCH = 4
 MOST_SHARES = 20
 #: Entries by which a log passes its bound before it is trimmed: so many go at once.
 SLACK = 16
+#: In a private conversation there are two shares, whoever said something lately.
+PEOPLE = 2
 #: How much of its bound of bytes a log gives up when it is trimmed for them: one part of so many.
 BYTES_SLACK = 64
 #: What is stored of a user is counted in blocks of so many bytes.
 BLOCK = 16384
 #: The names of these numbers in Lua.
 LUA = (
-    f"local DAY_MS, STRETCH, MOST_SHARES, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {SLACK}\n"
+    f"local DAY_MS, STRETCH, MOST_SHARES, PEOPLE, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {PEOPLE}, {SLACK}\n"
     f"local BYTES_SLACK = {BYTES_SLACK}"
 )
 
@@ -85,17 +87,14 @@ def beyond(held: Holding, size: int, bound: Holding) -> tuple[bool, bool]:
     return held.entries >= bound.entries + SLACK, held.bytes + size > bound.bytes
 
 
-def over_share(held: Holding, own: Holding, size: int, bound: Holding, senders: int, part: float = 1.0) -> bool:
+def over_share(held: Holding, own: Holding, size: int, bound: Holding, senders: int) -> bool:
     """Return whether a sender holds its share, or more, of a bound that its conversation is beyond.
 
     :param senders: how many said something lately, this one included
-    :param part: the part of what the sender holds that counts
     """
     entries, bytes = beyond(held, size, bound)
     shares = min(max(senders, 1), MOST_SHARES)
-    return (entries and own.entries * part * shares >= bound.entries) or (
-        bytes and (own.bytes * part + size) * shares > bound.bytes
-    )
+    return (entries and own.entries * shares >= bound.entries) or (bytes and (own.bytes + size) * shares > bound.bytes)
 
 
 def is_full(held: Holding, size: int, bound: Holding) -> bool:

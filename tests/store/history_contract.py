@@ -105,6 +105,66 @@ class HistoryContract(Conversing):
         self.assertRefused(refusal, "share")
         self.assertTrue(set(said) <= set(await self.held()), stored)
 
+    async def hear_and_flood(self, mark, before=0, texts=True):
+        """Have BOB say something that ALICE reads, and `mark` what she says first; she goes on until she is refused.
+
+        :param before: how much was said once that expired since then: when it is trimmed depends on the number
+        """
+        for sender in (ALICE, BOB)[: bool(before) * 2]:
+            await self.say(*["."] * (before // 2), sender=sender)
+        await self.let_pass(31 * DAY)
+        said = await self.say(*["."] * 50, sender=BOB)
+        await self.reads(said[-1])
+        first = await self.say("hello")
+        if mark is not None:
+            await mark(first[0], BOB)
+        what = {} if texts else {"counts": False, "refers": said[0]}
+        stored, refusal = await self.flood(400, batch=1, **what)
+        self.assertTrue(stored <= 100 + SLACK, (before, stored))
+        self.assertRefused(refusal, "share")
+        self.assertTrue(set(said) <= set(await self.held()), (before, stored))
+        self.assertEqual((await self.flood(20, sender=BOB, batch=1))[0], 20)
+
+    async def test_what_is_unread_pushes_nothing_of_the_other_one_out(self):
+        await self.hear_and_flood(self.reads)
+
+    async def test_nor_does_it_when_the_log_is_trimmed_now_and_then(self):
+        await self.hear_and_flood(self.reads, before=12)
+
+    async def test_nor_if_the_other_one_marks_nothing(self):
+        await self.hear_and_flood(None)
+
+    async def test_nor_if_it_reached_the_other_ones_device(self):
+        await self.hear_and_flood(self.received, before=12)
+
+    async def test_nor_do_edits_and_reactions_that_were_not_read(self):
+        await self.hear_and_flood(self.reads, before=12, texts=False)
+
+    async def test_nor_do_unread_bytes_behind_many_small_messages_that_were_read(self):
+        await self.chat(60)
+        said = await self.say(*["."] * 20, sender=BOB)
+        await self.reads(said[-1])
+        stored, refusal = await self.flood(100, text="x" * 20_000, batch=1)
+        self.assertTrue(11 <= stored <= 16, stored)
+        self.assertRefused(refusal, "share")
+        self.assertTrue(set(said) <= set(await self.held()), stored)
+        # Once it is read she goes on.
+        await self.reads((await self.held())[-1], BOB)
+        self.assertEqual((await self.flood(5, text="x" * 20_000, batch=1))[0], 5)
+
+    async def test_a_first_read_mark_behind_what_reached_a_device_counts(self):
+        said = await self.say(*["."] * 60, sender=BOB)
+        await self.reads(said[-1])
+        mine = []
+        for _ in range(6):
+            mine += await self.say(*["."] * 10)
+            await self.received(mine[-1], BOB)
+        await self.reads(mine[0], BOB)
+        held = await self.held()
+        stored, refusal = await self.flood(400, batch=1)
+        self.assertRefused(refusal, "share")
+        self.assertTrue(set(held) & set(said) <= set(await self.held()), stored)
+
     async def test_two_who_do_not_read_have_half_of_it_each(self):
         for _ in range(30):
             for sender in (ALICE, BOB):

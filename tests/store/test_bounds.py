@@ -34,8 +34,8 @@ class SpeakersTests(SynchronousTestCase):
 class ShareTests(SynchronousTestCase):
     full = Holding(BOUND.entries + SLACK, BOUND.bytes)
 
-    def refused(self, own, senders, held=full, size=1, part=1.0):
-        return over_share(held, own, size, BOUND, senders, part)
+    def refused(self, own, senders, held=full, size=1):
+        return over_share(held, own, size, BOUND, senders)
 
     def test_a_share_of_the_messages(self):
         for senders, share in ((1, 1000), (2, 500), (3, 334), (20, 50), (21, 50), (10_000, 50)):
@@ -50,10 +50,6 @@ class ShareTests(SynchronousTestCase):
     def test_only_where_the_bound_is_reached(self):
         almost = Holding(BOUND.entries + SLACK - 1, BOUND.bytes - 1)
         self.assertFalse(self.refused(Holding(1000, 999_999), 20, held=almost))
-
-    def test_a_part_of_it_counts(self):
-        self.assertFalse(self.refused(Holding(900, 0), 2, part=0.5))
-        self.assertTrue(self.refused(Holding(900, 0), 2, part=0.6))
 
     def test_four_times_as_much_is_full_for_all(self):
         for held, full in (

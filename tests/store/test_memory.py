@@ -29,7 +29,7 @@ from tests.store.order_contract import Calls, OrderContract
 def forget_counts(connection):
     """Leave a database as an earlier release does, which counted nothing."""
     connection.execute("UPDATE conversation SET accounted = NULL, entries = 0, bytes = 0, day = 0, today = 0")
-    connection.execute("UPDATE reader SET entries = 0, bytes = 0, day = 0")
+    connection.execute("UPDATE reader SET entries = 0, bytes = 0, day = 0, behind_entries = 0, behind_bytes = 0")
 
 
 class MemoryCase(TestCase):

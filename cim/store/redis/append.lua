@@ -129,7 +129,7 @@ local function append(stream, i)
         charge, paid = charge == 'none' and charge or 'log', nil
       else
         if no_space then return '-space 0' end
-        reason = held and history().make_room(stream, tag, held, own, sender, size, low, high, counted)
+        reason = held and history().make_room(stream, tag, held, own, sender, size, low, high)
         if reason then return reason end
         if paid and not pay(sender, paid) then return '-quota 0' end
       end
@@ -186,7 +186,7 @@ local function append(stream, i)
   if total % 16 == 0 then  -- now and then, to keep up at little cost
     if everyone then redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[5]) end
     if held then
-      history().trim(stream, tag, held, own, sender, 0, low, high)
+      history().trim(stream, tag, held, own, sender, nil, low, high)
     else
       local gone = trim_expired(stream, tag)
       if not (everyone or was[3]) then

@@ -3,7 +3,8 @@
 -- Below half of a bound, which most conversations never reach, only bytes are counted, in the field `bytes` of a
 -- conversation's counters: the number of the last message that is counted, and the bytes. From there on there are two
 -- more kinds of fields instead. `held`: the position up to which everything is counted, entries, bytes, and the
--- speakers: day, today, before. `h:<user>`: entries, bytes, the day of the last entry.
+-- speakers: day, today, before. `h:<user>`: entries, bytes, the day of the last entry, a position, and the entries
+-- and bytes behind that: what the other one of a private conversation has not read, if it is that one's mark.
 --
 -- An entry with a field `f` counts to its conversation alone (2), or nowhere (1).
 local now, kept, kept_ms, kept_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
@@ -56,13 +57,17 @@ local function history()
   local this_day = math.floor(now / DAY_MS)
 
   local function holding(text)
-    local entries, bytes, day = string.match(text or '0 0 0', '^(%d+) (%d+) (%d+)$')
-    return {entries = tonumber(entries), bytes = tonumber(bytes), day = tonumber(day)}
+    local entries, bytes, day, upto, behind, behind_bytes =
+      string.match(text or '0 0 0 0-0 0 0', '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+)$')
+    return {entries = tonumber(entries), bytes = tonumber(bytes), day = tonumber(day),
+            upto = upto, behind = {entries = tonumber(behind), bytes = tonumber(behind_bytes)}}
   end
   local function read_holding(counters, user) return holding(redis.call('HGET', counters, 'h:' .. user)) end
   local function write_holding(counters, user, own)
     if own.entries > 0 or own.day >= this_day - 1 then
-      redis.call('HSET', counters, 'h:' .. user, own.entries .. ' ' .. own.bytes .. ' ' .. own.day)
+      local behind = own.behind
+      redis.call('HSET', counters, 'h:' .. user, table.concat(
+        {own.entries, own.bytes, own.day, own.upto, behind.entries, behind.bytes}, ' '))
     else
       redis.call('HDEL', counters, 'h:' .. user)
     end
@@ -86,27 +91,34 @@ local function history()
       if own.day == held.day - 1 and held.before > 0 then held.before = held.before - 1 end
       held.today, own.day = held.today + 1, held.day
     end
-    held.entries, held.bytes = held.entries + 1, held.bytes + size
-    own.entries, own.bytes = own.entries + 1, own.bytes + size
+    for _, one in ipairs({held, own, own.behind}) do
+      one.entries, one.bytes = one.entries + 1, one.bytes + size
+    end
+  end
+  local function lose(one, entries, bytes)
+    one.entries, one.bytes = math.max(0, one.entries - entries), math.max(0, one.bytes - bytes)
+  end
+
+  -- Calls `see` with what counts behind a position, up to another one.
+  local function walk(stream, from, upto, see)
+    repeat
+      local chunk = redis.call('XRANGE', stream, from == '' and '-' or '(' .. from, upto, 'COUNT', 500)
+      for _, entry in ipairs(chunk) do
+        local named = message(entry)
+        if named and named.f ~= '1' then see(named) end
+        from = entry[1]
+      end
+    until #chunk < 500
+    return from
   end
 
   -- Counts what is behind `held.upto`: what an earlier release appended, and what the store adds by itself.
   local function count_up(stream, counters, held)
     local owners = {}
-    local start = held.upto == '' and '-' or '(' .. held.upto
-    while true do
-      local chunk = redis.call('XRANGE', stream, start, '+', 'COUNT', 500)
-      for _, entry in ipairs(chunk) do
-        local named = message(entry)
-        if named and named.f ~= '1' then
-          owners[named.s] = owners[named.s] or read_holding(counters, named.s)
-          hold(held, owners[named.s], #named.b, math.floor(named.w / DAY_MS))
-        end
-        held.upto = entry[1]
-        start = '(' .. held.upto
-      end
-      if #chunk < 500 then break end
-    end
+    held.upto = walk(stream, held.upto, '+', function(named)
+      owners[named.s] = owners[named.s] or read_holding(counters, named.s)
+      hold(held, owners[named.s], #named.b, math.floor(named.w / DAY_MS))
+    end)
     for user, own in pairs(owners) do write_holding(counters, user, own) end
     write_held(counters, held)
   end
@@ -164,12 +176,13 @@ local function history()
     return {[low] = mark(marks[3], marks[4]), [high] = mark(marks[1], marks[2])}
   end
 
-  -- Removes the oldest entries that have expired, and if it is beyond its bounds those that nothing protects: some at a
-  -- time, so that it keeps up at little cost. Returns the protected entry at which it stopped.
-  local function trim(stream, tag, held, own, sender, size, low, high)
+  -- Removes the oldest entries that have expired, and those that nothing protects if there is to be room for so many
+  -- bytes more of a sender: some at a time, so that it keeps up at little cost. Returns the protected entry at which it
+  -- stopped. What the other one of a private conversation said goes only if it `may` go for the sender.
+  local function trim(stream, tag, held, own, sender, size, low, high, may)
     local counters, most, most_bytes = COUNTERS .. tag, kept, kept_bytes
-    if not is_beyond(held, size) then
-      most, most_bytes = math.huge, math.huge
+    if not size then
+      most, most_bytes, size = math.huge, math.huge, 0
     elseif held.bytes + size > kept_bytes then
       most_bytes = kept_bytes - math.floor(kept_bytes / BYTES_SLACK)
     end
@@ -182,7 +195,7 @@ local function history()
         if held.entries <= most and held.bytes + size <= most_bytes then break end
         if low and named then
           marks = marks or read_marks(counters, low, high)
-          if beyond(entry[1], marks[named.s] or entry[1]) then stuck = named end
+          if beyond(entry[1], marks[named.s] or entry[1]) or not may and named.s ~= sender then stuck = named end
         elseif named and now - named.w < DAY_MS then
           stuck = named
         end
@@ -193,9 +206,9 @@ local function history()
       if named and named.f ~= '1' then
         local user, length = named.s, #named.b
         owners[user] = owners[user] or read_holding(counters, user)
-        for _, one in ipairs({held, owners[user]}) do
-          one.entries, one.bytes = math.max(0, one.entries - 1), math.max(0, one.bytes - length)
-        end
+        lose(held, 1, length)
+        lose(owners[user], 1, length)
+        if beyond(entry[1], owners[user].upto) then lose(owners[user].behind, 1, length) end
         if not old and not named.f then
           local day = user .. ' ' .. math.floor(named.w / DAY_MS)
           back[day] = (back[day] or 0) + length
@@ -214,35 +227,42 @@ local function history()
 
   -- Refusing
 
-  local function over_share(held, own, size, part)
-    turn(held, this_day)
-    local senders = held.today + held.before + (own.day < held.day - 1 and 1 or 0)
+  local function over_share(held, own, size, senders)
     local shares = math.min(math.max(senders, 1), MOST_SHARES)
-    return held.entries >= kept + SLACK and own.entries * part * shares >= kept
-      or held.bytes + size > kept_bytes and (own.bytes * part + size) * shares > kept_bytes
+    return held.entries >= kept + SLACK and own.entries * shares >= kept
+      or held.bytes + size > kept_bytes and (own.bytes + size) * shares > kept_bytes
   end
 
-  -- Returns the part of what a sender holds in a private conversation that the other one has not read; 0 if the other
-  -- one marks nothing as read.
-  local function unread_part(counters, own, sender, low, high, counted)
-    local other = sender == low and high or low
-    local marks = redis.call('HMGET', counters, 'r:' .. other, 's:' .. other)
-    local others = string.match(marks[1] or '', '^%S+ (%d+)$')
-    if not others then return 0 end
-    local unread = counted - (string.match(marks[2] or '', '^%d+') or 0) - others
-    return math.max(0, math.min(1, unread / math.max(1, own.entries)))
+  -- Returns what a sender holds in a private conversation that the other one has not read, of all kinds.
+  local function unread(stream, counters, held, own, sender, low, high)
+    local mark = read_marks(counters, low, high)[sender]
+    if mark == '' then mark = '0-0' end
+    if mark == own.upto then return own.behind end
+    if not beyond(held.upto, mark) then
+      own.behind = {entries = 0, bytes = 0}
+    else
+      if beyond(own.upto, mark) then  -- the first read mark takes the place of what reached a device
+        own.upto, own.behind = '0-0', {entries = own.entries, bytes = own.bytes}
+      end
+      walk(stream, own.upto, mark, function(named)
+        if named.s == sender then lose(own.behind, 1, #named.b) end
+      end)
+    end
+    own.upto = mark
+    write_holding(counters, sender, own)
+    return own.behind
   end
 
   -- Makes room in a conversation if it is beyond its bounds. Returns why a sender is refused, or nil.
-  local function make_room(stream, tag, held, own, sender, size, low, high, counted)
+  local function make_room(stream, tag, held, own, sender, size, low, high)
     if not is_beyond(held, size) then return nil end
-    if low and over_share(held, own, size, unread_part(COUNTERS .. tag, own, sender, low, high, counted)) then
-      return '-share 0'
-    end
-    local stuck = trim(stream, tag, held, own, sender, size, low, high)
+    turn(held, this_day)
+    local senders = low and PEOPLE or held.today + held.before + (own.day < held.day - 1 and 1 or 0)
+    local may = low and not over_share(held, unread(stream, COUNTERS .. tag, held, own, sender, low, high), size, senders)
+    local stuck = trim(stream, tag, held, own, sender, size, low, high, may)
     if not stuck or not is_beyond(held, size) then return nil end
     local seconds = low and 0 or math.max(1, math.ceil((tonumber(stuck.w) + DAY_MS - now) / 1000))
-    if over_share(held, own, size, 1) then return '-share ' .. seconds end
+    if over_share(held, own, size, senders) then return '-share ' .. seconds end
     if held.entries >= STRETCH * kept or held.bytes + size > STRETCH * kept_bytes then return '-full ' .. seconds end
   end
 

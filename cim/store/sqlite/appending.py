@@ -244,7 +244,7 @@ class Appending:
         except BadFrame:
             return
         connection.execute(f"UPDATE message SET body = ? {where}", (blank, id, *position))
-        shrunk(connection, id, sender, len(body) - len(blank))
+        shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
             self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
 

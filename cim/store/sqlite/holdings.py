@@ -18,6 +18,7 @@ from cim.store.bounds import (
     NO_BOUND,
     NOBODY,
     NOTHING,
+    PEOPLE,
     SLACK,
     Holding,
     Speakers,
@@ -51,10 +52,21 @@ class Log:
 
 @frozen
 class Own:
-    """What a user holds in a conversation, and the day of its last entry there, in days since 1970; 0 for never."""
+    """What a user holds in a conversation.
+
+    :param day: days since 1970 of its last entry there; 0 for never
+    :param upto: a position: in a private conversation the mark of the other one when it was last asked for
+    :param behind: how much of it is behind that position
+    """
 
     held: Holding = NOTHING
     day: int = 0
+    upto: Position = positions.ZERO
+    behind: Holding = NOTHING
+
+    def plus(self, size: int, day: int) -> Own:
+        """Return the same with one more entry."""
+        return evolve(self, held=self.held.plus(1, size), day=max(self.day, day), behind=self.behind.plus(1, size))
 
 
 def log_of(connection: sqlite3.Connection, id: int) -> Log:
@@ -67,14 +79,18 @@ def log_of(connection: sqlite3.Connection, id: int) -> Log:
 
 def count_all(connection: sqlite3.Connection, id: int) -> Log:
     """Begin to count everything in a conversation, or count it anew."""
-    connection.execute("UPDATE reader SET entries = 0, bytes = 0, day = 0 WHERE conversation = ?", (id,))
+    connection.execute(
+        "UPDATE reader SET entries = 0, bytes = 0, day = 0, upto_epoch = 0, upto_n = 0, behind_entries = 0, "
+        "behind_bytes = 0 WHERE conversation = ?",
+        (id,),
+    )
     log = evolve(log_of(connection, id), held=NOTHING, speakers=NOBODY)
     for user, entries, bytes, sent_at in connection.execute(
         "SELECT sender, count(*), sum(length(body)), max(sent_at) AS latest FROM message "
         "WHERE conversation = ? AND charge < ? GROUP BY sender ORDER BY latest",
         (id, CHARGES[Charge.NONE]),
     ).fetchall():
-        own = Own(Holding(entries, bytes), sent_at // DAY_MS)
+        own = Own(Holding(entries, bytes), sent_at // DAY_MS, behind=Holding(entries, bytes))
         write_own(connection, id, user, own)
         speakers = log.speakers.on(own.day).joined(0)
         log = evolve(log, held=log.held.plus(entries, bytes), speakers=speakers)
@@ -94,18 +110,22 @@ def write_log(connection: sqlite3.Connection, log: Log) -> None:
 def own_of(connection: sqlite3.Connection, id: int, user: int) -> Own:
     """Return what a user holds in a conversation."""
     row = connection.execute(
-        "SELECT entries, bytes, day FROM reader WHERE conversation = ? AND user = ?", (id, user)
+        "SELECT entries, bytes, day, upto_epoch, upto_n, behind_entries, behind_bytes FROM reader "
+        "WHERE conversation = ? AND user = ?",
+        (id, user),
     ).fetchone()
-    return Own() if row is None else Own(Holding(row[0], row[1]), row[2])
+    return Own() if row is None else Own(Holding(row[0], row[1]), row[2], (row[3], row[4]), Holding(row[5], row[6]))
 
 
 def write_own(connection: sqlite3.Connection, id: int, user: int, own: Own) -> None:
     """Write what a user holds in a conversation."""
     connection.execute(
-        "INSERT INTO reader (conversation, user, entries, bytes, day) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (conversation, user) DO UPDATE SET entries = excluded.entries, bytes = excluded.bytes, "
-        "day = excluded.day",
-        (id, user, own.held.entries, own.held.bytes, own.day),
+        "INSERT INTO reader "
+        "(conversation, user, entries, bytes, day, upto_epoch, upto_n, behind_entries, behind_bytes) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (conversation, user) DO UPDATE SET entries = excluded.entries, "
+        "bytes = excluded.bytes, day = excluded.day, upto_epoch = excluded.upto_epoch, upto_n = excluded.upto_n, "
+        "behind_entries = excluded.behind_entries, behind_bytes = excluded.behind_bytes",
+        (id, user, own.held.entries, own.held.bytes, own.day, *own.upto, own.behind.entries, own.behind.bytes),
     )
 
 
@@ -113,17 +133,19 @@ def hold(connection: sqlite3.Connection, log: Log, sender: int, size: int, now: 
     """Count an entry that was appended."""
     own = own_of(connection, log.id, sender)
     speakers = log.speakers.on(now // DAY_MS)
-    write_own(connection, log.id, sender, Own(own.held.plus(1, size), max(own.day, speakers.day)))
+    write_own(connection, log.id, sender, own.plus(size, speakers.day))
     log = evolve(log, total=log.total + 1, held=log.held.plus(1, size), speakers=speakers.joined(own.day))
     write_log(connection, log)
     return log
 
 
-def shrunk(connection: sqlite3.Connection, id: int, sender: int, bytes: int) -> None:
+def shrunk(connection: sqlite3.Connection, id: int, sender: int, position: Position, bytes: int) -> None:
     """Note that an entry has so many bytes less."""
     connection.execute("UPDATE conversation SET bytes = max(0, bytes - ?) WHERE id = ?", (bytes, id))
     connection.execute(
-        "UPDATE reader SET bytes = max(0, bytes - ?) WHERE conversation = ? AND user = ?", (bytes, id, sender)
+        "UPDATE reader SET bytes = max(0, bytes - ?1), behind_bytes = max(0, behind_bytes - "
+        "iif((?2, ?3) > (upto_epoch, upto_n), ?1, 0)) WHERE conversation = ?4 AND user = ?5",
+        (bytes, *position, id, sender),
     )
 
 
@@ -178,14 +200,15 @@ class Rooms:
         if not any(beyond(log.held, size, self._bound)):
             return log
         own = own_of(connection, log.id, sender)
-        senders = log.speakers.on(now // DAY_MS).count(own.day)
         people = conversations.parse(log.name)
         private = isinstance(people, conversations.PrivateConversation)
+        senders, kept_for = log.speakers.on(now // DAY_MS).count(own.day), 0
         if isinstance(people, conversations.PrivateConversation):
-            part = _unread_part(connection, log, people.other(sender), own)
-            if over_share(log.held, own.held, size, self._bound, senders, part):
-                raise no_room("share")
-        log, stuck = self.trim(connection, log, now, size)
+            senders = PEOPLE
+            behind = _unread(connection, log, people.other(sender), sender, own)
+            if over_share(log.held, behind, size, self._bound, senders):
+                kept_for = people.other(sender)
+        log, stuck = self.trim(connection, log, now, size, kept_for)
         if stuck is None or not any(beyond(log.held, size, self._bound)):
             return log
         seconds = 0 if private else max(1, -(-(stuck + DAY_MS - now) // 1000))
@@ -196,23 +219,26 @@ class Rooms:
             raise no_room("full", seconds)
         return log
 
-    def trim(self, connection: sqlite3.Connection, log: Log, now: int, size: int = 0) -> tuple[Log, int | None]:
-        """Remove the oldest that has expired, and beyond the bounds what nothing protects: some of both.
+    def trim(
+        self, connection: sqlite3.Connection, log: Log, now: int, size: int | None = None, kept_for: int = 0
+    ) -> tuple[Log, int | None]:
+        """Remove the oldest that has expired, and what nothing protects to make room: some of both.
 
-        :param size: bytes that are to be added
+        :param size: bytes that are to be added; None to make no room
+        :param kept_for: whose entries are to stay, whoever has read them; 0 for nobody
         :returns: the conversation, and when the protected entry was sent at which it stopped
         """
         oldest = now - self._retention.ms
         bound = self._bound
-        if not any(beyond(log.held, size, bound)):
-            bound = NO_BOUND
+        if size is None:
+            bound, size = NO_BOUND, 0
         elif log.held.bytes + size > bound.bytes:
             bound = evolve(bound, bytes=bound.bytes - bound.bytes // BYTES_SLACK)
         held = log.held
         is_protected: Callable[[int, Position, int], bool] | None = None
         stuck: int | None = None
         last: Position | None = None
-        gone: dict[int, Holding] = {}
+        gone: dict[int, Own] = {}
         rows = connection.execute(
             "SELECT epoch, n, sender, sent_at, charge, length(body) FROM message WHERE conversation = ? "
             "ORDER BY epoch, n LIMIT ?",
@@ -223,7 +249,7 @@ class Rooms:
                 if number >= TRIMMED or (held.entries <= bound.entries and held.bytes + size <= bound.bytes):
                     break
                 is_protected = is_protected or _protection(connection, log, now)
-                if is_protected(sender, (epoch, n), sent_at):
+                if sender == kept_for or is_protected(sender, (epoch, n), sent_at):
                     stuck = sent_at
                     break
                 if charge == CHARGES[Charge.USER]:
@@ -231,13 +257,14 @@ class Rooms:
             last = epoch, n
             if charge != CHARGES[Charge.NONE]:
                 held = held.plus(-1, -length)
-                gone[sender] = gone.get(sender, NOTHING).plus(1, length)
+                own = gone.get(sender) or own_of(connection, log.id, sender)
+                behind = own.behind.plus(-1, -length) if last > own.upto else own.behind
+                gone[sender] = evolve(own, held=own.held.plus(-1, -length), behind=behind)
         if last is None:
             return log, stuck
         connection.execute("DELETE FROM message WHERE conversation = ? AND (epoch, n) <= (?, ?)", (log.id, *last))
-        for user, its in gone.items():
-            own = own_of(connection, log.id, user)
-            write_own(connection, log.id, user, Own(own.held.plus(-its.entries, -its.bytes), own.day))
+        for user, own in gone.items():
+            write_own(connection, log.id, user, own)
         log = evolve(log, held=held)
         write_log(connection, log)
         return log, stuck
@@ -272,14 +299,18 @@ def _read_mark(connection: sqlite3.Connection, id: int, user: int) -> Position:
     return positions.ZERO if row is None else (row[0], row[1])
 
 
-def _unread_part(connection: sqlite3.Connection, log: Log, other: int, own: Own) -> float:
-    """Return the part of what a sender holds that the other one has not read; 0 if that one marks nothing as read."""
-    row = connection.execute(
-        "SELECT counted - sent - others FROM reader JOIN conversation ON conversation.id = reader.conversation "
-        "WHERE conversation = ? AND user = ? AND reader.epoch > 0",
-        (log.id, other),
+def _unread(connection: sqlite3.Connection, log: Log, other: int, sender: int, own: Own) -> Holding:
+    """Return what a sender holds in a private conversation that the other one has not read, of all kinds."""
+    mark = _read_mark(connection, log.id, other)
+    if mark == own.upto:
+        return own.behind
+    if mark < own.upto:  # the first read mark takes the place of what reached a device
+        own = evolve(own, upto=positions.ZERO, behind=own.held)
+    entries, bytes = connection.execute(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM message WHERE conversation = ? AND sender = ? "
+        "AND charge < ? AND (epoch, n) > (?, ?) AND (epoch, n) <= (?, ?)",
+        (log.id, sender, CHARGES[Charge.NONE], *own.upto, *mark),
     ).fetchone()
-    if row is None:
-        return 0.0
-    unread: int = row[0]
-    return max(0.0, min(1.0, unread / max(1, own.held.entries)))
+    own = evolve(own, upto=mark, behind=own.behind.plus(-entries, -bytes))
+    write_own(connection, log.id, sender, own)
+    return own.behind

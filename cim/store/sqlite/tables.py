@@ -90,6 +90,11 @@ COLUMNS = (
     ("reader", "entries INTEGER NOT NULL DEFAULT 0"),
     ("reader", "bytes INTEGER NOT NULL DEFAULT 0"),
     ("reader", "day INTEGER NOT NULL DEFAULT 0"),
+    # What a user holds behind a position: what the other one of a private conversation had not read when last asked.
+    ("reader", "upto_epoch INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "upto_n INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "behind_entries INTEGER NOT NULL DEFAULT 0"),
+    ("reader", "behind_bytes INTEGER NOT NULL DEFAULT 0"),
     ("talk", "told INTEGER NOT NULL DEFAULT 0"),
     # What an entry counts to: a bound and a quota, a bound alone, nothing.
     ("message", "charge INTEGER NOT NULL DEFAULT 0"),
