@@ -24,10 +24,12 @@ PEOPLE = 2
 BYTES_SLACK = 64
 #: What is stored of a user is counted in blocks of so many bytes.
 BLOCK = 16384
+#: How much of a log is counted by one call, bytes and about so many for each entry; the next call goes on.
+STEP_BYTES, STEP_ENTRY = 1 << 20, 128
 #: The names of these numbers in Lua.
 LUA = (
     f"local DAY_MS, STRETCH, MOST_SHARES, PEOPLE, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {PEOPLE}, {SLACK}\n"
-    f"local BYTES_SLACK = {BYTES_SLACK}"
+    f"local BYTES_SLACK, STEP_BYTES, STEP_ENTRY = {BYTES_SLACK}, {STEP_BYTES}, {STEP_ENTRY}"
 )
 
 #: Why senders are refused, by the word that it is counted under.

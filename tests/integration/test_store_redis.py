@@ -8,7 +8,7 @@ from urllib.parse import quote
 from twisted.internet.defer import gatherResults
 
 from cim.errors import Conflict, NoRoom, StoreUnavailable
-from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved
+from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved, Retention
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
 from cim.store.space import Usage
@@ -61,6 +61,23 @@ class RedisHistoryTests(HistoryContract, RedisCase):
             for name in await self.command("HKEYS", key):
                 if name in (b"held", b"bytes") or name[:2] == b"h:":
                     await self.command("HDEL", key, name)
+
+    async def test_a_long_log_is_counted_in_steps(self):
+        self.store.conversations._retention = Retention(days=30, count=10_000, bytes=1 << 30)
+        said = await self.say(*["x" * 40_000] * 191)
+        self.store.conversations._retention = HISTORY
+        counted = []
+        for _ in range(3):
+            self.assertIsInstance(await self.append("."), Appended)
+            held = await self.command("HGET", f"cim:n:{{{TALK}}}", "held")
+            counted.append(int(held.split(b" ")[1]))
+        self.assertEqual(counted, [50, 100, 150])
+        self.assertRefused(await self.append("."), "share")
+        # What was read goes, once it is known, in steps too.
+        await self.reads(said[-1], BOB)
+        for _ in range(20):
+            self.assertIsInstance(await self.append("."), Appended)
+        self.assertTrue(len(await self.held()) < 60)
 
     async def test_what_an_earlier_release_trimmed_and_appended_is_counted(self):
         said = await self.say(*["."] * 80, sender=BOB)

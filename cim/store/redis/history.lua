@@ -54,7 +54,7 @@ end
 local made
 local function history()
   if made then return made end
-  local this_day = math.floor(now / DAY_MS)
+  local this_day, left = math.floor(now / DAY_MS), STEP_BYTES
 
   local function holding(text)
     local entries, bytes, day, upto, behind, behind_bytes =
@@ -99,23 +99,26 @@ local function history()
     one.entries, one.bytes = math.max(0, one.entries - entries), math.max(0, one.bytes - bytes)
   end
 
-  -- Calls `see` with what counts behind a position, up to another one.
+  -- Calls `see` with what counts behind a position, up to another one. Returns the last position that it saw, and
+  -- whether it saw all: Redis is not to stand still for that, so one call of the script sees some, the next ones go on.
   local function walk(stream, from, upto, see)
-    repeat
-      local chunk = redis.call('XRANGE', stream, from == '' and '-' or '(' .. from, upto, 'COUNT', 500)
+    while left > 0 do
+      local chunk = redis.call('XRANGE', stream, from == '' and '-' or '(' .. from, upto, 'COUNT', 25)
       for _, entry in ipairs(chunk) do
         local named = message(entry)
+        left = left - STEP_ENTRY - #(named and named.b or '')
         if named and named.f ~= '1' then see(named) end
         from = entry[1]
       end
-    until #chunk < 500
-    return from
+      if #chunk < 25 then return from, true end
+    end
+    return from, false
   end
 
   -- Counts what is behind `held.upto`: what an earlier release appended, and what the store adds by itself.
   local function count_up(stream, counters, held)
     local owners = {}
-    held.upto = walk(stream, held.upto, '+', function(named)
+    held.upto, held.complete = walk(stream, held.upto, '+', function(named)
       owners[named.s] = owners[named.s] or read_holding(counters, named.s)
       hold(held, owners[named.s], #named.b, math.floor(named.w / DAY_MS))
     end)
@@ -140,16 +143,17 @@ local function history()
     local upto, entries, bytes, day, today, before =
       string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
     local held = {upto = upto, entries = tonumber(entries), bytes = tonumber(bytes),
-                  day = tonumber(day), today = tonumber(today), before = tonumber(before)}
+                  day = tonumber(day), today = tonumber(today), before = tonumber(before), complete = true}
     if upto ~= last then count_up(stream, counters, held) end
     if is_beyond(held, size) and redis.call('XLEN', stream) < held.entries then
       held = count_all(stream, counters)  -- an earlier release trimmed it, or it was lost
     end
-    held.upto = last
+    if held.complete then held.upto = last end
     return held, read_holding(counters, sender)
   end
 
   local function appended(counters, held, own, sender, position, size)
+    if not held.complete then return end
     hold(held, own, size, this_day)
     held.upto = position
     write_held(counters, held)
@@ -181,6 +185,7 @@ local function history()
   -- stopped. What the other one of a private conversation said goes only if it `may` go for the sender.
   local function trim(stream, tag, held, own, sender, size, low, high, may)
     local counters, most, most_bytes = COUNTERS .. tag, kept, kept_bytes
+    if not held.complete then return end
     if not size then
       most, most_bytes, size = math.huge, math.huge, 0
     elseif held.bytes + size > kept_bytes then
@@ -233,32 +238,36 @@ local function history()
       or held.bytes + size > kept_bytes and (own.bytes + size) * shares > kept_bytes
   end
 
-  -- Returns what a sender holds in a private conversation that the other one has not read, of all kinds.
+  -- Returns what a sender holds in a private conversation that the other one has not read, of all kinds; nil if it
+  -- takes another call.
   local function unread(stream, counters, held, own, sender, low, high)
     local mark = read_marks(counters, low, high)[sender]
     if mark == '' then mark = '0-0' end
     if mark == own.upto then return own.behind end
+    local complete = true
     if not beyond(held.upto, mark) then
-      own.behind = {entries = 0, bytes = 0}
+      own.upto, own.behind = mark, {entries = 0, bytes = 0}
     else
       if beyond(own.upto, mark) then  -- the first read mark takes the place of what reached a device
         own.upto, own.behind = '0-0', {entries = own.entries, bytes = own.bytes}
       end
-      walk(stream, own.upto, mark, function(named)
+      own.upto, complete = walk(stream, own.upto, mark, function(named)
         if named.s == sender then lose(own.behind, 1, #named.b) end
       end)
+      if complete then own.upto = mark end
     end
-    own.upto = mark
     write_holding(counters, sender, own)
-    return own.behind
+    return complete and own.behind
   end
 
   -- Makes room in a conversation if it is beyond its bounds. Returns why a sender is refused, or nil.
   local function make_room(stream, tag, held, own, sender, size, low, high)
-    if not is_beyond(held, size) then return nil end
+    if not (held.complete and is_beyond(held, size)) then return nil end
     turn(held, this_day)
     local senders = low and PEOPLE or held.today + held.before + (own.day < held.day - 1 and 1 or 0)
-    local may = low and not over_share(held, unread(stream, COUNTERS .. tag, held, own, sender, low, high), size, senders)
+    local behind = low and unread(stream, COUNTERS .. tag, held, own, sender, low, high)
+    if low and not behind then return nil end
+    local may = low and not over_share(held, behind, size, senders)
     local stuck = trim(stream, tag, held, own, sender, size, low, high, may)
     if not stuck or not is_beyond(held, size) then return nil end
     local seconds = low and 0 or math.max(1, math.ceil((tonumber(stuck.w) + DAY_MS - now) / 1000))
