@@ -24,12 +24,15 @@ PEOPLE = 2
 BYTES_SLACK = 64
 #: What is stored of a user is counted in blocks of so many bytes.
 BLOCK = 16384
+#: What a message takes besides its body, and the first one of a conversation besides that, about: bytes.
+MESSAGE_BYTES, CONVERSATION_BYTES = 300, 1200
 #: How much of a log is counted by one call, bytes and about so many for each entry; the next call goes on.
 STEP_BYTES, STEP_ENTRY = 1 << 20, 128
 #: The names of these numbers in Lua.
 LUA = (
     f"local DAY_MS, STRETCH, MOST_SHARES, PEOPLE, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {PEOPLE}, {SLACK}\n"
-    f"local BYTES_SLACK, STEP_BYTES, STEP_ENTRY = {BYTES_SLACK}, {STEP_BYTES}, {STEP_ENTRY}"
+    f"local BYTES_SLACK, STEP_BYTES, STEP_ENTRY, MESSAGE_BYTES, BLOCK = "
+    f"{BYTES_SLACK}, {STEP_BYTES}, {STEP_ENTRY}, {MESSAGE_BYTES}, {BLOCK}"
 )
 
 #: Why senders are refused, by the word that it is counted under.
@@ -54,14 +57,16 @@ def no_room(kind: str, seconds: int = 0) -> NoRoom:
     return NoRoom(_TEXTS[kind].format(later=later), wait, f"history-{kind}")
 
 
-def blocks(size: int, random: float) -> int:
-    """Return how many bytes of a message a quota pays for: whole blocks, which on the average are its size.
+def blocks(size: int, first: bool, random: float) -> int:
+    """Return how many bytes a quota pays for a message: whole blocks, which on the average are what it takes.
 
-    So few small messages cost the store anything. Nobody knows which.
+    So few small messages cost the store much. Nobody knows which.
 
+    :param size: bytes of its body
+    :param first: whether it is the first one of its conversation
     :param random: a number from 0 to 1
     """
-    return int(size / BLOCK + random) * BLOCK
+    return int((size + MESSAGE_BYTES + first * CONVERSATION_BYTES) / BLOCK + random) * BLOCK
 
 
 @frozen

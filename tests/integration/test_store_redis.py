@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 from urllib.parse import quote
 
+from attrs import evolve
+
 from twisted.internet.defer import gatherResults
 
 from cim.errors import Conflict, NoRoom, StoreUnavailable
@@ -65,7 +67,7 @@ class RedisHistoryTests(HistoryContract, RedisCase):
     async def test_a_long_log_is_counted_in_steps(self):
         self.store.conversations._retention = Retention(days=30, count=10_000, bytes=1 << 30)
         said = await self.say(*["x" * 40_000] * 191)
-        self.store.conversations._retention = HISTORY
+        self.store.conversations._retention = evolve(HISTORY, user_bytes=0)
         counted = []
         for _ in range(3):
             self.assertIsInstance(await self.append("."), Appended)

@@ -357,6 +357,16 @@ class HistoryContract(Conversing):
         await self.let_pass(12 * DAY)
         self.assertIsInstance(await self.append(large), Appended)
 
+    async def test_a_quota_pays_for_what_small_messages_take_too(self):
+        items = [self.item(".", conversation=conversations.private(ALICE, 2000 + number)) for number in range(1500)]
+        results = await self.conversations.append(items)
+        stored = sum(isinstance(result, Appended) for result in results)
+        # About 1.5 KiB each, at random.
+        self.assertTrue(300 <= stored <= 1100, stored)
+        # Once it is spent nothing is stored, whether it would have paid or not.
+        self.assertTrue(all(isinstance(result, NoRoom) for result in results[stored:]), stored)
+        self.assertRefused(results[-1], "quota")
+
     async def test_what_is_trimmed_is_given_back_to_its_quota(self):
         for _ in range(120):
             said = await self.say("x" * 20_000)

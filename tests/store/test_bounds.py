@@ -64,9 +64,10 @@ class ShareTests(SynchronousTestCase):
 class QuotaTests(SynchronousTestCase):
     @given(st.integers(1, 100_000))
     def test_blocks_are_right_on_the_average(self, size):
-        paid = [blocks(size, number / 1000) for number in range(1000)]
-        self.assertEqual({one % BLOCK for one in paid}, {0})
-        self.assertTrue(abs(sum(paid) / 1000 - size) <= BLOCK / 500)
+        for first, more in ((False, 300), (True, 1500)):
+            paid = [blocks(size, first, number / 1000) for number in range(1000)]
+            self.assertEqual({one % BLOCK for one in paid}, {0})
+            self.assertTrue(abs(sum(paid) / 1000 - size - more) <= BLOCK / 500)
 
 
 class RefusalTests(SynchronousTestCase):

@@ -4,7 +4,8 @@
 -- bytes, 1 if there is no space, then for each message: sender, client_id, digest, body, sent_at, its effect (`counts`
 -- as unread, `recalls` or `refers` to a text, or none), the position of that text, the client_id of the sender's message
 -- that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes that its
--- sender's quota is to pay for; `log` if it counts to its conversation alone, or `none`.
+-- sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
+-- conversation alone, `none`, or `-` without a quota.
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error.
 local epoch, no_space = tonumber(ARGV[1]), ARGV[8] == '1'
@@ -82,7 +83,7 @@ local function append(stream, i)
   local everyone, version, floor = conversation == 'g:0', '0', ''
   local low, high = string.match(conversation, '^p:(%d+):(%d+)$')
   if everyone then
-    counts, charge = false, '0'
+    counts, charge = false, '-'
   elseif low then
     local receiver = low == sender and high or low
     if ARGV[i + 8] ~= '1' and is_blocked(receiver, sender) then return '-blocked' end
@@ -110,8 +111,10 @@ local function append(stream, i)
   local position = follow(last)
 
   local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
-  local paid = charge ~= '0' and tonumber(charge)
-  if after ~= '' or ref ~= '' or held or paid or no_space then
+  local paid = tonumber(string.match(charge, total == 1 and '(%d+)$' or '^%d+'))
+  local free = paid == 0 and is_nearly_spent(sender)  -- pays nothing, but nor is it stored once all is spent
+  if paid == 0 then paid = nil end
+  if after ~= '' or ref ~= '' or held or paid or free or no_space then
     -- refuse before writing anything, unless it repeats a stored message
     if is_remembered(once, total) then
       paid = nil
@@ -132,6 +135,7 @@ local function append(stream, i)
         reason = held and history().make_room(stream, tag, held, own, sender, size, low, high)
         if reason then return reason end
         if paid and not pay(sender, paid) then return '-quota 0' end
+        if free and not (pay(sender, BLOCK) and pay(sender, -BLOCK)) then return '-quota 0' end
       end
     end
   end

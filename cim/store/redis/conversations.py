@@ -109,10 +109,13 @@ class RedisConversations:
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )
 
-    def _charge(self, item: Append) -> str | int:
+    def _charge(self, item: Append) -> str:
         if item.charge != Charge.USER:
             return item.charge
-        return blocks(len(item.body), self._random()) if self._retention.user_bytes else 0
+        if not self._retention.user_bytes:
+            return "-"
+        size, random = len(item.body), self._random()
+        return f"{blocks(size, False, random)} {blocks(size, True, random)}"
 
     def _appended(self, item: Append, answer: Any) -> Appended | CIMError:
         if isinstance(answer, list):

@@ -49,6 +49,11 @@ local function pay(user, size)
   return false
 end
 
+-- Returns whether it is worth asking whether a user's quota has a block left.
+local function is_nearly_spent(user)
+  return tonumber(redis.call('HGET', STORED .. '{' .. user .. '}', 'all') or 0) + BLOCK > tonumber(ARGV[7])
+end
+
 -- Returns the functions for conversations in which everything is counted. Few messages need any, and even to
 -- define a function takes time.
 local made
@@ -216,7 +221,7 @@ local function history()
         if beyond(entry[1], owners[user].upto) then lose(owners[user].behind, 1, length) end
         if not old and not named.f then
           local day = user .. ' ' .. math.floor(named.w / DAY_MS)
-          back[day] = (back[day] or 0) + length
+          back[day] = (back[day] or 0) + length + MESSAGE_BYTES
         end
       end
     end

@@ -107,7 +107,7 @@ class Appending:
             if log is not None:
                 log = self._rooms.make(connection, log, item.sender, size, now)
             if charge == Charge.USER and not everyone:
-                self._quotas.pay(connection, item.sender, size, now)
+                self._quotas.pay(connection, item.sender, size, not total, now)
         if found is None:
             low, high = (people.low, people.high) if people is not None else (0, 0)
             id = connection.execute(

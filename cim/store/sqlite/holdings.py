@@ -15,6 +15,7 @@ from cim.model import Charge, Retention
 from cim.store.bounds import (
     BYTES_SLACK,
     DAY_MS,
+    MESSAGE_BYTES,
     NO_BOUND,
     NOBODY,
     NOTHING,
@@ -253,7 +254,7 @@ class Rooms:
                     stuck = sent_at
                     break
                 if charge == CHARGES[Charge.USER]:
-                    self._give_back(connection, sender, sent_at // DAY_MS, length)
+                    self._give_back(connection, sender, sent_at // DAY_MS, length + MESSAGE_BYTES)
             last = epoch, n
             if charge != CHARGES[Charge.NONE]:
                 held = held.plus(-1, -length)
