@@ -62,6 +62,13 @@ class MembersTests(MembersCase):
                 ],
             )
 
+    def test_nobody_is_put_into_a_group_unseen(self):
+        """Not even by a back end, whose API key acts as 0."""
+        self.cluster.result(self.cluster.routes[1].grouping.add(self.group, 0, self.bob.id))
+        self.passes()
+        for client in (self.phone, self.desk):
+            self.assertEqual(self.told(*client.take("deliver")), [("added", self.bob.id, 0, "")])
+
     def test_it_is_ordered_among_messages_and_counts_as_nothing(self):
         first = self.say("before")
         self.join(self.bob)
