@@ -1,8 +1,9 @@
 """Takes messages from senders into conversations and on to recipients (docs/architecture.md, Conversations).
 
 The path of a message: check it -> ask the limits -> check rights -> append it with all others that wait -> tell its
-sender -> push it. No message of a conversation overtakes another that waits, so messages that arrive in order are
-seldom out of order at the store.
+sender -> push it. No message of an author in a conversation overtakes another that waits, so messages that arrive in
+order are seldom out of order at the store. Authors do not wait for one another: who may not even write there could make
+those wait who do.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
 #: How long an author may recall or edit a message, in seconds.
 REVISION_SECONDS = 24 * 3600.0
-#: The most messages of one conversation that may wait for a look-up.
+#: The most messages of one author in one conversation that may wait for a look-up.
 MAX_WAITING = 10_000
-#: The most revisions of one author in one conversation that may wait: each takes a look-up.
+#: The most revisions among them: each takes a look-up.
 MAX_LOOKED_UP = 16
 #: The kinds that only the author of a message may send about it.
 REVISIONS = frozenset((RECALL, EDIT))
@@ -107,8 +108,8 @@ class Sending:
         self._metrics = metrics
         self._limits = limits
         self.full = FullConversations(clock)
-        # Messages that wait for a look-up, and those behind them, by conversation.
-        self._waiting: dict[str, deque[tuple[Outgoing, Done]]] = {}
+        # Messages that wait for a look-up, and those of the same author behind them, by conversation and author.
+        self._waiting: dict[tuple[str, int], deque[tuple[Outgoing, Done]]] = {}
 
     def submit(self, message: Outgoing, done: Done, allowed: bool = False) -> None:
         """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate.
@@ -120,11 +121,12 @@ class Sending:
             if refusal is not None:
                 done(refusal)
                 return
-        waiting = self._waiting.get(message.conversation)
+        line = message.conversation, message.author.id
+        waiting = self._waiting.get(line)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING or self._too_many(message, waiting):
                 self._give_back(message)
-                done(RateLimited("too many messages are waiting in this conversation: try again later"))
+                done(RateLimited("too many of your messages are waiting in this conversation: try again later"))
             else:
                 waiting.append((message, done))
         elif message.send.kind not in REVISIONS and (
@@ -132,21 +134,19 @@ class Sending:
         ):
             self._append(message, done, message.send.ref)
         else:
-            self._waiting[message.conversation] = deque(((message, done),))
-            working = Deferred.fromCoroutine(self._work(message.conversation))
+            self._waiting[line] = deque(((message, done),))
+            working = Deferred.fromCoroutine(self._work(line))
             working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
 
     @staticmethod
     def _too_many(message: Outgoing, waiting: Iterable[tuple[Outgoing, Done]]) -> bool:
-        """Return whether an author, who need not be a member, makes others wait for too many look-ups."""
+        """Return whether a message is one revision too many."""
         if message.send.kind not in REVISIONS:
             return False
-        author = message.author.id
-        revisions = (other for other, _ in waiting if other.send.kind in REVISIONS)
-        return sum(other.author.id == author for other in revisions) >= MAX_LOOKED_UP
+        return sum(other.send.kind in REVISIONS for other, _ in waiting) >= MAX_LOOKED_UP
 
-    async def _work(self, conversation: str) -> None:
-        waiting = self._waiting[conversation]
+    async def _work(self, line: tuple[str, int]) -> None:
+        waiting = self._waiting[line]
         while waiting:
             message, done = waiting[0]
             error: CIMError | None = None
@@ -167,7 +167,7 @@ class Sending:
                     done(error)
             except Exception:
                 self._log.failure("the caller of a send failed")
-        del self._waiting[conversation]
+        del self._waiting[line]
 
     async def _look_up(self, message: Outgoing) -> str:
         """Do the checks that take a look-up, and return the position of the text that the message refers to."""
