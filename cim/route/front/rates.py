@@ -22,9 +22,9 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "address-online": ("lists of who is online for one address", "1/100"),
     "user-calls": ("calls of one user", "50/1000"),
     "user-logins": ("logins and changes of the password of one user", "0.2/200"),
-    "user-groups": ("groups that one user makes", "0.05/100"),
+    "user-groups": ("groups that one user makes or renames", "0.05/100"),
     "user-invitations": ("invitations that one user sends", "0.1/100"),
-    "user-memberships": ("joins, leaves, renames and other changes of groups by one user", "2/500"),
+    "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
 }
 
 

@@ -159,7 +159,7 @@ class GroupsAPI:
 
         Only admins and owners may.
         """
-        self._rates.take("user-memberships", caller.account.id)
+        self._rates.take("user-groups", caller.account.id)
         return _shown(await self._grouping.rename(id, caller.account.id, name))
 
     @http_call(

@@ -133,12 +133,13 @@ class UserRateTests(APICase):
         self.ok("POST", "/v1/sessions", {"device": "phone"}, **self.by(self.alice), status=201)
 
     def test_renames(self):
-        self.limit("user-memberships", 0.1, 2)
+        """The log of a group keeps each name, and no quota pays for it."""
+        self.limit("user-groups", 0.1, 3)
         group = self.make(self.alice)
         call = "PATCH", f"/v1/groups/{group}", {"name": "y"}
         for _ in range(2):
             self.ok(*call, **self.by(self.alice))
-        self.too_many("user-memberships", 10, *call, who=self.alice)
+        self.too_many("user-groups", 10, *call, who=self.alice)
 
     def test_what_is_refused_for_good_names_no_time(self):
         group = self.make(self.alice, open=True)
