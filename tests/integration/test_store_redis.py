@@ -155,6 +155,21 @@ class RedisInvitationCodesTests(InvitationCodesContract, RedisCase):
 class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):
     settings = {"appendonly": "no"}
 
+    async def test_deleting_one_that_joins_a_group_when_it_has_left_all(self):
+        alice, bob = [await self.credentials.create(name, "one") for name in ("alice", "bob")]
+        group = await self.store.groups.create(alice.id, "friends", open=True, history=False)
+        leave_all, left = self.store.groups.leave_all, []
+
+        async def and_join(user):
+            await leave_all(user)
+            left.append(user)
+            if len(left) == 1:
+                await self.store.groups.add(group.id, user, user)
+
+        self.patch(self.store.groups, "leave_all", and_join)
+        await self.credentials.delete(bob.id)
+        self.assertEqual([one.user for one in await self.store.groups.members(group.id)], [alice.id])
+
 
 class SharedKeysTests(RedisCase):
     async def test_accounts_have_upstreams_key_and_ours(self):

@@ -131,7 +131,12 @@ class SqliteEarlierTests(Conversing, SqliteCase):
 
 
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):
-    pass
+    async def test_deleting_one_that_joins_a_group_meanwhile(self):
+        alice, bob = [await self.credentials.create(name, "one") for name in ("alice", "bob")]
+        group = await self.store.groups.create(alice.id, "friends", open=True, history=False)
+        await gatherResults([self.credentials.delete(bob.id), self.store.groups.add(group.id, bob.id, bob.id)])
+        self.assertEqual([one.user for one in await self.store.groups.members(group.id)], [alice.id])
+        self.assertEqual((await self.store.groups.memberships(bob.id)).members, ())
 
 
 class SqliteStoreTests(StoreContract, DevicesContract, SqliteCase):

@@ -101,6 +101,8 @@ class AdminAPI:
 
         Messages that the user sent stay in their conversations.
         """
+        # First, so that it comes into no group while it leaves its own.
+        await self._tokens.revoke(id)
         deleted = await self._store.credentials.delete(id)
         self._tokens.forget(id)
         self._known.forget(id)

@@ -240,7 +240,7 @@ class GroupsAPI:
         member = await self._groups.member(id, user)
         if member is None and by.role < Role.ADMIN:
             raise Forbidden("only admins and owners can add or invite others")
-        await self._known.get(user)
+        await self._known.look(user)
         if member is None and await self._blocks.hidden(actor.id, (user,)):
             raise AccountMismatch()
 
@@ -253,7 +253,8 @@ class GroupsAPI:
     async def _add_as_operator(self, id: int, user: int, role: str | None) -> WithStatus:
         if role not in (None, "member"):
             raise InvalidField("role", "must be `member`, or missing, with an API key")
-        await self._known.get(user)
+        # Not as cached: a deleted account would stay a member for good.
+        await self._known.look(user)
         added = await self._grouping.add(id, 0, user)
         member = await self._groups.member(id, user)
         present = member.role if member is not None else Role.MEMBER

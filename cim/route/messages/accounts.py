@@ -43,6 +43,14 @@ class KnownAccounts:
             self.keep(account)
         return account
 
+    async def look(self, user: int) -> Account:
+        """Return an account as it is at this moment, whatever is cached.
+
+        :raises AccountMismatch: there is no account with that id
+        """
+        self.forget(user)
+        return await self.get(user)
+
     def forget(self, user: int) -> None:
         """Drop an account that was deleted."""
         self._kept.pop(user, None)

@@ -116,4 +116,7 @@ class RedisCredentials:
         others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
         keys = (account_key(user), name_key(name), *of_user, form, *others)
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
-        return await self._changing.change("delete", keys, facts, decide)
+        deleted = await self._changing.change("delete", keys, facts, decide)
+        # What it came into meanwhile.
+        await self._groups.leave_all(user)
+        return deleted

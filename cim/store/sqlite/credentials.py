@@ -100,6 +100,9 @@ class SqliteCredentials:
             pass
 
         def work(connection: sqlite3.Connection) -> bool:
+            # What it came into meanwhile.
+            while leave_some(connection, user, STEP):
+                pass
             # Devices' marks are removed when they are old.
             connection.execute("UPDATE conversation SET low = 0 WHERE low = ?", (user,))
             connection.execute("UPDATE conversation SET high = 0 WHERE high = ?", (user,))

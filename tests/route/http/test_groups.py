@@ -221,3 +221,18 @@ class TalkTests(GroupsCase):
         self.put(self.alice, self.bob)
         self.ok("DELETE", f"/v1/admin/users/{self.bob.id}", key=KEY, status=204)
         self.assertEqual(self.roles(), {self.alice.id: "owner"})
+
+    def test_an_account_deleted_through_another_route_comes_into_no_group(self):
+        self.put(self.alice, self.bob)
+        group = self.create(self.carol, "open", open=True)["id"]
+        self.ok("GET", f"/v1/users/{self.bob.id}", **self.by(self.bob), route=1)
+        body = {"to_user": self.bob.id, "client_id": "c", "text": "hello"}
+        self.ok("POST", "/v1/messages", body, **self.by(self.alice), route=1, status=201)
+        self.ok("DELETE", f"/v1/admin/users/{self.bob.id}", key=KEY, status=204)
+        for who, role in ((self.by(self.alice), {"role": "owner"}), (self.by(self.alice), {}), ({"key": KEY}, {})):
+            self.problem("PUT", self.path(self.bob), role, **who, route=1, status=404, code="not-found")
+        # Its token is still cached there.
+        self.ok("GET", "/v1/groups", **self.by(self.bob), route=1)
+        path = self.path(self.bob, group)
+        self.problem("PUT", path, {}, **self.by(self.bob), route=1, status=401, code="unauthorized")
+        self.assertEqual(self.roles(), {self.alice.id: "owner"})
