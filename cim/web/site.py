@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -11,7 +13,7 @@ from attrs import frozen
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISystemHandle, ITCPTransport
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -58,6 +60,20 @@ def respond(request: Any, status: int, body: bytes, content_type: bytes = JSON) 
 def is_awaited(request: Any) -> bool:
     """Return whether the client of a request is still connected, as far as is known."""
     return not request._disconnected  # Twisted has no public name for it
+
+
+def _hold_little(transport: Any) -> None:
+    """Have the system take no more of an answer than _BUFFERED beyond what is on its way; else it takes megabytes.
+
+    So a client that reads nothing is known, and costs as much as is counted.
+    """
+    while hasattr(transport, "transport"):
+        # TLS's wrapper of the connection proper, or that of a PROXY header.
+        transport = transport.transport
+    if ITCPTransport.providedBy(transport) and ISystemHandle.providedBy(transport):
+        with suppress(AttributeError, OSError):  # not every system has it
+            handle: Any = transport.getHandle()
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _BUFFERED)
 
 
 class PathResource(Resource):
@@ -204,6 +220,7 @@ class BoundedChannel(http.HTTPChannel):
         """Called by the transport; closes a connection beyond the site's bound at once."""
         super().connectionMade()
         self._peer, self._host = super().getPeer(), super().getHost()
+        _hold_little(self.transport)
         self.since = self.site.reactor.seconds()
         if not self.site.opened(self):
             self.give_way()
