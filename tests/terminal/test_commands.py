@@ -797,9 +797,14 @@ class GroupCommandTests(CommandTestCase):
         self.client.tell("state", State.READY, "")
         self.clock.advance(1)
 
-    def test_a_name_that_a_user_and_a_group_share_means_the_user(self):
+    def test_a_name_that_a_user_and_a_group_share_means_neither(self):
+        """Whoever takes the name of a group, or gives a group the name of a user, gets nothing that was for it."""
         self.join_groups("bob")
-        self.line(":to bob")
+        for what in ("bob", '"bob"'):
+            self.line(f":to {what}")
+            self.assertIn("is a user and a group: type @bob or g:5", self.screen.notices[-1])
+        self.assertEqual(self.chat.current, EVERYONE)
+        self.line(":to @bob")
         self.assertEqual(self.screen.notices[-1], "you are now talking to bob (id 1001); the group bob is g:5")
         self.line("for bob only")
         self.line(":to g:5")
@@ -807,7 +812,7 @@ class GroupCommandTests(CommandTestCase):
         self.assertEqual(self.chat.label("g:5"), "[bob]")
         self.line("for the group")
         self.assertEqual(self.sends(), [(1001, "for bob only"), ("g:5", "for the group")])
-        for what, name in (("@bob", "p:1000:1001"), ("1001", "p:1000:1001"), ('"bob"', "p:1000:1001")):
+        for what, name in (("@bob", "p:1000:1001"), ("1001", "p:1000:1001"), ('@"bob"', "p:1000:1001")):
             self.assertEqual(self.talk(what).name, name)
         self.failureResultOf(Deferred.fromCoroutine(self.chat.talk("@nobody")), NotFound)
 

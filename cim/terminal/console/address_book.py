@@ -131,9 +131,7 @@ class AddressBook:
     async def talk(self, what: str) -> Talk:
         """Return the talk that a user's name, `@name`, an id, a group's name or `g:<id>` stands for.
 
-        A name that a user and a group have means the user.
-
-        :raises NotFound: there is none; the message can be shown
+        :raises NotFound: there is none, or a user and a group have the name; the message can be shown
         :raises Misuse: it is no name
         """
         typed = only_name(what)
@@ -143,19 +141,24 @@ class AddressBook:
             return EVERYONE
         if typed.startswith("g:") and is_number(typed[2:]):
             return Talk(typed, self.titles.get(typed, typed), typed)
-        try:
+        if typed.startswith("@") or is_number(typed):
             return self.private(await self.user(typed))
+        try:
+            found = await self._groups_called(typed)
+        except CIMError:
+            found = []
+        try:
+            user = await self.user(typed)
         except NotFound as error:
-            if typed.startswith("@") or is_number(typed):
-                raise
-            try:
-                found = await self._groups_called(typed)
-            except CIMError:
-                found = []
             if not found:
                 raise NotFound(f"{error.message}, and you are not in a group called that") from None
             name = f"g:{_only(found, typed)}"
             return Talk(name, self.titles[name], name)
+        if found:
+            # Anybody may take a group's name, and anybody a user's, so neither may come before the other.
+            ids = " or ".join(f"g:{id}" for id in found)
+            raise NotFound(f"{quoted(typed)} is a user and a group: type @{typed_name(user.name)} or {ids}")
+        return self.private(user)
 
     def in_words(self, talk: Talk) -> str:
         """Return a talk's title and id, and what else has that title."""
