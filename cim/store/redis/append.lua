@@ -177,13 +177,15 @@ local function append(stream, i)
     end
   end
   local log = table.concat({position, total, digits(counted), indexed}, ' ')
+  local more = {}
   if counts then
     local sent = string.match(was[2] or '', '^%d+') or 0
-    redis.call('HSET', counters, 'log', log, 's:' .. sender, digits(sent + 1) .. ' ' .. position)
-  else
-    redis.call('HSET', counters, 'log', log)
+    more = {'s:' .. sender, digits(sent + 1) .. ' ' .. position}
   end
-  if bytes then redis.call('HSET', counters, 'bytes', total .. ' ' .. digits(bytes)) end
+  if bytes then
+    more[#more + 1], more[#more + 2] = 'bytes', total .. ' ' .. digits(bytes)
+  end
+  redis.call('HSET', counters, 'log', log, unpack(more))
   if held then history().appended(counters, held, own, sender, position, size) end
   stored[once] = true
   if role == 'recalls' then redis.call('ZADD', RECALLED .. tag, 0, padded(ref)) end
