@@ -206,7 +206,7 @@ class AccountsAPI:
                     account, credential = await self._proven(claimed, asked, password, caller.address, device, counted)
                     # By itself: whoever stole a token does not keep the owner from logging in.
                     counted.enter_context(self._rates.attempt("user-logins", account.id))
-                    root = self._new_id()
+                    root = ""
                 if not self._directory.caught_up:
                     await self._directory.when_caught_up()
                 device = device or self._new_id()
@@ -358,6 +358,8 @@ class AccountsAPI:
         try:
             with self._rates.attempt("user-logins", ("change", user)):
                 credential = await self._store.credentials.credential(user)
+                if credential is not None and proven.issued < credential.valid_from:
+                    raise Unauthorized("the token was revoked: log in again")
                 stored = credential.password if credential is not None else None
                 match = await self._passwords.match(stored, password, turn)
                 if credential is None or match is Match.WRONG:
@@ -367,8 +369,6 @@ class AccountsAPI:
         except CIMError:
             attempt.unseen()
             raise
-        if proven.issued < credential.valid_from:
-            raise Unauthorized("the token was revoked: log in again")
         attempt.right()
         hashed = await self._passwords.hash(new_password, turn)
         now = self._tokens.now(proven.issued)
@@ -387,4 +387,4 @@ class AccountsAPI:
             raise Unavailable(
                 "the password was changed, but other sessions may go on: log in with the new one and change it again"
             )
-        return self._token(caller.account, valid_from, proven.owner, self._new_id())
+        return self._token(caller.account, valid_from, proven.owner, "")

@@ -97,8 +97,8 @@ class Attempts:
     def take_proven(self, account: int, root: str) -> Attempt:
         """Use up one attempt of a caller with a token of the account, wherever it is.
 
-        :param root: the showing of the password that the token goes back to: whoever stole a token leaves the owner,
-            who shows the password anew, its own attempts
+        :param root: the login with a password that the token goes back to: whoever stole a token leaves the owner, who
+            shows the password anew, its own attempts
         :raises RateLimited: as `take`
         """
         return self._take([(self._places, (account, root))], None, True)

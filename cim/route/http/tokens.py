@@ -32,8 +32,7 @@ class Proven:
 
     :param issued: when the token was issued, in ms since 1970
     :param owner: the owner token of the login that it came with; empty for tokens of earlier releases
-    :param root: the showing of the password that it goes back to, by however many logins with tokens; empty for tokens
-        of earlier releases
+    :param root: the owner token of the login with a password that it goes back to, by however many logins with tokens
     """
 
     account: Account
@@ -66,7 +65,7 @@ class Tokens:
 
         :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
         :param owner: the owner token of the login that it comes with
-        :param root: the showing of the password that it goes back to
+        :param root: of the token that it is made for; empty if that was a password
         """
         now = self._clock.seconds()
         issued = max(int(now * 1000), valid_from)
@@ -74,12 +73,13 @@ class Tokens:
             "sub": str(account.id),
             "name": account.name,
             "own": owner,
-            "root": root,
             "iat": issued // 1000,
             "ims": issued,
             "exp": int(now) + self.seconds,
             "jti": self._new_id(),
         }
+        if root:
+            claims["root"] = root
         return sign(self._key, claims)
 
     async def check(self, text: str) -> Proven:
@@ -94,8 +94,8 @@ class Tokens:
         user = int(subject)
         if not (0 < user < ID_LIMIT and isinstance(name, str) and type(issued) is int):
             raise Unauthorized()
-        owner, root = (one if isinstance(one, str) else "" for one in (owner, root))
-        proven = Proven(Account(user, name), issued, owner, root)
+        owner = owner if isinstance(owner, str) else ""
+        proven = Proven(Account(user, name), issued, owner, root if isinstance(root, str) else owner)
         await self._check_valid(proven)
         return proven
 

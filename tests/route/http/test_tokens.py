@@ -53,6 +53,10 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual((proven.account, proven.issued), (ALICE, 1_700_000_000_000))
         self.assertEqual((proven.owner, proven.root), ("owner", "root"))
 
+    def test_a_token_from_a_password_goes_back_to_itself(self):
+        proven = self.successResultOf(self.check(self.tokens.issue(ALICE, 0, "owner")))
+        self.assertEqual((proven.owner, proven.root), ("owner", "owner"))
+
     def test_a_token_of_an_earlier_release(self):
         claims = {"sub": "5", "name": "张三", "jti": "1", "ims": 1_700_000_000_000, "exp": 1_700_003_600}
         proven = self.successResultOf(self.check(sign(b"k" * 32, claims)))
