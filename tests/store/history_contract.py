@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.errors import NoRoom, NotFound, OutOfOrder
 from cim.model import GUEST, Appended, Charge, Retention
-from cim.store.bounds import BLOCK
+from cim.store.bounds import BLOCK, CONVERSATION_BYTES, MESSAGE_BYTES
 from cim.wire import conversations
 from cim.wire.positions import parse
 from tests.store.conversing import ALICE, BOB, CAROL, DAY, TALK, Conversing
@@ -340,7 +340,8 @@ class HistoryContract(Conversing):
 
     async def test_a_quota_bounds_what_is_stored_of_a_user(self):
         # Three blocks, whatever the chance.
-        large = "x" * (49_000 + 3 * BLOCK - len(self.item("x" * 49_000).body))
+        beside = len(self.item("x" * 45_000).body) - 45_000 + MESSAGE_BYTES + CONVERSATION_BYTES
+        large = "x" * (3 * BLOCK - beside)
         results = []
         for number in range(25):
             results.append(await self.append(large, conversation=conversations.private(ALICE, 2000 + number)))
