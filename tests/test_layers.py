@@ -207,7 +207,7 @@ class RuleTests(SynchronousTestCase):
             ("route/service.py", "from . import login"),
             ("client/client.py", "def f():\n    from cim.terminal.lines import LineReader"),
             ("terminal/tap.py", "from cim.web.calling import HTTPCalls"),
-            ("daemon/lifecycle.py", "from cim.web.site import http_site"),
+            ("daemon/lifecycle.py", "from cim.web.site import BoundedSite"),
             ("route/service.py", "from cim.web.serving import CallResource"),
             ("route/service.py", "from cim.route.http.tokens import Tokens"),
             ("route/front/login.py", "from twisted.web.iweb import IRequest"),

@@ -40,7 +40,7 @@ from cim.web.calling import JSONCalls
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
-from cim.web.site import Bounds, HTTPService, http_site
+from cim.web.site import BoundedSite, Bounds, HTTPService
 
 
 def selection(name: str) -> IServerSelection:
@@ -146,7 +146,7 @@ def add_route(
         metrics=metrics,
         where=where,
     )
-    site = http_site(
+    site = BoundedSite(
         resource,
         reactor,
         metrics,

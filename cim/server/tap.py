@@ -39,7 +39,7 @@ from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback
 from cim.web.origins import origins_of
 from cim.web.serving import CallResource
-from cim.web.site import HTTPService, http_site
+from cim.web.site import BoundedSite, HTTPService
 from cim.wire.framing import DEFAULT_MAX_FRAME
 from cim.wire.guests import Generation
 
@@ -181,7 +181,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     operations = Operations(lambda: ports.healthy(server.health().with_facts(links.facts())), metrics)
     apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
     resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
-    site = http_site(resource, reactor, metrics, hosts=hosts_of(options))
+    site = BoundedSite(resource, reactor, metrics, hosts=hosts_of(options))
     root.add(IService(registry))
     root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor))
     add_server(root, server, links, options, metrics, ports)

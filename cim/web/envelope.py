@@ -12,7 +12,7 @@ from typing import Any
 from cim.errors import BadRequest, CIMError, RateLimited
 from cim.web.declaring import Call, Gate
 from cim.web.inputs import read_object
-from cim.web.site import respond
+from cim.web.request import respond
 from cim.wire.error_table import SUCCESS, row_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -13,7 +13,7 @@ from cim.errors import BadRequest, CIMError, InvalidField
 from cim.web.declaring import Call, Gate, WithStatus
 from cim.web.inputs import read_object
 from cim.web.origins import NO_ORIGINS, Origins
-from cim.web.site import respond
+from cim.web.request import respond
 from cim.wire.error_table import row_of
 
 #: The path prefix of this dialect, and the path of its document.

@@ -26,7 +26,7 @@ from cim.errors import BadRequest, CIMError, RateLimited
 from cim.web.declaring import UNPROVEN, Call, Content, WithHeaders, calls_of
 from cim.web.dialect import Dialect
 from cim.web.inputs import read_query
-from cim.web.site import PathResource, is_awaited, respond
+from cim.web.request import PathResource, is_awaited, respond
 from cim.wire.error_table import row_of
 
 _log = Logger()

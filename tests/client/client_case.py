@@ -21,7 +21,7 @@ from cim.model import LoginPolicy
 from cim.route.http.api import Settings, api_resource
 from cim.route.http.passwords import Passwords
 from cim.web.operations import internal_only
-from cim.web.site import http_site
+from cim.web.site import BoundedSite
 from tests.client.network import Network
 from tests.harness.cluster import Cluster
 
@@ -115,7 +115,7 @@ class ClientCase(SynchronousTestCase):
             cluster_only=internal_only(None, metrics),
             metrics=metrics,
         )
-        site = http_site(resource, self.clock, self.cluster.metrics)
+        site = BoundedSite(resource, self.clock, self.cluster.metrics)
         site.startFactory()
         return site
 

@@ -13,7 +13,7 @@ from cim.route.http.upstream import UpstreamAPI
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
 from cim.web.serving import CallResource
-from cim.web.site import http_site
+from cim.web.site import BoundedSite
 from tests.client.client_case import ClientCase
 from tests.client.test_trust import showing
 from tests.harness.certificates import certified
@@ -26,7 +26,7 @@ def upstream_site(case):
     """Return what serves upstream's API for a ClientCase."""
     metrics = case.cluster.metrics
     api = UpstreamAPI(case.cluster.routes[0], case.cluster.store.accounts, metrics)
-    site = http_site(CallResource({Envelopes(internal_only(None, metrics)): (api,)}, metrics), case.clock, metrics)
+    site = BoundedSite(CallResource({Envelopes(internal_only(None, metrics)): (api,)}, metrics), case.clock, metrics)
     site.startFactory()
     return site
 

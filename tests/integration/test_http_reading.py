@@ -10,7 +10,9 @@ from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
 from cim.web import site
-from cim.web.site import BoundedSite, PathResource, respond
+from cim.web.channel import BoundedChannel
+from cim.web.request import PathResource, respond
+from cim.web.site import BoundedSite
 
 
 class Long(PathResource):
@@ -33,7 +35,7 @@ class ReadingTests(TestCase):
         port = reactor.listenTCP(0, served, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
 
-        class Noting(site.BoundedChannel):
+        class Noting(BoundedChannel):
             def connectionLost(self, reason):
                 super().connectionLost(reason)
                 closed.callback(None)

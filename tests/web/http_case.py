@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.metrics import Metrics
-from cim.web.site import http_site
+from cim.web.site import BoundedSite
 
 
 class _Socket(BytesIO):
@@ -72,7 +72,7 @@ class HTTPCase(SynchronousTestCase):
     def serve(self, resource, **bounds):
         self.clock = Clock()
         self.metrics = Metrics("route")
-        self.site = http_site(resource, self.clock, self.metrics, **bounds)
+        self.site = BoundedSite(resource, self.clock, self.metrics, **bounds)
         self.site.startFactory()
 
     def connect(self):

@@ -216,7 +216,7 @@ class DaemonTests(SynchronousTestCase):
             ("server", server_tap, ()),
             ("suite", route_tap, ("--data", self.mktemp())),
         ):
-            self.patch(module, "http_site", self.made)
+            self.patch(module, "BoundedSite", self.made)
             tap = {"route": route_tap, "server": server_tap, "suite": suite_tap}[daemon]
             parsed = tap.Options(environ={})
             parsed.parseOptions(["--hosts", "chat.example.com", *more])

@@ -12,9 +12,9 @@ from cim.web.declaring import Who, http_call
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
 from cim.web.problem import Problems
+from cim.web.request import respond
 from cim.web.schema import Id, Text
 from cim.web.serving import CallResource
-from cim.web.site import respond
 from tests.web.api_case import Things, gate
 from tests.web.http_case import HTTPCase, encode
 

@@ -10,7 +10,8 @@ from twisted.internet.testing import StringTransport
 from twisted.web.server import NOT_DONE_YET
 
 from cim.limits import Limit
-from cim.web.site import MAX_BODY, Bounds, HTTPService, PathResource, respond
+from cim.web.request import PathResource, respond
+from cim.web.site import MAX_BODY, Bounds, HTTPService
 from tests.web.http_case import Conversation, HTTPCase, encode
 
 

@@ -21,7 +21,7 @@ from cim.route.http.passwords import Passwords
 from cim.route.http.upstream import guests_only
 from cim.web.operations import internal_only, located
 from cim.web.origins import Origins
-from cim.web.site import http_site
+from cim.web.site import BoundedSite
 from tests.harness.cluster import Cluster, TestClient
 from tests.harness.native_client import NativeClient
 from tests.web.http_case import Conversation, HTTPCase, encode
@@ -108,7 +108,7 @@ class APICase(HTTPCase):
             metrics=self.metrics,
             where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),
         )
-        site = http_site(resource, self.clock, self.metrics)
+        site = BoundedSite(resource, self.clock, self.metrics)
         site.startFactory()
         return site
 
