@@ -97,5 +97,5 @@ class PipelinedTests(NativeCase):
         # Another route may be the conversation's, and each counts for itself.
         name = conversations.private(self.alice.id, self.carol.id)
         submissions = self.cluster.servers[0].submissions
-        same = submissions._pick(name) is submissions._pick(self.conversation)
+        same = submissions.link_of(name) is submissions.link_of(self.conversation)
         self.assertEqual(("c-1", "rate-limited", 1) in failed, same)

@@ -19,7 +19,7 @@ class LinkCase(NativeCase):
 
     def route_of(self, client, conversation=""):
         """The route that a client's server sends a conversation to."""
-        name = self.server_of(client).submissions._pick(conversation or self.conversation).peer.name
+        name = self.server_of(client).submissions.link_of(conversation or self.conversation).peer.name
         return next(route for route in self.cluster.routes if str(route.address) == name)
 
     def say(self, numbers, client=None):

@@ -92,7 +92,7 @@ class RepeatTests(NativeCase):
                 client.send(self.bob.id, "once", "the same")
             if number == 25:
                 # Whichever route had the conversation, now it is the other's.
-                (chosen,) = {server.submissions._pick(self.conversation).peer.name for server in self.cluster.servers}
+                (chosen,) = {server.submissions.link_of(self.conversation).peer.name for server in self.cluster.servers}
                 for server in self.cluster.servers:
                     route = next(route for route in self.cluster.routes if str(route.address) == chosen)
                     self.cluster.cut(server, route)

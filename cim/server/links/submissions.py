@@ -122,7 +122,7 @@ class Submissions:
 
     def hint(self, session: Asker, packet: bytes, conversation: str) -> None:
         """Pass up a packet to which nobody awaits an answer."""
-        link = self._pick(conversation)
+        link = self.link_of(conversation)
         if link is not None and link.queued <= MAX_QUEUED:
             link.send_packed(packed.request(0, session.asker, conversation, packet), False)
 
@@ -160,15 +160,12 @@ class Submissions:
 
     def home(self, user: int) -> ILink | None:
         """Return the link of a user's home route."""
-        return self._pick(f"{_HOME}{user}")
-
-    def link_of(self, key: str) -> ILink | None:
-        """Return the link over which requests with a key go."""
-        return self._pick(key)
+        return self.link_of(f"{_HOME}{user}")
 
     # Sending.
 
-    def _pick(self, key: str) -> ILink | None:
+    def link_of(self, key: str) -> ILink | None:
+        """Return the link over which requests with a key go, None if there is none."""
         link = self._choices.get(key)
         if link is None:
             if not self._names:
@@ -182,7 +179,7 @@ class Submissions:
         return link
 
     def _submit(self, pending: Pending, call: int = 0) -> None:
-        if not self._put_up(pending, call or next(self._numbers), self._pick(pending.key)):
+        if not self._put_up(pending, call or next(self._numbers), self.link_of(pending.key)):
             pending.failed(Unavailable())
 
     def _pass_up(self, send: SendRequest) -> bool:
@@ -190,7 +187,7 @@ class Submissions:
         before = send.before
         link = before.link if before is not None else None
         if link is None or self.links.get(link.peer.name) is not link or link.peer.name in self._away:
-            link = self._pick(send.key)
+            link = self.link_of(send.key)
         send.passed = next(self._numbers)
         return self._put_up(send, send.call, link)
 
@@ -308,7 +305,7 @@ class Submissions:
                 pending.before = in_effect(pending.before)
                 again = self._pass_up(pending)
             else:
-                again = self._put_up(pending, call, self._pick(pending.key))
+                again = self._put_up(pending, call, self.link_of(pending.key))
             if not again:
                 del self._pending[call]
                 lost.append((pending, Unavailable()))

@@ -224,9 +224,10 @@ class Uplink:
 
     def _store_state(self, link: ILink, state: StoreState) -> None:
         name = link.peer.name
-        self._log.warn(
-            "route {route} {state} its store", route=name, state="does not reach" if state.away else "reaches"
-        )
+        if state.away:
+            self._log.warn("route {route} does not reach its store: other routes do its work", route=name)
+        else:
+            self._log.info("route {route} reaches its store again", route=name)
         if self._links.get(name) is link:
             self._submissions.store_state(link, state)
 
