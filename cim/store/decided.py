@@ -10,8 +10,9 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from cim.model import GUEST, Group, GroupChange, LoginPolicy, Place, Reserved, Role, SessionRecord
-from cim.store import rules
-from cim.store.rules import Accept, Add, Held, Operation, Remove, Rename, SessionChange, SessionFacts, SetRole
+from cim.store.rules import sessions as rules
+from cim.store.rules.groups import Accept, Add, Operation, Remove, Rename, SetRole
+from cim.store.rules.sessions import Held, SessionChange, SessionFacts
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from cim.errors import Conflict, RepeatedEnd
 from cim.interfaces import IAccounts, ISessions, IStore
 from cim.model import GUEST, ID_LIMIT, Account, LoginPolicy, Place, SessionRecord
-from cim.store.rules import MOST_BARRED
+from cim.store.rules.sessions import MOST_BARRED
 
 HERE = Place("127.0.0.1:11211:8081", "one")
 THERE = Place("127.0.0.1:11212:8082", "two")

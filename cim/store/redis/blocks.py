@@ -14,9 +14,9 @@ from zope.interface import implementer
 
 from cim.interfaces import IBlocks
 from cim.model import MAX_BLOCKED
-from cim.store import rules
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
+from cim.store.rules.blocks import check_blocked
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -37,7 +37,7 @@ class RedisBlocks:
             there, count = replies
             if there:
                 return Decision([])
-            rules.check_blocked(count)
+            check_blocked(count)
             words: Words = [4, "HSET", 1, other, 1, 4, "HSET", 2, user, 1]
             return Decision(words, bounds=[(1, 0, MAX_BLOCKED - 1)])
 

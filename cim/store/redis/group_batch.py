@@ -14,12 +14,23 @@ from attrs import frozen
 
 from cim.errors import CIMError
 from cim.model import MAX_GROUPS, MAX_MEMBERS, Group, GroupChange, Happened, Happening, Invitation, Role
-from cim.store import rules
 from cim.store.decided import GroupChanged
 from cim.store.redis.changing import Decision, Facts, Words
 from cim.store.redis.invitations import invitation
 from cim.store.redis.keys import Key
-from cim.store.rules import Accept, Add, Depart, Effects, GroupFacts, Operation, Remove, Rename, RoleChange, SetRole
+from cim.store.rules import groups as rules
+from cim.store.rules.groups import (
+    Accept,
+    Add,
+    Depart,
+    Effects,
+    GroupFacts,
+    Operation,
+    Remove,
+    Rename,
+    RoleChange,
+    SetRole,
+)
 from cim.wire import conversations
 
 GROUP, MEMBERS, IDS, COUNTERS, LOG, HAPPENED, MINE = range(1, 8)

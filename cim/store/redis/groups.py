@@ -29,14 +29,13 @@ from zope.interface import implementer
 from cim.errors import CIMError, Conflict, StoreUnavailable
 from cim.interfaces import IGroups
 from cim.model import MAX_GROUPS, Group, GroupChange, Happened, Member, Memberships, Role
-from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
 from cim.store.redis.changing import REPEATS, Changing, Decision, Facts, Words
 from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys, happening
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
-from cim.store.rules import Depart, Operation
+from cim.store.rules.groups import Depart, Operation, check_groups
 from cim.wire import conversations
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class RedisGroups(DecidedGroups):
                 *used, past, count = replies
                 if past or any(used):
                     return Decision([], int(past))
-                rules.check_groups(count)
+                check_groups(count)
                 return Decision(words, None, bounds=[(MINE, 0, MAX_GROUPS - 1)])
 
             unused = Facts(3, 1, (2, "EXISTS", GROUP, 2, "EXISTS", _STREAM, 3, "@PAST", _LAST, id, 2, "HLEN", MINE))

@@ -13,10 +13,10 @@ from zope.interface import implementer
 
 from cim.interfaces import IInvitations
 from cim.model import Invitation, Role
-from cim.store import rules
 from cim.store.pages import LATE_MS
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
+from cim.store.rules.invitations import InvitingFacts, invite
 from cim.wire import conversations
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class RedisInvitations:
             if earlier is not None:
                 roles |= {one.by: Role(int(earlier)) for one in held if one.group == group}
             wanted = Invitation(group, user, by, now)
-            made = rules.invite(rules.InvitingFacts(bool(exists), roles, bool(blocked), held), wanted)
+            made = invite(InvitingFacts(bool(exists), roles, bool(blocked), held), wanted)
             if made is not wanted:
                 return Decision([], made)
             words: Words = [4, "HSET", _INVITED, group, record(made)]

@@ -31,7 +31,7 @@ from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
-from cim.store.rules import (
+from cim.store.rules.sessions import (
     BARRED_SECONDS,
     MOST_BARRED,
     REPEATED_WITHIN_MS,

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.interfaces import IBlocks
-from cim.store import rules
+from cim.store.rules.blocks import check_blocked
 
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
@@ -34,9 +34,7 @@ class SqliteBlocks:
 
         def work(connection: sqlite3.Connection) -> None:
             if not blocks(connection, user, other):
-                rules.check_blocked(
-                    connection.execute("SELECT count(*) FROM block WHERE user = ?", (user,)).fetchone()[0]
-                )
+                check_blocked(connection.execute("SELECT count(*) FROM block WHERE user = ?", (user,)).fetchone()[0])
                 connection.execute("INSERT INTO block VALUES (?, ?)", (user, other))
 
         return self._sqlite.write("block", work)

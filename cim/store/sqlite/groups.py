@@ -10,10 +10,10 @@ from zope.interface import implementer
 
 from cim.interfaces import IGroups
 from cim.model import Group, GroupChange, Happened, Happening, Member, Memberships, Role
-from cim.store import rules
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
-from cim.store.rules import Accept, Add, Depart, GroupFacts, Operation, Rename, RoleChange
+from cim.store.rules import groups as rules
+from cim.store.rules.groups import Accept, Add, Depart, GroupFacts, Operation, Rename, RoleChange
 from cim.store.sqlite.accounts import next_id
 from cim.store.sqlite.conversations import set_read
 from cim.store.sqlite.invitations import forget, held
@@ -160,7 +160,7 @@ def _count_groups(connection: sqlite3.Connection, user: int) -> int:
 
 
 def change(connection: sqlite3.Connection, id: int, operation: Operation, now: int = 0) -> GroupChanged:
-    """Carry out what the rules decide about an operation on a group; raises the errors of `cim.store.rules.decide`.
+    """Carry out what the rules decide about an operation on a group; raises the errors of `rules.decide`.
 
     :param now: ms since 1970, to tell whether an invitation that is accepted has expired
     """

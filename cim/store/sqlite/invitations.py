@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from cim.interfaces import IInvitations
 from cim.model import Invitation, Role
-from cim.store import rules
 from cim.store.pages import LATE_MS
+from cim.store.rules.invitations import InvitingFacts, invite
 from cim.store.sqlite.blocks import blocks
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class SqliteInvitations:
                 "SELECT user, role FROM member WHERE talk = ? AND user IN (?, ?, ?)", (group, by, user, before)
             )
             roles = {member: Role(role) for member, role in rows}
-            facts = rules.InvitingFacts(exists, roles, blocks(connection, user, by), there)
-            made = rules.invite(facts, Invitation(group, user, by, now))
+            facts = InvitingFacts(exists, roles, blocks(connection, user, by), there)
+            made = invite(facts, Invitation(group, user, by, now))
             if made is not None and made not in there:
                 connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
                 for one in (*(one for one in there if one.group != group), made):

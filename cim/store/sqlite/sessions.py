@@ -19,7 +19,7 @@ from zope.interface import implementer
 from cim.interfaces import ISessions
 from cim.model import Place, SessionRecord
 from cim.store.decided import DecidedSessions
-from cim.store.rules import (
+from cim.store.rules.sessions import (
     BARRED_SECONDS,
     MOST_BARRED,
     REPEATED_WITHIN_MS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cim.limits import Buckets, Limit
-from cim.store import rules
+from cim.store.rules import groups as rules
 from tests.route.http.api_case import KEY, PASSWORD, APICase
 
 

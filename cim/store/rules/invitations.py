@@ -1,0 +1,56 @@
+"""Who may invite whom to a group, and how many invitations may wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from cim.errors import AccountMismatch, Conflict, Forbidden, NotFound
+from cim.model import DECLINED_DAYS, MAX_INVITED, MAX_INVITED_BY, Invitation, Role
+
+
+@frozen
+class InvitingFacts:
+    """The facts that an invitation depends on.
+
+    :param exists: whether there is such a group
+    :param roles: the roles of the user and of all who invite it, as far as they are members
+    :param blocked: whether the user blocks who invites it
+    :param held: the user's invitations that count
+    """
+
+    exists: bool
+    roles: Mapping[int, Role]
+    blocked: bool
+    held: Sequence[Invitation]
+
+
+def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
+    """Return the invitation that waits from now on: the wanted one, or an earlier one; None if the user is a member.
+
+    :raises AccountMismatch: the user blocks who invites it
+    :raises NotFound: there is no such group
+    :raises Forbidden: who invites it is not allowed to
+    :raises Conflict: the user declined lately, or has too many invitations
+    """
+    if facts.blocked:
+        raise AccountMismatch()
+    if not facts.exists:
+        raise NotFound()
+    if facts.roles.get(wanted.by, Role.MEMBER) < Role.ADMIN:
+        raise Forbidden()
+    if wanted.user in facts.roles:
+        return None
+    for held in facts.held:
+        if held.group == wanted.group:
+            if held.declined:
+                raise Conflict(f"this user has declined: invite it again after {DECLINED_DAYS} days")
+            if facts.roles.get(held.by, Role.MEMBER) >= Role.ADMIN:
+                return held
+    waiting = [held for held in facts.held if not held.declined and held.group != wanted.group]
+    if len(waiting) >= MAX_INVITED:
+        raise Conflict(f"{MAX_INVITED} invitations wait for this user: try again later")
+    if sum(held.by == wanted.by for held in waiting) >= MAX_INVITED_BY:
+        raise Conflict(f"{MAX_INVITED_BY} of your invitations wait for this user: withdraw one, or try again later")
+    return wanted
