@@ -286,9 +286,12 @@ class GroupsAPI:
 
         PUT your own membership to accept one, DELETE it to decline.
         """
+        async with self._lists.turn(caller.account.id) as counts:
+            waiting = await self._inviting.waiting(caller.account.id)
+            counts(len(waiting))
         return {
             "invitations": [
                 {"group": _shown(group), "by": {"id": by.id, "name": by.name}, "at": one.at}
-                for one, group, by in await self._inviting.waiting(caller.account.id)
+                for one, group, by in waiting
             ]
         }

@@ -86,6 +86,15 @@ class PageTests(MessagesCase):
             self.ok("GET", path, **self.by(self.bob))
             self.assertAlmostEqual(self.calls_left(self.bob), rest)
 
+    def test_a_list_of_invitations_counts_by_them(self):
+        """Each takes three look-ups."""
+        for name in ("one", "two"):
+            group = self.ok("POST", "/v1/groups", {"name": name}, **self.by(self.alice), status=201)["id"]
+            self.ok("PUT", f"/v1/groups/{group}/members/{self.bob.id}", {}, **self.by(self.alice), status=202)
+        self.cluster.routes[0].rates._buckets["user-calls"] = Buckets(Limit(0.001, 100))
+        self.ok("GET", "/v1/invitations", **self.by(self.bob))
+        self.assertAlmostEqual(self.calls_left(self.bob), 98.84)
+
     def test_pages_are_bounded_by_what_goes_out(self):
         """Control characters take six bytes each in JSON, so a page of half a MiB was one of three."""
         said = self.say(self.alice, self.bob, *(["\x01" * 40_000] * 8))
