@@ -32,7 +32,7 @@ from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
-from cim.route.http.passwords import Match, Passwords, Turn
+from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
@@ -138,7 +138,8 @@ class AccountsAPI:
             raise Conflict(TAKEN)
         if not caller.operator:
             self._rates.take("address-accounts", caller.address)
-        hashed = await self._passwords.hash(password, Turn(caller.address))
+        turn = OPERATORS if caller.operator else Turn(caller.address)
+        hashed = await self._passwords.hash(password, turn)
         account = await self._store.credentials.create(name, hashed, used)
         self._known.keep(account)
         return {"id": account.id, "name": account.name}

@@ -12,7 +12,7 @@ from cim.route.front.login import Logins
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.accounts import SESSIONS, sessions_shown
-from cim.route.http.passwords import Passwords, Turn
+from cim.route.http.passwords import OPERATORS, Passwords
 from cim.route.http.shapes import PASSWORD
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
@@ -82,7 +82,7 @@ class AdminAPI:
 
         A guest account then has a password and can use this API.
         """
-        hashed = await self._passwords.hash(password, Turn("operators", first=True))
+        hashed = await self._passwords.hash(password, OPERATORS)
         if await self._store.credentials.set_password(id, hashed, self._tokens.now()) is None:
             raise NotFound("there is no such user")
         self._tokens.forget(id)

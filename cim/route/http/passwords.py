@@ -106,6 +106,10 @@ class Turn(NamedTuple):
     first: bool = False
 
 
+#: The turn of back ends, which strangers do not keep out.
+OPERATORS = Turn("operators", first=True)
+
+
 @define(eq=False)
 class _Work:
     function: Callable[..., Any]

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from cim.errors import StoreUnavailable, Unauthorized
 from cim.limits import Buckets, Limit
 from cim.model import LoginPolicy
+from cim.route.http import passwords
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from cim.tickets import TICKET_SECONDS, read_ticket
@@ -63,6 +64,34 @@ class AccountTests(APICase):
         credential = self.successResultOf(self.store.credentials.credential(account.id))
         self.assertTrue(credential.password.startswith("$argon2id$"))
         self.assertNotIn(PASSWORD, credential.password)
+
+
+class BusyTests(APICase):
+    """POST /v1/accounts while as many passwords wait as may."""
+
+    def setUp(self):
+        super().setUp()
+        self.patch(passwords, "WAITING", 1)
+        self.held = []
+
+    def run_now(self, function, *args):
+        done = Deferred()
+        self.held.append((done, function, args))
+        return done
+
+    def begin(self, name, *headers):
+        conversation = Conversation(self.sites[0])
+        conversation.send(encode("POST", "/v1/accounts", {"name": name, "password": PASSWORD}, headers))
+        return conversation
+
+    def test_strangers_do_not_keep_back_ends_out(self):
+        """As at resetting a password."""
+        begun = [self.begin(name) for name in ("ann", "bea", "cid", "dan")]
+        begun.append(self.begin("eve", f"X-API-Key: {KEY}"))
+        while self.held:
+            done, function, args = self.held.pop(0)
+            done.callback(function(*args))
+        self.assertEqual([one.answer()[0] for one in begun], [201, 201, 201, 503, 201])
 
 
 class LoginTests(APICase):
