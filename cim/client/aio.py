@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_args
 
 from attrs import evolve, frozen
 
@@ -288,7 +288,7 @@ class AsyncClient(AwaitedCalls):
 
         See `messages`.
         """
-        return self._stream((Message, Receipt, Typing, Presence, Stands))
+        return self._stream(get_args(Event))
 
     def _stream(self, kinds: tuple[type, ...]) -> Stream[Any]:
         stream: Stream[Any] = Stream(self._client, self._flow, kinds, self._early or ())

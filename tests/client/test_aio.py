@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.aio import PAUSE_AT, RESUME_AT, AsyncClient, Stands, running_reactor
 from cim.client.client import Client
-from cim.client.values import Message, Receipt, Sent, State, User
+from cim.client.values import Change, Invitation, Members, Message, Presence, Receipt, Sent, State, Typing, User
 from cim.errors import Forbidden
 from tests.client.surface import METHODS, arguments
 
@@ -202,11 +202,18 @@ class AsyncClientTests(SynchronousTestCase):
         async def main():
             events = self.client.events()
             self.played.come(1)
-            self.played.say("receipt", Receipt("g:7", 2, "1-1"))
+            others = {
+                "receipt": Receipt("g:7", 2, "1-1"),
+                "typing": Typing("g:7", 2),
+                "presence": Presence(2, True),
+                "members": Members(7, "g:7", "1-2", 5, (Change("joined", 2, 2),)),
+                "invited": Invitation(8, "team", User(2, "bob"), 6),
+            }
+            for what, event in others.items():
+                self.played.say(what, event)
             await self.client.close()
             said = [event async for event in events]
-            expected = [message(1), Receipt("g:7", 2, "1-1"), Stands(State.CLOSED, "closed")]
-            self.assertEqual(said, expected)
+            self.assertEqual(said, [message(1), *others.values(), Stands(State.CLOSED, "closed")])
 
         self.run_(main)
 
