@@ -84,6 +84,11 @@ class AddressBook:
         low, high = sorted((mine, user.id))
         return Talk(f"p:{low}:{high}", typed_name(user.name), user.id)
 
+    def group_talk(self, id: int) -> Talk:
+        """Return the talk in a group."""
+        name = f"g:{id}"
+        return Talk(name, self.title_of(name), name)
+
     async def user(self, who: str) -> User:
         """Return a user, given the name or id as it was typed.
 
@@ -152,8 +157,7 @@ class AddressBook:
         except NotFound as error:
             if not found:
                 raise NotFound(f"{error.message}, and you are not in a group called that") from None
-            name = f"g:{_only(found, typed)}"
-            return Talk(name, self.titles[name], name)
+            return self.group_talk(_only(found, typed))
         if found:
             # Anybody may take a group's name, and anybody a user's, so neither may come before the other.
             ids = " or ".join(f"g:{id}" for id in found)

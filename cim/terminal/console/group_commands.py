@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cim.client.values import Group
+from cim.client.values import Group, Invitation
 from cim.errors import NotFound
-from cim.terminal.console.address_book import EVERYONE, Talk
+from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
 from cim.terminal.console.typed_names import is_number, meant, only_name, split_name, typed_name, unquoted
@@ -47,7 +47,7 @@ class Create(Command):
             raise Misuse
         group = await chat.client.create_group(unquoted(" ".join(words)), open=flags["open"], history=flags["history"])
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", typed_name(group.name), f"g:{group.id}"))
+        chat.go_to(chat.group_talk(group.id))
         how = f"others join with :join {group.id}" if group.open else "invite others with :invite <name>"
         chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}; {how}")
 
@@ -62,8 +62,15 @@ class RenameGroup(Command):
             raise Misuse
         group = await chat.client.rename_group(await chat.group(""), unquoted(rest))
         chat.learn_groups([group])
-        chat.go_to(Talk(f"g:{group.id}", typed_name(group.name), f"g:{group.id}"))
+        chat.go_to(chat.group_talk(group.id))
         chat.screen.notice(f"the group is now called {typed_name(group.name)}")
+
+
+async def _enter(chat: Chat, id: int) -> None:
+    """Talk in a group that the user has just come into."""
+    chat.learn_groups(await chat.client.groups())
+    chat.go_to(chat.group_talk(id))
+    chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
 
 
 class Join(Command):
@@ -76,9 +83,7 @@ class Join(Command):
             raise Misuse
         id = await chat.group(rest)
         await chat.client.join(id)
-        chat.learn_groups(await chat.client.groups())
-        chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
-        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
+        await _enter(chat, id)
 
 
 class LeaveGroup(Command):
@@ -119,13 +124,18 @@ class Invite(Command):
             chat.screen.notice(f"{typed_name(user.name)} is invited to {title}, and is in it once it accepts")
 
 
+async def _invitations(chat: Chat) -> Sequence[Invitation]:
+    found = await chat.client.invitations()
+    chat.invitations = {one.group: typed_name(one.name) for one in found}
+    return found
+
+
 class Invitations(Command):
     words = (":invitations",)
     summary = "list the groups that you are invited to"
 
     async def run(self, chat: Chat, rest: str) -> None:
-        found = await chat.client.invitations()
-        chat.invitations = {one.group: typed_name(one.name) for one in found}
+        found = await _invitations(chat)
         lines: list[Line] = [f"{one.group} {typed_name(one.name)}, by {typed_name(one.by.name)}" for one in found]
         await chat.screen.show(lines or ["you are not invited to any group"])
 
@@ -135,8 +145,7 @@ async def _invitation(chat: Chat, rest: str) -> int:
     typed = only_name(rest)
     if is_number(typed) and len(typed) < 19:
         return int(typed)
-    found = await chat.client.invitations()
-    chat.invitations = {one.group: typed_name(one.name) for one in found}
+    found = await _invitations(chat)
     named = [one.group for one in found if not typed or one.name == meant(typed)]
     if len(named) != 1:
         raise NotFound("give the id of one group; :invitations lists those that you are invited to")
@@ -153,9 +162,7 @@ class Accept(Command):
         id = await _invitation(chat, rest)
         await chat.client.accept(id)
         chat.invitations.pop(id, None)
-        chat.learn_groups(await chat.client.groups())
-        chat.go_to(Talk(f"g:{id}", chat.title_of(f"g:{id}"), f"g:{id}"))
-        chat.screen.notice(f"you are now talking to {chat.in_words(chat.current)}")
+        await _enter(chat, id)
 
 
 class Decline(Command):
