@@ -749,14 +749,16 @@ class GroupCommandTests(CommandTestCase):
             self.screen.shown[-1].strip(), 'bob invites you to the group "their team": :accept 7 or :decline 7'
         )
         self.line(":invitations")
-        self.assertEqual(self.screen.shown[-2:], ['7 "their team", by bob', "8 another, by bob"])
+        self.assertEqual(self.screen.shown[-2:], ['g:7 "their team", by bob', "g:8 another, by bob"])
         self.line(":accept")
         self.assertIn("give the id of one group", self.screen.notices[-1])
         self.line(':accept "their team"')
         self.assertEqual((self.did("accept"), self.chat.current.name), ([(7,)], "g:7"))
-        self.line(":decline 8")
-        self.assertEqual(self.did("decline"), [(8,)])
-        self.assertEqual(self.screen.notices[-1], "you declined the invitation to another")
+        self.line(":decline g:8")
+        self.line(":decline 9")
+        self.assertEqual(self.did("decline"), [(8,), (9,)])
+        said = ["you declined the invitation to another", "you declined the invitation to the group 9"]
+        self.assertEqual(self.screen.notices[-2:], said)
 
     def test_rename(self):
         self.line(":create Team")

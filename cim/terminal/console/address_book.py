@@ -11,7 +11,7 @@ from cim.client.values import Group, User
 from cim.errors import CIMError, NotFound
 from cim.model import check_id
 from cim.plain import quoted
-from cim.terminal.console.typed_names import is_number, meant, only_name, typed_name
+from cim.terminal.console.typed_names import group_id, is_number, meant, only_name, typed_name
 
 
 @frozen
@@ -116,9 +116,8 @@ class AddressBook:
         :raises Misuse: it is no name
         """
         typed = only_name(what)
-        number = typed.removeprefix("g:")
-        if is_number(number) and len(number) < 19:
-            return int(number)
+        if (id := group_id(typed)) is not None:
+            return id
         if not typed:
             if self.current.name.startswith("g:") and self.current != EVERYONE:
                 return int(self.current.name[2:])

@@ -9,7 +9,7 @@ from cim.errors import NotFound
 from cim.terminal.console.address_book import EVERYONE
 from cim.terminal.console.chat import Chat
 from cim.terminal.console.commands import Command, Misuse
-from cim.terminal.console.typed_names import is_number, meant, only_name, split_name, typed_name, unquoted
+from cim.terminal.console.typed_names import group_id, meant, only_name, split_name, typed_name, unquoted
 from cim.terminal.iconsole import Line
 
 
@@ -136,15 +136,15 @@ class Invitations(Command):
 
     async def run(self, chat: Chat, rest: str) -> None:
         found = await _invitations(chat)
-        lines: list[Line] = [f"{one.group} {typed_name(one.name)}, by {typed_name(one.by.name)}" for one in found]
+        lines: list[Line] = [f"g:{one.group} {typed_name(one.name)}, by {typed_name(one.by.name)}" for one in found]
         await chat.screen.show(lines or ["you are not invited to any group"])
 
 
 async def _invitation(chat: Chat, rest: str) -> int:
     """Return the group that a user accepts or declines to be in: the one named, or the only one."""
     typed = only_name(rest)
-    if is_number(typed) and len(typed) < 19:
-        return int(typed)
+    if (id := group_id(typed)) is not None:
+        return id
     found = await _invitations(chat)
     named = [one.group for one in found if not typed or one.name == meant(typed)]
     if len(named) != 1:

@@ -62,6 +62,12 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
 
 
+def group_id(typed: str) -> int | None:
+    """Return the id in `5` or `g:5`; None for a name."""
+    number = typed.removeprefix("g:")
+    return int(number) if is_number(number) and len(number) < 19 else None
+
+
 def is_number(text: str) -> bool:
     """Return whether a text consists of digits alone."""
     return text.isascii() and text.isdigit()
