@@ -1,10 +1,11 @@
-"""Files that hold secrets, which are read only if nobody but their owner can read them (docs/security.md, Secrets)."""
+"""Files that hold secrets: nobody but their owner may read or change them (docs/security.md, Secrets)."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import stat
+import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,24 @@ def read_private(path: str | Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise BadFile(f"{path} is longer than {MAX_BYTES} bytes")
     return content
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read; it is complete at any time, with the former or the new content.
+
+    :param path: in a folder that exists
+    :raises OSError: it cannot be written, and is as before
+    """
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(aside, path)
+    except OSError:
+        os.unlink(aside)
+        raise
 
 
 def check_private(file: IO[bytes], path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.private_files import MAX_BYTES, BadFile, read_private
+from cim.private_files import MAX_BYTES, BadFile, read_private, replace_private
 
 
 class PrivateFileTests(SynchronousTestCase):
@@ -79,3 +80,27 @@ class PrivateFileTests(SynchronousTestCase):
             error = str(self.assertRaises(BadFile, read_private, path))
             self.assertIn("cannot be read: ", error)
             self.assertIn(why, error)
+
+
+class ReplacingTests(SynchronousTestCase):
+    def setUp(self):
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.path = self.folder / "secret"
+
+    def test_only_the_owner_can_read_what_is_written(self):
+        replace_private(self.path, b"one")
+        self.path.chmod(0o644)
+        replace_private(self.path, b"two")
+        self.assertEqual(read_private(self.path), b"two")
+        self.assertEqual(list(self.folder.iterdir()), [self.path])
+
+    def test_what_cannot_be_written_leaves_nothing_behind(self):
+        replace_private(self.path, b"one")
+
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, "no space")
+
+        self.patch(os, "fsync", full)
+        self.assertRaises(OSError, replace_private, self.path, b"two")
+        self.assertEqual((self.path.read_bytes(), list(self.folder.iterdir())), (b"one", [self.path]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cim.daemon.certificates import read
+from cim.private_files import replace_private
 
 #: The file in the folder; an operator who has a certificate puts that there instead.
 OWN = "own.pem"
@@ -44,14 +43,7 @@ def ensure_certificate(folder: Path, name: str, now: datetime) -> None:
             return
         key = shown.key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = _made(generate_private_key(SECP256R1()) if key is None else key, name, now)
-    # Written aside, with mode 0600: the file is complete or not there.
-    descriptor, aside = tempfile.mkstemp(dir=folder, prefix="own.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(aside, own)
+    replace_private(own, _made(generate_private_key(SECP256R1()) if key is None else key, name, now))
 
 
 def _made(key: Any, name: str, now: datetime) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cim.client import CIMError, InvalidField
+from cim.private_files import replace_private
 from cim.wire.pins import parse_pin
 
 
@@ -41,11 +40,6 @@ class KnownKeys:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, aside = tempfile.mkstemp(dir=self.path.parent, prefix=".pins.")
-            with os.fdopen(descriptor, "w") as file:
-                file.write("".join(f"{pin}\n" for pin in pins))
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(aside, self.path)
+            replace_private(self.path, "".join(f"{pin}\n" for pin in pins).encode())
         except OSError as error:
             raise CIMError(f"the pins cannot be written to {self.path}: {error.strerror}")
