@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cim.client import CIMError, InvalidField
@@ -32,12 +33,13 @@ class KnownKeys:
             raise CIMError(f"the pins in {self.path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
     def remember(self, pins: Sequence[str]) -> None:
-        """Replace the pins.
+        """Replace the pins, and a file that cannot be read, too.
 
         :raises CIMError: names the file if it cannot be written
         """
-        if tuple(pins) == self.read():
-            return
+        with suppress(CIMError):
+            if tuple(pins) == self.read():
+                return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace_private(self.path, "".join(f"{pin}\n" for pin in pins).encode())

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import evolve
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python.reflect import namedAny
 from twisted.python.usage import UsageError
 
@@ -40,6 +41,8 @@ from cim.terminal.iconsole import IAnswerer
 from cim.terminal.known_keys import KnownKeys
 from cim.terminal.service import ErrorLines, Identity, Look, TerminalService
 from cim.wire.pins import parse_pin
+
+_log = Logger()
 
 DEFAULT_ROUTE = "http://127.0.0.1:8083"
 #: Instead of a pin: believe the first server that answers.
@@ -286,7 +289,8 @@ def _identity(options: Options, reactor: Any) -> Identity:
     known = options.known_keys
     if known is not None and options.routes[0].startswith("https:") and FIRST not in options.pins and options.pins:
         # They were right: whoever answered had one of them.
-        client.when_ready().addCallbacks(lambda _: known.remember(options.pins), lambda _: None)
+        remembering = client.when_ready().addCallbacks(lambda _: known.remember(options.pins), lambda _: None)
+        remembering.addErrback(lambda failure: _log.error("{reason}", reason=failure.getErrorMessage()))
     return Identity(client, name, facts, banner, new, hint, question)
 
 

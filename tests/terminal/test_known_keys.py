@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client import CIMError
@@ -42,12 +44,14 @@ class KnownKeysTests(SynchronousTestCase):
         for content in (b"sha256:1\n", b"\xff"):
             self.path.write_bytes(content)
             self.assertIn(str(self.path), self.assertRaises(CIMError, self.keys.read).message)
+            self.keys.remember([ONE])
+            self.assertEqual(self.keys.read(), (ONE,))
 
     def test_where_nothing_can_be_written(self):
         self.path.parent.parent.mkdir()
         self.path.parent.write_text("no folder")
-        for keys in (KnownKeys(self.path.parent / "x" / ".pins"),):
-            self.assertRaises(CIMError, keys.read)
+        for call in (self.keys.read, lambda: self.keys.remember([ONE])):
+            self.assertIn(str(self.path), self.assertRaises(CIMError, call).message)
 
 
 class TrustTests(SynchronousTestCase):
@@ -102,6 +106,18 @@ class TrustTests(SynchronousTestCase):
         self.assertEqual(KnownKeys(self.file).read(), ())
         ready[0].come()
         self.assertEqual(KnownKeys(self.file).read(), (ONE,))
+
+    def test_a_pin_that_cannot_be_remembered_is_told_in_one_line(self):
+        self.patch(Standing, "end", lambda standing, error: None)
+        identity = _identity(self.options("--pin", ONE), MemoryReactorClock())
+
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, "no space")
+
+        self.patch(os, "fsync", full)
+        with capturedLogs() as events:
+            identity.client._standing.ready.come()
+        self.assertEqual([formatEvent(one) for one in events], [f"the pins cannot be written to {self.file}: no space"])
 
     def test_a_pin_is_not_remembered_without_tls(self):
         options = Options(environ={})
