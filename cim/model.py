@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import enum
-import json
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from attrs import define, field, frozen
 
 from cim.errors import InvalidField
-from cim.plain import quoted
 
 #: Account ids stay below this, so that a JavaScript number can hold them exactly.
 ID_LIMIT = 1 << 53
@@ -64,87 +62,6 @@ class Account:
 
     id: int
     name: str
-
-
-def _split_address(text: str, what: str) -> tuple[str, int, int]:
-    parts = text.split(":")
-    if len(parts) != 3 or not parts[0]:
-        raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
-    ports = []
-    for part in parts[1:]:
-        if not (part.isascii() and part.isdigit() and len(part) <= 5 and 0 < int(part) < 65536):
-            raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
-        ports.append(int(part))
-    return parts[0], ports[0], ports[1]
-
-
-@frozen(order=True)
-class ServerAddress:
-    """A server's address; its text form is its name in the registry (docs/upstream.md, ZooKeeper)."""
-
-    host: str
-    tcp_port: int
-    http_port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `host:tcp:http`.
-
-        :raises InvalidField: when it is anything else
-        """
-        return cls(*_split_address(text, "server address"))
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.tcp_port}:{self.http_port}"
-
-
-@frozen(order=True)
-class RouteAddress:
-    """A route's address; its text form is its name in the registry."""
-
-    host: str
-    http_port: int
-    link_port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `host:http:link`.
-
-        :raises InvalidField: when it is anything else
-        """
-        return cls(*_split_address(text, "route address"))
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.http_port}:{self.link_port}"
-
-
-@frozen
-class NodeData:
-    """The data of our own nodes in the registry; upstream's nodes have none.
-
-    :param websocket: the URL of a server's WebSockets; empty if it has none
-    :param tls_name: the name that clients verify on a server's TCP port; empty if they do not use TLS there
-    """
-
-    version: str
-    incarnation: str
-    websocket: str = ""
-    tls_name: str = ""
-
-    def encode(self) -> bytes:
-        """The node's value: a JSON object."""
-        data = {"cim": self.version, "incarnation": self.incarnation, "websocket": self.websocket}
-        return json.dumps({**data, "tls_name": self.tls_name}, sort_keys=True).encode()
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self | None:
-        """Read a node's value; None if the node is not one of ours."""
-        try:
-            loaded: Any = json.loads(value)
-            said = (str(loaded.get(name, "")) for name in ("websocket", "tls_name"))
-            return cls(str(loaded["cim"]), str(loaded["incarnation"]), *said)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return None
 
 
 @frozen

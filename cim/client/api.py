@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from cim.client.dialling import Entrance
 from cim.client.routes import Routes, check_place
-from cim.model import Account, ServerAddress
+from cim.model import Account
+from cim.nodes import ServerAddress
 from cim.web.calling import Envelope, JSONCalls
 from cim.wire.guests import TLS_NAME
 

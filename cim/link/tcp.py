@@ -21,7 +21,8 @@ from cim.limits import Waiting
 from cim.link.handshake import HIGHEST_VERSION, AcceptorHandshake, DialerHandshake
 from cim.link.protocol import LinkParts, LinkProtocol
 from cim.link.version1 import old_routes, old_servers
-from cim.model import LinkPeer, RouteAddress
+from cim.model import LinkPeer
+from cim.nodes import RouteAddress
 
 #: The most connections that are not authenticated yet, together and from one address; for a further one the oldest is
 #: closed.

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.interfaces import IAnnouncement
-from cim.model import NodeData
+from cim.nodes import NodeData
 from cim.registry.convergence import Convergence
 from cim.registry.izookeeper import IZooKeeper, NodeExists, NoNode, ZooKeeperState
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from cim.errors import InvalidField
 from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
-from cim.model import NodeData, RouteAddress, ServerAddress
+from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.plain import quoted
 from cim.registry.listing import Listener, Listing
 

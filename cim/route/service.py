@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IDelayedCall
 from cim.daemon.metrics import Metrics
 from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
 from cim.limits import Limit
-from cim.model import GUEST, Health, LoginPolicy, RouteAddress
+from cim.model import GUEST, Health, LoginPolicy
+from cim.nodes import RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates, default_rate_limits

@@ -26,7 +26,8 @@ from cim.interfaces import ROUTES, IServerSelection
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
-from cim.model import LinkPeer, LoginPolicy, NodeData, RouteAddress
+from cim.model import LinkPeer, LoginPolicy
+from cim.nodes import NodeData, RouteAddress
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.http.api import Settings, api_resource

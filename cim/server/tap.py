@@ -26,8 +26,9 @@ from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.limits import count, limit
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
-from cim.model import LinkPeer, NodeData, RouteAddress, ServerAddress
+from cim.model import LinkPeer
 from cim.named_host import NamedHost
+from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.server.edge.connection import ADDRESS_CONNECTS, ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
 from cim.server.edge.http_api import ServerAPI

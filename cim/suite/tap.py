@@ -33,7 +33,8 @@ from cim.ids import token
 from cim.invitation_codes import AccountPolicy, id_of, make_code
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
-from cim.model import Health, LinkPeer, LoginPolicy, RouteAddress, ServerAddress
+from cim.model import Health, LinkPeer, LoginPolicy
+from cim.nodes import RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import Route

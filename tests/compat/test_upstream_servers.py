@@ -10,7 +10,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import CallTimeout, NoServerAvailable, RepeatLogin, Unreachable, UserOffline
-from cim.model import NodeData, Place
+from cim.model import Place
+from cim.nodes import NodeData
 from cim.route.messages.limits import Guest
 from cim.web.calling import Envelope
 from cim.wire.guests import Generation, encode_login

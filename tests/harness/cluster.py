@@ -17,7 +17,8 @@ from cim.keys import derive_key
 from cim.limits import Limit
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.memory import MemoryLink, connect
-from cim.model import Account, LinkPeer, LoginPolicy, NodeData, Retention, RouteAddress, ServerAddress
+from cim.model import Account, LinkPeer, LoginPolicy, Retention
+from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
 from cim.route.guests.door import OPTION

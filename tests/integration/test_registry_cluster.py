@@ -7,7 +7,7 @@ import threading
 from twisted.internet.defer import Deferred
 
 from cim.interfaces import ROUTES, SERVERS
-from cim.model import NodeData
+from cim.nodes import NodeData
 from cim.registry.cluster import ZooKeeperRegistry
 from tests.integration.zookeeper_case import ZooKeeperCase
 

@@ -7,7 +7,7 @@ from twisted.logger import globalLogPublisher
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.model import NodeData
+from cim.nodes import NodeData
 from tests.harness.zookeeper import MemoryEnsemble, MemoryZooKeeper
 
 OURS = NodeData("0.1", "run-1").encode()

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import InvalidField
 from cim.interfaces import ROUTES, SERVERS, IAnnouncement, IRegistry
-from cim.model import NodeData
+from cim.nodes import NodeData
 from cim.registry.static import StaticRegistry
 
 TEXT = "cim=10.0.0.1:11211:8081, upstream=10.0.0.2:11211:8081,cim-route=10.0.0.3:8083:8084"

@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.model import ServerAddress
+from cim.nodes import ServerAddress
 from cim.suite.tap import Options, welcome
 
 PIN = "sha256:" + "0" * 64

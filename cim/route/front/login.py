@@ -17,17 +17,8 @@ from twisted.logger import Logger
 
 from cim.errors import AccountMismatch, CIMError, LinkLost, NoServerAvailable, RepeatedEnd, RepeatLogin, Unavailable
 from cim.interfaces import IServerSelection, ISessions
-from cim.model import (
-    GUEST,
-    RESERVATION_SECONDS,
-    Account,
-    LinkPeer,
-    LoginPolicy,
-    Memberships,
-    Place,
-    ServerAddress,
-    SessionRecord,
-)
+from cim.model import GUEST, RESERVATION_SECONDS, Account, LinkPeer, LoginPolicy, Memberships, Place, SessionRecord
+from cim.nodes import ServerAddress
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.presence.calls import LinkCalls

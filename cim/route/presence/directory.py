@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import InvalidField
-from cim.model import Candidate, NodeData, ServerAddress
+from cim.model import Candidate
+from cim.nodes import NodeData, ServerAddress
 from cim.plain import quoted
 from cim.route.presence.presence import Host, Presence
 

@@ -14,7 +14,8 @@ from twisted.logger import Logger
 
 from cim.errors import CIMError, Unavailable, Unreachable, UserOffline
 from cim.interfaces import ISessions
-from cim.model import Place, ServerAddress
+from cim.model import Place
+from cim.nodes import ServerAddress
 from cim.route.presence.directory import Directory
 
 PROBE_SECONDS = 1

@@ -1,4 +1,4 @@
-"""Values that are kept or sent as text."""
+"""The data of nodes in the registry, as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.model import NodeData
+from cim.nodes import NodeData
 
 
 class NodeDataTests(SynchronousTestCase):
