@@ -403,7 +403,8 @@ class IInvitations(Interface):
         """Invite a user; return the invitation that waits, which may be an earlier valid one, or None for a member.
 
         `by` must be an admin or an owner (Forbidden), whom the user does not block (AccountMismatch). Conflict if the
-        user declined within DECLINED_DAYS, or MAX_INVITED invitations wait for it, or MAX_INVITED_BY by the same one.
+        user declined within DECLINED_DAYS, or MAX_INVITED_BY by the same one wait for it. Of more than MAX_INVITED
+        that wait, the oldest of whoever has the most goes; Conflict if that is `by`.
         """
 
     def end(group: int, user: int, *, declined: bool) -> Deferred[bool]:

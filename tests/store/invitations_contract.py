@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
@@ -147,9 +149,24 @@ class InvitationsContract:
             by = 5000 + number // MAX_INVITED_BY
             await self.invitations.invite(await self.make(by), by, DAVE)
         self.assertEqual(len(await self.waiting(DAVE)), MAX_INVITED)
-        await self.assertFailure(self.invitations.invite(await self.make(CAROL), CAROL, DAVE), Conflict)
-        await self.invitations.end(groups[0], DAVE, declined=False)
+        # Strangers who take all the places lose one to a friend, as often as the friend has fewer than they.
+        friends = [await self.make(CAROL) for _ in range(MAX_INVITED_BY + 1)]
+        for id in friends[:-1]:
+            self.assertEqual((await self.invitations.invite(id, CAROL, DAVE)).by, CAROL)
+        waiting = await self.waiting(DAVE)
+        self.assertEqual(len(waiting), MAX_INVITED)
+        self.assertLessEqual({(id, CAROL) for id in friends[:-1]}, set(waiting))
+        by = Counter(by for _, by in waiting)
+        self.assertEqual(min(by.values()), MAX_INVITED_BY - 1, by)
+        await self.assertFailure(self.invitations.invite(friends[-1], CAROL, DAVE), Conflict)
+
+    async def test_where_all_have_one_waiting_a_second_one_is_refused(self):
+        for by in range(5000, 5000 + MAX_INVITED):
+            await self.invitations.invite(await self.make(by), by, DAVE)
+        await self.assertFailure(self.invitations.invite(await self.make(5000), 5000, DAVE), Conflict)
         await self.invitations.invite(await self.make(CAROL), CAROL, DAVE)
+        self.assertEqual(len(await self.waiting(DAVE)), MAX_INVITED)
+        self.assertIn(CAROL, [by for _, by in await self.waiting(DAVE)])
 
     async def test_operators_add_directly(self):
         id = await self.make(ALICE)

@@ -198,7 +198,8 @@ class GroupsAPI:
         201 if the user was not a member before. Admins and owners invite others: 202, with the role `invited`, until
         the invited one makes this call for itself, or withdraws with DELETE. Operators add members at once, as admins
         and owners do with `--group-consent direct`. Only owners may set roles, of members. 409 if the group has 100,000
-        members, the user is in 1,000 groups, declined within 7 days, or has 100 invitations, or 10 by you.
+        members, the user is in 1,000 groups, declined within 7 days, or has 10 invitations by you. Of more than 100,
+        the oldest of whoever has the most goes.
         """
         if caller.operator:
             return await self._add_as_operator(id, user, role)

@@ -16,7 +16,7 @@ from cim.model import Invitation, Role
 from cim.store.pages import LATE_MS
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
-from cim.store.rules.invitations import InvitingFacts, invite
+from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.wire import conversations
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class RedisInvitations:
             if made is not wanted:
                 return Decision([], made)
             words: Words = [4, "HSET", _INVITED, group, record(made)]
-            for other in old:
+            loser = gives_way(held, made)
+            for other in (*old, *([loser.group] if loser else [])):
                 if other != group:
                     words += 3, "HDEL", _INVITED, other
             return Decision(words, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
@@ -48,9 +49,30 @@ def invite(facts: InvitingFacts, wanted: Invitation) -> Invitation | None:
                 raise Conflict(f"this user has declined: invite it again after {DECLINED_DAYS} days")
             if facts.roles.get(held.by, Role.MEMBER) >= Role.ADMIN:
                 return held
-    waiting = [held for held in facts.held if not held.declined and held.group != wanted.group]
-    if len(waiting) >= MAX_INVITED:
-        raise Conflict(f"{MAX_INVITED} invitations wait for this user: try again later")
-    if sum(held.by == wanted.by for held in waiting) >= MAX_INVITED_BY:
+    waiting = _others_waiting(facts.held, wanted)
+    counts = Counter(held.by for held in waiting)
+    if counts[wanted.by] >= MAX_INVITED_BY:
         raise Conflict(f"{MAX_INVITED_BY} of your invitations wait for this user: withdraw one, or try again later")
+    if len(waiting) >= MAX_INVITED and counts[wanted.by] >= max(counts.values()):
+        raise Conflict(f"{MAX_INVITED} invitations wait for this user: withdraw one of yours, or try again later")
     return wanted
+
+
+def gives_way(held: Sequence[Invitation], wanted: Invitation) -> Invitation | None:
+    """Return the invitation that goes when the wanted one begins to wait; None while there is room for both.
+
+    It is the oldest of whoever has the most waiting for this user, so that nobody fills all the places and keeps the
+    user's friends from inviting it.
+
+    :param held: the user's invitations that count
+    :param wanted: one that `invite` lets wait
+    """
+    waiting = _others_waiting(held, wanted)
+    if len(waiting) < MAX_INVITED:
+        return None
+    counts = Counter(one.by for one in waiting)
+    return min(waiting, key=lambda one: (-counts[one.by], one.at, one.group))
+
+
+def _others_waiting(held: Sequence[Invitation], wanted: Invitation) -> list[Invitation]:
+    return [one for one in held if not one.declined and one.group != wanted.group]

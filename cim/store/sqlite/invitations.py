@@ -12,7 +12,7 @@ from zope.interface import implementer
 from cim.interfaces import IInvitations
 from cim.model import Invitation, Role
 from cim.store.pages import LATE_MS
-from cim.store.rules.invitations import InvitingFacts, invite
+from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.store.sqlite.blocks import blocks
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class SqliteInvitations:
             made = invite(facts, Invitation(group, user, by, now))
             if made is not None and made not in there:
                 connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
-                for one in (*(one for one in there if one.group != group), made):
+                loser = gives_way(there, made)
+                for one in (*(one for one in there if one.group != group and one != loser), made):
                     connection.execute(
                         "INSERT INTO invitation VALUES (?, ?, ?, ?, ?)", (user, one.group, one.by, one.at, one.declined)
                     )
