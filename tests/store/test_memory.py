@@ -16,7 +16,7 @@ from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import ALICE, RETENTION
+from tests.store.conversing import ALICE, DAY, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -83,6 +83,21 @@ class MemoryHistoryTests(HistoryContract, MemoryCase):
             "test", lambda connection: connection.execute("SELECT accounted, total FROM conversation").fetchone()
         )
         self.assertEqual((accounted, total), (85, 85))
+
+    async def test_a_recall_that_has_the_log_trimmed_is_counted(self):
+        await self.chat(70)
+        await self.let_pass(31 * DAY)
+        said = await self.say("x" * 20_000, *["."] * 8)
+        await self.append("", counts=False, recalls=said[0])
+        held, counted = await self.store.conversations._sqlite.read(
+            "test",
+            lambda connection: (
+                connection.execute("SELECT count(*), sum(length(body)) FROM message").fetchone(),
+                connection.execute("SELECT entries, bytes FROM conversation").fetchone(),
+            ),
+        )
+        self.assertTrue(held[0] < 80, held)
+        self.assertEqual(counted, held)
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):

@@ -138,7 +138,7 @@ class Appending:
                 (id, item.sender),
             )
         if log is not None:
-            log = hold(connection, log, item.sender, size, now)
+            hold(connection, log, item.sender, size, now)
         if item.recalls:
             self._blank(connection, id, positions.parse(item.recalls))
         if (total + 1) % TRIM_EVERY == 0:
@@ -146,7 +146,7 @@ class Appending:
                 kept = min(self._retention.count, EVERYONE_KEPT)
                 trim_expired(connection, id, now - self._retention.ms, total + 1 - kept)
             elif log is not None:
-                self._rooms.trim(connection, log, now)
+                self._rooms.trim(connection, log_of(connection, id), now)
             else:
                 self._rooms.look(connection, id, total + 1, bytes + size, now)
         self._count += 1

@@ -130,14 +130,13 @@ def write_own(connection: sqlite3.Connection, id: int, user: int, own: Own) -> N
     )
 
 
-def hold(connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> Log:
+def hold(connection: sqlite3.Connection, log: Log, sender: int, size: int, now: int) -> None:
     """Count an entry that was appended."""
     own = own_of(connection, log.id, sender)
     speakers = log.speakers.on(now // DAY_MS)
     write_own(connection, log.id, sender, own.plus(size, speakers.day))
-    log = evolve(log, total=log.total + 1, held=log.held.plus(1, size), speakers=speakers.joined(own.day))
-    write_log(connection, log)
-    return log
+    held = log.held.plus(1, size)
+    write_log(connection, evolve(log, total=log.total + 1, held=held, speakers=speakers.joined(own.day)))
 
 
 def shrunk(connection: sqlite3.Connection, id: int, sender: int, position: Position, bytes: int) -> None:
