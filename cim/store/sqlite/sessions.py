@@ -80,9 +80,8 @@ class LocalSessions(DecidedSessions):
                     del self._upstream[server]
         for held in after:
             if id(held) not in there:
-                place = held.record.place
-                if not place.incarnation and held.at_upstream:
-                    self._upstream.setdefault(place.server, set()).add(user)
+                if held.at_upstream:
+                    self._upstream.setdefault(held.record.place.server, set()).add(user)
                 if held.expires:
                     heappush(self._expiries, (held.expires, user))
 
