@@ -28,12 +28,6 @@ BLOCK = 16384
 MESSAGE_BYTES, CONVERSATION_BYTES = 300, 1200
 #: How much of a log is counted by one call, bytes and about so many for each entry; the next call goes on.
 STEP_BYTES, STEP_ENTRY = 1 << 20, 128
-#: The names of these numbers in Lua.
-LUA = (
-    f"local DAY_MS, STRETCH, MOST_SHARES, PEOPLE, SLACK = {DAY_MS}, {STRETCH}, {MOST_SHARES}, {PEOPLE}, {SLACK}\n"
-    f"local BYTES_SLACK, STEP_BYTES, STEP_ENTRY, MESSAGE_BYTES, BLOCK = "
-    f"{BYTES_SLACK}, {STEP_BYTES}, {STEP_ENTRY}, {MESSAGE_BYTES}, {BLOCK}"
-)
 
 #: Why senders are refused, by the word that it is counted under.
 _TEXTS = {

@@ -43,7 +43,7 @@ local stored = {}
 -- Returns the record of a stored message, or nil if it was too many messages ago.
 local function remembered(record, total)
   local position, before, sent_at, number, digest = string.match(record, '^(%S+) (%S*) (%d+) (%d+) (.*)$')
-  if position and total - number <= 10000 then return position, before, sent_at, digest end
+  if position and total - number <= ONCE_MESSAGES then return position, before, sent_at, digest end
 end
 
 local function is_remembered(once, total)
@@ -141,7 +141,7 @@ local function append(stream, i)
   end
 
   -- The index first, so that an appended message can be found. It may lag by a second, so that few messages write it.
-  if not everyone and sent_at - indexed >= 1000 then
+  if not everyone and sent_at - indexed >= LATE_MS then
     indexed = sent_at
     if low then
       redis.call('ZADD', ACTIVITY .. '{' .. low .. '}', 'GT', sent_at, conversation)
@@ -153,7 +153,7 @@ local function append(stream, i)
 
   local before = (last == '' or previous(position, {}) ~= last) and last
   local function become() return table.concat({position, before or '=', sent_at, total, digest}, ' ') end
-  local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', 86400000)
+  local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', ONCE_SECONDS * 1000)
   if earlier then
     local its, its_before, its_time, its_digest = remembered(earlier, total)
     if its then
@@ -162,13 +162,13 @@ local function append(stream, i)
       local reason = role == 'refers' and unfit(stream, tag, ref, floor)
       return answer_again(stream, tag, its, its_before, its_time, version, reason)
     end
-    redis.call('SET', once, become(), 'PX', 86400000)
+    redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
   end
   local running = (counts and '' or '-') .. digits(counted)
   local refused = add(stream, position, sender, sent_at, running, body, before, charge)
   if refused then  -- did someone else write to the stream?
     position, before = follow(later(last, top(conversation))), last
-    redis.call('SET', once, become(), 'PX', 86400000)
+    redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
     refused = add(stream, position, sender, sent_at, running, body, before, charge)
     if refused then
       redis.call('DEL', once)

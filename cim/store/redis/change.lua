@@ -47,7 +47,7 @@ local function own(name, key, ...)
     local group_version = redis.call('HINCRBY', key, 'version', 1)
     local record = arg[5] == '1' and redis.call('HGET', key_of(arg[2]), arg[4]) or ''
     local floor = string.sub(record, 3)
-    redis.call('XADD', log, 'MAXLEN', '~', 10000, version .. '-0', 'g', arg[3], 'u', arg[4], 'a', arg[5], 'v',
+    redis.call('XADD', log, 'MAXLEN', '~', CHANGES_KEPT, version .. '-0', 'g', arg[3], 'u', arg[4], 'a', arg[5], 'v',
                group_version, 'f', floor)
     return {version, group_version, floor}
   end

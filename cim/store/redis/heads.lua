@@ -46,7 +46,7 @@ if cursor then
   end
 end
 local people = {}
-local slice = redis.call('ZREVRANGE', index, rank, rank + 100, 'WITHSCORES')
+local slice = redis.call('ZREVRANGE', index, rank, rank + MAX_LOOKED, 'WITHSCORES')
 for i = 1, #slice, 2 do
   if tonumber(slice[i + 1]) < oldest then break end
   people[#people + 1] = {name = slice[i], active = tonumber(slice[i + 1]), floor = ''}
@@ -62,14 +62,14 @@ local function head(candidate)
   if guest and (of_others <= 0 or not beyond(last, later(received, candidate.floor))) then return nil end
   local unread = of_others - (others or 0)
   if unread > 0 then
-    unread = math.min(unread, 999, redis.call('XLEN', STREAM .. '{' .. candidate.name .. '}'))
+    unread = math.min(unread, MAX_UNREAD, redis.call('XLEN', STREAM .. '{' .. candidate.name .. '}'))
   end
   if unread <= 0 and not beyond(last, later(received, candidate.floor)) then return nil end
   return {candidate.name, last, received, read or '', math.max(unread, 0), digits(candidate.active)}
 end
 
 local heads, strange, looked, from_groups, from_people, at = {}, 0, 0, 1, 1, nil
-while looked < 100 and #heads < limit do
+while looked < MAX_LOOKED and #heads < limit do
   local group, other = groups[from_groups], people[from_people]
   if not group and not other then break end
   if group and not (other and precedes(other, group)) then

@@ -21,7 +21,7 @@ local function of_others(conversation, user, position, last, counted, own)
     total = math.abs(named.t) - (string.sub(named.t, 1, 1) == '-' and 0 or 1)
   end
   local behind, looked, size = counted - total, 0, 0
-  while latest and beyond(latest, position) and looked < 999 and size < 1048576 do
+  while latest and beyond(latest, position) and looked < MAX_UNREAD and size < 1048576 do
     local chunk = redis.call('XRANGE', stream, '(' .. position, latest, 'COUNT', 50)
     for _, entry in ipairs(chunk) do
       named = message(entry)

@@ -7,8 +7,24 @@ from importlib.resources import files
 
 from attrs import field, frozen
 
-from cim.store import bounds
+from cim.store import bounds, pages
 from cim.store.redis.keys import LUA
+
+#: The numbers of both stores that scripts have under the same names.
+NUMBERS = {
+    **{
+        name: getattr(bounds, name)
+        for name in (
+            *("DAY_MS", "STRETCH", "MOST_SHARES", "PEOPLE", "SLACK", "BYTES_SLACK", "STEP_BYTES", "STEP_ENTRY"),
+            *("MESSAGE_BYTES", "BLOCK"),
+        )
+    },
+    **{
+        name: getattr(pages, name)
+        for name in ("LATE_MS", "ONCE_SECONDS", "ONCE_MESSAGES", "MAX_UNREAD", "CHANGES_KEPT", "MAX_LOOKED")
+    },
+}
+_NUMBERS = f"local {', '.join(NUMBERS)} = {', '.join(map(str, NUMBERS.values()))}"
 
 
 @frozen
@@ -28,8 +44,8 @@ class Script:
 
 
 def script(name: str, *preludes: str) -> Script:
-    """Return the script of `<name>.lua`, which can use the names of keys and the definitions of the preludes."""
-    return Script(name, "\n".join([LUA, bounds.LUA, *(_source(part) for part in (*preludes, name))]))
+    """Return the script of `<name>.lua`, which can use the names of keys, NUMBERS and what the preludes define."""
+    return Script(name, "\n".join([LUA, _NUMBERS, *(_source(part) for part in (*preludes, name))]))
 
 
 def _source(name: str) -> str:
