@@ -360,8 +360,7 @@ class IGroups(Interface):
         """Make `user` a member; return None if they are one already. An invitation no longer waits then.
 
         Users may add themselves to an open group; otherwise the actor must be an admin or an owner, or 0 for an
-        operator. Fails with
-        Conflict if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
+        operator. Fails with Conflict if the group has MAX_MEMBERS members or the user is in MAX_GROUPS groups.
         """
 
     def accept(id: int, user: int) -> Deferred[GroupChange | None]:

@@ -1,4 +1,4 @@
-"""Tests of what every store promises about invitations (cim.interfaces.IInvitationCodes)."""
+"""Tests of what every store promises about invitation codes (cim.interfaces.IInvitationCodes)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InvitationCodesContract:
     async def used(self, code="code"):
         return (await self.invitations.find(id_of(code))).used
 
-    def test_it_is_a_store_of_invitations(self):
+    def test_it_is_a_store_of_invitation_codes(self):
         self.assertTrue(verifyObject(IInvitationCodes, self.invitations))
 
     async def test_making_and_finding(self):

@@ -1,6 +1,6 @@
-"""Invitations in Redis.
+"""Invitation codes in Redis.
 
-cim:codes        hash: id -> uses, expires, made and note, separated by spaces
+cim:codes           hash: id -> uses, expires, made and note, separated by spaces
 cim:code:{<id>}     hash: the ids of the accounts that were made with it; gone when it expires
 
 So uses are counted by a bound on the second hash, which accounts that are made at once need not agree on.
@@ -36,7 +36,7 @@ def read(id: str, record: bytes, used: int = 0) -> InvitationCode:
 
 @implementer(IInvitationCodes)
 class RedisInvitationCodes:
-    """Invitations that all routes share."""
+    """Invitation codes that all routes share."""
 
     def __init__(self, connection: RedisConnection, changing: Changing) -> None:
         self._connection = connection

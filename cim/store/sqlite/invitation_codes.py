@@ -1,4 +1,4 @@
-"""Invitations in SQLite."""
+"""Invitation codes in SQLite."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _found(connection: sqlite3.Connection, now: int, further: str, *values: str)
 
 @implementer(IInvitationCodes)
 class SqliteInvitationCodes:
-    """Invitations on disk."""
+    """Invitation codes on disk."""
 
     def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
         self._sqlite = sqlite
