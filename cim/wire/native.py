@@ -45,6 +45,8 @@ MAX_CLIENT_ID = 64
 #: The most bytes of text and data together; leaves room in a frame of 64 KiB for everything else in a Deliver.
 MAX_CONTENT = 48 * 1024
 MAX_CONTENT_TYPE = 128
+#: Messages in a page of a Sync that names no limit, and the most in one.
+PAGE, MAX_PAGE = 100, 500
 #: The most bytes of a reaction's text: room for the longest emoji sequences.
 MAX_REACTION = 64
 #: Categories of what controls a terminal or ends a line.

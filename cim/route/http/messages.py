@@ -12,7 +12,6 @@ from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
 from cim.route.http.shapes import (
     CLIENT_ID,
-    PAGE,
     SOME_POSITION,
     WHEN,
     ConversationName,
@@ -21,7 +20,7 @@ from cim.route.http.shapes import (
 )
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.limits import Key
-from cim.route.messages.reading import HEADS, MAX_PAGE, Reading
+from cim.route.messages.reading import HEADS, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
 from cim.web.declaring import Who, WithStatus, http_call
@@ -203,7 +202,7 @@ class MessagesAPI:
         query={
             "after": Optional(Position("Return messages after this position.", empty=True), ""),
             "before": Optional(Position("Return the last messages before this position.", empty=True), ""),
-            "limit": Optional(limit(MAX_PAGE), PAGE),
+            "limit": Optional(limit(native.MAX_PAGE), native.PAGE),
         },
         answers={200: _PAGE},
         errors=(404,),

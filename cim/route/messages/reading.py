@@ -15,10 +15,8 @@ from cim.model import GUEST, Entry, HeadsPage, Member, Page
 from cim.route.messages.inviting import Inviting
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, MEMBERS, Deliver, Head, Welcome
+from cim.wire.native import MAX_PAGE, PAGE
 
-#: Messages in a page: the default and the maximum.
-PAGE = 100
-MAX_PAGE = 500
 #: The most bytes of a page where it goes, so that it fits into one item of a link, or an answer.
 PAGE_BYTES = 512 * 1024
 HEADS = 100

@@ -69,10 +69,9 @@ KEPT_BYTES = 1 << 20
 #: How many unanswered requests stop the reading from a session's connection, and how few let it resume.
 STOP_READING = 64
 GO_ON_READING = 32
-#: How many of these a Sync counts as, since its answer is a page of up to 512 KiB; and how many frames, if it asks for
-#: a page of the usual size, in messages. The largest counts as five of them.
+#: How many of these requests, and how many frames, a Sync for a page of the usual size counts as: the answer has up to
+#: 512 KiB. A larger page counts as several.
 SYNC_WEIGHT = 8
-USUAL_PAGE, LARGEST_PAGE = 100, 500
 MAX_WATCHED = 200
 #: For how many users a Watch counts as one frame more: each is answered with a packet.
 WATCHED_AS_FRAME = 4
@@ -270,7 +269,7 @@ class NativeSession(Session):
             return
         if self.receipts:
             self._side.receipts.flush(self)
-        weight = SYNC_WEIGHT * max(1, min(packet.sync.limit, LARGEST_PAGE) // USUAL_PAGE)
+        weight = SYNC_WEIGHT * max(1, min(packet.sync.limit, native.MAX_PAGE) // native.PAGE)
         self.connection.weigh(weight - 1)
         self._side.submissions.packet(self, body, conversation, conversation or str(self.user), weight)
 

@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred
 from cim.errors import Forbidden, InvalidField, StoreUnavailable
 from cim.model import Append
 from cim.route.messages import reading
-from cim.route.messages.reading import MAX_PAGE, MEMBER_SECONDS, PAGE, PAGE_BYTES
+from cim.route.messages.reading import MEMBER_SECONDS, PAGE_BYTES
 from cim.store.pages import EVERYONE_KEPT
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, Deliver
 from cim.wire.gap import GapPolicy, GapRule
+from cim.wire.native import MAX_PAGE, PAGE
 from tests.route.route_case import Held, RouteCase, body_of
 
 BEYOND = "9999999999999-7"
