@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from bench.attackers import ATTACKS, Attack, World
+from bench.cluster import Cluster, Suite
 from bench.running import run_bounded
 from tests.harness.daemons import ROOT, environment
 from tests.harness.processes import DaemonProcess
@@ -123,6 +126,50 @@ class Attackers:
     def kill(self) -> Deferred[int | None]:
         """End it at once."""
         return self._process.kill()
+
+
+class Attacked:
+    """A run in which some are attacked by others: a system of its own, a measurement, and the end of both.
+
+    :cvar policy: options of its routes
+    :cvar routes: how many there are in a cluster
+    :ivar attackers: set by `measure` once they are wanted
+    """
+
+    policy: tuple[str, ...] = ("--login-policy", "many")
+    routes = 2
+
+    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
+        self.reactor = reactor
+        self.arguments = arguments
+        self.write = write
+        self.attackers: Attackers | None = None
+        self.cluster: Cluster | Suite | None = None
+
+    async def go(self) -> int:
+        """Run; return the exit status of `measure`."""
+        directory = tempfile.mkdtemp(prefix="cim-attacked-")
+        try:
+            if self.arguments.suite:
+                self.cluster = Suite(self.reactor, directory, options=self.policy)
+            else:
+                self.cluster = Cluster(self.reactor, directory, routes=self.routes, route_options=self.policy)
+            await self.cluster.start()
+            return await self.measure(self.cluster)
+        finally:
+            if self.attackers is not None:
+                await self.attackers.stop()
+            if self.cluster is not None:
+                await self.cluster.stop()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    async def measure(self, cluster: Cluster | Suite) -> int:
+        """Have people talk and be attacked; return 1 if they were harmed."""
+        raise NotImplementedError
+
+    def stop(self) -> Deferred[None] | None:
+        """Stop the cluster."""
+        return None if self.cluster is None else self.cluster.stop()
 
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from bench.cluster import Cluster
-from bench.crowd import Crowd
+from bench.crowd import Crowd, add_crowd
 from bench.faults import Deck, Havoc, every_kind, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
@@ -30,14 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--seconds", type=float, default=60.0, help="how long to make faults (%(default)s)")
     option("--seed", type=int, help="seed of faults and messages (default: a new one, which is printed)")
-    option("--members", type=int, default=24, metavar="N", help="native clients (%(default)s)")
-    option(
-        "--library", type=int, default=6, metavar="N", help="native clients that use the client library (%(default)s)"
-    )
-    option("--guests", type=int, default=6, metavar="N", help="clients like upstream's (%(default)s)")
-    option("--groups", type=int, default=4, metavar="N", help="number of groups (%(default)s)")
-    option("--size", type=int, default=8, metavar="N", help="members of a group (%(default)s)")
-    option("--rate", type=float, default=100.0, metavar="PER_SECOND", help="messages per second in total (%(default)s)")
+    add_crowd(parser, members=24, library=6, guests=6, groups=4, size=8, rate=100.0)
     option("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
     kinds = [kind_of(*pair) for pair in every_kind()]

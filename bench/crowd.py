@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 from bisect import bisect_right
 from collections import Counter
@@ -41,6 +42,27 @@ TRIES = 10
 SUBPROTOCOLS = ("", PROTOBUF, JSON)
 #: One in this many native members has a second device.
 TABLET_EVERY = 4
+
+
+def add_crowd(
+    parser: argparse.ArgumentParser, *, members: int, library: int, guests: int, groups: int, size: int, rate: float
+) -> None:
+    """Add the options that say who is in a crowd and how much it says; the values are their defaults."""
+    for name, default, what in (
+        ("members", members, "native clients"),
+        ("library", library, "native clients that use the client library"),
+        ("guests", guests, "clients like upstream's"),
+        ("groups", groups, "number of groups"),
+        ("size", size, "members of a group"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (%(default)s)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=rate,
+        metavar="PER_SECOND",
+        help="messages per second in total (%(default)s)",
+    )
 
 
 def saying(chooser: random.Random) -> tuple[str, bytes, str]:

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
-import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from bench.attack import Attackers
+from bench.attack import Attacked, Attackers
 from bench.attackers import FLOODS
 from bench.cluster import Cluster, Suite
 from bench.figures import Percentiles
@@ -46,39 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--from", dest="bind", default="", metavar="ADDRESS", help="address of this machine to flood from")
 
 
-class Flooded:
-    """One run."""
+class Flooded(Attacked):
+    """One run; its status is 1 if somebody was held up, or a message refused or lost."""
 
-    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
-        self.reactor = reactor
-        self.arguments = arguments
-        self.write = write
-        self.attackers: Attackers | None = None
-        self.cluster: Cluster | Suite | None = None
+    routes = 1
 
-    async def go(self) -> int:
-        """Run; return the exit status: 1 if somebody was held up, or a message refused or lost."""
-        directory = tempfile.mkdtemp(prefix="cim-flood-")
-        try:
-            policy = ("--login-policy", "many")
-            if self.arguments.suite:
-                self.cluster = Suite(self.reactor, directory, options=policy)
-            else:
-                self.cluster = Cluster(self.reactor, directory, servers=2, routes=1, route_options=policy)
-            await self.cluster.start()
-            return await self._measure(self.cluster)
-        finally:
-            if self.attackers is not None:
-                await self.attackers.stop()
-            if self.cluster is not None:
-                await self.cluster.stop()
-            shutil.rmtree(directory, ignore_errors=True)
-
-    def stop(self) -> Deferred[None] | None:
-        """Stop the cluster."""
-        return None if self.cluster is None else self.cluster.stop()
-
-    async def _measure(self, cluster: Cluster | Suite) -> int:
+    async def measure(self, cluster: Cluster | Suite) -> int:
+        """Flood them in one way after the other."""
         arguments = self.arguments
         urls = cluster.route_urls
         servers = set(cluster.servers)

@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from bench import native
-from bench.attack import Attackers
+from bench.attack import Attacked, Attackers
 from bench.attackers import ATTACKS
 from bench.cluster import Cluster, Suite
-from bench.crowd import PASSWORD, Crowd
+from bench.crowd import PASSWORD, Crowd, add_crowd
 from bench.figures import Percentiles
 from bench.history import verdict
 from bench.http import HTTPError, HTTPPool
@@ -44,13 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--minutes", type=float, default=1.0, help="how long to attack (%(default)s)")
     option("--quiet", type=float, default=20.0, metavar="SECONDS", help="how long not to attack before (%(default)s)")
     option("--seed", type=int, default=1, help="seed of the messages (%(default)s)")
-    option("--members", type=int, default=60, metavar="N", help="native clients (%(default)s)")
-    option("--library", type=int, default=10, metavar="N", help="those that use the client library (%(default)s)")
-    option("--guests", type=int, default=30, metavar="N", help="clients like upstream's (%(default)s)")
+    add_crowd(parser, members=60, library=10, guests=30, groups=8, size=10, rate=30.0)
     option("--callers", type=int, default=10, metavar="N", help="people who send by HTTP (%(default)s)")
-    option("--groups", type=int, default=8, metavar="N", help="number of groups (%(default)s)")
-    option("--size", type=int, default=10, metavar="N", help="members of a group (%(default)s)")
-    option("--rate", type=float, default=30.0, metavar="PER_SECOND", help="messages per second in total (%(default)s)")
     option("--suite", action="store_true", help="the suite; without it a cluster of two servers and two routes")
     option("--attack", action="append", choices=list(ATTACKS), metavar="KIND", help="only this; may be repeated")
     option(
@@ -146,40 +138,14 @@ class Callers:
             pool.close()
 
 
-class Hostile:
-    """One run."""
+class Hostile(Attacked):
+    """One run; its status is 1 if something was lost, doubled, reordered or refused, or came late."""
 
-    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
-        self.reactor = reactor
-        self.arguments = arguments
-        self.write = write
-        self.cluster: Cluster | Suite | None = None
-        self.attackers: Attackers | None = None
+    # The limits are those of everybody; that members are not asked first is for the sake of the benches.
+    policy = (*Attacked.policy, "--group-consent", "direct")
 
-    async def go(self) -> int:
-        """Run; return the exit status: 1 if something was lost, doubled, reordered or refused, or came late."""
-        directory = tempfile.mkdtemp(prefix="cim-hostile-")
-        # The limits are those of everybody; that members are not asked first is for the sake of the benches.
-        policy = ("--login-policy", "many", "--group-consent", "direct")
-        try:
-            if self.arguments.suite:
-                self.cluster = Suite(self.reactor, directory, options=policy)
-            else:
-                self.cluster = Cluster(self.reactor, directory, route_options=policy)
-            await self.cluster.start()
-            return await self._beset(self.cluster)
-        finally:
-            if self.attackers is not None:
-                await self.attackers.stop()
-            if self.cluster is not None:
-                await self.cluster.stop()
-            shutil.rmtree(directory, ignore_errors=True)
-
-    def stop(self) -> Deferred[None] | None:
-        """Stop the cluster."""
-        return None if self.cluster is None else self.cluster.stop()
-
-    async def _beset(self, cluster: Cluster | Suite) -> int:
+    async def measure(self, cluster: Cluster | Suite) -> int:
+        """Leave them in peace, then attack them in all ways."""
         arguments = self.arguments
         chooser = random.Random(arguments.seed)
         crowd = Crowd(self.reactor, chooser, cluster.route_urls, arguments.library)
