@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.client.trust import Trust, Verifier
 from cim.errors import InvalidField, Untrusted
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, shake_hands
 
 
 def showing(made, *signers):
@@ -197,16 +197,7 @@ class PinTests(TrustCase):
             server = SSL.Connection(showing(one).getContext())
             server.set_accept_state()
             pairs.append((client, server))
-        for _ in range(4):
-            for one, other in (pair[::turn] for turn in (1, -1) for pair in pairs):
-                try:
-                    one.do_handshake()
-                except SSL.WantReadError:
-                    pass
-                try:
-                    other.bio_write(one.bio_read(1 << 16))
-                except SSL.WantReadError:
-                    pass
+        shake_hands(*pairs, turns=4)
         self.assertEqual(told, [made[0].pin])
         self.assertIsNone(protocols[0].why)
         self.assertIn("another server", protocols[1].why.message)

@@ -14,7 +14,7 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.daemon.certificates import LOOK_SECONDS, BadCertificates, Certificates, read
-from tests.harness.certificates import certified, put
+from tests.harness.certificates import certified, put, shake_hands
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
@@ -27,16 +27,7 @@ def shown_to_client(certificates, name=None):
     client.set_connect_state()
     if name is not None:
         client.set_tlsext_host_name(name.encode())
-    for _ in range(10):
-        for one, other in ((client, server), (server, client)):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(1 << 16))
-            except SSL.WantReadError:
-                pass
+    shake_hands((client, server))
     return [one.to_cryptography() for one in client.get_peer_cert_chain()]
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from OpenSSL import SSL
 
 from cim.wire.pins import pin_of
 
@@ -80,6 +81,20 @@ def certified(
     builder = builder.add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     return Certified(key, builder.sign(signer.key if signer is not None else key, SHA256()))
+
+
+def shake_hands(*pairs: tuple[SSL.Connection, SSL.Connection], turns: int = 10) -> None:
+    """Let clients and their servers go on with TLS handshakes in memory, all of them in turns."""
+    for _ in range(turns):
+        for one, other in (pair[::step] for step in (1, -1) for pair in pairs):
+            try:
+                one.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(one.bio_read(1 << 16))
+            except SSL.WantReadError:
+                pass
 
 
 def _name(name: str) -> Any:
