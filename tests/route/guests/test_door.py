@@ -91,6 +91,13 @@ class ClosingTests(DoorCase):
         self.assertTrue(bob.closed and carol.closed)
         self.assertFalse(alice.closed)
 
+    def test_a_single_one_ends(self):
+        bob = self.cluster.log_in(self.cluster.account("bob"))
+        self.cluster.guests = False, OPTION
+        self.cluster.start_route().door.startService()
+        self.cluster.pass_seconds(3)
+        self.assertTrue(bob.closed)
+
 
 class PublicTests(DoorCase):
     """An address is advertised that is not loopback, and no option says anything."""
