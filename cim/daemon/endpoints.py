@@ -59,6 +59,14 @@ class Endpoint:
         return next(found, 443 if self.kind == "tls" and len(self.arguments) < 2 else None)
 
     @property
+    def interface(self) -> str:
+        """The address that it listens at; empty if none is given."""
+        interface = self.named.get("interface", "")
+        if not interface and self.kind in _TCP and len(self.arguments) > 1:
+            interface = self.arguments[1]
+        return interface
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it; False for `haproxy:` and `systemd:`, where that cannot be known."""
         if self.proxied:
@@ -67,11 +75,8 @@ class Endpoint:
             return True
         if self.kind not in _TCP | _TLS:
             return False
-        interface = self.named.get("interface", "")
-        if not interface and self.kind in _TCP and len(self.arguments) > 1:
-            interface = self.arguments[1]
         try:
-            return interface == "localhost" or ip_address(interface).is_loopback
+            return self.interface == "localhost" or ip_address(self.interface).is_loopback
         except ValueError:
             return False
 

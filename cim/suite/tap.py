@@ -50,6 +50,7 @@ from cim.wire.framing import DEFAULT_MAX_FRAME
 
 #: To how many accounts, and for how many days, the invitation is good that a new suite shows.
 FIRST_USES, FIRST_DAYS = 10, 7
+_EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
 class Options(RouteRules, WebSocketOptions, ProxiesOptions):
@@ -96,8 +97,12 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     @property
     def certified(self) -> bool:
         """Whether a port shows what is in that folder."""
-        endpoints = (Endpoint.parse(self[option]) for option in ("listen", "websocket", "http"))
-        return any(one.tls and one.arguments[:1] == (str(self.certificates),) for one in endpoints)
+        return any(map(self.shows_own, ("listen", "websocket", "http")))
+
+    def shows_own(self, option: str) -> bool:
+        """Return whether the port of an option shows what is in that folder."""
+        endpoint = Endpoint.parse(self[option])
+        return endpoint.tls and endpoint.arguments[:1] == (str(self.certificates),)
 
     def _usual(self, port: int) -> str:
         """Return where to listen unless an option says it: with TLS for other machines, if no proxy has it."""
@@ -136,16 +141,18 @@ class Welcoming(Service):
 def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, invitation: str = "") -> list[str]:
     """Return what the user is told once the suite runs.
 
-    :param pin: of the certificate that the suite shows, if any
+    :param pin: of the certificate of the suite's own, if a port shows it
     :param guests: whether guests are served
     :param invitation: the code of an invitation to show, if any
     """
     scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
+    if not options.shows_own("http"):
+        pin = ""
     route = f"{scheme}://{server.host}:{server.http_port}"
     client, make = f"{os.path.abspath(sys.argv[0])} cim-client --user alice", "make client NAME=alice"
     for option, variable, value in (
         ("route", "ROUTE", route if route != "http://127.0.0.1:8083" else ""),
-        ("pin", "PIN", pin if scheme == "https" else ""),
+        ("pin", "PIN", pin),
         ("invitation", "INVITATION", invitation),
     ):
         if value:
@@ -179,16 +186,21 @@ def _inviting(options: Options, route: str, pin: str) -> str:
     """Return the command that makes an invitation on this machine.
 
     :param route: the URL for other machines
+    :param pin: of the certificate there, if clients need it
     """
     http = Endpoint.parse(options["http"])
-    near = route
-    if not http.tls or http.named.get("plain") == "yes":
-        near, pin = f"http://127.0.0.1:{port_of(options['http'], 'http')}", ""
+    near, proof = route, f" --pin {pin}" if pin else ""
+    if not http.proxied and (not http.tls or http.named.get("plain") == "yes"):
+        everywhere = http.interface in _EVERYWHERE
+        host = "127.0.0.1" if everywhere else f"[{http.interface}]" if ":" in http.interface else http.interface
+        near = f"http://{host}:{port_of(options['http'], 'http')}"
+        # What goes to an address of this machine does not leave it.
+        proof = "" if everywhere or http.loopback else " --insecure"
     keys = os.path.abspath(options["api-key-file"])
     if near == "http://127.0.0.1:8083" and keys == os.path.abspath("var/api-keys"):
         return "make invitation"
     admin = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "cim-admin")
-    return f"{admin} invite --route {near} --api-key-file {keys}" + (f" --pin {pin}" if pin else "")
+    return f"{admin} invite --route {near} --api-key-file {keys}{proof}"
 
 
 @one_line_errors

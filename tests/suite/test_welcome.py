@@ -39,18 +39,33 @@ class WelcomeTests(SynchronousTestCase):
         self.assertIn(f"--route https://192.168.1.5:8083 --pin {PIN} --invitation code", self.line(lines, "or from"))
         self.assertNotIn("INVITATION", "".join(self.lines("--advertise", "192.168.1.5", host="192.168.1.5")))
 
-    def test_the_command_for_an_invitation_names_what_is_not_usual(self):
+    def inviting(self, http, *arguments):
+        """The command that makes another invitation, when the API is there and the data are in `elsewhere`."""
         lines = self.lines(
-            *("--advertise", "192.168.1.5", "--data", "elsewhere"),
-            *("--http", "tls:/etc/cim:9000", "--listen", "tcp:11211"),
-            host="192.168.1.5",
+            *("--advertise", "192.168.1.5", "--data", "elsewhere", "--http", http, *arguments), host="192.168.1.5"
         )
-        keys = os.path.abspath("elsewhere/api-keys")
-        self.assertTrue(
-            self.line(lines, "accounts:").endswith(
-                f"cim-admin invite --route https://192.168.1.5:8083 --api-key-file {keys} --pin {PIN}"
-            )
-        )
+        command, _, options = self.line(lines, "accounts:").rpartition("cim-admin invite --route ")
+        self.assertTrue(command)
+        route, keys, *proof = options.split(" --")
+        self.assertEqual(keys, f"api-key-file {os.path.abspath('elsewhere/api-keys')}")
+        return route, proof
+
+    def test_the_command_for_an_invitation_goes_where_the_api_is(self):
+        for http, route, proof in (
+            ("tls:elsewhere/certificates:9000", "https://192.168.1.5:8083", [f"pin {PIN}"]),
+            ("tls:elsewhere/certificates:9000:plain=yes", "http://127.0.0.1:9000", []),
+            ("tls:/etc/cim:9000", "https://192.168.1.5:8083", []),
+            ("tcp:9000", "http://127.0.0.1:9000", []),
+            ("tcp:9000:interface=127.0.0.2", "http://127.0.0.2:9000", []),
+            ("tcp:9000:interface=192.168.1.5", "http://192.168.1.5:9000", ["insecure"]),
+            ("tcp6:9000:interface=fd00\\:\\:5", "http://[fd00::5]:9000", ["insecure"]),
+            ("haproxy:tcp:9000:interface=127.0.0.1", "http://192.168.1.5:8083", []),
+        ):
+            self.assertEqual(self.inviting(http), (route, proof), http)
+
+    def test_no_pin_for_an_api_that_shows_another_certificate(self):
+        lines = self.lines("--advertise", "192.168.1.5", "--http", "tls:/etc/cim:8083", host="192.168.1.5")
+        self.assertIn("    make client NAME=alice ROUTE=https://192.168.1.5:8083", lines)
 
     def test_accounts_that_back_ends_make(self):
         self.assertIn("API key", self.line(self.lines("--accounts", "key"), "accounts:"))
