@@ -1,7 +1,8 @@
 """A port for connections with and without TLS: the first bytes of each decide.
 
 A connection's life: accepted -> its first two bytes decide -> the TLS protocol or the plain one has it. A connection
-that sends nothing for UNDECIDED_SECONDS is closed; so is the oldest of these if there are more than MAX_UNDECIDED.
+that sends nothing for UNDECIDED_SECONDS is closed; so is the oldest of the address that has the most of these, if there
+are more than MAX_UNDECIDED.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
+
+from cim.addresses import counted
+from cim.limits import Waiting
 
 UNDECIDED_SECONDS = 10.0
 MAX_UNDECIDED = 1024
@@ -40,8 +44,8 @@ class OptionalTLS(Factory):
         self.plain = plain
         self.tls = TLSMemoryBIOFactory(certificates, False, plain, clock=clock)
         self.clock = clock
-        #: The connections that have not sent enough yet, the oldest first.
-        self.undecided: dict[Undecided, None] = {}
+        #: The connections that have not sent enough yet.
+        self.undecided: Waiting[Undecided] = Waiting(MAX_UNDECIDED)
 
     def startFactory(self) -> None:
         """See Factory."""
@@ -69,10 +73,9 @@ class Undecided(Protocol):
 
     def connectionMade(self) -> None:
         """Start to wait."""
-        waiting = self._port.undecided
-        if len(waiting) >= MAX_UNDECIDED:
-            next(iter(waiting)).transport.abortConnection()
-        waiting[self] = None
+        oldest = self._port.undecided.put(self, counted(getattr(self._address, "host", "")))
+        if oldest is not None:
+            oldest.transport.abortConnection()
         self._late = self._port.clock.callLater(UNDECIDED_SECONDS, self._timed_out)
 
     def dataReceived(self, data: bytes) -> None:
@@ -98,7 +101,7 @@ class Undecided(Protocol):
         self.transport.abortConnection()
 
     def _decided(self) -> None:
-        self._port.undecided.pop(self, None)
+        self._port.undecided.remove(self)
         if self._late is not None:
             self._late.cancel()
             self._late = None

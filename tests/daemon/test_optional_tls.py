@@ -7,6 +7,7 @@ from pathlib import Path
 
 from OpenSSL import SSL
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -59,12 +60,12 @@ class OptionalTLSTests(SynchronousTestCase):
         path = self.mktemp()
         put(path, certified("a.example").pem)
         self.clock = Clock()
-        certificates = Certificates([Path(path)], self.clock.seconds, lambda: datetime.now(UTC))
+        self.certificates = Certificates([Path(path)], self.clock.seconds, lambda: datetime.now(UTC))
         self.plain = EchoFactory()
-        self.port = OptionalTLS(self.plain, certificates, self.clock)
+        self.port = OptionalTLS(self.plain, self.certificates, self.clock)
 
-    def connect(self):
-        protocol = self.port.buildProtocol(None)
+    def connect(self, host=None):
+        protocol = self.port.buildProtocol(IPv4Address("TCP", host, 1) if host is not None else None)
         transport = Transport()
         transport.protocol = protocol
         protocol.makeConnection(transport)
@@ -76,7 +77,7 @@ class OptionalTLSTests(SynchronousTestCase):
         protocol.dataReceived(b"h")
         protocol.dataReceived(b"i")
         self.assertEqual(transport.value(), b"heard hheard i")
-        self.assertEqual(self.port.undecided, {})
+        self.assertEqual(len(self.port.undecided), 0)
         protocol.connectionLost(Failure(ConnectionLost()))
         self.assertTrue(self.plain.made[0].lost)
         self.clock.advance(UNDECIDED_SECONDS)
@@ -121,18 +122,27 @@ class OptionalTLSTests(SynchronousTestCase):
             self.assertFalse(transport.aborted)
             self.clock.advance(0.1)
             self.assertTrue(transport.aborted)
-            self.assertEqual(self.port.undecided, {})
+            self.assertEqual(len(self.port.undecided), 0)
 
     def test_who_leaves_early(self):
         protocol, _ = self.connect()
         protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual((self.port.undecided, self.clock.getDelayedCalls()), ({}, []))
+        self.assertEqual((len(self.port.undecided), self.clock.getDelayedCalls()), (0, []))
 
     def test_too_many_who_say_nothing(self):
         self.patch(optional_tls, "MAX_UNDECIDED", 3)
+        self.port = OptionalTLS(self.plain, self.certificates, self.clock)
         transports = [self.connect()[1] for _ in range(5)]
         self.assertEqual([transport.aborted for transport in transports], [True, True, False, False, False])
         self.assertEqual(len(self.port.undecided), 3)
+
+    def test_too_many_of_one_address_shut_out_nobody_else(self):
+        self.patch(optional_tls, "MAX_UNDECIDED", 3)
+        self.port = OptionalTLS(self.plain, self.certificates, self.clock)
+        slow = self.connect("198.51.100.7")[1]
+        many = [self.connect("203.0.113.5")[1] for _ in range(10)]
+        self.assertFalse(slow.aborted)
+        self.assertEqual([transport.aborted for transport in many], [True] * 8 + [False] * 2)
 
     def test_the_factory_knows_when_it_is_served(self):
         self.port.doStart()
