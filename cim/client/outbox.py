@@ -91,6 +91,10 @@ class Unanswered:
         for one in told:
             how(one)
 
+    def refused(self, error: CIMError) -> None:
+        """Fail for everybody who waits for it."""
+        self.answered(lambda told: told.errback(error))
+
 
 @define(eq=False)
 class _Lane:
@@ -186,8 +190,7 @@ class Outbox:
         self._max_packet = max_packet
         for outgoing in [one for one in self._all.values() if self._is_too_large(one.size)]:
             self._take(outgoing.waiting.client_id)
-            error = self._too_large(outgoing.size, outgoing.ever)
-            outgoing.answered(lambda told, error=error: told.errback(error))  # type: ignore[misc]  # mypy cannot infer
+            outgoing.refused(self._too_large(outgoing.size, outgoing.ever))
         self._write = write
         self._pump()
 
@@ -222,8 +225,7 @@ class Outbox:
                     lane.blocked = self._clock.seconds() + wait
         else:
             self._take(failure.client_id)
-            error = of_failure(failure.code, failure.message or "refused")
-            outgoing.answered(lambda told: told.errback(error))
+            outgoing.refused(of_failure(failure.code, failure.message or "refused"))
         self._pump()
 
     def stuck(self) -> bool:
@@ -244,7 +246,7 @@ class Outbox:
             error: CIMError = Unreachable("the client was closed before this was sent")
             if outgoing.ever:
                 error = Unavailable("the client was closed before this was answered: it may or may not have been sent")
-            outgoing.answered(lambda told, error=error: told.errback(error))  # type: ignore[misc]  # mypy cannot infer
+            outgoing.refused(error)
 
     def _take(self, client_id: str) -> Unanswered | None:
         outgoing = self._all.pop(client_id, None)
