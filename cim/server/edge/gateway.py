@@ -78,7 +78,6 @@ class Gateway(Factory):
     :param retry_after: returns the seconds after which one of so many sessions should come back when this server stops
     """
 
-    connection_class: Callable[[Gateway], ClientConnection] = TCPConnection
     _log = Logger()
 
     def __init__(
@@ -119,7 +118,7 @@ class Gateway(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
         """Return a connection's protocol, or None to close it at once because too many are open."""
-        return self.admitted(addr, type(self).connection_class)
+        return self.admitted(addr, TCPConnection)
 
     def admitted(self, peer: IAddress | None, make: Callable[[Gateway], ClientConnection]) -> ClientConnection | None:
         """Return a new connection, or None if it is one too many.

@@ -314,9 +314,8 @@ class Chat(AddressBook):
 
     async def _show_members(self, members: Members) -> None:
         shown = members.changes[:SHOWN_CHANGES]
-        known = set(self.users.values())
         for id in dict.fromkeys(user for one in shown for user in (one.user, one.by)):
-            if id and id not in known:
+            if id and id not in self.names:
                 with contextlib.suppress(CIMError):
                     self.learn([await self.client.user(id)])
         for one in shown:
