@@ -170,9 +170,8 @@ class Submissions:
         if link is None:
             if not self._names:
                 return None
-            user = key.removeprefix(_HOME)
-            names = self._names if user is not key else self._well or self._names
-            link = self.links[rendezvous(user, names)]
+            names = self._names if key.startswith(_HOME) else self._well or self._names
+            link = self.links[rendezvous(key.removeprefix(_HOME), names)]
             if len(self._choices) >= KEPT_CHOICES:
                 self._choices.clear()
             self._choices[key] = link
