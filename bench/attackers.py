@@ -107,6 +107,7 @@ class Spout(Protocol):
         self._first = first
         self._more = more
         self._open = False
+        self._paused = True
         self._ended = False
         self.lost: Deferred[None] = Deferred()
 
@@ -142,11 +143,29 @@ class Spout(Protocol):
         self.lost.callback(None)
 
 
+class _Silent(Protocol):
+    """A connection that says something that is not all, and then nothing."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.write(self._said)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
 class Attack:
     """One kind of attack.
 
+    :cvar width: how many do it at a time
     :ivar busy: whether it goes on
     """
+
+    width = CONNECTIONS
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -166,8 +185,6 @@ class Attack:
             line.addErrback(lambda _: None)
             line.cancel()
 
-    width = CONNECTIONS
-
     async def _go_on(self, number: int) -> None:
         while self.busy:
             try:
@@ -176,13 +193,23 @@ class Attack:
                 self.count(f"status {error.status}" if error.status else "no answer")
             except Refused as error:
                 self.count(str(error))
-            except (OSError, Exception) as error:
+            except Exception as error:
                 self.count(type(error).__name__)
             await self.world.pause(AGAIN)
 
     def count(self, what: str) -> None:
         """Count something."""
         self.world.counts[f"{type(self).__name__}: {what}"] += 1
+
+    async def hold(self, protocol: Spout | _Silent, host: str, port: int) -> None:
+        """Connect, and go on until the other end has had enough."""
+        try:
+            await self.world.connect(host, port, protocol)
+            self.count("connections")
+            await protocol.lost
+        finally:
+            if protocol.transport is not None:
+                protocol.transport.abortConnection()  # type: ignore[attr-defined]  # of TCP
 
     async def once(self, number: int) -> None:
         """Do it once, or for as long as the other end bears it.
@@ -202,13 +229,7 @@ class Flood(Attack):
         device = f"{type(self).__name__}-{number}"
         place = Place.of(await call(world.pool, b"POST", "/v1/sessions", {"device": device}, own.token))
         spout = Spout(hello_frame(place.ticket, device), self.frames(number))
-        try:
-            await world.connect(place.host, place.port, spout)
-            self.count("connections")
-            await spout.lost
-        finally:
-            if spout.transport is not None:
-                spout.transport.abortConnection()  # type: ignore[attr-defined]  # of TCP
+        await self.hold(spout, place.host, place.port)
 
     def frames(self, number: int) -> Callable[[], bytes]:
         """Return what makes the next frames of a connection."""
@@ -290,13 +311,7 @@ class GuestPings(Attack):
         ping = encode_ping(Generation.W2, guest.id)
         chunk = ping * (CHUNK // len(ping))
         spout = Spout(encode_login(Generation.W2, guest.id, guest.name) + ping, lambda: chunk)
-        try:
-            await world.connect(place["ip"], int(place["cimServerPort"]), spout)
-            self.count("connections")
-            await spout.lost
-        finally:
-            if spout.transport is not None:
-                spout.transport.abortConnection()  # type: ignore[attr-defined]  # of TCP
+        await self.hold(spout, place["ip"], int(place["cimServerPort"]))
 
 
 class Calls(Attack):
@@ -395,21 +410,6 @@ class Pages(Calls):
         await call(self.pool, b"GET", path, None, place.token)
 
 
-class _Silent(Protocol):
-    """A connection that says something that is not all, and then nothing."""
-
-    def __init__(self, said: bytes) -> None:
-        self._said = said
-        self.lost: Deferred[None] = Deferred()
-
-    def connectionMade(self) -> None:
-        transport: Any = self.transport
-        transport.write(self._said)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.callback(None)
-
-
 class Silences(Attack):
     """Connections that are opened, and opened again whenever they are closed, without ever proving anything."""
 
@@ -425,13 +425,7 @@ class Silences(Attack):
         # As a network lets them: this machine alone would make 20,000 a second.
         await self.world.pause(2.0 * random.random())
         silent = _Silent(self.said)
-        try:
-            await self.world.connect(*self.place(), silent)
-            self.count("connections")
-            await silent.lost
-        finally:
-            if silent.transport is not None:
-                silent.transport.abortConnection()  # type: ignore[attr-defined]  # of TCP
+        await self.hold(silent, *self.place())
 
 
 class HalfRequests(Silences):
