@@ -113,6 +113,13 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(addresses.of(proxied("10.0.0.1", b"PROXY UNKNOWN\r\n")), "10.0.0.1")
         self.assertEqual(addresses.of(proxied("10.0.0.1", b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n")), "2001:db8::/64")
 
+    def test_a_new_connection(self):
+        """A trusted proxy has no address yet: it says later for whom it connects."""
+        addresses = self.addresses("10.0.0.0/8")
+        peers = ("10.0.0.1", "192.0.2.7", "2001:db8:1:2:3::4")
+        found = [addresses.at(IPv4Address("TCP", host, 1)) for host in peers]
+        self.assertEqual(found, ["", "192.0.2.7", "2001:db8:1:2::/64"])
+
     def test_sockets_of_files(self):
         transport = StringTransport(peerAddress=UNIXAddress("/run/x"))
         self.assertEqual(self.addresses("unix").of(transport, [b"192.0.2.7"]), "192.0.2.7")

@@ -47,7 +47,7 @@ class Limits:
     :param connects: how many connections of one address may end without a login
     :param unproven: how many connections may be without a login
     :param address_unproven: how many of them may come from one address; 0 for no limit, here and above
-    :param turn: how many of them are served when they are read, and in one reactor turn of all that wait
+    :param turn: how many frames of a client are served when they are read, and in one reactor turn of all that wait
     :param share: how many of one client that waits are served before others have their turn
     :param closing: how long to try to write the last bytes before the connection is cut
     """
