@@ -36,7 +36,7 @@ def _line(one: Mapping[str, Any]) -> str:
 
 def _only(given: Sequence[str], what: str) -> str:
     if len(given) != 1:
-        raise UsageError(f"give {what}")
+        raise UsageError(f"give {what}" + (", one alone and behind all options" if given else ""))
     return given[0]
 
 

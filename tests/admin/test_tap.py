@@ -87,6 +87,7 @@ class UsageTests(CommandCase):
             (("invite", "--nonsense"), "--nonsense"),
             (("revoke",), "give the id"),
             (("revoke", "a/b"), "not the id"),
+            (("revoke", "ab", "--route", "http://127.0.0.1:1"), "behind all options"),
             (("key",), "give the name of a file"),
             (("invite", "--api-key-file", str(self.folder / "missing")), "missing cannot be read"),
             (("invite", "--api-key-file", str(empty)), f"cim-admin key {empty}"),
