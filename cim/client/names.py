@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.client.v1 import V1Calls, group_of, user_of
 from cim.client.values import User
 from cim.errors import Forbidden, NotFound
@@ -29,9 +30,8 @@ class Names:
 
     def __init__(self, api: V1Calls, clock: IReactorTime) -> None:
         self._api = api
-        self._clock = clock
         self._users: OrderedDict[int, str] = OrderedDict()
-        self._groups: OrderedDict[int, tuple[float, str]] = OrderedDict()
+        self._groups: Cache[int, str] = Cache(clock.seconds, GROUP_SECONDS, MAX_NAMES)
 
     def learn(self, user: User) -> None:
         """Cache a user's name."""
@@ -63,20 +63,17 @@ class Names:
     async def group(self, id: int) -> str:
         """Return the name of a group, or `group <id>` if it cannot be looked up."""
         known = self._groups.get(id)
-        if known is not None and known[0] > self._clock.seconds():
-            return known[1]
+        return known if known is not None else await self._groups.look_up(id, self._look_up_group)
+
+    async def _look_up_group(self, id: int) -> str:
         try:
-            name = (await self._api.ask("GET", f"groups/{id}", group_of)).name
+            return (await self._api.ask("GET", f"groups/{id}", group_of)).name
         except (NotFound, Forbidden):
-            name = f"group {id}"
-        self.learn_group(id, name)
-        return name
+            return f"group {id}"
 
     def learn_group(self, id: int, name: str) -> None:
         """Cache the name of a group for a while."""
-        self._groups[id] = self._clock.seconds() + GROUP_SECONDS, name
-        if len(self._groups) > MAX_NAMES:
-            self._groups.popitem(last=False)
+        self._groups.keep(id, name)
 
     async def title(self, conversation: str, me: int) -> str:
         """Return the title of a conversation for its reader."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.errors import AccountMismatch
 from cim.interfaces import ICredentials
 from cim.route.messages.accounts import KnownAccounts
@@ -21,14 +20,11 @@ class GuestAccounts:
     def __init__(self, accounts: KnownAccounts, credentials: ICredentials, clock: IReactorTime) -> None:
         self._accounts = accounts
         self._credentials = credentials
-        self._forgotten = 0
-        self._clock = clock
-        #: Until when each is remembered.
-        self._kept: OrderedDict[int, float] = OrderedDict()
+        self._kept: Cache[int, bool] = Cache(clock.seconds, KEPT_SECONDS, MAX_KEPT)
 
     def at_hand(self, user: int) -> bool:
         """Whether an account is remembered to have no password."""
-        return self._kept.get(user, 0.0) >= self._clock.seconds()
+        return self._kept.get(user) is not None
 
     async def check(self, user: int, *, anew: bool = False) -> None:
         """Check that there is such an account, and that it has no password: of the others an id proves nothing.
@@ -36,20 +32,15 @@ class GuestAccounts:
         :param anew: whatever is remembered: what is granted lasts
         :raises AccountMismatch: there is none, or it has one; nobody learns which
         """
-        if self.at_hand(user) and not anew:
-            return
-        forgotten = self._forgotten
+        if anew or not self.at_hand(user):
+            await self._kept.look_up(user, self._look_up)
+
+    async def _look_up(self, user: int) -> bool:
         await self._accounts.get(user)
         if await self._credentials.credential(user) is not None:
             raise AccountMismatch()
-        if forgotten != self._forgotten:
-            return
-        self._kept[user] = self._clock.seconds() + KEPT_SECONDS
-        self._kept.move_to_end(user)
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        return True
 
     def forget(self, user: int) -> None:
         """The account has a password now."""
-        self._forgotten += 1
-        self._kept.pop(user, None)
+        self._kept.forget(user)

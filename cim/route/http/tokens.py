@@ -7,13 +7,14 @@ in calls that could undo what the change gave (`confirm`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
 from collections.abc import Callable
 
 from attrs import frozen
 
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.errors import Unauthorized
 from cim.interfaces import ICredentials
 from cim.model import ID_LIMIT, Account
@@ -56,9 +57,8 @@ class Tokens:
         self._clock = clock
         self._new_id = new_id
         self.seconds = int(hours * 3600)
-        # When each user was looked up, and from when tokens are valid; None if there is no credential.
-        self._kept: OrderedDict[int, tuple[float, int | None]] = OrderedDict()
-        self._forgotten = 0
+        # From when each user's tokens are valid.
+        self._kept: Cache[int, float] = Cache(clock.seconds, KEPT_SECONDS, KEPT_USERS)
 
     def issue(self, account: Account, valid_from: int, owner: str, root: str = "") -> str:
         """Return a new token.
@@ -96,7 +96,11 @@ class Tokens:
             raise Unauthorized()
         owner = owner if isinstance(owner, str) else ""
         proven = Proven(Account(user, name), issued, owner, root if isinstance(root, str) else owner)
-        await self._check_valid(proven)
+        valid_from = self._kept.get(user)
+        if valid_from is None:
+            await self.confirm(proven)
+        else:
+            _check_issued(proven, valid_from)
         return proven
 
     async def confirm(self, proven: Proven) -> None:
@@ -104,29 +108,12 @@ class Tokens:
 
         :raises Unauthorized: it was revoked
         """
-        self._kept.pop(proven.account.id, None)
-        await self._check_valid(proven)
+        _check_issued(proven, await self._kept.look_up(proven.account.id, self._look_up))
 
-    async def _check_valid(self, proven: Proven) -> None:
-        valid_from = await self._valid_from(proven.account.id)
-        if valid_from is None or proven.issued < valid_from:
-            raise Unauthorized("the token was revoked: log in again")
-
-    async def _valid_from(self, user: int) -> int | None:
-        now = self._clock.seconds()
-        kept = self._kept.get(user)
-        if kept is not None and kept[0] + KEPT_SECONDS > now:
-            return kept[1]
-        forgotten = self._forgotten
+    async def _look_up(self, user: int) -> float:
+        """Return from when a user's tokens are valid: never, if there is no credential."""
         credential = await self._credentials.credential(user)
-        valid_from = credential.valid_from if credential is not None else None
-        if forgotten != self._forgotten:
-            return valid_from  # not cached: it may be older than a change that we know of
-        self._kept[user] = (now, valid_from)
-        self._kept.move_to_end(user)
-        if len(self._kept) > KEPT_USERS:
-            self._kept.popitem(last=False)
-        return valid_from
+        return credential.valid_from if credential is not None else math.inf
 
     async def revoke(self, user: int, issued: int = 0) -> None:
         """Revoke all tokens of a user.
@@ -147,5 +134,9 @@ class Tokens:
 
     def forget(self, user: int) -> None:
         """Forget the cached credential of a user: it has changed."""
-        self._kept.pop(user, None)
-        self._forgotten += 1
+        self._kept.forget(user)
+
+
+def _check_issued(proven: Proven, valid_from: float) -> None:
+    if proven.issued < valid_from:
+        raise Unauthorized("the token was revoked: log in again")

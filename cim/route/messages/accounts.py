@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.errors import AccountMismatch
 from cim.interfaces import IAccounts
 from cim.model import Account
@@ -20,44 +19,34 @@ class KnownAccounts:
 
     def __init__(self, accounts: IAccounts, clock: IReactorTime) -> None:
         self._accounts = accounts
-        self._clock = clock
-        self._kept: OrderedDict[int, tuple[float, Account]] = OrderedDict()
-
-    def at_hand(self, user: int) -> Account | None:
-        """Return a cached account, or None."""
-        kept = self._kept.get(user)
-        if kept is None or kept[0] < self._clock.seconds():
-            return None
-        return kept[1]
+        self._kept: Cache[int, Account] = Cache(clock.seconds, KEPT_SECONDS, MAX_KEPT)
+        #: Returns a cached account, or None.
+        self.at_hand = self._kept.get
 
     async def get(self, user: int) -> Account:
         """Return an account.
 
         :raises AccountMismatch: there is no account with that id
         """
-        account = self.at_hand(user)
-        if account is None:
-            account = await self._accounts.account(user)
-            if account is None:
-                raise AccountMismatch()
-            self.keep(account)
-        return account
+        return self.at_hand(user) or await self.look(user)
 
     async def look(self, user: int) -> Account:
         """Return an account as it is at this moment, whatever is cached.
 
         :raises AccountMismatch: there is no account with that id
         """
-        self.forget(user)
-        return await self.get(user)
+        return await self._kept.look_up(user, self._look_up)
+
+    async def _look_up(self, user: int) -> Account:
+        account = await self._accounts.account(user)
+        if account is None:
+            raise AccountMismatch()
+        return account
 
     def forget(self, user: int) -> None:
         """Drop an account that was deleted."""
-        self._kept.pop(user, None)
+        self._kept.forget(user)
 
     def keep(self, account: Account) -> None:
         """Cache an account."""
-        self._kept[account.id] = (self._clock.seconds() + KEPT_SECONDS, account)
-        self._kept.move_to_end(account.id)
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        self._kept.keep(account.id, account)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import evolve
 
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.errors import Forbidden, InvalidField
 from cim.interfaces import IConversations, IGroups
 from cim.model import GUEST, Entry, HeadsPage, Member, Page
@@ -36,14 +36,12 @@ class Reading:
         self._store = store
         self._inviting = inviting
         self._groups = groups
-        self._clock = clock
-        self._members: OrderedDict[tuple[int, int], tuple[float, Member]] = OrderedDict()
-        # Counts changes: a look-up that began before the last change is not cached.
-        self._forgotten = 0
+        self._members: Cache[tuple[int, int], Member] = Cache(clock.seconds, MEMBER_SECONDS, KEPT_MEMBERS)
 
-    async def floor(self, user: int, conversation: str) -> str:
+    async def floor(self, user: int, conversation: str, *, anew: bool = False) -> str:
         """Return the position after which `user` may read; "" for all.
 
+        :param anew: as the store has it now, whatever is cached
         :raises InvalidField: not the name of a conversation
         :raises Forbidden: the user is not part of it
         """
@@ -54,29 +52,26 @@ class Reading:
             return ""
         if conversation == conversations.EVERYONE:
             return ""
-        member = await self.member(name.id, user)
+        return (await self.member(name.id, user, anew=anew)).floor
+
+    async def member(self, group: int, user: int, *, anew: bool = False) -> Member:
+        """Return a membership, cached for a few seconds.
+
+        :param anew: as the store has it now
+        :raises Forbidden: there is none
+        """
+        kept = None if anew else self._members.get((group, user))
+        return kept or await self._members.look_up((group, user), self._look_up)
+
+    async def _look_up(self, key: tuple[int, int]) -> Member:
+        member = await self._groups.member(*key)
         if member is None:
             raise Forbidden("you are not in this group")
-        return member.floor
-
-    async def member(self, group: int, user: int) -> Member | None:
-        """Return a membership, or None; one that was found is cached for a few seconds."""
-        kept = self._members.get((group, user))
-        if kept is not None and kept[0] > self._clock.seconds():
-            return kept[1]
-        forgotten = self._forgotten
-        member = await self._groups.member(group, user)
-        if member is not None and forgotten == self._forgotten:
-            self._members[group, user] = (self._clock.seconds() + MEMBER_SECONDS, member)
-            self._members.move_to_end((group, user))
-            if len(self._members) > KEPT_MEMBERS:
-                self._members.popitem(last=False)
         return member
 
     def forget(self, group: int, user: int) -> None:
         """Drop a cached membership: it has changed."""
-        self._forgotten += 1
-        self._members.pop((group, user), None)
+        self._members.forget((group, user))
 
     async def page(
         self,
@@ -114,19 +109,12 @@ class Reading:
                 page = await self._store.read(conversation, before=page.upto, limit=MAX_PAGE, floor=floor)
                 page = page if members else _without_members(page, before)
             # Only now is it certain that the user might read what was there: the floor may be a cached one.
-            now = await self._present_floor(user, conversation)
+            now = await self.floor(user, conversation, anew=True)
             if now == floor:
                 return await self._without_recalled(
                     conversation, _bounded(page, limit, size_of, backwards=bool(before))
                 )
             floor = now
-
-    async def _present_floor(self, user: int, conversation: str) -> str:
-        """Return what `floor` does, as the store has it now; raises the same errors."""
-        name = conversations.parse(conversation)
-        if isinstance(name, conversations.GroupConversation) and conversation != conversations.EVERYONE:
-            self.forget(name.id, user)
-        return await self.floor(user, conversation)
 
     async def _without_recalled(self, conversation: str, page: Page) -> Page:
         """Blank the edits of recalled texts; the store blanks the texts themselves."""

@@ -6,11 +6,11 @@ was made, and within KEPT_SECONDS on the others.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
+from cim.cache import Cache
 from cim.errors import Unavailable
 from cim.interfaces import IBlocks
 
@@ -27,28 +27,21 @@ class Blocks:
 
     def __init__(self, store: IBlocks, clock: IReactorTime) -> None:
         self._store = store
-        self._clock = clock
-        self._kept: OrderedDict[int, tuple[float, frozenset[int]]] = OrderedDict()
-        self._blockers: OrderedDict[int, tuple[float, frozenset[int]]] = OrderedDict()
-        # Counts changes: a look-up that began before the last one is not cached.
-        self._changes = 0
+        self._blocked: Cache[int, frozenset[int]] = Cache(clock.seconds, KEPT_SECONDS, MAX_KEPT)
+        self._blockers: Cache[int, frozenset[int]] = Cache(clock.seconds, KEPT_SECONDS, MAX_KEPT_MANY)
 
     async def blocks(self, user: int, other: int) -> bool:
         """Return whether a user blocks another one."""
-        kept = self._kept.get(user)
-        if kept is not None and kept[0] > self._clock.seconds():
-            return other in kept[1]
-        changes = self._changes
-        try:
-            blocked = frozenset(await self._store.blocked(user))
-        except Unavailable:
-            return kept is None or other in kept[1]
-        if changes == self._changes:
-            self._kept[user] = self._clock.seconds() + KEPT_SECONDS, blocked
-            self._kept.move_to_end(user)
-            if len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-        return other in blocked
+        blocked = self._blocked.get(user)
+        if blocked is None:
+            try:
+                blocked = await self._blocked.look_up(user, self._look_up)
+            except Unavailable:
+                blocked = self._blocked.last(user)
+        return blocked is None or other in blocked
+
+    async def _look_up(self, user: int) -> frozenset[int]:
+        return frozenset(await self._store.blocked(user))
 
     async def between(self, one: int, other: int) -> bool:
         """Return whether either of two users blocks the other one."""
@@ -69,27 +62,20 @@ class Blocks:
         :raises Unavailable: the store is away
         """
         kept = self._blockers.get(viewer)
-        if kept is not None and kept[0] > self._clock.seconds():
-            return kept[1]
+        if kept is not None:
+            return kept
         found: frozenset[int] = await self._store.blockers(viewer)
         if len(found) > MANY:
-            self._blockers[viewer] = self._clock.seconds() + KEPT_SECONDS, found
-            self._blockers.move_to_end(viewer)
-            if len(self._blockers) > MAX_KEPT_MANY:
-                self._blockers.popitem(last=False)
+            self._blockers.keep(viewer, found)
         return found
 
     async def block(self, user: int, other: int) -> None:
         """Have a user block another one. Raises the same errors as IBlocks.block."""
         await self._store.block(user, other)
-        self._forget(user)
+        self._blocked.forget(user)
 
     async def unblock(self, user: int, other: int) -> bool:
         """Have a user no longer block another one; return False if the user did not."""
         done: bool = await self._store.unblock(user, other)
-        self._forget(user)
+        self._blocked.forget(user)
         return done
-
-    def _forget(self, user: int) -> None:
-        self._changes += 1
-        self._kept.pop(user, None)

@@ -128,6 +128,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_the_table_is_bounded(self):
         self.patch(tokens, "KEPT_USERS", 10)
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1)
         for user in range(1, 30):
             self.credentials.of[user] = Credential("x", 0)
             self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0, "owner")))

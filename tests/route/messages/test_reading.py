@@ -58,7 +58,7 @@ class ReadingTests(RouteCase):
         self.now(self.groups.remove(group, self.alice.id, self.bob.id))
         looking = Deferred.fromCoroutine(self.reading.member(group, self.bob.id))
         held.go()
-        self.assertIsNone(self.successResultOf(looking))
+        self.failureResultOf(looking, Forbidden)
 
     def test_only_members_read_a_group(self):
         group = self.group(self.alice, self.bob)
@@ -137,6 +137,7 @@ class ReadingTests(RouteCase):
 
     def test_cached_memberships_are_bounded(self):
         self.patch(reading, "KEPT_MEMBERS", 2)
+        self.reading = reading.Reading(self.conversations, self.groups, self.inviting, self.clock)
         group = self.group(self.alice, self.bob, self.carol)
         for who in (self.alice, self.bob, self.carol):
             self.now(self.reading.member(group, who.id))
