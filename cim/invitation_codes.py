@@ -11,9 +11,10 @@ from attrs import frozen
 
 from cim.errors import Conflict, InvitationNeeded
 
-#: How many invitations a store keeps that have not expired, and to how many accounts one may lead.
+#: How many invitations a store keeps that have not expired, to how many accounts one may lead, and for how many days.
 MAX_CODES = 1_000
 MAX_USES = 10_000
+MAX_DAYS = 366
 #: 128 bits.
 _BYTES = 16
 

@@ -16,6 +16,7 @@ from cim.client.trust import Trust, Verifier
 from cim.client.v1 import V1Calls, nothing
 from cim.daemon.config import positive_int
 from cim.errors import CIMError, InvalidField
+from cim.invitation_codes import MAX_DAYS
 from cim.keys import derive_key, read_secret
 from cim.plain import printable, quoted
 from cim.private_files import BadFile, check_private, read_private
@@ -79,6 +80,11 @@ class Invite(Online):
         ["days", None, 7, "How many days it is good for.", positive_int],
         ["note", None, "", "What it is for."],
     ]
+
+    def postOptions(self) -> None:
+        """Check what the route would refuse in words of its own."""
+        if self["days"] > MAX_DAYS:
+            raise UsageError(f"--days must be at most {MAX_DAYS}")
 
     async def run(self, v1: V1Calls) -> str:
         """See Online."""

@@ -85,6 +85,7 @@ class UsageTests(CommandCase):
             (("nonsense",), "nonsense"),
             (("invite", "--uses", "none"), "positive whole number"),
             (("invite", "--nonsense"), "--nonsense"),
+            (("invite", "--days", "367"), "--days must be at most 366"),
             (("revoke",), "give the id"),
             (("revoke", "a/b"), "not the id"),
             (("revoke", "ab", "--route", "http://127.0.0.1:1"), "behind all options"),

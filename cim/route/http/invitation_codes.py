@@ -9,14 +9,14 @@ from attrs import asdict, frozen
 
 from cim.errors import NotFound
 from cim.interfaces import IInvitationCodes
-from cim.invitation_codes import MAX_USES, id_of, make_code
+from cim.invitation_codes import MAX_DAYS, MAX_USES, id_of, make_code
 from cim.route.http.access import Caller
 from cim.route.http.shapes import WHEN
 from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Integer, Object, Optional, Text
 
 #: How long an invitation is good for unless its maker says it, and at most, in seconds.
-USUAL_SECONDS, MAX_SECONDS = 7 * 86400, 366 * 86400
+USUAL_SECONDS, MAX_SECONDS = 7 * 86400, MAX_DAYS * 86400
 _ID = Text(64, 1, "What the invitation is called here; it is no code.", printable=True)
 _NOTE = Text(200, about="What it is for.", printable=True)
 _FIELDS = {
