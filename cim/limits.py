@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from attrs import frozen
@@ -57,6 +57,14 @@ def limit(text: str) -> Limit:
         f"must be 0, for no limit, or RATE/BURST with 0 < RATE <= BURST <= {HIGHEST} and a whole BURST,"
         f" is {quoted(text, 40)}"
     )
+
+
+def defaults(table: Mapping[str, tuple[str, str]]) -> dict[str, Limit]:
+    """Return the limits of a table when no option says otherwise, by name.
+
+    :param table: what each limit is of, and its default as options have it, by name
+    """
+    return {name: limit(text) for name, (_, text) in table.items()}
 
 
 def count(text: str) -> int:

@@ -10,12 +10,12 @@ from twisted.internet.interfaces import IDelayedCall
 
 from cim.daemon.metrics import Metrics
 from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
-from cim.limits import Limit
+from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
 from cim.nodes import RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
-from cim.route.front.rates import Rates, default_rate_limits
+from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.front.requests import Requests
 from cim.route.front.store_state import StoreWatch
 from cim.route.guests.accounts import GuestAccounts
@@ -27,7 +27,7 @@ from cim.route.messages.delivery import Delivery
 from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
-from cim.route.messages.limits import MessageLimits, default_limits
+from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import REVISION_SECONDS, Sending
@@ -107,7 +107,7 @@ class Route:
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
         self.facts: list[Callable[[], Mapping[str, Any]]] = []
-        limits = {**default_limits(), **default_rate_limits(), **(limits or {})}
+        limits = {**defaults(MESSAGE_LIMITS), **defaults(RATE_LIMITS), **(limits or {})}
         self.message_limits = MessageLimits(limits, reactor, metrics.refused)
         self.rates = Rates(limits, reactor, metrics.refused)
         self.sending = Sending(

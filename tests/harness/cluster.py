@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from cim.daemon.metrics import Metrics
 from cim.interfaces import IAnnouncement, IServerSelection
 from cim.keys import derive_key
-from cim.limits import Limit
+from cim.limits import Limit, defaults
 from cim.link.handshake import HIGHEST_VERSION
 from cim.link.memory import MemoryLink, connect
 from cim.model import Account, LinkPeer, LoginPolicy, Retention
@@ -22,7 +22,7 @@ from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.registry.memory import MemoryRegistry
 from cim.route.front.login import Admission
 from cim.route.guests.door import OPTION
-from cim.route.messages.limits import default_limits
+from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.route.service import Route
 from cim.selection import RoundRobin
 from cim.server.edge.connection import ClientConnection, Limits
@@ -146,7 +146,7 @@ class Cluster:
         self.guests = guests
         self._policy = policy
         self._upstream_servers = upstream_servers
-        self._message_limits = {**default_limits(), **(message_limits or {})}
+        self._message_limits = {**defaults(MESSAGE_LIMITS), **(message_limits or {})}
         self._selection = selection if selection is not None else RoundRobin()
         self._links: dict[tuple[str, str], tuple[MemoryLink, MemoryLink]] = {}
         for _ in range(servers):

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from cim.daemon.metrics import Metrics
 from cim.interfaces import ILink
-from cim.limits import Limit
+from cim.limits import Limit, defaults
 from cim.model import Account, Append, LinkPeer
 from cim.route.front.requests import Requests
 from cim.route.messages.accounts import KnownAccounts
@@ -21,7 +21,7 @@ from cim.route.messages.delivery import Delivery
 from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
-from cim.route.messages.limits import MessageLimits, default_limits
+from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
@@ -149,7 +149,7 @@ class RouteCase(SynchronousTestCase):
             entries=self.entries,
             clock=self.clock,
         )
-        self.limits = MessageLimits({**default_limits(), **self.other_limits}, self.clock, self.metrics.refused)
+        self.limits = MessageLimits({**defaults(MESSAGE_LIMITS), **self.other_limits}, self.clock, self.metrics.refused)
         self.sending = Sending(
             accounts=self.accounts,
             store=self.conversations,

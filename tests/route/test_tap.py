@@ -9,12 +9,12 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.limits import Limit
+from cim.limits import Limit, defaults
 from cim.model import Candidate, LoginPolicy
 from cim.route import tap as route_tap
-from cim.route.front.rates import default_rate_limits
+from cim.route.front.rates import RATE_LIMITS
 from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
-from cim.route.messages.limits import default_limits
+from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.route.options import account_policy_of, guests_of
 from cim.route.tap import Options, selection
 from cim.suite import tap as suite_tap
@@ -116,7 +116,7 @@ class RulesTests(SynchronousTestCase):
             self.assertEqual((parts["policy"], parts["revision_seconds"]), (LoginPolicy.MANY, 7200.0))
             self.assertFalse(parts.get("upstream_servers"))
             self.assertEqual(parts["guests"], (False, OPTION))
-            limits = {**default_limits(), **default_rate_limits(), "user-messages": Limit(3, 7)}
+            limits = {**defaults(MESSAGE_LIMITS), **defaults(RATE_LIMITS), "user-messages": Limit(3, 7)}
             self.assertEqual(parts["limits"], limits)
 
     def test_guests_where_strangers_can_come(self):

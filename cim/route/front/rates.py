@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import Forbidden, NoServerAvailable, RateLimited, Unauthorized, Unavailable
-from cim.limits import Buckets, Limit, limit, whole_seconds
+from cim.limits import Buckets, Limit, whole_seconds
 
 #: What each limit is of, and its default.
 RATE_LIMITS: Mapping[str, tuple[str, str]] = {
@@ -26,11 +26,6 @@ RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "user-invitations": ("invitations that one user sends", "0.1/100"),
     "user-memberships": ("joins, leaves and other changes of members by one user", "2/500"),
 }
-
-
-def default_rate_limits() -> dict[str, Limit]:
-    """Return the default limits, by name."""
-    return {name: limit(text) for name, (_, text) in RATE_LIMITS.items()}
 
 
 class Rates:

@@ -11,11 +11,11 @@ from attrs import field, frozen
 import cim
 from cim.daemon.metrics import Metrics
 from cim.invitation_codes import AccountPolicy
-from cim.limits import Limit
+from cim.limits import Limit, defaults
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
-from cim.route.http.attempts import Attempts, default_password_limits
+from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
@@ -59,7 +59,7 @@ class Settings:
     token_hours: float = 12.0
     keys: tuple[str, ...] = ()
     origins: Origins = NO_ORIGINS
-    password_limits: Mapping[str, Limit] = field(factory=default_password_limits)
+    password_limits: Mapping[str, Limit] = field(factory=lambda: defaults(PASSWORD_LIMITS))
     group_consent: str = INVITE
     accounts: AccountPolicy = AccountPolicy.OPEN
 

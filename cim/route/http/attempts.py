@@ -14,7 +14,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import RateLimited
-from cim.limits import Buckets, Limit, Waiting, limit, take_all, whole_seconds
+from cim.limits import Buckets, Limit, Waiting, take_all, whole_seconds
 from cim.names import comparison_form
 
 #: What each limit is of, and its default.
@@ -32,11 +32,6 @@ KNOWN_OF_ONE = 32
 #: An account, and an address and a device where its password came from.
 _Place = tuple[int, str, str]
 _Way = list[tuple[Buckets, Hashable]]
-
-
-def default_password_limits() -> dict[str, Limit]:
-    """Return the default limits of wrong passwords, by name."""
-    return {name: limit(text) for name, (_, text) in PASSWORD_LIMITS.items()}
 
 
 def asked_for(name: str | None, id: int | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import RateLimited
-from cim.limits import NO_LIMIT, Buckets, Limit, limit, take_all, whole_seconds
+from cim.limits import NO_LIMIT, Buckets, Limit, take_all, whole_seconds
 from cim.wire import conversations
 
 #: Whom a limit is for, and what it is when no option says so.
@@ -29,11 +29,6 @@ MESSAGE_LIMITS: Mapping[str, tuple[str, str]] = {
     "key-bytes": ("bytes of messages that come with an API key", "0"),
     "everyone-messages": ("messages to everyone", "50/500"),
 }
-
-
-def default_limits() -> dict[str, Limit]:
-    """Return the limits of messages when no option says otherwise, by name."""
-    return {name: limit(text) for name, (_, text) in MESSAGE_LIMITS.items()}
 
 
 class Guest(NamedTuple):

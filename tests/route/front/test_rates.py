@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RateLimited
-from cim.route.front.rates import RATE_LIMITS, Rates, default_rate_limits
+from cim.limits import defaults
+from cim.route.front.rates import RATE_LIMITS, Rates
 
 HERE, THERE = "192.0.2.7", "198.51.100.7"
 
@@ -18,7 +19,7 @@ class RateTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.refused = Counter()
-        self.rates = Rates(default_rate_limits(), self.clock, lambda kind: self.refused.update([kind]))
+        self.rates = Rates(defaults(RATE_LIMITS), self.clock, lambda kind: self.refused.update([kind]))
 
     def count(self, name, whose=HERE):
         """How often it may be done at once."""

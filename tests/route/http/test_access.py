@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from cim.errors import Forbidden, InvalidField
+from cim.limits import defaults
 from cim.model import Account
-from cim.route.front.rates import Rates, default_rate_limits
+from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.http.access import Access, Caller, read_keys
 from cim.route.http.tokens import Proven
 from cim.web.declaring import Who
@@ -88,7 +89,7 @@ class CallerTests(SynchronousTestCase):
 
     def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
-        rates = Rates(default_rate_limits(), Clock(), lambda kind: None)
+        rates = Rates(defaults(RATE_LIMITS), Clock(), lambda kind: None)
         access = Access(SimpleNamespace(check=lambda text: succeed(proven)), (), nowhere, rates)
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")

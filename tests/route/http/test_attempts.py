@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RateLimited
-from cim.limits import KEPT, NO_LIMIT
+from cim.limits import KEPT, NO_LIMIT, defaults
 from cim.route.http import attempts
 from cim.route.http.attempts import (
     KNOWN_OF_ONE,
@@ -17,7 +17,6 @@ from cim.route.http.attempts import (
     PASSWORD_LIMITS,
     Attempts,
     asked_for,
-    default_password_limits,
 )
 
 #: The accounts that there are, by what a login asks for.
@@ -32,7 +31,7 @@ class AttemptTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.refused = Counter()
-        self.attempts = self.made(**default_password_limits())
+        self.attempts = self.made(**defaults(PASSWORD_LIMITS))
 
     def made(self, **limits):
         return Attempts(self.clock, {name.replace("_", "-"): limit for name, limit in limits.items()}, self.note)
@@ -164,7 +163,7 @@ class AttemptTests(SynchronousTestCase):
 
     def test_known_places_are_bounded_and_the_oldest_forgotten(self):
         self.patch(attempts, "MAX_KNOWN", 3)
-        self.attempts = self.made(**default_password_limits())
+        self.attempts = self.made(**defaults(PASSWORD_LIMITS))
         for account in "abcd":
             self.right(account)
             self.assertLessEqual(len(self.attempts._known), 3)
@@ -172,7 +171,7 @@ class AttemptTests(SynchronousTestCase):
 
     def test_one_account_pushes_out_places_of_its_own_alone(self):
         self.patch(attempts, "MAX_KNOWN", 40)
-        self.attempts = self.made(**default_password_limits())
+        self.attempts = self.made(**defaults(PASSWORD_LIMITS))
         self.right("victim", THERE)
         for number in range(100):
             self.right("a", HERE, f"device-{number}")

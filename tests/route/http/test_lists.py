@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import RateLimited
-from cim.limits import Buckets, Limit
-from cim.route.front.rates import Rates, default_rate_limits
+from cim.limits import Buckets, Limit, defaults
+from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.http.lists import WAITING, Lists
 from cim.route.messages.reading import PAGE_BYTES
 from tests.route.http.test_messages import MessagesCase
@@ -21,7 +21,7 @@ ALICE, BOB = 1, 2
 class TurnTests(SynchronousTestCase):
     def setUp(self):
         self.kinds = []
-        self.rates = Rates(default_rate_limits(), Clock(), self.kinds.append)
+        self.rates = Rates(defaults(RATE_LIMITS), Clock(), self.kinds.append)
         self.lists = Lists(self.rates, self.kinds.append)
         self.made = []
 
