@@ -514,6 +514,12 @@ class UnreadTests(SiteCase):
         self.assertEqual(self.cut(other, *slow), [False] + [True] * 8 + [False] * 2)
         self.assertLess(len(self.site._held), 4_000_000)
 
+    def test_those_of_whom_nobody_knows_whose_they_are_are_no_party(self):
+        """They may be many users' behind one proxy."""
+        self.whose = ""
+        slow = [self.ask(1_000_000) for _ in range(6)]
+        self.assertEqual(self.cut(*slow), [False] * 6)
+
     def test_bytes_together(self):
         other = self.ask(1_000_000)
         flood = []
