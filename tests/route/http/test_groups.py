@@ -229,8 +229,15 @@ class TalkTests(GroupsCase):
         body = {"to_user": self.bob.id, "client_id": "c", "text": "hello"}
         self.ok("POST", "/v1/messages", body, **self.by(self.alice), route=1, status=201)
         self.ok("DELETE", f"/v1/admin/users/{self.bob.id}", key=KEY, status=204)
-        for who, role in ((self.by(self.alice), {"role": "owner"}), (self.by(self.alice), {}), ({"key": KEY}, {})):
-            self.problem("PUT", self.path(self.bob), role, **who, route=1, status=404, code="not-found")
+        alice = self.by(self.alice)
+        self.problem("PUT", self.path(self.bob), {"role": "owner"}, **alice, route=1, status=404, code="not-found")
+        # Each of others, since whoever finds one deleted has it no longer cached.
+        for name, who in (("dave", alice), ("eve", {"key": KEY})):
+            deleted = self.account(name)
+            self.ok("GET", f"/v1/users/{deleted.id}", **alice, route=1)
+            self.ok("DELETE", f"/v1/admin/users/{deleted.id}", key=KEY, status=204)
+            self.ok("GET", f"/v1/users/{deleted.id}", **alice, route=1)
+            self.problem("PUT", self.path(deleted), {}, **who, route=1, status=404, code="not-found")
         # Its token is still cached there.
         self.ok("GET", "/v1/groups", **self.by(self.bob), route=1)
         path = self.path(self.bob, group)

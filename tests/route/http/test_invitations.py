@@ -166,10 +166,12 @@ class InvitationTests(InvitationsCase):
 
     def test_blocked_people_invite_nobody(self):
         self.invite(user=self.carol)
+        other = self.create(self.bob, "of bob")["id"]
+        self.invite(self.bob, self.carol, other)
         nobody = type(self.alice)(77, "nobody")
         for user in (self.bob, self.carol):
             self.ok("PUT", f"/v1/blocks/{self.alice.id}", **self.by(user), status=204)
-        self.assertEqual(self.waiting(self.carol), [])
+        self.assertEqual([by["name"] for _, _, by in self.waiting(self.carol)], ["bob"])
         answers = [self.call("PUT", self.path(user), {}, **self.by(self.alice)) for user in (self.bob, nobody)]
         self.assertEqual(
             [(status, said["detail"]) for status, _, said in answers[:1] * 2],

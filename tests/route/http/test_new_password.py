@@ -6,8 +6,9 @@ import jwt
 
 from twisted.internet.defer import fail, succeed
 
-from cim.errors import StoreUnavailable
+from cim.errors import StoreUnavailable, Unavailable
 from cim.model import LoginPolicy
+from cim.route.http.passwords import Passwords
 from cim.route.http.tokens import KEPT_SECONDS
 from cim.signed import sign
 from tests.route.http.api_case import KEY, PASSWORD, APICase
@@ -78,6 +79,16 @@ class NewPasswordTests(APICase):
         # It belongs to the same session, so that one outlives the next change, too.
         self.ok("PUT", "/v1/password", {"password": ANOTHER, "new_password": PASSWORD}, token=said["token"])
         self.assertEqual(self.going_on(), {"phone"})
+
+    def test_what_nobody_looked_at_does_not_count_as_wrong(self):
+        own = self.logins["phone"]["token"]
+        match = Passwords.match
+        self.patch(Passwords, "match", lambda *args: fail(Unavailable()))
+        for _ in range(20):
+            self.problem("PUT", "/v1/password", CHANGE, token=own, status=503, code="unavailable")
+        self.patch(Passwords, "match", match)
+        wrong = {**CHANGE, "password": "not the password"}
+        self.problem("PUT", "/v1/password", wrong, token=own, status=403, code="forbidden")
 
     def test_all_other_tokens_end_at_all_routes(self):
         for login in self.logins.values():
