@@ -165,6 +165,18 @@ class MembersTests(MembersCase):
             texts = [one.text for entry in entries for one in entry.changes]
             self.assertEqual(texts, ["", "fire Carol", "admin", "", "harmless", "", "after"])
 
+    def test_nor_is_who_accepts_an_invitation(self):
+        self.group = self.create(history=False)
+        self.successResultOf(self.cluster.store.invitations.invite(self.group, self.alice.id, self.bob.id))
+        grouping = self.cluster.routes[0].grouping
+        self.cluster.result(grouping.rename(self.group, self.alice.id, "before Bob"))
+        self.cluster.result(self.cluster.routes[1].grouping.accept(self.group, self.bob.id))
+        self.passes()
+        own = [("accepted", self.bob.id, self.alice.id, "")]
+        self.assertEqual(self.told(*self.desk.take("deliver")), own)
+        entries, _ = self.page_of(self.desk)
+        self.assertEqual(self.told(*entries), own)
+
     def test_nobody_comes_while_it_cannot_be_written(self):
         grouping = self.cluster.routes[0].grouping
         self.cluster.result(grouping.rename(self.group, self.alice.id, "secret"))
