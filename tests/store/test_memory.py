@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cim.errors import StoreUnavailable
-from cim.model import GUEST, Charge
+from cim.errors import NoRoom, StoreUnavailable
+from cim.model import GUEST, Appended, Charge
 from cim.wire import conversations
 from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
@@ -74,30 +74,58 @@ class MemoryHistoryTests(HistoryContract, MemoryCase):
     async def forget_counts(self):
         await self.store.conversations._sqlite.write("forget", forget_counts)
 
+    async def rows(self, query):
+        return await self.store.conversations._sqlite.read(
+            "test", lambda connection: connection.execute(query).fetchall()
+        )
+
     async def test_what_counts_nowhere_makes_nothing_be_counted_anew(self):
         group = await self.store.groups.create(ALICE, "x", open=True, history=True)
         name = conversations.group(group.id)
         await self.flood(80, conversation=name)
         await self.flood(5, conversation=name, charge=Charge.NONE, batch=1)
-        accounted, total = await self.store.conversations._sqlite.read(
-            "test", lambda connection: connection.execute("SELECT accounted, total FROM conversation").fetchone()
+        self.assertEqual(await self.rows("SELECT accounted, total FROM conversation"), [(85, 85)])
+
+    async def test_what_was_recalled_is_counted_without_its_text(self):
+        read = await self.chat(70)
+        said = await self.say(*["x" * 20_000] * 2)
+        # So that it must be asked what is behind BOB's mark.
+        await self.append("x" * 230_000)
+        self.assertNotEqual(await self.rows(f"SELECT upto_n FROM reader WHERE user = {ALICE}"), [(0,)])
+        for text in (read[-1], *said):
+            await self.append("", counts=False, recalls=text)
+        held = await self.rows("SELECT count(*), sum(length(body)) FROM message")
+        self.assertEqual(await self.rows("SELECT entries, bytes FROM conversation"), held)
+        self.assertEqual(await self.rows(f"SELECT entries, bytes FROM reader WHERE user = {ALICE}"), held)
+        self.assertEqual(
+            await self.rows(f"SELECT behind_entries, behind_bytes FROM reader WHERE user = {ALICE}"),
+            await self.rows(
+                "SELECT count(*), sum(length(body)) FROM message, reader WHERE message.conversation = "
+                f"reader.conversation AND user = {ALICE} AND (message.epoch, message.n) > (upto_epoch, upto_n)"
+            ),
         )
-        self.assertEqual((accounted, total), (85, 85))
 
     async def test_a_recall_that_has_the_log_trimmed_is_counted(self):
         await self.chat(70)
         await self.let_pass(31 * DAY)
         said = await self.say("x" * 20_000, *["."] * 8)
         await self.append("", counts=False, recalls=said[0])
-        held, counted = await self.store.conversations._sqlite.read(
-            "test",
-            lambda connection: (
-                connection.execute("SELECT count(*), sum(length(body)) FROM message").fetchone(),
-                connection.execute("SELECT entries, bytes FROM conversation").fetchone(),
-            ),
-        )
-        self.assertTrue(held[0] < 80, held)
-        self.assertEqual(counted, held)
+        held = await self.rows("SELECT count(*), sum(length(body)) FROM message")
+        self.assertTrue(held[0][0] < 80, held)
+        self.assertEqual(await self.rows("SELECT entries, bytes FROM conversation"), held)
+
+    async def test_a_text_that_was_recalled_is_given_back_to_its_quota(self):
+        texts = {}
+        for number in range(100):
+            talk = conversations.private(ALICE, 2000 + number)
+            said = await self.append("x" * 40_000, conversation=talk)
+            if isinstance(said, NoRoom):
+                break
+            texts[talk] = said.position
+        self.assertIsInstance(said, NoRoom)
+        for talk in list(texts)[:3]:
+            await self.append("", conversation=talk, counts=False, recalls=texts[talk])
+        self.assertIsInstance(await self.append("x" * 40_000), Appended)
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):
