@@ -16,7 +16,7 @@ from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import ALICE, DAY, RETENTION
+from tests.store.conversing import ALICE, BOB, DAY, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -126,6 +126,14 @@ class MemoryHistoryTests(HistoryContract, MemoryCase):
         for talk in list(texts)[:3]:
             await self.append("", conversation=talk, counts=False, recalls=texts[talk])
         self.assertIsInstance(await self.append("x" * 40_000), Appended)
+
+    async def test_nothing_of_a_quota_is_left_of_a_deleted_account(self):
+        account = await self.store.accounts.register("alice")
+        talk = conversations.private(account.id, BOB)
+        await self.append("x" * 40_000, sender=account.id, conversation=talk)
+        self.assertEqual(len(await self.rows("SELECT user FROM stored")), 1)
+        await self.store.credentials.delete(account.id)
+        self.assertEqual(await self.rows("SELECT user FROM stored"), [])
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):

@@ -108,6 +108,7 @@ class SqliteCredentials:
             connection.execute("UPDATE conversation SET high = 0 WHERE high = ?", (user,))
             connection.execute("DELETE FROM block WHERE user = ?", (user,))
             connection.execute("DELETE FROM invitation WHERE user = ?", (user,))
+            connection.execute("DELETE FROM stored WHERE user = ?", (user,))
             return connection.execute("DELETE FROM account WHERE id = ?", (user,)).rowcount > 0
 
         return await self._sqlite.write("delete", work)
