@@ -394,7 +394,12 @@ class JoinsAndLeaves(Calls):
         if number not in self._groups or random.random() < 0.1:
             made = await call(self.pool, b"POST", "/v1/groups", {"name": "storm", "open": True}, place.token)
             self._groups[number] = int(made["id"])
-        group = random.choice(list(self._groups.values()))
+        # A group whose only member leaves is gone.
+        others = [group for owner, group in self._groups.items() if owner != number]
+        if not others:
+            await self.world.pause()
+            return
+        group = random.choice(others)
         path = f"/v1/groups/{group}/members/{place.user}"
         await call(self.pool, b"PUT", path, {}, place.token)
         await call(self.pool, b"DELETE", path, None, place.token)
