@@ -100,7 +100,7 @@ def allowed(owner, tap):
     if owner == "terminal":
         return PURE | BASE | {"client", owner}
     if owner == "admin":
-        return PURE | BASE | {"client", "web", owner}
+        return PURE | BASE | {"client", "web", "store", owner}
     if owner in DAEMONS:
         return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
     return PURE

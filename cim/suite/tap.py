@@ -21,6 +21,7 @@ import cim
 from cim.daemon.announcing import Stopping, advertised, port_of
 from cim.daemon.certificates import BadCertificates
 from cim.daemon.config import positive_int
+from cim.daemon.data_folder import DataFolder
 from cim.daemon.endpoints import Endpoint
 from cim.daemon.metrics import Metrics
 from cim.daemon.own_certificate import ensure_certificate
@@ -80,9 +81,9 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         advertised(self["advertise"], ((self["listen"], "listen"), (self["http"], "http")))
         websocket_url(self)
         tls_name(self)
-        self["secret-file"] = os.path.join(self["data"], "secret")
+        self["secret-file"] = str(self.data.secret)
         self["own-keys"] = not self["api-key-file"]
-        self["api-key-file"] = self["api-key-file"] or os.path.join(self["data"], "api-keys")
+        self["api-key-file"] = self["api-key-file"] or str(self.data.api_keys)
 
     @property
     def host(self) -> str:
@@ -90,9 +91,9 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         return str(self["advertise"].split(":")[0])
 
     @property
-    def certificates(self) -> Path:
-        """The folder of the certificates that are shown where no option says which."""
-        return Path(self["data"], "certificates")
+    def data(self) -> DataFolder:
+        """The folder of `--data`."""
+        return DataFolder(Path(self["data"]))
 
     @property
     def certified(self) -> bool:
@@ -102,7 +103,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     def shows_own(self, option: str) -> bool:
         """Return whether the port of an option shows what is in that folder."""
         endpoint = Endpoint.parse(self[option])
-        return endpoint.tls and endpoint.arguments[:1] == (str(self.certificates),)
+        return endpoint.tls and endpoint.arguments[:1] == (str(self.data.certificates),)
 
     def _usual(self, port: int) -> str:
         """Return where to listen unless an option says it: with TLS for other machines, if no proxy has it."""
@@ -111,7 +112,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         if self["advertise-tls"] or self["advertise-websocket"]:
             return f"tcp:{port}"
         # Clients of upstream, and those who know of no TLS, use the same ports.
-        return f"tls:{quoteStringArgument(str(self.certificates))}:{port}:interface=0.0.0.0:plain=yes"
+        return f"tls:{quoteStringArgument(str(self.data.certificates))}:{port}:interface=0.0.0.0:plain=yes"
 
 
 class Welcoming(Service):
@@ -211,27 +212,27 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
-    data = Path(options["data"])
+    data = options.data
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = make_secret_file(options["secret-file"], os.urandom)
         if options["own-keys"]:
             make_secret_file(options["api-key-file"], os.urandom)
-        fresh = not (data / "cim.db").exists()
-        store = store_from(f"sqlite:{data / 'cim.db'}", reactor, retention=retention_of(options))
+        fresh = not data.database.exists()
+        store = store_from(f"sqlite:{data.database}", reactor, retention=retention_of(options))
     except OSError as error:
-        raise UsageError(f"--data {data}: {error.strerror}")
+        raise UsageError(f"--data {data.path}: {error.strerror}")
     except InvalidField as error:
-        raise UsageError(f"--data {data}: {error.message}")
+        raise UsageError(f"--data {data.path}: {error.message}")
     pin = ""
     try:
         if options.certified:
-            ensure_certificate(options.certificates, options.host, datetime.now(UTC))
-            pin = ports.certificates(str(options.certificates)).shown[0].pin
+            ensure_certificate(data.certificates, options.host, datetime.now(UTC))
+            pin = ports.certificates(str(data.certificates)).shown[0].pin
     except (BadCertificates, ValueError) as error:
-        raise UsageError(f"--data {data}: {error}")
+        raise UsageError(f"--data {data.path}: {error}")
     except OSError as error:
-        raise UsageError(f"--data {options.certificates}: {error.strerror}")
+        raise UsageError(f"--data {data.certificates}: {error.strerror}")
     try:
         settings = settings_of(options, secret)
     except InvalidField as error:

@@ -41,24 +41,24 @@ class MemorySqlite:
 
     def __init__(self, guard: Callable[[str], None]) -> None:
         self._guard = guard
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.execute("PRAGMA foreign_keys=ON")
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.execute("PRAGMA foreign_keys=ON")
         for statement in SCHEMA:
-            self._connection.execute(statement)
-        add_columns(self._connection)
+            self.connection.execute(statement)
+        add_columns(self.connection)
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """See cim.store.sqlite.threads.Sqlite."""
 
         def run() -> T:
             self._guard(name)
-            self._connection.execute("BEGIN")
+            self.connection.execute("BEGIN")
             try:
-                result = work(self._connection)
+                result = work(self.connection)
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self.connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
             return result
 
         return execute(run)
@@ -72,6 +72,8 @@ class MemoryStore(Service):
 
     def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
         sqlite = MemorySqlite(self._guard)
+        #: What is stored.
+        self.database = sqlite.connection
         self.accounts = SqliteAccounts(sqlite, clock)
         self.sessions = LocalSessions(clock, self._guard)
         #: Whether it takes no more messages.

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cim.errors import NoRoom, StoreUnavailable
 from cim.model import GUEST, Appended, Charge
+from cim.store.sqlite.checking import check
 from cim.wire import conversations
 from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
@@ -40,6 +41,11 @@ class MemoryCase(TestCase):
         self.clock.advance(1_700_000_000.5)
         self.store = MemoryStore(self.clock, self.retention)
         self.peers = itertools.count(10_000)
+        self.addCleanup(self.check)
+
+    def check(self):
+        """What a test left in the store fits, but for users of whom contracts make no accounts."""
+        self.assertEqual([one for one in check(self.store.database) if not one.endswith("does not exist")], [])
 
     async def let_pass(self, seconds):
         self.clock.advance(seconds)
