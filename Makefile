@@ -24,7 +24,8 @@ help:
 	@echo 'make test-long                tests that take minutes: with more clients, for longer'
 	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
 	@echo 'make bench                    the load generator on a cluster of its own; OPTIONS=--help for more'
-	@echo 'make lint, types, proto, check-proto, venv, clean, distclean'
+	@echo 'make clean, make reset        delete what runs leave; delete the data in ./var, when you say so'
+	@echo 'make lint, types, proto, check-proto, venv, distclean'
 
 venv: $(READY)
 
@@ -87,13 +88,17 @@ check-proto: $(DEVELOPMENT)
 		name=$$(basename "$$file"); cmp "$$made/$$name" "cim/wire/$$name" || exit 1; \
 	done || { echo 'cim/wire does not match proto/: make proto'; exit 1; }
 
-# What runs, tests and tools leave; a chat's data, too, when it lies in ./var.
+# What runs, tests and tools leave, but no data.
 clean:
-	rm -rf var build dist *.egg-info _trial_temp* twistd*.pid twistd.log .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info _trial_temp* twistd*.pid twistd.log .mypy_cache .ruff_cache .hypothesis
 	rm -f twisted/plugins/dropin.cache
 	find cim bench tests twisted examples -name __pycache__ -prune -exec rm -rf {} +
+
+# Accounts and messages go only when somebody says so.
+reset:
+	@.ci/reset
 
 distclean: clean
 	rm -rf $(VENV)
 
-.PHONY: help venv run client invitation cluster bench test test-long lint types proto check-proto clean distclean
+.PHONY: help venv run client invitation cluster bench test test-long lint types proto check-proto clean reset distclean
