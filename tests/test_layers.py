@@ -17,7 +17,7 @@ PURE = {
 }
 LAYERS = {"registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite", "terminal", "admin"}
-BASE = {"daemon", "named_host"}
+BASE = {"daemon", "named_host", "supervision"}
 #: The rooms of a daemon: each may import those of the lines above its own, and itself.
 ROOMS = {
     "server": (("sessions",), ("links",), ("native", "guests", "edge"), ("service",), ("tap",)),

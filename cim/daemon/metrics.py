@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from twisted.application.service import Service
+from twisted.logger import ILogObserver, LogEvent, LogPublisher
+from zope.interface import implementer
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
@@ -49,7 +53,7 @@ class Metrics:
 
     :ivar messages_in: messages accepted from users or back ends; callers add to it
     :ivar messages_out: messages written to users' sessions; callers add to it
-    :ivar internal_errors: unexpected exceptions
+    :ivar internal_errors: unexpected exceptions; CountingErrors adds to it
     :ivar sessions: returns the number of sessions by wire generation; a daemon that has sessions sets it
     """
 
@@ -175,3 +179,26 @@ class Metrics:
             for key, distribution in distributions.items():
                 histogram.add_metric((key,), distribution.buckets(), distribution.sum)
             yield histogram
+
+
+@implementer(ILogObserver)
+class CountingErrors(Service):
+    """Counts every unexpected exception that is logged while it runs, whoever logs it and at whatever level."""
+
+    def __init__(self, metrics: Metrics, publisher: LogPublisher) -> None:
+        self._metrics = metrics
+        self._publisher = publisher
+
+    def startService(self) -> None:
+        """Begin to count."""
+        super().startService()
+        self._publisher.addObserver(self)
+
+    def stopService(self) -> None:
+        """Count no more."""
+        super().stopService()
+        self._publisher.removeObserver(self)
+
+    def __call__(self, event: LogEvent) -> None:
+        """See ILogObserver."""
+        self._metrics.internal_errors += "log_failure" in event

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.logger import globalLogPublisher
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import read_secret_file
-from cim.daemon.metrics import Metrics
+from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
@@ -188,6 +189,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("route", cim.__version__)
     root = DaemonRoot(options, "route", reactor, Exit(reactor))
+    root.add(CountingErrors(metrics, globalLogPublisher))
     password = options["store-password-file"]
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     try:

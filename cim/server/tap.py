@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.logger import globalLogPublisher
 from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.config import positive_int
-from cim.daemon.metrics import Metrics
+from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
@@ -137,6 +138,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
+    root.add(CountingErrors(metrics, globalLogPublisher))
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     try:
         registry = chosen_registry(options, reactor)

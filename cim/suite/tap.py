@@ -13,7 +13,7 @@ from typing import Any
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
@@ -23,7 +23,7 @@ from cim.daemon.certificates import BadCertificates
 from cim.daemon.config import positive_int
 from cim.daemon.data_folder import DataFolder
 from cim.daemon.endpoints import Endpoint
-from cim.daemon.metrics import Metrics
+from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
@@ -211,6 +211,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
+    root.add(CountingErrors(metrics, globalLogPublisher))
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     data = options.data
     try:

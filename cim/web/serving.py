@@ -120,7 +120,6 @@ class Endpoint:
     def _fail(self, request: Any, error: Exception) -> None:
         if not isinstance(error, CIMError):
             _log.failure("{call} failed", call=self._label)
-            self._metrics.internal_errors += 1
         elif row_of(error).status in _MALFORMED:
             self._metrics.refused("http-request")
         elif isinstance(error, RateLimited) and request.channel is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import prometheus_client
 from prometheus_client.parser import text_string_to_metric_families
 
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.daemon.metrics import Distribution, Metrics
+from cim.daemon.metrics import CountingErrors, Distribution, Metrics
 
 
 def _samples(metrics):
@@ -29,7 +31,14 @@ class MetricsTests(SynchronousTestCase):
         metrics = self.metrics
         metrics.messages_in += 3
         metrics.messages_out += 5
-        metrics.internal_errors += 1
+        log = LogPublisher()
+        counting = CountingErrors(metrics, log)
+        counting.startService()
+        for level in (LogLevel.critical, LogLevel.debug):
+            Logger(observer=log).failure("it failed", Failure(ValueError()), level)
+        Logger(observer=log).critical("no exception")
+        counting.stopService()
+        Logger(observer=log).failure("too late", Failure(ValueError()))
         metrics.sessions = lambda: {"w1": 2, "w2": 7}
         metrics.gauge("links", "Links now.", lambda: 4)
         metrics.login("ok")
@@ -44,7 +53,7 @@ class MetricsTests(SynchronousTestCase):
         for value, name, labels in (
             (3, "cim_messages_total", {"direction": "in"}),
             (5, "cim_messages_total", {"direction": "out"}),
-            (1, "cim_internal_errors_total", {}),
+            (2, "cim_internal_errors_total", {}),
             (2, "cim_sessions", {"generation": "w1"}),
             (7, "cim_sessions", {"generation": "w2"}),
             (4, "cim_links", {}),

@@ -83,7 +83,6 @@ class Requests:
             self._refuse(link, request, error)
         except Exception:
             self._log.failure("a client's request failed")
-            self._metrics.internal_errors += 1
             self._refuse(link, request, Unavailable())
 
     def _answer(self, link: ILink, request: Request, packets: Sequence[bytes] = (), code: str = "") -> None:
@@ -108,7 +107,6 @@ class Requests:
         def failed(failure: Failure) -> None:
             if not isinstance(failure.value, CIMError):
                 self._log.failure("a client's request failed", failure)
-                self._metrics.internal_errors += 1
             self._refuse(link, request, failure.value)
 
         Deferred.fromCoroutine(work).addCallbacks(lambda packets: self._answer(link, request, packets), failed)
@@ -227,7 +225,6 @@ class Requests:
     def _open_failed(self, failure: Failure, link: ILink, opening: Open) -> None:
         if not isinstance(failure.value, CIMError):
             self._log.failure("a session could not be opened", failure)
-            self._metrics.internal_errors += 1
         link.send(Item(open_outcome=OpenOutcome(call=opening.call, code="unavailable")))
 
     def session_closed(self, link: ILink, session: str) -> None:

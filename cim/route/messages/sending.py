@@ -157,7 +157,6 @@ class Sending:
                 error = refusal
             except Exception:
                 self._log.failure("a message could not be sent")
-                self._metrics.internal_errors += 1
                 error = Unavailable()
             waiting.popleft()
             try:
