@@ -43,6 +43,7 @@ SEES = {
     # WebSockets begin as HTTP, which wsproto reads.
     "server/edge/websocket": ("cim.web.origins",),
     "client/": ("cim.web.calling", "twisted.web.iweb"),
+    "admin/": ("cim.web.calling",),
 }
 
 
@@ -100,7 +101,7 @@ def allowed(owner, tap):
     if owner == "terminal":
         return PURE | BASE | {"client", owner}
     if owner == "admin":
-        return PURE | BASE | {"client", "web", "store", owner}
+        return PURE | BASE | {"client", "store", "web", owner}
     if owner in DAEMONS:
         return PURE | BASE | {"web", owner} | (LAYERS if tap else set())
     return PURE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -70,10 +71,12 @@ class InvitationTests(TestCase):
         await self.client("bob", "--invitation", out.strip()).start()
         keys = Path(self.directory, "data", "api-keys")
         keys.write_text(f"operator {keys.read_text()}")
-        listed = (await self.admin("invitations"))[0].splitlines()
-        self.assertEqual(len(listed), 2)
-        self.assertRegex(listed[0], "1 of 10 used .* shown at the first start$")
-        self.assertRegex(listed[1], "1 of 1 used .* for bob$")
+        heading, *listed = (await self.admin("invitations"))[0].splitlines()
+        self.assertEqual((heading.split(), len(listed)), (["ID", "USED", "EXPIRES", "NOTE"], 2))
+        self.assertRegex(listed[0], "1 of 10 .* UTC  shown at the first start$")
+        self.assertRegex(listed[1], "1 of 1 .* UTC  for bob$")
+        shown = [json.loads(line)["note"] for line in (await self.admin("invitations", "--json"))[0].splitlines()]
+        self.assertEqual(shown, ["shown at the first start", "for bob"])
         out, said, status = await self.admin("revoke", listed[0].split()[0])
         self.assertEqual((out, status), ("", 0), said)
         carol = self.client("carol", "--invitation", first[1], ready="not valid")
