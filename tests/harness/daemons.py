@@ -16,7 +16,7 @@ from cim.route.front.rates import RATE_LIMITS
 from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.messages.limits import MESSAGE_LIMITS
 from tests.harness.asking import ask
-from tests.harness.spawning import HOST, DaemonProcess
+from tests.harness.spawning import THIS_MACHINE, DaemonProcess, Machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Several daemons on one machine cannot have the same port, so by default these accept no WebSockets.
@@ -52,7 +52,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def loopback(port: int) -> str:
     """Return the endpoint description of a port that only this machine can reach."""
-    return f"tcp:{port}:interface={HOST}"
+    return THIS_MACHINE.endpoint(port)
 
 
 class Daemon(DaemonProcess):
@@ -62,7 +62,14 @@ class Daemon(DaemonProcess):
     """
 
     def __init__(
-        self, reactor: Any, name: str, http_port: int, arguments: Sequence[str], directory: str, on_line: OnLine | None
+        self,
+        reactor: Any,
+        name: str,
+        http_port: int,
+        arguments: Sequence[str],
+        directory: str,
+        on_line: OnLine | None,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         os.makedirs(directory, exist_ok=True)
         super().__init__(
@@ -72,19 +79,19 @@ class Daemon(DaemonProcess):
             directory,
             name=name,
             on_line=None if on_line is None else lambda line, error: on_line(name, line),
+            machine=machine,
         )
         self.http_port = http_port
 
     @property
     def url(self) -> str:
         """The base URL of its HTTP API."""
-        return f"http://{HOST}:{self.http_port}"
+        return f"http://{self.machine.address}:{self.http_port}"
 
     async def health(self) -> tuple[int, Any]:
         """Return the HTTP status and body of `/health`; the status is 0 if it does not answer."""
-        answer = await ask(
-            self.reactor, HOST, self.http_port, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
+        request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        answer = await ask(self.reactor, self.machine.control, self.http_port, request)
         head, _, body = answer.partition(b"\r\n\r\n")
         words = head.split(b" ", 2)
         if len(words) < 2 or not words[1].isdigit():

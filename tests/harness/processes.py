@@ -21,7 +21,9 @@ from twisted.internet.threads import deferToThread
 from tests.harness.asking import ask
 from tests.harness.spawning import (
     HOST,
+    THIS_MACHINE,
     DaemonProcess,
+    Machine,
     MissingProgram,
     PortProcess,
     ProcessFailed,
@@ -60,11 +62,13 @@ class RedisProcess(PortProcess):
         appendfsync: str = "always",
         appendonly: bool = True,
         settings: Mapping[str, str] | None = None,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
-        super().__init__(reactor, directory, port, "redis-server")
+        super().__init__(reactor, directory, port, "redis-server", machine)
         self.password = password
         self.settings = {
-            "bind": HOST,
+            "bind": machine.listens,
+            "protected-mode": "no",
             "dir": self.directory,
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": appendfsync,
@@ -75,17 +79,12 @@ class RedisProcess(PortProcess):
             **(settings or {}),
         }
 
-    @property
-    def address(self) -> str:
-        """`host:port`."""
-        return f"{HOST}:{self.port}"
-
     def command(self, *words: str, timeout: float = 2.0) -> Deferred[bytes]:
         """Send it one command and fire with the bytes of its reply; empty when it did not answer."""
         questions = [list(words), ["QUIT"]]
         if self.password:
             questions.insert(0, ["AUTH", self.password])
-        replies = ask(self.reactor, HOST, self.port, b"".join(map(_resp, questions)), timeout)
+        replies = ask(self.reactor, self.machine.control, self.port, b"".join(map(_resp, questions)), timeout)
         ok = b"+OK\r\n"
         return replies.addCallback(lambda data: data.removeprefix(ok if self.password else b"").removesuffix(ok))
 
@@ -128,22 +127,18 @@ class ZooKeeperProcess(PortProcess):
         tick_ms: int = 250,
         max_session_ms: int = 60_000,
         settings: Mapping[str, str] | None = None,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
-        super().__init__(reactor, directory, port, "zookeeper")
+        super().__init__(reactor, directory, port, "zookeeper", machine)
         self.tick_ms = tick_ms
         self.max_session_ms = max_session_ms
-        self.settings = settings or {}
-
-    @property
-    def address(self) -> str:
-        """`host:port`."""
-        return f"{HOST}:{self.port}"
+        self.settings = {"clientPortAddress": machine.listens, **(settings or {})}
 
     def _command(self) -> list[str]:
         return zookeeper_command(self.directory, self.port, self.tick_ms, self.max_session_ms, self.settings)
 
     async def _answers(self) -> bool:
-        return await _zookeeper_answers(self.reactor, self.directory, self.port)
+        return await _zookeeper_answers(self.reactor, self.directory, self.port, self.machine.control)
 
 
 def zookeeper_command(
@@ -176,10 +171,10 @@ def zookeeper_command(
     return [java, *JAVA, "-cp", ":".join(JARS + NETTY), "org.apache.zookeeper.server.quorum.QuorumPeerMain", path]
 
 
-async def _zookeeper_answers(reactor: Any, directory: str, port: int) -> bool:
+async def _zookeeper_answers(reactor: Any, directory: str, port: int, host: str = HOST) -> bool:
     # Another process may have taken the port, and be a ZooKeeper, too.
     data = os.path.join(directory, "data").encode()
-    return data in await ask(reactor, HOST, port, b"conf") and b"Mode:" in await ask(reactor, HOST, port, b"srvr")
+    return data in await ask(reactor, host, port, b"conf") and b"Mode:" in await ask(reactor, host, port, b"srvr")
 
 
 class _SharedZooKeeper:

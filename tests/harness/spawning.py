@@ -40,6 +40,30 @@ _PORT_TAKEN = re.compile(r"already in use|BindException", re.IGNORECASE)
 _given_ports: set[int] = set()
 
 
+@frozen
+class Machine:
+    """Where a process runs, and how it is reached there.
+
+    :ivar address: at which other processes of its cluster reach it
+    :ivar control: at which whoever started it does, whatever is broken between the machines
+    :ivar listens: to which it binds
+    :ivar enter: words that go before a command which is to run there
+    """
+
+    address: str = HOST
+    control: str = HOST
+    listens: str = HOST
+    enter: tuple[str, ...] = ()
+
+    def endpoint(self, port: int) -> str:
+        """Return the description of a server endpoint there."""
+        return f"tcp:{port}:interface={self.listens}"
+
+
+#: The loopback interface, which nobody else can reach.
+THIS_MACHINE = Machine()
+
+
 class ProcessFailed(Exception):
     """A process died, or did not do what was waited for in time; the message ends with its last output."""
 
@@ -104,8 +128,10 @@ class DaemonProcess(ProcessProtocol):
         *,
         name: str = "",
         on_line: Callable[[str, bool], None] | None = None,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         self.reactor = reactor
+        self.machine = machine
         self.argv = list(argv)
         self.env = env
         self.cwd = cwd
@@ -229,7 +255,7 @@ class DaemonProcess(ProcessProtocol):
         self.reactor.spawnProcess(
             self,
             sys.executable,
-            launched(self.argv),
+            launched([*self.machine.enter, *self.argv]),
             env=dict(os.environ if self.env is None else self.env),
             path=self.cwd,
         )
@@ -329,8 +355,10 @@ class PortProcess(DaemonProcess):
     :param port: a fixed port, or None for any free one
     """
 
-    def __init__(self, reactor: Any, directory: str, port: int | None, name: str) -> None:
-        super().__init__(reactor, [name], name=name, cwd=os.path.abspath(directory))
+    def __init__(
+        self, reactor: Any, directory: str, port: int | None, name: str, machine: Machine = THIS_MACHINE
+    ) -> None:
+        super().__init__(reactor, [name], name=name, cwd=os.path.abspath(directory), machine=machine)
         self.directory = os.path.abspath(directory)
         self._fixed = port is not None
         self.port = port if port is not None else free_port()
@@ -348,6 +376,11 @@ class PortProcess(DaemonProcess):
             else:
                 self._fixed = True
                 return
+
+    @property
+    def address(self) -> str:
+        """`host:port`, at which others reach it."""
+        return f"{self.machine.address}:{self.port}"
 
     def _before_start(self) -> None:
         os.makedirs(self.directory, exist_ok=True)
