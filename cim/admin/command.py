@@ -17,6 +17,7 @@ from cim.admin.printing import Printing
 from cim.client.routes import Routes, parse_route
 from cim.client.trust import Trust, Verifier
 from cim.client.v1 import V1Calls
+from cim.daemon.data_folder import DataFolder
 from cim.errors import CIMError, InvalidField
 from cim.plain import quoted
 from cim.private_files import BadFile, read_private
@@ -160,14 +161,14 @@ class DataCommand(Command):
     from_environment = frozenset({"data"})
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> DataFolder:
         """The data folder.
 
         :raises CIMError: there is none, or it is not that of a suite
         """
-        folder = Path(self["data"])
-        if not (folder / "cim.db").is_file():
-            raise CIMError(f"--data {folder} is no data folder of a suite: it has no cim.db")
+        folder = DataFolder(Path(self["data"]))
+        if not folder.database.is_file():
+            raise CIMError(f"--data {folder.path} is no data folder of a suite: it has no {folder.database.name}")
         return folder
 
 

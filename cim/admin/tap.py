@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from cim.admin.backup import Backup, Restore
+from cim.admin.check import Check
 from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteCommand
 from cim.admin.invitations import Invitations, Invite, Revoke
 from cim.admin.key import HTTPKey, Key
@@ -28,6 +30,9 @@ class Admin(Group):
         ["revoke", None, Revoke, "Revoke an invitation."],
         ["key", None, Key, "Add an API key to a file."],
         ["http-key", None, HTTPKey, "Print the key for /metrics."],
+        ["backup", None, Backup, "Copy a suite's data, while it runs."],
+        ["restore", None, Restore, "Put a backup in the place of a suite's data."],
+        ["check", None, Check, "Read all that a suite stored, and name what does not fit."],
     ]
 
     def __init__(self, environ: Mapping[str, str]) -> None:

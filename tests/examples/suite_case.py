@@ -60,6 +60,8 @@ class Inbox:
 
 class SuiteCase(TestCase):
     timeout = 120
+    #: Further options of the suite.
+    options = ()
 
     async def setUp(self):
         from twisted.internet import reactor
@@ -68,16 +70,26 @@ class SuiteCase(TestCase):
         self.directory = os.path.abspath(self.mktemp())
         os.makedirs(self.directory)
         http = free_port()
-        arguments = ("cim", "--data", "data", "--listen", loopback(free_port()), "--http", loopback(http))
+        self.data = os.path.join(self.directory, "data")
+        arguments = (
+            "cim",
+            "--data",
+            self.data,
+            "--listen",
+            loopback(free_port()),
+            "--http",
+            loopback(http),
+            *self.options,
+        )
         self.suite = Daemon(reactor, "suite", http, arguments, self.mktemp(), None)
         self.addCleanup(self.suite.stop)
         await self.suite.start()
 
-    async def user(self, name):
+    async def user(self, name, **options):
         """Return somebody who is online, and their inbox."""
         inbox = Inbox(self.reactor)
         credentials = Password(name, f"password of {name}", create=True)
-        client = Client(self.reactor, self.suite.url, credentials, listeners=[inbox])
+        client = Client(self.reactor, self.suite.url, credentials, listeners=[inbox], **options)
         self.addCleanup(client.close)
         client.startService()
         await client.when_ready()

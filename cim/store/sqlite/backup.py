@@ -41,6 +41,20 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Read a database as it is at one moment.
+
+    :raises StoreUnavailable: it cannot be read; the error says why
+    """
+    with closing(opened(path)) as connection:
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{path} cannot be read: {error}") from None
+
+
 def copy_database(source: Path, target: Path) -> None:
     """Copy a database as it is at one moment into a new file, which only its owner can read.
 
@@ -99,3 +113,17 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def revoke_tokens(path: Path, now: int) -> None:
+    """Void all tokens that were issued so far, in a database that no suite uses.
+
+    :param now: ms since 1970
+    :raises StoreUnavailable: it cannot be written
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("UPDATE credential SET valid_from = max(valid_from + 1, ?)", (now,))
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path} cannot be written: {error}") from None
