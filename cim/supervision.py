@@ -89,9 +89,13 @@ class Loop:
         return self._timer.getTime() if self._timer is not None else None
 
     def start(self, after: float = 0.0) -> None:
-        """Take steps, the first after so many seconds, also if it was stopped before."""
+        """Take steps, the first after so many seconds, or before this returns; also if it was stopped before."""
         self._stopped = False
-        self.wake(after)
+        if after or self._stepping:
+            self.wake(after)
+        else:
+            self._set(None)
+            self._take()
 
     def wake(self, within: float = 0.0) -> None:
         """Take a step in so many seconds at the latest, unless it is stopped."""

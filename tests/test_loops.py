@@ -41,7 +41,6 @@ PENDING = {
     "server/links/uplink.py",
     "server/native/opening.py",
     "server/sessions/asked.py",
-    "store/redis/connection.py",
     "store/redis/protocol.py",
     "store/space.py",
     "web/site.py",

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
 from cim.store.redis.protocol import connections
+from cim.supervision import Loop
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -78,7 +78,8 @@ class RedisConnection:
         self._factory = connections(reactor, reply_timeout)
         self._opened: Any = None  # connected, perhaps not yet in use
         self._protocol: Any = None  # in use
-        self._running: Deferred[None] | None = None
+        self._loop = Loop(f"connecting to Redis at {address}", self._connect, reactor, random=random)
+        self._failures = 0
         self._stopped = False
         self._away: str | None = "not connected yet"
         self._said_away = False
@@ -98,16 +99,12 @@ class RedisConnection:
         """Start connecting."""
         self._stopped = False
         self._be_patient()
-        self._running = Deferred.fromCoroutine(self._keep_connected())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        self._running.addErrback(lambda failure: self._log.failure("The Redis connection ended", failure))
+        self._loop.start()
 
     async def stop(self) -> None:
         """Close the connection; unanswered calls fail."""
         self._stopped = True
-        if self._running is not None:
-            self._running.cancel()
-            self._running = None
+        self._loop.cancel()
         opened, self._protocol = self._opened, None
         if opened is not None and opened.connected:
             gone = opened.whenDisconnected()
@@ -119,29 +116,28 @@ class RedisConnection:
         self._away = "stopped"
         self._lose_patience()
 
-    async def _keep_connected(self) -> None:
-        failures = 0
-        while True:
-            try:
-                protocol: Any = await self._endpoint.connect(self._factory)
-                self._opened = protocol
-                lost = protocol.whenDisconnected()
-                await self._prepare(protocol)
-                failures = 0
-                self._connected(protocol)
-                await lost
-                self._lost(protocol.complaint or "the connection was lost")
-            except Exception as error:  # retry whatever it is
-                if self._stopped:
-                    return
-                reason = str(error) or type(error).__name__
-                if self._opened is not None:
-                    self._opened.transport.abortConnection()
-                    reason = self._opened.complaint or reason
-                self._lost(reason)
-            self._opened = None
-            failures += 1
-            await deferLater(self._clock, retry_delay(failures, self._random))
+    async def _connect(self) -> float | None:
+        """Connect, and stay until the connection is lost; return the seconds until the next attempt."""
+        try:
+            protocol: Any = await self._endpoint.connect(self._factory)
+            self._opened = protocol
+            lost = protocol.whenDisconnected()
+            await self._prepare(protocol)
+            self._failures = 0
+            self._connected(protocol)
+            await lost
+            self._lost(protocol.complaint or "the connection was lost")
+        except Exception as error:  # retry whatever it is
+            if self._stopped:
+                return None
+            reason = str(error) or type(error).__name__
+            if self._opened is not None:
+                self._opened.transport.abortConnection()
+                reason = self._opened.complaint or reason
+            self._lost(reason)
+        self._opened = None
+        self._failures += 1
+        return retry_delay(self._failures, self._random)
 
     async def _prepare(self, protocol: Any) -> None:
         protocol.transport.setTcpKeepAlive(True)
@@ -155,15 +151,7 @@ class RedisConnection:
                 raise StoreUnavailable(f"it refuses the {who} ({error}): check {options}") from error
         if self._database:
             await self._needed(protocol, "SELECT", self._database)
-        failures = 0
-        while True:
-            try:
-                await protocol.ask("PING")
-                break
-            except self._ResponseError as error:  # it is loading its data, needs a password...
-                self._lost(str(error))
-                failures += 1
-                await deferLater(self._clock, retry_delay(failures, self._random))
+        await protocol.ask("PING")  # refused while it loads its data, needs a password...
         server = await self._facts(protocol)
         if server.role == "slave":
             raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")

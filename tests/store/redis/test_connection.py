@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -26,6 +27,14 @@ class NobodyThere:
     def connect(self, factory):
         self.attempts.append(self.clock.seconds())
         return fail(ConnectionRefusedError())
+
+
+class NoDescriptors(NobodyThere):
+    """Raises instead of failing, as what comes before the socket may."""
+
+    def connect(self, factory):
+        self.attempts.append(self.clock.seconds())
+        raise OSError(errno.EMFILE, "Too many open files")
 
 
 class NeverAnswers:
@@ -79,6 +88,21 @@ class AwayTests(SynchronousTestCase):
         self.assertEqual(len(self.warnings()), 1)
         self.assertIn("redis:6379", self.connection.health())
         self.assertIn("refused", self.connection.health())
+
+    def test_it_retries_when_there_are_no_descriptors(self):
+        self.endpoint = NoDescriptors(self.clock)
+        self.connection = self.make()
+        self.connection.start()
+        self.clock.pump([0.1] * 100)
+        self.assertGreater(len(self.endpoint.attempts), 5)
+        self.assertIn("Too many open files", self.connection.health())
+
+    def test_nothing_that_goes_wrong_ends_it(self):
+        self.connection._lost = lambda reason: 1 / 0
+        self.connection.start()
+        self.clock.pump([0.1] * 200)
+        self.assertGreater(len(self.endpoint.attempts), 5)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
 
     def test_calls_wait_a_little_and_then_fail(self):
         self.connection.start()
