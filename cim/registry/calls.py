@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
 from cim.errors import RegistryUnavailable
 from cim.registry.kazoo_client import converted
+from cim.supervision import Loop
 
 #: How many calls kazoo has at most. Each wakes it by a byte in a small buffer, which a few hundred would overflow.
 WINDOW = 100
@@ -49,6 +50,7 @@ class Calls:
         self._open = 0
         self._round = 0
         self._firing = False
+        self._going_on = Loop("calling ZooKeeper", self._go_on, reactor)
 
     def make(self, start: Callable[[], Any]) -> Deferred[Any]:
         """Make a call.
@@ -95,7 +97,9 @@ class Calls:
         try:
             call.start().rawlink(answered)
         except Exception as error:  # such as a path that kazoo does not accept
-            self._reactor.callLater(0, self._answered, call, this_round, partial(_raise, error))
+            self._open -= 1
+            call.reply = partial(_raise, error)
+            self._going_on.wake()
 
     def _answered(self, call: _Call, its_round: int, reply: Callable[[], Any]) -> None:
         if its_round == self._round and call.reply is None:
@@ -103,6 +107,10 @@ class Calls:
             call.reply = reply
             self._fire()
             self._give()
+
+    def _go_on(self) -> None:
+        self._fire()
+        self._give()
 
     def _fire(self) -> None:
         # kazoo passes the reply to `create` through two turns of its own, so a later call's may come first. And the

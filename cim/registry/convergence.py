@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import RegistryUnavailable
 from cim.registry.izookeeper import IZooKeeper, NodeChange, RegistryRefused, ZooKeeperState
+from cim.supervision import Loop
 
 
 class Convergence:
@@ -39,24 +40,16 @@ class Convergence:
         self.closed = False
         self._what = what
         self._zookeeper = zookeeper
-        self._clock = clock
         self._step = step
         self._retry = retry
         self._failures = 0
-        self._running = False
-        self._again = False
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop(f"keeping up {what} in ZooKeeper", self._guarded, clock)
         self._watched: Deferred[NodeChange] | None = None
         self._unsubscribe = zookeeper.onStateChange(self._state_changed)
 
     def look(self) -> None:
         """Take a step as soon as possible."""
-        self._stop_timer()
-        if self._running:
-            self._again = True
-        elif not self.closed and self._zookeeper.state is ZooKeeperState.CONNECTED:
-            self._running = True
-            Deferred.fromCoroutine(self._guarded()).addCallback(self._stepped)
+        self._loop.wake()
 
     def watch(self, watched: Deferred[NodeChange]) -> None:
         """Take a step when `watched` fires, unless it reports a lost connection; forget the previous watch."""
@@ -68,10 +61,12 @@ class Convergence:
         """Take no more steps; one that is under way is not undone."""
         self.closed = True
         self._unsubscribe()
-        self._stop_timer()
+        self._loop.stop()
         self._unwatch()
 
     async def _guarded(self) -> float | None:
+        if self._zookeeper.state is not ZooKeeperState.CONNECTED:
+            return None
         try:
             pause = await self._step()
         except RegistryUnavailable:
@@ -80,21 +75,11 @@ class Convergence:
             if self.trouble != error.message:
                 self.trouble = error.message
                 self._log.error("{what}: {trouble}", what=self._what, trouble=self.trouble)
-        except Exception:
-            self._log.failure("{what}", what=self._what)
         else:
             self._failures = 0
             return pause
         self._failures += 1
         return self._retry(self._failures)
-
-    def _stepped(self, pause: float | None) -> None:
-        self._running = False
-        again, self._again = self._again, False
-        if again or pause == 0:
-            self.look()
-        elif pause is not None and not self.closed:
-            self._timer = self._clock.callLater(pause, self.look)
 
     def _state_changed(self, state: ZooKeeperState, session: int | None) -> None:
         if state is ZooKeeperState.CONNECTED:
@@ -110,8 +95,3 @@ class Convergence:
         watched, self._watched = self._watched, None
         if watched is not None:
             watched.cancel()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

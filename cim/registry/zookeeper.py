@@ -27,6 +27,7 @@ from cim.errors import RegistryUnavailable
 from cim.registry.calls import Calls, ICallsReactor
 from cim.registry.izookeeper import IZooKeeper, NodeChange, NodeStat, StateListener, ZooKeeperState, ensure_path
 from cim.registry.kazoo_client import CHANGES, data_and_stat, make_client, node_stat, stat_or_none
+from cim.supervision import Loop
 
 #: How long after a client broke for good a new one is tried, s.
 REPLACE_AFTER = 5.0
@@ -70,6 +71,7 @@ class ZooKeeper(Service):
         self._stop_timeout = stop_timeout
         self._make = partial(make, address, session_timeout, auth, tls)
         self._client: KazooClient | None = None
+        self._starting = Loop(f"connecting to ZooKeeper at {address}", self._start_client, reactor)
         self._timers: dict[str, IDelayedCall] = {}
         self._calls = Calls(reactor, timeout)
         self._listeners: list[StateListener] = []
@@ -83,13 +85,14 @@ class ZooKeeper(Service):
         """Start connecting, whether or not ZooKeeper is there."""
         super().startService()
         self._after("patience", self.timeout, self._still_nothing)
-        self._start_client()
+        self._starting.start()
 
     def stopService(self) -> Deferred[None]:
         """End the session and its ephemeral nodes; fires after `stop_timeout` at the latest."""
         super().stopService()
         for name in list(self._timers):
             self._cancel(name)
+        self._starting.stop()
         client, self._client = self._client, None
         self._enter(ZooKeeperState.LOST, None)
         waiting, self._connecting = self._connecting, []
@@ -119,7 +122,12 @@ class ZooKeeper(Service):
 
         client.add_listener(listen)
         self._client = client
-        client.start_async()
+        try:
+            client.start_async()
+        except Exception:
+            self._client = None
+            self._stop_client(client)
+            raise
 
     def _stop_client(self, client: KazooClient) -> Deferred[None]:
         stopped: Deferred[None] = Deferred(lambda _: None)
@@ -156,8 +164,8 @@ class ZooKeeper(Service):
     def _replace(self, client: KazooClient, after: float) -> None:
         self._cancel("expiry")
         self._client = None
+        self._starting.plan(after)
         self._stop_client(client)
-        self._after("replace", after, self._start_client)
         self._enter(ZooKeeperState.LOST, None)
 
     # The session's state.

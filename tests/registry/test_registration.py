@@ -134,7 +134,7 @@ class AnnouncementTests(AnnouncementCase):
         client = self.connected()
         client.mute = True
         announcement = self.announce(client)
-        self.clock.advance(5)
+        self.clock.pump([0, 5])
         client.mute = False
         self.clock.advance(0.9)
         self.assertIsNone(self.node(PATH))
@@ -247,7 +247,7 @@ class WithdrawTests(AnnouncementCase):
         client.mute = True
         self.ensemble.before = self.nothing_is_done
         gone = announcement.withdraw()
-        self.clock.advance(4.9)
+        self.clock.pump([0, 4.9])
         self.assertNoResult(gone)
         self.clock.advance(0.1)
         self.assertIsNone(self.successResultOf(gone))

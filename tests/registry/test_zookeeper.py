@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 
 from kazoo.exceptions import NoAuthError, NodeExistsError, NoNodeError, SessionExpiredError
@@ -48,8 +49,9 @@ class Result:
 class Kazoo:
     """A kazoo client that records what it is asked and does nothing."""
 
-    def __init__(self, died, refused):
+    def __init__(self, died, refused, failures):
         self.died = died
+        self.failures = failures  # of starts, until there are none
         self.refused = refused
         self.listeners = []
         self.add_listener = self.listeners.append
@@ -62,6 +64,8 @@ class Kazoo:
         self.closed = threading.Event()
 
     def start_async(self):
+        if self.failures:
+            raise self.failures.pop()
         self.started = True
 
     def stop(self):
@@ -93,6 +97,7 @@ class Kazoo:
 class BridgeTests(SynchronousTestCase):
     def setUp(self):
         self.clients = []
+        self.failures = []
         self.reactor = Reactor()
         self.log = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         self.bridge = ZooKeeper(
@@ -103,7 +108,7 @@ class BridgeTests(SynchronousTestCase):
 
     def make(self, address, session_timeout, auth, tls, died, refused):
         self.assertEqual((address, session_timeout, auth, tls), ("zk:2181", 10, ("u", "p"), None))
-        self.clients.append(Kazoo(died, refused))
+        self.clients.append(Kazoo(died, refused, self.failures))
         return self.clients[-1]
 
     @property
@@ -240,6 +245,26 @@ class BridgeTests(SynchronousTestCase):
         self.replaced(broken)
         self.reactor.advance(60)
         self.assertEqual((len(self.clients), self.bridge.session), (2, 9))
+
+    def test_no_descriptors_left_for_another_one(self):
+        self.connected(7)
+        self.suspended()
+        self.failures += [OSError(errno.EMFILE, "Too many open files") for _ in range(5)]
+        self.reactor.advance(10)
+        for _ in range(60):
+            self.reactor.advance(0.5)
+        self.assertEqual((len(self.clients), self.failures), (7, []))
+        self.assertTrue(all(client.closed.wait(5) for client in self.clients[:-1]))
+        self.connected(9)
+        self.assertEqual((self.bridge.state, self.bridge.session), (ZooKeeperState.CONNECTED, 9))
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 5)
+
+    def test_no_descriptors_left_at_the_start(self):
+        self.failures.append(OSError(errno.EMFILE, "Too many open files"))
+        self.bridge.startService()
+        self.reactor.advance(1)
+        self.assertTrue(self.kazoo.started)
+        self.flushLoggedErrors(OSError)
 
     def test_it_was_refused(self):
         self.connected()
