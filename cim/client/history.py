@@ -81,7 +81,7 @@ class MemoryHistory(_History):
         """See IHistory."""
         if self._connection is None:
             self._connection = sqlite3.connect(":memory:", isolation_level=None)
-            tables.prepare(self._connection)
+            tables.SCHEMA.upgrade(self._connection)
         return succeed(None)
 
     def close(self) -> Deferred[None]:
@@ -164,9 +164,7 @@ class SqliteHistory(_History):
                 connection.execute("PRAGMA synchronous = FULL")
                 # Recalled texts are overwritten on disk.
                 connection.execute("PRAGMA secure_delete = ON")
-                connection.execute("BEGIN IMMEDIATE")
-                tables.prepare(connection)
-                connection.execute("COMMIT")
+                tables.SCHEMA.upgrade(connection)
                 for path in self.path, Path(f"{self.path}-wal"):
                     if path.exists() and path.stat().st_mode & 0o077:
                         path.chmod(0o600)
@@ -181,8 +179,6 @@ class SqliteHistory(_History):
         """Make errors name the file and say what to do."""
         try:
             yield
-        except tables.Foreign as error:
-            raise HistoryUnavailable(f"the history {self.path} cannot be used: it {error}") from error
         except (sqlite3.Error, OSError) as error:
             raise self._unavailable(error) from error
 

@@ -12,15 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cim.client.values import Kind, Message, User, Waiting
+from cim.daemon.schema import Schema, statements
 from cim.wire import positions
 
-#: Stored in the header of each file, so that a file of another application or a later version is not misread.
-APPLICATION = 0x43494D48  # CIMH
-VERSION = 1
 #: The shortest text, in characters, that the index can find.
 INDEXED = 3
 
-_SCHEMA = (
+_FIRST = (
     # place: the last position that the application received; NULL if none was stored.
     "CREATE TABLE conversation (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, place TEXT) STRICT",
     """CREATE TABLE message (
@@ -37,34 +35,11 @@ _SCHEMA = (
         talk INTEGER NOT NULL, text TEXT NOT NULL, data BLOB NOT NULL, content_type TEXT NOT NULL, kind TEXT NOT NULL,
         ref TEXT NOT NULL) STRICT""",
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {VERSION}",
 )
+SCHEMA = Schema(0x43494D48, (statements(*_FIRST),))  # CIMH
 
 _MESSAGE = """SELECT c.name, m.epoch, m.n, m.sender, m.name, m.sent_at, m.text, m.data, m.content_type, m.kind,
     m.ref_epoch, m.ref_n, m.client_id, m.talk, m.mine FROM message m JOIN conversation c ON c.id = m.conversation"""
-
-
-class Foreign(Exception):
-    """Raised if the file belongs to another application or a later version; the message says which."""
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Create the tables in an empty database, or check existing ones, in the caller's transaction.
-
-    :raises Foreign: the database is not a history, or not one that this version can read
-    """
-    [application] = connection.execute("PRAGMA application_id").fetchone()
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == APPLICATION:
-        if version != VERSION:
-            raise Foreign(f"has version {version}, but this program reads version {VERSION}: use a newer program")
-    elif tables or application:
-        raise Foreign("belongs to another application")
-    else:
-        for statement in _SCHEMA:
-            connection.execute(statement)
 
 
 def places(connection: sqlite3.Connection) -> dict[str, str]:

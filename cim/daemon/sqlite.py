@@ -43,6 +43,7 @@ class SqliteWorker:
     :param unavailable: returns the error to fail work with for an error of SQLite's
     :param name: the thread's name
     :param begin: the statement that begins a transaction; "BEGIN" if the work only reads
+    :param check: called in each transaction before its work, which fails with the error of SQLite's that this raises
     :param heard: called after each transaction with what is wrong with the file; "" when nothing is
     :ivar stopped: whether it refuses further work
     """
@@ -55,12 +56,14 @@ class SqliteWorker:
         *,
         name: str,
         begin: str = "BEGIN IMMEDIATE",
+        check: Work[object] = lambda connection: None,
         heard: Callable[[str], None] = lambda complaint: None,
     ) -> None:
         self._reactor = reactor
         self._connect = connect
         self._unavailable = unavailable
         self._begin = begin
+        self._check = check
         self._heard = heard
         self._queue: queue.SimpleQueue[_QueuedWork | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -148,6 +151,7 @@ class SqliteWorker:
         self._error = ""
         try:
             connection.execute(self._begin)
+            self._check(connection)
             results = [self._protected(connection, asked.work) for asked in group]
             connection.execute("COMMIT")
             return results, self._error

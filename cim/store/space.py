@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 #: How often one looks, in seconds.
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 #: From this part of the space on it is full.
 FULL = 0.9
 #: A disk with so many bytes left is not full, however large it is.

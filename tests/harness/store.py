@@ -23,7 +23,7 @@ from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
-from cim.store.sqlite.tables import SCHEMA, add_columns
+from cim.store.sqlite.tables import STORE
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -43,9 +43,7 @@ class MemorySqlite:
         self._guard = guard
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.execute("PRAGMA foreign_keys=ON")
-        for statement in SCHEMA:
-            self.connection.execute(statement)
-        add_columns(self.connection)
+        STORE.upgrade(self.connection)
 
     def write(self, name: str, work: Work[T]) -> Deferred[T]:
         """See cim.store.sqlite.threads.Sqlite."""

@@ -277,7 +277,7 @@ class FileTests(OnDisk):
             later.execute("PRAGMA user_version = 9")
         later.close()
         error = await self.assertFailure(SqliteHistory(self.path, self.reactor).open(), HistoryUnavailable)
-        self.assertIn(f"the history {self.path} cannot be used: it has version 9", error.message)
+        self.assertIn(f"the history {self.path} cannot be used: it has schema 9", error.message)
 
     async def test_no_folder_can_be_made(self):
         with open(self.mktemp(), "w") as file:

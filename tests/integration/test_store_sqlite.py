@@ -8,16 +8,19 @@ import stat
 import threading
 from contextlib import closing
 
+from attrs import evolve
+
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
+from cim.daemon.schema import Schema, statements
 from cim.errors import CIMError, Conflict, NoRoom, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
 from cim.store.space import Usage
 from cim.store.sqlite import store as sqlite_store
-from cim.store.sqlite.accounts import STEP
+from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import StoreContract
@@ -32,8 +35,6 @@ from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
 from tests.store.test_memory import forget_counts
-
-PREPARE = sqlite_store._prepare
 
 
 class ThreadedClock(Clock):
@@ -98,8 +99,10 @@ class SqliteEarlierTests(Conversing, SqliteCase):
     """A file of a release that counted nothing."""
 
     def setUp(self):
-        self.patch(sqlite_store, "_prepare", lambda connection: None)
+        patch = self.patch(sqlite_store, "STORE", evolve(STORE, steps=STORE.steps[:1]))
+        self.patch(sqlite_store, "index_names", lambda connection: None)
         super().setUp()
+        patch.restore()
 
     async def test_it_goes_on(self):
         path = self.store._threads.path
@@ -117,7 +120,6 @@ class SqliteEarlierTests(Conversing, SqliteCase):
 
         await self.store._threads.write("old", write)
         await self.store.stopService()
-        self.patch(sqlite_store, "_prepare", PREPARE)
         for _ in range(2):
             self.store = store_from(f"sqlite:{path}", self.clock, retention=HISTORY)
             self.store.startService()
@@ -259,7 +261,46 @@ class SqliteFileTests(TestCase):
     def test_a_file_that_is_no_database(self):
         with open(self.path, "wb") as file:
             file.write(b"this is no database " * 500)
-        self.refused("not a database")
+        self.refused("it is not a database: name another file, or restore a copy")
+
+    def changed(self, *statements):
+        """Have another program change the file; return what is in it then."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+        with open(self.path, "rb") as file:
+            return file.read()
+
+    def test_a_file_of_another_application(self):
+        for statement in ("CREATE TABLE theirs (x)", "PRAGMA application_id = 0x43494D48"):
+            with self.subTest(statement):
+                before = self.changed(statement)
+                self.refused("it belongs to another application: name another file")
+                self.assertEqual(self.changed(), before)
+                os.unlink(self.path)
+
+    async def test_a_file_that_a_newer_release_changed(self):
+        await self.start().stopService()
+        before = self.changed("PRAGMA user_version = 99")
+        self.refused("it has schema 99, and this release knows schemas up to ")
+        self.assertEqual(self.changed(), before)
+
+    async def test_a_newer_release_changes_the_file_meanwhile(self):
+        store = self.start()
+        alice = await store.accounts.register("alice")
+        newer = len(STORE.steps) + 1
+        self.changed(f"PRAGMA user_version = {newer}")
+        # Nothing is written any more, and soon it is known even if nothing is asked for.
+        await self.assertFailure(store.accounts.register("bob"), StoreUnavailable)
+        await self.assertFailure(store.accounts.named("alice"), StoreUnavailable)
+        self.assertIn(f"it has schema {newer}, and this release", store.health())
+        self.changed(f"PRAGMA user_version = {newer - 1}")
+        self.assertEqual(await store.accounts.named("alice"), alice)
+        await store.accounts.register("bob")
+        self.assertEqual(store.health(), "")
+        self.changed(f"PRAGMA user_version = {newer}")
+        while not store.health():
+            await deferLater(self.reactor, 0.05)
 
     def test_a_folder_in_the_place_of_the_file(self):
         os.makedirs(self.path)
@@ -281,7 +322,7 @@ class OldNamesTests(TestCase):
         self.reactor = reactor
         self.path = os.path.join(self.mktemp(), "cim.db")
         os.makedirs(os.path.dirname(self.path))
-        names = ["al\u200bice", "alice", "Alice", "ALICE", "\u2028", *(f"User {n}" for n in range(STEP + 5))]
+        names = ["al\u200bice", "alice", "Alice", "ALICE", "\u2028", *(f"User {n}" for n in range(1000))]
         self.there = [Account(1700000000000 + at, name) for at, name in enumerate(names)]
         with closing(sqlite3.connect(self.path)) as connection, connection:
             connection.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT")
@@ -301,7 +342,7 @@ class OldNamesTests(TestCase):
     async def test_they_get_their_forms_at_the_first_start_and_the_oldest_holds_it(self):
         store = self.start()
         self.assertEqual(self.of_form("alice"), [(1700000000001,), (1700000000002,), (1700000000003,)])
-        for name in ("aLICE", "user 7", f"USER {STEP + 4}"):
+        for name in ("aLICE", "user 7", "USER 999"):
             await self.assertFailure(store.accounts.register(name), Conflict)
             await self.assertFailure(store.credentials.create(name, "hash"), Conflict)
         for account in (*self.there[:8], self.there[-1]):
@@ -338,7 +379,7 @@ class GroupCommitTests(TestCase):
         self.reactor = reactor
         self.ended = []
         self.path = os.path.join(self.mktemp(), "work.db")
-        schema = ("CREATE TABLE IF NOT EXISTS kept (value INTEGER PRIMARY KEY) STRICT",)
+        schema = Schema(1, (statements("CREATE TABLE kept (value INTEGER PRIMARY KEY) STRICT"),))
         self.threads = SqliteThreads(self.path, self.reactor, schema, lambda name, seconds: self.ended.append(name))
         self.threads.start()
         self.addCleanup(self.threads.stop)

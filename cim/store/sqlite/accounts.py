@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
 
 
-#: How many accounts are indexed in one transaction.
-STEP = 10_000
-
-
 def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
     """Return an id that was never given before: the time in ms, or one more than the highest id."""
     id: int = connection.execute(
@@ -63,17 +59,14 @@ def make_account(connection: sqlite3.Connection, name: str, now: int) -> Account
 
 
 def index_names(connection: sqlite3.Connection) -> None:
-    """Give the accounts that an earlier release made the comparison forms of their names, once."""
+    """Give the accounts that were made since it was last called the comparison forms of their names."""
     last = connection.execute("SELECT id FROM given WHERE kind = 'indexed account'").fetchone() or (0,)
-    while rows := connection.execute(
-        "SELECT id, name FROM account WHERE id > ? ORDER BY id LIMIT ?", (*last, STEP)
-    ).fetchall():
-        last = rows[-1][:1]
-        forms = [(form, id) for id, name in rows if (form := comparison_form(name))]
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO name_form VALUES (?, ?) ON CONFLICT DO NOTHING", forms)
-        connection.execute("INSERT OR REPLACE INTO given VALUES ('indexed account', ?)", last)
-        connection.execute("COMMIT")
+    accounts = connection.execute("SELECT id, name FROM account WHERE id > ?", last)
+    forms = ((form, id) for id, name in accounts if (form := comparison_form(name)))
+    connection.executemany("INSERT INTO name_form VALUES (?, ?) ON CONFLICT DO NOTHING", forms)
+    connection.execute(
+        "INSERT OR REPLACE INTO given SELECT 'indexed account', id FROM account ORDER BY id DESC LIMIT 1"
+    )
 
 
 @implementer(IAccounts)

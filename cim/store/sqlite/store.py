@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,14 +21,8 @@ from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
 from cim.store.sqlite.sessions import LocalSessions
-from cim.store.sqlite.tables import SCHEMA, add_columns
+from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Bring what an earlier release left up to date."""
-    add_columns(connection)
-    index_names(connection)
 
 
 @implementer(IStore)
@@ -41,10 +34,12 @@ class SqliteStore(Service):
 
     def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT, *, random: Callable[[], float]) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
-        self._threads = SqliteThreads(path, reactor, SCHEMA, self._ended, _prepare)
+        self._threads = SqliteThreads(path, reactor, STORE, self._ended, index_names)
         self.accounts = SqliteAccounts(self._threads, reactor)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
-        self._space = Space(reactor, f"the disk of {path}", lambda: disk_usage(path), enough=ENOUGH)
+        self._space = Space(
+            reactor, f"the disk of {path}", lambda: self._threads.look(lambda _: disk_usage(path)), enough=ENOUGH
+        )
         self.conversations = SqliteConversations(
             self._threads, reactor, retention, no_space=self._space.full, random=random
         )

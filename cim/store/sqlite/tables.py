@@ -1,22 +1,21 @@
-"""The tables of a SQLite store."""
+"""The tables of a SQLite store, and the steps by which a file gets them (docs/upgrading.md).
+
+The releases before schemas had numbers left files with some of what the first steps make, so these leave that alone.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 
-SCHEMA = (
+from cim.daemon.schema import Schema, statements
+from cim.store.sqlite.accounts import index_names
+
+#: The tables of the first release.
+_FIRST = (
     "CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
-    # The comparison forms of names. The oldest account of a form, which has the lowest id, holds it.
-    """CREATE TABLE IF NOT EXISTS name_form (
-        form TEXT NOT NULL, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, PRIMARY KEY (form, user)
-        ) STRICT, WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS name_form_of_user ON name_form (user)",
     """CREATE TABLE IF NOT EXISTS credential (
         user INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE, password TEXT NOT NULL,
         valid_from INTEGER NOT NULL) STRICT""",
-    """CREATE TABLE IF NOT EXISTS invitation_code (
-        id TEXT PRIMARY KEY, uses INTEGER NOT NULL, expires INTEGER NOT NULL, made INTEGER NOT NULL, note TEXT NOT NULL,
-        used INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID""",
     # The last id given, so that no id is given twice, whatever was deleted; the last account whose name was indexed.
     "CREATE TABLE IF NOT EXISTS given (kind TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT",
     # low and high: the two users; 0 in a group. counted: how many messages so far count as unread.
@@ -58,6 +57,20 @@ SCHEMA = (
         talk INTEGER NOT NULL, user INTEGER NOT NULL, role INTEGER NOT NULL, epoch INTEGER NOT NULL,
         n INTEGER NOT NULL, PRIMARY KEY (talk, user)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS member_by_user ON member (user, talk)",
+    """CREATE TABLE IF NOT EXISTS change (
+        version INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, user INTEGER NOT NULL,
+        added INTEGER NOT NULL, talk_version INTEGER NOT NULL) STRICT""",
+)
+#: For names that look alike, blocks, invitations, what is told to groups, and quotas.
+_PEOPLE = (
+    # The comparison forms of names. The oldest account of a form, which has the lowest id, holds it.
+    """CREATE TABLE IF NOT EXISTS name_form (
+        form TEXT NOT NULL, user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, PRIMARY KEY (form, user)
+        ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS name_form_of_user ON name_form (user)",
+    """CREATE TABLE IF NOT EXISTS invitation_code (
+        id TEXT PRIMARY KEY, uses INTEGER NOT NULL, expires INTEGER NOT NULL, made INTEGER NOT NULL, note TEXT NOT NULL,
+        used INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID""",
     # What happened and is not in the group's log yet, numbered in its group: `told` of talk is the last number.
     """CREATE TABLE IF NOT EXISTS happening (
         talk INTEGER NOT NULL, number INTEGER NOT NULL, what TEXT NOT NULL, user INTEGER NOT NULL,
@@ -70,16 +83,13 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS block (
         user INTEGER NOT NULL, other INTEGER NOT NULL, PRIMARY KEY (user, other)) STRICT, WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS block_other ON block (other)",
-    """CREATE TABLE IF NOT EXISTS change (
-        version INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL, user INTEGER NOT NULL,
-        added INTEGER NOT NULL, talk_version INTEGER NOT NULL) STRICT""",
     # The bytes that a user's quota pays for, by days since 1970.
     """CREATE TABLE IF NOT EXISTS stored (
         user INTEGER NOT NULL, day INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (user, day))
         STRICT, WITHOUT ROWID""",
 )
-#: What later releases added to tables.
-COLUMNS = (
+#: What that added to the tables of the first release.
+_COLUMNS = (
     # What is held: of a conversation, if `accounted` is the number of its last message, and of users there.
     ("conversation", "accounted INTEGER"),
     ("conversation", "entries INTEGER NOT NULL DEFAULT 0"),
@@ -101,9 +111,12 @@ COLUMNS = (
 )
 
 
-def add_columns(connection: sqlite3.Connection) -> None:
-    """Add the columns that are missing."""
-    for table, column in COLUMNS:
+def _people(connection: sqlite3.Connection) -> None:
+    statements(*_PEOPLE)(connection)
+    for table, column in _COLUMNS:
         names = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         if column.split(" ")[0] not in names:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
+STORE = Schema(0x43494D53, (statements(*_FIRST), _people, index_names), frozenset({"account", "given"}))  # CIMS

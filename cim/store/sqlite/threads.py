@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 
+from cim.daemon.schema import Schema
 from cim.daemon.sqlite import SqliteWorker, Work
 from cim.errors import StoreUnavailable
 
@@ -30,9 +31,9 @@ class Sqlite(Protocol):
 class SqliteThreads:
     """The threads and connections of one file, from `start` to `stop`.
 
-    :param schema: statements that create missing tables
+    :param schema: what the file holds
     :param ended: called with the name and the seconds of every finished call
-    :param prepare: called at start with a connection, when the tables are there
+    :param prepare: work to do at start
     """
 
     _log = Logger()
@@ -41,9 +42,9 @@ class SqliteThreads:
         self,
         path: str,
         reactor: Any,
-        schema: Sequence[str],
+        schema: Schema,
         ended: Callable[[str, float], None],
-        prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
+        prepare: Work[None] = lambda connection: None,
     ) -> None:
         self.path = path
         self._reactor = reactor
@@ -65,11 +66,9 @@ class SqliteThreads:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             writing = self._connect()
-            for statement in self._schema:
-                writing.execute(statement)
-            writing.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written
-            writing.execute("COMMIT")
+            writing.execute("BEGIN IMMEDIATE")
             self._prepare(writing)
+            writing.execute("COMMIT")
             reading = self._connect()
         except BlockingIOError:
             self._unlock()
@@ -78,7 +77,7 @@ class SqliteThreads:
             )
         except (sqlite3.Error, OSError) as error:
             self._unlock()
-            raise StoreUnavailable(f"the store {self.path} cannot be used: {error}") from error
+            raise StoreUnavailable(f"the store {self.path} cannot be used: {_trouble(error)}") from error
         self._workers = self._worker(0, writing, "BEGIN IMMEDIATE"), self._worker(1, reading, "BEGIN")
 
     def _worker(self, number: int, connection: sqlite3.Connection, begin: str) -> SqliteWorker:
@@ -89,7 +88,13 @@ class SqliteThreads:
 
         name = ("cim-store-writer", "cim-store-reader")[number]
         worker = SqliteWorker(
-            self._reactor, lambda: connection, lambda error: StoreUnavailable(), name=name, begin=begin, heard=heard
+            self._reactor,
+            lambda: connection,
+            lambda error: StoreUnavailable(),
+            name=name,
+            begin=begin,
+            check=self._schema.check,
+            heard=heard,
         )
         worker.start()
         return worker
@@ -97,9 +102,10 @@ class SqliteThreads:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            self._schema.upgrade(connection)
+            connection.execute("PRAGMA journal_mode=WAL")
             # Fewer and larger checkpoints: pages that are written repeatedly are copied once.
             connection.execute("PRAGMA wal_autocheckpoint=4000")
         except sqlite3.Error:
@@ -128,6 +134,10 @@ class SqliteThreads:
         """Run `work`, which must not write, in the reader's thread; fails like `write`."""
         return self._run(1, name, work)
 
+    def look(self, work: Work[T]) -> Deferred[T]:
+        """Run `work`, which must not write, in the reader's thread and count nothing; fails like `write`."""
+        return fail(StoreUnavailable()) if self._workers is None else self._workers[1].run(work)
+
     def _run(self, worker: int, name: str, work: Work[T]) -> Deferred[T]:
         if self._workers is None:
             return fail(StoreUnavailable())
@@ -145,3 +155,12 @@ class SqliteThreads:
             return f"the store {self.path} is not open"
         complaint = self._complaints[0] or self._complaints[1]
         return f"the store {self.path} fails: {complaint}" if complaint else ""
+
+
+def _trouble(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return "it is not a database: name another file, or restore a copy"
+    if code == sqlite3.SQLITE_CORRUPT:
+        return f"it is damaged ({error}): restore a copy"
+    return str(error)
