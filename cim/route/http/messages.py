@@ -258,12 +258,11 @@ class MessagesAPI:
     async def read(self, caller: Caller, conversation: str, position: str) -> None:
         """Set the position up to which the user has read.
 
-        The mark only moves forward, never beyond the end. It takes effect at once and is stored within a second.
+        The mark only moves forward, never beyond the end. It is stored when the call is answered.
         """
         if conversation == conversations.EVERYONE:
             raise Forbidden("messages to everyone (g:0) have no read mark")
-        await self._reading.floor(caller.account.id, conversation)
-        self._receipts.note(caller.account.id, None, conversation, position)
+        await self._receipts.read(caller.account.id, conversation, position)
 
 
 def _size(entry: Entry) -> int:

@@ -1,4 +1,8 @@
-"""Received and Read marks, written behind: losing one costs a repeated delivery, which positions detect."""
+"""Received and Read marks of sessions, written behind, and Read marks of HTTP calls, whose answer means stored.
+
+Losing a Received costs a repeated delivery, which positions detect. A Read waits only for what comes in the same turn,
+and for the write before it: the store sets no mark beyond the end, and what is said later must not count as read.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from cim.route.presence.blocks import Blocks
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Read
 
-#: How long a receipt waits for others, in seconds, and how many are written at once.
+#: How long a Received waits for others, in seconds, and how many receipts are written at once.
 FLUSH_SECONDS = 0.2
 FLUSH_ITEMS = 200
 #: The most receipts that may wait; beyond that the oldest are dropped.
@@ -81,8 +85,25 @@ class Receipts(Service):
         self._keep(user, (device, conversation), noted)
         if self._count > WAITING:
             self.forgotten += len(self._take(next(iter(self._waiting))))
-        if self._timer is None and not self._writes:
-            self._timer = self._clock.callLater(FLUSH_SECONDS, self._flush)
+        if not self._writes:
+            self._flush_within(FLUSH_SECONDS if device is not None else 0)
+
+    def _flush_within(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self._clock.callLater(seconds, self._flush)
+        elif self._timer.getTime() > self._clock.seconds() + seconds:
+            self._timer.reset(seconds)
+
+    async def read(self, user: int, conversation: str, position: str) -> None:
+        """Store a Read, and notify users of it.
+
+        :raises InvalidField: an invalid position or conversation
+        :raises Forbidden: the user is not part of the conversation
+        :raises Unavailable: it may not be stored
+        """
+        noted = (positions.parse(position), position, None, "")
+        floor = await self._reading.floor(user, conversation)
+        await self._store_marks([Mark(user, None, conversation, position, floor)], [noted])
 
     def _keep(self, user: int, key: _Key, noted: _Noted) -> None:
         of_user = self._waiting.setdefault(user, {})
@@ -136,10 +157,13 @@ class Receipts(Service):
         self._writes.remove(write)
         for over in write.waiters:
             over.callback(None)
-        if self._waiting and self._timer is None and not self._writes and self.running:
-            many = well and self._count >= FLUSH_ITEMS
-            self._timer = self._clock.callLater(0 if many else FLUSH_SECONDS, self._flush)
+        if self._waiting and not self._writes and self.running:
+            now = well and (self._count >= FLUSH_ITEMS or self._reads_wait())
+            self._flush_within(0 if now else FLUSH_SECONDS)
         return well
+
+    def _reads_wait(self) -> bool:
+        return any(device is None for noted in self._waiting.values() for device, _ in noted)
 
     async def _mark(self, batch: dict[int, dict[_Key, _Noted]]) -> None:
         marks: list[Mark] = []
@@ -154,7 +178,11 @@ class Receipts(Service):
                     continue
                 marks.append(Mark(user, device, conversation, one[1], floor))
                 said.append(one)
-        standing = await self._store.mark(marks) if marks else []
+        if marks:
+            await self._store_marks(marks, said)
+
+    async def _store_marks(self, marks: list[Mark], said: list[_Noted]) -> None:
+        standing = await self._store.mark(marks)
         telling = []
         for mark, (position, _, origin, session), at in zip(marks, said, standing, strict=True):
             # A mark never moves backwards.

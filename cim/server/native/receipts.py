@@ -1,8 +1,9 @@
-"""Received and Read on their way up: only the newest of each, a few times a second.
+"""Received on its way up: only the newest of each conversation, a few times a second.
 
 See docs/architecture.md, Receipts and news.
 
 A lost receipt costs only repeated messages, which clients drop by their positions, so nothing waits for their answers.
+A Read does not wait here: it counts up to the end of its conversation as it is when it was sent.
 """
 
 from __future__ import annotations
@@ -31,21 +32,19 @@ class NativeReceipts:
         self._waiting: dict[NativeSession, None] = {}
         self._timer: IDelayedCall | None = None
 
-    def note(self, session: NativeSession, kind: str, conversation: str, position: str, packet: bytes) -> None:
+    def note(self, session: NativeSession, conversation: str, position: str, packet: bytes) -> None:
         """Take a receipt; one that is behind a waiting one is dropped.
 
-        :param kind: "received" or "read"
         :raises InvalidField: `position` is not a position
         """
         place = positions.parse(position)
         waiting = session.receipts
         if waiting is None:
             waiting = session.receipts = {}
-        key = (kind, conversation)
-        held = waiting.get(key)
+        held = waiting.get(conversation)
         if held is not None and held[0] >= place:
             return
-        waiting[key] = (place, packet)
+        waiting[conversation] = (place, packet)
         self._waiting[session] = None
         if len(waiting) >= MAX_WAITING:
             self.flush(session)
@@ -56,7 +55,7 @@ class NativeReceipts:
         """Send up a session's waiting receipts."""
         self._waiting.pop(session, None)
         waiting, session.receipts = session.receipts, None
-        for (_, conversation), (_, packet) in (waiting or {}).items():
+        for conversation, (_, packet) in (waiting or {}).items():
             self._submissions.receipt(session, packet, conversation)
 
     def _due(self) -> None:

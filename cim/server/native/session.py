@@ -27,8 +27,8 @@ from cim.server.sessions.asked import Asked
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Connection, Session, Sessions
 from cim.tickets import read_ticket
-from cim.wire import native
-from cim.wire.cim_pb2 import Hello, Packet, Read, Received, Welcome
+from cim.wire import native, positions
+from cim.wire.cim_pb2 import Hello, Packet, Welcome
 from cim.wire.native import PING, PONG, goodbye_packet
 
 
@@ -126,7 +126,7 @@ class NativeSession(Session):
     :ivar unanswered: how many requests went up and are unanswered
     :ivar orders: conversation -> the order of its Sends there, while there is anything to keep
     :ivar settled: which of its Sends were settled since one failed (see Sender)
-    :ivar receipts: (kind, conversation) -> position and Packet of the newest receipts that were not sent up yet
+    :ivar receipts: conversation -> position and Packet of the newest Received that were not sent up yet
     :ivar watch: the Packet that names the users whose presence it watches
     """
 
@@ -168,7 +168,7 @@ class NativeSession(Session):
         self.unanswered = 0
         self.orders: dict[str, SendOrder] | None = None
         self.settled: dict[tuple[str, str], None] | None = None
-        self.receipts: dict[tuple[str, str], tuple[tuple[int, int], bytes]] | None = None
+        self.receipts: dict[str, tuple[positions.Position, bytes]] | None = None
         self.watch = b""
 
     # What the client sends.
@@ -274,17 +274,22 @@ class NativeSession(Session):
         self._side.submissions.packet(self, body, conversation, conversation or str(self.user), weight)
 
     def _received(self, packet: Packet, body: bytes) -> None:
-        self._receipt("received", packet, packet.received, body)
-
-    def _read(self, packet: Packet, body: bytes) -> None:
-        self._receipt("read", packet, packet.read, body)
-
-    def _receipt(self, kind: str, packet: Packet, said: Received | Read, body: bytes) -> None:
+        said = packet.received
         try:
             native.conversation_of(packet, self.user)
-            self._side.receipts.note(self, kind, said.conversation, said.position, body)
+            self._side.receipts.note(self, said.conversation, said.position, body)
         except InvalidField as error:
             self.refuse(error, conversation=said.conversation[:64])
+
+    def _read(self, packet: Packet, body: bytes) -> None:
+        said = packet.read
+        try:
+            native.conversation_of(packet, self.user)
+            positions.parse(said.position)
+        except InvalidField as error:
+            self.refuse(error, conversation=said.conversation[:64])
+        else:
+            self._side.submissions.receipt(self, body, said.conversation)
 
     def _typing(self, packet: Packet, body: bytes) -> None:
         now = self._side.clock.seconds()

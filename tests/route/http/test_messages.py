@@ -332,14 +332,34 @@ class ConversationTests(MessagesCase):
         def read(position):
             path = f"/v1/conversations/{self.talk}/read"
             self.ok("PUT", path, {"position": position}, **self.by(self.bob), status=204)
-            self.cluster.pass_seconds(1)
             (shown,) = self.listed(self.bob)["conversations"]
             return shown["read"], shown["unread"]
 
         self.assertEqual(read(second), (second, 1))
+        self.cluster.pass_seconds(1)
         self.assertEqual([(body.position, body.reader) for body in alice.bodies()], [(second, self.bob.id)])
         self.assertEqual(read(first), (second, 1))
         self.assertEqual(read("9000000000000000000-1"), (third, 0))
+        # What comes later is behind the end of that time.
+        self.say(self.alice, self.bob, "4")
+        (shown,) = self.listed(self.bob)["conversations"]
+        self.assertEqual((shown["read"], shown["unread"]), (third, 1))
+
+    def test_a_mark_that_is_not_stored_is_not_answered_with_204(self):
+        (position,) = self.say(self.alice, self.bob, "1")
+        self.store.available = False
+        path = f"/v1/conversations/{self.talk}/read"
+        self.problem("PUT", path, {"position": position}, **self.by(self.bob), status=503, code="unavailable")
+
+    def test_a_mark_of_a_session_beyond_the_end_hides_nothing_that_comes_later(self):
+        client = self.online("bob", "desk")
+        (first,) = self.say(self.alice, self.bob, "1")
+        client.read(self.talk, "9000000000000000000-1")
+        self.cluster.turn()
+        self.say(self.alice, self.bob, "2")
+        self.cluster.pass_seconds(1)
+        (shown,) = self.listed(self.bob)["conversations"]
+        self.assertEqual((shown["read"], shown["unread"]), (first, 1))
 
     def test_marks_in_others_conversations_and_invalid_positions(self):
         (position,) = self.say(self.alice, self.bob, "1")

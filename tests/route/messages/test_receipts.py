@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cim.errors import InvalidField, StoreUnavailable
+from cim.errors import Forbidden, InvalidField, StoreUnavailable
 from cim.route.messages import receipts
 from cim.route.messages.receipts import FLUSH_ITEMS, FLUSH_SECONDS
 from cim.wire.cim_pb2 import Packet
@@ -66,6 +66,35 @@ class ReceiptsTests(RouteCase):
         self.assertEqual(self.flush(), [1])
         self.hold.go()
         self.assertEqual(self.marks(self.bob)[0], self.positions[1])
+
+    def test_a_read_waits_for_no_others(self):
+        self.receipts.note(self.bob.id, "phone", self.ab, self.positions[0])
+        self.receipts.note(self.bob.id, None, self.ab, self.positions[0])
+        self.receipts.note(self.alice.id, None, self.ab, self.positions[1])
+        self.clock.advance(0)
+        self.assertEqual([len(args[0]) for _, args, _ in self.hold.calls], [3])
+        self.receipts.note(self.bob.id, None, self.ab, self.positions[2])
+        self.hold.go()
+        self.clock.advance(0)
+        self.hold.go()
+        self.assertEqual(self.marks(self.bob)[1], self.positions[2])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_read_of_an_http_call_is_answered_when_it_is_stored(self):
+        stored = self.begin(self.receipts.read(self.bob.id, self.ab, self.positions[1]))
+        self.assertNoResult(stored)
+        self.hold.go()
+        self.successResultOf(stored)
+        self.assertEqual(self.marks(self.bob)[1], self.positions[1])
+        refused = self.begin(self.receipts.read(self.bob.id, self.ab, self.positions[2]))
+        self.hold.fail(StoreUnavailable())
+        self.failureResultOf(refused, StoreUnavailable)
+        # Nothing is written later, of which the caller was not told.
+        self.assertEqual((len(self.receipts), self.flush()), (0, []))
+
+    def test_a_read_of_what_is_not_ones_own_is_refused(self):
+        for name in (self.ab, "g:4711"):
+            self.failureResultOf(self.begin(self.receipts.read(self.carol.id, name, self.positions[0])), Forbidden)
 
     def test_many_that_wait_are_written_without_a_pause(self):
         for number in range(3 * FLUSH_ITEMS):

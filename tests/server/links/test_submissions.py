@@ -650,18 +650,21 @@ class LinkTests(SubmissionCase):
 class ReceiptTests(SubmissionCase):
     """Received and Read."""
 
-    def test_only_the_newest_receipt_goes_up(self):
+    def test_only_the_newest_received_goes_up(self):
         for n in (1, 3, 2):
             self.alice.received("p:7:9", f"1-{n}")
-            self.alice.read("p:7:9", f"1-{n}")
         self.alice.received("p:7:8", "2-1")
         self.assertEqual(self.route.take("request"), [])
         self.pass_seconds(0.3)
-        said = {
-            (p.WhichOneof("body"), r.conversation): getattr(p, p.WhichOneof("body")).position
-            for r, p in self.route.requests()
-        }
-        self.assertEqual(said, {("received", "p:7:9"): "1-3", ("read", "p:7:9"): "1-3", ("received", "p:7:8"): "2-1"})
+        said = {r.conversation: p.received.position for r, p in self.route.requests()}
+        self.assertEqual(said, {"p:7:9": "1-3", "p:7:8": "2-1"})
+
+    def test_a_read_goes_up_at_once(self):
+        for n in (1, 3):
+            self.alice.read("p:7:9", f"1-{n}")
+        self.assertEqual([packet.read.position for _, packet in self.route.requests()], ["1-1", "1-3"])
+        self.alice.read("p:7:9", "nonsense")
+        self.assertEqual([code for _, code in self.failures(self.alice)], ["invalid"])
 
     def test_receipts_go_up_before_a_sync_and_when_the_session_ends(self):
         self.alice.received("p:7:9", "1-1")
