@@ -16,7 +16,7 @@ from cim.daemon.data_folder import DataFolder
 from cim.errors import CIMError
 from cim.private_files import BadFile, read_private, replace_private
 from cim.store.sqlite.backup import BESIDE, copy_database, held, reading, revoke_tokens, sync
-from cim.store.sqlite.checking import Counted, check, count
+from cim.store.sqlite.checking import Counted, check, count, is_current
 
 
 class Backup(DataCommand):
@@ -36,6 +36,8 @@ class Backup(DataCommand):
     async def run(self, reactor: Any, printing: Printing) -> None:
         """See Command."""
         source, target = self.folder, DataFolder(Path(self["target"]))
+        with reading(source.database) as connection:
+            is_current(connection)  # or an earlier one: what is not for this release is refused
         try:
             target.path.mkdir(mode=0o700)
         except FileExistsError:

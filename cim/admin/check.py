@@ -10,7 +10,7 @@ from cim.admin.command import DataCommand
 from cim.admin.printing import Printing
 from cim.errors import CIMError
 from cim.store.sqlite.backup import reading
-from cim.store.sqlite.checking import Counted, check, count
+from cim.store.sqlite.checking import Counted, check, count, is_current
 
 
 class Check(DataCommand):
@@ -24,6 +24,8 @@ class Check(DataCommand):
         path = self.folder.database
         found = 0
         with reading(path) as connection:
+            if not is_current(connection):
+                raise CIMError(f"{path} is of an earlier release: start a suite of this one with it, which updates it")
             for wrong in check(connection):
                 printing.one({"wrong": wrong}, wrong)
                 found += 1

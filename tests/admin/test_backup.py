@@ -141,6 +141,23 @@ class CheckTests(DataCase):
         self.assertEqual(self.out.getvalue().count("\n"), 1, self.out.getvalue())
         self.assertEqual(self.err.getvalue(), f"cim-admin: {self.data}/cim.db is not well: 1 thing does not fit\n")
 
+    def test_what_an_earlier_release_left(self):
+        """It can be backed up, but what should be where is not known any more."""
+        with closing(sqlite3.connect(self.data / "cim.db")) as connection:
+            connection.execute("DROP TABLE name_form")
+            connection.execute("PRAGMA user_version = 1")
+        said = self.refused("check", "--data", str(self.data))
+        self.assertIn("cim.db is of an earlier release: start a suite of this one", said)
+        self.assertIn("1 account", self.said("backup", str(self.backup), "--data", str(self.data)))
+
+    def test_what_a_newer_release_left(self):
+        with closing(sqlite3.connect(self.data / "cim.db")) as connection:
+            connection.execute("PRAGMA user_version = 1000")
+        for command in (("check",), ("backup", str(self.backup))):
+            said = self.refused(*command, "--data", str(self.data))
+            self.assertIn("cim.db cannot be read: it has schema 1000, and this release knows schemas up to ", said)
+        self.assertFalse(self.backup.exists())
+
     def test_no_data(self):
         self.assertEqual(
             self.refused("check", "--data", str(self.folder)),

@@ -12,6 +12,7 @@ from cim.model import Charge, Role
 from cim.names import comparison_form
 from cim.plain import quoted
 from cim.store.sqlite.holdings import CHARGES
+from cim.store.sqlite.tables import STORE
 from cim.wire import conversations, native, positions
 from cim.wire.positions import Position
 
@@ -35,14 +36,27 @@ def count(connection: sqlite3.Connection) -> Counted:
     return Counted(*(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables))
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Return whether a database has the schema of this release, not that of an earlier one.
+
+    :raises Foreign: it is no store, or a newer release has changed it
+    """
+    return STORE.check(connection) == len(STORE.steps)
+
+
 def check(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield a sentence for each thing in a database that does not fit; nothing for one that is well.
 
-    All of it is of one moment if the caller began a transaction.
+    All of it is of one moment if the caller began a transaction. Of a database that an earlier release left, only
+    whether it is damaged can be said.
+
+    :raises Foreign: it is no store, or a newer release has changed it
     """
     damaged = [row[0] for row in connection.execute(f"PRAGMA integrity_check({NAMED})") if row[0] != "ok"]
     if damaged:  # whatever else was found would only follow from it
         yield from (f"the file is damaged: {line}" for line in damaged)
+        return
+    if not is_current(connection):
         return
     yield from _accounts(connection)
     yield from _groups(connection)
