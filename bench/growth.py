@@ -21,6 +21,7 @@ from bench.native import Address, Place, call
 from bench.native_users import NativeUser, Told
 from bench.pacing import closed_loop
 from bench.running import run_bounded
+from cim.daemon.clock import time_of_day
 from cim.interfaces import IStore
 from cim.keys import derive_key, read_secret
 from cim.model import Account, Append
@@ -70,7 +71,7 @@ class Growth:
                 route_options=("--login-policy", "many", *UNLIMITED),
             )
             await cluster.start()
-            store: Any = store_from(f"redis:{HOST}:{cluster.redis.port}", self._reactor)
+            store: Any = store_from(f"redis:{HOST}:{cluster.redis.port}", self._reactor, time_of_day=time_of_day)
             store.startService()
             try:
                 what = self._arguments.what

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from bench.figures import cpu_seconds
 from bench.running import run_bounded
+from cim.daemon.clock import time_of_day
 from cim.interfaces import IStore
 from cim.model import Append
 from cim.store.choose import store_from
@@ -53,7 +54,7 @@ class Predecessors:
             self._redis = redis = RedisProcess(self._reactor, directory)
             await redis.start()
             for name in (f"redis:{redis.address}", f"sqlite:{directory}/store.sqlite"):
-                store: Any = store_from(name, self._reactor)
+                store: Any = store_from(name, self._reactor, time_of_day=time_of_day)
                 self._said.clear()
                 await maybeDeferred(store.startService)
                 try:

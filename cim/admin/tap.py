@@ -17,6 +17,7 @@ from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteComman
 from cim.admin.invitations import Invitations, Invite, Revoke
 from cim.admin.key import HTTPKey, Key
 from cim.admin.printing import Printing
+from cim.daemon.clock import monotonic_reactor
 from cim.errors import CIMError, InvalidField
 
 
@@ -78,9 +79,7 @@ def _refuse(error: Exception, status: int) -> NoReturn:
 
 def _run(command: Command) -> None:
     """Run a command to its end, in the reactor if it waits for something."""
-    from twisted.internet import reactor as installed
-
-    reactor: Any = installed
+    reactor = monotonic_reactor()
     outcome: list[Any] = []
     printing = Printing(sys.stdout, sys.stderr, json=bool(command["json"]))
     running = Deferred.fromCoroutine(command.run(reactor, printing)).addBoth(outcome.append)

@@ -37,6 +37,7 @@ from cim.client.routes import Routes
 from cim.client.trust import Trust, Verifier
 from cim.client.v1 import NotNative, V1Calls
 from cim.client.values import Credentials, Guest, Kind, Password, Sent, State, User, Waiting
+from cim.daemon.clock import time_of_day
 from cim.errors import CIMError, InvalidField
 from cim.model import check_id, check_name
 from cim.named_host import NamedHost
@@ -55,11 +56,12 @@ class Client(ClientCalls, Service):
 
     Deferreds fail with a CIMError whose message can be shown; NotSupported means that upstream's servers lack it.
 
-    :param reactor: connects, and is the clock
+    :param reactor: connects, and is the clock of everything that lasts
     :param routes: the URL of a route, or several
     :param device: the name of this device; a new login with the same name ends the old session
     :param history: keeps messages over restarts; without it, nothing is kept
     :param random: jitter: returns a number from 0 up to 1
+    :param time_of_day: the time in seconds since 1970
     :param listeners: IListeners and IMessageListeners
     :param agent: the name of the program, for operators
     :param trust: which servers to believe; by default those that the machine believes
@@ -80,6 +82,7 @@ class Client(ClientCalls, Service):
         device: str = "",
         history: IHistory | None = None,
         random: Callable[[], float] = _random,
+        time_of_day: Callable[[], float] = time_of_day,
         listeners: Iterable[object] = (),
         agent: str = "",
         trust: Trust = TRUST,
@@ -101,7 +104,7 @@ class Client(ClientCalls, Service):
         dialler = Dialler(
             reactor, endpoint or self._by_host_name, verifier, websocket=websocket, insecure=trust.insecure
         )
-        self._world = World(reactor=reactor, random=random, dialler=dialler)
+        self._world = World(reactor=reactor, time_of_day=time_of_day, random=random, dialler=dialler)
         self._http = JSONCalls(reactor, agent=http, policy=verifier)
         self._routes = Routes(reactor, [routes] if isinstance(routes, str) else routes)
         self._api = V1Calls(self._http, self._routes)

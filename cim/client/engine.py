@@ -23,11 +23,13 @@ class World:
     """The outside world of a client.
 
     :param reactor: connects, and is the clock
+    :param time_of_day: the time in seconds since 1970
     :param random: jitter: returns a number from 0 up to 1
     :param dialler: connects to servers
     """
 
     reactor: Any
+    time_of_day: Callable[[], float]
     random: Callable[[], float]
     dialler: Dialler
 

@@ -241,4 +241,4 @@ class GuestEngine:
         self._upkeep.end(self._reconnection, error)
 
     def _now(self) -> int:
-        return int(self._world.reactor.seconds() * 1000)
+        return int(self._world.time_of_day() * 1000)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.data_directory import folder_name
 from cim.client.values import Kind, Message
+from cim.daemon.clock import time_of_day
 from cim.interfaces import IMessageListener
 from cim.names import shown_name
 from cim.plain import printable
@@ -29,12 +30,19 @@ class MessageLog:
     Each line is in the file when `received` returns.
 
     :param directory: the folder of all users' logs
-    :param clock: returns the day, in local time
+    :param reactor: not needed any more
+    :param time_of_day: the time in seconds since 1970, whose day in local time names the file
     """
 
-    def __init__(self, directory: str | os.PathLike[str], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        reactor: object = None,
+        *,
+        time_of_day: Callable[[], float] = time_of_day,
+    ) -> None:
         self._directory = Path(directory)
-        self._clock = clock
+        self._time_of_day = time_of_day
         self._path: Path | None = None
         self._file: BinaryIO | None = None
 
@@ -50,7 +58,7 @@ class MessageLog:
 
     def path(self, user: str) -> Path:
         """Return today's file for a user."""
-        today = datetime.datetime.fromtimestamp(self._clock.seconds(), datetime.UTC).astimezone()
+        today = datetime.datetime.fromtimestamp(self._time_of_day(), datetime.UTC).astimezone()
         return self._directory / _folder(user) / f"{today.year}{today.month}{today.day}.log"
 
     def close(self) -> None:

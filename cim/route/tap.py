@@ -15,6 +15,7 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
+from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import read_secret_file
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
@@ -185,8 +186,7 @@ def add_route(
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the route as a service; nothing happens until it is started."""
-    if reactor is None:
-        from twisted.internet import reactor
+    reactor = reactor or monotonic_reactor()
     metrics = Metrics("route", cim.__version__)
     root = DaemonRoot(options, "route", reactor, Exit(reactor))
     root.add(CountingErrors(metrics, globalLogPublisher))
@@ -197,6 +197,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         store = store_from(
             options["store"],
             reactor,
+            time_of_day=time_of_day,
             access=RedisAccess(
                 options["store-user"],
                 read_secret_file(password, "store-password-file") if password else None,
@@ -215,6 +216,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route = Route(
         address=address,
         reactor=reactor,
+        time_of_day=time_of_day,
         store=store,
         registry=registry,
         selection=selection(options["select"]),

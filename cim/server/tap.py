@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
+from cim.daemon.clock import monotonic_reactor
 from cim.daemon.config import positive_int
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
@@ -134,8 +135,7 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the server as a service; nothing happens before it is started."""
-    if reactor is None:
-        from twisted.internet import reactor
+    reactor = reactor or monotonic_reactor()
     metrics = Metrics("server", cim.__version__)
     root = DaemonRoot(options, "server", reactor, Exit(reactor))
     root.add(CountingErrors(metrics, globalLogPublisher))

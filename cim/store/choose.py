@@ -44,12 +44,14 @@ def store_from(
     text: str,
     reactor: Any,
     *,
+    time_of_day: Callable[[], float],
     access: RedisAccess = RedisAccess(),
     random: Callable[[], float] | None = None,
     retention: Retention = DEFAULT,
 ) -> IStore:
     """Return the store that `redis:HOST:PORT[/DB]`, `rediss:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
+    :param time_of_day: the time in seconds since 1970
     :param access: how Redis lets a route in
     :param random: returns a number from 0 to 1, for jitter and quotas
     :param retention: how long messages are kept
@@ -57,14 +59,18 @@ def store_from(
     """
     scheme, _, rest = text.partition(":")
     random = random or Random().random
+
+    def now() -> int:
+        return int(time_of_day() * 1000)
+
     if scheme in ("redis", "rediss"):
-        return _redis(scheme, rest, reactor, access, random, retention)
+        return _redis(scheme, rest, reactor, access, now, random, retention)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "must name a file, sqlite:FILE")
         if access != RedisAccess():
             raise InvalidField("store", "sqlite: does not take a user, password or certificate: leave them out")
-        return SqliteStore(rest, reactor, retention, random=random)
+        return SqliteStore(rest, reactor, retention, now=now, random=random)
     if scheme == "redis+sentinel":
         raise InvalidField("store", "redis+sentinel: is not supported: name the master with redis:HOST:PORT")
     raise InvalidField("store", f"must be redis:HOST:PORT[/DB], rediss:... or sqlite:FILE, not {quoted(text)}")
@@ -75,7 +81,13 @@ def _number(text: str, limit: int) -> int | None:
 
 
 def _redis(
-    scheme: str, rest: str, reactor: Any, access: RedisAccess, random: Callable[[], float], retention: Retention
+    scheme: str,
+    rest: str,
+    reactor: Any,
+    access: RedisAccess,
+    now: Callable[[], int],
+    random: Callable[[], float],
+    retention: Retention,
 ) -> IStore:
     address, slash, database_text = rest.partition("/")
     host, _, port_text = address.rpartition(":")
@@ -99,4 +111,4 @@ def _redis(
     connection = RedisConnection(
         reactor, endpoint, address, random=random, user=access.user, password=access.password, database=database
     )
-    return RedisStore(connection, reactor, retention, random=random)
+    return RedisStore(connection, reactor, retention, now=now, random=random)

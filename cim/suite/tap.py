@@ -20,6 +20,7 @@ from twisted.python.usage import UsageError
 import cim
 from cim.daemon.announcing import Stopping, advertised, port_of
 from cim.daemon.certificates import BadCertificates
+from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.data_folder import DataFolder
 from cim.daemon.endpoints import Endpoint
@@ -207,8 +208,7 @@ def _inviting(options: Options, route: str, pin: str) -> str:
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the suite as a service; only its data directory and the secret in it are made before it is started."""
-    if reactor is None:
-        from twisted.internet import reactor
+    reactor = reactor or monotonic_reactor()
     metrics = Metrics("suite", cim.__version__)
     root = DaemonRoot(options, "suite", reactor, Exit(reactor))
     root.add(CountingErrors(metrics, globalLogPublisher))
@@ -220,7 +220,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         if options["own-keys"]:
             make_secret_file(options["api-key-file"], os.urandom)
         fresh = not data.database.exists()
-        store = store_from(f"sqlite:{data.database}", reactor, retention=retention_of(options))
+        store = store_from(f"sqlite:{data.database}", reactor, time_of_day=time_of_day, retention=retention_of(options))
     except OSError as error:
         raise UsageError(f"--data {data.path}: {error.strerror}")
     except InvalidField as error:
@@ -259,6 +259,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route = Route(
         address=route_address,
         reactor=reactor,
+        time_of_day=time_of_day,
         store=store,
         registry=registry,
         selection=selection(options["select"]),

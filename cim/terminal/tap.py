@@ -28,6 +28,7 @@ from cim.client.message_log import MessageLog
 from cim.client.routes import parse_route
 from cim.client.trust import Trust
 from cim.client.values import Credentials, Guest, Password
+from cim.daemon.clock import monotonic_reactor
 from cim.daemon.config import DaemonOptions, read_secret_file
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit
@@ -273,7 +274,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         credentials = evolve(credentials, invitation=options["invitation"] or asking)
     listeners = list(options["listeners"])
     if options["message-log"]:
-        listeners.append(MessageLog(options["message-log"], reactor))
+        listeners.append(MessageLog(options["message-log"]))
     client = Client(
         reactor,
         options.routes,
@@ -296,8 +297,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
 
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the client of one user as a service, which connects when it is started."""
-    if reactor is None:
-        from twisted.internet import reactor
+    reactor = reactor or monotonic_reactor()
     exit = Exit(reactor)
     root = DaemonRoot(options, "client", reactor, exit)
     look = options["look"]

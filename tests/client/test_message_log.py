@@ -31,7 +31,7 @@ class MessageLogTests(SynchronousTestCase):
         self.clock = Clock()
         self.to_day(2024, 9, 3)
         self.client = Client(User(1001, "alice"))
-        self.log = MessageLog(self.directory, self.clock)
+        self.log = MessageLog(self.directory, time_of_day=self.clock.seconds)
         self.addCleanup(self.log.close)
 
     def to_day(self, year, month, day, hour=12):

@@ -70,20 +70,24 @@ class MemoryStore(Service):
 
     def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
         sqlite = MemorySqlite(self._guard)
+
+        def now() -> int:
+            return int(clock.seconds() * 1000)
+
         #: What is stored.
         self.database = sqlite.connection
-        self.accounts = SqliteAccounts(sqlite, clock)
+        self.accounts = SqliteAccounts(sqlite, now)
         self.sessions = LocalSessions(clock, self._guard)
         #: Whether it takes no more messages.
         self.full = False
         self.conversations = SqliteConversations(
-            sqlite, clock, retention, no_space=lambda: self.full, random=Random(1).random
+            sqlite, now, retention, no_space=lambda: self.full, random=Random(1).random
         )
-        self.groups = SqliteGroups(sqlite, clock)
-        self.invitations = SqliteInvitations(sqlite, clock)
+        self.groups = SqliteGroups(sqlite, now)
+        self.invitations = SqliteInvitations(sqlite, now)
         self.blocks = SqliteBlocks(sqlite)
-        self.credentials = SqliteCredentials(sqlite, clock)
-        self.invitation_codes = SqliteInvitationCodes(sqlite, clock)
+        self.credentials = SqliteCredentials(sqlite, now)
+        self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []

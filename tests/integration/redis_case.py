@@ -77,7 +77,9 @@ class RedisCase(TestCase):
         )
 
     def started(self, **options):
-        store = RedisStore(self.connection(**options), self.clock, self.retention, random=self.random.random)
+        store = RedisStore(
+            self.connection(**options), self.clock, self.retention, now=self.now, random=self.random.random
+        )
         store.startService()
         self.addCleanup(store.stopService)
         return store

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
+from cim.daemon.clock import time_of_day
 from cim.daemon.schema import Schema, statements
 from cim.errors import CIMError, Conflict, NoRoom, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
@@ -53,7 +54,9 @@ class SqliteCase(TestCase):
 
         self.clock = ThreadedClock(reactor)
         self.clock.advance(1_700_000_000.25)
-        self.store = store_from(f"sqlite:{self.mktemp()}/cim.db", self.clock, retention=self.retention)
+        self.store = store_from(
+            f"sqlite:{self.mktemp()}/cim.db", self.clock, time_of_day=self.clock.seconds, retention=self.retention
+        )
         self.store.startService()
         self.addCleanup(self.store.stopService)
 
@@ -121,11 +124,11 @@ class SqliteEarlierTests(Conversing, SqliteCase):
         await self.store._threads.write("old", write)
         await self.store.stopService()
         for _ in range(2):
-            self.store = store_from(f"sqlite:{path}", self.clock, retention=HISTORY)
+            self.store = store_from(f"sqlite:{path}", self.clock, time_of_day=self.clock.seconds, retention=HISTORY)
             self.store.startService()
             await self.say(*["."] * 50)
             await self.store.stopService()
-        self.store = store_from(f"sqlite:{path}", self.clock, retention=HISTORY)
+        self.store = store_from(f"sqlite:{path}", self.clock, time_of_day=self.clock.seconds, retention=HISTORY)
         self.store.startService()
         results = await self.conversations.append([self.item() for _ in range(100)])
         self.assertTrue(any(isinstance(result, NoRoom) for result in results))
@@ -160,14 +163,14 @@ class SqliteFileTests(TestCase):
         os.makedirs(self.directory)
 
     def start(self):
-        store = store_from(f"sqlite:{self.path}", self.reactor)
+        store = store_from(f"sqlite:{self.path}", self.reactor, time_of_day=time_of_day)
         store.startService()
         self.addCleanup(store.stopService)
         return store
 
     def refused(self, words):
         threads = threading.active_count()
-        store = store_from(f"sqlite:{self.path}", self.reactor)
+        store = store_from(f"sqlite:{self.path}", self.reactor, time_of_day=time_of_day)
         error = self.assertRaises(StoreUnavailable, store.startService)
         self.assertIn(self.path, error.message)
         self.assertIn(words, error.message)
@@ -187,7 +190,7 @@ class SqliteFileTests(TestCase):
         said = []
         for now in (1_700_000_000.0, 1_700_000_100.0, 1_600_000_000.0):  # the clock went back
             clock.rightNow = now
-            store = store_from(f"sqlite:{self.path}", clock)
+            store = store_from(f"sqlite:{self.path}", clock, time_of_day=clock.seconds)
             store.startService()
             items = [Append("p:1:2", 1, f"{now}-{number}", b"", b"", int(now * 1000)) for number in range(2)]
             said += [result.position for result in await store.conversations.append(items)]
@@ -207,7 +210,7 @@ class SqliteFileTests(TestCase):
             ],
         )
         clock.rightNow = 1_700_000_200.0
-        store = store_from(f"sqlite:{self.path}", clock)
+        store = store_from(f"sqlite:{self.path}", clock, time_of_day=clock.seconds)
         store.startService()
         self.addCleanup(store.stopService)
         page = await store.conversations.read("p:1:2", limit=10)
@@ -330,7 +333,7 @@ class OldNamesTests(TestCase):
             connection.executemany("INSERT INTO account VALUES (?, ?)", [(one.id, one.name) for one in self.there])
 
     def start(self):
-        store = store_from(f"sqlite:{self.path}", self.reactor)
+        store = store_from(f"sqlite:{self.path}", self.reactor, time_of_day=time_of_day)
         store.startService()
         self.addCleanup(store.stopService)
         return store

@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import TestCase
 
+from cim.daemon.clock import time_of_day
 from cim.errors import StoreUnavailable
 from cim.store.choose import RedisAccess, store_from
 from tests.harness.certificates import certified
@@ -72,7 +73,9 @@ class TLSCase(RedisCase):
         """A store over TLS as `--store` makes it, started."""
         access.setdefault("ca", self.ca)
         text = f"rediss:{host}:{self.tls_port}"
-        store = store_from(text, self.reactor, access=RedisAccess(**access), random=lambda: 0.5)
+        store = store_from(
+            text, self.reactor, time_of_day=time_of_day, access=RedisAccess(**access), random=lambda: 0.5
+        )
         store.startService()
         self.addCleanup(store.stopService)
         return store
@@ -160,7 +163,7 @@ class PasswordTests(TestCase):
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(listening)
         self.addCleanup(port.stopListening)
         access = RedisAccess(password="hunter2", ca=file_of(self, AUTHORITY.certificate_pem))
-        store = store_from(f"rediss:127.0.0.1:{port.getHost().port}", reactor, access=access)
+        store = store_from(f"rediss:127.0.0.1:{port.getHost().port}", reactor, time_of_day=time_of_day, access=access)
         store.startService()
         self.addCleanup(store.stopService)
         while "it did not answer" not in store.health() and "certificate" not in store.health():
@@ -190,7 +193,9 @@ class UserTests(RedisCase):
         await self.command("ACL", "SETUSER", "cim", "reset", "on", ">hunter2", *rules)
         self.log = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         access = RedisAccess(user="cim", password=password)
-        store = store_from(f"redis:{self.redis.address}", self.reactor, access=access, random=lambda: 0.5)
+        store = store_from(
+            f"redis:{self.redis.address}", self.reactor, time_of_day=time_of_day, access=access, random=lambda: 0.5
+        )
         store.startService()
         self.addCleanup(store.stopService)
         return store

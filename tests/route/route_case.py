@@ -138,7 +138,11 @@ class RouteCase(SynchronousTestCase):
         self.receipts = Receipts(self.conversations, self.reading, self.delivery, self.blocks, self.clock)
         self.watching = Watching(self.presence, self.blocks)
         self.entries = GroupEntries(
-            groups=self.groups, store=self.conversations, delivery=self.delivery, clock=self.clock
+            groups=self.groups,
+            store=self.conversations,
+            delivery=self.delivery,
+            clock=self.clock,
+            time_of_day=self.clock.seconds,
         )
         self.grouping = Grouping(
             groups=self.groups,
@@ -156,6 +160,7 @@ class RouteCase(SynchronousTestCase):
             appender=self.appender,
             delivery=self.delivery,
             clock=self.clock,
+            time_of_day=self.clock.seconds,
             metrics=self.metrics,
             limits=self.limits,
         )

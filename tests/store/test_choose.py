@@ -16,7 +16,7 @@ from tests.harness.certificates import certified
 
 class StoreFromTests(SynchronousTestCase):
     def chosen(self, text, **options):
-        store = store_from(text, MemoryReactorClock(), **options)
+        store = store_from(text, MemoryReactorClock(), time_of_day=float, **options)
         verifyObject(IStore, store)
         self.assertNotEqual(store.health(), "")  # not started
         return store
@@ -51,13 +51,16 @@ class StoreFromTests(SynchronousTestCase):
             ("sqlite:", "must name a file"),
             ("mysql:localhost", '"mysql:localhost"'),
         ]:
-            error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock())
+            error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock(), time_of_day=float)
             self.assertEqual(error.field, "store")
             self.assertIn(words, error.message)
 
     def refused(self, text, **access):
         """What is said of a store with that access, in which no secret is."""
-        error = self.assertRaises(InvalidField, store_from, text, MemoryReactorClock(), access=RedisAccess(**access))
+        access = RedisAccess(**access)
+        error = self.assertRaises(
+            InvalidField, store_from, text, MemoryReactorClock(), time_of_day=float, access=access
+        )
         self.assertEqual(error.field, "store")
         self.assertNotIn("hunter2", error.message)
         return error.message

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
@@ -111,7 +110,7 @@ class AccountsAPI:
     _policy: AccountPolicy
     _ticket_key: bytes
     _new_id: Callable[[], str]
-    _clock: IReactorTime
+    _time_of_day: Callable[[], float]
     _metrics: Metrics
 
     @http_call(
@@ -232,7 +231,7 @@ class AccountsAPI:
                 "tls": admission.tls_name or None,
                 "websocket": admission.websocket or None,
             },
-            "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._clock.seconds(), self._new_id()),
+            "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._time_of_day(), self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,
             **self._token(account, credential.valid_from, admission.owner, root),
         }

@@ -50,11 +50,18 @@ class Tokens:
     """
 
     def __init__(
-        self, key: bytes, credentials: ICredentials, clock: IReactorTime, new_id: Callable[[], str], hours: float = 12
+        self,
+        key: bytes,
+        credentials: ICredentials,
+        clock: IReactorTime,
+        new_id: Callable[[], str],
+        hours: float = 12,
+        *,
+        time_of_day: Callable[[], float],
     ) -> None:
         self._key = key
         self._credentials = credentials
-        self._clock = clock
+        self._time_of_day = time_of_day
         self._new_id = new_id
         self.seconds = int(hours * 3600)
         # From when each user's tokens are valid.
@@ -67,7 +74,7 @@ class Tokens:
         :param owner: the owner token of the login that it comes with
         :param root: of the token that it is made for; empty if that was a password
         """
-        now = self._clock.seconds()
+        now = self._time_of_day()
         issued = max(int(now * 1000), valid_from)
         claims = {
             "sub": str(account.id),
@@ -87,7 +94,7 @@ class Tokens:
 
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
-        claims = verify(self._key, text, self._clock.seconds())
+        claims = verify(self._key, text, self._time_of_day())
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
@@ -130,7 +137,7 @@ class Tokens:
 
         :param issued: as of `revoke`
         """
-        return max(int(self._clock.seconds() * 1000) + SKEW_MS, issued) + 1
+        return max(int(self._time_of_day() * 1000) + SKEW_MS, issued) + 1
 
     def forget(self, user: int) -> None:
         """Forget the cached credential of a user: it has changed."""

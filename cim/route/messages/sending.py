@@ -95,6 +95,7 @@ class Sending:
         appender: Appender,
         delivery: Delivery,
         clock: IReactorTime,
+        time_of_day: Callable[[], float],
         metrics: Metrics,
         limits: MessageLimits,
         revision_seconds: float = REVISION_SECONDS,
@@ -104,7 +105,7 @@ class Sending:
         self._store = store
         self._appender = appender
         self._delivery = delivery
-        self._clock = clock
+        self._time_of_day = time_of_day
         self._metrics = metrics
         self._limits = limits
         self.full = FullConversations(clock)
@@ -183,7 +184,7 @@ class Sending:
         said = native.parse_body(entry.body)
         if said.sender != message.author.id:
             refusal = "only its author can recall or edit a message"
-        elif said.sent_at + self._revision_ms < self._clock.seconds() * 1000:
+        elif said.sent_at + self._revision_ms < self._time_of_day() * 1000:
             refusal = "the message is too old to be recalled or edited"
         else:
             return send.ref
@@ -197,7 +198,7 @@ class Sending:
         if message.conversation == conversations.EVERYONE and send.kind != TEXT:
             done(Forbidden("messages to everyone cannot be recalled, edited or reacted to"))
             return
-        now = int(self._clock.seconds() * 1000)
+        now = int(self._time_of_day() * 1000)
         body = native.body_of(send, author.id, author.name, now)
         kind = send.kind
         item = Append(

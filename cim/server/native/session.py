@@ -229,7 +229,7 @@ class NativeSession(Session):
         hello: Hello = packet.hello
         side = self._side
         try:
-            ticket = read_ticket(side.ticket_key, hello.ticket, side.place, side.clock.seconds())
+            ticket = read_ticket(side.ticket_key, hello.ticket, side.place)
             if hello.device not in ("", ticket.device):
                 raise Unauthorized("the ticket is for another device")
             if not side.sessions.claim_ticket(self, ticket.user, ticket.owner, ticket.device):

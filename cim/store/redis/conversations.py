@@ -52,8 +52,6 @@ from cim.store.redis.scripts import script
 from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.redis.connection import RedisConnection
 
 APPEND = script("append", "positions", "history")
@@ -75,7 +73,7 @@ class RedisConversations:
     def __init__(
         self,
         connection: RedisConnection,
-        clock: IReactorTime,
+        now: Callable[[], int],
         retention: Retention,
         *,
         no_space: Callable[[], bool],
@@ -84,13 +82,10 @@ class RedisConversations:
         self._connection = connection
         self._no_space = no_space
         self._random = random
-        self._clock = clock
+        self._now = now
         self._retention = retention
         self.skipped = 0
         connection.load(APPEND)
-
-    def _now(self) -> int:
-        return int(self._clock.seconds() * 1000)
 
     def _oldest(self) -> int:
         return self._now() - self._retention.ms

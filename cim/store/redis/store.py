@@ -44,7 +44,7 @@ async def memory_usage(connection: RedisConnection) -> Usage | None:
 class RedisStore(Service):
     """A store over one connection to Redis.
 
-    :param clock: tells the age of messages
+    :param now: the time in ms since 1970
     :param random: returns a number from 0 to 1, for the jitter of retries and for quotas
     """
 
@@ -54,6 +54,7 @@ class RedisStore(Service):
         clock: IReactorTime,
         retention: Retention = DEFAULT,
         *,
+        now: Callable[[], int],
         random: Callable[[], float],
     ) -> None:
         self._connection = connection
@@ -62,7 +63,7 @@ class RedisStore(Service):
         self.accounts = RedisAccounts(connection, changing, self._forms)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
-        self.conversations = RedisConversations(connection, clock, retention, no_space=self._space.full, random=random)
+        self.conversations = RedisConversations(connection, now, retention, no_space=self._space.full, random=random)
         self.groups = RedisGroups(connection, changing)
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,8 +15,6 @@ from cim.model import ID_LIMIT, Account
 from cim.names import LOOKS_TAKEN, comparison_form
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 
@@ -73,13 +72,13 @@ def index_names(connection: sqlite3.Connection) -> None:
 class SqliteAccounts:
     """Accounts on disk."""
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
-        self._clock = clock
+        self._now = now
 
     def register(self, name: str) -> Deferred[Account]:
         """See IAccounts."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
 
         def work(connection: sqlite3.Connection) -> Account:
             return find_account(connection, name) or make_account(connection, name, now)

@@ -30,8 +30,6 @@ from cim.store.sqlite.invitations import waiting
 from cim.wire import conversations, native, positions
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 #: How outdated the time may be when a device was last seen, in ms, so that not every login writes.
@@ -50,7 +48,7 @@ class SqliteConversations:
     def __init__(
         self,
         sqlite: Sqlite,
-        clock: IReactorTime,
+        now: Callable[[], int],
         retention: Retention,
         *,
         no_space: Callable[[], bool],
@@ -58,18 +56,15 @@ class SqliteConversations:
     ) -> None:
         self._sqlite = sqlite
         self._no_space = no_space
-        self._clock = clock
+        self._now = now
         self._retention = retention
         self._appending = Appending(self._now(), retention, random)
         self._calls = 0
         self.skipped = 0
 
-    def _now(self) -> int:
-        return int(self._clock.seconds() * 1000)
-
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
         append = partial(self._appending.append, items=items, now=now, no_space=self._no_space())
         return self._sqlite.write("append", append)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -17,8 +18,6 @@ from cim.store.sqlite.groups import leave_some
 from cim.store.sqlite.invitation_codes import use_invitation
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 #: How many groups one step of deleting an account leaves.
@@ -29,9 +28,9 @@ STEP = 100
 class SqliteCredentials:
     """Credentials on disk."""
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
-        self._clock = clock
+        self._now = now
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
@@ -44,7 +43,7 @@ class SqliteCredentials:
 
     def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """See ICredentials."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
 
         def work(connection: sqlite3.Connection) -> Account:
             if find_account(connection, name) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -21,8 +22,6 @@ from cim.wire import positions
 from cim.wire.conversations import group as name_of_group
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 #: The highest integer of SQLite, and so the highest that is looked up.
@@ -33,13 +32,13 @@ _LAST = (1 << 63) - 1
 class SqliteGroups(DecidedGroups):
     """Groups on disk."""
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
-        self._clock = clock
+        self._now = now
 
     def create(self, owner: int, name: str, *, open: bool, history: bool) -> Deferred[Group]:
         """See IGroups."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
 
         def work(connection: sqlite3.Connection) -> Group:
             rules.check_groups(_count_groups(connection, owner))
@@ -59,7 +58,7 @@ class SqliteGroups(DecidedGroups):
 
     def change(self, name: str, id: int, operation: Operation) -> Deferred[GroupChanged]:
         """See DecidedGroups."""
-        now = int(self._clock.seconds() * 1000)
+        now = self._now()
         return self._sqlite.write(name, lambda connection: change(connection, id, operation, now))
 
     def member(self, id: int, user: int) -> Deferred[Member | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -13,8 +13,6 @@ from cim.interfaces import IInvitationCodes
 from cim.invitation_codes import InvitationCode, check_new, check_usable
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 
@@ -36,12 +34,9 @@ def _found(connection: sqlite3.Connection, now: int, further: str, *values: str)
 class SqliteInvitationCodes:
     """Invitation codes on disk."""
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
-        self._clock = clock
-
-    def _now(self) -> int:
-        return int(self._clock.seconds() * 1000)
+        self._now = now
 
     def make(self, id: str, *, uses: int, seconds: float, note: str = "") -> Deferred[InvitationCode]:
         """See IInvitationCodes."""

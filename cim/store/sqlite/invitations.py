@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -16,8 +16,6 @@ from cim.store.rules.invitations import InvitingFacts, gives_way, invite
 from cim.store.sqlite.blocks import blocks
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.sqlite.threads import Sqlite
 
 
@@ -45,12 +43,9 @@ def forget(connection: sqlite3.Connection, group: int, user: int) -> None:
 class SqliteInvitations:
     """Invitations on disk."""
 
-    def __init__(self, sqlite: Sqlite, clock: IReactorTime) -> None:
+    def __init__(self, sqlite: Sqlite, now: Callable[[], int]) -> None:
         self._sqlite = sqlite
-        self._clock = clock
-
-    def _now(self) -> int:
-        return int(self._clock.seconds() * 1000)
+        self._now = now
 
     def invite(self, group: int, by: int, user: int) -> Deferred[Invitation | None]:
         """See IInvitations."""

@@ -29,25 +29,34 @@ from cim.store.sqlite.threads import SqliteThreads
 class SqliteStore(Service):
     """The store of a single route, which needs the file to itself; sessions never outlive the route.
 
+    :param now: the time in ms since 1970
     :param random: returns a number from 0 to 1, for quotas
     """
 
-    def __init__(self, path: str, reactor: Any, retention: Retention = DEFAULT, *, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        retention: Retention = DEFAULT,
+        *,
+        now: Callable[[], int],
+        random: Callable[[], float],
+    ) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._threads = SqliteThreads(path, reactor, STORE, self._ended, index_names)
-        self.accounts = SqliteAccounts(self._threads, reactor)
+        self.accounts = SqliteAccounts(self._threads, now)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
         self._space = Space(
             reactor, f"the disk of {path}", lambda: self._threads.look(lambda _: disk_usage(path)), enough=ENOUGH
         )
         self.conversations = SqliteConversations(
-            self._threads, reactor, retention, no_space=self._space.full, random=random
+            self._threads, now, retention, no_space=self._space.full, random=random
         )
-        self.groups = SqliteGroups(self._threads, reactor)
-        self.invitations = SqliteInvitations(self._threads, reactor)
+        self.groups = SqliteGroups(self._threads, now)
+        self.invitations = SqliteInvitations(self._threads, now)
         self.blocks = SqliteBlocks(self._threads)
-        self.credentials = SqliteCredentials(self._threads, reactor)
-        self.invitation_codes = SqliteInvitationCodes(self._threads, reactor)
+        self.credentials = SqliteCredentials(self._threads, now)
+        self.invitation_codes = SqliteInvitationCodes(self._threads, now)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:

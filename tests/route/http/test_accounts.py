@@ -105,7 +105,7 @@ class LoginTests(APICase):
         self.assertEqual(login["device"], "phone")
         self.assertEqual(login["ticket_expires_in"], TICKET_SECONDS)
         self.assertEqual(login["token_expires_in"], 12 * 3600)
-        ticket = read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds())
+        ticket = read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place)
         self.assertEqual((ticket.user, ticket.name, ticket.device), (alice.id, "alice", "phone"))
 
     def test_how_to_reach_the_server(self):
@@ -151,7 +151,7 @@ class LoginTests(APICase):
         self.assertTrue(second.closed)
         self.assertFalse(first.closed)
 
-    def test_a_ticket_is_for_one_server_and_30_seconds(self):
+    def test_a_ticket_is_for_one_run_of_one_server(self):
         self.account("alice")
         login = self.log_in("alice")
         (server,) = self.cluster.servers
@@ -159,9 +159,7 @@ class LoginTests(APICase):
         later = type(server.own.place)(server.own.place.server, "another run")
         for place in (elsewhere, later):
             with self.assertRaises(Unauthorized):
-                read_ticket(self.cluster.ticket_key, login["ticket"], place, self.clock.seconds())
-        with self.assertRaises(Unauthorized):
-            read_ticket(self.cluster.ticket_key, login["ticket"], server.own.place, self.clock.seconds() + 60)
+                read_ticket(self.cluster.ticket_key, login["ticket"], place)
 
     def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(self):
         self.account("alice")

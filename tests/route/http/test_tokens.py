@@ -43,7 +43,9 @@ class TokenTests(SynchronousTestCase):
         self.credentials = Credentials()
         self.credentials.of[5] = Credential("x", 0)
         ids = itertools.count()
-        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1)
+        self.tokens = Tokens(
+            b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1, time_of_day=self.clock.seconds
+        )
 
     def check(self, text):
         return Deferred.fromCoroutine(self.tokens.check(text))
@@ -128,7 +130,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_the_table_is_bounded(self):
         self.patch(tokens, "KEPT_USERS", 10)
-        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1)
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1, time_of_day=self.clock.seconds)
         for user in range(1, 30):
             self.credentials.of[user] = Credential("x", 0)
             self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0, "owner")))
