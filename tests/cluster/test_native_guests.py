@@ -171,7 +171,7 @@ class OfflineTests(GuestCase):
         self.assertEqual([text for text in texts if text != "c1"], ["a1", "a2", "a3", "native"])
 
     def test_an_unreadable_entry_is_skipped(self):
-        database = self.cluster.store.conversations._sqlite._connection
+        database = self.cluster.store.conversations._sqlite.connection
         changed = database.execute("UPDATE message SET body = x'ffffff' WHERE instr(body, x'6132')").rowcount
         self.assertEqual(changed, 1)
         guest = self.guest(self.bob)
