@@ -209,10 +209,12 @@ def first_key(path: str) -> str:
     except (BadFile, UnicodeDecodeError) as error:
         raise CIMError(f"--api-key-file: {error}")
     keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys:
-        raise CIMError(f"--api-key-file: {path} has no key; make one with: cim-admin key {path}")
+    usable = [line for line in keys if ":" not in line.split()[0] or " " not in line]
+    if not usable:
+        has = "holds hashes of keys alone: name a file with a key itself" if keys else "has no key"
+        raise CIMError(f"--api-key-file: {path} {has}; make one with: cim-admin key api {path}")
     # What a key may do stands before it.
-    return keys[0].split()[-1]
+    return usable[0].split()[-1]
 
 
 def _coerced(option: str, value: str, coerce: Callable[[str], Any]) -> None:

@@ -15,7 +15,7 @@ from cim.admin.backup import Backup, Restore
 from cim.admin.check import Check
 from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteCommand
 from cim.admin.invitations import Invitations, Invite, Revoke
-from cim.admin.key import HTTPKey, Key
+from cim.admin.key import Key, MetricsKey
 from cim.admin.printing import Printing
 from cim.daemon.clock import monotonic_reactor
 from cim.errors import CIMError, InvalidField
@@ -29,8 +29,8 @@ class Admin(Group):
         ["invite", None, Invite, "Make an invitation, with which accounts can be made."],
         ["invitations", None, Invitations, "List the invitations."],
         ["revoke", None, Revoke, "Revoke an invitation."],
-        ["key", None, Key, "Add an API key to a file."],
-        ["http-key", None, HTTPKey, "Print the key for /metrics."],
+        ["key", None, Key, "Make and show API keys, secrets, invitations and the key for /metrics."],
+        ["http-key", None, MetricsKey, "Print the key for /metrics."],
         ["backup", None, Backup, "Copy a suite's data, while it runs."],
         ["restore", None, Restore, "Put a backup in the place of a suite's data."],
         ["check", None, Check, "Read all that a suite stored, and name what does not fit."],

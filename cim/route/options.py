@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +15,8 @@ from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
 from cim.route.front.rates import RATE_LIMITS
 from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
-from cim.route.http.access import read_keys
 from cim.route.http.api import Settings
+from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.http.groups import DIRECT, INVITE
 from cim.route.messages.limits import MESSAGE_LIMITS
@@ -55,7 +55,7 @@ class RouteRules:
             "api-key-file",
             None,
             None,
-            "File with API keys for back ends, one per line; without it, calls that need a key are refused.",
+            "File with API keys, read again when it changes; without it, calls that need a key are refused.",
         ],
         [
             "group-consent",
@@ -161,17 +161,18 @@ def _limits(options: Any, names: Iterable[str]) -> dict[str, Limit]:
     return {name: options[f"limit-{name}"] for name in names}
 
 
-def settings_of(options: Any, secret: bytes) -> Settings:
+def settings_of(options: Any, secret: bytes, seconds: Callable[[], float]) -> Settings:
     """Return the settings of `/v1`, by the options.
 
     :param secret: the cluster's secret; without a secret file, tokens are valid only in this process
+    :param seconds: a clock that only goes forward
     :raises InvalidField: the file of API keys cannot be used
     """
     return Settings(
         ticket_key=derive_key(secret, "ticket"),
         token_key=derive_key(secret if options["secret-file"] else os.urandom(32), "token"),
         token_hours=options["token-hours"],
-        keys=tuple(read_keys(options["api-key-file"])) if options["api-key-file"] else (),
+        keys=APIKeys.of_file(options["api-key-file"], seconds) if options["api-key-file"] else APIKeys(),
         origins=origins_of(options),
         password_limits=_limits(options, PASSWORD_LIMITS),
         group_consent=options["group-consent"],

@@ -137,6 +137,7 @@ def add_route(
     addresses = addresses_of(options, metrics.refused)
     where = located(addresses)
     route.facts.append(lambda: {"addresses": addresses.advice} if addresses.advice else {})
+    route.facts.append(settings.keys.facts)
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
     resource = api_resource(
@@ -207,7 +208,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             retention=retention_of(options),
         )
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
-        settings = settings_of(options, secret)
+        settings = settings_of(options, secret, reactor.seconds)
     except InvalidField as error:
         raise UsageError(error.message)
     address = RouteAddress(*advertised(options["advertise"], ((options["http"], "http"), (options["link"], "link"))))

@@ -235,7 +235,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except OSError as error:
         raise UsageError(f"--data {data.certificates}: {error.strerror}")
     try:
-        settings = settings_of(options, secret)
+        settings = settings_of(options, secret, reactor.seconds)
     except InvalidField as error:
         raise UsageError(error.message)
     registry = MemoryRegistry(reactor)

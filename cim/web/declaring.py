@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
+from cim.api_keys import Scope
 from cim.web.schema import Fields, Object, Optional, Schema
 
 _H = TypeVar("_H", bound=Callable[..., Any])
@@ -38,9 +39,8 @@ class Who(enum.Enum):
 
 #: Whom a call is for that needs no proof of its callers.
 UNPROVEN = frozenset((Who.ANYONE, Who.GUEST, Who.MAYBE_USER, Who.MAYBE_OPERATOR))
-
-#: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
-Gate = Callable[[Any, Who], Any]
+#: Whom an API key lets in.
+OPERATORS = frozenset((Who.OPERATOR, Who.USER_OR_OPERATOR, Who.MAYBE_OPERATOR))
 
 
 @frozen
@@ -48,6 +48,7 @@ class Call:
     """The declaration of a call.
 
     :ivar methods: its HTTP methods; HEAD goes with GET
+    :ivar scope: what an API key must be allowed for it; None if it takes none
     :ivar path: its path, with named segments in braces
     :ivar answers: the schema of the body for each status of success, the usual one first; None for no body
     :ivar errors: the statuses of its problems
@@ -68,6 +69,7 @@ class Call:
     about: str
     example: Mapping[str, Any] | None = None
     asks_whether_awaited: bool = False
+    scope: Scope | None = None
 
     @property
     def usual(self) -> int:
@@ -79,6 +81,10 @@ class Call:
         """Whether any field of the body is required."""
         fields = self.body.fields.values() if self.body is not None else ()
         return any(not isinstance(schema, Optional) for schema in fields)
+
+
+#: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
+Gate = Callable[[Any, Call], Any]
 
 
 @frozen
@@ -113,6 +119,7 @@ def http_call(
     line: str,
     *,
     who: Who = Who.USER,
+    scope: Scope | None = None,
     path: Mapping[str, Schema] | None = None,
     query: Fields | None = None,
     body: Fields | None = None,
@@ -127,11 +134,14 @@ def http_call(
     raises. It runs to its end even if the client disconnects. The first line of its docstring is the summary.
 
     :param line: methods and path, such as `GET /v1/groups/{id}`
+    :param scope: what an API key must be allowed; given where one is taken
     :param errors: the statuses of its problems, except those that follow from the other arguments
     :param asks_whether_awaited: the handler also gets a function `awaited`, which returns whether the client is still
         connected
     """
     *methods, template = line.split(" ")
+    if (scope is None) is (who in OPERATORS):
+        raise ValueError(f"{line} must name the scope of an API key if it takes one, and only then")
 
     def declare(handler: _H) -> _H:
         summary, _, about = (getdoc(handler) or "").partition("\n")
@@ -154,6 +164,7 @@ def http_call(
             about.strip(),
             example,
             asks_whether_awaited,
+            scope,
         )
         return handler
 

@@ -9,13 +9,14 @@ from cim.web.declaring import Call, Who
 from cim.web.problem import TYPE
 from cim.web.schema import Array, Fields, Nullable, Object, Optional, Schema
 
-_SECURITY: dict[Who, list[dict[str, list[str]]]] = {
-    Who.ANYONE: [],
-    Who.MAYBE_USER: [{}, {"token": []}],
-    Who.MAYBE_OPERATOR: [{}, {"key": []}],
-    Who.USER: [{"token": []}],
-    Who.OPERATOR: [{"key": []}],
-    Who.USER_OR_OPERATOR: [{"token": []}, {"key": []}],
+#: What proves who makes a call; nothing is "".
+_SECURITY: dict[Who, tuple[str, ...]] = {
+    Who.ANYONE: (),
+    Who.MAYBE_USER: ("", "token"),
+    Who.MAYBE_OPERATOR: ("", "key"),
+    Who.USER: ("token",),
+    Who.OPERATOR: ("key",),
+    Who.USER_OR_OPERATOR: ("token", "key"),
 }
 _PROBLEM = {
     "type": "object",
@@ -65,7 +66,12 @@ def openapi(calls: Iterable[Call], title: str, version: str, about: str = "") ->
             "responses": {str(status): _problem(status) for status in _PROBLEMS},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "From `POST /v1/sessions`."},
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "For back ends."},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "For back ends. A call names the scope that the key needs.",
+                },
             },
         },
     }
@@ -76,7 +82,7 @@ def _operation(call: Call) -> dict[str, Any]:
         "operationId": call.name,
         "tags": [call.path.split("/")[2]],
         "summary": call.summary,
-        "security": _SECURITY[call.who],
+        "security": [_way(proof, call) for proof in _SECURITY[call.who]],
     }
     if call.about:
         operation["description"] = call.about
@@ -97,6 +103,13 @@ def _operation(call: Call) -> dict[str, Any]:
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     operation["responses"] = responses
     return operation
+
+
+def _way(proof: str, call: Call) -> dict[str, list[str]]:
+    """Return a way to prove who makes a call; OpenAPI calls scopes roles here."""
+    if not proof:
+        return {}
+    return {proof: [str(call.scope)] if proof == "key" else []}
 
 
 def _parameters(place: str, fields: Fields) -> Iterator[dict[str, Any]]:

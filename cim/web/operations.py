@@ -14,7 +14,7 @@ from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
 from cim.keys import derive_key, read_secret
 from cim.model import Health
-from cim.web.declaring import Content, Gate, Who, http_call
+from cim.web.declaring import Call, Content, Gate, Who, http_call
 
 #: Returns the address of a request's client, as limits count it.
 Where = Callable[[Any], str]
@@ -60,10 +60,10 @@ def internal_only(key: str | None, metrics: Metrics, where: Where = nowhere) -> 
     """Return the gate for an HTTP key; None lets everyone in."""
     expected = key.encode() if key is not None else None
 
-    def admit(request: Any, who: Who) -> str:
-        if who in (Who.ANYONE, Who.GUEST):
+    def admit(request: Any, call: Call) -> str:
+        if call.who in (Who.ANYONE, Who.GUEST):
             return where(request)
-        if who is Who.CLUSTER and expected is None:
+        if call.who is Who.CLUSTER and expected is None:
             return ""
         scheme, _, given = (request.getHeader(b"authorization") or b"").partition(b" ")
         if scheme.lower() != b"bearer":
@@ -72,7 +72,7 @@ def internal_only(key: str | None, metrics: Metrics, where: Where = nowhere) -> 
             raise BadRequest(
                 401, "invalid argument: this call needs the cluster's HTTP key, as `Authorization: Bearer`"
             )
-        if who is not Who.CLUSTER or expected is None or not hmac.compare_digest(given.strip(), expected):
+        if call.who is not Who.CLUSTER or expected is None or not hmac.compare_digest(given.strip(), expected):
             metrics.refused("http-key")
             raise BadRequest(403, "invalid argument: the HTTP key is wrong")
         return ""

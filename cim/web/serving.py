@@ -56,7 +56,7 @@ class Endpoint:
         :param segments: the named segments of its path
         """
         try:
-            caller = self._dialect.admit(request, self._call.who)
+            caller = self._dialect.admit(request, self._call)
             result: Any
             if isinstance(caller, Awaitable):
                 result = self._when_admitted(caller, request, segments)

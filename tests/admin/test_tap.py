@@ -11,10 +11,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.admin.command import first_key
 from cim.admin.printing import Column, Printing
 from cim.admin.tap import main
+from cim.api_keys import APIKey, digest_of, read_keys
 from cim.keys import derive_key, make_secret_file
-from cim.route.http.access import read_keys
 
 
 class CommandCase(SynchronousTestCase):
@@ -39,19 +40,54 @@ class CommandCase(SynchronousTestCase):
 
 
 class KeyTests(CommandCase):
+    def ok(self, *arguments):
+        """Return what is printed, and what is told beside it."""
+        for stream in (self.out, self.err):
+            stream.truncate(0)
+            stream.seek(0)
+        main(arguments)
+        return self.out.getvalue(), self.err.getvalue()
+
     def test_keys_are_added(self):
         """Routes take the file, which nobody else can read; what it held stays."""
         path = self.folder / "keys"
         main(["key", str(path)])
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
-        (first,) = read_keys(str(path))
+        first = path.read_text().strip()
         path.write_text(f"# of the sales team\n{first}")
-        main(["key", str(path)])
+        out, err = self.ok("key", "api", str(path))
         self.assertEqual(path.read_text().splitlines()[:2], ["# of the sales team", first])
         keys = read_keys(str(path))
-        self.assertEqual((keys[0], len(keys), len(set(keys))), (first, 2, 2))
-        self.assertIn("--api-key-file", self.out.getvalue())
-        self.assertNotIn(first, self.out.getvalue())
+        self.assertEqual((keys[0].digest, len(keys), len(set(keys))), (digest_of(first.encode()), 2, 2))
+        self.assertEqual(out, "")
+        self.assertIn("--api-key-file", err)
+        self.assertNotIn(first, err)
+        self.ok("key", "--past-blocks", str(path))
+        self.assertEqual([key.past_blocks for key in read_keys(str(path))], [False, False, True])
+
+    def test_keys_with_a_name(self):
+        path, alone = self.folder / "keys", self.folder / "alone"
+        out, err = self.ok("key", str(path), "--name", "billing", "--scopes", "users,send")
+        self.assertIn("shown only here", err)
+        self.assertNotIn(out.strip(), path.read_text())
+        (billing,) = read_keys(str(path))
+        self.assertEqual(billing, APIKey(digest_of(out.strip().encode()), "billing", frozenset({"send", "users"})))
+        arguments = ("--name", "ops", "--scopes", "admin read", "--past-blocks", "--to", str(alone))
+        out, err = self.ok("key", "api", *arguments, str(path))
+        self.assertEqual((out, stat.S_IMODE(alone.stat().st_mode)), ("", 0o600))
+        self.assertEqual(read_keys(str(path))[1].digest, digest_of(alone.read_bytes().strip()))
+        self.assertEqual(first_key(str(alone)), alone.read_text().strip())
+        out, _ = self.ok("key", "list", str(path))
+        self.assertEqual(
+            out,
+            "NAME     SCOPES      BLOCKS\nbilling  send users\nops      read admin  sends past them\n",
+        )
+        said = json.loads(self.ok("key", "api", str(path), "--name", "x", "--scopes", "read", "--json")[0])
+        self.assertEqual((said["name"], said["scopes"], len(said["key"])), ("x", ["read"], 64))
+        self.out.truncate(0)
+        self.out.seek(0)
+        self.assertIn("already", self.refused("key", "--name", "ops", "--scopes", "read", str(path)))
+        self.assertIn("hashes of keys alone", self.refused("invite", "--api-key-file", str(path)))
 
     def test_a_file_that_cannot_be_used(self):
         path = self.folder / "keys"
@@ -61,13 +97,20 @@ class KeyTests(CommandCase):
         self.assertEqual(path.read_text(), "")
         self.assertIn("cannot be written", self.refused("key", str(self.folder / "none" / "keys")))
 
+    def test_a_secret(self):
+        path = self.folder / "secret"
+        self.ok("key", "secret", str(path))
+        made = path.read_text()
+        self.assertEqual((len(made.strip()), stat.S_IMODE(path.stat().st_mode)), (64, 0o600))
+        self.out.truncate(0)
+        self.assertIn("is there already", self.refused("key", "secret", str(path)))
+        self.assertEqual(path.read_text(), made)
 
-class HTTPKeyTests(CommandCase):
-    def test_it_is_made_of_the_secret(self):
+    def test_the_metrics_key_is_made_of_the_secret(self):
         secret = self.folder / "secret"
         made = make_secret_file(secret, os.urandom)
-        main(["http-key", str(secret)])
-        self.assertEqual(self.out.getvalue(), derive_key(made, "http").hex() + "\n")
+        for words in (("http-key",), ("key", "metrics")):
+            self.assertEqual(self.ok(*words, str(secret))[0], derive_key(made, "http").hex() + "\n")
 
     def test_a_secret_that_others_can_read(self):
         secret = self.folder / "secret"
@@ -96,7 +139,11 @@ class UsageTests(CommandCase):
             (("revoke",), "give the id"),
             (("revoke", "a/b"), "not the id"),
             (("revoke", "a", "--ca", "x", "b"), "one alone"),
-            (("key",), "give the name of a file"),
+            (("key",), "give a command: api, list, secret, metrics or invitation"),
+            (("key", "api"), "give the name of a file"),
+            (("key", "x", "--name", "billing"), "--name and --scopes belong together"),
+            (("key", "x", "--name", "billing", "--scopes", "all"), "--scopes must be some of send, users"),
+            (("key", "x", "--to", "y"), "--to needs --name"),
         ):
             self.assertIn(said, self.refused(*arguments, status=2), arguments)
 
@@ -106,7 +153,7 @@ class UsageTests(CommandCase):
         os.chmod(empty, 0o600)
         for arguments, said in (
             (("invite", "--api-key-file", str(self.folder / "missing")), "missing cannot be read"),
-            (("invite", "--api-key-file", str(empty)), f"cim-admin key {empty}"),
+            (("invite", "--api-key-file", str(empty)), f"cim-admin key api {empty}"),
             (("invite", "--api-key-file", self.key, "--route", "http://10.0.0.9:8083"), "--insecure"),
         ):
             self.assertIn(said, self.refused(*arguments), arguments)

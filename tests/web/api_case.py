@@ -91,10 +91,10 @@ class Things:
         return Content(b'{"openapi":"3.1.0"}')
 
 
-def gate(request, who):
+def gate(request, call):
     """A gate with one key."""
     given = request.getHeader(b"x-key")
-    if who is Who.ANYONE:
+    if call.who is Who.ANYONE:
         return "anyone"
     if given is None:
         raise Unauthorized()

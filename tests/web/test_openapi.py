@@ -73,6 +73,8 @@ class DocumentTests(SynchronousTestCase):
             }[CALLS[call].who]
             self.assertEqual(ways, wanted, call)
             self.assertEqual("401" in operation["responses"], bool(ways), call)
+            scopes = [scope for way in operation["security"] for scope in way.get("key", ())]
+            self.assertEqual(scopes, [CALLS[call].scope] if "key" in ways else [], call)
 
     def test_every_problem_is_described(self):
         responses = self.document["components"]["responses"]

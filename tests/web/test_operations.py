@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
@@ -123,5 +124,5 @@ class OperationsTests(HTTPCase):
             request = DummyRequest([b""])
             request.requestHeaders.addRawHeader(b"authorization", b"Bearer key")
             with self.assertRaises(BadRequest) as raised:
-                internal_only(key, self.counted)(request, Who.OPERATOR)
+                internal_only(key, self.counted)(request, SimpleNamespace(who=Who.OPERATOR))
             self.assertEqual(raised.exception.status, status)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from attrs import frozen
 
-from cim.errors import Forbidden, InvalidField, Unauthorized
-from cim.keys import weakness
+from cim.api_keys import APIKey
+from cim.errors import Forbidden, Unauthorized
 from cim.model import Account
-from cim.private_files import BadFile, read_private
 from cim.route.front.rates import Rates
+from cim.route.http.api_keys import APIKeys
 from cim.route.http.tokens import Proven, Tokens
-from cim.web.declaring import UNPROVEN, Who
+from cim.web.declaring import UNPROVEN, Call, Who
 from cim.web.operations import Where
-
-MIN_KEY = 16
-#: The word before a key that sends past blocks.
-OPERATOR = "operator"
 
 _H = TypeVar("_H", bound=Callable[..., Awaitable[Any]])
 
@@ -30,16 +25,14 @@ class Caller:
     """The caller of a call.
 
     :param proven: None for operators, and for calls that anyone may make
-    :param key: the number of an operator's API key
+    :param key: an operator's API key
     :param address: where it comes from, in calls that need no proof
-    :param past_blocks: whether its key sends past blocks
     :param tokens: where its token was checked
     """
 
     proven: Proven | None = None
-    key: int | None = None
+    key: APIKey | None = None
     address: str = ""
-    past_blocks: bool = False
     tokens: Tokens | None = None
 
     @property
@@ -91,34 +84,33 @@ class Access:
     :param rates: counts users' calls
     """
 
-    def __init__(self, tokens: Tokens, keys: Iterable[str], where: Where, rates: Rates) -> None:
+    def __init__(self, tokens: Tokens, keys: APIKeys, where: Where, rates: Rates) -> None:
         self._tokens = tokens
         self._where = where
         self._rates = rates
-        said = [key.rpartition(" ") for key in keys]
-        self._keys = [key.encode() for _, _, key in said]
-        self._past_blocks = [word == OPERATOR for word, _, _ in said]
+        self._keys = keys
 
-    def __call__(self, request: Any, who: Who) -> Any:
+    def __call__(self, request: Any, call: Call) -> Any:
         """See cim.web.declaring.Gate."""
+        who = call.who
         address = self._where(request) if who in UNPROVEN else ""
         if who is Who.ANYONE:
             return Caller(address=address)
-        key = request.getHeader(b"x-api-key")
+        given = request.getHeader(b"x-api-key")
         scheme, _, bearer = (request.getHeader(b"authorization") or b"").partition(b" ")
         bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
-        if key is not None:
-            number = self._number(key)
-            if number is None:
+        if given is not None:
+            key = self._keys.find(given)
+            if key is None:
                 raise Unauthorized(
                     "the API key is wrong"
                     if self._keys
                     else "this route accepts no API keys: it was started without --api-key-file"
                 )
-            return self._operator(number, who)
-        number = self._number(bearer) if bearer else None
-        if number is not None:
-            return self._operator(number, who)
+            return _operator(key, call)
+        key = self._keys.find(bearer) if bearer else None
+        if key is not None:
+            return _operator(key, call)
         if who is Who.MAYBE_OPERATOR:
             # As for anyone: a user's token adds nothing.
             return Caller(address=address)
@@ -127,20 +119,6 @@ class Access:
                 return Caller(address=address)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
         return self._user(bearer, who, address)
-
-    def _number(self, given: bytes) -> int | None:
-        """Return which key it is, None for none."""
-        found = None
-        # Compare with all, so that the time does not reveal which one matched.
-        for number, key in enumerate(self._keys):
-            if hmac.compare_digest(given, key):
-                found = number
-        return found
-
-    def _operator(self, number: int, who: Who) -> Caller:
-        if who not in (Who.OPERATOR, Who.USER_OR_OPERATOR, Who.MAYBE_OPERATOR):
-            raise Forbidden("this call needs a user's token, not an API key")
-        return Caller(key=number, past_blocks=self._past_blocks[number])
 
     async def _user(self, bearer: bytes, who: Who, address: str) -> Caller:
         try:
@@ -154,25 +132,9 @@ class Access:
         return Caller(proven, address=address, tokens=self._tokens)
 
 
-def read_keys(path: str) -> list[str]:
-    """Read API keys from a file, one per line; empty lines and lines that begin with # are ignored.
-
-    A key behind the word `operator` sends past blocks; the word is returned with it.
-
-    :raises InvalidField: the file cannot be read, or others can read it too; it has no key, or one is weak or not ASCII
-    """
-    try:
-        lines = [line.strip() for line in read_private(path).decode("ascii").splitlines()]
-    except BadFile as error:
-        raise InvalidField("API key file", str(error))
-    except UnicodeDecodeError:
-        raise InvalidField("API key file", f"{path} must contain ASCII text only")
-    keys = [line for line in lines if line and not line.startswith("#")]
-    plain = [key.removeprefix(f"{OPERATOR} ") for key in keys]
-    if not keys or any(weakness(key.encode(), MIN_KEY) or not key.isprintable() or " " in key for key in plain):
-        raise InvalidField(
-            "API key file",
-            f"{path} must contain keys, one per line, each of at least {MIN_KEY} characters that are hard to guess "
-            "(openssl rand -hex 32)",
-        )
-    return keys
+def _operator(key: APIKey, call: Call) -> Caller:
+    if call.scope is None:
+        raise Forbidden("this call needs a user's token, not an API key")
+    if call.scope not in key.scopes:
+        raise Forbidden(f"this API key may not do that: it lacks the scope `{call.scope}`")
+    return Caller(key=key)

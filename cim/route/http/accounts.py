@@ -10,6 +10,7 @@ from attrs import frozen
 
 from twisted.logger import Logger
 
+from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import (
     AccountsClosed,
@@ -116,6 +117,7 @@ class AccountsAPI:
     @http_call(
         "POST /v1/accounts",
         who=Who.MAYBE_OPERATOR,
+        scope=Scope.USERS,
         body={
             "name": NewName(),
             "password": PASSWORD,

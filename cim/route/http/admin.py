@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from cim.api_keys import Scope
 from cim.errors import NotFound
 from cim.interfaces import IStore
 from cim.route.front.login import Logins
@@ -34,6 +35,7 @@ class AdminAPI:
     @http_call(
         "GET /v1/admin/users/{id}/sessions",
         who=Who.OPERATOR,
+        scope=Scope.READ,
         path={"id": Id()},
         answers={200: SESSIONS},
         errors=(404,),
@@ -46,6 +48,7 @@ class AdminAPI:
     @http_call(
         "POST /v1/admin/users/{id}/logout",
         who=Who.OPERATOR,
+        scope=Scope.USERS,
         path={"id": Id()},
         answers={204: None},
         errors=(404,),
@@ -59,6 +62,7 @@ class AdminAPI:
     @http_call(
         "DELETE /v1/admin/sessions/{user}/{device}",
         who=Who.OPERATOR,
+        scope=Scope.USERS,
         path={"user": Id(), "device": Text(64, 1, "A device, or `guest`.", printable=True)},
         answers={204: None},
         errors=(404,),
@@ -71,6 +75,7 @@ class AdminAPI:
     @http_call(
         "PUT /v1/admin/users/{id}/password",
         who=Who.OPERATOR,
+        scope=Scope.USERS,
         path={"id": Id()},
         body={"password": PASSWORD},
         answers={204: None},
@@ -92,6 +97,7 @@ class AdminAPI:
     @http_call(
         "DELETE /v1/admin/users/{id}",
         who=Who.OPERATOR,
+        scope=Scope.USERS,
         path={"id": Id()},
         answers={204: None},
         errors=(404,),

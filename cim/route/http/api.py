@@ -15,6 +15,7 @@ from cim.limits import Limit, defaults
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
+from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.groups import INVITE, GroupsAPI
@@ -57,7 +58,7 @@ class Settings:
     ticket_key: bytes
     token_key: bytes
     token_hours: float = 12.0
-    keys: tuple[str, ...] = ()
+    keys: APIKeys = field(factory=APIKeys)
     origins: Origins = NO_ORIGINS
     password_limits: Mapping[str, Limit] = field(factory=lambda: defaults(PASSWORD_LIMITS))
     group_consent: str = INVITE

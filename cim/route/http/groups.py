@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
+from cim.api_keys import Scope
 from cim.errors import AccountMismatch, Conflict, Forbidden, InvalidField, NotFound
 from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Group, Member, Role
@@ -185,6 +186,7 @@ class GroupsAPI:
     @http_call(
         "PUT /v1/groups/{id}/members/{user}",
         who=Who.USER_OR_OPERATOR,
+        scope=Scope.GROUPS,
         path={"id": Id(), "user": Id()},
         body={"role": Optional(ROLE)},
         answers={200: _MEMBER, 201: _MEMBER, 202: _INVITED},

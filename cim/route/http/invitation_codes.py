@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from cim.api_keys import Scope
 from cim.errors import NotFound
 from cim.interfaces import IInvitationCodes
 from cim.invitation_codes import MAX_DAYS, MAX_USES, id_of, make_code
@@ -45,6 +46,7 @@ class InvitationCodesAPI:
     @http_call(
         "POST /v1/admin/invitations",
         who=Who.OPERATOR,
+        scope=Scope.USERS,
         body={
             "uses": Optional(Integer(1, MAX_USES, "How many accounts may be made with it."), 1),
             "expires_in": Optional(Integer(1, MAX_SECONDS, "Seconds."), USUAL_SECONDS),
@@ -63,13 +65,18 @@ class InvitationCodesAPI:
         made = await self._invitations.make(id_of(code), uses=uses, seconds=expires_in, note=note)
         return {"code": code, **asdict(made)}
 
-    @http_call("GET /v1/admin/invitations", who=Who.OPERATOR, answers={200: _INVITATIONS})
+    @http_call("GET /v1/admin/invitations", who=Who.OPERATOR, scope=Scope.USERS, answers={200: _INVITATIONS})
     async def invitation_codes(self, caller: Caller) -> dict[str, Any]:
         """List the invitations that have not expired."""
         return {"invitations": [asdict(one) for one in await self._invitations.listed()]}
 
     @http_call(
-        "DELETE /v1/admin/invitations/{id}", who=Who.OPERATOR, path={"id": _ID}, answers={204: None}, errors=(404,)
+        "DELETE /v1/admin/invitations/{id}",
+        who=Who.OPERATOR,
+        scope=Scope.USERS,
+        path={"id": _ID},
+        answers={204: None},
+        errors=(404,),
     )
     async def revoke_invitation_code(self, caller: Caller, id: str) -> None:
         """Revoke an invitation.

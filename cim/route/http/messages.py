@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, Forbidden, InvalidField
 from cim.model import Account, ConversationHead, Entry
@@ -112,6 +113,7 @@ class MessagesAPI:
     @http_call(
         "POST /v1/messages",
         who=Who.USER_OR_OPERATOR,
+        scope=Scope.SEND,
         body={
             "to_user": Optional(Id(about="Or `to_group`.")),
             "to_group": Optional(Integer(0, (1 << 53) - 1, "Or `to_user`; 0 is everyone online.")),
@@ -144,8 +146,16 @@ class MessagesAPI:
         conversation = (
             conversations.private(author.id, send.user) if to_user is not None else conversations.group(send.group)
         )
-        payer = Key(caller.key) if caller.key is not None else None
-        message = Outgoing(author, send, conversation, size, after, payer=payer, operator=caller.past_blocks)
+        payer = Key(caller.key.id) if caller.key is not None else None
+        message = Outgoing(
+            author,
+            send,
+            conversation,
+            size,
+            after,
+            payer=payer,
+            operator=caller.key is not None and caller.key.past_blocks,
+        )
         appended = await self._sending.send(message)
         return WithStatus(
             200 if appended.repeated else 201,

@@ -12,7 +12,7 @@ from cim.names import check_new_name
 from cim.route.guests.door import GuestDoor
 from cim.route.messages.limits import Guest
 from cim.route.service import Route
-from cim.web.declaring import Gate, Who, WithHeaders, http_call
+from cim.web.declaring import Call, Gate, Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
 from cim.web.schema import Id, Name, Text
 from cim.wire.guests import TLS_NAME
@@ -21,11 +21,11 @@ from cim.wire.guests import TLS_NAME
 def guests_only(door: GuestDoor, gate: Gate) -> Gate:
     """Return a gate that refuses the calls of guests while none are served, and otherwise does what `gate` does."""
 
-    async def look(request: Any, who: Who) -> Any:
+    async def look(request: Any, call: Call) -> Any:
         await door.check()
-        return gate(request, who)
+        return gate(request, call)
 
-    return lambda request, who: gate(request, who) if door.open or who is not Who.GUEST else look(request, who)
+    return lambda request, call: gate(request, call) if door.open or call.who is not Who.GUEST else look(request, call)
 
 
 class UpstreamAPI:

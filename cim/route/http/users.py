@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cim.api_keys import Scope
 from cim.errors import AccountMismatch, NotFound
 from cim.interfaces import IAccounts
 from cim.model import Account
@@ -44,7 +45,14 @@ class UsersAPI:
         self._directory = directory
         self._names = names
 
-    @http_call("GET /v1/users/{id}", who=Who.USER_OR_OPERATOR, path={"id": Id()}, answers={200: ACCOUNT}, errors=(404,))
+    @http_call(
+        "GET /v1/users/{id}",
+        who=Who.USER_OR_OPERATOR,
+        scope=Scope.READ,
+        path={"id": Id()},
+        answers={200: ACCOUNT},
+        errors=(404,),
+    )
     async def user(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a user by id."""
         account = await self._known.get(id)
@@ -58,7 +66,14 @@ class UsersAPI:
             return frozenset()
         return await self._blocks.hidden(caller.account.id, [user.id for user in users])
 
-    @http_call("GET /v1/users", who=Who.USER_OR_OPERATOR, query={"name": Name()}, answers={200: ACCOUNT}, errors=(404,))
+    @http_call(
+        "GET /v1/users",
+        who=Who.USER_OR_OPERATOR,
+        scope=Scope.READ,
+        query={"name": Name()},
+        answers={200: ACCOUNT},
+        errors=(404,),
+    )
     async def user_named(self, caller: Caller, name: str) -> dict[str, Any]:
         """Return a user by name."""
         account = await self._accounts.named(name)
@@ -69,6 +84,7 @@ class UsersAPI:
     @http_call(
         "GET /v1/online",
         who=Who.USER_OR_OPERATOR,
+        scope=Scope.READ,
         query={
             "prefix": Optional(Text(_MAX_PREFIX, about="The beginning of their names."), ""),
             "after": Optional(Text(_MAX_PREFIX, about="`more` of the previous page."), ""),

@@ -44,10 +44,10 @@ class Guest(NamedTuple):
 class Key(NamedTuple):
     """A back end that says something, for whatever user.
 
-    :param number: which of the API keys it has
+    :param id: of its API key
     """
 
-    number: int
+    id: str
 
 
 #: Who says something: a user, by its id, a guest or a back end.

@@ -12,10 +12,12 @@ from argon2 import PasswordHasher
 from twisted.internet.defer import execute
 
 from cim.addresses import Addresses, proxy
+from cim.api_keys import parse_keys
 from cim.invitation_codes import AccountPolicy
 from cim.model import Account, LoginPolicy
 from cim.route.guests.door import OPTION
 from cim.route.http.api import Settings, api_resource, document
+from cim.route.http.api_keys import APIKeys
 from cim.route.http.groups import INVITE
 from cim.route.http.passwords import Passwords
 from cim.route.http.upstream import guests_only
@@ -91,7 +93,7 @@ class APICase(HTTPCase):
         settings = Settings(
             self.cluster.ticket_key,
             b"k" * 32,
-            keys=self.keys,
+            keys=APIKeys(parse_keys(self.keys) if self.keys else ()),
             origins=Origins(self.origins),
             token_hours=12,
             group_consent=self.consent,

@@ -1,100 +1,147 @@
-"""Tests of files with API keys."""
+"""Tests of who is let in, and with which API keys."""
 
 from __future__ import annotations
 
 import os
+import re
 from types import SimpleNamespace
 
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from cim.errors import Forbidden, InvalidField
+from cim.api_keys import APIKey, Scope, line_of, parse_keys
+from cim.errors import Forbidden
 from cim.limits import defaults
 from cim.model import Account
 from cim.route.front.rates import RATE_LIMITS, Rates
-from cim.route.http.access import Access, Caller, read_keys
+from cim.route.http.access import Access, Caller
+from cim.route.http.api import APIS
+from cim.route.http.api_keys import LOOK_SECONDS, APIKeys
 from cim.route.http.tokens import Proven
-from cim.web.declaring import Who
+from cim.web.declaring import Who, calls_of
 from cim.web.operations import nowhere
-from tests.route.http.api_case import KEY, APICase
+from tests.harness.spawning import private_file
+from tests.route.http.api_case import KEY, PASSWORD, APICase
 from tests.web.http_case import Conversation, encode
 
 
-class KeyFileTests(SynchronousTestCase):
-    """--api-key-file"""
-
-    def keys(self, content, mode=0o600):
-        path = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(content)
-        os.chmod(path, mode)
-        return read_keys(path)
-
-    def test_one_key_per_line(self):
-        content = b"# for billing\nkey-0123456789-abc\n\n  key-0123456789-def  \r\n#no-key-0123456789\n"
-        self.assertEqual(self.keys(content), ["key-0123456789-abc", "key-0123456789-def"])
-
-    def test_keys_that_send_past_blocks(self):
-        content = b"operator key-0123456789-abc\nkey-0123456789-def\n"
-        keys = self.keys(content)
-        self.assertEqual(keys, ["operator key-0123456789-abc", "key-0123456789-def"])
-        access = Access(SimpleNamespace(), keys, nowhere, SimpleNamespace())
-        for key, past_blocks in ((b"key-0123456789-abc", True), (b"key-0123456789-def", False)):
+class PastBlocksTests(SynchronousTestCase):
+    def test_which_keys_send_past_blocks(self):
+        lines = (f"operator {KEY}a", f"{KEY}b", line_of(f"{KEY}c", "c", [Scope.READ], past_blocks=True))
+        access = Access(SimpleNamespace(), APIKeys(parse_keys(lines)), nowhere, SimpleNamespace())
+        for last, past_blocks in (("a", True), ("b", False), ("c", True)):
             request = DummyRequest([b""])
-            request.requestHeaders.addRawHeader(b"x-api-key", key)
-            caller = access(request, Who.OPERATOR)
-            self.assertEqual((caller.operator, caller.past_blocks), (True, past_blocks))
+            request.requestHeaders.addRawHeader(b"x-api-key", f"{KEY}{last}".encode())
+            caller = access(request, SimpleNamespace(who=Who.OPERATOR, scope=Scope.READ))
+            self.assertEqual((caller.operator, caller.key.past_blocks), (True, past_blocks))
 
-    def test_what_is_refused(self):
-        for content in (
-            b"",
-            b"# none\n",
-            b"short\n",
-            b"key-0123456789-abc\nshort\n",
-            b"key 0123456789 abc\n",
-            b"operator short\n",
-            b"operator operator key-0123456789-abc\n",
-            b"someone key-0123456789-abc\n",
-            "key-0123456789-äöü\n".encode(),
-            b"key-0123456789\0abc\n",
-            b"\xff" * 20,
-            b"a" * 40,
-            b"01234567" * 2,
-            b"key-0123456789-abc\n" * 4000,
-        ):
-            with self.assertRaises(InvalidField) as raised:
-                self.keys(content)
-            self.assertNotIn("0123456789", raised.exception.message)
 
-    def test_one_that_others_can_read(self):
-        with self.assertRaises(InvalidField) as raised:
-            self.keys(b"key-0123456789-abc\n", 0o644)
-        self.assertIn("is open to others than its owner (mode 0644): chmod 600 ", raised.exception.message)
+class ScopeTests(APICase):
+    """What keys with scopes may do."""
 
-    def test_a_file_that_is_not_there(self):
-        with self.assertRaises(InvalidField) as raised:
-            read_keys(os.path.join(self.mktemp(), "none"))
-        self.assertIn("cannot be read", raised.exception.message)
+    keys = tuple(line_of(f"{KEY}-{scope}", scope, [scope]) for scope in Scope)
+    #: The only calls that need each scope.
+    SCOPES = {
+        "POST /v1/messages": Scope.SEND,
+        "POST /v1/accounts": Scope.USERS,
+        "GET /v1/users": Scope.READ,
+        "GET /v1/users/{id}": Scope.READ,
+        "GET /v1/online": Scope.READ,
+        "PUT /v1/groups/{id}/members/{user}": Scope.GROUPS,
+        "GET /v1/admin/users/{id}/sessions": Scope.READ,
+        "POST /v1/admin/users/{id}/logout": Scope.USERS,
+        "DELETE /v1/admin/sessions/{user}/{device}": Scope.USERS,
+        "PUT /v1/admin/users/{id}/password": Scope.USERS,
+        "DELETE /v1/admin/users/{id}": Scope.USERS,
+        "POST /v1/admin/invitations": Scope.USERS,
+        "GET /v1/admin/invitations": Scope.USERS,
+        "DELETE /v1/admin/invitations/{id}": Scope.USERS,
+    }
+
+    def test_every_call_with_every_scope(self):
+        calls = {
+            f"{method} {call.path}": call for api in APIS for call in calls_of(api).values() for method in call.methods
+        }
+        self.assertEqual({line: call.scope for line, call in calls.items() if call.scope is not None}, self.SCOPES)
+        for line, call in calls.items():
+            method, path = line.split(" ")
+            path = re.sub(r"\{\w+\}", "7", path)
+            for scope in Scope:
+                status, _, said = self.call(method, path, call.body and {}, key=f"{KEY}-{scope}")
+                if call.scope is None and call.who is not Who.ANYONE:
+                    self.assertEqual((status, said["code"]), (403, "forbidden"), (line, scope))
+                elif call.scope is scope or call.who is Who.ANYONE:
+                    self.assertNotIn(status, (401, 403), (line, scope))
+                else:
+                    self.assertEqual((status, said["code"]), (403, "forbidden"), (line, scope))
+                    self.assertIn(f"lacks the scope `{call.scope}`", said["detail"])
+
+    def test_a_key_that_may_not_make_accounts_is_not_anybody(self):
+        """Where anyone may make one, it is told what it lacks all the same."""
+        body = {"name": "alice", "password": PASSWORD}
+        self.problem("POST", "/v1/accounts", body, key=f"{KEY}-read", status=403, code="forbidden")
+        self.ok("POST", "/v1/accounts", body, key=f"{KEY}-users", status=201)
+
+
+class RereadTests(SynchronousTestCase):
+    """The file of keys changes while a route runs."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.path = self.mktemp()
+        self.write(f"{KEY}-first")
+        self.keys = APIKeys.of_file(self.path, self.clock.seconds)
+        self.logged = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+
+    def write(self, *lines):
+        private_file(self.path, "".join(f"{line}\n" for line in lines))
+
+    def usable(self):
+        return [name for name in ("first", "second") if self.keys.find(f"{KEY}-{name}".encode()) is not None]
+
+    def test_new_keys(self):
+        self.write(line_of(f"{KEY}-second", "second", Scope))
+        self.assertEqual(self.usable(), ["first"])  # it was looked at just now
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.usable(), ["second"])
+        self.assertEqual(self.keys.facts(), {})
+        self.assertEqual(len(self.logged), 1)
+
+    def test_a_file_that_cannot_be_used(self):
+        for spoil in (lambda: self.write(f"{KEY}-second", "no key"), lambda: os.remove(self.path)):
+            self.logged._events.clear()
+            spoil()
+            self.clock.advance(LOOK_SECONDS)
+            self.assertEqual(self.usable(), ["first"])
+            for _ in range(3):
+                self.clock.advance(LOOK_SECONDS)
+                self.assertIn("has changed and cannot be used: ", self.keys.facts()["api_keys"])
+            self.assertEqual([event["log_level"].name for event in self.logged], ["error"])
+        self.write(f"{KEY}-second")
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual((self.keys.facts(), self.usable()), ({}, ["second"]))
 
 
 class CallerTests(SynchronousTestCase):
     """Tests of callers."""
 
     def test_an_operator_is_not_a_user(self):
-        for caller in (Caller(key=0), Caller()):
+        for caller in (Caller(key=APIKey(b"0")), Caller()):
             with self.assertRaises(Forbidden):
                 _ = caller.account
 
     def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
         rates = Rates(defaults(RATE_LIMITS), Clock(), lambda kind: None)
-        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), (), nowhere, rates)
+        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), APIKeys(), nowhere, rates)
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:
-            admitted = maybeDeferred(access, request, who)
+            admitted = maybeDeferred(access, request, SimpleNamespace(who=who, scope=None))
             if who in (Who.OPERATOR, Who.CLUSTER, Who.GUEST):
                 self.failureResultOf(admitted, Forbidden)
             else:
