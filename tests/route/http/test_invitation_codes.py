@@ -53,7 +53,7 @@ class InvitedTests(InvitedCase):
 
     def test_its_code_is_stored_nowhere(self):
         code = self.invite()["code"]
-        dump = "".join(self.store.accounts._sqlite._connection.iterdump())
+        dump = "".join(self.store.database.iterdump())
         self.assertIn(id_of(code), dump)
         self.assertNotIn(code, dump)
 
