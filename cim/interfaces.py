@@ -171,6 +171,19 @@ class IStore(Interface):
     def used() -> float:
         """Return the part of its space that is used, 0 to 1; 0 if that is unknown or nothing bounds it."""
 
+    def epoch() -> int:
+        """Return the number of the epoch; 0 before the store has answered for the first time.
+
+        A new epoch begins whenever what is stored may have gone back to an earlier state, or been replaced. Its number
+        is higher than that of any before, and than the first number of every position given before.
+        """
+
+    def saw_epoch(number: int) -> None:
+        """Note that a number was an epoch's: if that of the store is lower, a new epoch begins."""
+
+    def on_epoch(listener: Callable[[], None]) -> None:
+        """Call `listener` after each change of the epoch but the first; then what was read before may be wrong."""
+
     def on_reconnect(listener: Callable[[], None]) -> None:
         """Call `listener` each time the store is available again after it was not."""
 

@@ -90,6 +90,7 @@ class MemoryStore(Service):
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
+        self._epoch_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
 
     def _guard(self, operation: str) -> None:
@@ -121,6 +122,25 @@ class MemoryStore(Service):
     def used(self) -> float:
         """See IStore."""
         return 0.95 if self.full else 0.1
+
+    def epoch(self) -> int:
+        """See IStore."""
+        return self.conversations.epoch
+
+    def saw_epoch(self, number: int) -> None:
+        """See IStore."""
+        if number > self.epoch():
+            self.begin_epoch(number + 1)
+
+    def begin_epoch(self, number: int = 0) -> None:
+        """Begin a new epoch: what is stored was changed behind the back of those who use it."""
+        self.conversations.epoch = number or self.epoch() + 1
+        for listener in self._epoch_listeners:
+            listener()
+
+    def on_epoch(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._epoch_listeners.append(listener)
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """See IStore."""

@@ -91,9 +91,9 @@ class RedisCase(TestCase):
         return self.raw.command("test", *words)
 
     async def keys(self):
-        """All keys but the one that every store begins with."""
+        """All keys but those that every store begins with."""
         found = {key.decode() for key in await self.command("KEYS", "*")}
-        return sorted(found - {Key.NAMES_INDEXED})
+        return sorted(found - {Key.NAMES_INDEXED, Key.EPOCH})
 
     async def until(self, true, seconds=15.0):
         """Wait until `true()`, which may be asynchronous, is."""

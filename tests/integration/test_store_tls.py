@@ -232,9 +232,9 @@ class UserTests(RedisCase):
     async def test_without_info_every_connection_begins_an_epoch(self):
         store = await self.user("~*", "+@all", "-info")
         await store.accounts.register("alice")
-        first = store._connection._epoch
+        first = store._connection.epoch.number
         await self.command("CLIENT", "KILL", "USER", "cim")
-        await self.until(lambda: store._connection._epoch > first)
+        await self.until(lambda: store._connection.epoch.number > first)
         await store.accounts.register("bob")
         # It is told once, and not again with each connection.
         self.assertEqual(len(self.refused()), 1)
@@ -242,11 +242,11 @@ class UserTests(RedisCase):
     async def test_with_it_one_run_of_redis_has_one(self):
         store = await self.user("~*", "+@all")
         await store.accounts.register("alice")
-        first = store._connection._epoch
+        first = store._connection.epoch.number
         before = store._connection._protocol
         await self.command("CLIENT", "KILL", "USER", "cim")
         await self.until(lambda: store._connection._protocol not in (None, before))
-        self.assertEqual(store._connection._epoch, first)
+        self.assertEqual(store._connection.epoch.number, first)
 
     async def test_what_is_needed_is_named(self):
         for rule, words in (

@@ -1,14 +1,16 @@
 -- KEYS: for each message the stream of its conversation. All other keys of a message have the same tag, except the
 -- indexes of users and groups: docs/architecture.md says in which order a Redis Cluster would need those.
--- ARGV: epoch, now (ms), messages to keep, ms to keep, messages to keep for everyone, bytes to keep, a user's quota of
--- bytes, 1 if there is no space, then for each message: sender, client_id, digest, body, sent_at, its effect (`counts`
--- as unread, `recalls` or `refers` to a text, or none), the position of that text, the client_id of the sender's message
--- that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes that its
--- sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
--- conversation alone, `none`, or `-` without a quota.
+-- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
+-- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, then for each message: sender, client_id,
+-- digest, body, sent_at, its effect (`counts` as unread, `recalls` or `refers` to a text, or none), the position of that
+-- text, the client_id of the sender's message that must be stored before it, 1 if it is stored even if its receiver
+-- blocks its sender, and the bytes that its sender's quota is to pay for, and those if it is the first of its
+-- conversation; `log` if it counts to its conversation alone, `none`, or `-` without a quota.
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
--- error.
-local epoch, no_space = tonumber(ARGV[1]), ARGV[8] == '1'
+-- error. All is refused if what is stored went back and no new epoch has begun.
+local record = redis.call('HMGET', EPOCH, 'number', 'beat')
+local epoch, beat, no_space = tonumber(record[1] or ''), tonumber(record[2] or ''), ARGV[8] == '1'
+if not (epoch and beat) or beat < tonumber(ARGV[1]) then return redis.error_reply('EPOCH a new one must begin') end
 local time
 local function clock()
   if not time then
@@ -21,7 +23,13 @@ end
 -- Returns the next position after `after`.
 local function follow(after)
   local last_epoch, last_n = numbers(after)
-  local new_epoch = math.max(epoch, after == '' and clock() or last_epoch)
+  if after == '' then
+    -- It may have been here before, and have been removed.
+    beat = math.max(beat + 1, clock())
+    redis.call('HSET', EPOCH, 'beat', digits(beat))
+    return digits(beat) .. '-1'
+  end
+  local new_epoch = math.max(epoch, last_epoch)
   return digits(new_epoch) .. '-' .. digits(new_epoch == last_epoch and last_n + 1 or 1)
 end
 

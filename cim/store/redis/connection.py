@@ -1,7 +1,8 @@
 """The one pipelined connection to Redis, which reconnects forever.
 
-The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, TIME -> in use -> lost
--> wait a little -> connect again. An ACL may refuse INFO and CONFIG (`facts` says what follows), but nothing else.
+The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, a look at the epoch ->
+in use, with a look every second -> lost -> wait a little -> connect again. An ACL may refuse INFO and CONFIG (`facts`
+says what follows), but nothing else.
 
 Only the protocol of txredisapi is used, not its factory, which takes a connection that is lost during AUTH or SELECT
 for a refused password and never connects again. Here AUTH and SELECT are ordinary commands, and every failure is
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
+from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
 from cim.store.redis.protocol import connections
 from cim.supervision import Loop
@@ -32,6 +34,8 @@ PATIENCE = 2.0
 SLOW_SECONDS = 1.0
 #: While this many calls are unanswered, further ones fail at once.
 MAX_UNANSWERED = 20_000
+#: What the errors begin with of a Redis that can be read although it takes no writes at the moment.
+WRITES_REFUSED = ("OOM", "MISCONF", "NOREPLICAS")
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
 
@@ -89,9 +93,10 @@ class RedisConnection:
         self._unanswered = 0
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
-        self._epoch = 0
-        self._ordered: list[Script] = []
+        self._ordered = [EPOCH]
+        self._looking = Loop(f"a look at the epoch of Redis at {address}", self._look, reactor, every=LOOK_SECONDS)
         self.server = ServerFacts()
+        self.epoch = Epoch(address)
 
     # Lifecycle
 
@@ -105,6 +110,7 @@ class RedisConnection:
         """Close the connection; unanswered calls fail."""
         self._stopped = True
         self._loop.cancel()
+        self._looking.stop()
         opened, self._protocol = self._opened, None
         if opened is not None and opened.connected:
             gone = opened.whenDisconnected()
@@ -155,17 +161,20 @@ class RedisConnection:
         server = await self._facts(protocol)
         if server.role == "slave":
             raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")
-        seconds, microseconds = await self._needed(protocol, "TIME")
-        same_run = server.run_id and (server.run_id, server.history) == (self.server.run_id, self.server.history)
-        if not self._epoch or not same_run:
-            # The epoch never goes back, even if another Redis with a slower clock has taken over.
-            self._epoch = max(int(seconds) * 1000 + int(microseconds) // 1000, self._epoch + 1)
-        protocol.epoch = self._epoch
         for script in self._ordered:
             try:
                 await protocol.ask("SCRIPT", "LOAD", script.text)
             except self._ResponseError:  # forbidden: the first call loads the script
                 pass
+        await self._needed(protocol, "TIME")  # the scripts' own errors do not name it
+        try:
+            await self._look_at_epoch(protocol, anew=not server.run_id)
+        except self._ResponseError as error:
+            if not str(error).startswith(WRITES_REFUSED):
+                raise StoreUnavailable(
+                    f"its epoch is unknown, without which nothing can be stored ({error})"
+                ) from error
+            self.refused("epoch", str(error))
         if server != self.server:
             self.server = server
             self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
@@ -211,6 +220,8 @@ class RedisConnection:
             self._impatient.cancel()
         self._impatient = None
         was_away, self._said_away = self._said_away, False
+        self.epoch.tell()
+        self._looking.start(LOOK_SECONDS)
         self._release()
         if was_away:
             self._log.info("Redis at {address} is back", address=self._address)
@@ -218,7 +229,21 @@ class RedisConnection:
                 with self._log.failuresHandled("A listener to the return of Redis failed"):
                     listener()
 
+    async def _look_at_epoch(self, protocol: Any, anew: bool = False) -> None:
+        await self.epoch.look(lambda *args: self._ask(protocol, EPOCH, ("EVALSHA", EPOCH.sha, *args), 0), anew=anew)
+
+    async def _look(self) -> None:
+        """Look at the epoch, and begin a new one if what is stored may have gone back; never fails."""
+        try:
+            await self._look_at_epoch(self._protocol)
+        except self._ResponseError as error:
+            self.refused("epoch", str(error))
+        except self._RedisError:  # it is away
+            return
+        self.epoch.tell()
+
     def _lost(self, reason: str) -> None:
+        self._looking.stop()
         if self._protocol is not None:
             self._protocol = None
             self._be_patient()
@@ -279,13 +304,13 @@ class RedisConnection:
         return self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
 
     def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
-        """Run a script with the epoch of its connection as the first argument.
+        """Run a script that may refuse to run because a new epoch must begin, which then does.
 
-        The epoch is the server's time, in ms since 1970, when we first saw this run of the server. On one connection
-        these calls run in the order in which they are made.
+        Its first argument is the highest number of the epoch's record that this route has seen. On one connection these
+        calls run in the order in which they are made.
         """
         call = ("EVALSHA", script.sha, len(keys), *keys, *args)
-        return Deferred.fromCoroutine(self._call(script.name, call, script, epoch_at=3 + len(keys)))
+        return Deferred.fromCoroutine(self._call(script.name, call, script, seen_at=3 + len(keys)))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command and count it under `name`; fails like `run`."""
@@ -296,12 +321,12 @@ class RedisConnection:
         name: str,
         args: tuple[str | bytes | int, ...],
         script: Script | None,
-        epoch_at: int = 0,
+        seen_at: int = 0,
         observed: bool = True,
     ) -> Any:
         """Make a call, and wait for a connection if necessary.
 
-        :param epoch_at: the index of the argument that is replaced by the connection's epoch; 0 for none
+        :param seen_at: the index at which the highest number that was seen of the epoch is put in; 0 for none
         """
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
@@ -309,14 +334,7 @@ class RedisConnection:
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
-            if epoch_at:
-                args = (*args[:epoch_at], protocol.epoch, *args[epoch_at:])
-            try:
-                reply = await protocol.ask(*args)
-            except self._ResponseError as error:
-                if script is None or not str(error).startswith("NOSCRIPT"):
-                    raise
-                reply = await protocol.ask("EVAL", script.text, *args[2:])
+            reply = await self._ask(protocol, script, args, seen_at)
             self._refusal = ""
             return reply
         except self._RedisError as error:
@@ -325,6 +343,22 @@ class RedisConnection:
             self._unanswered -= 1
             if observed:
                 self.observed(name, self._clock.seconds() - started)
+
+    async def _ask(
+        self, protocol: Any, script: Script | None, args: tuple[str | bytes | int, ...], seen_at: int
+    ) -> Any:
+        call = (*args[:seen_at], self.epoch.seen, *args[seen_at:]) if seen_at else args
+        try:
+            return await protocol.ask(*call)
+        except self._ResponseError as error:
+            reason = str(error)
+            if script is not None and reason.startswith("NOSCRIPT"):
+                return await self._ask(protocol, None, ("EVAL", script.text, *args[2:]), seen_at)
+            if not seen_at or not reason.startswith("EPOCH"):
+                raise
+        await self._look_at_epoch(protocol)
+        self.epoch.tell()
+        return await protocol.ask(*args[:seen_at], self.epoch.seen, *args[seen_at:])
 
     async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
         """Run commands in one write, as part of the operation `name`, which the caller counts; fails like `run`."""
@@ -381,6 +415,10 @@ class RedisConnection:
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
         return {"store": f"Redis at {self._address}", **self.server.facts()}
+
+    def on_epoch(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self.epoch.on_change(listener)
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """See IStore."""

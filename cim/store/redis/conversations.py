@@ -129,6 +129,8 @@ class RedisConversations:
             reason, _, seconds = answer[1:].decode().partition(" ")
             return no_room(reason, int(seconds)) if seconds else REFUSALS[reason]()
         position, previous, version = answer.decode().split(" ")
+        if not previous:
+            self._connection.epoch.saw(int(position.partition("-")[0]))
         return Appended(position, previous, item.sent_at, item.body, False, int(version))
 
     def read(

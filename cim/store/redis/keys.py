@@ -11,6 +11,7 @@ class Key(StrEnum):
     In longer names the next part is in braces: the tag by which a Redis Cluster chooses the slot.
     """
 
+    EPOCH = "cim:epoch"
     ACCOUNT = "cim-account:"
     ACCOUNT_NAME = "cim-name:"
     NAME_FORM = "cim:form:"

@@ -27,14 +27,13 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
     import txredisapi
 
     class Connection(txredisapi.HiredisProtocol):
-        """A connection; `complaint` says why we cut it, `epoch` is the epoch of appends over it.
+        """A connection; `complaint` says why we cut it.
 
         txredisapi's `execute_command` uses a timer and three Deferreds per command; `ask` uses one timer for all and
         one Deferred per command, which saves a quarter of the CPU time of a call.
         """
 
         complaint = ""
-        epoch = 0
 
         def __init__(self) -> None:
             super().__init__(charset=None, convertNumbers=False)

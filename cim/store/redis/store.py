@@ -75,6 +75,7 @@ class RedisStore(Service):
         super().startService()
         self._connection.start()
         self._forms.begin()
+        self._connection.on_epoch(self._forms.begin)
         self._connection.on_reconnect(self._forms.begin)
         self._space.startService()
 
@@ -95,6 +96,18 @@ class RedisStore(Service):
     def used(self) -> float:
         """See IStore."""
         return self._space.part()
+
+    def epoch(self) -> int:
+        """See IStore."""
+        return self._connection.epoch.number
+
+    def saw_epoch(self, number: int) -> None:
+        """See IStore."""
+        self._connection.epoch.saw(number)
+
+    def on_epoch(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._connection.on_epoch(listener)
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """See IStore."""

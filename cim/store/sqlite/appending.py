@@ -26,12 +26,12 @@ _NEW = (0, 0, 0, 0, 0, 0, None)
 class Appending:
     """Appends messages in the writer's thread.
 
-    :param epoch: when the process started, in ms since 1970
+    :ivar epoch: when the process started, in ms since 1970, or more
     :param random: returns a number from 0 to 1
     """
 
     def __init__(self, epoch: int, retention: Retention, random: Callable[[], float]) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._retention = retention
         self._quotas = Quotas(retention, random)
         self._rooms = Rooms(retention, self._quotas.give_back)
@@ -114,7 +114,7 @@ class Appending:
                 "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
                 (name, low, high),
             ).fetchone()[0]
-        new = (epoch, n + 1) if epoch >= self._epoch else (self._epoch, 1)
+        new = (epoch, n + 1) if epoch >= self.epoch else (self.epoch, 1)
         counts = int(item.counts and not everyone)
         connection.execute(
             "UPDATE conversation SET epoch = ?, n = ?, total = total + 1, counted = counted + ?, bytes = bytes + ?, "

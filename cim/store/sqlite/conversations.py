@@ -62,6 +62,15 @@ class SqliteConversations:
         self._calls = 0
         self.skipped = 0
 
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch."""
+        return self._appending.epoch
+
+    @epoch.setter
+    def epoch(self, number: int) -> None:
+        self._appending.epoch = number
+
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
         now = self._now()

@@ -43,6 +43,7 @@ class SqliteStore(Service):
         random: Callable[[], float],
     ) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
+        self._epoch_listeners: list[Callable[[], None]] = []
         self._threads = SqliteThreads(path, reactor, STORE, self._ended, index_names)
         self.accounts = SqliteAccounts(self._threads, now)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
@@ -89,6 +90,21 @@ class SqliteStore(Service):
     def used(self) -> float:
         """See IStore."""
         return self._space.part()
+
+    def epoch(self) -> int:
+        """See IStore: the time at which the process started, for a file is only replaced while no process has it."""
+        return self.conversations.epoch
+
+    def saw_epoch(self, number: int) -> None:
+        """See IStore."""
+        if number > self.epoch():
+            self.conversations.epoch = number + 1
+            for listener in self._epoch_listeners:
+                listener()
+
+    def on_epoch(self, listener: Callable[[], None]) -> None:
+        """See IStore."""
+        self._epoch_listeners.append(listener)
 
     def on_reconnect(self, listener: Callable[[], None]) -> None:
         """Do nothing: the file never goes away and comes back."""

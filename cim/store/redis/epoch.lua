@@ -1,0 +1,28 @@
+-- Looks at the record of the epoch, and begins a new one if what is stored may have gone back or been replaced.
+-- KEYS: the record. ARGV: the highest number that this route has seen, 1 to begin a new epoch in any case.
+-- Returns the epoch's number, its beat, and why it was begun by this call, or `` if it was not.
+local parts = redis.call('TIME')
+local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
+local function digits(number) return string.format('%.0f', number) end
+local function of(section, name)
+  local info = redis.pcall('INFO', section)
+  return type(info) == 'string' and string.match(info, name .. ':(%S+)') or ''
+end
+local run, history = of('server', 'run_id'), of('replication', 'master_replid')
+local held = redis.call('HMGET', KEYS[1], 'number', 'beat', 'run', 'history')
+local number, beat, seen = tonumber(held[1] or ''), tonumber(held[2] or ''), tonumber(ARGV[1])
+local why = not (number and beat) and 'there is no record of its epoch'
+            or run ~= '' and held[3] ~= run and 'another process serves it'
+            or run ~= '' and held[4] ~= history and 'its history is another one'
+            or beat < seen and 'it is as it was before'
+            or ARGV[2] == '1' and 'nothing tells whether it is still the same process'
+            or ''
+-- Whatever becomes of clocks, these numbers only grow.
+beat = math.max(now, (beat or 0) + 1, seen + 1)
+if why ~= '' then
+  number = beat
+  redis.call('HSET', KEYS[1], 'number', digits(number), 'beat', digits(beat), 'run', run, 'history', history)
+else
+  redis.call('HSET', KEYS[1], 'beat', digits(beat))
+end
+return {digits(number), digits(beat), why}

@@ -1,0 +1,75 @@
+"""The epoch of what Redis stores (docs/architecture.md, Epochs).
+
+    cim:epoch   hash: number: the epoch's; beat: the highest number of all; run and history: of the process that served
+                it when it began
+
+One script, epoch.lua, compares the record with the process that runs it and with what a route has seen of it, and
+begins a new epoch in the same step. So all routes agree, and a number is never used twice. The beat goes up with every
+look: a record with a lower one than a route has seen is an earlier state of the data. Whoever appends compares it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.logger import Logger
+
+from cim.store.redis.keys import Key
+from cim.store.redis.scripts import script
+
+EPOCH = script("epoch")
+#: How often the record is looked at, in seconds.
+LOOK_SECONDS = 1.0
+
+
+class Epoch:
+    """What a route knows of the epoch.
+
+    :param address: the address of Redis for the log
+    :ivar number: its number, in ms since 1970 or more; 0 before the first look
+    :ivar seen: the highest number that this route has seen
+    """
+
+    _log = Logger()
+
+    def __init__(self, address: str) -> None:
+        self.number = 0
+        self.seen = 0
+        self._address = address
+        self._told = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def saw(self, number: int) -> None:
+        """Note that a number was used: a store without it has gone back."""
+        self.seen = max(self.seen, number)
+
+    async def look(self, run: Callable[..., Awaitable[Any]], *, anew: bool = False) -> None:
+        """Look at the record; fails with the errors of `run`.
+
+        :param run: runs EPOCH with the number of its keys, the keys, and arguments
+        :param anew: begin a new epoch in any case
+        """
+        number, beat, why = await run(1, Key.EPOCH, self.seen, int(anew))
+        self.saw(int(beat))
+        if self.number and why:
+            self._log.warn(
+                "What Redis at {address} stores may have gone back, or been replaced: {why}. What is known of it is "
+                "read anew, and positions go on in epoch {number}",
+                address=self._address,
+                why=why.decode(),
+                number=int(number),
+            )
+        self.number = max(self.number, int(number))
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change but the first."""
+        self._listeners.append(listener)
+
+    def tell(self) -> None:
+        """Tell the listeners if the epoch is another one since they were told."""
+        told, self._told = self._told, self.number
+        if told and told != self.number:
+            for listener in self._listeners:
+                with self._log.failuresHandled("A listener to the epoch of Redis failed"):
+                    listener()
