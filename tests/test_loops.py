@@ -20,15 +20,11 @@ PENDING = {
     "client/outbox.py",
     "link/memory.py",
     "link/protocol.py",
-    "route/front/store_state.py",
     "route/messages/group_entries.py",
-    "route/messages/grouping.py",
     "route/messages/receipts.py",
     "route/presence/calls.py",
-    "route/presence/leases.py",
     "route/presence/recorder.py",
     "server/edge/gateway.py",
-    "server/edge/wheel.py",
     "server/guests/reading.py",
     "server/guests/receipts.py",
     "server/guests/side.py",
@@ -39,7 +35,6 @@ PENDING = {
     "server/native/opening.py",
     "server/sessions/asked.py",
     "store/redis/protocol.py",
-    "store/space.py",
     "web/site.py",
 }
 TIMERS = {"callLater", "deferLater"}

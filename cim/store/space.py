@@ -9,11 +9,12 @@ from typing import Any
 from attrs import frozen
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
+
+from cim.errors import Unavailable
+from cim.supervision import Loop
 
 #: How often one looks, in seconds.
 LOOK_SECONDS = 1.0
@@ -63,25 +64,24 @@ class Space(Service):
         self._enough = enough
         self.usage: Usage | None = None
         self._full = False
-        self._looking = LoopingCall(self._once)
-        self._looking.clock = clock
+        self._loop = Loop(f"looking at the space of {what}", self._once, clock, every=LOOK_SECONDS)
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._looking.start(LOOK_SECONDS)
+        self._loop.start()
 
     def stopService(self) -> None:
         """End."""
         super().stopService()
-        if self._looking.running:
-            self._looking.stop()
+        self._loop.stop()
 
-    def _once(self) -> Deferred[None]:
-        return maybeDeferred(self._look).addCallbacks(self._seen, self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        """Keep what is known: whoever cannot be asked takes no messages either."""
+    async def _once(self) -> None:
+        try:
+            found = self._look()
+            self._seen(await found if isinstance(found, Deferred) else found)
+        except (Unavailable, OSError):
+            pass  # what is known is kept: whoever cannot be asked takes no messages either
 
     def _seen(self, usage: Usage | None) -> None:
         self.usage = usage

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from cim.interfaces import ILink
+from cim.supervision import Loop
 from cim.wire.link_pb2 import Item, StoreState
 
 #: How often the store's health is looked at, in seconds.
@@ -23,25 +22,21 @@ class StoreWatch(Service):
     :param links: returns the links to servers
     """
 
-    _log = Logger()
-
     def __init__(self, health: Callable[[], str], links: Callable[[], Iterable[ILink]], clock: IReactorTime) -> None:
         self._health = health
         self._links = links
         self._away = False
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
+        self._loop = Loop("looking at the health of the store", self._look, clock, every=LOOK_SECONDS)
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._loop.start(LOOK_SECONDS)
+        self._loop.start()
 
     def stopService(self) -> None:
         """Look no more."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def link_up(self, link: ILink) -> None:
         """Tell a new server, if the store is away."""
@@ -49,9 +44,8 @@ class StoreWatch(Service):
             link.send(Item(store_state=StoreState(away=True)))
 
     def _look(self) -> None:
-        with self._log.failuresHandled("The health of the store cannot be seen"):
-            away = bool(self._health())
-            if away is not self._away:
-                self._away = away
-                for link in self._links():
-                    link.send(Item(store_state=StoreState(away=away)))
+        away = bool(self._health())
+        if away is not self._away:
+            self._away = away
+            for link in self._links():
+                link.send(Item(store_state=StoreState(away=away)))

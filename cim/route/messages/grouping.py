@@ -11,7 +11,6 @@ from __future__ import annotations
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,6 +22,7 @@ from cim.route.messages.group_entries import OTHERS_SECONDS, GroupEntries
 from cim.route.messages.reading import Reading
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.presence import Presence
+from cim.supervision import Loop
 
 #: How often the log is polled, in seconds.
 LOOK_SECONDS = 2.0
@@ -59,35 +59,23 @@ class Grouping(Service):
         self._version: int | None = None
         #: Later versions that this route sent when it made the changes.
         self._own: set[int] = set()
-        self._looking = False
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
+        self._loop = Loop("reading the log of group changes", self._read_log, clock, every=LOOK_SECONDS)
 
     def startService(self) -> None:
         """Start polling the log."""
         super().startService()
-        self._loop.start(LOOK_SECONDS, now=True)
+        self._loop.start()
 
     def stopService(self) -> None:
         """End."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
-
-    def _look(self) -> None:
-        if self._looking:
-            return
-        self._looking = True
-        looking = Deferred.fromCoroutine(self._read_log())
-        looking.addErrback(lambda failure: self._log.failure("the log of group changes was not read", failure))
+        self._loop.stop()
 
     async def _read_log(self) -> None:
         try:
             changes, version, forgotten = await self._groups.changes(self._version or 0)
         except Unavailable:
             return
-        finally:
-            self._looking = False
         if self._version is not None:
             if forgotten:
                 self._tell(_anew(version))

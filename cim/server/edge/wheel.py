@@ -6,7 +6,12 @@ from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cim.supervision import Loop
+
+#: After how many ticks a check that failed unexpectedly is tried again.
+AGAIN = 60
 
 
 class Watched(Protocol):
@@ -27,22 +32,22 @@ class TimerWheel(Service):
     :ivar now: the current tick, 1 at the start; read it instead of the clock
     """
 
+    _log = Logger()
+
     def __init__(self, clock: IReactorTime) -> None:
         self.now = 1
         self._slots: dict[int, set[Watched]] = {}
-        self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._loop = Loop("looking for silent connections", self._tick, clock, every=1.0)
 
     def startService(self) -> None:
         """Start ticking."""
         super().startService()
-        self._loop.start(1.0, now=False)
+        self._loop.start(1.0)
 
     def stopService(self) -> None:
         """Stop ticking."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def put(self, watched: Watched, tick: int) -> None:
         """Check `watched` at `tick`, instead of at any tick that was set before."""
@@ -71,6 +76,10 @@ class TimerWheel(Service):
         self.now += 1
         for watched in self._slots.pop(self.now, ()):
             watched.wheel_slot = 0
-            again = watched.check(self.now)
+            try:
+                again = watched.check(self.now)
+            except Exception:
+                self._log.failure("a connection was not checked")
+                again = self.now + AGAIN
             if again:
                 self.put(watched, again)

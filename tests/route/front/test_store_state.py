@@ -44,5 +44,5 @@ class StoreWatchTests(SynchronousTestCase):
         self.clock.pump([LOOK_SECONDS] * 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
         self.watch._health = lambda: "away"
-        self.clock.advance(LOOK_SECONDS)
+        self.clock.advance(2 * LOOK_SECONDS)
         self.assertEqual(self.told(), [[True], [True]])
