@@ -337,6 +337,22 @@ class IConversations(Interface):
     def standing(conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
         """Return those of some positions at which a text still stands: it has not been recalled, trimmed or expired."""
 
+    def spoken(user: int, cursor: str = "") -> Deferred[tuple[Sequence[str], str]]:
+        """Return some conversations in which a user has said something, and the cursor of the next ones; "" at the end.
+
+        All private conversations of the user are among them. There is no index for this: a call looks at a bounded
+        number of conversations, so that many calls may return none. Groups in which the user never said a text, but
+        reacted, may be missed.
+
+        :param cursor: of the previous call; anything else fails with InvalidField
+        """
+
+    def rewrite(conversation: str, bodies: Mapping[str, bytes]) -> Deferred[None]:
+        """Replace the bodies of messages by shorter ones, by their positions; those that are gone are left out.
+
+        All of it is one step, for which a store may stand still for some ms: this is for operators, not for users.
+        """
+
 
 class IGroups(Interface):
     """Groups and their members. Every method fails with StoreUnavailable when the store is unavailable.

@@ -93,3 +93,12 @@ def parse(name: str) -> Conversation:
         elif int(low) < int(high) < ID_LIMIT:
             return PrivateConversation(int(low), int(high))
     raise InvalidField("conversation", "must be p:<lower id>:<higher id> or g:<group id>")
+
+
+def involves(name: str, user: int) -> bool:
+    """Return whether a name is that of a private conversation of a user."""
+    try:
+        conversation = parse(name)
+    except InvalidField:
+        return False
+    return isinstance(conversation, PrivateConversation) and conversation.involves(user)

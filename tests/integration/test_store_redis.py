@@ -27,6 +27,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
+from tests.store.rewriting_contract import RewritingContract
 
 
 class RedisStoreTests(StoreContract, DevicesContract, RedisCase):
@@ -125,6 +126,10 @@ class RedisMemoryTests(Conversing, RedisCase):
         await self.until(lambda: "space" not in self.store.facts())
         self.assertTrue(self.store.used() < 0.9)
         self.assertIsInstance(await self.append("hello"), Appended)
+
+
+class RedisRewritingTests(RewritingContract, RedisCase):
+    retention = RETENTION
 
 
 class RedisOrderTests(OrderContract, RedisCase):

@@ -35,6 +35,7 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
+from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
 
 
@@ -76,6 +77,10 @@ class SqliteInvitationsTests(InvitationsContract, SqliteCase):
 
 
 class SqliteConversationsTests(ConversationsContract, SqliteCase):
+    pass
+
+
+class SqliteRewritingTests(RewritingContract, SqliteCase):
     pass
 
 

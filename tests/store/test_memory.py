@@ -25,6 +25,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
+from tests.store.rewriting_contract import RewritingContract
 
 
 def forget_counts(connection):
@@ -140,6 +141,10 @@ class MemoryHistoryTests(HistoryContract, MemoryCase):
         self.assertEqual(len(await self.rows("SELECT user FROM stored")), 1)
         await self.store.credentials.delete(account.id)
         self.assertEqual(await self.rows("SELECT user FROM stored"), [])
+
+
+class MemoryRewritingTests(RewritingContract, MemoryCase):
+    pass
 
 
 class MemoryOrderTests(OrderContract, MemoryCase):

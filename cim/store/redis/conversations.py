@@ -23,13 +23,14 @@ removed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import CIMError, StoreUnavailable
+from cim.errors import CIMError, InvalidField, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended, Charge, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.bounds import blocks, no_room
@@ -60,6 +61,7 @@ ENTRY = script("entry", "positions")
 STANDING = script("standing", "positions")
 MARK = script("mark", "positions")
 HEADS = script("heads", "positions")
+REWRITE = script("rewrite")
 
 
 @implementer(IConversations)
@@ -180,6 +182,29 @@ class RedisConversations:
         keys = (Key.STREAM.of(conversation), Key.RECALLED.of(conversation))
         found = await self._connection.run(STANDING, keys, (self._oldest(), *asked))
         return {text for text, stands in zip(asked, found, strict=True) if stands}
+
+    def spoken(self, user: int, cursor: str = "") -> Deferred[tuple[Sequence[str], str]]:
+        """See IConversations; a cursor is one of SCAN."""
+        if not re.fullmatch("|[1-9][0-9]{0,19}", cursor):
+            raise InvalidField("after", "must be the `more` of the previous page")
+        return Deferred.fromCoroutine(self._spoken(user, cursor or "0"))
+
+    async def _spoken(self, user: int, cursor: str) -> tuple[Sequence[str], str]:
+        scan = ("SCAN", cursor, "MATCH", f"{Key.COUNTERS}*", "COUNT", MAX_LOOKED)
+        ((more, keys),) = await self._connection.commands("spoken", scan)
+        names = [key.decode(errors="replace")[len(Key.COUNTERS) + 1 : -1] for key in keys]
+        said = (
+            await self._connection.commands("spoken", *(("HEXISTS", key, f"s:{user}") for key in keys)) if keys else []
+        )
+        found = [name for name, its in zip(names, said, strict=True) if its or conversations.involves(name, user)]
+        return found, "" if int(more) == 0 else more.decode()
+
+    def rewrite(self, conversation: str, bodies: Mapping[str, bytes]) -> Deferred[None]:
+        """See IConversations."""
+        stream = Key.STREAM.of(conversation)
+        keys = (stream, f"{stream}:rewritten", Key.COUNTERS.of(conversation))
+        words = [word for position, body in bodies.items() for word in (position, body)]
+        return self._connection.run(REWRITE, keys, words)
 
     def heads(
         self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import CIMError
+from cim.errors import CIMError, InvalidField
 from cim.interfaces import IConversations
 from cim.model import GUEST, Append, Appended, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.pages import (
@@ -26,6 +27,7 @@ from cim.store.pages import (
 )
 from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.holdings import shrunk
 from cim.store.sqlite.invitations import waiting
 from cim.wire import conversations, native, positions
 
@@ -133,6 +135,29 @@ class SqliteConversations:
 
         return self._sqlite.read("standing", work)
 
+    def spoken(self, user: int, cursor: str = "") -> Deferred[tuple[Sequence[str], str]]:
+        """See IConversations; a cursor is the last id of a conversation that was looked at."""
+        if not re.fullmatch("|[1-9][0-9]{0,17}", cursor):
+            raise InvalidField("after", "must be the `more` of the previous page")
+        after = int(cursor or 0)
+
+        def work(connection: sqlite3.Connection) -> tuple[list[str], str]:
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM conversation").fetchone()
+            upto = after + MAX_LOOKED
+            rows = connection.execute(
+                "SELECT name, EXISTS (SELECT 1 FROM message WHERE conversation = id AND sender = ?) FROM conversation "
+                "WHERE id > ? AND id <= ? ORDER BY id",
+                (user, after, upto),
+            )
+            names = [name for name, said in rows if said or conversations.involves(name, user)]
+            return names, str(upto) if upto < last else ""
+
+        return self._sqlite.read("spoken", work)
+
+    def rewrite(self, conversation: str, bodies: Mapping[str, bytes]) -> Deferred[None]:
+        """See IConversations."""
+        return self._sqlite.write("rewrite", lambda connection: _rewrite(connection, conversation, bodies))
+
     def heads(
         self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100
     ) -> Deferred[HeadsPage]:
@@ -193,6 +218,17 @@ def _may_read(connection: sqlite3.Connection, conversation: str, user: int, posi
 def _found(row: Sequence[Any]) -> Found:
     epoch, n, before_epoch, before_n, _, body = row
     return Found(positions.text((epoch, n)), positions.text((before_epoch, before_n)), body)
+
+
+def _rewrite(connection: sqlite3.Connection, conversation: str, bodies: Mapping[str, bytes]) -> None:
+    id, _ = _conversation(connection, conversation)
+    where = "WHERE conversation = ? AND epoch = ? AND n = ?"
+    for text, body in bodies.items():
+        position = positions.parse(text)
+        found = connection.execute(f"SELECT sender, length(body) FROM message {where}", (id, *position)).fetchone()
+        if found is not None:
+            connection.execute(f"UPDATE message SET body = ? {where}", (body, id, *position))
+            shrunk(connection, id, found[0], position, found[1] - len(body))
 
 
 def _read_after(
