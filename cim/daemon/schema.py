@@ -19,6 +19,14 @@ class Foreign(sqlite3.DatabaseError):
     """Raised if a file is not for this release; the message, about "it", says why and what to do."""
 
 
+def newer(version: int, known: int) -> str:
+    """Return what is wrong with data of a newer schema, and what to do."""
+    return (
+        f"it has schema {version}, and this release knows schemas up to {known}: "
+        "use the release that changed it, or a copy from before"
+    )
+
+
 def statements(*sql: str) -> Step:
     """Return the step that runs statements."""
 
@@ -54,10 +62,7 @@ class Schema:
             if application or version or (tables and not (self.unmarked and self.unmarked <= tables)):
                 raise Foreign("it belongs to another application: name another file")
         if version > len(self.steps):
-            raise Foreign(
-                f"it has schema {version}, and this release knows schemas up to {len(self.steps)}: "
-                "use the release that changed it, or a copy from before"
-            )
+            raise Foreign(newer(version, len(self.steps)))
         taken: int = version
         return taken
 

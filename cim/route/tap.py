@@ -21,7 +21,7 @@ from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
-from cim.daemon.runtime import Exit, one_line_errors
+from cim.daemon.runtime import Exit, command, one_line_errors
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import ROUTES, IServerSelection
@@ -189,7 +189,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the route as a service; nothing happens until it is started."""
     reactor = reactor or monotonic_reactor()
     metrics = Metrics("route", cim.__version__)
-    root = DaemonRoot(options, "route", reactor, Exit(reactor))
+    exit = Exit(reactor)
+    root = DaemonRoot(options, "route", reactor, exit)
     root.add(CountingErrors(metrics, globalLogPublisher))
     password = options["store-password-file"]
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
@@ -206,6 +207,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
                 options["store-certificate"],
             ),
             retention=retention_of(options),
+            refuse=lambda reason: exit.leave(1, f"{command('route')} cannot start: {reason}"),
         )
         secret = read_secret(options["secret-file"]) if options["secret-file"] else NO_SECRET
         settings = settings_of(options, secret, reactor.seconds)

@@ -48,6 +48,7 @@ def store_from(
     access: RedisAccess = RedisAccess(),
     random: Callable[[], float] | None = None,
     retention: Retention = DEFAULT,
+    refuse: Callable[[str], object] = lambda reason: None,
 ) -> IStore:
     """Return the store that `redis:HOST:PORT[/DB]`, `rediss:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
 
@@ -55,6 +56,7 @@ def store_from(
     :param access: how Redis lets a route in
     :param random: returns a number from 0 to 1, for jitter and quotas
     :param retention: how long messages are kept
+    :param refuse: called with a sentence if it turns out after the start that what is stored is not for this release
     :raises InvalidField: `text` or `access` is invalid; the error says why
     """
     scheme, _, rest = text.partition(":")
@@ -64,7 +66,7 @@ def store_from(
         return int(time_of_day() * 1000)
 
     if scheme in ("redis", "rediss"):
-        return _redis(scheme, rest, reactor, access, now, random, retention)
+        return _redis(scheme, rest, reactor, access, now, random, retention, refuse)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "must name a file, sqlite:FILE")
@@ -88,6 +90,7 @@ def _redis(
     now: Callable[[], int],
     random: Callable[[], float],
     retention: Retention,
+    refuse: Callable[[str], object],
 ) -> IStore:
     address, slash, database_text = rest.partition("/")
     host, _, port_text = address.rpartition(":")
@@ -109,6 +112,13 @@ def _redis(
     elif access.ca is not None or access.certificate is not None:
         raise InvalidField("store", "redis: does not use certificates: with TLS it is rediss:HOST:PORT[/DB]")
     connection = RedisConnection(
-        reactor, endpoint, address, random=random, user=access.user, password=access.password, database=database
+        reactor,
+        endpoint,
+        address,
+        random=random,
+        user=access.user,
+        password=access.password,
+        database=database,
+        refuse=refuse,
     )
     return RedisStore(connection, reactor, retention, now=now, random=random)

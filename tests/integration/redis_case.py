@@ -61,7 +61,7 @@ class RedisCase(TestCase):
     #: What connections of stores are made of.
     connection_class = RedisConnection
 
-    def connection(self, *, host="127.0.0.1", port=None, user=None, password=None, database=0, reply_timeout=5.0):
+    def connection(self, *, host="127.0.0.1", port=None, user=None, password=None, database=0, **options):
         port = port or self.redis.port
         if password is None:
             password = self.password
@@ -73,7 +73,7 @@ class RedisCase(TestCase):
             user=user,
             password=password or None,
             database=database,
-            reply_timeout=reply_timeout,
+            **options,
         )
 
     def started(self, **options):
@@ -93,7 +93,7 @@ class RedisCase(TestCase):
     async def keys(self):
         """All keys but those that every store begins with."""
         found = {key.decode() for key in await self.command("KEYS", "*")}
-        return sorted(found - {Key.NAMES_INDEXED, Key.EPOCH})
+        return sorted(found - {Key.SCHEMA, Key.EPOCH})
 
     async def until(self, true, seconds=15.0):
         """Wait until `true()`, which may be asynchronous, is."""

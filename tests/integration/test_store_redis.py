@@ -7,12 +7,14 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
 from cim.errors import Conflict, NoRoom, StoreUnavailable
 from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved, Retention
+from cim.store.redis.changing import Changing
 from cim.store.redis.keys import Key
 from cim.store.redis.names import STEP
+from cim.store.redis.schema import NEWEST, RedisSchema
 from cim.store.space import Usage
 from cim.wire import positions
 from tests.integration.redis_case import RedisCase
@@ -338,11 +340,13 @@ class SharedKeysTests(RedisCase):
                     return int(line.split("calls=")[1].split(",")[0])
             return 0
 
+        await self.until(lambda: self.command("EXISTS", Key.SCHEMA))
+        before = await calls("evalsha")
         for user in range(1, 21):
             await self.store.sessions.reserve(user, HERE, "a", seconds=30)
         self.assertEqual(await calls("eval"), 1)
-        # The first had to ask for Redis's time, and two connections look at the epoch.
-        self.assertIn(await calls("evalsha"), range(23, 30))
+        # Two connections look at the epoch meanwhile.
+        self.assertIn(await calls("evalsha") - before, range(20, 24))
 
     async def test_scripts_that_redis_forgot_are_sent_again(self):
         await self.store.sessions.reserve(1, HERE, "a", seconds=30)
@@ -368,7 +372,7 @@ class OldNamesTests(RedisCase):
 
     async def setUp(self):
         await super().setUp()
-        await self.until(lambda: self.command("EXISTS", Key.NAMES_INDEXED))
+        await self.store.stopService()
         await self.command("FLUSHALL")
         for name, id in self.there.items():
             await self.command("SET", f"cim-account:{id}", name)
@@ -401,7 +405,7 @@ class OldNamesTests(RedisCase):
         store = self.started()
         waits = store.accounts.register("aLICE")
         await self.assertFailure(waits, Conflict)
-        self.assertEqual(await self.command("EXISTS", Key.NAMES_INDEXED), 1)
+        self.assertEqual(await self.command("GET", Key.SCHEMA), b"1")
 
     async def test_it_is_done_once(self):
         await self.started().accounts.register("new")
@@ -441,7 +445,9 @@ class OldNamesTests(RedisCase):
     async def test_a_new_account_does_not_wait_for_ever(self):
         store = self.started()
         await store.accounts.register("new")
-        store._forms._complete, store._forms._running = False, True
+        store._schema._steps = (Deferred,)  # it never ends
+        await self.command("DEL", Key.SCHEMA)
+        await self.until(lambda: not store._schema._taken)
         error = await self.assertFailure(store.accounts.register("newest"), StoreUnavailable)
         self.assertIn("try again in a moment", error.message)
         self.assertEqual((await store.accounts.known_as("alice")).name, "alice")
@@ -449,10 +455,83 @@ class OldNamesTests(RedisCase):
     async def test_redis_comes_back_with_other_data(self):
         store = self.started()
         await store.accounts.register("new")
-        await self.command("DEL", Key.NAMES_INDEXED, "cim:form:{alice}")
-        await self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await self.until(lambda: self.command("EXISTS", Key.NAMES_INDEXED))
-        self.assertEqual(await self.holder("alice"), b"1700000000001")
+        for change in (("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), ("PING",)):
+            await self.command("DEL", Key.SCHEMA, "cim:form:{alice}")
+            await self.command(*change)
+            await self.until(lambda: self.command("EXISTS", Key.SCHEMA))
+            self.assertEqual(await self.holder("alice"), b"1700000000001")
+
+    async def test_a_release_before_numbered_schemas_has_indexed_them(self):
+        await self.command("SET", Key.NAMES_INDEXED, 1)
+        await self.started().accounts.register("new")
+        self.assertEqual((await self.holder("alice"), await self.command("GET", Key.SCHEMA)), (b"", b"1"))
+
+
+class SchemaTests(RedisCase):
+    """What is newer than this release."""
+
+    settings: ClassVar[dict[str, str]] = {"appendonly": "no"}
+
+    async def test_a_route_that_starts_is_told_to_end(self):
+        await self.command("SET", Key.SCHEMA, NEWEST + 1)
+        refused = Deferred()
+        connection = self.connection(refuse=lambda reason: refused.called or refused.callback(reason))
+        connection.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(connection.stop()))
+        self.assertEqual(
+            await refused,
+            f"Redis at 127.0.0.1:{self.redis.port} cannot be used: it has schema {NEWEST + 1}, and this release knows "
+            f"schemas up to {NEWEST}: use the release that changed it, or a copy from before",
+        )
+
+    async def test_one_that_runs_stops_within_about_a_second_and_goes_on_when_it_can(self):
+        alice = await self.store.accounts.register("alice")
+        await self.command("SET", Key.SCHEMA, NEWEST + 1)
+        changed = self.reactor.seconds()
+        await self.until(self.store.health)
+        self.assertLess(self.reactor.seconds() - changed, 1.5)
+        self.assertIn(f"it has schema {NEWEST + 1}, and this release knows", self.store.health())
+        await self.assertFailure(self.store.accounts.register("bob"), StoreUnavailable)
+        await self.command("SET", Key.SCHEMA, NEWEST)
+        await self.until(lambda: not self.store.health())
+        self.assertEqual(await self.store.accounts.named("alice"), alice)
+        self.assertIsNone(await self.store.accounts.named("bob"))
+
+    async def test_steps_are_taken_in_order_and_again_after_a_failure(self):
+        await self.store.stopService()
+        await self.command("DEL", Key.SCHEMA)
+        done = []
+
+        async def first():
+            done.append(1)
+            if len(done) == 1:
+                raise StoreUnavailable()
+
+        async def second():
+            done.append((2, await self.command("GET", Key.SCHEMA)))
+
+        changing = Changing(self.raw, self.clock, self.random.random)
+        schema = RedisSchema(self.raw, changing, (first, second), self.clock)
+        schema.start()
+        self.addCleanup(schema.stop)
+        await self.assertFailure(Deferred.fromCoroutine(schema.reached(1)), StoreUnavailable)
+        await schema.reached(2)
+        await schema.stop()
+        self.assertEqual(done, [1, 1, (2, b"1")])
+        self.assertEqual(await self.command("GET", Key.SCHEMA), b"2")
+
+    async def test_the_number_never_goes_back(self):
+        await self.until(lambda: self.command("EXISTS", Key.SCHEMA))
+        await self.command("SET", Key.SCHEMA, NEWEST + 1)
+        await self.store._schema._raise(NEWEST)
+        self.assertEqual(await self.command("GET", Key.SCHEMA), b"%d" % (NEWEST + 1))
+
+    async def test_what_upstream_wrote_at_its_key_is_no_number(self):
+        for words in (("SET", Key.SCHEMA, "cim-account:1545574049323"), ("SADD", Key.SCHEMA, "7")):
+            await self.command("DEL", Key.SCHEMA)
+            await self.command(*words)
+            await self.started().accounts.register("alice")
+            self.assertEqual(await self.command("GET", Key.SCHEMA), b"%d" % NEWEST)
 
 
 class DatabaseTests(RedisCase):

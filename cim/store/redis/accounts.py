@@ -36,10 +36,11 @@ from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
-from cim.store.redis.names import NameForms, form_key, ids_of
+from cim.store.redis.names import INDEXED, NameForms, form_key, ids_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
+    from cim.store.redis.schema import RedisSchema
 
 _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
@@ -73,10 +74,11 @@ def account_key(user: int) -> str:
 class RedisAccounts:
     """Accounts that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing, forms: NameForms) -> None:
+    def __init__(self, connection: RedisConnection, changing: Changing, forms: NameForms, schema: RedisSchema) -> None:
         self._connection = connection
         self._changing = changing
         self._forms = forms
+        self._schema = schema
 
     def register(self, name: str) -> Deferred[Account]:
         """See IAccounts."""
@@ -170,7 +172,7 @@ class RedisAccounts:
         :param invitation: the id of the invitation that it uses up; empty for none
         :raises Conflict: there is none, and the name looks like that of another account
         """
-        await self._forms.complete()
+        await self._schema.reached(INDEXED)
         held = _Held()
         while True:
             made, held = await self._make(operation, name, password, invitation, held)

@@ -20,7 +20,9 @@ from twisted.logger import Logger
 from cim.errors import StoreUnavailable
 from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
+from cim.store.redis.keys import Key
 from cim.store.redis.protocol import connections
+from cim.store.redis.schema import complaint
 from cim.supervision import Loop
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class RedisConnection:
     :param random: returns a number from 0 to 1, for jitter
     :param user: a user of Redis's ACL; None for its default user
     :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
+    :param refuse: called with a sentence if what is in Redis was not for this release from the beginning
     """
 
     _log = Logger()
@@ -67,6 +70,7 @@ class RedisConnection:
         password: str | None = None,
         database: int = 0,
         reply_timeout: float = 5.0,
+        refuse: Callable[[str], object] = lambda reason: None,
     ) -> None:
         import txredisapi
 
@@ -84,7 +88,9 @@ class RedisConnection:
         self._protocol: Any = None  # in use
         self._loop = Loop(f"connecting to Redis at {address}", self._connect, reactor, random=random)
         self._failures = 0
+        self._refuse = refuse
         self._stopped = False
+        self._used = False
         self._away: str | None = "not connected yet"
         self._said_away = False
         self._refusal = ""
@@ -161,6 +167,11 @@ class RedisConnection:
         server = await self._facts(protocol)
         if server.role == "slave":
             raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")
+        [held] = await self._needed(protocol, "MGET", Key.SCHEMA)
+        if reason := complaint(held):
+            if not self._used:
+                self._refuse(f"Redis at {self._address} cannot be used: {reason}")
+            raise StoreUnavailable(reason)
         for script in self._ordered:
             try:
                 await protocol.ask("SCRIPT", "LOAD", script.text)
@@ -214,6 +225,7 @@ class RedisConnection:
 
     def _connected(self, protocol: Any) -> None:
         self._protocol = protocol
+        self._used = True
         self._away = None
         self._refusal = ""
         if self._impatient is not None and self._impatient.active():
@@ -255,6 +267,11 @@ class RedisConnection:
                 reason=reason,
             )
         self._away = reason
+
+    def cut(self, reason: str) -> None:
+        """Use the connection no more, and make another one if Redis can be used again."""
+        if self._protocol is not None:
+            self._protocol.cut(reason)
 
     # Waiting for a connection
 
@@ -390,8 +407,8 @@ class RedisConnection:
 
     def refused(self, name: str, reason: str) -> None:
         """Log that Redis refused an operation or a part of it."""
-        if reason.startswith("READONLY") and self._protocol is not None:
-            self._protocol.cut("it has become a replica")
+        if reason.startswith("READONLY"):
+            self.cut("it has become a replica")
         if reason != self._refusal:
             self._refusal = reason
             self._log.warn(

@@ -12,6 +12,7 @@ class Key(StrEnum):
     """
 
     EPOCH = "cim:epoch"
+    SCHEMA = "cim:schema"
     ACCOUNT = "cim-account:"
     ACCOUNT_NAME = "cim-name:"
     NAME_FORM = "cim:form:"

@@ -1,13 +1,13 @@
 """The comparison forms of names in Redis, and how accounts that earlier releases made get theirs.
 
     cim:form:{<percent-encoded form>}    the ids of the accounts that have it, the one that holds it first
-    cim:names-indexed                    exists once all accounts that were there have theirs
+    cim:names-indexed                    in a store of a release before numbered schemas: they have theirs
 
 An account gets the form with its name, in one step. Accounts that are there without one, made by an earlier release or
-by upstream's, are gone through once when a route starts; until that is done no account is made, lest it looks like one
-of them. Several routes may do this at once: of twins the oldest, which has the lowest id, holds the form, whatever the
-order, and when it is deleted the next one does. An account that an earlier release makes later gets its form when it is
-next looked up by its name.
+by upstream's, are gone through in the first step of the schema; until that is taken no account is made, lest it looks
+like one of them. Several routes may do this at once: of twins the oldest, which has the lowest id, holds the form,
+whatever the order, and when it is deleted the next one does. An account that an earlier release makes later gets its
+form when it is next looked up by its name.
 """
 
 from __future__ import annotations
@@ -17,25 +17,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from cim.errors import StoreUnavailable, Unavailable
 from cim.model import ID_LIMIT
 from cim.names import comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.keys import Key
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
-
     from cim.store.redis.connection import RedisConnection
 
 _NAME = "index_names"
 #: About how many accounts are gone through in one step: others are served between steps.
 STEP = 100
-#: How long a new account waits for the others to be gone through, seconds.
-WAIT_SECONDS = 2.0
+#: The schema in which all accounts that were there have their forms.
+INDEXED = 1
 _IDS = re.compile(rb"[1-9][0-9]*( [1-9][0-9]*)*")
 _ACCOUNT = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
@@ -60,60 +56,16 @@ class NameForms:
 
     _log = Logger()
 
-    def __init__(self, connection: RedisConnection, changing: Changing, clock: IReactorTime) -> None:
+    def __init__(self, connection: RedisConnection, changing: Changing) -> None:
         self._connection = connection
         self._changing = changing
-        self._clock = clock
-        self._complete = False
-        self._running = False
-        self._waiting: list[Deferred[None]] = []
 
-    def begin(self) -> None:
-        """Go through all accounts unless that was done: a route starts, or Redis is back, maybe with other data."""
-        self._complete = False
-        if not self._running:
-            self._running = True
-            running = Deferred.fromCoroutine(self._run())
-            running.addErrback(lambda failure: self._log.failure("failed to index the names of accounts", failure))
-
-    async def complete(self) -> None:
-        """Wait until every account has its form.
-
-        :raises StoreUnavailable: Redis does not answer, or it takes too long
-        """
-        if self._complete:
-            return
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        self.begin()
-        await waiting.addTimeout(WAIT_SECONDS, self._clock, self._late)
-
-    @staticmethod
-    def _late(result: Any, seconds: float) -> Any:
-        raise StoreUnavailable("the names of old accounts are being indexed: try again in a moment")
-
-    async def _run(self) -> None:
-        error: Unavailable | None = None
-        try:
-            (done,) = await self._connection.commands(_NAME, ("EXISTS", Key.NAMES_INDEXED))
-            if not done:
-                await self._index_all()
-            self._complete = True
-        except Unavailable as unavailable:
-            error = unavailable
-        finally:
-            self._running = False
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                if self._complete:
-                    one.callback(None)
-                else:
-                    one.errback(error or StoreUnavailable())
-
-    async def _index_all(self) -> None:
+    async def index_all(self) -> None:
+        """Go through all accounts, unless a release before numbered schemas did."""
+        (done,) = await self._connection.commands(_NAME, ("EXISTS", Key.NAMES_INDEXED))
         cursor: bytes | int = 0
         seen = 0
-        while True:
+        while not done:
             scan = ("SCAN", cursor, "MATCH", f"{Key.ACCOUNT}*", "COUNT", STEP, "TYPE", "string")
             ((cursor, keys),) = await self._connection.commands(_NAME, scan)
             ids = [int(match[1]) for key in keys if (match := _ACCOUNT.fullmatch(key)) and int(match[1]) < ID_LIMIT]
@@ -125,9 +77,7 @@ class NameForms:
                     forms.setdefault(form, []).append(id)
                 await self.give(forms)
                 seen += len(ids)
-            if int(cursor) == 0:
-                break
-        await self._connection.commands(_NAME, ("SET", Key.NAMES_INDEXED, 1))
+            done = int(cursor) == 0
         if seen:
             self._log.info("indexed the names of {count} accounts by how they look", count=seen)
 

@@ -22,6 +22,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
+from cim.store.redis.schema import RedisSchema
 from cim.store.redis.sessions import RedisSessions
 from cim.store.space import Space, Usage
 
@@ -59,8 +60,9 @@ class RedisStore(Service):
     ) -> None:
         self._connection = connection
         changing = Changing(connection, clock, random)
-        self._forms = NameForms(connection, changing, clock)
-        self.accounts = RedisAccounts(connection, changing, self._forms)
+        forms = NameForms(connection, changing)
+        self._schema = RedisSchema(connection, changing, (forms.index_all,), clock)
+        self.accounts = RedisAccounts(connection, changing, forms, self._schema)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
         self.conversations = RedisConversations(connection, now, retention, no_space=self._space.full, random=random)
@@ -74,15 +76,16 @@ class RedisStore(Service):
         """Start connecting; Redis need not be there yet."""
         super().startService()
         self._connection.start()
-        self._forms.begin()
-        self._connection.on_epoch(self._forms.begin)
-        self._connection.on_reconnect(self._forms.begin)
+        self._schema.start()
+        self._connection.on_epoch(self._schema.start)
+        self._connection.on_reconnect(self._schema.start)
         self._space.startService()
 
     def stopService(self) -> Deferred[None]:
         """Close the connection."""
         super().stopService()
         self._space.stopService()
+        self._schema.stop()
         return Deferred.fromCoroutine(self._connection.stop())
 
     def health(self) -> str:
