@@ -56,6 +56,11 @@ class Cache(Generic[_K, _V]):
         self._changes += 1
         self._kept.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget all that is kept, and keep nothing of the look-ups under way."""
+        self._changes += 1
+        self._kept.clear()
+
     async def look_up(self, key: _K, ask: Callable[[_K], Awaitable[_V]]) -> _V:
         """Return what `ask` returns for a key, and keep it; whatever was kept is not asked.
 

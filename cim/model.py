@@ -353,10 +353,14 @@ class Member:
 
 @frozen
 class Memberships:
-    """The groups that a user is in, at most MAX_GROUPS, as of a version of the change log."""
+    """The groups that a user is in, at most MAX_GROUPS, as of a version of the change log.
+
+    :param epoch: the store's, with whose versions this one compares; 0 if that does not matter
+    """
 
     version: int
     members: tuple[Member, ...]
+    epoch: int = 0
 
 
 @frozen

@@ -102,6 +102,7 @@ class Route:
         )
         self.grouping = Grouping(
             groups=store.groups,
+            store=store,
             presence=self.presence,
             calls=self.calls,
             delivery=self.delivery,
@@ -148,7 +149,7 @@ class Route:
             grouping=self.grouping,
             refused=metrics.refused,
         )
-        self.store_watch = StoreWatch(store.health, self.presence.links, reactor)
+        self.store_watch = StoreWatch(store, self.presence.links, reactor)
         self.downlink.on_link.append(self.store_watch.link_up)
         upstream = UpstreamServers(reactor, post)
         self.logins = Logins(
@@ -180,6 +181,11 @@ class Route:
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)
+        for forget in (self.accounts.forget_all, self.reading.forget_all, self.blocks.forget_all):
+            store.on_epoch(forget)
+        store.on_epoch(self.delivery.forget_groups)
+        store.on_epoch(self.grouping.begin_anew)
+        store.on_epoch(self.store_watch.look)
         store.on_reconnect(self.leases.renew)
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)

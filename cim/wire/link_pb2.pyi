@@ -149,10 +149,12 @@ class Opened(_message.Message):
     def __init__(self, user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., home: _Optional[bool] = ..., device: _Optional[str] = ..., call: _Optional[int] = ...) -> None: ...
 
 class StoreState(_message.Message):
-    __slots__ = ("away",)
+    __slots__ = ("away", "epoch")
     AWAY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     away: bool
-    def __init__(self, away: _Optional[bool] = ...) -> None: ...
+    epoch: int
+    def __init__(self, away: _Optional[bool] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Fence(_message.Message):
     __slots__ = ("call",)
@@ -185,7 +187,7 @@ class Outcome(_message.Message):
     def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native", "grouped", "groups", "version", "floors")
+    __slots__ = ("call", "user", "name", "owner", "seconds", "device", "beside", "native", "grouped", "groups", "version", "floors", "epoch")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +200,7 @@ class Reserve(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FLOORS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     name: str
@@ -210,7 +213,8 @@ class Reserve(_message.Message):
     groups: _containers.RepeatedScalarFieldContainer[int]
     version: int
     floors: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ...) -> None: ...
+    epoch: int
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("call", "user", "owner", "code")
@@ -319,40 +323,46 @@ class Open(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., session: _Optional[str] = ..., owner: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class OpenOutcome(_message.Message):
-    __slots__ = ("call", "code", "groups", "version", "floors")
+    __slots__ = ("call", "code", "groups", "version", "floors", "epoch")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FLOORS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     call: int
     code: str
     groups: _containers.RepeatedScalarFieldContainer[int]
     version: int
     floors: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ...) -> None: ...
+    epoch: int
+    def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class GroupChange(_message.Message):
-    __slots__ = ("call", "version", "group", "user", "added", "floor")
+    __slots__ = ("call", "version", "group", "user", "added", "floor", "epoch")
     CALL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     ADDED_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     call: int
     version: int
     group: int
     user: int
     added: bool
     floor: str
-    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ..., floor: _Optional[str] = ...) -> None: ...
+    epoch: int
+    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ..., floor: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class GroupsSeen(_message.Message):
-    __slots__ = ("version",)
+    __slots__ = ("version", "epoch")
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     version: int
-    def __init__(self, version: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, version: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Missed(_message.Message):
     __slots__ = ("seconds",)

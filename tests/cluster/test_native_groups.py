@@ -57,7 +57,7 @@ class MemberTests(GroupCase):
 
     def test_another_route_reports_a_change_when_a_route_dies_before_reporting_it(self):
         dying = self.cluster.routes[0]
-        dying.calls.group_change = lambda link, change: Deferred()
+        dying.calls.group_change = lambda link, change, epoch: Deferred()
         self.cluster.begin(dying.grouping.add(self.group, self.bob.id, self.bob.id))
         self.cluster.kill_route(dying)
         server = next(server for server in self.cluster.servers if server.sessions.of(self.bob.id))

@@ -1,4 +1,4 @@
-"""Servers' indexes of groups, while members come and go and links and servers fail at random."""
+"""Servers' indexes of groups, while members come and go, links and servers fail, and the store goes back, at random."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class Weather:
             (8, self.drop),
             (12, self.log_in),
             (1, self.restart_server),
+            (2, self.back_up),
+            (1, self.restore),
         )
+        self.go_back = self.cluster.store.copy()
 
     def change(self, kind):
         grouping = self.random.choice(self.cluster.routes).grouping
@@ -93,6 +96,14 @@ class Weather:
             key: client for key, client in self.clients.items() if client.connection.gateway is not old.gateway
         }
         self.cluster.start_server(at)
+
+    def back_up(self):
+        self.go_back = self.cluster.store.copy()
+
+    def restore(self):
+        self.go_back()
+        self.cluster.clock.advance(self.random.choice((0, 0.5)))
+        self.cluster.store.begin_epoch()
 
     def rage(self, steps):
         """Make random changes and cause random faults."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,6 +138,18 @@ class MemoryStore(Service):
         self.conversations.epoch = number or self.epoch() + 1
         for listener in self._epoch_listeners:
             listener()
+
+    def copy(self) -> Callable[[], None]:
+        """Copy what is stored; return a function that goes back to it, without a new epoch."""
+        copy, held = sqlite3.connect(":memory:"), vars(self.sessions)
+        self.database.backup(copy)
+        records = {name: deepcopy(held[name]) for name in ("_records", "_expiries", "_ended", "_ends", "_barred")}
+
+        def go_back() -> None:
+            copy.backup(self.database)
+            held.update(deepcopy(records))
+
+        return go_back
 
     def on_epoch(self, listener: Callable[[], None]) -> None:
         """See IStore."""

@@ -146,6 +146,7 @@ class RouteCase(SynchronousTestCase):
         )
         self.grouping = Grouping(
             groups=self.groups,
+            store=self.store,
             presence=self.presence,
             calls=self.calls,
             delivery=self.delivery,

@@ -107,7 +107,7 @@ class Downlink:
         self._requests.session_closed(link, closed.session)
 
     def _groups_seen(self, host: Host, link: ILink, seen: GroupsSeen) -> None:
-        self._grouping.seen(link, seen.version)
+        self._grouping.seen(link, seen.version, seen.epoch)
 
     def _fence(self, host: Host, link: ILink, fence: Fence) -> None:
         link.send(Item(outcome=Outcome(call=fence.call)))

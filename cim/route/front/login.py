@@ -198,7 +198,7 @@ class Logins:
         )
         if groups is not None:
             reserve.grouped = True
-            reserve.version = groups.version
+            reserve.version, reserve.epoch = groups.version, groups.epoch
             reserve.groups.extend(member.group for member in groups.members)
             reserve.floors.extend(member.floor for member in groups.members)
         try:

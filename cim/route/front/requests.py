@@ -219,7 +219,7 @@ class Requests:
             for member in memberships.members:
                 outcome.groups.append(member.group)
                 outcome.floors.append(member.floor)
-            outcome.version = memberships.version
+            outcome.version, outcome.epoch = memberships.version, memberships.epoch
         link.send(Item(open_outcome=outcome))
 
     def _open_failed(self, failure: Failure, link: ILink, opening: Open) -> None:

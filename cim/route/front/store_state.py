@@ -1,4 +1,7 @@
-"""Tells servers whether this route reaches its store, so that they choose others (docs/architecture.md, Links)."""
+"""Tells servers whether this route reaches its store, so that they choose others, and the store's epoch.
+
+See docs/architecture.md, Links and Epochs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable, Iterable
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 
-from cim.interfaces import ILink
+from cim.interfaces import ILink, IStore
 from cim.supervision import Loop
 from cim.wire.link_pb2 import Item, StoreState
 
@@ -16,17 +19,16 @@ LOOK_SECONDS = 0.5
 
 
 class StoreWatch(Service):
-    """Tells all servers when the store is away, and when it is back.
+    """Tells all servers when the store is away, when it is back, and when it is in another epoch.
 
-    :param health: returns what is wrong with the store; "" for nothing
     :param links: returns the links to servers
     """
 
-    def __init__(self, health: Callable[[], str], links: Callable[[], Iterable[ILink]], clock: IReactorTime) -> None:
-        self._health = health
+    def __init__(self, store: IStore, links: Callable[[], Iterable[ILink]], clock: IReactorTime) -> None:
+        self._store = store
         self._links = links
-        self._away = False
-        self._loop = Loop("looking at the health of the store", self._look, clock, every=LOOK_SECONDS)
+        self._state = StoreState()
+        self._loop = Loop("looking at the state of the store", self.look, clock, every=LOOK_SECONDS)
 
     def startService(self) -> None:
         """Begin to look."""
@@ -39,13 +41,14 @@ class StoreWatch(Service):
         self._loop.stop()
 
     def link_up(self, link: ILink) -> None:
-        """Tell a new server, if the store is away."""
-        if self._away:
-            link.send(Item(store_state=StoreState(away=True)))
+        """Tell a new server."""
+        if self._state.away or self._state.epoch:
+            link.send(Item(store_state=self._state))
 
-    def _look(self) -> None:
-        away = bool(self._health())
-        if away is not self._away:
-            self._away = away
+    def look(self) -> None:
+        """Look at the store, and tell all servers if anything changed."""
+        state = StoreState(away=bool(self._store.health()), epoch=self._store.epoch())
+        if state != self._state:
+            self._state = state
             for link in self._links():
-                link.send(Item(store_state=StoreState(away=away)))
+                link.send(Item(store_state=state))

@@ -47,6 +47,10 @@ class KnownAccounts:
         """Drop an account that was deleted."""
         self._kept.forget(user)
 
+    def forget_all(self) -> None:
+        """Drop all cached accounts: the store may have gone back."""
+        self._kept.clear()
+
     def keep(self, account: Account) -> None:
         """Cache an account."""
         self._kept.keep(account.id, account)

@@ -216,3 +216,7 @@ class Delivery:
     def forget_group(self, group: int) -> None:
         """Drop the cached members of a group: they have changed."""
         self._members.pop(group, None)
+
+    def forget_groups(self) -> None:
+        """Drop the cached members of all groups: the store may have gone back."""
+        self._members.clear()

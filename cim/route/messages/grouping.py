@@ -3,10 +3,13 @@
 Every change is in the store's log. A route sends its own changes to its servers at once, and polls the log for the
 changes of others. It does not repeat its own, but every other route sends them too, so a change gets through even if
 the route that made it dies first. A server that was away is sent what it missed. Changes carry versions, so a server
-ignores one that it already has.
+ignores one that it already has. Versions compare within an epoch of the store, which everything that is told here
+names.
 """
 
 from __future__ import annotations
+
+from attrs import evolve
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -15,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.errors import CIMError, Unavailable
-from cim.interfaces import IGroups, ILink
+from cim.interfaces import IGroups, ILink, IStore
 from cim.model import Group, GroupChange, Memberships, Role
 from cim.route.messages.delivery import Delivery
 from cim.route.messages.group_entries import OTHERS_SECONDS, GroupEntries
@@ -34,7 +37,10 @@ def _anew(version: int) -> GroupChange:
 
 
 class Grouping(Service):
-    """Changes groups and keeps the servers up to date."""
+    """Changes groups and keeps the servers up to date.
+
+    :param store: whose groups they are
+    """
 
     _log = Logger()
 
@@ -42,6 +48,7 @@ class Grouping(Service):
         self,
         *,
         groups: IGroups,
+        store: IStore,
         presence: Presence,
         calls: LinkCalls,
         delivery: Delivery,
@@ -50,6 +57,7 @@ class Grouping(Service):
         clock: IReactorTime,
     ) -> None:
         self._entries = entries
+        self._store = store
         self._groups = groups
         self._presence = presence
         self._calls = calls
@@ -71,10 +79,19 @@ class Grouping(Service):
         super().stopService()
         self._loop.stop()
 
+    def begin_anew(self) -> None:
+        """Forget the versions: the store may have gone back."""
+        self._version = None
+        self._own.clear()
+        self._loop.wake()
+
     async def _read_log(self) -> None:
+        epoch = self._store.epoch()
         try:
             changes, version, forgotten = await self._groups.changes(self._version or 0)
         except Unavailable:
+            return
+        if epoch != self._store.epoch():
             return
         if self._version is not None:
             if forgotten:
@@ -92,46 +109,59 @@ class Grouping(Service):
     def _tell(self, change: GroupChange) -> list[Deferred[bool]]:
         self._delivery.forget_group(change.group)
         self._reading.forget(change.group, change.user)
-        return [self._tell_one(link, change) for link in self._presence.links()]
+        epoch = self._store.epoch()
+        return [self._tell_one(link, change, epoch) for link in self._presence.links()]
 
-    def _tell_one(self, link: ILink, change: GroupChange) -> Deferred[bool]:
+    def _tell_one(self, link: ILink, change: GroupChange, epoch: int) -> Deferred[bool]:
         def lost(failure: Failure) -> bool:
             failure.trap(CIMError)
             return False
 
-        return self._calls.group_change(link, change).addCallbacks(lambda _: True, lost)
+        return self._calls.group_change(link, change, epoch).addCallbacks(lambda _: True, lost)
 
     def memberships(self, user: int) -> Deferred[Memberships | None]:
         """Return a user's memberships, or None if they cannot be read now; the caller retries. Never fails."""
+        epoch = self._store.epoch()
+
+        def read(memberships: Memberships) -> Memberships:
+            return evolve(memberships, epoch=epoch)
 
         def failed(failure: Failure) -> None:
             if not failure.check(CIMError):
                 self._log.failure("a user's groups were not read", failure)
 
-        return self._groups.memberships(user, self._version).addErrback(failed)
+        return self._groups.memberships(user, self._version).addCallbacks(read, failed)
 
-    def seen(self, link: ILink, version: int) -> None:
-        """Send a server the changes after the version that its index has reached."""
+    def seen(self, link: ILink, version: int, epoch: int) -> None:
+        """Send a server the changes after the version that its index has reached.
+
+        :param epoch: of the store by which that version counts; 0 from servers of earlier releases. One of another
+            epoch hears of the store's anyway, and begins anew
+        """
+        self._store.saw_epoch(epoch)
+        if epoch not in (0, self._store.epoch()):
+            return
         telling = Deferred.fromCoroutine(self._catch_up(link, version))
         telling.addErrback(lambda failure: self._log.failure("a server's group index was not renewed", failure))
 
     async def _catch_up(self, link: ILink, seen: int) -> None:
         if not seen:
             return
+        epoch = self._store.epoch()
         try:
             while True:
                 changes, version, forgotten = await self._groups.changes(seen)
                 if forgotten:
-                    self._tell_one(link, _anew(version))
+                    self._tell_one(link, _anew(version), epoch)
                     return
                 for change in changes:
-                    self._tell_one(link, change)
+                    self._tell_one(link, change, epoch)
                 if not changes or changes[-1].version >= version:
                     return
                 seen = changes[-1].version
         except Unavailable:
             # Better to reload the index than to leave it incomplete.
-            self._tell_one(link, _anew(seen))
+            self._tell_one(link, _anew(seen), epoch)
 
     async def add(self, group: int, actor: int, user: int) -> bool:
         """Make `user` a member; return False if it was one. Raises the same errors as IGroups.add."""

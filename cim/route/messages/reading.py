@@ -73,6 +73,10 @@ class Reading:
         """Drop a cached membership: it has changed."""
         self._members.forget((group, user))
 
+    def forget_all(self) -> None:
+        """Drop all cached memberships: the store may have gone back."""
+        self._members.clear()
+
     async def page(
         self,
         user: int,

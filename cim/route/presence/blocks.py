@@ -69,6 +69,11 @@ class Blocks:
             self._blockers.keep(viewer, found)
         return found
 
+    def forget_all(self) -> None:
+        """Drop all that is cached: the store may have gone back."""
+        self._blocked.clear()
+        self._blockers.clear()
+
     async def block(self, user: int, other: int) -> None:
         """Have a user block another one. Raises the same errors as IBlocks.block."""
         await self._store.block(user, other)

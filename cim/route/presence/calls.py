@@ -60,8 +60,8 @@ class LinkCalls:
         call = next(self._numbers)
         return self._asked(link, call, link.send_packed(make(call=call), True))
 
-    def group_change(self, link: ILink, change: GroupChange) -> Deferred[Outcome]:
-        """Send a change of a group's members; answered once it is in the server's index."""
+    def group_change(self, link: ILink, change: GroupChange, epoch: int) -> Deferred[Outcome]:
+        """Send a change of a group's members in an epoch; answered once it is in the server's index."""
         call = next(self._numbers)
         told = link_pb2.GroupChange(
             call=call,
@@ -70,6 +70,7 @@ class LinkCalls:
             user=change.user,
             added=change.added,
             floor=change.floor,
+            epoch=epoch,
         )
         return self._ask(link, call, Item(group_change=told))
 

@@ -93,8 +93,7 @@ class GuestSession(Session):
         self.live = True
         self.connection.logged_in()
         if reservation.groups is not None:
-            version, groups = reservation.groups
-            side.index.join(self, groups, version)
+            side.index.join(self, reservation.groups)
         side.sessions.announce(self)
         if login.generation is Generation.W1:
             self._read().go_on()

@@ -3,18 +3,22 @@
 A session's groups are read when it opens, as of a version of the store's change log. From then on the routes report
 changes, some more than once and not always in order. Missing changes are asked for again; when they are no longer
 available, the sessions' groups are read again.
+
+Versions of two epochs of the store do not compare. When routes tell of a new one, all groups are read again; what a
+route says of an earlier one is dropped.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
-from cim.server.sessions.table import Session, Sessions
+from cim.server.sessions.table import KnownGroups, Session, Sessions
 from cim.wire import positions
-from cim.wire.link_pb2 import GroupChange
+from cim.wire.link_pb2 import GroupChange, OpenOutcome, Reserve
 from cim.wire.positions import ZERO, Position
 
 #: How many changes are remembered, for sessions whose groups were read before those changes.
@@ -25,26 +29,31 @@ PATIENCE_SECONDS = 3.0
 _Change = tuple[int, int, int, bool, Position]
 
 
-def floors_of(groups: Sequence[int], floors: Sequence[str]) -> dict[int, Position]:
-    """Return the groups that a route named, each with the position up to which the user may not read.
-
-    :param floors: those positions; routes of the first release name none
-    """
-    return {group: positions.parse(floor) for group, floor in zip(groups, floors or [""] * len(groups), strict=True)}
+def groups_in(told: Reserve | OpenOutcome) -> KnownGroups:
+    """Return the groups that a route named; routes of the first release name no floors."""
+    floors = told.floors or [""] * len(told.groups)
+    groups = {group: positions.parse(floor) for group, floor in zip(told.groups, floors, strict=True)}
+    return KnownGroups(told.version, groups, told.epoch)
 
 
 class GroupIndex:
     """The sessions on this server by group.
 
+    :ivar epoch: the store's, the highest that a route told; 0 when none did
     :ivar on_missing: called when the routes must report the changes after `version` again
     :ivar on_outdated: called with the sessions whose groups must be read again
+    :ivar on_epoch: called when the store may have gone back, or been replaced
     """
+
+    _log = Logger()
 
     def __init__(self, sessions: Sessions, clock: IReactorTime) -> None:
         self._sessions = sessions
         self._clock = clock
         self.on_missing: list[Callable[[], None]] = []
         self.on_outdated: list[Callable[[list[Session]], None]] = []
+        self.on_epoch: list[Callable[[], None]] = []
+        self.epoch = 0
         self._members: dict[int, set[Session]] = {}
         # The newest position in each group that one of its sessions here could not read; none are kept for ZERO.
         self._floors: dict[int, Position] = {}
@@ -76,21 +85,36 @@ class GroupIndex:
         may = [session for session in sessions if session.groups and session.groups[group] < place]
         return may, set(sessions).difference(may)
 
-    def join(self, session: Session, groups: Mapping[int, Position], version: int) -> bool:
-        """Add a session to its groups; False when they are out of date and must be read again.
+    def is_current(self, epoch: int) -> bool:
+        """Return whether what a route says is of the store's epoch; a later one than was known begins now.
 
-        :param version: of the change log when the groups were read
+        :param epoch: 0 from routes of earlier releases, which are believed
         """
+        if epoch <= self.epoch:
+            return epoch in (0, self.epoch)
+        before, self.epoch = self.epoch, epoch
+        if before:
+            self._log.warn("The routes' store may have gone back: checking all sessions")
+            self._read_anew()
+            for listener in self.on_epoch:
+                listener()
+        return True
+
+    def join(self, session: Session, known: KnownGroups) -> bool:
+        """Add a session to its groups; False when they are out of date and must be read again."""
+        if not self.is_current(known.epoch):
+            return False
+        version = known.version
         if session.groups is not None:
             self.leave(session)
         if version < self._forgotten:
             return False
-        if not self._joined and version > self._version:
+        if version > self._version and not (self._joined and self._version):
             self._skip(version)
         self._joined += 1
         session.groups = {}
         session.groups_version = version
-        for group, floor in groups.items():
+        for group, floor in known.groups.items():
             self._add(session, group, floor)
         for change in sorted(self._recent):
             if change[2] == session.user:
@@ -134,6 +158,8 @@ class GroupIndex:
     def changed(self, told: GroupChange) -> None:
         """Apply a change; one that was applied before has no effect."""
         version = told.version
+        if not self.is_current(told.epoch):
+            return
         if not told.group:
             self._read_all(version)
             return
@@ -189,6 +215,20 @@ class GroupIndex:
         self._asked = False
         self._sessions.forget_groups()
         self._skip(version)
+        self._outdate()
+
+    def _read_anew(self) -> None:
+        """Read all groups again, whose versions may be lower than those that were known."""
+        self._version = self._forgotten = 0
+        self._recent.clear()
+        self._ahead.clear()
+        self._advance()
+        self._sessions.forget_groups()
+        for session in self._sessions:
+            session.groups_version = 0
+        self._outdate()
+
+    def _outdate(self) -> None:
         outdated = [session for session in self._sessions if session.groups is not None]
         for read_again in self.on_outdated:
             read_again(outdated)

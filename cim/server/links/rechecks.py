@@ -99,7 +99,7 @@ class Rechecks:
             self._timer = None
 
     def all(self, since: float) -> None:
-        """Check every session for anything new since then (seconds on the clock)."""
+        """Check every session for anything new since then (seconds on the clock; -inf for all that is new)."""
         for session in self._sessions:
             if session.announced and session.wants_news:
                 self.recheck(session, since)
@@ -126,7 +126,7 @@ class Rechecks:
             self._timer = self._clock.callLater(STEP_SECONDS, self._step)
 
     async def _look(self, session: Session, since: float) -> None:
-        at_store = max(0, int((since + self._ahead - MARGIN_SECONDS) * 1000))
+        at_store = int(max(0.0, since + self._ahead - MARGIN_SECONDS) * 1000)
         try:
             welcome = await self.heads(session, str(at_store))
         except CIMError:

@@ -331,10 +331,14 @@ class Submissions:
             order.fail(send, error)
             yield send, error
 
-    def store_state(self, link: ILink, state: StoreState) -> None:
-        """Choose other routes while one does not reach its store."""
-        (self._away.add if state.away else self._away.discard)(link.peer.name)
+    def store_state(self, link: ILink, state: StoreState) -> bool:
+        """Choose other routes while one does not reach its store; return whether that has changed."""
+        name = link.peer.name
+        if (name in self._away) is state.away:
+            return False
+        (self._away.add if state.away else self._away.remove)(name)
         self._links_changed()
+        return True
 
     def without_store(self) -> list[str]:
         """Return the names of the linked routes that do not reach their store."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 from typing import Any
 
 from attrs import define, field
@@ -26,7 +27,7 @@ from cim.model import GUEST
 from cim.selection import rendezvous
 from cim.server.links.deliveries import Deliveries
 from cim.server.links.fences import Fences
-from cim.server.links.groups import GroupIndex, floors_of
+from cim.server.links.groups import GroupIndex, groups_in
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.table import Session, Sessions
@@ -109,6 +110,8 @@ class Uplink:
         self._fences = Fences(submissions.next_call)
         sessions.observers.append(self)
         index.on_missing.append(self._ask_changes_again)
+        # What is stored is no longer what its sessions know.
+        index.on_epoch.append(partial(rechecks.all, -inf))
         # What handles an item, by the item's kind.
         self._received: dict[str, Callable[[ILink, Any], None]] = {
             "deliver": self._deliver,
@@ -135,7 +138,7 @@ class Uplink:
         self._submissions.link_up(link)
         self._log.info("linked to route {route}", route=name)
         self._sessions.forget_groups()
-        link.send(Item(groups_seen=GroupsSeen(version=self._index.version)))
+        link.send(self._groups_seen())
         link.send(Item(snapshot_begin=SnapshotBegin()))
         self._watch_again(before)
         self._tell(link, iter(list(self._sessions)), self._finish_snapshot)
@@ -224,12 +227,13 @@ class Uplink:
 
     def _store_state(self, link: ILink, state: StoreState) -> None:
         name = link.peer.name
+        self._index.is_current(state.epoch)
+        if self._links.get(name) is not link or not self._submissions.store_state(link, state):
+            return
         if state.away:
             self._log.warn("route {route} does not reach its store: other routes do its work", route=name)
         else:
             self._log.info("route {route} reaches its store again", route=name)
-        if self._links.get(name) is link:
-            self._submissions.store_state(link, state)
 
     def _answer(self, link: ILink, call: int, code: str = "", sessions: int = 0) -> None:
         if call:
@@ -245,7 +249,7 @@ class Uplink:
                 device=reserve.device if reserve.native else GUEST,
                 beside=reserve.beside,
                 native=reserve.native,
-                groups=(reserve.version, floors_of(reserve.groups, reserve.floors)) if reserve.grouped else None,
+                groups=groups_in(reserve) if reserve.grouped else None,
             )
         except CIMError:
             self._answer(link, reserve.call, "invalid")
@@ -270,7 +274,10 @@ class Uplink:
 
     def _ask_changes_again(self) -> None:
         for name in self._names[:1]:
-            self._links[name].send(Item(groups_seen=GroupsSeen(version=self._index.version)))
+            self._links[name].send(self._groups_seen())
+
+    def _groups_seen(self) -> Item:
+        return Item(groups_seen=GroupsSeen(version=self._index.version, epoch=self._index.epoch))
 
     def opened(self, session: Session) -> None:
         """Tell all routes of a new session."""

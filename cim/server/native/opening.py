@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cim.errors import CIMError, Unavailable
-from cim.server.links.groups import GroupIndex, floors_of
+from cim.server.links.groups import GroupIndex, groups_in
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.native.session import NativeSession
@@ -131,8 +131,7 @@ class Openings:
                     if self._sessions.close(session):
                         session.farewell("replaced")
                     return False
-                groups = floors_of(outcome.groups, outcome.floors)
-                if not outcome.code and self._index.join(session, groups, outcome.version):
+                if not outcome.code and self._index.join(session, groups_in(outcome)):
                     return True
             if self._clock.seconds() >= deadline:
                 raise Unavailable("no route can open a session, please try again")

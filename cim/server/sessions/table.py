@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define
+from attrs import define, frozen
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from cim.server.sessions.asked import Asked
 
 
-#: A version of the change log, and the user's groups as of that version with the position up to which the user may not
-#: read in each.
-KnownGroups = tuple[int, Mapping[int, Position]]
+@frozen
+class KnownGroups:
+    """A user's groups, as of a version of the change log.
+
+    :param groups: the position up to which the user may not read in each
+    :param epoch: of the store when they were read; 0 from routes of earlier releases
+    """
+
+    version: int
+    groups: Mapping[int, Position]
+    epoch: int = 0
 
 
 class Connection(Protocol):
@@ -192,7 +200,7 @@ class Reservation:
 
     :param beside: whether sessions on other devices stay
     :param native: whether it is claimed by a ticket, not by a guest's login frame
-    :param groups: the user's groups and the version of the change log that they are of; None when they are not known
+    :param groups: the user's groups; None when they are not known
     """
 
     name: str

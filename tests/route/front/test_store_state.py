@@ -9,10 +9,21 @@ from cim.route.front.store_state import LOOK_SECONDS, StoreWatch
 from tests.route.route_case import Link
 
 
+class Store:
+    def __init__(self):
+        self.trouble, self.number = "", 0
+
+    def health(self):
+        return self.trouble
+
+    def epoch(self):
+        return self.number
+
+
 class StoreWatchTests(SynchronousTestCase):
     def setUp(self):
-        self.clock, self.trouble, self.links = Clock(), "", [Link(), Link()]
-        self.watch = StoreWatch(lambda: self.trouble, lambda: self.links, self.clock)
+        self.clock, self.store, self.links = Clock(), Store(), [Link(), Link()]
+        self.watch = StoreWatch(self.store, lambda: self.links, self.clock)
         self.watch.startService()
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(self.watch.stopService)
@@ -23,26 +34,37 @@ class StoreWatchTests(SynchronousTestCase):
     def test_told_once_when_it_changes(self):
         self.clock.pump([LOOK_SECONDS] * 5)
         self.assertEqual(self.told(), [[], []])
-        self.trouble = "away"
+        self.store.trouble = "away"
         self.clock.pump([LOOK_SECONDS] * 5)
-        self.trouble = "still away"
+        self.store.trouble = "still away"
         self.clock.pump([LOOK_SECONDS] * 5)
         self.assertEqual(self.told(), [[True], [True]])
-        self.trouble = ""
+        self.store.trouble = ""
         self.clock.pump([LOOK_SECONDS] * 5)
         self.assertEqual(self.told(), [[False], [False]])
 
     def test_a_new_link(self):
-        for self.trouble, told in (("away", [True]), ("", [])):
+        for self.store.trouble, told in (("away", [True]), ("", [])):
             self.clock.advance(LOOK_SECONDS)
             link = Link()
             self.watch.link_up(link)
             self.assertEqual([state.away for state in link.take("store_state")], told)
 
+    def test_the_epoch_at_once_to_all_and_to_each_new_link(self):
+        self.store.number = 7
+        self.watch.look()
+        self.assertEqual([state.epoch for link in self.links for state in link.take("store_state")], [7, 7])
+        self.clock.pump([LOOK_SECONDS] * 3)
+        link = Link()
+        self.watch.link_up(link)
+        (state,) = link.take("store_state")
+        self.assertEqual((state.away, state.epoch), (False, 7))
+        self.assertEqual(self.told(), [[], []])
+
     def test_a_store_whose_health_cannot_be_seen(self):
-        self.watch._health = lambda: 1 / 0
+        self.store.health = lambda: 1 / 0
         self.clock.pump([LOOK_SECONDS] * 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
-        self.watch._health = lambda: "away"
+        self.store.health = lambda: "away"
         self.clock.advance(2 * LOOK_SECONDS)
         self.assertEqual(self.told(), [[True], [True]])

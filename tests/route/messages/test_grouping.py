@@ -9,7 +9,7 @@ from cim.model import GroupChange, Role
 from cim.route.messages.delivery import Push
 from cim.route.messages.grouping import LOOK_SECONDS
 from cim.route.presence.calls import CALL_SECONDS
-from tests.route.route_case import RouteCase
+from tests.route.route_case import START, RouteCase
 
 
 class GroupingTests(RouteCase):
@@ -109,7 +109,7 @@ class GroupingTests(RouteCase):
 
     def test_an_unexpected_error_is_not_taken_for_a_lost_server(self):
         group = self.group(self.alice)
-        self.grouping._calls.group_change = lambda link, change: fail(ValueError("?"))
+        self.grouping._calls.group_change = lambda link, change, epoch: fail(ValueError("?"))
         self.refusal(self.grouping.add(group, self.bob.id, self.bob.id), ValueError)
 
     def test_a_new_group_is_sent_at_once(self):
@@ -175,28 +175,51 @@ class GroupingTests(RouteCase):
         seen = self.version()
         self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
         self.now(self.store.groups.remove(group, self.bob.id, self.bob.id))
-        self.grouping.seen(self.link_, seen)
+        self.grouping.seen(self.link_, seen, 0)
         self.assertEqual(self.told(), [(group, self.bob.id, True), (group, self.bob.id, False)])
 
     def test_a_server_without_an_index_lacks_nothing(self):
         self.group(self.alice)
-        self.grouping.seen(self.link_, 0)
+        self.grouping.seen(self.link_, 0, 0)
         self.assertEqual(self.told(), [])
 
     def test_a_server_that_has_everything(self):
         self.group(self.alice)
-        self.grouping.seen(self.link_, self.version())
+        self.grouping.seen(self.link_, self.version(), 0)
         self.assertEqual(self.told(), [])
 
     def test_an_index_from_a_log_that_the_store_lost_is_reloaded(self):
         self.group(self.alice)
-        self.grouping.seen(self.link_, self.version() + 7)
+        self.grouping.seen(self.link_, self.version() + 7, 0)
         self.assertEqual(self.told(), [(0, 0, False)])
+
+    def test_an_index_of_this_epoch(self):
+        group = self.group(self.alice)
+        seen = self.version()
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        epoch = self.store.epoch()
+        self.grouping.seen(self.link_, seen, epoch)
+        self.answer_all(self.link_)
+        (change,) = self.link_.take("group_change")
+        self.assertEqual((change.user, change.epoch), (self.bob.id, epoch))
+
+    def test_an_index_of_an_earlier_epoch_is_told_nothing_by_its_version(self):
+        group = self.group(self.alice)
+        seen, epoch = self.version(), self.store.epoch()
+        self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
+        self.store.begin_epoch()
+        self.grouping.seen(self.link_, seen, epoch)
+        self.assertEqual(self.told(), [])
+
+    def test_an_epoch_that_the_store_has_lost_begins_a_later_one(self):
+        self.grouping.seen(self.link_, 3, self.store.epoch() + 7)
+        self.assertTrue(self.store.epoch() > START * 1000 + 7)
+        self.assertEqual(self.told(), [])
 
     def test_an_index_that_cannot_be_updated_is_reloaded(self):
         self.group(self.alice)
         self.store.available = False
-        self.grouping.seen(self.link_, 1)
+        self.grouping.seen(self.link_, 1, 0)
         self.assertEqual(self.told(), [(0, 0, False)])
 
 
@@ -252,6 +275,30 @@ class LogTests(RouteCase):
         self.hold.answer(([], 5000, True))
         self.assertEqual(self.told(), [(5000, 0, 0)])
 
+    def test_after_a_new_epoch_versions_begin_anew(self):
+        self.hold.answer(([], 5, False))
+        self.store.begin_epoch()
+        self.grouping.begin_anew()
+        self.clock.advance(0)
+        self.assertEqual(self.asked(), [0])
+        self.hold.answer(([], 3, False))
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [3])
+        self.hold.answer(([GroupChange(4, 1, 2, True)], 4, False))
+        self.answer_all(self.link_)
+        (change,) = self.link_.take("group_change")
+        self.assertEqual((change.version, change.epoch), (4, self.store.epoch()))
+
+    def test_what_was_read_before_a_new_epoch_counts_for_nothing(self):
+        self.hold.answer(([], 5, False))
+        self.clock.advance(LOOK_SECONDS)
+        self.store.begin_epoch()
+        self.grouping.begin_anew()
+        self.hold.answer(([GroupChange(6, 1, 2, True)], 6, False))
+        self.assertEqual(self.told(), [])
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.asked(), [0])
+
     def test_an_unexpected_error_does_not_stall_it(self):
         self.hold.fail(ValueError("?"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -260,7 +307,7 @@ class LogTests(RouteCase):
 
     def test_a_server_is_sent_changes_page_by_page(self):
         self.hold.calls.clear()
-        self.grouping.seen(self.link_, 3)
+        self.grouping.seen(self.link_, 3, 0)
         self.hold.answer(([GroupChange(4, 1, 2, True)], 5, False))
         self.assertEqual(self.asked(), [4])
         self.hold.answer(([GroupChange(5, 1, 3, True)], 5, False))

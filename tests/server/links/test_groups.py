@@ -1,0 +1,101 @@
+"""Tests of which session is in which group when the store goes back."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.server.links.groups import PATIENCE_SECONDS, GroupIndex
+from cim.server.sessions.table import KnownGroups, Session, Sessions
+from cim.wire.link_pb2 import GroupChange
+from cim.wire.positions import ZERO
+
+ALICE, BOB = 1001, 1002
+BEFORE, AFTER = 100, 200
+
+
+class EpochTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.sessions = Sessions(self.clock)
+        self.index = GroupIndex(self.sessions, self.clock)
+        self.outdated, self.begun = [], []
+        self.index.on_outdated.append(lambda sessions: self.outdated.append({session.user for session in sessions}))
+        self.index.on_epoch.append(lambda: self.begun.append(self.index.epoch))
+        self.index.on_missing.append(lambda: None)
+        self.alice, self.bob = self.session(ALICE), self.session(BOB)
+
+    def session(self, user):
+        session = Session(None)
+        self.sessions.reserve(user, "someone", "owner", 30, device="phone", native=True)
+        self.sessions.claim_ticket(session, user, "owner", "phone")
+        return session
+
+    def join(self, session, groups, version, epoch):
+        return self.index.join(session, KnownGroups(version, dict.fromkeys(groups, ZERO), epoch))
+
+    def change(self, version, epoch, *, user=ALICE, group=9, added=True):
+        self.index.changed(GroupChange(version=version, group=group, user=user, added=added, epoch=epoch))
+
+    def in_group(self, group=9):
+        return {session.user for session in self.index.of(group)}
+
+    def test_the_first_epoch_changes_nothing(self):
+        self.assertTrue(self.join(self.alice, [9], 5, 0))
+        self.assertTrue(self.index.is_current(BEFORE))
+        self.assertEqual((self.outdated, self.begun, self.index.version), ([], [], 5))
+
+    def test_after_a_new_one_lower_versions_count(self):
+        self.join(self.alice, [9], 500, BEFORE)
+        self.join(self.bob, [9], 500, BEFORE)
+        self.assertTrue(self.index.is_current(AFTER))
+        self.assertEqual((self.outdated, self.begun), ([{ALICE, BOB}], [AFTER]))
+        # Until their groups are read, they stay where they were.
+        self.assertEqual(self.in_group(), {ALICE, BOB})
+        self.assertTrue(self.join(self.alice, [8], 30, AFTER))
+        self.assertEqual((self.in_group(), self.in_group(8), self.index.version), ({BOB}, {ALICE}, 30))
+        self.assertTrue(self.join(self.bob, [9], 30, AFTER))
+        self.change(31, AFTER)
+        self.assertEqual((self.in_group(), self.index.version), ({ALICE, BOB}, 31))
+
+    def test_what_is_missing_in_the_new_log_is_missed(self):
+        self.join(self.alice, [9], 500, BEFORE)
+        self.index.is_current(AFTER)
+        self.join(self.alice, [9], 30, AFTER)
+        self.change(32, AFTER, user=BOB)
+        self.assertEqual(self.index.version, 30)
+        self.outdated.clear()
+        self.clock.pump([PATIENCE_SECONDS] * 2)
+        self.assertEqual((self.outdated, self.index.version), ([{ALICE}], 32))
+
+    def test_a_change_of_the_new_log_reaches_a_session_that_waits_to_be_read(self):
+        self.join(self.alice, [9], 500, BEFORE)
+        self.change(31, AFTER, added=False)
+        self.assertEqual((self.in_group(), self.begun), (set(), [AFTER]))
+
+    def test_what_is_said_of_the_earlier_one_is_dropped(self):
+        self.join(self.alice, [], 500, BEFORE)
+        self.index.is_current(AFTER)
+        self.change(501, BEFORE)
+        self.assertEqual((self.in_group(), self.index.version), (set(), 0))
+        self.assertFalse(self.join(self.alice, [9], 501, BEFORE))
+        self.assertTrue(self.join(self.alice, [], 30, AFTER))
+        self.assertEqual((self.in_group(), self.begun), (set(), [AFTER]))
+
+    def test_changes_that_were_kept_of_it_are_forgotten(self):
+        self.join(self.bob, [], 500, BEFORE)
+        self.change(501, BEFORE)
+        self.change(503, BEFORE)
+        self.index.is_current(AFTER)
+        self.assertTrue(self.join(self.alice, [], 30, AFTER))
+        self.assertEqual(self.in_group(), set())
+        self.change(31, AFTER)
+        self.change(32, AFTER, added=False)
+        self.assertEqual((self.in_group(), self.index.version), (set(), 32))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_groups_of_reservations_are_forgotten(self):
+        self.sessions.reserve(7, "guest", "o", 30, groups=KnownGroups(500, {}, BEFORE))
+        self.index.is_current(BEFORE)
+        self.index.is_current(AFTER)
+        self.assertIsNone(self.sessions.claim_login(Session(None), 7, "guest").groups)
