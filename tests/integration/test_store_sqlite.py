@@ -91,6 +91,10 @@ class SqliteOrderTests(OrderContract, SqliteCase):
 class SqliteHistoryTests(HistoryContract, SqliteCase):
     retention = HISTORY
 
+    async def setUp(self):
+        super().setUp()
+        await self.store._threads.look(lambda connection: None)  # after the first look at the disk
+
     def fill(self, full):
         self.store._space._seen(Usage(95 if full else 50, 100))
 
