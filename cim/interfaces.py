@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Role,
         SessionRecord,
     )
+    from cim.reset_codes import ResetCode
     from cim.wire.link_pb2 import Item
 
 #: The folders of the registry; `/cim` is upstream's own.
@@ -161,6 +162,7 @@ class IStore(Interface):
     blocks: IBlocks = Attribute("Whom users block.")
     credentials: ICredentials = Attribute("The credentials.")
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
+    reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
 
     def health() -> str:
         """Return "" when the store answers, else a sentence that says what is wrong."""
@@ -478,6 +480,8 @@ class ICredentials(Interface):
     def set_password(user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """Replace the password's hash and void all tokens issued before `now`, and all issued so far.
 
+        A reset code is void then.
+
         :param password: the argon2 hash
         :param now: ms since 1970
         :param seen: change nothing unless tokens are still valid from then, so that whoever showed the old password
@@ -520,3 +524,28 @@ class IInvitationCodes(Interface):
 
     def revoke(id: str) -> Deferred[bool]:
         """Remove an invitation; False if there is none. Accounts that were made with it stay."""
+
+
+class IResetCodes(Interface):
+    """Codes with which users set a new password, one of each. Every method fails with StoreUnavailable likewise.
+
+    When they expire is up to the store's clock. They go with the account.
+    """
+
+    def make(code: ResetCode, seconds: float) -> Deferred[int | None]:
+        """Keep the code of a user, in the place of a former one; return when it expires, ms since 1970.
+
+        :param seconds: how long it is good for
+        :returns: None if there is no such account
+        """
+
+    def valid(code: ResetCode) -> Deferred[bool]:
+        """Return whether a code could be used now."""
+
+    def use(code: ResetCode, password: str, now: int) -> Deferred[int | None]:
+        """Set the password by a code, once, and void all tokens; return what `ICredentials.set_password` does.
+
+        :param password: the argon2 hash
+        :param now: ms since 1970
+        :returns: None if the code is not valid, and nothing was changed
+        """

@@ -29,6 +29,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
+from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
 
@@ -147,7 +148,7 @@ class RedisOrderTests(OrderContract, RedisCase):
         return self.second
 
 
-class RedisInvitationCodesTests(InvitationCodesContract, RedisCase):
+class RedisCodesTests(InvitationCodesContract, ResetCodesContract, RedisCase):
     settings = {"appendonly": "no"}
 
     async def setUp(self):

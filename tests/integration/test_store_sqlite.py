@@ -35,6 +35,7 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
+from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
 
@@ -103,6 +104,11 @@ class SqliteHistoryTests(HistoryContract, SqliteCase):
 
 
 class SqliteInvitationCodesTests(InvitationCodesContract, SqliteCase):
+    def other(self):
+        return self.store
+
+
+class SqliteResetCodesTests(ResetCodesContract, SqliteCase):
     def other(self):
         return self.store
 

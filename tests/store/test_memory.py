@@ -25,6 +25,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
+from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
 
@@ -161,6 +162,11 @@ class MemoryGroupsTests(GroupsContract, CredentialsContract, MemoryCase):
 
 
 class MemoryInvitationCodesTests(InvitationCodesContract, MemoryCase):
+    def other(self):
+        return self.store
+
+
+class MemoryResetCodesTests(ResetCodesContract, MemoryCase):
     def other(self):
         return self.store
 

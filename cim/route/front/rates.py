@@ -17,6 +17,7 @@ from cim.limits import Buckets, Limit, whole_seconds
 RATE_LIMITS: Mapping[str, tuple[str, str]] = {
     "address-accounts": ("new accounts from one address", "0.2/200"),
     "address-invitations": ("invitations that are not valid from one address", "0.1/20"),
+    "address-resets": ("reset codes that are not valid from one address", "0.1/20"),
     "address-logins": ("logins of guests from one address", "50/5000"),
     "address-calls": ("calls from one address that prove nothing", "100/20000"),
     "address-online": ("lists of who is online for one address", "1/100"),

@@ -24,6 +24,7 @@ from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.passwords import Passwords
+from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.tokens import Tokens
 from cim.route.http.users import UsersAPI
 from cim.route.service import Route
@@ -35,7 +36,7 @@ from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.problem import DOCUMENT, Problems
 from cim.web.serving import CallResource
 
-APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI, InvitationCodesAPI)
+APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI, InvitationCodesAPI, ResetCodesAPI)
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
     "including 404 for an unknown path and 405 for a method that a path does not support."
@@ -154,6 +155,16 @@ def api_resource(
             tokens=tokens,
         ),
         InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),
+        ResetCodesAPI(
+            codes=store.reset_codes,
+            known=route.accounts,
+            guests=route.guests,
+            logins=route.logins,
+            passwords=passwords,
+            rates=route.rates,
+            tokens=tokens,
+            random_bytes=random_bytes,
+        ),
         Description(),
     )
     problems = Problems(Access(tokens, settings.keys, where, route.rates), settings.origins)

@@ -81,9 +81,12 @@ class RedisCredentials:
             if not there or seen not in (None, int(before or 0)):
                 return Decision([], None)
             valid_from = max(now, int(before or 0) + bool(fields))
-            return Decision([4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields], valid_from)
+            words: Words = [4 + len(fields), "HSET", 1, "valid_from", valid_from, *fields]
+            if fields:
+                words += 2, "DEL", 3
+            return Decision(words, valid_from)
 
-        keys = (Key.CREDENTIAL.of(user), needed)
+        keys = (Key.CREDENTIAL.of(user), needed, Key.RESET.of(user))
         facts = Facts(2, 0, (2, "EXISTS", 2, 3, "HGET", 1, "valid_from"))
         return self._changing.operation(name, self._changing.change(name, keys, facts, decide))
 
@@ -107,14 +110,15 @@ class RedisCredentials:
             elif user in alike:
                 words += 3, "SET", 5, form_value(set(alike) - {user})
             # Devices' marks expire by themselves.
-            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 1
+            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 9
+            words += 2, "DEL", 1
             return Decision(words, bool(there))
 
         name = account.name if account is not None else ""
         form = form_key(comparison_form(name))
         of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
         others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form, *others)
+        keys = (account_key(user), name_key(name), *of_user, form, *others, Key.RESET.of(user))
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
         deleted = await self._changing.change("delete", keys, facts, decide)
         # What it came into meanwhile.

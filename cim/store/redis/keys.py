@@ -22,6 +22,7 @@ class Key(StrEnum):
     CODES = "cim:codes"
     CODE_USES = "cim:code:"
     CREDENTIAL = "cim:auth:"
+    RESET = "cim:reset:"
     SESSIONS = "cim:session:"
     ENDED = "cim:ended:"
     BARRED = "cim:barred:"

@@ -22,6 +22,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
+from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
 from cim.store.redis.sessions import RedisSessions
 from cim.store.space import Space, Usage
@@ -70,6 +71,7 @@ class RedisStore(Service):
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
+        self.reset_codes = RedisResetCodes(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
 
     def startService(self) -> None:

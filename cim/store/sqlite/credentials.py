@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 STEP = 100
 
 
+def put_password(
+    connection: sqlite3.Connection, user: int, password: str, now: int, seen: int | None = None
+) -> int | None:
+    """Replace the password of an account, and void its tokens and its reset code; see ICredentials.set_password."""
+    put = connection.execute(
+        "INSERT INTO credential SELECT id, ?1, ?2 FROM account WHERE id = ?3 "
+        "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
+        "valid_from = max(valid_from + 1, excluded.valid_from) WHERE ?4 IS NULL OR valid_from = ?4 "
+        "RETURNING valid_from",
+        (password, now, user, seen),
+    ).fetchone()
+    if put is None:
+        return None
+    connection.execute("DELETE FROM reset_code WHERE user = ?", (user,))
+    valid_from: int = put[0]
+    return valid_from
+
+
 @implementer(ICredentials)
 class SqliteCredentials:
     """Credentials on disk."""
@@ -58,18 +76,9 @@ class SqliteCredentials:
 
     def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
-
-        def work(connection: sqlite3.Connection) -> int | None:
-            set = connection.execute(
-                "INSERT INTO credential SELECT id, ?1, ?2 FROM account WHERE id = ?3 "
-                "ON CONFLICT (user) DO UPDATE SET password = excluded.password, "
-                "valid_from = max(valid_from + 1, excluded.valid_from) WHERE ?4 IS NULL OR valid_from = ?4 "
-                "RETURNING valid_from",
-                (password, now, user, seen),
-            ).fetchone()
-            return None if set is None else set[0]
-
-        return self._sqlite.write("set_password", work)
+        return self._sqlite.write(
+            "set_password", lambda connection: put_password(connection, user, password, now, seen)
+        )
 
     def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
         """See ICredentials."""

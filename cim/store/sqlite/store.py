@@ -20,6 +20,7 @@ from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
+from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
@@ -58,6 +59,7 @@ class SqliteStore(Service):
         self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
+        self.reset_codes = SqliteResetCodes(self._threads, now)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:

@@ -119,4 +119,13 @@ def _people(connection: sqlite3.Connection) -> None:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
-STORE = Schema(0x43494D53, (statements(*_FIRST), _people, index_names), frozenset({"account", "given"}))  # CIMS
+#: For passwords that are forgotten.
+_RESETS = (
+    """CREATE TABLE reset_code (
+        user INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE, digest TEXT NOT NULL,
+        expires INTEGER NOT NULL) STRICT""",
+)
+
+
+_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS))
+STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

@@ -57,6 +57,7 @@ class ScopeTests(APICase):
         "DELETE /v1/admin/sessions/{user}/{device}": Scope.USERS,
         "PUT /v1/admin/users/{id}/password": Scope.USERS,
         "DELETE /v1/admin/users/{id}": Scope.USERS,
+        "POST /v1/admin/users/{id}/reset-code": Scope.USERS,
         "POST /v1/admin/invitations": Scope.USERS,
         "GET /v1/admin/invitations": Scope.USERS,
         "DELETE /v1/admin/invitations/{id}": Scope.USERS,
