@@ -447,6 +447,31 @@ class ConversationsContract(Conversing):
         await self.reads((await self.append("", counts=False)).position)
         self.assertEqual(await self.unread(ALICE), 0)
 
+    async def test_recalled_texts_are_not_unread(self):
+        said = []
+        for number in range(8):
+            said += await self.say("a", sender=(ALICE, BOB)[number % 2])
+        await self.reads(said[3])
+        for position in said[1], said[5]:  # one that ALICE has read, and one that she has not
+            await self.append("", sender=BOB, counts=False, recalls=position)
+        await self.append("", counts=False, recalls=said[6])
+        self.assertEqual((await self.unread(ALICE), await self.unread(BOB)), (1, 3))
+        await self.reads(said[5])
+        self.assertEqual(await self.unread(ALICE), 1)
+        await self.reads(said[2], BOB)
+        self.assertEqual(await self.unread(BOB), 1)
+        await self.append("", sender=BOB, counts=False, recalls=said[7])
+        self.assertEqual(await self.unread(ALICE), 0)
+
+    async def test_recalled_texts_of_a_group_are_not_unread(self):
+        _, name = await self.group_of(ALICE, BOB, CAROL)
+        said = []
+        for number in range(6):
+            said += await self.say("a", conversation=name, sender=(ALICE, BOB, CAROL)[number % 3])
+        await self.append("", conversation=name, sender=BOB, counts=False, recalls=said[4])
+        unread = [await self.unread(user, name) for user in (ALICE, BOB, CAROL)]
+        self.assertEqual(unread, [3, 4, 3])
+
     async def test_a_repetition_counts_once(self):
         for _ in range(3):
             await self.append("a", sender=BOB, client_id="x")

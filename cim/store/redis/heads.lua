@@ -52,6 +52,23 @@ for i = 1, #slice, 2 do
   people[#people + 1] = {name = slice[i], active = tonumber(slice[i + 1]), floor = ''}
 end
 
+-- Returns how many texts of others behind a position were recalled; looks at MAX_UNREAD of them for a page of heads.
+local left = MAX_UNREAD
+local function recalled_behind(conversation, read)
+  local tag = '{' .. conversation .. '}'
+  if left == 0 then return 0 end
+  local found = redis.call('ZRANGEBYLEX', RECALLED .. tag, read and '(' .. padded(read) or '-', '+', 'LIMIT', 0, left)
+  local count = 0
+  for _, place in ipairs(found) do
+    local epoch, n = string.match(place, '^0*(%d+)-0*(%d+)$')
+    local entry = redis.call('XRANGE', STREAM .. tag, epoch .. '-' .. n, epoch .. '-' .. n)[1]
+    local named = entry and message(entry)
+    if named and named.s ~= user then count = count + 1 end
+  end
+  left = left - #found
+  return count
+end
+
 local function head(candidate)
   local held = redis.call('HMGET', COUNTERS .. '{' .. candidate.name .. '}', 'log', 's:' .. user, 'r:' .. user)
   local last, _, counted = log_of(candidate.name, held[1])
@@ -62,7 +79,8 @@ local function head(candidate)
   if guest and (of_others <= 0 or not beyond(last, later(received, candidate.floor))) then return nil end
   local unread = of_others - (others or 0)
   if unread > 0 then
-    unread = math.min(unread, MAX_UNREAD, redis.call('XLEN', STREAM .. '{' .. candidate.name .. '}'))
+    unread = math.min(unread - recalled_behind(candidate.name, read), MAX_UNREAD,
+                      redis.call('XLEN', STREAM .. '{' .. candidate.name .. '}'))
   end
   if unread <= 0 and not beyond(last, later(received, candidate.floor)) then return nil end
   return {candidate.name, last, received, read or '', math.max(unread, 0), digits(candidate.active)}

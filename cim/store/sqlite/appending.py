@@ -12,6 +12,7 @@ from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS,
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
+from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
 
 #: The key that remembers a message: its conversation, sender and client_id.
@@ -243,7 +244,7 @@ class Appending:
             blank = native.blank(body)
         except BadFrame:
             return
-        connection.execute(f"UPDATE message SET body = ? {where}", (blank, id, *position))
+        connection.execute(f"UPDATE message SET body = ?, counts = {RECALLED} {where}", (blank, id, *position))
         shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
             self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))

@@ -29,6 +29,7 @@ from cim.store.sqlite.appending import TRIM_EVERY, Appending, floor_of
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.holdings import shrunk
 from cim.store.sqlite.invitations import waiting
+from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
 
 if TYPE_CHECKING:
@@ -354,11 +355,14 @@ def set_read(
     )
 
 
-def _others_after(connection: sqlite3.Connection, id: int, user: int, position: positions.Position) -> int:
-    """Count others' messages after a position, up to MAX_UNREAD."""
+def _others_after(
+    connection: sqlite3.Connection, id: int, user: int, position: positions.Position, *, recalled: bool = False
+) -> int:
+    """Count others' messages after a position, up to MAX_UNREAD: all, or those that were recalled."""
+    messages, counts = ("message INDEXED BY message_recalled", f"= {RECALLED}") if recalled else ("message", "> 0")
     count: int = connection.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM message WHERE conversation = ? AND (epoch, n) > (?, ?) AND sender <> ? "
-        "AND counts = 1 LIMIT ?)",
+        f"SELECT count(*) FROM (SELECT 1 FROM {messages} WHERE conversation = ? AND (epoch, n) > (?, ?) "
+        f"AND sender <> ? AND counts {counts} LIMIT ?)",
         (id, *position, user, MAX_UNREAD),
     ).fetchone()[0]
     return count
@@ -405,6 +409,8 @@ def _heads(
         unread = min(MAX_UNREAD, max(0, counted - sent - others))
         if unread and _trimmed(connection, id, read):
             unread = min(unread, _others_after(connection, id, user, read))
+        if unread:
+            unread = max(0, unread - _others_after(connection, id, user, read, recalled=True))
         if unread or new:
             latest, received_text, read_text = map(positions.text, ((epoch, n), received, read))
             heads.append(ConversationHead(name, latest, received_text, read_text, unread, active))

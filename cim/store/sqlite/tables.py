@@ -6,9 +6,16 @@ The releases before schemas had numbers left files with some of what the first s
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from cim.daemon.schema import Schema, statements
+from cim.errors import BadFrame
 from cim.store.sqlite.accounts import index_names
+from cim.wire import native, positions
+from cim.wire.cim_pb2 import RECALL, Deliver
+
+#: `counts` of a message that counted as unread until it was recalled.
+RECALLED = 2
 
 #: The tables of the first release.
 _FIRST = (
@@ -25,7 +32,8 @@ _FIRST = (
         total INTEGER NOT NULL DEFAULT 0, counted INTEGER NOT NULL DEFAULT 0) STRICT""",
     "CREATE INDEX IF NOT EXISTS conversation_of_low ON conversation (low, active, name) WHERE low > 0",
     "CREATE INDEX IF NOT EXISTS conversation_of_high ON conversation (high, active, name) WHERE high > 0",
-    # before_epoch, before_n: the previous position; number: the ordinal of the message in its conversation.
+    # before_epoch, before_n: the previous position; number: the ordinal of the message in its conversation; counts: 1
+    # if it counts as unread, else 0, or RECALLED.
     """CREATE TABLE IF NOT EXISTS message (
         conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL, before_epoch INTEGER NOT NULL,
         before_n INTEGER NOT NULL, sender INTEGER NOT NULL, sent_at INTEGER NOT NULL, counts INTEGER NOT NULL,
@@ -127,5 +135,27 @@ _RESETS = (
 )
 
 
-_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS))
+def _recalled(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}"
+    )
+    recalled = [(id, *positions.parse(said.ref)) for id, said in _revisions(connection) if said.kind == RECALL]
+    connection.executemany(
+        f"UPDATE message SET counts = {RECALLED} WHERE conversation = ? AND epoch = ? AND n = ?", recalled
+    )
+
+
+def _revisions(connection: sqlite3.Connection) -> Iterator[tuple[int, Deliver]]:
+    """Yield what refers to a text, with the id of its conversation, in the order of positions."""
+    rows = connection.execute("SELECT conversation, body FROM message WHERE counts = 0 ORDER BY conversation, epoch, n")
+    for id, body in rows:
+        try:
+            said = native.parse_body(body)
+        except BadFrame:
+            continue
+        if said.ref:
+            yield id, said
+
+
+_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS), _recalled)
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

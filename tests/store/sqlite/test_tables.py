@@ -1,0 +1,42 @@
+"""Tests of the steps by which a file gets its tables: what they do with what earlier releases left."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from attrs import evolve
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cim.store.sqlite.tables import RECALLED, STORE
+from cim.wire import native
+from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, TEXT, Send
+
+
+class StepTests(SynchronousTestCase):
+    def setUp(self):
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.addCleanup(self.connection.close)
+
+    def upgrade(self, version):
+        """Take the first steps."""
+        evolve(STORE, steps=STORE.steps[:version]).upgrade(self.connection)
+
+    def message(self, n, kind, text="", ref="", *, body=None):
+        send = Send(client_id=str(n), text=text, kind=kind, ref=ref)
+        self.connection.execute(
+            "INSERT INTO message VALUES (1, 5, ?, 5, ?, 7, 0, ?, ?, ?, 0)",
+            (n, n - 1, kind == TEXT, n, body or native.body_of(send, 7, "alice", 0)),
+        )
+
+    def test_what_was_recalled_is_told_apart(self):
+        self.upgrade(4)
+        self.message(1, TEXT, "a")
+        self.message(2, TEXT, "")
+        self.message(3, REACTION, "👍", "5-1")
+        self.message(4, RECALL, "", "5-2")
+        self.message(5, EDIT, "b", "5-1")
+        self.message(6, RECALL, body=b"\xff")
+        self.upgrade(5)
+        counts = dict(self.connection.execute("SELECT n, counts FROM message"))
+        self.assertEqual(counts, {1: 1, 2: RECALLED, 3: 0, 4: 0, 5: 0, 6: 0})
