@@ -38,8 +38,9 @@ class RouteRules:
         [
             "login-policy",
             None,
-            "reject",
-            "What a login does while the user is online on another device: reject, replace or many.",
+            None,
+            "What a login does while the user is online on another device: reject, replace or many [default: many for"
+            " accounts with a password, reject for guests].",
             one_of(*LoginPolicy),
         ],
         [

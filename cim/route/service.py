@@ -69,7 +69,7 @@ class Route:
         new_owner: Callable[[], str],
         post: Post,
         metrics: Metrics,
-        policy: LoginPolicy = LoginPolicy.REJECT,
+        policy: LoginPolicy | None = None,
         revision_seconds: float = REVISION_SECONDS,
         upstream_servers: bool = False,
         limits: Mapping[str, Limit] | None = None,

@@ -118,7 +118,7 @@ class Cluster:
         routes: int = 1,
         selection: IServerSelection | None = None,
         limits: Limits | None = None,
-        policy: LoginPolicy = LoginPolicy.REJECT,
+        policy: LoginPolicy | None = None,
         store: Any = None,
         link_version: Callable[[], int] = lambda: HIGHEST_VERSION,
         upstream_servers: bool = False,

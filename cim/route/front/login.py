@@ -57,7 +57,8 @@ class Logins:
     """Chooses servers, reserves sessions and ends them.
 
     :param new_owner: makes an unguessable token
-    :param policy: what a login does with the user's sessions on other devices
+    :param policy: what a login does with the user's sessions on other devices; by default accounts with a password have
+        many devices, and a guest's login is refused
     """
 
     _log = Logger()
@@ -75,7 +76,7 @@ class Logins:
         selection: IServerSelection,
         new_owner: Callable[[], str],
         grouping: Grouping,
-        policy: LoginPolicy = LoginPolicy.REJECT,
+        policy: LoginPolicy | None = None,
     ) -> None:
         self._grouping = grouping
         self._policy = policy
@@ -108,8 +109,8 @@ class Logins:
         return await self._admit(account, device, native=True)
 
     async def _admit(self, account: Account, device: str, *, native: bool = False) -> Admission:
-        user = account.id
-        if self._policy == LoginPolicy.REJECT:
+        user, policy = account.id, self._policy_of(device)
+        if policy == LoginPolicy.REJECT:
             await self._refuse_if_online(user, device)
         tried: set[str] = set()
         expected: set[str] = set()
@@ -127,7 +128,7 @@ class Logins:
                 place,
                 owner,
                 device=device,
-                policy=self._policy,
+                policy=policy,
                 expected=expected,
                 seconds=RESERVATION_SECONDS,
                 live=host is None,
@@ -148,6 +149,9 @@ class Logins:
             tried.add(server)
         raise NoServerAvailable()
 
+    def _policy_of(self, device: str) -> LoginPolicy:
+        return self._policy or (LoginPolicy.REJECT if device == GUEST else LoginPolicy.MANY)
+
     async def _refuse_if_online(self, user: int, device: str) -> None:
         for online in self._presence.of(user):
             if online.device == device != GUEST:
@@ -162,7 +166,7 @@ class Logins:
         """End the sessions that a login replaced; one that is out of reach ends when its server is linked again."""
         ends = {(record.place, record.owner) for record in replaced}
         for online in there:
-            if self._policy == LoginPolicy.REPLACE or online.device == device != GUEST:
+            if self._policy_of(device) == LoginPolicy.REPLACE or online.device == device != GUEST:
                 ends.add((online.host.place, online.owner))
         telling = [
             Deferred.fromCoroutine(self._end(place, user, owner, "replaced"))
@@ -193,7 +197,7 @@ class Logins:
             owner=owner,
             seconds=RESERVATION_SECONDS,
             device=device,
-            beside=self._policy == LoginPolicy.MANY,
+            beside=self._policy_of(device) == LoginPolicy.MANY,
             native=device != GUEST,
         )
         if groups is not None:

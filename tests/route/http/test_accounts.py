@@ -409,6 +409,12 @@ class ManyTests(PolicyTests):
         self.assertFalse(first.closed)
 
 
+class DefaultPolicyTests(ManyTests):
+    """No --login-policy: many for accounts with a password; that guests have one is in tests/compat."""
+
+    policy = None
+
+
 class SessionTests(APICase):
     """One's own sessions."""
 
