@@ -1,4 +1,8 @@
-"""Clients talk while processes are killed, frozen and restarted and connections cut; then what they got is checked."""
+"""Clients talk while processes, connections, or with --hosts machines and their network fail; what they got is judged.
+
+Without --hosts all processes are on the loopback interface, with proxies between them. With it each is on a machine of
+its own (`bench.hosts`), which needs root.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,32 @@ import argparse
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from bench.cluster import Cluster
+from bench.cluster import Cluster, machine_names
 from bench.crowd import Crowd, add_crowd
-from bench.faults import Deck, Havoc, every_kind, kind_of
+from bench.faults import Deck, Havoc, Maker, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
+from bench.hosts import Network, NoHosts
+from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
+from bench.partitions import NetworkFaults
 from bench.running import run_bounded
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import DaemonProcess
 
 #: How many violations are shown one by one.
 SHOWN = 40
+#: The machine of the clients, and of this process.
+CLIENTS = "clients"
+#: Without and with machines.
+LOOPBACK_KINDS = [*ProcessFaults.kinds, *ConnectionFaults.kinds, *ClientFaults.kinds]
+HOSTS_KINDS = [*ProcessFaults.kinds, *NetworkFaults.kinds, *ClientFaults.kinds]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_crowd(parser, members=24, library=6, guests=6, groups=4, size=8, rate=100.0)
     option("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
-    kinds = [kind_of(*pair) for pair in every_kind()]
+    option("--hosts", action="store_true", help="give each process a machine of its own, and break the network too")
+    kinds = list(dict.fromkeys(kind_of(*pair) for pair in (*LOOPBACK_KINDS, *HOSTS_KINDS)))
     option(
         "--fault",
         action="append",
@@ -56,14 +70,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Chaos:
-    """One run."""
+    """One run.
 
-    def __init__(self, reactor: Any, arguments: argparse.Namespace, write: Callable[[str], object]) -> None:
+    :param network: of the machines; None for the loopback interface
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        arguments: argparse.Namespace,
+        write: Callable[[str], object],
+        network: Network | None = None,
+    ) -> None:
+        self._network = network
         self.reactor = reactor
         self.arguments = arguments
         self.write = write
         self.cluster: Cluster | None = None
         self._mended: list[tuple[str, float, float]] = []
+        self._cable: NetworkFaults | None = None
 
     async def go(self) -> int:
         """Run; return the exit status: 1 if anything was lost, doubled, reordered or out of nowhere."""
@@ -76,15 +101,18 @@ class Chaos:
             directory,
             servers=arguments.servers,
             routes=arguments.routes,
-            proxied=True,
+            proxied=self._network is None,
+            network=self._network,
             durable=not arguments.forgetful,
             server_options=UNLIMITED_SESSIONS,
-            route_options=("--login-policy", "many", *UNLIMITED),
+            route_options=("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
         )
         try:
             await self.cluster.start()
             return await self._torment(self.cluster, random.Random(seed))
         finally:
+            if self._cable is not None:
+                await self._cable.stop()
             if arguments.keep:
                 self._keep(self.cluster.processes)
             await self.cluster.stop()
@@ -100,9 +128,11 @@ class Chaos:
         faults = random.Random(chooser.getrandbits(64))
         try:
             await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)
-            havoc = Havoc(self.reactor, cluster, crowd.afflict, self.write, self._note)
+            havoc = Havoc(self.reactor, await self._makers(cluster, crowd), self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
-            deck = Deck(faults, arguments.longest, arguments.fault or ())
+            kinds = LOOPBACK_KINDS if self._network is None else HOSTS_KINDS
+            only = [kind for kind in kinds if not arguments.fault or kind_of(*kind) in arguments.fault]
+            deck = Deck(faults, only, arguments.longest)
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
             quiet = await crowd.quiet(arguments.patience)
@@ -119,6 +149,14 @@ class Chaos:
         self._report(crowd, havoc)
         self.write(verdict(violations))
         return 0 if quiet and not violations else 1
+
+    async def _makers(self, cluster: Cluster, crowd: Crowd) -> list[Maker]:
+        makers: list[Maker] = [ProcessFaults(self.reactor, cluster.kinds), ClientFaults(crowd.afflict)]
+        if self._network is None:
+            return [*makers, ConnectionFaults(self.reactor, cluster.proxies)]
+        self._cable = NetworkFaults(self.reactor, self._network)
+        await self._cable.start()
+        return [*makers, self._cable]
 
     def _note(self, kind: str, began: float, mended: float) -> None:
         self._mended.append((kind, began, mended))
@@ -153,4 +191,9 @@ def run(reactor: Any, arguments: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     # Time for the start and the accounts, for the end of the last faults, for all deliveries, and for the stop.
     deadline = 240.0 + arguments.seconds + arguments.patience
-    return run_bounded(reactor, lambda write: Chaos(reactor, arguments, write), deadline)
+    try:
+        network = Network(CLIENTS, machine_names(arguments.servers, arguments.routes)) if arguments.hosts else None
+    except NoHosts as error:
+        sys.stderr.write(f"there can be no machines here: {error}\n")
+        return 2
+    return run_bounded(reactor, lambda write: Chaos(reactor, arguments, write, network), deadline)

@@ -5,17 +5,26 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 
+from bench.hosts import Network
 from bench.proxy import Proxy
 from cim.keys import make_secret_file
 from tests.harness.daemons import Daemon, OnLine, loopback
-from tests.harness.processes import HOST, DaemonProcess, RedisProcess, ZooKeeperProcess, free_port
+from tests.harness.processes import (
+    HOST,
+    THIS_MACHINE,
+    DaemonProcess,
+    Machine,
+    RedisProcess,
+    ZooKeeperProcess,
+    free_port,
+)
 
 
 class DataInUse(Exception):
@@ -47,8 +56,14 @@ class Ports:
         return free_port()
 
 
+def machine_names(servers: int, routes: int) -> list[str]:
+    """Return the names of all machines of a cluster, but for its clients'."""
+    numbered = (("route", routes), ("server", servers))
+    return ["redis", "zookeeper", *(f"{kind}-{one}" for kind, many in numbered for one in range(1, many + 1))]
+
+
 class Cluster:
-    """All processes of a cluster, which listen only on the loopback interface.
+    """All processes of a cluster, which listen only on the loopback interface, unless they have machines of their own.
 
     :param directory: for the data of all processes and the cluster's secret; locked until `stop`
     :param fixed_ports: use the same ports each time, as far as they are free
@@ -57,6 +72,7 @@ class Cluster:
     :param route_options: further options of all routes
     :param proxied: whether connections between the processes go through `proxies`
     :param durable: whether Redis syncs writes to disk before it acknowledges them
+    :param network: has a machine for each process
     :ivar link_ports: where the routes take links
     :ivar proxies: the proxies by kind of connection: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
@@ -75,7 +91,9 @@ class Cluster:
         route_options: tuple[str, ...] = (),
         proxied: bool = False,
         durable: bool = True,
+        network: Network | None = None,
     ) -> None:
+        self._network = network
         self.proxies: dict[str, list[Proxy]] = {}
         self._proxied = proxied
         self._reactor = reactor
@@ -85,18 +103,28 @@ class Cluster:
         self._lock = _lock(self.directory / "lock")
         make_secret_file(self.secret_file, os.urandom)
         ports = Ports(fixed_ports)
-        self.redis = RedisProcess(reactor, self._folder("redis"), port=ports.get(16379), appendonly=durable)
-        self.zookeeper = ZooKeeperProcess(reactor, self._folder("zookeeper"), port=ports.get(12181), tick_ms=1000)
+        self.redis = RedisProcess(
+            reactor, self._folder("redis"), port=ports.get(16379), appendonly=durable, machine=self._machine("redis")
+        )
+        self.zookeeper = ZooKeeperProcess(
+            reactor,
+            self._folder("zookeeper"),
+            port=ports.get(12181),
+            tick_ms=1000,
+            machine=self._machine("zookeeper"),
+        )
         for process in (self.redis, self.zookeeper):
             process.on_line = self._teller(process.name, on_line)
-        store = self._reached("redis", self.redis.port)
-        registry = f"--registry=zookeeper:{HOST}:{self._reached('zookeeper', self.zookeeper.port)}"
+        store = f"redis:{self.redis.machine.address}:{self._reached('redis', self.redis.port)}"
+        zookeeper = f"{self.zookeeper.machine.address}:{self._reached('zookeeper', self.zookeeper.port)}"
+        registry = f"--registry=zookeeper:{zookeeper}"
         common = ["--secret-file", str(self.secret_file), registry]
         self.servers: list[Daemon] = []
         for number in range(1, servers + 1):
             tcp, http, websocket = (ports.get(first + number) for first in (21210, 28180, 21220))
-            listening = ["--listen", loopback(tcp), "--http", loopback(http), "--websocket", loopback(websocket)]
-            listening += ["--advertise", HOST]
+            at = self._machine(f"server-{number}")
+            listening = ["--listen", at.endpoint(tcp), "--http", at.endpoint(http)]
+            listening += ["--websocket", at.endpoint(websocket), "--advertise", at.address]
             self.servers.append(
                 self._daemon(reactor, "server", number, http, [*listening, *common, *server_options], on_line)
             )
@@ -105,8 +133,9 @@ class Cluster:
         for number in range(1, routes + 1):
             http, link = ports.get(28080 + number), ports.get(28090 + number)
             self.link_ports.append(link)
-            listening = ["--http", loopback(http), "--link", loopback(link), "--store", f"redis:{HOST}:{store}"]
-            listening += ["--advertise", f"{HOST}:{http}:{self._reached('link', link)}"]
+            at = self._machine(f"route-{number}")
+            listening = ["--http", at.endpoint(http), "--link", at.endpoint(link), "--store", store]
+            listening += ["--advertise", f"{at.address}:{http}:{self._reached('link', link)}"]
             self.routes.append(
                 self._daemon(reactor, "route", number, http, [*listening, *common, *route_options], on_line)
             )
@@ -119,6 +148,9 @@ class Cluster:
         self.proxies.setdefault(kind, []).append(proxy)
         return proxy.port
 
+    def _machine(self, name: str) -> Machine:
+        return THIS_MACHINE if self._network is None else self._network.machines[name]
+
     def _folder(self, name: str) -> str:
         return str(self.directory / name)
 
@@ -129,12 +161,23 @@ class Cluster:
         self, reactor: Any, kind: str, number: int, http: int, arguments: list[str], on_line: OnLine | None
     ) -> Daemon:
         name = f"{kind}-{number}"
-        return Daemon(reactor, name, http, [f"cim-{kind}", *arguments], self._folder(name), on_line)
+        argv = [f"cim-{kind}", *arguments]
+        return Daemon(reactor, name, http, argv, self._folder(name), on_line, self._machine(name))
 
     @property
     def processes(self) -> list[DaemonProcess]:
         """All processes, in the order in which they start."""
         return [self.redis, self.zookeeper, *self.routes, *self.servers]
+
+    @property
+    def kinds(self) -> dict[str, Sequence[DaemonProcess]]:
+        """All processes by what they are."""
+        return {
+            "server": self.servers,
+            "route": self.routes,
+            "redis": [self.redis],
+            "zookeeper": [self.zookeeper],
+        }
 
     @property
     def route_urls(self) -> list[str]:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from bench.history import Handed, History
 from bench.outgoing import content_of
-from cim.client import Client, Message, Password, Sent, State
+from cim.client import Client, Message, Password, Sent, State, Trust
 from cim.interfaces import IMessageListener
 from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Deliver, Send
@@ -69,7 +69,14 @@ class LibraryMember:
         self.counts: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
         self._client = Client(
-            reactor, urls, Password(name, password), device="bench", listeners=(self,), endpoint=self._endpoint
+            reactor,
+            urls,
+            Password(name, password),
+            device="bench",
+            listeners=(self,),
+            endpoint=self._endpoint,
+            # Machines of a chaos run have addresses of their own, and no TLS.
+            trust=Trust(insecure=True),
         )
 
     def _endpoint(self, host: str, port: int) -> IStreamClientEndpoint:

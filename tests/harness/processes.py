@@ -256,7 +256,9 @@ def shared_zookeeper(reactor: Any) -> Deferred[str]:
 
 __all__ = [
     "HOST",
+    "THIS_MACHINE",
     "DaemonProcess",
+    "Machine",
     "MissingProgram",
     "PortProcess",
     "ProcessFailed",
