@@ -24,6 +24,7 @@ from bench.figures import Percentiles
 from bench.history import verdict
 from bench.hosts import Network, NoHosts
 from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
+from bench.outages import Mended, outages, table
 from bench.partitions import NetworkFaults
 from bench.running import run_bounded
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
@@ -87,7 +88,7 @@ class Chaos:
         self.arguments = arguments
         self.write = write
         self.cluster: Cluster | None = None
-        self._mended: list[tuple[str, float, float]] = []
+        self._mended: list[Mended] = []
         self._cable: NetworkFaults | None = None
 
     async def go(self) -> int:
@@ -146,7 +147,7 @@ class Chaos:
                 self.write(str(violation))
         finally:
             await crowd.disperse()
-        self._report(crowd, havoc)
+        self._report(crowd)
         self.write(verdict(violations))
         return 0 if quiet and not violations else 1
 
@@ -159,24 +160,26 @@ class Chaos:
         return [*makers, self._cable]
 
     def _note(self, kind: str, began: float, mended: float) -> None:
-        self._mended.append((kind, began, mended))
+        self._mended.append(Mended(kind, began, mended))
 
-    def _report(self, crowd: Crowd, havoc: Havoc) -> None:
+    def _report(self, crowd: Crowd) -> None:
         write = self.write
-        write(f"faults: {sum(havoc.counts.values())}")
-        for kind, count in sorted(havoc.counts.items()):
-            write(f"  {kind}: {count}")
+        write(f"faults: {len(self._mended)}")
         outcomes = crowd.history.outcomes()
         write("messages: " + ", ".join(f"{name} {outcomes[name]}" for name in ("accepted", "refused", "unknown")))
         write(f"handed to members: {sum(map(len, crowd.history.handed.values()))}")
         times = crowd.times
-        recoveries = times.recoveries([mended for _, _, mended in self._mended])
+        recoveries = times.recoveries([fault.ended for fault in self._mended])
         if recoveries:
             longest = max(range(len(recoveries)), key=recoveries.__getitem__)
             write(f"recovery after the end of a fault: {Percentiles.of(recoveries)}")
-            write(f"longest recovery: {recoveries[longest]:.2f} s, after {self._mended[longest][0]}")
+            write(f"longest recovery: {recoveries[longest]:.2f} s, after {self._mended[longest].kind}")
         write(f"longest wait until accepted: {times.longest(times.accepted):.2f} s")
         write(f"longest wait until everyone had it: {times.longest(times.complete):.2f} s")
+        write("by kind of fault: how long it lasted, the longest wait until accepted, also where no other fault was")
+        write("beside it, and the longest time in which nothing at all was accepted, in seconds")
+        for line in table(outages(times.sent, times.accepted, self._mended)):
+            write(line)
         for name, count in sorted(crowd.counts().items()):
             write(f"  {name}: {count}")
 

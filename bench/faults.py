@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -103,7 +102,6 @@ class Havoc:
         self._write = write
         self._mended = mended
         self._start = reactor.seconds()
-        self.counts: Counter[str] = Counter()
 
     async def run(self, chooser: random.Random, deck: Deck, seconds: float, pause: float, at_once: int) -> None:
         """Make faults for `seconds`, one after each pause, and return when all have ended.
@@ -132,6 +130,5 @@ class Havoc:
         name = await self._makers[fault.kind].make(fault)
         if name:
             now = self._reactor.seconds()
-            self.counts[fault.kind] += 1
             self._mended(fault.kind, began, now)
             self._write(f"{began - self._start:7.2f} s  {fault.kind}: {name}, ended after {now - began:.2f} s")
