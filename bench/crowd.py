@@ -22,6 +22,7 @@ from bench.history import Handed, History, Key, Violation
 from bench.http import HTTPError, HTTPPool
 from bench.library_member import LibraryMember
 from bench.member import Member
+from bench.owed import Owed
 from cim.wire import conversations
 from cim.wire.cim_pb2 import Deliver
 from cim.wire.websocket_frames import JSON, PROTOBUF
@@ -124,6 +125,7 @@ class Crowd:
         self._marked: set[str] = set()
         self._tablets: set[int] = set()
         self.history = History(self._lists)
+        self._owed = Owed(self._lists)
         self.times = Times()
         self.members: list[Member | LibraryMember | GuestMember] = []
         self._speakers: list[Member | LibraryMember | GuestMember] = []
@@ -200,10 +202,15 @@ class Crowd:
         self.times.complete[key] = max(now, self.times.complete.get(key, 0.0))
 
     def _member(self, number: int, user: int, second: str = "") -> Member | LibraryMember:
+        reader = -user if second else user
+
         def handed(conversation: str, message: Handed, now: float) -> None:
-            self._complete((message.author, conversation, message.number), now)
+            key = message.author, conversation, message.number
+            self._owed.had(reader, key)
+            self._complete(key, now)
 
         def accepted(conversation: str, number: int, now: float) -> None:
+            self._owed.due((user, conversation, number))
             self.times.accepted[user, conversation, number] = now
 
         def number_of(deliver: Deliver) -> int | None:
@@ -232,7 +239,7 @@ class Crowd:
             self._pools,
             self.history,
             device=second or "bench",
-            reader=-user if second else user,
+            reader=reader,
             subprotocol=SUBPROTOCOLS[(number + bool(second)) % len(SUBPROTOCOLS)],
             patient=number % 2 == 0,
             number_of=number_of,
@@ -242,6 +249,7 @@ class Crowd:
 
     def _guest(self, number: int, user: int) -> GuestMember:
         def stored(conversation: str, number: int, now: float) -> None:
+            self._owed.due((user, conversation, number))
             self.times.accepted[user, conversation, number] = now
 
         self.logs.append(GuestLog(user, self.times.sent))
@@ -308,10 +316,12 @@ class Crowd:
         """Wait until all messages are accepted and everyone has all of them; return whether that happened in time."""
         try:
             await self.until(
-                lambda: not any(member.waiting for member in self.members) and not self.missing(),
+                lambda: not self._owed and not any(member.waiting for member in self.members),
                 patience,
                 "everyone has every message",
             )
+            # Guests' messages are looked for, which takes a while after a long run.
+            await self.until(lambda: not self.missing(), patience, "guests have what is theirs")
         except TimeoutError:
             return False
         return True

@@ -73,8 +73,8 @@ class GuestLog:
         came = {key for key, _, _ in self.arrivals}
         last = max(self.broken, default=0.0)
         for key, sent in history.sent.items():
-            mine = sent.stored and key[0] != self.user and _is_for(self.user, key[1])
-            if mine and key not in came and self.sent.get(key, 0.0) > last:
+            late = sent.stored and self.sent.get(key, 0.0) > last
+            if late and key[0] != self.user and key not in came and _is_for(self.user, key[1]):
                 yield key
 
     def violations(self, history: History) -> Iterator[Violation]:
