@@ -38,7 +38,7 @@ from cim.route.http.upstream import UpstreamAPI, guests_only
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
-from cim.store.choose import RedisAccess, store_from
+from cim.store.choose import Acknowledge, RedisAccess, store_from
 from cim.web.calling import JSONCalls
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
@@ -80,12 +80,23 @@ class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesO
             "store",
             None,
             "redis:127.0.0.1:6379",
-            "redis:HOST:PORT[/DB], with TLS rediss:HOST:PORT[/DB], or sqlite:FILE.",
+            "redis:HOST:PORT[/DB], redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB], with TLS rediss..., or"
+            " sqlite:FILE.",
+        ],
+        [
+            "acknowledge",
+            None,
+            Acknowledge(),
+            "Who must have what is acknowledged and shown: local (the master) or majority (of it and its replicas),"
+            " without Sentinels majority:SERVERS, such as majority:3.",
+            Acknowledge.parse,
         ],
         ["store-user", None, None, "Whom Redis's ACL knows."],
         ["store-password-file", None, None, "File with Redis's password."],
         ["store-ca", None, None, "PEM file with those who may sign Redis's certificate [default: the system's]."],
         ["store-certificate", None, None, "PEM file with key and certificate, for a Redis that asks for one."],
+        ["sentinel-user", None, None, "Whom the Sentinels' ACL knows."],
+        ["sentinel-password-file", None, None, "File with the Sentinels' password."],
         ["secret-file", None, None, "File with the cluster's secret."],
     ]
     optFlags = [
@@ -184,6 +195,10 @@ def add_route(
     root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor), stop_timeout=6.0)
 
 
+def _password(options: Any, name: str) -> str | None:
+    return read_secret_file(options[name], name) if options[name] else None
+
+
 @one_line_errors
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Return the route as a service; nothing happens until it is started."""
@@ -192,7 +207,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     exit = Exit(reactor)
     root = DaemonRoot(options, "route", reactor, exit)
     root.add(CountingErrors(metrics, globalLogPublisher))
-    password = options["store-password-file"]
     ports = Ports(reactor, lambda: datetime.now(UTC), metrics.refused)
     try:
         registry = chosen_registry(options, reactor)
@@ -202,10 +216,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             time_of_day=time_of_day,
             access=RedisAccess(
                 options["store-user"],
-                read_secret_file(password, "store-password-file") if password else None,
+                _password(options, "store-password-file"),
                 options["store-ca"],
                 options["store-certificate"],
+                options["sentinel-user"],
+                _password(options, "sentinel-password-file"),
             ),
+            acknowledge=options["acknowledge"],
             retention=retention_of(options),
             refuse=lambda reason: exit.leave(1, f"{command('route')} cannot start: {reason}"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -17,12 +17,16 @@ from cim.named_host import NamedHost
 from cim.plain import quoted
 from cim.private_files import BadFile
 from cim.store.pages import DEFAULT
-from cim.store.redis.connection import RedisConnection
+from cim.store.redis.connection import RedisConnection, credentials
+from cim.store.redis.sentinel import Address, Watched, number
+from cim.store.redis.sentinels import Sentinels
 from cim.store.redis.store import RedisStore
 from cim.store.redis.tls import over_tls
 from cim.store.sqlite.store import SqliteStore
 
 CONNECT_TIMEOUT = 5.0
+#: With TLS, and with Sentinels that name the master.
+REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
 
 
 @frozen
@@ -32,12 +36,45 @@ class RedisAccess:
     :param user: a user of its ACL; None for the default user
     :param ca: for TLS, a PEM file with the certificates that may sign that of Redis; None for the system's
     :param certificate: for TLS, a PEM file with a key and its certificate, if Redis requires one
+    :param sentinel_user: a user of the Sentinels' ACL; None for the default user
+    :param sentinel_password: the Sentinels' password; None if they need none
     """
 
     user: str | None = None
     password: str | None = None
     ca: str | None = None
     certificate: str | None = None
+    sentinel_user: str | None = None
+    sentinel_password: str | None = None
+
+
+@frozen
+class Acknowledge:
+    """Who must have what is stored before it is acknowledged or shown.
+
+    :param majority: whether a majority of Redis and its replicas; otherwise the store alone
+    :param servers: how many these are; 0 to ask the Sentinels
+    """
+
+    majority: bool = False
+    servers: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `local`, `majority` or `majority:SERVERS`.
+
+        :raises ValueError: says what is wrong
+        """
+        how, colon, servers = text.partition(":")
+        count = number(servers, 100) if colon else 0
+        if how == "local" and not colon:
+            return cls()
+        if how != "majority" or count is None or (colon and count < 2):
+            raise ValueError(f"must be local, majority or majority:SERVERS, such as majority:3, not {quoted(text)}")
+        return cls(True, count)
+
+    def __str__(self) -> str:
+        return f"majority:{self.servers}" if self.servers else "majority" if self.majority else "local"
 
 
 def store_from(
@@ -46,14 +83,18 @@ def store_from(
     *,
     time_of_day: Callable[[], float],
     access: RedisAccess = RedisAccess(),
+    acknowledge: Acknowledge = Acknowledge(),
     random: Callable[[], float] | None = None,
     retention: Retention = DEFAULT,
     refuse: Callable[[str], object] = lambda reason: None,
 ) -> IStore:
-    """Return the store that `redis:HOST:PORT[/DB]`, `rediss:HOST:PORT[/DB]` or `sqlite:FILE` names, not yet started.
+    """Return the store that `text` names, not yet started.
 
+    :param text: `redis:HOST:PORT[/DB]`, `redis+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB]`, either with `rediss` for
+        TLS, or `sqlite:FILE`
     :param time_of_day: the time in seconds since 1970
     :param access: how Redis lets a route in
+    :param acknowledge: when what is stored is acknowledged
     :param random: returns a number from 0 to 1, for jitter and quotas
     :param retention: how long messages are kept
     :param refuse: called with a sentence if it turns out after the start that what is stored is not for this release
@@ -65,60 +106,79 @@ def store_from(
     def now() -> int:
         return int(time_of_day() * 1000)
 
-    if scheme in ("redis", "rediss"):
-        return _redis(scheme, rest, reactor, access, now, random, retention, refuse)
+    if scheme in REDIS:
+        connection = _connection(scheme, rest, reactor, access, acknowledge, random, refuse)
+        return RedisStore(connection, reactor, retention, now=now, random=random)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "must name a file, sqlite:FILE")
         if access != RedisAccess():
             raise InvalidField("store", "sqlite: does not take a user, password or certificate: leave them out")
+        if acknowledge.majority:
+            raise InvalidField("acknowledge", "must be local with sqlite:, which has no replicas")
         return SqliteStore(rest, reactor, retention, now=now, random=random)
-    if scheme == "redis+sentinel":
-        raise InvalidField("store", "redis+sentinel: is not supported: name the master with redis:HOST:PORT")
-    raise InvalidField("store", f"must be redis:HOST:PORT[/DB], rediss:... or sqlite:FILE, not {quoted(text)}")
+    raise InvalidField(
+        "store", f"must be redis:HOST:PORT[/DB], rediss:..., redis+sentinel:... or sqlite:FILE, not {quoted(text)}"
+    )
 
 
-def _number(text: str, limit: int) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < limit else None
-
-
-def _redis(
+def _connection(
     scheme: str,
     rest: str,
     reactor: Any,
     access: RedisAccess,
-    now: Callable[[], int],
+    acknowledge: Acknowledge,
     random: Callable[[], float],
-    retention: Retention,
     refuse: Callable[[str], object],
-) -> IStore:
-    address, slash, database_text = rest.partition("/")
-    host, _, port_text = address.rpartition(":")
-    port = _number(port_text, 65536)
-    database = _number(database_text, 65536) if slash else 0
-    if not host or not port:
+) -> RedisConnection:
+    where, slash, database_text = rest.partition("/")
+    tls, watching = scheme.startswith("rediss"), scheme.endswith("+sentinel")
+    watched, address = Watched.parse(where), Address.parse(where)
+    if watching and watched is None:
+        form = f"{scheme}:NAME@HOST:PORT[,HOST:PORT...][/DB]"
+        raise InvalidField("store", f"must name a master and its Sentinels, {form}, not {quoted(rest)}")
+    if not watching and address is None:
         raise InvalidField("store", f"must name a host and a port, {scheme}:HOST:PORT[/DB], not {quoted(rest)}")
+    database = number(database_text, 65536) if slash else 0
     if database is None:
         raise InvalidField("store", f"{scheme}: the database after the / must be a number, not {quoted(database_text)}")
     if access.user is not None and access.password is None:
         raise InvalidField("store", "has a user, which needs a password: give --store-password-file, too")
-    host = host.removeprefix("[").removesuffix("]")
-    endpoint: IStreamClientEndpoint = NamedHost(reactor, host, port, timeout=CONNECT_TIMEOUT)
-    if scheme == "rediss":
-        try:
-            endpoint = over_tls(endpoint, host, access.ca, access.certificate)
-        except BadFile as error:
-            raise InvalidField("store", f"{scheme}: {error}")
-    elif access.ca is not None or access.certificate is not None:
-        raise InvalidField("store", "redis: does not use certificates: with TLS it is rediss:HOST:PORT[/DB]")
-    connection = RedisConnection(
-        reactor,
-        endpoint,
-        address,
-        random=random,
-        user=access.user,
-        password=access.password,
-        database=database,
-        refuse=refuse,
-    )
-    return RedisStore(connection, reactor, retention, now=now, random=random)
+    if access.sentinel_user is not None and access.sentinel_password is None:
+        raise InvalidField(
+            "store", "has a user of Sentinels, which needs a password: give --sentinel-password-file, too"
+        )
+    if access.sentinel_password is not None and not watching:
+        raise InvalidField("store", f"{scheme}: asks no Sentinels, which --sentinel-password-file is for")
+    if not tls and (access.ca is not None or access.certificate is not None):
+        form = "rediss+sentinel:NAME@HOST:PORT[/DB]" if watching else "rediss:HOST:PORT[/DB]"
+        raise InvalidField("store", f"{scheme}: does not use certificates: with TLS it is {form}")
+
+    def reached(address: Address) -> IStreamClientEndpoint:
+        endpoint = NamedHost(reactor, address.host, address.port, timeout=CONNECT_TIMEOUT)
+        return over_tls(endpoint, address.host, access.ca, access.certificate) if tls else endpoint
+
+    common: dict[str, Any] = {
+        "random": random,
+        "user": access.user,
+        "password": access.password,
+        "database": database,
+        "refuse": refuse,
+    }
+    try:
+        if watched is not None and watching:
+            auth = credentials(access.sentinel_user, access.sentinel_password)
+            sentinels = Sentinels(reactor, watched, reached, random=random, auth=auth)
+            reached(watched.sentinels[0])  # says what is wrong with certificates
+            servers = (lambda: acknowledge.servers or sentinels.servers()) if acknowledge.majority else None
+            return RedisConnection(reactor, sentinels, str(watched), sentinels=sentinels, servers=servers, **common)
+        if acknowledge.majority and not acknowledge.servers:
+            raise InvalidField(
+                "acknowledge",
+                f"must say of how many servers, such as majority:3, with {scheme}:, which asks no Sentinels",
+            )
+        assert address is not None
+        servers = (lambda: acknowledge.servers) if acknowledge.majority else None
+        return RedisConnection(reactor, reached(address), where, servers=servers, **common)
+    except BadFile as error:
+        raise InvalidField("store", f"{scheme}: {error}")

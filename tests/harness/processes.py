@@ -50,6 +50,7 @@ class RedisProcess(PortProcess):
     """A Redis with its data in `directory`; its port stays the same once it has started.
 
     :param settings: further lines of its configuration
+    :param program: its name or path, which may be that of another server of its kind
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class RedisProcess(PortProcess):
         appendonly: bool = True,
         settings: Mapping[str, str] | None = None,
         machine: Machine = THIS_MACHINE,
+        program: str = "redis-server",
     ) -> None:
         super().__init__(reactor, directory, port, "redis-server", machine)
         self.password = password
+        self.program = program
         self.settings = {
             "bind": machine.listens,
             "protected-mode": "no",
@@ -91,7 +94,7 @@ class RedisProcess(PortProcess):
     def _command(self) -> list[str]:
         path = os.path.join(self.directory, "redis.conf")
         private_file(path, "".join(f"{key} {value}\n" for key, value in self.settings.items()))
-        return [require("redis-server", "redis-server"), path, "--port", str(self.port)]
+        return [require(self.program, "redis-server"), path, "--port", str(self.port)]
 
     async def _answers(self) -> bool:
         if await self.command("PING") != b"+PONG\r\n":

@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import InvalidField
 from cim.interfaces import IStore
-from cim.store.choose import RedisAccess, store_from
+from cim.store.choose import Acknowledge, RedisAccess, store_from
 from cim.store.redis.store import RedisStore
 from cim.store.sqlite.store import SqliteStore
 from tests.harness.certificates import certified
@@ -35,7 +35,7 @@ class StoreFromTests(SynchronousTestCase):
 
     def test_the_error_says_what_is_wrong(self):
         for text, words in [
-            ("", "redis:HOST:PORT[/DB], rediss:... or sqlite:FILE"),
+            ("", "redis:HOST:PORT[/DB], rediss:..., redis+sentinel:... or sqlite:FILE"),
             ("redis", "must name a host and a port"),
             ("redis:", "must name a host and a port"),
             ("redis:localhost", "must name a host and a port"),
@@ -47,7 +47,9 @@ class StoreFromTests(SynchronousTestCase):
             ("redis:localhost:6379/", "database"),
             ("redis:localhost:6379/x", "database"),
             ("redis:localhost:6379/-1", "database"),
-            ("redis+sentinel:localhost:26379/master", "is not supported: name the master"),
+            ("redis+sentinel:localhost:26379/3", "must name a master and its Sentinels, redis+sentinel:NAME@HOST:PORT"),
+            ("rediss+sentinel:main@one:26379,two", "rediss+sentinel:NAME@HOST:PORT[,HOST:PORT...][/DB]"),
+            ("redis+sentinel:main@one:26379/x", "database"),
             ("sqlite:", "must name a file"),
             ("mysql:localhost", '"mysql:localhost"'),
         ]:
@@ -71,6 +73,51 @@ class StoreFromTests(SynchronousTestCase):
         self.assertIn("needs a password: give --store-password-file", self.refused("redis:redis1:6379", user="cim"))
         for name in ("ca", "certificate"):
             self.assertIn("with TLS it is rediss:HOST:PORT[/DB]", self.refused("redis:redis1:6379", **{name: "a.pem"}))
+
+    def test_sentinels(self):
+        for text in (
+            "redis+sentinel:main@one:26379",
+            "redis+sentinel:my_main@my_redis:26379,[fd00::1]:26379,10.0.0.1:26379/3",
+            "rediss+sentinel:main@one:26379",
+        ):
+            self.assertIsInstance(self.chosen(text), RedisStore)
+        access = RedisAccess(sentinel_user="cim", sentinel_password="hunter2")
+        store = self.chosen("redis+sentinel:main@one:26379,two:26379/3", access=access)
+        self.assertIn("main@one:26379,two:26379", store.health())
+        self.assertNotIn("hunter2", repr((store.health(), store.facts())))
+        self.assertIn("asks no Sentinels", self.refused("redis:redis1:6379", sentinel_password="hunter2"))
+        message = self.refused("redis+sentinel:main@one:26379", sentinel_user="cim")
+        self.assertIn("needs a password: give --sentinel-password-file", message)
+        message = self.refused("redis+sentinel:main@one:26379", ca="ca.pem")
+        self.assertIn("with TLS it is rediss+sentinel:NAME@HOST:PORT", message)
+        self.assertIn("/nowhere cannot be read", self.refused("rediss+sentinel:main@one:26379", ca="/nowhere"))
+
+    def test_majorities(self):
+        for text, shown in [("local", "local"), ("majority", "majority"), ("majority:3", "majority:3")]:
+            self.assertEqual(str(Acknowledge.parse(text)), shown)
+        for text in ("", "all", "local:3", "majority:", "majority:1", "majority:x", "majority:100", "majority:-3"):
+            self.assertIn("must be local, majority or", str(self.assertRaises(ValueError, Acknowledge.parse, text)))
+
+    def acknowledged(self, text, acknowledge):
+        return self.chosen(text, acknowledge=Acknowledge.parse(acknowledge)).facts()["acknowledged"]
+
+    def test_where_majorities_acknowledge(self):
+        self.assertNotIn("servers", self.acknowledged("redis:one:6379", "local"))
+        self.assertIn("with 3 of 5 Redis servers", self.acknowledged("redis:one:6379", "majority:5"))
+        self.assertIn("with 3 of 5 Redis servers", self.acknowledged("redis+sentinel:main@one:1", "majority:5"))
+        # Before a Sentinel says of how many.
+        self.assertIn("with 2 of 2 Redis servers", self.acknowledged("redis+sentinel:main@one:1", "majority"))
+        for text, words in [("redis:one:6379", "such as majority:3"), ("sqlite:x.db", "must be local")]:
+            error = self.assertRaises(
+                InvalidField,
+                store_from,
+                text,
+                MemoryReactorClock(),
+                time_of_day=float,
+                acknowledge=Acknowledge.parse("majority"),
+            )
+            self.assertEqual(error.field, "acknowledge")
+            self.assertIn(words, error.message)
 
     def file(self, pem, mode=0o600):
         path = Path(self.mktemp())

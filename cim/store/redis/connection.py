@@ -4,6 +4,9 @@ The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> I
 in use, with a look every second -> lost -> wait a little -> connect again. An ACL may refuse INFO and CONFIG (`facts`
 says what follows), but nothing else.
 
+With Sentinels, these name the Redis to connect to, and it is left for another one as soon as they do
+(cim.store.redis.sentinels). When majorities acknowledge, answers wait for replicas (cim.store.redis.confirming).
+
 Only the protocol of txredisapi is used, not its factory, which takes a connection that is lost during AUTH or SELECT
 for a refused password and never connects again. Here AUTH and SELECT are ordinary commands, and every failure is
 retried.
@@ -18,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
+from cim.store.redis.confirming import Confirming
 from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
 from cim.store.redis.keys import Key
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 
     from cim.store.redis.scripts import Script
+    from cim.store.redis.sentinel import Address
+    from cim.store.redis.sentinels import Sentinels
 
 #: How long calls wait for a connection that was just lost or not made yet, in seconds; later calls fail at once.
 PATIENCE = 2.0
@@ -47,10 +53,18 @@ def retry_delay(failures: int, random: Callable[[], float]) -> float:
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
+def credentials(user: str | None, password: str | None) -> tuple[str, ...] | None:
+    """Return the arguments of AUTH, if it is needed; they have the user's name only where there is one."""
+    return None if password is None else (password,) if user is None else (user, password)
+
+
 class RedisConnection:
     """Calls Redis, and recovers from every failure by itself.
 
     :param address: the address of Redis for health and log
+    :param sentinels: name the Redis to connect to; they are the endpoint, too
+    :param servers: returns of how many servers, the master and its replicas, a majority must have what is told; None to
+        tell what the master alone has
     :param random: returns a number from 0 to 1, for jitter
     :param user: a user of Redis's ACL; None for its default user
     :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
@@ -71,6 +85,8 @@ class RedisConnection:
         database: int = 0,
         reply_timeout: float = 5.0,
         refuse: Callable[[str], object] = lambda reason: None,
+        sentinels: Sentinels | None = None,
+        servers: Callable[[], int] | None = None,
     ) -> None:
         import txredisapi
 
@@ -80,8 +96,9 @@ class RedisConnection:
         self._endpoint = endpoint
         self._address = address
         self._random = random
-        # AUTH has the user's name only where there is one: before 6.0 there were none.
-        self._auth = None if password is None else (password,) if user is None else (user, password)
+        self._sentinels = sentinels
+        self._servers = servers
+        self._auth = credentials(user, password)
         self._database = database
         self._factory = connections(reactor, reply_timeout)
         self._opened: Any = None  # connected, perhaps not yet in use
@@ -110,11 +127,15 @@ class RedisConnection:
         """Start connecting."""
         self._stopped = False
         self._be_patient()
+        if self._sentinels is not None:
+            self._sentinels.start(self._moved)
         self._loop.start()
 
     async def stop(self) -> None:
         """Close the connection; unanswered calls fail."""
         self._stopped = True
+        if self._sentinels is not None:
+            self._sentinels.stop()
         self._loop.cancel()
         self._looking.stop()
         opened, self._protocol = self._opened, None
@@ -134,6 +155,8 @@ class RedisConnection:
             protocol: Any = await self._endpoint.connect(self._factory)
             self._opened = protocol
             lost = protocol.whenDisconnected()
+            if self._servers is not None:
+                protocol.confirming = Confirming(protocol.ask, self._clock, self._servers, protocol.cut)
             await self._prepare(protocol)
             self._failures = 0
             self._connected(protocol)
@@ -151,6 +174,14 @@ class RedisConnection:
         self._failures += 1
         return retry_delay(self._failures, self._random)
 
+    def _moved(self, address: Address) -> None:
+        """Leave the Redis in use, if there is one, for the one that is the master now."""
+        left, self._address = self._address, str(address)
+        self._failures = 0
+        if self._opened is not None:
+            self._opened.cut(f"{left} is not the master any more")
+        self._loop.wake()
+
     async def _prepare(self, protocol: Any) -> None:
         protocol.transport.setTcpKeepAlive(True)
         if self._auth is not None:
@@ -166,7 +197,8 @@ class RedisConnection:
         await protocol.ask("PING")  # refused while it loads its data, needs a password...
         server = await self._facts(protocol)
         if server.role == "slave":
-            raise StoreUnavailable("it is a replica, which takes no writes: name the master in --store")
+            advice = "name the master in --store" if self._sentinels is None else "the Sentinels are to name the master"
+            raise StoreUnavailable(f"it is a replica, which takes no writes: {advice}")
         [held] = await self._needed(protocol, "MGET", Key.SCHEMA)
         if reason := complaint(held):
             if not self._used:
@@ -188,7 +220,11 @@ class RedisConnection:
             self.refused("epoch", str(error))
         if server != self.server:
             self.server = server
-            self._log.info("Redis {version} at {address}: {facts}", address=self._address, **server.log_fields())
+            self._log.info(
+                "Redis {version} at {address}: {facts}",
+                address=self._address,
+                **server.log_fields(self._servers and self._servers()),
+            )
             if server.complaint():
                 self._log.warn("Redis at {address}: {complaint}", address=self._address, complaint=server.complaint())
             for command, reason in server.refused.items():
@@ -250,7 +286,7 @@ class RedisConnection:
             await self._look_at_epoch(self._protocol)
         except self._ResponseError as error:
             self.refused("epoch", str(error))
-        except self._RedisError:  # it is away
+        except (self._RedisError, StoreUnavailable):  # it is away
             return
         self.epoch.tell()
 
@@ -366,7 +402,7 @@ class RedisConnection:
     ) -> Any:
         call = (*args[:seen_at], self.epoch.seen, *args[seen_at:]) if seen_at else args
         try:
-            return await protocol.ask(*call)
+            return await self._told(protocol, *call)
         except self._ResponseError as error:
             reason = str(error)
             if script is not None and reason.startswith("NOSCRIPT"):
@@ -375,7 +411,13 @@ class RedisConnection:
                 raise
         await self._look_at_epoch(protocol)
         self.epoch.tell()
-        return await protocol.ask(*args[:seen_at], self.epoch.seen, *args[seen_at:])
+        return await self._told(protocol, *args[:seen_at], self.epoch.seen, *args[seen_at:])
+
+    @staticmethod
+    def _told(protocol: Any, *args: str | bytes | int) -> Deferred[Any]:
+        """Send a command; fires with its reply when that may be told."""
+        reply: Deferred[Any] = protocol.ask(*args)
+        return reply if protocol.confirming is None else protocol.confirming.follow(reply)
 
     async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
         """Run commands in one write, as part of the operation `name`, which the caller counts; fails like `run`."""
@@ -386,14 +428,14 @@ class RedisConnection:
         try:
             protocol = self._protocol or await self._usable()
             for words in commands:
-                asked.append(protocol.ask(*words))
+                asked.append(self._told(protocol, *words))
             return [await reply for reply in asked]
         except self._RedisError as error:
-            for reply in asked:
-                reply.addErrback(lambda _: None)  # they fail alike
             raise self._unavailable(name, error) from error
         finally:
             self._unanswered -= 1
+            for reply in asked:
+                reply.addErrback(lambda _: None)  # they fail alike
 
     def _unavailable(self, name: str, error: Exception) -> StoreUnavailable:
         if isinstance(error, self._ResponseError):
@@ -431,7 +473,8 @@ class RedisConnection:
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        return {"store": f"Redis at {self._address}", **self.server.facts()}
+        facts = {"store": f"Redis at {self._address}", **self.server.facts(self._servers and self._servers())}
+        return facts if self._sentinels is None else {**facts, **self._sentinels.facts()}
 
     def on_epoch(self, listener: Callable[[], None]) -> None:
         """See IStore."""

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from cim.store.redis.confirming import majority
+
 NEEDED = (7, 0)
 #: The commands that a route can do without, and the consequence if Redis refuses one (an ACL, a hosted Redis).
 DISPENSABLE = {
@@ -42,8 +44,14 @@ class ServerFacts:
         version, run_id = lines.get("redis_version", ""), lines.get("run_id", "")
         return cls(version, run_id, lines.get("master_replid", ""), lines.get("role", ""), settings, refused or {})
 
-    def acknowledged(self) -> str:
-        """Return what an acknowledged write survives."""
+    def acknowledged(self, servers: int | None = None) -> str:
+        """Return what an acknowledged write survives.
+
+        :param servers: of how many servers a majority has it; None if only this one has it for certain
+        """
+        if servers is not None:
+            needed = 1 + majority(servers)
+            return f"with {needed} of {max(servers, needed)} Redis servers; with this one {self.acknowledged()}"
         append_only = self.settings.get("appendonly")
         if append_only is None:
             return "unknown: Redis does not report its settings (CONFIG GET)"
@@ -69,16 +77,16 @@ class ServerFacts:
         evicts = "" if policy == "noeviction" else f"it may evict our keys (maxmemory-policy {policy}): set noeviction"
         return "; ".join(filter(None, (self.version_complaint(), evicts)))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, servers: int | None = None) -> dict[str, Any]:
         """Return the facts for `/health`."""
         known = {
             "version": self.version,
-            "acknowledged": self.acknowledged(),
+            "acknowledged": self.acknowledged(servers),
             "complaint": self.complaint(),
             "store_refuses": sorted(self.refused),
         }
         return {name: value for name, value in known.items() if value}
 
-    def log_fields(self) -> dict[str, str]:
+    def log_fields(self, servers: int | None = None) -> dict[str, str]:
         """Return the facts for the log."""
-        return {"version": self.version or "(unknown)", "facts": f"acknowledged means {self.acknowledged()}"}
+        return {"version": self.version or "(unknown)", "facts": f"acknowledged means {self.acknowledged(servers)}"}

@@ -1,0 +1,175 @@
+"""Stores on a Redis with replicas and Sentinels, whose master dies, hangs, or loses its replicas."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.logger import globalLogPublisher
+from twisted.test.proto_helpers import EventLoggingObserver
+from twisted.trial.unittest import TestCase
+
+from cim.daemon.clock import time_of_day
+from cim.errors import StoreUnavailable
+from cim.model import Append, Appended
+from cim.store.choose import Acknowledge, RedisAccess, store_from
+from cim.wire import native, positions
+from cim.wire.cim_pb2 import TEXT, Send
+from tests.harness.redis_set import NAME, RedisSet
+
+
+class Talk:
+    """One who says numbers in a conversation of its own through a store, each until it is accepted, and one who reads.
+
+    :ivar accepted: number -> position
+    :ivar seen: position -> number, as the reader saw it
+    :ivar wrong: what may not happen
+    """
+
+    def __init__(self, reactor, user, writes, reads):
+        self._reactor = reactor
+        self.user = user
+        self.conversation = f"p:{user}:{user + 1}"
+        self._writes, self._reads = writes, reads
+        self._ended = False
+        self.accepted = {}
+        self.seen = {}
+        self.wrong = []
+        self.unknown = 0
+        self._work = [Deferred.fromCoroutine(work) for work in (self._say(), self._read())]
+
+    async def end(self):
+        self._ended = True
+        await gatherResults(self._work)
+
+    async def _say(self):
+        number = 0
+        while not self._ended:
+            number += 1
+            after = str(number - 1) if number > 1 else ""
+            sent_at = int(time_of_day() * 1000)
+            send = Send(client_id=str(number), text=str(number), kind=TEXT)
+            body = native.body_of(send, self.user, "", sent_at)
+            digest = native.digest(send)
+            item = Append(self.conversation, self.user, str(number), digest, body, sent_at, after=after)
+            while number not in self.accepted and not self._ended:
+                try:
+                    (result,) = await self._writes.conversations.append([item])
+                except StoreUnavailable as error:
+                    result = error
+                if isinstance(result, Appended):
+                    self.accepted[number] = result.position
+                else:
+                    self.unknown += 1
+                    if not isinstance(result, StoreUnavailable):
+                        self.wrong.append(f"{number}: {result!r}")
+                    await deferLater(self._reactor, 0.05)
+
+    async def _read(self):
+        while not self._ended:
+            try:
+                await self.look(self._reads)
+            except StoreUnavailable:
+                pass
+            await deferLater(self._reactor, 0.02)
+
+    async def look(self, store, after=None):
+        """Read what is new, or all after a position."""
+        start = after if after is not None else max(self.seen, key=positions.parse, default="")
+        found = {}
+        more = True
+        while more:
+            page = await store.conversations.read(self.conversation, after=start, limit=500)
+            found.update({entry.position: int(native.parse_body(entry.body).text) for entry in page.entries})
+            start, more = page.upto, page.more
+        self.seen.update(found)
+        return found
+
+    async def judge(self, store):
+        """Return what is wrong: lost, doubled, reordered, or seen and gone."""
+        found = await self.look(store, "")
+        numbers = [found[position] for position in sorted(found, key=positions.parse)]
+        wrong = list(self.wrong)
+        if numbers != sorted(set(numbers)):
+            wrong.append(f"doubled or reordered: {numbers}")
+        wrong += [f"lost: {number}" for number, at in self.accepted.items() if found.get(at) != number]
+        wrong += [f"seen and gone: {number} at {at}" for at, number in self.seen.items() if found.get(at) != number]
+        return wrong
+
+
+class SentinelCase(TestCase):
+    timeout = 120
+    acknowledge = "majority"
+    access = RedisAccess()
+    settings: dict[str, str] = {}
+    sentinel_settings: dict[str, str] = {}
+
+    async def setUp(self):
+        from twisted.internet import reactor
+
+        self.reactor = reactor
+        self.logged = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        directory = self.mktemp()
+        os.makedirs(directory)
+        self.set = RedisSet(reactor, directory, settings=self.settings, sentinel_settings=self.sentinel_settings)
+        self.addCleanup(self.set.stop)
+        await self.set.start()
+        self.store, self.other = [self.started() for _ in range(2)]
+        await self.until(lambda: not self.store.health() and not self.other.health())
+
+    def started(self, where=None):
+        store = store_from(
+            where or self.set.store,
+            self.reactor,
+            time_of_day=time_of_day,
+            access=self.access,
+            acknowledge=Acknowledge.parse(self.acknowledge),
+            random=lambda: 0.5,
+        )
+        store.startService()
+        self.addCleanup(store.stopService)
+        return store
+
+    async def until(self, true, seconds=20.0):
+        deadline = self.reactor.seconds() + seconds
+        while not true():
+            if self.reactor.seconds() > deadline:
+                self.fail(f"not within {seconds} s: {self.store.health()!r}")
+            await deferLater(self.reactor, 0.01)
+
+    def talks(self, count=4):
+        """Begin to talk: each is written through one store and read through the other."""
+        stores = [self.store, self.other]
+        return [Talk(self.reactor, 100 * number, *stores[:: number % 2 * 2 - 1]) for number in range(1, count + 1)]
+
+    async def go_on(self, talks, more=20):
+        """Wait until each talk has got further."""
+        goals = [len(talk.accepted) + more for talk in talks]
+        await self.until(lambda: all(len(talk.accepted) >= goal for talk, goal in zip(talks, goals, strict=True)))
+
+    async def judged(self, talks):
+        for talk in talks:
+            await talk.end()
+        wrong = [complaint for talk in talks for complaint in await talk.judge(self.store)]
+        self.assertEqual(wrong, [])
+
+    def said(self, part):
+        lines = (event["log_format"].format(**event) for event in self.logged if event.get("log_format"))
+        return [line for line in lines if part in line]
+
+
+class MajorityTests(SentinelCase):
+    async def test_the_master_is_killed(self):
+        talks = self.talks()
+        await self.go_on(talks)
+        master = await self.set.master()
+        await master.kill()
+        began = self.reactor.seconds()
+        await self.go_on(talks)
+        self.assertTrue(self.reactor.seconds() - began < 10)
+        await master.start()
+        await self.set.whole()
+        await self.go_on(talks)
+        await self.judged(talks)
+        self.assertEqual(len(self.said(f"The master {NAME} is at")), 4)
