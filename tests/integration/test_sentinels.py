@@ -160,7 +160,7 @@ class SentinelCase(TestCase):
 
 
 class MajorityTests(SentinelCase):
-    async def test_the_master_is_killed(self):
+    async def test_the_master_is_killed_and_comes_back(self):
         talks = self.talks()
         await self.go_on(talks)
         master = await self.set.master()
@@ -168,8 +168,83 @@ class MajorityTests(SentinelCase):
         began = self.reactor.seconds()
         await self.go_on(talks)
         self.assertTrue(self.reactor.seconds() - began < 10)
+        self.assertEqual(len(self.said(f"; it was at {master.address}")), 2)
         await master.start()
-        await self.set.whole()
         await self.go_on(talks)
         await self.judged(talks)
-        self.assertEqual(len(self.said(f"The master {NAME} is at")), 4)
+
+    async def test_a_master_that_stood_still_is_left(self):
+        talks = self.talks()
+        await self.go_on(talks)
+        master = await self.set.master()
+        master.pause()
+        self.addCleanup(master.resume)
+        await self.go_on(talks)
+        master.resume()
+        await self.go_on(talks)
+        await self.judged(talks)
+        self.assertNotIn(master.address, self.store.facts()["store"])
+
+    async def test_without_replicas_nothing_is_acknowledged_or_shown(self):
+        """A majority of three is the master and one replica."""
+        one, two = self.set.members[1:]
+        talks = self.talks()
+        await self.go_on(talks)
+        one.pause()
+        self.addCleanup(one.resume)
+        await self.go_on(talks)
+        two.pause()
+        self.addCleanup(two.resume)
+        await self.until(lambda: "no replica confirms what is written, and a majority of 3" in self.store.health())
+        before = [dict(talk.accepted) for talk in talks]
+        # Its master has it, but nobody is to see it.
+        fresh = self.started()
+        with self.assertRaises(StoreUnavailable):
+            await fresh.conversations.read(talks[0].conversation, limit=10)
+        self.assertEqual([talk.accepted for talk in talks], before)
+        two.resume()
+        await self.go_on(talks)
+        one.resume()
+        await self.judged(talks)
+
+    async def test_too_few_that_lag_are_unavailable_and_lose_nothing(self):
+        """What the master alone has is not acknowledged; when it dies, it is gone, and nobody has seen it."""
+        talks = self.talks()
+        await self.go_on(talks)
+        replicas = self.set.members[1:]
+        for replica in replicas:
+            replica.pause()
+            self.addCleanup(replica.resume)
+        await self.until(lambda: all(talk.unknown for talk in talks))
+        await self.set.members[0].kill()
+        for replica in replicas:
+            replica.resume()
+        await self.go_on(talks)
+        await self.judged(talks)
+
+    async def test_facts(self):
+        facts = self.store.facts()
+        self.assertEqual(facts["store"], f"Redis at {self.set.members[0].address}")
+        self.assertIn("with 2 of 3 Redis servers", facts["acknowledged"])
+        self.assertEqual(facts["sentinels"], "all 3 answer")
+        await self.set.sentinels[1].kill()
+        await self.until(lambda: f"Sentinel at {self.set.sentinels[1].address}: " in self.store.facts()["sentinels"])
+        self.assertEqual(self.store.health(), "")
+
+
+class LocalTests(SentinelCase):
+    acknowledge = "local"
+
+    async def test_a_master_that_is_cut_off_is_not_written_to_any_longer(self):
+        """It goes on and would take writes, but all Sentinels name another one."""
+        first = self.set.members[0]
+        await self.store.accounts.register("alice")
+        await self.set.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
+        await self.until(lambda: first.address not in self.store.facts()["store"] and not self.store.health())
+        self.assertEqual((await self.store.accounts.named("alice")).name, "alice")
+        self.assertIn(f"{first.address} is not the master any more", " ".join(self.said("is away")))
+
+    async def test_a_replica_that_is_named_is_said(self):
+        replica = self.set.members[1]
+        store = self.started(f"redis:{replica.address}")
+        await self.until(lambda: "it is a replica, which takes no writes: name the master" in store.health())
