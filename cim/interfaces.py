@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         HeadsPage,
         Invitation,
         LinkPeer,
+        ListedAccount,
+        Listing,
         Mark,
         Member,
         Memberships,
@@ -65,6 +67,14 @@ class IAccounts(Interface):
 
     def known_as(name: str) -> Deferred[Account | None]:
         """Return the account with that name, or else the one that holds its comparison form, if there is one."""
+
+    def listed(*, prefix: str = "", after: str = "", limit: int) -> Deferred[Listing[ListedAccount]]:
+        """Return some accounts whose names begin with `prefix`; with `after`, where another call ended, those behind.
+
+        One call does a bounded amount of work: there may be somewhat more than `limit` accounts, or few or none though
+        there are more. An account that is there all the time comes at least once. Fails with InvalidField if `after` is
+        not what a call returned.
+        """
 
     def guests() -> Deferred[bool]:
         """Return whether there may be accounts without a password: `register` made one, or an earlier release may have.
@@ -372,8 +382,11 @@ class IGroups(Interface):
     def group(id: int) -> Deferred[Group | None]:
         """Return the group with that id, if there is one."""
 
+    def listed(*, after: str = "", limit: int) -> Deferred[Listing[Group]]:
+        """Return some groups, as `IAccounts.listed` does accounts."""
+
     def rename(id: int, actor: int, name: str) -> Deferred[Group]:
-        """Rename a group; the actor must be an admin or an owner."""
+        """Rename a group; the actor must be an admin or an owner, or 0 for an operator."""
 
     def member(id: int, user: int) -> Deferred[Member | None]:
         """Return the user's membership in a group, or None if the user is not a member."""
@@ -404,11 +417,12 @@ class IGroups(Interface):
     def remove(id: int, actor: int, user: int) -> Deferred[GroupChange | None]:
         """End the actor's own membership, or that of a member with a lower role; return None if there was none.
 
-        Fails with Conflict if the last owner would leave other members behind.
+        The actor 0, an operator, may end any. A group without members is gone, with its messages. Fails with Conflict
+        if the last owner would leave other members behind.
         """
 
     def set_role(id: int, actor: int, user: int, role: Role) -> Deferred[None]:
-        """Give a member a role; the actor must be an owner. A group may have several owners."""
+        """Give a member a role; the actor must be an owner, or 0 for an operator. A group may have several owners."""
 
     def happened(id: int, limit: int = 1000) -> Deferred[list[Happened]]:
         """Return what happened to a group and its members and is not in its log yet, in order.

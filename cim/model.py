@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 
 from cim.errors import InvalidField
+
+T = TypeVar("T")
 
 #: Account ids stay below this, so that a JavaScript number can hold them exactly.
 ID_LIMIT = 1 << 53
@@ -62,6 +64,28 @@ class Account:
 
     id: int
     name: str
+
+
+@frozen
+class ListedAccount:
+    """An account in a list.
+
+    :param password: whether it has a password; guests have none
+    """
+
+    account: Account
+    password: bool
+
+
+@frozen
+class Listing(Generic[T]):
+    """A part of all that a store has of something; how it is sorted is up to the store.
+
+    :param more: where to go on; empty at the end
+    """
+
+    items: Sequence[T]
+    more: str = ""
 
 
 @frozen

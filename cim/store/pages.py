@@ -123,6 +123,16 @@ def page_before(more: bool, floor: str, found: Sequence[Found]) -> tuple[Page, i
     return Page(tuple(chained), upto, more), len(found) - len(decoded)
 
 
+def cursor_of(after: str) -> int:
+    """Return the id where a list goes on.
+
+    :raises InvalidField: it is not what a call returned
+    """
+    if after and not re.fullmatch("[1-9][0-9]{0,15}", after):
+        raise InvalidField("after", "must be the `more` of the previous page")
+    return int(after or 0)
+
+
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,15}) (.+)")
 
 

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import Conflict, RepeatedEnd
 from cim.interfaces import IAccounts, ISessions, IStore
-from cim.model import GUEST, ID_LIMIT, Account, LoginPolicy, Place, SessionRecord
+from cim.model import GUEST, ID_LIMIT, Account, ListedAccount, LoginPolicy, Place, SessionRecord
 from cim.store.rules.sessions import MOST_BARRED
 
 HERE = Place("127.0.0.1:11211:8081", "one")
@@ -113,6 +113,42 @@ class StoreContract:
     async def test_ids_out_of_bounds_are_unknown(self):
         for user in (0, -1, ID_LIMIT, 1 << 70):
             self.assertIsNone(await self.accounts.account(user))
+
+    async def listed(self, prefix="", limit=100):
+        """Return all pages of a list of accounts."""
+        pages, after = [], ""
+        while not pages or after:
+            listing = await self.accounts.listed(prefix=prefix, after=after, limit=limit)
+            pages.append(listing.items)
+            after = listing.more
+        return pages
+
+    async def test_listing(self):
+        """Everybody comes once, guests and others, and each page ends soon."""
+        made = [ListedAccount(await self.accounts.register(name), False) for name in NASTY_NAMES]
+        made += [
+            ListedAccount(await self.store.credentials.create(f"user {number}", "x"), True) for number in range(60)
+        ]
+        await self.live(made[0].account.id)
+        await self.store.groups.create(made[0].account.id, "x", open=True, history=True)
+        for limit in (1, 7, 100):
+            pages = await self.listed(limit=limit)
+            self.assertCountEqual([one for page in pages for one in page], made)
+            self.assertLess(max(map(len, pages)), limit + 60)
+        self.assertGreater(len(await self.listed(limit=10)), 3)
+
+    async def test_listing_by_the_beginning_of_a_name(self):
+        names = ("al", "alice", "alan", "Albert", "bob", "a%", "a_c", "a*", "\u5f20\u4e09", "\u5f20", "al\U0010ffff")
+        for name in names:
+            await self.accounts.register(name)
+        for prefix in ("al", "alice", "a%", "a_", "a*", "\u5f20", "x", "A", ""):
+            found = [one.account.name for page in await self.listed(prefix, 2) for one in page]
+            self.assertCountEqual(found, [name for name in names if name.startswith(prefix)], prefix)
+
+    async def test_accounts_that_are_gone_are_not_listed(self):
+        alice, bob = await self.accounts.register("alice"), await self.store.credentials.create("bob", "x")
+        await self.store.credentials.delete(alice.id)
+        self.assertEqual([one for page in await self.listed() for one in page], [ListedAccount(bob, True)])
 
     async def test_one_name_registered_many_times_at_once(self):
         found = await gatherResults([self.accounts.register("alice") for _ in range(500)])

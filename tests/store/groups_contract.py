@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import gatherResults
 from zope.interface.verify import verifyObject
 
-from cim.errors import Conflict, Forbidden, NotFound
+from cim.errors import Conflict, Forbidden, InvalidField, NotFound
 from cim.interfaces import IGroups
 from cim.model import ID_LIMIT, MAX_GROUPS, Append, Charge, Group, GroupChange, Member, Role
 from cim.wire import conversations, native
@@ -50,6 +50,39 @@ class GroupsContract:
         self.assertEqual(len({group.id for group in made}), 50)
         mine = (await self.groups.memberships(ALICE)).members
         self.assertEqual([member.group for member in mine], sorted(group.id for group in made))
+
+    async def test_listing(self):
+        made = [await self.make(ALICE, BOB), *[await self.make(CAROL, open=True) for _ in range(40)]]
+        await self.groups.remove(made.pop(), CAROL, CAROL)
+        wanted = [await self.groups.group(id) for id in made]
+        for limit in (1, 7, 100):
+            found, after = [], ""
+            while not found or after:
+                listing = await self.groups.listed(after=after, limit=limit)
+                found += listing.items
+                after = listing.more
+            self.assertCountEqual(found, wanted)
+        for nonsense in ("x", "-1", "1 2", str(1 << 64), "1" * 30):
+            with self.assertRaises(InvalidField):
+                await self.groups.listed(after=nonsense, limit=10)
+
+    async def test_operators_may_do_everything(self):
+        id = await self.make(ALICE, BOB, CAROL)
+        self.assertEqual((await self.groups.rename(id, 0, "theirs")).name, "theirs")
+        await self.groups.set_role(id, 0, BOB, Role.OWNER)
+        self.assertIsNotNone(await self.groups.remove(id, 0, ALICE))
+        self.assertEqual(await self.roles(id), {BOB: Role.OWNER, CAROL: Role.MEMBER})
+        self.assertIsNone(await self.groups.remove(id, 0, ALICE))
+        await self.assertFailure(self.groups.remove(id, 0, BOB), Conflict)
+        await self.assertFailure(self.groups.set_role(id, 0, BOB, Role.ADMIN), Conflict)
+        await self.assertFailure(self.groups.set_role(id, 0, ALICE, Role.ADMIN), NotFound)
+        await self.groups.remove(id, 0, CAROL)
+        told = [(one.what.value, one.user, one.by) for one in await self.groups.happened(id)]
+        wanted = [("renamed", 0, 0), ("role", BOB, 0), ("removed", ALICE, 0), ("removed", CAROL, 0)]
+        self.assertEqual(told[-4:], wanted)
+        # The last one takes the group along.
+        await self.groups.remove(id, 0, BOB)
+        self.assertIsNone(await self.groups.group(id))
 
     async def test_missing_groups(self):
         id = await self.make(ALICE)

@@ -31,12 +31,13 @@ from zope.interface import implementer
 from cim.errors import Conflict, Unavailable
 from cim.interfaces import IAccounts
 from cim.invitation_codes import check_usable
-from cim.model import ID_LIMIT, Account
+from cim.model import ID_LIMIT, Account, ListedAccount, Listing
 from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
-from cim.store.redis.names import INDEXED, NameForms, form_key, ids_of
+from cim.store.redis.names import INDEXED, NameForms, form_key, id_of_account, ids_of
+from cim.store.redis.walking import walk
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -131,6 +132,30 @@ class RedisAccounts:
             with contextlib.suppress(Unavailable):
                 await self._forms.give({form: [id]})
         return Account(id, name), alike
+
+    def listed(self, *, prefix: str = "", after: str = "", limit: int) -> Deferred[Listing[ListedAccount]]:
+        """See IAccounts."""
+
+        async def read(keys: Sequence[bytes]) -> list[ListedAccount]:
+            ids = [id for key in keys if (id := id_of_account(key)) is not None]
+            if not ids:
+                return []
+            (names,) = await self._connection.commands("list_accounts", ("MGET", *map(account_key, ids)))
+            found = [
+                Account(id, name)
+                for id, raw in zip(ids, names, strict=True)
+                if raw is not None and (name := raw.decode(errors="replace")).startswith(prefix)
+            ]
+            passwords = await self._connection.commands(
+                "list_accounts", *(("HEXISTS", Key.CREDENTIAL.of(one.id), "password") for one in found)
+            )
+            return [ListedAccount(one, bool(has)) for one, has in zip(found, passwords, strict=True)]
+
+        pattern = f"{Key.ACCOUNT}*"
+        return self._changing.operation(
+            "list_accounts",
+            walk(self._connection, "list_accounts", pattern, "string", read, after=after, limit=limit),
+        )
 
     def guests(self) -> Deferred[bool]:
         """See IAccounts."""

@@ -80,7 +80,8 @@ class GroupBatch:
         self.seen: Seen | None = None
         self._id = id
         self._operations = operations
-        self._users = users = rules.users(operations)
+        # Whom nobody is stands for none: an operator who renames.
+        self._users = users = rules.users(operations) or [0]
         self._joining = joining = list(dict.fromkeys(one.user for one in operations if isinstance(one, Add | Accept)))
         self._accepting = accepting = list(dict.fromkeys(one.user for one in operations if isinstance(one, Accept)))
         self._mine = mine = {user: MINE + at for at, user in enumerate(users)}

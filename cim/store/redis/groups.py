@@ -19,6 +19,7 @@ changes by several routes seldom conflict, however many there are: only if they 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,14 @@ from zope.interface import implementer
 
 from cim.errors import CIMError, Conflict, StoreUnavailable
 from cim.interfaces import IGroups
-from cim.model import MAX_GROUPS, Group, GroupChange, Happened, Member, Memberships, Role
+from cim.model import MAX_GROUPS, Group, GroupChange, Happened, Listing, Member, Memberships, Role
 from cim.store.decided import DecidedGroups, GroupChanged
 from cim.store.pages import CHANGES_KEPT
 from cim.store.redis.changing import REPEATS, Changing, Decision, Facts, Words
 from cim.store.redis.group_batch import GROUP, IDS, LOG, MEMBERS, MINE, GroupBatch, Seen, group_keys, happening
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
+from cim.store.redis.walking import walk
 from cim.store.rules.groups import Depart, Operation, check_groups
 from cim.wire import conversations
 
@@ -47,9 +49,18 @@ TOGETHER = 100
 #: How many groups have their last seen state cached.
 KEPT_GROUPS = 10_000
 
+_GROUP_KEY = re.compile(rb"%b\{g:([1-9][0-9]*)\}" % Key.GROUP.encode())
 _LAST_CHANGE = (6, "XREVRANGE", 1, "+", "-", "COUNT", 1)
 _WHOLE = Facts(0, 2, (6, "HMGET", 1, "name", "open", "history", "version", 2, "HLEN", 2))
 _STREAM, _LAST = MINE + 1, MINE + 2
+
+
+def _group(id: int, fields: Sequence[bytes | None], members: int) -> Group | None:
+    """Return the group with these fields, None if it is gone."""
+    name, open, history, version = fields
+    if name is None or version is None:
+        return None
+    return Group(id, name.decode(), open == b"1", history == b"1", members, int(version))
 
 
 def _member(group: int, user: int, held: bytes) -> Member:
@@ -160,12 +171,26 @@ class RedisGroups(DecidedGroups):
         return self._changing.operation("group", self._group(id))
 
     async def _group(self, id: int) -> Group | None:
-        ((name, open, history, version), members), _ = await self._changing.look(
-            "group", group_keys(id)[:MEMBERS], _WHOLE
+        (fields, members), _ = await self._changing.look("group", group_keys(id)[:MEMBERS], _WHOLE)
+        return _group(id, fields, members)
+
+    def listed(self, *, after: str = "", limit: int) -> Deferred[Listing[Group]]:
+        """See IGroups."""
+
+        async def read(keys: Sequence[bytes]) -> list[Group]:
+            ids = [int(match[1]) for key in keys if (match := _GROUP_KEY.fullmatch(key))]
+            words: list[tuple[str, ...]] = []
+            for id in ids:
+                of_group, of_members = group_keys(id)[:MEMBERS]
+                words += ("HMGET", of_group, "name", "open", "history", "version"), ("HLEN", of_members)
+            replies = await self._connection.commands("list_groups", *words)
+            found = map(_group, ids, replies[::2], replies[1::2])
+            return [group for group in found if group is not None]
+
+        pattern = f"{Key.GROUP}{{g:*"
+        return self._changing.operation(
+            "list_groups", walk(self._connection, "list_groups", pattern, "hash", read, after=after, limit=limit)
         )
-        if version is None:
-            return None
-        return Group(id, name.decode(), open == b"1", history == b"1", members, int(version))
 
     def member(self, id: int, user: int) -> Deferred[Member | None]:
         """See IGroups."""

@@ -51,6 +51,12 @@ def form_value(ids: Iterable[int]) -> str:
     return " ".join(map(str, sorted(set(ids))))
 
 
+def id_of_account(key: bytes) -> int | None:
+    """Return the id of the account with a key; None if the key is not one of an account."""
+    match = _ACCOUNT.fullmatch(key)
+    return int(match[1]) if match is not None and int(match[1]) < ID_LIMIT else None
+
+
 class NameForms:
     """Gives forms to the accounts that are there without one."""
 
@@ -68,7 +74,7 @@ class NameForms:
         while not done:
             scan = ("SCAN", cursor, "MATCH", f"{Key.ACCOUNT}*", "COUNT", STEP, "TYPE", "string")
             ((cursor, keys),) = await self._connection.commands(_NAME, scan)
-            ids = [int(match[1]) for key in keys if (match := _ACCOUNT.fullmatch(key)) and int(match[1]) < ID_LIMIT]
+            ids = [id for key in keys if (id := id_of_account(key)) is not None]
             if ids:
                 (names,) = await self._connection.commands(_NAME, ("MGET", *(f"{Key.ACCOUNT}{id}" for id in ids)))
                 forms: dict[str, list[int]] = {}

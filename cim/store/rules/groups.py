@@ -39,7 +39,10 @@ class Accept:
 
 @frozen
 class Remove:
-    """End the membership of `user`."""
+    """End the membership of `user`.
+
+    :param actor: 0 for an operator
+    """
 
     actor: int
     user: int
@@ -47,7 +50,10 @@ class Remove:
 
 @frozen
 class SetRole:
-    """Set the role of a member."""
+    """Set the role of a member.
+
+    :param actor: 0 for an operator
+    """
 
     actor: int
     user: int
@@ -56,7 +62,10 @@ class SetRole:
 
 @frozen
 class Rename:
-    """Rename the group."""
+    """Rename the group.
+
+    :param actor: 0 for an operator
+    """
 
     actor: int
     name: str
@@ -168,7 +177,8 @@ def decide(facts: GroupFacts | None, operation: Operation) -> Effects:
         case SetRole():
             return _set_role(facts, operation)
         case Rename():
-            _check_admin(facts, operation.actor)
+            if operation.actor:
+                _check_admin(facts, operation.actor)
             return ()
         case Depart():
             return _depart(facts, operation)
@@ -205,7 +215,7 @@ def happened(facts: GroupFacts | None, operation: Operation, effects: Effects) -
             case Add():
                 told.append(Happened(0, Happening.JOINED if actor == user else Happening.ADDED, user, actor))
             case _ if effect.after is None:
-                left = actor in (0, user)
+                left = isinstance(operation, Depart) or actor == user
                 told.append(Happened(0, Happening.LEFT if left else Happening.REMOVED, user, user if left else actor))
             case _ if effect.after != effect.before:
                 told.append(Happened(0, Happening.ROLE, user, actor, effect.after.name.lower()))
@@ -260,7 +270,7 @@ def _enter(facts: GroupFacts, user: int) -> Effects:
 
 def _remove(facts: GroupFacts, operation: Remove) -> Effects:
     role = facts.roles.get(operation.user)
-    if operation.actor != operation.user:
+    if operation.actor not in (0, operation.user):
         above = _check_admin(facts, operation.actor)
         if role is not None and above <= role:
             raise Forbidden()
@@ -272,7 +282,7 @@ def _remove(facts: GroupFacts, operation: Remove) -> Effects:
 
 
 def _set_role(facts: GroupFacts, operation: SetRole) -> Effects:
-    if facts.roles.get(operation.actor) != Role.OWNER:
+    if operation.actor and facts.roles.get(operation.actor) != Role.OWNER:
         raise Forbidden()
     before = facts.roles.get(operation.user)
     if before is None:

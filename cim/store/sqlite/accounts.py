@@ -11,11 +11,14 @@ from zope.interface import implementer
 
 from cim.errors import Conflict
 from cim.interfaces import IAccounts
-from cim.model import ID_LIMIT, Account
+from cim.model import ID_LIMIT, MAX_NAME, Account, ListedAccount, Listing
 from cim.names import LOOKS_TAKEN, comparison_form
 
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
+
+#: Appended to a prefix, sorts behind every name that begins with the prefix.
+_LAST = "\U0010ffff" * (MAX_NAME + 1)
 
 
 def next_id(connection: sqlite3.Connection, kind: str, table: str, now: int) -> int:
@@ -102,6 +105,20 @@ class SqliteAccounts:
             return find_account(connection, name) or find_alike(connection, comparison_form(name))
 
         return self._sqlite.read("known_as", work)
+
+    def listed(self, *, prefix: str = "", after: str = "", limit: int) -> Deferred[Listing[ListedAccount]]:
+        """See IAccounts; sorted by the code points of their names."""
+
+        def work(connection: sqlite3.Connection) -> Listing[ListedAccount]:
+            rows = connection.execute(
+                "SELECT id, name, user IS NOT NULL FROM account LEFT JOIN credential ON user = id "
+                "WHERE name >= ? AND name > ? AND name < ? ORDER BY name LIMIT ?",
+                (prefix, after, prefix + _LAST, limit + 1),
+            ).fetchall()
+            items = [ListedAccount(Account(id, name), bool(password)) for id, name, password in rows[:limit]]
+            return Listing(items, items[-1].account.name if len(rows) > limit else "")
+
+        return self._sqlite.read("list_accounts", work)
 
     def guests(self) -> Deferred[bool]:
         """See IAccounts."""

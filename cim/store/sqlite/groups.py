@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cim.interfaces import IGroups
-from cim.model import Group, GroupChange, Happened, Happening, Member, Memberships, Role
+from cim.model import Group, GroupChange, Happened, Happening, Listing, Member, Memberships, Role
 from cim.store.decided import DecidedGroups, GroupChanged
-from cim.store.pages import CHANGES_KEPT
+from cim.store.pages import CHANGES_KEPT, cursor_of
 from cim.store.rules import groups as rules
 from cim.store.rules.groups import Accept, Add, Depart, GroupFacts, Operation, Rename, RoleChange
 from cim.store.sqlite.accounts import next_id
@@ -55,6 +55,17 @@ class SqliteGroups(DecidedGroups):
     def group(self, id: int) -> Deferred[Group | None]:
         """See IGroups."""
         return self._sqlite.read("group", lambda connection: _group(connection, id))
+
+    def listed(self, *, after: str = "", limit: int) -> Deferred[Listing[Group]]:
+        """See IGroups; sorted by their ids."""
+        last = cursor_of(after)
+
+        def work(connection: sqlite3.Connection) -> Listing[Group]:
+            rows = connection.execute(f"{_GROUP} id > ? ORDER BY id LIMIT ?", (last, limit + 1)).fetchall()
+            items = [_read_group(row) for row in rows[:limit]]
+            return Listing(items, str(items[-1].id) if len(rows) > limit else "")
+
+        return self._sqlite.read("list_groups", work)
 
     def change(self, name: str, id: int, operation: Operation) -> Deferred[GroupChanged]:
         """See DecidedGroups."""
@@ -130,6 +141,7 @@ class SqliteGroups(DecidedGroups):
         return self._sqlite.read("group_changes", work)
 
 
+_GROUP = "SELECT id, name, open, history, members, version FROM talk WHERE"
 _MEMBER = "SELECT talk, user, role, epoch, n FROM member WHERE"
 
 
@@ -144,12 +156,12 @@ def _member(connection: sqlite3.Connection, id: int, user: int) -> Member | None
 
 
 def _group(connection: sqlite3.Connection, id: int) -> Group | None:
-    row = connection.execute(
-        "SELECT id, name, open, history, members, version FROM talk WHERE id = ?", (min(id, _LAST),)
-    ).fetchone()
-    if row is None:
-        return None
-    _, name, open, history, members, version = row
+    row = connection.execute(f"{_GROUP} id = ?", (min(id, _LAST),)).fetchone()
+    return None if row is None else _read_group(row)
+
+
+def _read_group(row: Any) -> Group:
+    id, name, open, history, members, version = row
     return Group(id, name, bool(open), bool(history), members, version)
 
 
