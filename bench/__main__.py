@@ -1,4 +1,4 @@
-"""`python -m bench load`, `growth`, `predecessors`, `links`, `chaos`, `flood`, `hostile`, `attack` and `cluster`."""
+"""The measurements: `python -m bench load` and the like."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import bench.attack
 import bench.chaos
+import bench.failover
 import bench.flood
 import bench.foreground
 import bench.growth
@@ -20,20 +21,19 @@ import bench.predecessors
 def main(argv: Sequence[str]) -> int:
     """Run what the command line names and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="load|growth|predecessors|links|chaos|flood|hostile|attack|cluster"
-    )
     modules = {
         "load": bench.load,
         "growth": bench.growth,
         "predecessors": bench.predecessors,
         "links": bench.links,
         "chaos": bench.chaos,
+        "failover": bench.failover,
         "flood": bench.flood,
         "hostile": bench.hostile,
         "attack": bench.attack,
         "cluster": bench.foreground,
     }
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(modules))
     for name, module in modules.items():
         module.add_arguments(commands.add_parser(name, help=module.__doc__, description=module.__doc__))
     arguments = parser.parse_args(argv)

@@ -25,6 +25,7 @@ from tests.harness.processes import (
     ZooKeeperProcess,
     free_port,
 )
+from tests.harness.redis_set import RedisSet
 
 
 class DataInUse(Exception):
@@ -73,7 +74,10 @@ class Cluster:
     :param proxied: whether connections between the processes go through `proxies`
     :param durable: whether Redis syncs writes to disk before it acknowledges them
     :param network: has a machine for each process
+    :param redundant: whether there are three Redis servers, and Sentinels, instead of one Redis; not with `proxied`
     :ivar link_ports: where the routes take links
+    :ivar redis: the Redis, or the first master
+    :ivar redis_set: the Redis servers, if there are several
     :ivar proxies: the proxies by kind of connection: "link" (one for each route), "redis", "zookeeper"
     :raises DataInUse: another cluster has the directory
     """
@@ -92,6 +96,7 @@ class Cluster:
         proxied: bool = False,
         durable: bool = True,
         network: Network | None = None,
+        redundant: bool = False,
     ) -> None:
         self._network = network
         self.proxies: dict[str, list[Proxy]] = {}
@@ -103,9 +108,21 @@ class Cluster:
         self._lock = _lock(self.directory / "lock")
         make_secret_file(self.secret_file, os.urandom)
         ports = Ports(fixed_ports)
-        self.redis = RedisProcess(
-            reactor, self._folder("redis"), port=ports.get(16379), appendonly=durable, machine=self._machine("redis")
-        )
+        self.redis_set: RedisSet | None = None
+        if redundant:
+            fsync = "always" if durable else "no"
+            self.redis_set = RedisSet(
+                reactor, self._folder("redis"), appendfsync=fsync, machines=[self._machine("redis")]
+            )
+            self.redis: RedisProcess = self.redis_set.members[0]
+        else:
+            self.redis = RedisProcess(
+                reactor,
+                self._folder("redis"),
+                port=ports.get(16379),
+                appendonly=durable,
+                machine=self._machine("redis"),
+            )
         self.zookeeper = ZooKeeperProcess(
             reactor,
             self._folder("zookeeper"),
@@ -113,9 +130,12 @@ class Cluster:
             tick_ms=1000,
             machine=self._machine("zookeeper"),
         )
-        for process in (self.redis, self.zookeeper):
+        for process in (*self._stores, self.zookeeper):
             process.on_line = self._teller(process.name, on_line)
-        store = f"redis:{self.redis.machine.address}:{self._reached('redis', self.redis.port)}"
+        if self.redis_set is not None:
+            store = self.redis_set.store
+        else:
+            store = f"redis:{self.redis.machine.address}:{self._reached('redis', self.redis.port)}"
         zookeeper = f"{self.zookeeper.machine.address}:{self._reached('zookeeper', self.zookeeper.port)}"
         registry = f"--registry=zookeeper:{zookeeper}"
         common = ["--secret-file", str(self.secret_file), registry]
@@ -167,7 +187,11 @@ class Cluster:
     @property
     def processes(self) -> list[DaemonProcess]:
         """All processes, in the order in which they start."""
-        return [self.redis, self.zookeeper, *self.routes, *self.servers]
+        return [*self._stores, self.zookeeper, *self.routes, *self.servers]
+
+    @property
+    def _stores(self) -> Sequence[DaemonProcess]:
+        return [self.redis] if self.redis_set is None else self.redis_set.processes
 
     @property
     def kinds(self) -> dict[str, Sequence[DaemonProcess]]:
@@ -175,7 +199,7 @@ class Cluster:
         return {
             "server": self.servers,
             "route": self.routes,
-            "redis": [self.redis],
+            "redis": [self.redis] if self.redis_set is None else self.redis_set.members,
             "zookeeper": [self.zookeeper],
         }
 
@@ -191,7 +215,7 @@ class Cluster:
     async def _start(self) -> None:
         for proxy in chain.from_iterable(self.proxies.values()):
             proxy.start()
-        await _all([self.redis.start(), self.zookeeper.start()])
+        await _all([(self.redis if self.redis_set is None else self.redis_set).start(), self.zookeeper.start()])
         await _all([daemon.start() for daemon in (*self.routes, *self.servers)])
         await _all([route.linked(len(self.servers)) for route in self.routes])
 
@@ -200,7 +224,7 @@ class Cluster:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for group in (self.servers, self.routes, [self.zookeeper, self.redis]):
+        for group in (self.servers, self.routes, [self.zookeeper, *self._stores]):
             await DeferredList([process.stop() for process in group], consumeErrors=True)
         for proxy in chain.from_iterable(self.proxies.values()):
             await proxy.stop()

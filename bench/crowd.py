@@ -23,7 +23,7 @@ from bench.http import HTTPError, HTTPPool
 from bench.library_member import LibraryMember
 from bench.member import Member
 from bench.owed import Owed
-from cim.wire import conversations
+from cim.wire import conversations, positions
 from cim.wire.cim_pb2 import Deliver
 from cim.wire.websocket_frames import JSON, PROTOBUF
 
@@ -325,6 +325,27 @@ class Crowd:
         except TimeoutError:
             return False
         return True
+
+    async def read_all(self) -> None:
+        """Note what is in the conversations now, as members read it who know nothing of it."""
+        names = {member.user: self._name(number) for number, member in enumerate(self._speakers)}
+        tokens: dict[int, str] = {}
+        for conversation, readers in self._lists.items():
+            reader = next((one for one in readers if one > 0), None)
+            if reader is None:
+                continue
+            if reader not in tokens:
+                place = await self._tried(
+                    partial(native.log_in, self._pools[0], names[reader], "reading", password=PASSWORD)
+                )
+                tokens[reader] = place.token
+            after: str | None = ""
+            self.history.keep(conversation, ())
+            while after is not None:
+                path = f"/v1/conversations/{conversation}/messages?limit=500&after={after}"
+                page = await self._tried(partial(native.call, self._pools[0], b"GET", path, None, tokens[reader]))
+                self.history.keep(conversation, (positions.parse(one["position"]) for one in page["messages"]))
+                after = page["more"]
 
     async def ask_everyone(self, seconds: float) -> Counter[str]:
         """Let all members fetch what they lack; return in how many cases it was there, and in how many not.

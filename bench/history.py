@@ -1,4 +1,4 @@
-"""What clients sent and what they were handed, and a judgement of it: lost, doubled, reordered, out of nowhere.
+"""What clients sent and were handed, and a judgement of it: lost, doubled, reordered, out of nowhere, seen and gone.
 
 Each client notes what its application sends, what became of it, and what it was handed, in the order in which that
 happened. A message has an author and a conversation, and a number that grows with each message of that author there.
@@ -12,7 +12,9 @@ The judgement knows nothing of how messages travel. It asks:
   its author was told, and no two messages share one: so all agree on one order; and it is the order in which each
   author sent (*reordered*);
 - what was handed was sent there, in these words, by someone who was not told for certain that it was refused, and to a
-  member (*out of nowhere*).
+  member (*out of nowhere*);
+- what anyone was handed, or told that it was accepted, is still in its conversation when that is read at the end
+  (*seen by somebody, later gone*).
 
 What has an unknown outcome may be handed or not. Its author gave it up without knowing, so it may also come after what
 that author sent later.
@@ -38,6 +40,7 @@ class Fault(Enum):
     DOUBLED = "doubled"
     REORDERED = "reordered"
     NOWHERE = "out of nowhere"
+    GONE = "seen by somebody, later gone"
 
 
 @frozen
@@ -102,6 +105,7 @@ class History:
     members: Mapping[str, Iterable[int]]
     sent: dict[Key, Sent] = field(factory=dict)
     handed: dict[tuple[int, str], list[Handed]] = field(factory=dict)
+    kept: dict[str, set[Position]] = field(factory=dict)
 
     def send(self, author: int, conversation: str, number: int, content: bytes) -> None:
         """The application of `author` sends; to be noted before the first byte is written."""
@@ -127,6 +131,23 @@ class History:
         """The application of `member` was handed a message."""
         self.handed.setdefault((member, conversation), []).append(message)
 
+    def keep(self, conversation: str, positions: Iterable[Position]) -> None:
+        """At the end there are messages at these positions of a conversation, and nowhere else."""
+        self.kept.setdefault(conversation, set()).update(positions)
+
+    def _gone(self) -> Iterator[Violation]:
+        """Yield what was there once and is not at the end."""
+        once: dict[tuple[str, Position], tuple[Key, int]] = {}
+        for (member, conversation), messages in self.handed.items():
+            for message in messages:
+                once[conversation, message.position] = (message.author, conversation, message.number), member
+        for key, sent in self.sent.items():
+            if sent.position is not None:
+                once.setdefault((key[1], sent.position), (key, key[0]))
+        for (conversation, position), (key, member) in once.items():
+            if conversation in self.kept and position not in self.kept[conversation]:
+                yield Violation(Fault.GONE, key, member, f"was at {position}")
+
     def missing(self) -> Iterator[tuple[int, Key]]:
         """Yield each member and message that the member must be handed and was not."""
         got: dict[str, dict[int, set[tuple[int, int]]]] = {}
@@ -148,6 +169,7 @@ class History:
     def violations(self) -> list[Violation]:
         """Return everything that is wrong."""
         found = [Violation(Fault.LOST, key, member, "was never handed") for member, key in self.missing()]
+        found += self._gone()
         found += self._accepted_together()
         log = _Log()
         for (member, conversation), messages in self.handed.items():
@@ -221,7 +243,10 @@ class History:
         )
 
 
-def verdict(violations: Iterable[Violation]) -> str:
-    """Return one line that says how often each thing went wrong."""
+def verdict(violations: Iterable[Violation], *, read: bool = False) -> str:
+    """Return one line that says how often each thing went wrong.
+
+    :param read: whether the conversations were read at the end (see `History.keep`)
+    """
     counts = Counter(violation.fault for violation in violations)
-    return ", ".join(f"{fault.value} {counts[fault]}" for fault in Fault)
+    return ", ".join(f"{fault.value} {counts[fault]}" for fault in Fault if read or fault is not Fault.GONE)

@@ -196,6 +196,33 @@ class HistoryTests(SynchronousTestCase):
             history.hand(member, PRIVATE, Handed(1, 0, (5, 1), b"x"))
         self.assertEqual(self.named(history), {(Fault.NOWHERE, (1, PRIVATE, 0), member) for member in (1, 2)})
 
+    def read(self, run):
+        """Have a run note what all its logs hold."""
+        for conversation, log in run.logs.items():
+            run.history.keep(conversation, [handed.position for handed in log])
+
+    @given(spots())
+    def test_seen_and_gone(self, spot):
+        run, _, conversation, index = spot
+        self.read(run)
+        self.assertEqual(run.history.violations(), [])
+        gone = run.logs[conversation][index]
+        run.history.kept[conversation].discard(gone.position)
+        ((fault, key, _),) = self.named(run.history)
+        self.assertEqual((fault, key), (Fault.GONE, (gone.author, conversation, gone.number)))
+
+    def test_accepted_and_gone(self):
+        history = History({})
+        history.send(1, GROUP, 0, b"x")
+        history.accept(1, GROUP, 0, (5, 1))
+        self.assertEqual(history.violations(), [])  # it was not read
+        history.keep(GROUP, [(5, 2)])
+        self.assertEqual(self.named(history), {(Fault.GONE, (1, GROUP, 0), 1)})
+        self.assertEqual(
+            verdict(history.violations(), read=True),
+            "lost 0, doubled 0, reordered 0, out of nowhere 0, seen by somebody, later gone 1",
+        )
+
     def test_the_verdict(self):
         history = History(MEMBERS)
         history.send(1, GROUP, 0, b"x")

@@ -34,11 +34,13 @@ class Sentinel(RedisProcess):
         self, reactor: Any, directory: str, master: RedisProcess, quorum: int, more: Mapping[str, str], machine: Machine
     ) -> None:
         super().__init__(reactor, directory, password=more.get("requirepass"), machine=machine)
+        self._master = master
+        self._quorum = quorum
         self.settings = {
             "bind": machine.listens,
             "protected-mode": "no",
             "dir": self.directory,
-            f"sentinel monitor {NAME}": f"{master.machine.address} {master.port} {quorum}",
+            f"sentinel monitor {NAME}": "",
             f"sentinel down-after-milliseconds {NAME}": "500",
             f"sentinel failover-timeout {NAME}": "3000",
             f"sentinel parallel-syncs {NAME}": "2",
@@ -48,6 +50,8 @@ class Sentinel(RedisProcess):
     def _command(self) -> list[str]:
         path = os.path.join(self.directory, "sentinel.conf")
         if not os.path.exists(path):
+            master = self._master
+            self.settings[f"sentinel monitor {NAME}"] = f"{master.machine.address} {master.port} {self._quorum}"
             private_file(path, "".join(f"{key} {value}\n" for key, value in self.settings.items()))
         return [require("redis-server", "redis-server"), path, "--port", str(self.port), "--sentinel"]
 
@@ -81,16 +85,13 @@ class RedisSet:
         program: str = "redis-server",
         machines: Sequence[Machine] = (THIS_MACHINE,),
     ) -> None:
-        self._machines = machines
         self._reactor = reactor
-        self._directory = Path(directory)
-        self._sentinel_settings = sentinel_settings or {}
-        self._wanted = sentinels
+        folder = Path(directory)
         common = {"repl-diskless-sync-delay": "0", "repl-timeout": "5", **(settings or {})}
         self.members = [
             Member(
                 reactor,
-                str(self._directory / f"redis-{number}"),
+                str(folder / f"redis-{number}"),
                 appendfsync=appendfsync,
                 settings=dict(common),
                 program=program,
@@ -98,12 +99,23 @@ class RedisSet:
             )
             for number in range(1, replicas + 2)
         ]
-        self.sentinels: list[Sentinel] = []
-        for number, member in enumerate(self.members, 1):
-            member.name = f"redis-{number}"
+        self.sentinels = [
+            Sentinel(
+                reactor,
+                str(folder / f"sentinel-{number}"),
+                self.members[0],
+                sentinels // 2 + 1,
+                sentinel_settings or {},
+                machines[(number - 1) % len(machines)],
+            )
+            for number in range(1, sentinels + 1)
+        ]
+        for kind, processes in (("redis", self.members), ("sentinel", self.sentinels)):
+            for number, process in enumerate(processes, 1):
+                process.name = f"{kind}-{number}"
 
     @property
-    def processes(self) -> list[DaemonProcess]:
+    def processes(self) -> Sequence[DaemonProcess]:
         """All processes, Sentinels last."""
         return [*self.members, *self.sentinels]
 
@@ -123,13 +135,6 @@ class RedisSet:
             member.settings["replicaof"] = f"{first.machine.address} {first.port}"
         await gatherResults([member.start() for member in others], consumeErrors=True)
         await self.whole()
-        for number in range(1, self._wanted + 1):
-            directory = str(self._directory / f"sentinel-{number}")
-            quorum = self._wanted // 2 + 1
-            machine = self._machines[(number - 1) % len(self._machines)]
-            sentinel = Sentinel(self._reactor, directory, first, quorum, self._sentinel_settings, machine)
-            sentinel.name = f"sentinel-{number}"
-            self.sentinels.append(sentinel)
         await gatherResults([sentinel.start() for sentinel in self.sentinels], consumeErrors=True)
         for sentinel in self.sentinels:
             await self._until(lambda sentinel=sentinel: self._knows(sentinel), "Sentinels do not know each other")
@@ -140,7 +145,7 @@ class RedisSet:
         def fact(name: bytes) -> int:
             return int(facts[facts.index(name) + 2]) if name in facts else -1
 
-        return fact(b"num-slaves") == len(self.members) - 1 and fact(b"num-other-sentinels") == self._wanted - 1
+        return fact(b"num-slaves") == len(self.members) - 1 and fact(b"num-other-sentinels") == len(self.sentinels) - 1
 
     async def _until(self, true: Any, complaint: str, seconds: float = 30.0) -> Any:
         deadline = self._reactor.seconds() + seconds

@@ -177,6 +177,7 @@ class RedisConnection:
     def _moved(self, address: Address) -> None:
         """Leave the Redis in use, if there is one, for the one that is the master now."""
         left, self._address = self._address, str(address)
+        self.epoch.address = self._address
         self._failures = 0
         if self._opened is not None:
             self._opened.cut(f"{left} is not the master any more")

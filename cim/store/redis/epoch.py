@@ -26,7 +26,7 @@ LOOK_SECONDS = 1.0
 class Epoch:
     """What a route knows of the epoch.
 
-    :param address: the address of Redis for the log
+    :ivar address: where Redis is, for the log
     :ivar number: its number, in ms since 1970 or more; 0 before the first look
     :ivar seen: the highest number that this route has seen
     """
@@ -36,7 +36,7 @@ class Epoch:
     def __init__(self, address: str) -> None:
         self.number = 0
         self.seen = 0
-        self._address = address
+        self.address = address
         self._told = 0
         self._listeners: list[Callable[[], None]] = []
 
@@ -56,7 +56,7 @@ class Epoch:
             self._log.warn(
                 "What Redis at {address} stores may have gone back, or been replaced: {why}. What is known of it is "
                 "read anew, and positions go on in epoch {number}",
-                address=self._address,
+                address=self.address,
                 why=why.decode(),
                 number=int(number),
             )
