@@ -32,11 +32,13 @@ EXAMPLES = {
     "route": {
         *("registry-auth-file", "registry-ca", "registry-certificate"),
         *("store-password-file", "store-user", "store-ca", "store-certificate"),
-        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
+        *("sentinel-password-file", "sentinel-user"),
+        *("secret-file", "api-key-file", "origins", "hosts", "trusted-proxies", "guests", "accounts", "login-policy"),
     },
     "suite": {
         *("api-key-file", "listen", "http", "websocket"),
         *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
+        "login-policy",
     },
     "client": {
         "ca",
