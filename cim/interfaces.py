@@ -161,8 +161,26 @@ class ISessions(Interface):
         """Return the users whose live records were made with `live=True` at that server, which is one of upstream's."""
 
 
+class IStoreClock(Interface):
+    """The time of a store, in ms since 1970 (docs/architecture.md, Clocks)."""
+
+    def now() -> int:
+        """Return the steady time, by which ages are counted and things expire; 0 before the store has answered.
+
+        It does not jump when the store's clock does, and never goes back.
+        """
+
+    def shown() -> int:
+        """Return what the store's clock says, which people see; until it has answered, what this machine's says."""
+
+    def skew() -> float:
+        """Return how many seconds this machine's clock is ahead of the store's; 0 if that is unknown."""
+
+
 class IStore(Interface):
     """Everything that is stored; a Service."""
+
+    clock: IStoreClock = Attribute("Its time.")
 
     accounts: IAccounts = Attribute("The accounts.")
     sessions: ISessions = Attribute("The sessions.")

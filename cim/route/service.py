@@ -48,7 +48,6 @@ class Route:
     """A route without the ports that it listens on.
 
     :param reactor: the clock, and the connector that probes upstream's servers
-    :param time_of_day: the time in seconds since 1970, for what people see and for what expires
     :param new_owner: makes an unguessable token
     :param policy: what a login does with the user's sessions on other devices
     :param revision_seconds: how long an author may recall or edit a message
@@ -62,7 +61,6 @@ class Route:
         *,
         address: RouteAddress,
         reactor: Any,
-        time_of_day: Callable[[], float],
         store: IStore,
         registry: IRegistry,
         selection: IServerSelection,
@@ -77,7 +75,6 @@ class Route:
     ) -> None:
         self.address = address
         self.reactor = reactor
-        self.time_of_day = time_of_day
         self.store = store
         self.registry = registry
         self.presence = Presence()
@@ -98,7 +95,7 @@ class Route:
             store=store.conversations,
             delivery=self.delivery,
             clock=reactor,
-            time_of_day=time_of_day,
+            time=store.clock,
         )
         self.grouping = Grouping(
             groups=store.groups,
@@ -124,7 +121,7 @@ class Route:
             appender=self.appender,
             delivery=self.delivery,
             clock=reactor,
-            time_of_day=time_of_day,
+            time=store.clock,
             metrics=metrics,
             limits=self.message_limits,
             revision_seconds=revision_seconds,

@@ -236,7 +236,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     route = Route(
         address=address,
         reactor=reactor,
-        time_of_day=time_of_day,
         store=store,
         registry=registry,
         selection=selection(options["select"]),

@@ -102,13 +102,9 @@ def store_from(
     """
     scheme, _, rest = text.partition(":")
     random = random or Random().random
-
-    def now() -> int:
-        return int(time_of_day() * 1000)
-
     if scheme in REDIS:
-        connection = _connection(scheme, rest, reactor, access, acknowledge, random, refuse)
-        return RedisStore(connection, reactor, retention, now=now, random=random)
+        connection = _connection(scheme, rest, reactor, access, acknowledge, time_of_day, random, refuse)
+        return RedisStore(connection, reactor, retention, random=random)
     if scheme == "sqlite":
         if not rest:
             raise InvalidField("store", "must name a file, sqlite:FILE")
@@ -116,7 +112,7 @@ def store_from(
             raise InvalidField("store", "sqlite: does not take a user, password or certificate: leave them out")
         if acknowledge.majority:
             raise InvalidField("acknowledge", "must be local with sqlite:, which has no replicas")
-        return SqliteStore(rest, reactor, retention, now=now, random=random)
+        return SqliteStore(rest, reactor, retention, time_of_day=time_of_day, random=random)
     raise InvalidField(
         "store", f"must be redis:HOST:PORT[/DB], rediss:..., redis+sentinel:... or sqlite:FILE, not {quoted(text)}"
     )
@@ -128,6 +124,7 @@ def _connection(
     reactor: Any,
     access: RedisAccess,
     acknowledge: Acknowledge,
+    time_of_day: Callable[[], float],
     random: Callable[[], float],
     refuse: Callable[[str], object],
 ) -> RedisConnection:
@@ -160,6 +157,7 @@ def _connection(
 
     common: dict[str, Any] = {
         "random": random,
+        "time_of_day": time_of_day,
         "user": access.user,
         "password": access.password,
         "database": database,

@@ -197,7 +197,6 @@ class Cluster:
         route = Route(
             address=address,
             reactor=self.clock,
-            time_of_day=self.clock.seconds,
             store=self.store,
             registry=self.registry,
             selection=self._selection,

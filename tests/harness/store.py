@@ -18,6 +18,7 @@ from cim.model import Retention
 from cim.store.pages import DEFAULT
 from cim.store.sqlite.accounts import SqliteAccounts
 from cim.store.sqlite.blocks import SqliteBlocks
+from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
@@ -70,12 +71,19 @@ class MemorySqlite:
 class MemoryStore(Service):
     """A store in memory, which can be made unavailable."""
 
-    def __init__(self, clock: IReactorTime, retention: Retention = DEFAULT) -> None:
+    def __init__(
+        self, clock: IReactorTime, retention: Retention = DEFAULT, *, time_of_day: Callable[[], float] | None = None
+    ) -> None:
+        """
+        :param time_of_day: the store's clock; that of durations, too, unless it is another one
+        """
         sqlite = MemorySqlite(self._guard)
 
-        def now() -> int:
-            return int(clock.seconds() * 1000)
-
+        #: Looks at the store's clock, when it is told to.
+        self.looking = SqliteClock("the store in memory", sqlite, clock, time_of_day or clock.seconds)
+        self.looking.begin(sqlite.connection)
+        self.clock = self.looking.clock
+        now = self.clock.now
         #: What is stored.
         self.database = sqlite.connection
         self.accounts = SqliteAccounts(sqlite, now)
@@ -83,7 +91,7 @@ class MemoryStore(Service):
         #: Whether it takes no more messages.
         self.full = False
         self.conversations = SqliteConversations(
-            sqlite, now, retention, no_space=lambda: self.full, random=Random(1).random
+            sqlite, self.clock, retention, no_space=lambda: self.full, random=Random(1).random
         )
         self.groups = SqliteGroups(sqlite, now)
         self.invitations = SqliteInvitations(sqlite, now)
@@ -120,7 +128,8 @@ class MemoryStore(Service):
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        return {"store": "memory", "acknowledged": "in memory: gone with the process"}
+        known = {"store": "memory", "acknowledged": "in memory: gone with the process"}
+        return {**known, **self.clock.facts()}
 
     def used(self) -> float:
         """See IStore."""

@@ -10,6 +10,8 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from cim.daemon.clock import time_of_day
+from cim.store.clock import StoreClock
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.keys import Key
@@ -29,6 +31,21 @@ class ShiftedClock:
 
     def callLater(self, *call):
         return self._reactor.callLater(*call)
+
+
+class ShiftedTime(StoreClock):
+    """The store's time and a bit more.
+
+    :ivar shifted: says how much more
+    """
+
+    def now(self):
+        """See IStoreClock."""
+        return super().now() + round(self.shifted.ahead * 1000)
+
+    def shown(self):
+        """See IStoreClock."""
+        return super().shown() + round(self.shifted.ahead * 1000)
 
 
 class RedisCase(TestCase):
@@ -65,21 +82,23 @@ class RedisCase(TestCase):
         port = port or self.redis.port
         if password is None:
             password = self.password
-        return self.connection_class(
+        connection = self.connection_class(
             self.reactor,
             HostnameEndpoint(self.reactor, host, port),
             f"{host}:{port}",
             random=lambda: 0.5,
+            time_of_day=time_of_day,
             user=user,
             password=password or None,
             database=database,
             **options,
         )
+        connection.clock = ShiftedTime("Redis", self.reactor.seconds, time_of_day)
+        connection.clock.shifted = self.clock
+        return connection
 
     def started(self, **options):
-        store = RedisStore(
-            self.connection(**options), self.clock, self.retention, now=self.now, random=self.random.random
-        )
+        store = RedisStore(self.connection(**options), self.clock, self.retention, random=self.random.random)
         store.startService()
         self.addCleanup(store.stopService)
         return store
@@ -93,7 +112,7 @@ class RedisCase(TestCase):
     async def keys(self):
         """All keys but those that every store begins with."""
         found = {key.decode() for key in await self.command("KEYS", "*")}
-        return sorted(found - {Key.SCHEMA, Key.EPOCH})
+        return sorted(found - {Key.SCHEMA, Key.EPOCH, Key.CLOCK})
 
     async def until(self, true, seconds=15.0):
         """Wait until `true()`, which may be asynchronous, is."""
@@ -109,25 +128,10 @@ class RedisCase(TestCase):
             await deferLater(self.reactor, 0.01)
 
     async def let_pass(self, seconds):
-        """Move the past of all keys back, which is as good as waiting, and the clock that tells the age of messages."""
+        """Move the store's time on and the ends of all keys back, which is as good as waiting."""
         ms = round(seconds * 1000)
         self.clock.ahead += seconds
         for key in await self.command("KEYS", "*"):
             left = await self.command("PTTL", key)
-            if key.startswith(b"cim:session:"):
-                fields = await self.command("HGETALL", key)
-                for device, record in zip(fields[::2], fields[1::2], strict=True):
-                    since, expires, rest = record.split(b"\t", 2)
-                    times = (max(0, int(time) - (ms if int(time) else 0)) for time in (since, expires))
-                    await self.command("HSET", key, device, b"%d\t%d\t%b" % (*times, rest))
-            if key == b"cim:codes":
-                held = await self.command("HGETALL", key)
-                for id, record in zip(held[::2], held[1::2], strict=True):
-                    uses, expires, made, note = record.split(b" ", 3)
-                    shifted = b"%b %d %d %b" % (uses, int(expires) - ms, int(made) - ms, note)
-                    await self.command("HSET", key, id, shifted)
-            if key.startswith(b"cim:lease:"):
-                for member in await self.command("ZRANGE", key, 0, -1):
-                    await self.command("ZINCRBY", key, -ms, member)
             if left >= 0:
                 await self.command("PEXPIRE", key, left - ms)

@@ -235,14 +235,6 @@ class BetweenTests(ChangeCase):
         self.assertEqual(next(numbers), 7)  # it guessed, and tried six times
         self.store._connection.between = None
 
-    async def test_a_route_whose_clock_jumped_writes_by_rediss(self):
-        await self.sessions.reserve(1, HERE, "a", seconds=30)
-        self.clock.ahead += 3600
-        await self.sessions.reserve(2, HERE, "b", seconds=30)
-        self.assertTrue(0 < await self.command("PTTL", "cim:session:{2}") <= 30_000)
-        (record,) = await self.sessions.sessions(2)
-        self.assertTrue(abs(record.since - self.reactor.seconds() * 1000) < 60_000)
-
 
 class OldRecordsTests(ChangeCase):
     """What the routes of 93fa1d3 wrote is read, and goes on."""

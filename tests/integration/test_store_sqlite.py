@@ -10,7 +10,7 @@ from contextlib import closing
 
 from attrs import evolve
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
@@ -20,13 +20,13 @@ from cim.errors import CIMError, Conflict, NoRoom, StoreUnavailable, UserOffline
 from cim.model import Account, Append, Mark
 from cim.store.choose import store_from
 from cim.store.space import Usage
-from cim.store.sqlite import store as sqlite_store
 from cim.store.sqlite.tables import STORE
 from cim.store.sqlite.threads import SqliteThreads
 from tests.store.blocks_contract import BlocksContract
+from tests.store.clock_contract import MANY, ClockContract
 from tests.store.contract import StoreContract
 from tests.store.conversations_contract import ConversationsContract
-from tests.store.conversing import ALICE, BOB, RETENTION, TALK, Conversing
+from tests.store.conversing import ALICE, BOB, DAY, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
 from tests.store.groups_contract import GroupsContract
@@ -56,17 +56,70 @@ class SqliteCase(TestCase):
 
         self.clock = ThreadedClock(reactor)
         self.clock.advance(1_700_000_000.25)
+        self.jumped = 0.0
+        self.path = f"{self.mktemp()}/cim.db"
+        self.start()
+        self.addCleanup(lambda: self.store.stopService())
+
+    def start(self):
         self.store = store_from(
-            f"sqlite:{self.mktemp()}/cim.db", self.clock, time_of_day=self.clock.seconds, retention=self.retention
+            f"sqlite:{self.path}",
+            self.clock,
+            time_of_day=lambda: self.clock.seconds() + self.jumped,
+            retention=self.retention,
         )
         self.store.startService()
-        self.addCleanup(self.store.stopService)
 
     async def let_pass(self, seconds):
         self.clock.advance(seconds)
 
     def now(self):
         return int(self.clock.seconds() * 1000)
+
+
+class SqliteClockTests(ClockContract, SqliteCase):
+    async def jump(self, seconds):
+        self.clock.advance(1)
+        self.jumped += seconds
+        self.store._looking.look()
+
+    async def restart(self, seconds):
+        """Start anew after so many seconds in which nothing ran, or in which the clock was set."""
+        await self.store.stopService()
+        self.jumped += seconds
+        self.clock.advance(1)
+        self.start()
+
+    async def test_a_clock_that_was_set_while_nothing_ran(self):
+        said = [str(number) for number in range(MANY)]
+        await self.say(*said)
+        for jump in (40 * DAY, -80 * DAY, 40 * DAY):
+            await self.restart(jump)
+            more = [f"{jump} {number}" for number in range(MANY)]
+            await self.say(*more)
+            said += more
+            self.assertEqual(await self.all_said(), said)
+        self.assertNotIn("store_clock", self.store.facts())
+
+    async def test_what_is_old_goes_after_a_long_rest_but_not_at_once(self):
+        await self.say(*["old"] * MANY)
+        await self.restart(40 * DAY)
+        self.assertEqual(await self.all_said(), ["old"] * MANY)
+        self.assertIn("40 d ahead", self.store.facts()["store_clock"])
+        for _ in range(2 * DAY // 300 + 9):
+            self.clock.advance(300)
+            self.store._looking.look()
+        await self.say("new")
+        self.assertEqual(self.texts(await self.read(limit=500)), ["new"])
+        self.assertNotIn("store_clock", self.store.facts())
+
+    async def test_a_file_of_an_earlier_release_while_the_clock_is_wrong(self):
+        await self.say(*["kept"] * MANY)
+        await self.store._threads.write("old", lambda connection: connection.execute("DELETE FROM clock") and None)
+        self.store._looking.stopService = lambda: succeed(None)
+        await self.restart(40 * DAY)
+        await self.say(*["new"] * MANY)
+        self.assertEqual(await self.all_said(), ["kept"] * MANY + ["new"] * MANY)
 
 
 class SqliteBlocksTests(BlocksContract, SqliteCase):
@@ -116,35 +169,32 @@ class SqliteResetCodesTests(ResetCodesContract, SqliteCase):
 class SqliteEarlierTests(Conversing, SqliteCase):
     """A file of a release that counted nothing."""
 
-    def setUp(self):
-        patch = self.patch(sqlite_store, "STORE", evolve(STORE, steps=STORE.steps[:1]))
-        self.patch(sqlite_store, "index_names", lambda connection: None)
-        super().setUp()
-        patch.restore()
+    retention = HISTORY
+
+    def start(self):
+        if not os.path.exists(self.path):
+            os.makedirs(os.path.dirname(self.path))
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                evolve(STORE, steps=STORE.steps[:1]).upgrade(connection)
+                self.fill(connection)
+        super().start()
+
+    def fill(self, connection):
+        connection.execute(
+            "INSERT INTO conversation (name, low, high, active, epoch, n, total, counted) "
+            f"VALUES ('{TALK}', {ALICE}, {BOB}, 1, 5, 2, 2, 2)"
+        )
+        for n in (1, 2):
+            body = self.item(f"old {n}", sender=BOB).body
+            connection.execute(
+                "INSERT INTO message VALUES (1, 5, ?, 5, ?, ?, ?, 1, ?, ?)", (n, n - 1, BOB, self.now(), n, body)
+            )
 
     async def test_it_goes_on(self):
-        path = self.store._threads.path
-
-        def write(connection):
-            connection.execute(
-                "INSERT INTO conversation (name, low, high, active, epoch, n, total, counted) "
-                f"VALUES ('{TALK}', {ALICE}, {BOB}, 1, 5, 2, 2, 2)"
-            )
-            for n in (1, 2):
-                body = self.item(f"old {n}", sender=BOB).body
-                connection.execute(
-                    "INSERT INTO message VALUES (1, 5, ?, 5, ?, ?, ?, 1, ?, ?)", (n, n - 1, BOB, self.now(), n, body)
-                )
-
-        await self.store._threads.write("old", write)
-        await self.store.stopService()
         for _ in range(2):
-            self.store = store_from(f"sqlite:{path}", self.clock, time_of_day=self.clock.seconds, retention=HISTORY)
-            self.store.startService()
             await self.say(*["."] * 50)
             await self.store.stopService()
-        self.store = store_from(f"sqlite:{path}", self.clock, time_of_day=self.clock.seconds, retention=HISTORY)
-        self.store.startService()
+            self.start()
         results = await self.conversations.append([self.item() for _ in range(100)])
         self.assertTrue(any(isinstance(result, NoRoom) for result in results))
         self.assertEqual(self.texts(await self.read())[:3], ["old 1", "old 2", "."])
@@ -229,7 +279,7 @@ class SqliteFileTests(TestCase):
         store.startService()
         self.addCleanup(store.stopService)
         page = await store.conversations.read("p:1:2", limit=10)
-        self.assertEqual([entry.previous for entry in page.entries], ["", *said[:3]])  # what came later is of long ago
+        self.assertEqual([entry.previous for entry in page.entries], ["", *said[:5]])  # also what came later
         self.assertEqual(await marks_of(store, 2, "phone", "p:1:2"), (said[0], said[1]))
         self.assertEqual((await store.groups.memberships(1)).members[-1].group, group.id)
 

@@ -142,7 +142,7 @@ class RouteCase(SynchronousTestCase):
             store=self.conversations,
             delivery=self.delivery,
             clock=self.clock,
-            time_of_day=self.clock.seconds,
+            time=self.store.clock,
         )
         self.grouping = Grouping(
             groups=self.groups,
@@ -161,7 +161,7 @@ class RouteCase(SynchronousTestCase):
             appender=self.appender,
             delivery=self.delivery,
             clock=self.clock,
-            time_of_day=self.clock.seconds,
+            time=self.store.clock,
             metrics=self.metrics,
             limits=self.limits,
         )

@@ -161,4 +161,4 @@ class CredentialsContract:
         self.assertTrue(await self.credentials.delete(guest.id))
         self.assertIsNone(await self.store.accounts.named("guest"))
         self.assertEqual(await self.store.accounts.named("other"), Account(other.id, "other"))
-        self.assertFalse(await self.credentials.delete(guest.id + 10))
+        self.assertFalse(await self.credentials.delete(other.id + 10))

@@ -15,6 +15,7 @@ from cim.store.sqlite.checking import check
 from cim.wire import conversations
 from tests.harness.store import MemoryStore
 from tests.store.blocks_contract import BlocksContract
+from tests.store.clock_contract import ClockContract
 from tests.store.contract import HERE, StoreContract
 from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, BOB, DAY, RETENTION
@@ -54,6 +55,18 @@ class MemoryCase(TestCase):
 
     def now(self):
         return int(self.clock.seconds() * 1000)
+
+
+class MemoryClockTests(ClockContract, MemoryCase):
+    def setUp(self):
+        super().setUp()
+        self.jumped = 0.0
+        self.store = MemoryStore(self.clock, self.retention, time_of_day=lambda: self.clock.seconds() + self.jumped)
+
+    async def jump(self, seconds):
+        self.clock.advance(1)
+        self.jumped += seconds
+        self.store.looking.look()
 
 
 class MemoryStoreTests(StoreContract, DevicesContract, MemoryCase):

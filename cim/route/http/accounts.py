@@ -24,7 +24,7 @@ from cim.errors import (
     Unauthorized,
     Unavailable,
 )
-from cim.interfaces import IStore
+from cim.interfaces import IStore, IStoreClock
 from cim.invitation_codes import AccountPolicy, check_usable, id_of
 from cim.model import Account, Credential, SessionRecord
 from cim.names import TAKEN, look_the_same
@@ -111,7 +111,7 @@ class AccountsAPI:
     _policy: AccountPolicy
     _ticket_key: bytes
     _new_id: Callable[[], str]
-    _time_of_day: Callable[[], float]
+    _time: IStoreClock
     _metrics: Metrics
 
     @http_call(
@@ -233,7 +233,7 @@ class AccountsAPI:
                 "tls": admission.tls_name or None,
                 "websocket": admission.websocket or None,
             },
-            "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._time_of_day(), self._new_id()),
+            "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._time.shown() / 1000, self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,
             **self._token(account, credential.valid_from, admission.owner, root),
         }

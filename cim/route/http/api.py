@@ -105,9 +105,7 @@ def api_resource(
     :param random_bytes: returns that many random bytes, fit for secrets
     """
     store, clock = route.store, route.reactor
-    tokens = Tokens(
-        settings.token_key, store.credentials, clock, new_id, settings.token_hours, time_of_day=route.time_of_day
-    )
+    tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
     lists = Lists(route.rates, metrics.refused)
     apis = (
         AccountsAPI(
@@ -122,7 +120,7 @@ def api_resource(
             policy=settings.accounts,
             ticket_key=settings.ticket_key,
             new_id=new_id,
-            time_of_day=route.time_of_day,
+            time=store.clock,
             metrics=metrics,
         ),
         UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence), route.blocks),

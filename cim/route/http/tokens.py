@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cim.cache import Cache
 from cim.errors import Unauthorized
-from cim.interfaces import ICredentials
+from cim.interfaces import ICredentials, IStoreClock
 from cim.model import ID_LIMIT, Account
 from cim.signed import sign, verify
 
@@ -57,11 +57,11 @@ class Tokens:
         new_id: Callable[[], str],
         hours: float = 12,
         *,
-        time_of_day: Callable[[], float],
+        time: IStoreClock,
     ) -> None:
         self._key = key
         self._credentials = credentials
-        self._time_of_day = time_of_day
+        self._time = time
         self._new_id = new_id
         self.seconds = int(hours * 3600)
         # From when each user's tokens are valid.
@@ -74,15 +74,15 @@ class Tokens:
         :param owner: the owner token of the login that it comes with
         :param root: of the token that it is made for; empty if that was a password
         """
-        now = self._time_of_day()
-        issued = max(int(now * 1000), valid_from)
+        now = self._time.now()
+        issued = max(now, valid_from)
         claims = {
             "sub": str(account.id),
             "name": account.name,
             "own": owner,
             "iat": issued // 1000,
             "ims": issued,
-            "exp": int(now) + self.seconds,
+            "exp": now // 1000 + self.seconds,
             "jti": self._new_id(),
         }
         if root:
@@ -94,7 +94,7 @@ class Tokens:
 
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
-        claims = verify(self._key, text, self._time_of_day())
+        claims = verify(self._key, text, self._time.now() / 1000)
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
@@ -137,7 +137,7 @@ class Tokens:
 
         :param issued: as of `revoke`
         """
-        return max(int(self._time_of_day() * 1000) + SKEW_MS, issued) + 1
+        return max(self._time.now() + SKEW_MS, issued) + 1
 
     def forget(self, user: int) -> None:
         """Forget the cached credential of a user: it has changed."""

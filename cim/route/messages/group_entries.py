@@ -7,7 +7,7 @@ about others who came is written before somebody comes, so that it is behind the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import CIMError, NotFound
-from cim.interfaces import IConversations, IGroups
+from cim.interfaces import IConversations, IGroups, IStoreClock
 from cim.model import Append, Charge, Happened, Happening
 from cim.route.messages.delivery import Delivery, Push
 from cim.wire import conversations, native
@@ -47,13 +47,13 @@ class GroupEntries(Service):
         store: IConversations,
         delivery: Delivery,
         clock: IReactorTime,
-        time_of_day: Callable[[], float],
+        time: IStoreClock,
     ) -> None:
         self._groups = groups
         self._store = store
         self._delivery = delivery
         self._clock = clock
-        self._time_of_day = time_of_day
+        self._time = time
         self._waiting: dict[int, IDelayedCall] = {}
         # One write of a group at a time: two at once would push the same.
         self._writing: dict[int, DeferredLock] = {}
@@ -111,7 +111,7 @@ class GroupEntries(Service):
             return False
         # Another attempt, by whichever route, is the same message, even if more has happened since.
         client_id = f"members-{happened[0].number}"
-        now = int(self._time_of_day() * 1000)
+        now = self._time.shown()
         name = conversations.group(group)
         body = native.members_body(happened, group, client_id, now)
         item = Append(name, 0, client_id, b"members", body, now, False, charge=Charge.NONE)

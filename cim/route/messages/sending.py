@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
 from cim.errors import CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Unavailable
-from cim.interfaces import IConversations, ILink
+from cim.interfaces import IConversations, ILink, IStoreClock
 from cim.model import Account, Append, Appended, Charge
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
@@ -95,7 +95,7 @@ class Sending:
         appender: Appender,
         delivery: Delivery,
         clock: IReactorTime,
-        time_of_day: Callable[[], float],
+        time: IStoreClock,
         metrics: Metrics,
         limits: MessageLimits,
         revision_seconds: float = REVISION_SECONDS,
@@ -105,7 +105,7 @@ class Sending:
         self._store = store
         self._appender = appender
         self._delivery = delivery
-        self._time_of_day = time_of_day
+        self._time = time
         self._metrics = metrics
         self._limits = limits
         self.full = FullConversations(clock)
@@ -184,7 +184,7 @@ class Sending:
         said = native.parse_body(entry.body)
         if said.sender != message.author.id:
             refusal = "only its author can recall or edit a message"
-        elif said.sent_at + self._revision_ms < self._time_of_day() * 1000:
+        elif said.sent_at + self._revision_ms < min(self._time.now(), self._time.shown()):
             refusal = "the message is too old to be recalled or edited"
         else:
             return send.ref
@@ -198,7 +198,7 @@ class Sending:
         if message.conversation == conversations.EVERYONE and send.kind != TEXT:
             done(Forbidden("messages to everyone cannot be recalled, edited or reacted to"))
             return
-        now = int(self._time_of_day() * 1000)
+        now = self._time.shown()
         body = native.body_of(send, author.id, author.name, now)
         kind = send.kind
         item = Append(

@@ -216,7 +216,7 @@ class RedisAccounts:
 
         :param held: the values of the keys when the name was found to be free
         """
-        id = await self._changing.new_id(operation, held.last)
+        id = await self._changing.new_id(held.last)
         # The name last, so that it never leads to a missing account.
         words: Words = [3, "SET", _LAST, id, 3, "SET", _ACCOUNT, name, 3, "SET", _NAME, id]
         form = comparison_form(name)
@@ -238,7 +238,7 @@ class RedisAccounts:
             if not invitation:
                 return Decision([*first, *words], (id, held))
             invited = check_usable(None if record is None else read(invitation, record, used), now)
-            first += 4, "HSET", _CODE_USES, id, 1, 3, "PEXPIREAT", _CODE_USES, invited.expires
+            first += 4, "HSET", _CODE_USES, id, 1, 3, "PEXPIRE", _CODE_USES, invited.expires - now
             return Decision([*first, *words], (id, held), bounds=((_CODE_USES, 0, invited.uses - 1),))
 
         # The bare name may be some other key, which changes all the time.

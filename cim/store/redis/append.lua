@@ -1,15 +1,17 @@
 -- KEYS: for each message the stream of its conversation. All other keys of a message have the same tag, except the
 -- indexes of users and groups: docs/architecture.md says in which order a Redis Cluster would need those.
 -- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
--- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, then for each message: sender, client_id,
--- digest, body, sent_at, its effect (`counts` as unread, `recalls` or `refers` to a text, or none), the position of that
--- text, the client_id of the sender's message that must be stored before it, 1 if it is stored even if its receiver
--- blocks its sender, and the bytes that its sender's quota is to pay for, and those if it is the first of its
--- conversation; `log` if it counts to its conversation alone, `none`, or `-` without a quota.
+-- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, by how many ms messages are dated later
+-- than they were sent (cim/store/clock.py), then for each message: sender, client_id, digest, body, sent_at, its effect
+-- (`counts` as unread, `recalls` or `refers` to a text, or none), the position of that text, the client_id of the
+-- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
+-- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
+-- conversation alone, `none`, or `-` without a quota.
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error. All is refused if what is stored went back and no new epoch has begun.
 local record = redis.call('HMGET', EPOCH, 'number', 'beat')
 local epoch, beat, no_space = tonumber(record[1] or ''), tonumber(record[2] or ''), ARGV[8] == '1'
+local lift = tonumber(ARGV[9])
 if not (epoch and beat) or beat < tonumber(ARGV[1]) then return redis.error_reply('EPOCH a new one must begin') end
 local time
 local function clock()
@@ -34,15 +36,15 @@ local function follow(after)
 end
 
 -- Returns what is wrong, or nil.
-local function add(stream, position, sender, sent_at, running, body, before, charge)
+local function add(stream, position, sender, dated, running, body, before, charge)
   if charge == 'log' or charge == 'none' then
-    return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p',
+    return redis.pcall('XADD', stream, position, 's', sender, 'w', dated, 't', running, 'b', body, 'p',
                        before or previous(position, {}), 'f', charge == 'log' and 2 or 1).err
   end
   if before then
-    return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body, 'p', before).err
+    return redis.pcall('XADD', stream, position, 's', sender, 'w', dated, 't', running, 'b', body, 'p', before).err
   end
-  return redis.pcall('XADD', stream, position, 's', sender, 'w', sent_at, 't', running, 'b', body).err
+  return redis.pcall('XADD', stream, position, 's', sender, 'w', dated, 't', running, 'b', body).err
 end
 
 -- The messages that this call stored, or found stored, by the keys that remember them.
@@ -84,6 +86,7 @@ end
 
 local function append(stream, i)
   local sender, client_id, digest, body = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local dated = lift == 0 and ARGV[i + 4] or digits(ARGV[i + 4] + lift)
   local sent_at, role, ref, after, charge = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 9]
   local counts = role == 'counts'
   local tag = string.sub(stream, #STREAM + 1)
@@ -148,14 +151,15 @@ local function append(stream, i)
     end
   end
 
-  -- The index first, so that an appended message can be found. It may lag by a second, so that few messages write it.
-  if not everyone and sent_at - indexed >= LATE_MS then
-    indexed = sent_at
+  -- The index first, so that an appended message can be found. It may lag by a second, so that few messages write it. It
+  -- is set back if it was written by a clock that was ahead.
+  if not everyone and (dated - indexed >= LATE_MS or indexed - dated > STEP_MS) then
+    indexed = dated
     if low then
-      redis.call('ZADD', ACTIVITY .. '{' .. low .. '}', 'GT', sent_at, conversation)
-      redis.call('ZADD', ACTIVITY .. '{' .. high .. '}', 'GT', sent_at, conversation)
+      redis.call('ZADD', ACTIVITY .. '{' .. low .. '}', dated, conversation)
+      redis.call('ZADD', ACTIVITY .. '{' .. high .. '}', dated, conversation)
     else
-      redis.call('ZADD', GROUP_ACTIVITY, 'GT', sent_at, conversation)
+      redis.call('ZADD', GROUP_ACTIVITY, dated, conversation)
     end
   end
 
@@ -173,11 +177,11 @@ local function append(stream, i)
     redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
   end
   local running = (counts and '' or '-') .. digits(counted)
-  local refused = add(stream, position, sender, sent_at, running, body, before, charge)
+  local refused = add(stream, position, sender, dated, running, body, before, charge)
   if refused then  -- did someone else write to the stream?
     position, before = follow(later(last, top(conversation))), last
     redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
-    refused = add(stream, position, sender, sent_at, running, body, before, charge)
+    refused = add(stream, position, sender, dated, running, body, before, charge)
     if refused then
       redis.call('DEL', once)
       if paid then pay(sender, -paid) end
@@ -219,7 +223,7 @@ end
 
 local answers = {}
 for i, stream in ipairs(KEYS) do
-  local well, answer = pcall(append, stream, 10 * i - 1)
+  local well, answer = pcall(append, stream, 10 * i)
   if not well then answer = '!' .. (type(answer) == 'table' and answer.err or tostring(answer)) end
   answers[#answers + 1] = answer
 end

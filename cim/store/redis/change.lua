@@ -1,15 +1,12 @@
 -- Carries out a decision if the facts that it was based on still hold; otherwise only reads the facts.
 --
--- ARGV: the facts of the decision, as one text ('' to only read), the time that it assumed, in ms ('' if it does not
--- matter), the number of commands that read facts which must be unchanged, the number of commands that read further
--- facts, and the number of bounds; then the reading commands, the bounds and the writing commands. A command is the
+-- ARGV: the facts of the decision, as one text ('' to only read), the number of commands that read facts which must be
+-- unchanged, the number of commands that read further facts, and the number of bounds; then the reading commands, the bounds and the writing commands. A command is the
 -- number of its words, its name, the number of its key in KEYS, and arguments. After a `?`, an error of the command is
 -- ignored; commands that begin with `@` are defined here. A bound is the number of a hash, and the lowest and highest
 -- number of its fields.
 --
--- Returns the time in ms, whether it wrote (1), and then the results of @LOG, or else the facts.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Returns whether it wrote (1), and then the results of @LOG, or else the facts.
 local function digits(number) return string.format('%.0f', number) end
 local function key_of(number) return KEYS[tonumber(number)] end
 
@@ -41,9 +38,9 @@ local function own(name, key, ...)
   -- the members, the group's id, the user, 1 or 0. Returns its versions in the log and in the group, and the floor of a
   -- member who was added.
   if name == '@LOG' then
-    local log = key_of(arg[1])
+    local log, time = key_of(arg[1]), redis.call('TIME')
     local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-    local version = digits(math.max(now, last and string.match(last[1], '^%d+') + 1 or 0))
+    local version = digits(math.max(time[1] * 1000 + math.floor(time[2] / 1000), last and string.match(last[1], '^%d+') + 1 or 0))
     local group_version = redis.call('HINCRBY', key, 'version', 1)
     local record = arg[5] == '1' and redis.call('HGET', key_of(arg[2]), arg[4]) or ''
     local floor = string.sub(record, 3)
@@ -70,7 +67,7 @@ local function own(name, key, ...)
   redis.call('HSET', key_of(arg[3]), arg[4], record)
 end
 
-local at, given = 6, {}
+local at, given = 5, {}
 -- Runs the next command.
 local function run()
   local first, last = at + 1, at + ARGV[at]
@@ -94,7 +91,7 @@ local function note(part)
     parts[#parts + 1] = #part .. ':' .. part
   end
 end
-for i = 1, tonumber(ARGV[3]) do
+for i = 1, tonumber(ARGV[2]) do
   local reply = run()
   facts[i] = reply
   if type(reply) == 'table' then
@@ -106,10 +103,10 @@ for i = 1, tonumber(ARGV[3]) do
   end
 end
 local told_at = at
-for _ = 1, tonumber(ARGV[4]) do at = at + 1 + ARGV[at] end
+for _ = 1, tonumber(ARGV[3]) do at = at + 1 + ARGV[at] end
 
 local function in_bounds()
-  for _ = 1, tonumber(ARGV[5]) do
+  for _ = 1, tonumber(ARGV[4]) do
     local held = redis.call('HLEN', key_of(ARGV[at]))
     if held < tonumber(ARGV[at + 1]) or held > tonumber(ARGV[at + 2]) then return false end
     at = at + 3
@@ -117,11 +114,11 @@ local function in_bounds()
   return true
 end
 
-if ARGV[1] == table.concat(parts) and (ARGV[2] == '' or math.abs(now - ARGV[2]) <= 1000) and in_bounds() then
+if ARGV[1] == table.concat(parts) and in_bounds() then
   given = {}
   while at <= #ARGV do run() end
-  return {digits(now), 1, given}
+  return {1, given}
 end
 at = told_at
-for _ = 1, tonumber(ARGV[4]) do facts[#facts + 1] = run() end
-return {digits(now), 0, facts}
+for _ = 1, tonumber(ARGV[3]) do facts[#facts + 1] = run() end
+return {0, facts}

@@ -73,7 +73,7 @@ class Decision(Generic[T]):
         return self.result if self.made is None else self.made(given)
 
 
-#: Decides, given the replies to the commands of the facts, and the time in ms since 1970 by Redis's clock.
+#: Decides, given the replies to the commands of the facts, and the store's time in ms since 1970.
 Decide = Callable[[Sequence[Any], int], Decision[T]]
 
 
@@ -86,26 +86,20 @@ class Changing:
     def __init__(self, connection: RedisConnection, clock: IReactorTime, random: Callable[[], float]) -> None:
         self._connection = connection
         self._clock = clock
+        self._time = connection.clock
         self._random = random
-        #: How far Redis's clock is ahead of ours, in ms, by the last answer; None before the first.
-        self._ahead: int | None = None
         self._last_id = 0
         # Key -> the changes that wait for the one under way.
         self._turns: dict[str, deque[Deferred[None]] | None] = {}
 
-    async def new_id(self, name: str, last: int) -> int:
-        """Return an id for something new: the time by Redis's clock as far as it is known, in ms since 1970.
+    async def new_id(self, last: int) -> int:
+        """Return an id for something new: the store's time in ms since 1970, or more.
 
-        :param name: the name of the operation, for logs of refusals
         :param last: the id must be higher than this
         """
-        if self._ahead is None:
-            await self._call(name, (), Facts())
-        self._last_id = max(self._last_id, last, self._time() - 1) + 1
+        await self._connection.ready()
+        self._last_id = max(self._last_id, last, self._time.now() - 1) + 1
         return self._last_id
-
-    def _time(self) -> int:
-        return int(self._clock.seconds() * 1000) + (self._ahead or 0)
 
     def operation(self, name: str, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run an operation that may take several calls, and count it once under its name."""
@@ -119,12 +113,12 @@ class Changing:
             self._connection.observed(name, self._clock.seconds() - started)
 
     async def look(self, name: str, keys: Sequence[str], facts: Facts) -> tuple[Sequence[Any], int]:
-        """Read facts in one call; return the replies, and the time in ms since 1970 by Redis's clock.
+        """Read facts in one call; return the replies, and the store's time in ms since 1970.
 
         :param name: the name of the operation, for logs of refusals
         """
-        _, replies, now = await self._call(name, keys, facts)
-        return replies, now
+        _, replies = await self._call(name, keys, facts)
+        return replies, self._time.now()
 
     async def change(
         self, name: str, keys: Sequence[str], facts: Facts, decide: Decide[T], guess: Sequence[Any] | None = None
@@ -143,17 +137,17 @@ class Changing:
         else:
             self._turns[first] = None
         try:
-            if guess is None or self._ahead is None:
+            if guess is None:
                 return await self._insist(name, keys, facts, decide)
-            now = self._time()
+            await self._connection.ready()
             try:
-                decision = decide(guess, now)
+                decision = decide(guess, self._time.now())
             except CIMError:  # an error about a guess means nothing
                 return await self._insist(name, keys, facts, decide)
-            wrote, found, now = await self._call(name, keys, facts, guess, decision, now)
+            wrote, found = await self._call(name, keys, facts, guess, decision)
             if wrote:
                 return decision.of(found)
-            return await self._insist(name, keys, facts, decide, (found, now))
+            return await self._insist(name, keys, facts, decide, found)
         finally:
             self._pass_on(first)
 
@@ -178,20 +172,20 @@ class Changing:
         keys: Sequence[str],
         facts: Facts,
         decide: Decide[T],
-        seen: tuple[Sequence[Any], int] | None = None,
+        seen: Sequence[Any] | None = None,
     ) -> T:
         """Read, decide and write until the write succeeds.
 
-        :param seen: replies that were just read, and the time
+        :param seen: replies that were just read
         """
         for repeat in range(REPEATS + 1):
             if repeat:
                 await deferLater(self._clock, FIRST_PAUSE * 2 ** (repeat - 1) * self._random())
-            replies, now = seen if seen is not None else await self.look(name, keys, facts)
-            decision = decide(replies, now)
+            replies = seen if seen is not None else (await self._call(name, keys, facts))[1]
+            decision = decide(replies, self._time.now())
             if not decision.words:
                 return decision.of(())
-            wrote, found, _ = await self._call(name, keys, facts, replies, decision)
+            wrote, found = await self._call(name, keys, facts, replies, decision)
             if wrote:
                 return decision.of(found)
             seen = None  # outdated after the pause
@@ -204,24 +198,20 @@ class Changing:
         facts: Facts,
         replies: Sequence[Any] = (),
         decision: Decision[Any] | None = None,
-        assumed: int | str = "",
-    ) -> tuple[int, Sequence[Any], int]:
-        """Write if the facts are unchanged; return whether it did, the results or the facts, and the time.
+    ) -> tuple[int, Sequence[Any]]:
+        """Write if the facts are unchanged; return whether it did, and the results or the facts.
 
         :param decision: None to only read
-        :param assumed: the time that the decision assumed, if it is not Redis's own
         """
-        arguments: Words = ["", assumed, facts.compared, facts.told, 0, *facts.words]
+        arguments: Words = ["", facts.compared, facts.told, 0, *facts.words]
         if decision is not None:
             arguments[0] = _text(replies[: facts.compared])
-            arguments[4] = len(decision.bounds)
+            arguments[3] = len(decision.bounds)
             for bound in decision.bounds:
                 arguments += bound
             arguments += decision.words
-        now, wrote, found = await self._connection.evaluate(name, CHANGE, keys, arguments)
-        now = int(now)
-        self._ahead = now - int(self._clock.seconds() * 1000)
-        return wrote, found, now
+        wrote, found = await self._connection.evaluate(name, CHANGE, keys, arguments)
+        return wrote, found
 
 
 def _text(replies: Sequence[Any]) -> bytes:

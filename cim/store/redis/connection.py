@@ -1,8 +1,8 @@
 """The one pipelined connection to Redis, which reconnects forever.
 
-The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, a look at the epoch ->
-in use, with a look every second -> lost -> wait a little -> connect again. An ACL may refuse INFO and CONFIG (`facts`
-says what follows), but nothing else.
+The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, a look at the epoch and
+one at the clock -> in use, with further looks -> lost -> wait a little -> connect again. An ACL may refuse INFO and
+CONFIG (`facts` says what follows), but nothing else.
 
 With Sentinels, these name the Redis to connect to, and it is left for another one as soon as they do
 (cim.store.redis.sentinels). When majorities acknowledge, answers wait for replicas (cim.store.redis.confirming).
@@ -21,6 +21,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
+from cim.store.clock import LOOK_SECONDS as CLOCK_SECONDS
+from cim.store.clock import StoreClock
+from cim.store.redis.clock import CLOCK, look
 from cim.store.redis.confirming import Confirming
 from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
@@ -66,6 +69,7 @@ class RedisConnection:
     :param servers: returns of how many servers, the master and its replicas, a majority must have what is told; None to
         tell what the master alone has
     :param random: returns a number from 0 to 1, for jitter
+    :param time_of_day: the time in seconds since 1970 by this machine
     :param user: a user of Redis's ACL; None for its default user
     :param reply_timeout: seconds without a reply after which unanswered calls fail and it reconnects
     :param refuse: called with a sentence if what is in Redis was not for this release from the beginning
@@ -80,6 +84,7 @@ class RedisConnection:
         address: str,
         *,
         random: Callable[[], float],
+        time_of_day: Callable[[], float],
         user: str | None = None,
         password: str | None = None,
         database: int = 0,
@@ -116,10 +121,14 @@ class RedisConnection:
         self._unanswered = 0
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
-        self._ordered = [EPOCH]
+        self._ordered = [EPOCH, CLOCK]
         self._looking = Loop(f"a look at the epoch of Redis at {address}", self._look, reactor, every=LOOK_SECONDS)
+        self._timing = Loop(
+            f"a look at the clock of Redis at {address}", self._look_again, reactor, every=CLOCK_SECONDS
+        )
         self.server = ServerFacts()
         self.epoch = Epoch(address)
+        self.clock = StoreClock(f"Redis at {address}", reactor.seconds, time_of_day)
 
     # Lifecycle
 
@@ -138,6 +147,7 @@ class RedisConnection:
             self._sentinels.stop()
         self._loop.cancel()
         self._looking.stop()
+        self._timing.stop()
         opened, self._protocol = self._opened, None
         if opened is not None and opened.connected:
             gone = opened.whenDisconnected()
@@ -219,6 +229,10 @@ class RedisConnection:
                     f"its epoch is unknown, without which nothing can be stored ({error})"
                 ) from error
             self.refused("epoch", str(error))
+        try:
+            await self._look_at_clock(protocol)
+        except self._ResponseError as error:
+            raise StoreUnavailable(f"its time is unknown, without which nothing can be stored ({error})") from error
         if server != self.server:
             self.server = server
             self._log.info(
@@ -271,6 +285,7 @@ class RedisConnection:
         was_away, self._said_away = self._said_away, False
         self.epoch.tell()
         self._looking.start(LOOK_SECONDS)
+        self._timing.start(CLOCK_SECONDS)
         self._release()
         if was_away:
             self._log.info("Redis at {address} is back", address=self._address)
@@ -280,6 +295,22 @@ class RedisConnection:
 
     async def _look_at_epoch(self, protocol: Any, anew: bool = False) -> None:
         await self.epoch.look(lambda *args: self._ask(protocol, EPOCH, ("EVALSHA", EPOCH.sha, *args), 0), anew=anew)
+
+    async def _look_at_clock(self, protocol: Any) -> None:
+        await look(
+            self.clock,
+            self._clock,
+            lambda keys, args: self._ask(protocol, CLOCK, ("EVALSHA", CLOCK.sha, len(keys), *keys, *args), 0),
+        )
+
+    async def _look_again(self) -> None:
+        """Look at the clock; never fails."""
+        try:
+            await self._look_at_clock(self._protocol)
+        except self._ResponseError as error:
+            self.refused("clock", str(error))
+        except self._RedisError:  # it is away
+            return
 
     async def _look(self) -> None:
         """Look at the epoch, and begin a new one if what is stored may have gone back; never fails."""
@@ -293,6 +324,7 @@ class RedisConnection:
 
     def _lost(self, reason: str) -> None:
         self._looking.stop()
+        self._timing.stop()
         if self._protocol is not None:
             self._protocol = None
             self._be_patient()
@@ -334,6 +366,14 @@ class RedisConnection:
         if self._protocol is None:
             raise StoreUnavailable()
         return self._protocol
+
+    async def ready(self) -> None:
+        """Wait for a connection, which knows the epoch and the time.
+
+        :raises StoreUnavailable: there is none soon
+        """
+        if self._protocol is None:
+            await self._usable()
 
     # Calling
 
@@ -474,7 +514,8 @@ class RedisConnection:
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        facts = {"store": f"Redis at {self._address}", **self.server.facts(self._servers and self._servers())}
+        server = self.server.facts(self._servers and self._servers())
+        facts = {"store": f"Redis at {self._address}", **server, **self.clock.facts()}
         return facts if self._sentinels is None else {**facts, **self._sentinels.facts()}
 
     def on_epoch(self, listener: Callable[[], None]) -> None:

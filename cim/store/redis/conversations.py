@@ -75,7 +75,6 @@ class RedisConversations:
     def __init__(
         self,
         connection: RedisConnection,
-        now: Callable[[], int],
         retention: Retention,
         *,
         no_space: Callable[[], bool],
@@ -84,20 +83,20 @@ class RedisConversations:
         self._connection = connection
         self._no_space = no_space
         self._random = random
-        self._now = now
+        self._clock = connection.clock
         self._retention = retention
         self.skipped = 0
         connection.load(APPEND)
 
     def _oldest(self) -> int:
-        return self._now() - self._retention.ms
+        return self._clock.now() - self._retention.ms
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
         keys: list[str] = []
         kept = self._retention
-        args: list[str | bytes | int] = [self._now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes, kept.user_bytes]
-        args.append(int(self._no_space()))
+        args: list[str | bytes | int] = [self._clock.now(), kept.count, kept.ms, EVERYONE_KEPT, kept.bytes]
+        args += (kept.user_bytes, int(self._no_space()), self._clock.lift())
         for item in items:
             keys.append(Key.STREAM.of(item.conversation))
             args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
@@ -214,17 +213,19 @@ class RedisConversations:
 
     async def _heads(self, user: int, device: str, after: str, since: int, limit: int) -> HeadsPage:
         active, name = parse_cursor(after) if after else ("", "")
+        await self._connection.ready()
+        now = self._clock.now()
         oldest = max(since - LATE_MS, self._oldest())
         keys = (Key.ACTIVITY.of(user), Key.GROUPS_OF.of(user), _marks_key(user, device), Key.INVITED.of(user))
         args = (user, device, max(1, min(limit, MAX_LOOKED)), oldest, active, name, self._retention.device_ms)
-        now, more, strange, lines, invitations = await self._connection.run(HEADS, keys, args)
+        more, strange, lines, invitations = await self._connection.run(HEADS, keys, args)
         self.skipped += strange
         heads = [
             ConversationHead(name.decode(), latest.decode(), received.decode(), read.decode(), unread, int(active))
             for name, latest, received, read, unread, active in lines
         ]
-        invited = waiting(user, invitations, int(now), since)
-        return HeadsPage(tuple(heads), more.decode(), int(now), tuple(invited))
+        invited = waiting(user, invitations, now, since)
+        return HeadsPage(tuple(heads), more.decode(), now, tuple(invited))
 
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""

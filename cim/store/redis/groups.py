@@ -144,7 +144,7 @@ class RedisGroups(DecidedGroups):
     async def _create(self, owner: int, name: str, open: bool, history: bool) -> Group:
         last = 0
         while True:
-            id = await self._changing.new_id("create_group", last)
+            id = await self._changing.new_id(last)
             record = f"{Role.OWNER:d} "
             fields = ("name", name, "open", int(open), "history", int(history), "version", 0, "owners", 1)
             words: Words = [3, "SET", _LAST, id, 2 + len(fields), "HSET", GROUP, *fields]

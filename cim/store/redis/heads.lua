@@ -1,7 +1,7 @@
 -- KEYS: the user's index, groups, the device's marks, and the user's invitations. The counters of the conversations are next to them.
 -- ARGV: user, device, limit, the oldest activity to return (ms), the cursor's activity and name or '' and '', ms for
 -- which a device is remembered.
--- Returns the time (ms), the cursor of the next page or '', how many members of the index were not conversations, and
+-- Returns the cursor of the next page or '', how many members of the index were not conversations, and
 -- the heads: conversation, latest, received, read, unread, active; and on the first page the invitations, as they are.
 local user, limit, oldest = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local guest = ARGV[2] == 'guest'
@@ -104,6 +104,5 @@ while looked < MAX_LOOKED and #heads < limit do
   end
 end
 local more = groups[from_groups] or people[from_people]
-local time = redis.call('TIME')
-return {digits(time[1] * 1000 + math.floor(time[2] / 1000)), more and at and digits(at.active) .. ' ' .. at.name or '', strange, heads,
+return {more and at and digits(at.active) .. ' ' .. at.name or '', strange, heads,
         cursor and {} or redis.call('HGETALL', KEYS[4])}

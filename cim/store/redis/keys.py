@@ -13,6 +13,7 @@ class Key(StrEnum):
 
     EPOCH = "cim:epoch"
     SCHEMA = "cim:schema"
+    CLOCK = "cim:clock"
     ACCOUNT = "cim-account:"
     ACCOUNT_NAME = "cim-name:"
     NAME_FORM = "cim:form:"

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from cim.store import bounds, pages
 from cim.store.redis.keys import LUA
+from cim.store.rules import clock
 
 #: The numbers of both stores that scripts have under the same names.
 NUMBERS = {
@@ -23,6 +24,7 @@ NUMBERS = {
         name: getattr(pages, name)
         for name in ("LATE_MS", "ONCE_SECONDS", "ONCE_MESSAGES", "MAX_UNREAD", "CHANGES_KEPT", "MAX_LOOKED")
     },
+    **{name: getattr(clock, name) for name in ("STEP_MS", "BELIEF_MS")},
 }
 _NUMBERS = f"local {', '.join(NUMBERS)} = {', '.join(map(str, NUMBERS.values()))}"
 

@@ -1,4 +1,4 @@
-"""Sessions in Redis; all times are Redis's own.
+"""Sessions in Redis; all times are the store's (cim/store/clock.py), and lifetimes of keys are relative.
 
     cim:session:{<user>}                   hash: device -> record; expires with the last reservation
     cim:ended:{<user>}                     exists for 3 s after an end
@@ -93,7 +93,7 @@ def _read(user: int, fields: Sequence[bytes]) -> Records:
 
 
 def _write(
-    user: int, fields: Sequence[bytes], before: Records, after: Records, keys: list[str], words: Words
+    user: int, fields: Sequence[bytes], before: Records, after: Records, now: int, keys: list[str], words: Words
 ) -> list[bytes]:
     """Add the commands that change a user's records to `after`, and then the keys for upstream's servers.
 
@@ -137,7 +137,7 @@ def _write(
         return written
     server = newest.record.place.server
     if newest.expires:
-        words += 3, "PEXPIREAT", _SESSIONS, last, 5, "?SET", _ROUTE, server, "PXAT", newest.expires
+        words += 3, "PEXPIRE", _SESSIONS, last - now, 5, "?SET", _ROUTE, server, "PX", newest.expires - now
         words += 3, "?SREM", _ONLINE, user
     else:
         words += 2, "PERSIST", _SESSIONS, 3, "?SET", _ROUTE, server, 3, "?SADD", _ONLINE, user
@@ -198,7 +198,7 @@ class RedisSessions(DecidedSessions):
             words: Words = []
             if change.records is not records:
                 del keys[_BARRED:]
-                written = _Written(_write(user, fields, held, change.records, keys, words), change.records)
+                written = _Written(_write(user, fields, held, change.records, now, keys, words), change.records)
             if change.ends:
                 words += 5, "SET", _ENDED, 1, "PX", REPEATED_WITHIN_MS
             for one in change.bars:
@@ -242,7 +242,7 @@ class RedisSessions(DecidedSessions):
             words: Words = [4, "ZREMRANGEBYSCORE", 1, "-inf", now]
             if ms:
                 words += 4, "ZADD", 1, now + ms, route
-                words += 4, "PEXPIREAT", 1, now + ms, "NX", 4, "PEXPIREAT", 1, now + ms, "GT"
+                words += 4, "PEXPIRE", 1, ms, "NX", 4, "PEXPIRE", 1, ms, "GT"
             else:
                 words += 3, "ZREM", 1, route
             return Decision(words)

@@ -46,7 +46,6 @@ async def memory_usage(connection: RedisConnection) -> Usage | None:
 class RedisStore(Service):
     """A store over one connection to Redis.
 
-    :param now: the time in ms since 1970
     :param random: returns a number from 0 to 1, for the jitter of retries and for quotas
     """
 
@@ -56,17 +55,17 @@ class RedisStore(Service):
         clock: IReactorTime,
         retention: Retention = DEFAULT,
         *,
-        now: Callable[[], int],
         random: Callable[[], float],
     ) -> None:
         self._connection = connection
+        self.clock = connection.clock
         changing = Changing(connection, clock, random)
         forms = NameForms(connection, changing)
         self._schema = RedisSchema(connection, changing, (forms.index_all,), clock)
         self.accounts = RedisAccounts(connection, changing, forms, self._schema)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
-        self.conversations = RedisConversations(connection, now, retention, no_space=self._space.full, random=random)
+        self.conversations = RedisConversations(connection, retention, no_space=self._space.full, random=random)
         self.groups = RedisGroups(connection, changing)
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)

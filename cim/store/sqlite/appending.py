@@ -9,6 +9,7 @@ from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfO
 from cim.model import Append, Appended, Charge, Retention
 from cim.store.bounds import DAY_MS, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
+from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.blocks import blocks
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
@@ -39,17 +40,18 @@ class Appending:
         self._count = 0
 
     def append(
-        self, connection: sqlite3.Connection, items: Sequence[Append], now: int, no_space: bool
+        self, connection: sqlite3.Connection, items: Sequence[Append], now: int, lift: int, no_space: bool
     ) -> list[Appended | CIMError]:
         """Append each item; one that fails changes nothing.
 
+        :param lift: by how many ms messages are dated later than they were sent (cim/store/clock.py)
         :param no_space: nothing more is to be stored but recalls
         """
         results: list[Appended | CIMError] = []
         stored: set[Key] = set()
         for item in items:
             try:
-                results.append(self._append(connection, item, now, stored, no_space))
+                results.append(self._append(connection, item, now, lift, stored, no_space))
                 stored.add((item.conversation, item.sender, item.client_id))
             except CIMError as error:
                 results.append(error)
@@ -58,7 +60,7 @@ class Appending:
         return results
 
     def _append(
-        self, connection: sqlite3.Connection, item: Append, now: int, stored: set[Key], no_space: bool
+        self, connection: sqlite3.Connection, item: Append, now: int, lift: int, stored: set[Key], no_space: bool
     ) -> Appended:
         """Append an item.
 
@@ -122,11 +124,13 @@ class Appending:
             "accounted = accounted + 1 WHERE id = ?",
             (*new, counts, 0 if charge == Charge.NONE else size, id),
         )
-        if item.sent_at - active >= LATE_MS:
-            connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (item.sent_at, id))
+        dated = item.sent_at + lift
+        # It is set back if it was written by a clock that was ahead.
+        if dated - active >= LATE_MS or active - dated > STEP_MS:
+            connection.execute("UPDATE conversation SET active = ? WHERE id = ?", (dated, id))
         connection.execute(
             "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (id, *new, epoch, n, item.sender, item.sent_at, counts, total + 1, item.body, CHARGES[charge]),
+            (id, *new, epoch, n, item.sender, dated, counts, total + 1, item.body, CHARGES[charge]),
         )
         connection.execute(
             "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -33,6 +33,7 @@ from cim.store.sqlite.tables import RECALLED
 from cim.wire import conversations, native, positions
 
 if TYPE_CHECKING:
+    from cim.store.clock import StoreClock
     from cim.store.sqlite.threads import Sqlite
 
 #: How outdated the time may be when a device was last seen, in ms, so that not every login writes.
@@ -51,7 +52,7 @@ class SqliteConversations:
     def __init__(
         self,
         sqlite: Sqlite,
-        now: Callable[[], int],
+        clock: StoreClock,
         retention: Retention,
         *,
         no_space: Callable[[], bool],
@@ -59,9 +60,9 @@ class SqliteConversations:
     ) -> None:
         self._sqlite = sqlite
         self._no_space = no_space
-        self._now = now
+        self._clock = clock
         self._retention = retention
-        self._appending = Appending(self._now(), retention, random)
+        self._appending = Appending(clock.shown(), retention, random)
         self._calls = 0
         self.skipped = 0
 
@@ -76,15 +77,17 @@ class SqliteConversations:
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
-        now = self._now()
-        append = partial(self._appending.append, items=items, now=now, no_space=self._no_space())
+        now = self._clock.now()
+        append = partial(
+            self._appending.append, items=items, now=now, lift=self._clock.lift(), no_space=self._no_space()
+        )
         return self._sqlite.write("append", append)
 
     def read(
         self, conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = ""
     ) -> Deferred[Page]:
         """See IConversations."""
-        oldest = self._now() - self._retention.ms
+        oldest = self._clock.now() - self._retention.ms
         limit = max(1, limit)
 
         def work(connection: sqlite3.Connection) -> tuple[Page, int]:
@@ -103,7 +106,7 @@ class SqliteConversations:
 
     def entry(self, conversation: str, position: str, *, reader: int = 0) -> Deferred[Entry | None]:
         """See IConversations."""
-        oldest = self._now() - self._retention.ms
+        oldest = self._clock.now() - self._retention.ms
 
         def work(connection: sqlite3.Connection) -> Found | None:
             where = positions.parse(position)
@@ -122,7 +125,7 @@ class SqliteConversations:
 
     def standing(self, conversation: str, texts: Sequence[str]) -> Deferred[Collection[str]]:
         """See IConversations."""
-        oldest = self._now() - self._retention.ms
+        oldest = self._clock.now() - self._retention.ms
 
         def work(connection: sqlite3.Connection) -> set[str]:
             id, _ = _conversation(connection, conversation)
@@ -163,7 +166,7 @@ class SqliteConversations:
         self, user: int, device: str, *, after: str = "", since: int = 0, limit: int = 100
     ) -> Deferred[HeadsPage]:
         """See IConversations."""
-        now = self._now()
+        now = self._clock.now()
         oldest = max(since - LATE_MS, now - self._retention.ms)
         void = now - self._retention.device_ms
 
@@ -190,7 +193,7 @@ class SqliteConversations:
 
     def mark(self, marks: Sequence[Mark]) -> Deferred[list[str]]:
         """See IConversations."""
-        now = self._now()
+        now = self._clock.now()
         void = now - self._retention.device_ms
 
         def work(connection: sqlite3.Connection) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from cim.store.pages import DEFAULT
 from cim.store.space import ENOUGH, Space, disk_usage
 from cim.store.sqlite.accounts import SqliteAccounts, index_names
 from cim.store.sqlite.blocks import SqliteBlocks
+from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
@@ -30,7 +32,7 @@ from cim.store.sqlite.threads import SqliteThreads
 class SqliteStore(Service):
     """The store of a single route, which needs the file to itself; sessions never outlive the route.
 
-    :param now: the time in ms since 1970
+    :param time_of_day: the time in seconds since 1970 by this machine
     :param random: returns a number from 0 to 1, for quotas
     """
 
@@ -40,19 +42,22 @@ class SqliteStore(Service):
         reactor: Any,
         retention: Retention = DEFAULT,
         *,
-        now: Callable[[], int],
+        time_of_day: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._epoch_listeners: list[Callable[[], None]] = []
-        self._threads = SqliteThreads(path, reactor, STORE, self._ended, index_names)
+        self._threads = SqliteThreads(path, reactor, STORE, self._ended, self._prepare)
+        self._looking = SqliteClock(f"the store {path}", self._threads, reactor, time_of_day)
+        self.clock = self._looking.clock
+        now = self.clock.now
         self.accounts = SqliteAccounts(self._threads, now)
         self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
         self._space = Space(
             reactor, f"the disk of {path}", lambda: self._threads.look(lambda _: disk_usage(path)), enough=ENOUGH
         )
         self.conversations = SqliteConversations(
-            self._threads, now, retention, no_space=self._space.full, random=random
+            self._threads, self.clock, retention, no_space=self._space.full, random=random
         )
         self.groups = SqliteGroups(self._threads, now)
         self.invitations = SqliteInvitations(self._threads, now)
@@ -60,6 +65,10 @@ class SqliteStore(Service):
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
         self.reset_codes = SqliteResetCodes(self._threads, now)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        index_names(connection)
+        self._looking.begin(connection)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:
@@ -72,13 +81,14 @@ class SqliteStore(Service):
         """
         self._threads.start()
         self._space.startService()
+        self._looking.startService()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Finish pending operations and close the file."""
         super().stopService()
         self._space.stopService()
-        return self._threads.stop()
+        return self._looking.stopService().addCallback(lambda _: self._threads.stop())
 
     def health(self) -> str:
         """See IStore."""
@@ -87,7 +97,7 @@ class SqliteStore(Service):
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
         known = {"store": f"SQLite in {self._threads.path}", "acknowledged": "on disk (synchronous=FULL)"}
-        return {**known, **self._space.facts()}
+        return {**known, **self._space.facts(), **self.clock.facts()}
 
     def used(self) -> float:
         """See IStore."""

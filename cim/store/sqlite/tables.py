@@ -96,6 +96,10 @@ _PEOPLE = (
         user INTEGER NOT NULL, day INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (user, day))
         STRICT, WITHOUT ROWID""",
 )
+#: For steady time (cim/store/rules/clock.py), in one row.
+_CLOCK = """CREATE TABLE clock (
+    one INTEGER PRIMARY KEY CHECK (one = 1), time INTEGER NOT NULL, clock INTEGER NOT NULL, fresh INTEGER NOT NULL,
+    aged INTEGER NOT NULL, since INTEGER NOT NULL) STRICT"""
 #: What that added to the tables of the first release.
 _COLUMNS = (
     # What is held: of a conversation, if `accounted` is the number of its last message, and of users there.
@@ -157,5 +161,5 @@ def _revisions(connection: sqlite3.Connection) -> Iterator[tuple[int, Deliver]]:
             yield id, said
 
 
-_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS), _recalled)
+_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS), _recalled, statements(_CLOCK))
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

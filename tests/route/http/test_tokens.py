@@ -34,6 +34,17 @@ class Credentials:
         return succeed(None)
 
 
+class Time:
+    """The time of a store, by a clock."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def now(self):
+        """See IStoreClock."""
+        return int(self.clock.seconds() * 1000)
+
+
 class TokenTests(SynchronousTestCase):
     """Tests with a clock."""
 
@@ -43,9 +54,7 @@ class TokenTests(SynchronousTestCase):
         self.credentials = Credentials()
         self.credentials.of[5] = Credential("x", 0)
         ids = itertools.count()
-        self.tokens = Tokens(
-            b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1, time_of_day=self.clock.seconds
-        )
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: str(next(ids)), 1, time=Time(self.clock))
 
     def check(self, text):
         return Deferred.fromCoroutine(self.tokens.check(text))
@@ -130,7 +139,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_the_table_is_bounded(self):
         self.patch(tokens, "KEPT_USERS", 10)
-        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1, time_of_day=self.clock.seconds)
+        self.tokens = Tokens(b"k" * 32, self.credentials, self.clock, lambda: "id", 1, time=Time(self.clock))
         for user in range(1, 30):
             self.credentials.of[user] = Credential("x", 0)
             self.successResultOf(self.check(self.tokens.issue(Account(user, "x"), 0, "owner")))

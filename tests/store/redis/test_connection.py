@@ -71,7 +71,9 @@ class AwayTests(SynchronousTestCase):
         self.addCleanup(self.stop)
 
     def make(self):
-        return RedisConnection(self.clock, self.endpoint, "redis:6379", random=lambda: 1.0)
+        return RedisConnection(
+            self.clock, self.endpoint, "redis:6379", random=lambda: 1.0, time_of_day=self.clock.seconds
+        )
 
     def stop(self):
         self.successResultOf(self.connection.stop())

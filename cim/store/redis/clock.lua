@@ -1,0 +1,55 @@
+-- Looks at Redis's clock, and counts steady time on (cim/store/rules/clock.py, whose rule this is).
+-- KEYS: the record, the index of groups, the last ids that were given to accounts and to groups.
+-- ARGV: what the clock should say (ms), `` if the caller does not know, `believe` to believe what it says.
+-- Returns the record: steady time, the clock, fresh, aged, since.
+local parts = redis.call('TIME')
+local clock = parts[1] * 1000 + math.floor(parts[2] / 1000)
+local function digits(number) return string.format('%.0f', number) end
+
+local function looked(held, expected)
+  local passed = clock - held.clock
+  local counted = expected and math.abs(clock - expected) <= STEP_MS
+  local time = held.time
+  if passed >= 0 and passed <= STEP_MS or counted and passed > 0 then time = time + passed end
+  local fresh, aged, since = held.fresh, held.aged, held.since
+  if fresh + aged == 0 then
+    since = time
+  elseif time - since >= BELIEF_MS then
+    time = time + aged
+    fresh, aged, since = 0, fresh, time
+  end
+  local lead = clock - time
+  if math.abs(lead) <= STEP_MS then
+    time = math.max(held.time, clock)
+    return {time = time, fresh = 0, aged = 0, since = time}
+  end
+  local ahead = math.max(0, lead)
+  if ahead < fresh + aged then aged = math.min(aged, ahead) end
+  return {time = time, fresh = ahead - aged, aged = aged, since = since}
+end
+
+-- Returns when the newest thing that is known here was stored, or nil.
+local function newest()
+  local found = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+  for _, id in ipairs({redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])}) do
+    if id then found = math.max(tonumber(found or 0), tonumber(id) or 0) end
+  end
+  return tonumber(found)
+end
+
+local record = redis.call('HMGET', KEYS[1], 'time', 'clock', 'fresh', 'aged', 'since')
+local held = {}
+for i, name in ipairs({'time', 'clock', 'fresh', 'aged', 'since'}) do held[name] = tonumber(record[i] or '') end
+if ARGV[1] == 'believe' then
+  held = {time = clock, fresh = 0, aged = 0, since = clock}
+elseif held.time and held.clock then
+  held = looked({time = held.time, clock = held.clock, fresh = held.fresh or 0, aged = held.aged or 0,
+                 since = held.since or held.time}, tonumber(ARGV[1]))
+else
+  local time = math.min(clock, newest() or clock)
+  held = looked({time = time, clock = time, fresh = 0, aged = 0, since = time})
+end
+local found = {digits(held.time), digits(clock), digits(held.fresh), digits(held.aged), digits(held.since)}
+-- A Redis that takes no writes at the moment tells the time all the same.
+redis.pcall('HSET', KEYS[1], 'time', found[1], 'clock', found[2], 'fresh', found[3], 'aged', found[4], 'since', found[5])
+return found
