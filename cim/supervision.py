@@ -49,6 +49,7 @@ class Loop:
         "_over",
         "_random",
         "_said",
+        "_since",
         "_step",
         "_stepping",
         "_stopped",
@@ -77,16 +78,20 @@ class Loop:
         #: When a step that was asked for during the present one is due, in seconds from its end.
         self._again = inf
         self._under_way: Deferred[None] | None = None
-        self._over: list[Deferred[None]] = []
+        self._over: list[Deferred[None]] | None = None
         self._failures = 0
         self._not_before = -inf
-        self._kinds: set[tuple[str, str, int]] = set()
+        #: When the present step, or the last one, was due.
+        self._since = 0.0
+        self._kinds: set[tuple[str, str, int]] | None = None
         self._said = False
 
     @property
     def due(self) -> float | None:
         """When the next step is due, in seconds on the clock; None if none is."""
-        return self._timer.getTime() if self._timer is not None else None
+        if self._timer is not None:
+            return self._timer.getTime()
+        return self._clock.seconds() + self._again if self._again < inf else None
 
     def start(self, after: float = 0.0) -> None:
         """Take steps, the first after so many seconds, or before this returns; also if it was stopped before."""
@@ -119,7 +124,7 @@ class Loop:
         if self._under_way is None:
             ended.callback(None)
         else:
-            self._over.append(ended)
+            self._over = [*(self._over or ()), ended]
         return ended
 
     def cancel(self) -> Deferred[None]:
@@ -144,6 +149,7 @@ class Loop:
             timer.reset(max(0.0, after))
 
     def _take(self) -> None:
+        self._since = self._clock.seconds() if self._timer is None else self._timer.getTime()
         self._timer = None
         self._stepping = True
         self._again = inf
@@ -166,7 +172,10 @@ class Loop:
                 self._said = False
                 self._log.info("{what}: it works again", what=self._what)
             self._failures = 0
-        self._ended(self._every if pause is None else pause)
+        if pause is None and self._every is not None:
+            # By when it was due and not by when it was taken, or each would be later than the last.
+            pause = self._every - (self._clock.seconds() - self._since) % self._every
+        self._ended(pause)
 
     def _failed(self, failure: Failure) -> None:
         if self._stopped and failure.check(CancelledError):
@@ -175,6 +184,8 @@ class Loop:
         self._failures += 1
         frame = failure.frames[-1] if failure.frames else ("", "", 0)
         kind = (type(failure.value).__name__, str(frame[1]), int(frame[2]))
+        if self._kinds is None:
+            self._kinds = set()
         new = kind not in self._kinds
         if new and len(self._kinds) < KEPT_KINDS:
             self._kinds.add(kind)
@@ -193,6 +204,6 @@ class Loop:
         pause = min(again, inf if pause is None else pause)
         if pause < inf and not self._stopped:
             self._set(pause)
-        over, self._over = self._over, []
-        for ended in over:
+        over, self._over = self._over, None
+        for ended in over or ():
             ended.callback(None)

@@ -48,6 +48,11 @@ class LoopTests(SynchronousTestCase):
         self.clock.pump([1.0] * 6)
         self.assertEqual(self.taken, [1, 3, 5])
 
+    def test_periodic_steps_that_are_late_do_not_make_others_late(self):
+        self.loop(every=1.0).start(1.0)
+        self.clock.pump([1.25, 0.75, 0.5, 0.5, 3.25, 0.75])
+        self.assertEqual(self.taken, [1.25, 2, 3, 6.25, 7])
+
     def test_plan_replaces_what_was_planned(self):
         loop = self.loop()
         loop.wake(1)
@@ -132,6 +137,16 @@ class LoopTests(SynchronousTestCase):
         loop.start(1.0)
         self.clock.advance(1)
         self.assertEqual(self.taken, [0, 6])
+
+    def test_what_a_step_asks_for_is_due(self):
+        def step():
+            self.taken.append(loop.due)
+            loop.wake(2.0)
+            self.taken.append(loop.due)
+
+        loop = Loop("the test", step, self.clock)
+        loop.start()
+        self.assertEqual((self.taken, loop.due), ([None, 2.0], 2.0))
 
     def test_step_that_stops_it(self):
         def step():

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cim.errors import ProtocolViolation, Unavailable
+from cim.supervision import Loop
 from cim.web.calling import reason
 from cim.wire.framing import FrameReader
 
@@ -58,7 +59,7 @@ class ServerConnection(Protocol):
         self._ping = ping
         self._reader = FrameReader(self.max_frame)
         self._heard = 0.0
-        self._beats: Any = None
+        self._beats = Loop("keeping the connection alive", self._beat, clock)
         self._paused = False
         self._over = False
         self._reason = ""
@@ -109,7 +110,7 @@ class ServerConnection(Protocol):
             self.transport.pauseProducing()
         self._heard = self._clock.seconds()
         self.write(self._first)
-        self._beats = self._clock.callLater(self.beat_after, self._beat)
+        self._beats.start(self.beat_after)
         self._user.connected()
 
     def dataReceived(self, data: bytes) -> None:
@@ -126,14 +127,11 @@ class ServerConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._over = True
-        if self._beats is not None:
-            self._beats.cancel()
-            self._beats = None
+        self._beats.stop()
         why = reason.value
         self._user.ended(why if isinstance(why, Unavailable) else Unavailable(self._reason or _in_words(why)))
 
-    def _beat(self) -> None:
-        self._beats = self._clock.callLater(self.beat_after, self._beat)
+    def _beat(self) -> float:
         if self._paused:
             self.write(self._ping)
         elif self._clock.seconds() - self._heard >= self.dead_after:
@@ -141,6 +139,7 @@ class ServerConnection(Protocol):
         else:
             self.write(self._ping)
             self._user.beat()
+        return self.beat_after
 
 
 def _in_words(error: BaseException | None) -> str:

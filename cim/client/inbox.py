@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.client.values import Members, Message
+from cim.supervision import Loop
 from cim.wire import positions
 from cim.wire.cim_pb2 import Head, News, Received
 from cim.wire.gap import GapPolicy
@@ -57,7 +58,7 @@ class Inbox:
         )
         self._reader: Reader[Item] = Reader(policy)
         self._live = False
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("asking for what is missing", self._tick, clock)
 
     @property
     def complete(self) -> bool:
@@ -156,7 +157,6 @@ class Inbox:
             self._user.say(received=Received(conversation=name, position=positions.text(position)))
 
     def _tick(self) -> None:
-        self._timer = None
         now = self._clock.seconds()
         self._acknowledge(now)
         for sync in self._reader.requests(now):
@@ -167,10 +167,4 @@ class Inbox:
         """Come back when the next thing is due."""
         due = (self._reader.due, self._reader.receipts_due) if self._live else ()
         at = min((time for time in due if time is not None), default=None)
-        if self._timer is not None:
-            if self._timer.getTime() == at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._tick)
+        self._loop.plan(None if at is None else at - self._clock.seconds())

@@ -14,6 +14,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from cim.client.connection import ConnectionUser, ServerConnection
+from cim.supervision import Loop
 from cim.wire.cim_pb2 import Goodbye, Hello, Packet
 from cim.wire.framing import encode_frame
 from cim.wire.native import PING, PONG
@@ -47,7 +48,7 @@ class NativeConnection(ServerConnection):
         first = encode_frame(Packet(hello=hello).SerializeToString())
         super().__init__(user, clock, first=first, ping=encode_frame(PING))
         self._hearing = hearing
-        self._late: Any = None
+        self._late = Loop("waiting for the welcome", self._unwelcome, clock)
 
     def say(self, **body: Any) -> None:
         """Send a Packet with one body, given by its name."""
@@ -59,11 +60,11 @@ class NativeConnection(ServerConnection):
         :param heartbeat: the server's heartbeat, in seconds
         :param hearing: handlers for packets from now on
         """
-        self._cancel_late()
+        self._late.stop()
         self._hearing = hearing
         if heartbeat > 0:
             self.beat_after, self.dead_after = heartbeat, heartbeat * DEAD_HEARTBEATS
-            self._beats.reset(heartbeat)
+            self._beats.plan(heartbeat)
 
     def leave(self, reason: str = "left") -> None:
         """Send Goodbye and close gracefully."""
@@ -71,11 +72,11 @@ class NativeConnection(ServerConnection):
         super().leave(reason)
 
     def connectionMade(self) -> None:
-        self._late = self._clock.callLater(WELCOME_SECONDS, self._unwelcome)
+        self._late.start(WELCOME_SECONDS)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._cancel_late()
+        self._late.stop()
         super().connectionLost(reason)
 
     def frame_received(self, frame: bytes) -> None:
@@ -87,14 +88,8 @@ class NativeConnection(ServerConnection):
         elif kind is not None and (hear := self._hearing.get(kind)) is not None:
             hear(getattr(packet, kind))
 
-    def _unwelcome(self) -> None:
+    def _unwelcome(self) -> float | None:
         if self._paused:
-            self._late = self._clock.callLater(WELCOME_SECONDS, self._unwelcome)
-        else:
-            self._late = None
-            self.abort(f"it did not answer the login within {WELCOME_SECONDS:g} s")
-
-    def _cancel_late(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+            return WELCOME_SECONDS
+        self.abort(f"it did not answer the login within {WELCOME_SECONDS:g} s")
+        return None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.client.backoff import Backoff
 from cim.client.values import Sent, Waiting
@@ -27,6 +27,7 @@ from cim.errors import (
     Unavailable,
     Unreachable,
 )
+from cim.supervision import Loop
 from cim.wire.cim_pb2 import Failure, Packet, Send
 from cim.wire.error_table import RETRYABLE, of_failure
 from cim.wire.framing import encode_frame
@@ -122,7 +123,7 @@ class Outbox:
         self._under_way = 0
         #: The largest Packet that the server takes, bytes; 0 while that is not known.
         self._max_packet = 0
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("writing what waits to be sent", self._pump, clock)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -295,10 +296,5 @@ class Outbox:
 
     def _set_timer(self) -> None:
         """Set the timer for the first waiting lane that may continue."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        if self._write is not None:
-            waits = [lane.blocked for lane in self._lanes.values() if lane.blocked and not lane.under_way]
-            if waits:
-                self._timer = self._clock.callLater(max(0.0, min(waits) - self._clock.seconds()), self._pump)
+        waits = [lane.blocked for lane in self._lanes.values() if lane.blocked and not lane.under_way]
+        self._loop.plan(min(waits) - self._clock.seconds() if waits and self._write is not None else None)

@@ -110,7 +110,8 @@ def _machine() -> Callable[[Upkeep], Reconnection]:
                 upkeep.end(loop, failure.value)
             elif not failure.check(CancelledError, ConnectingCancelledError):
                 upkeep.log.failure("The login failed unexpectedly", failure)
-                loop.refused(CIMError(f"unexpected error, please report it: {failure.getErrorMessage()}"))
+                error = CIMError(f"unexpected error, please report it: {failure.getErrorMessage()}")
+                upkeep.end(loop, error)
 
         return Deferred.fromCoroutine(upkeep.engine.connect()).addErrback(failed)
 

@@ -15,6 +15,7 @@ from cim.link.handshake import HIGHEST_VERSION
 from cim.link.pipe import CONTROL_QUEUE, MAX_ITEM, QUEUE
 from cim.link.version1 import old_routes, old_servers
 from cim.model import LinkPeer
+from cim.supervision import Loop
 from cim.wire.link_pb2 import Item, Missed
 
 #: Seconds until a lost pair is replaced.
@@ -86,6 +87,8 @@ class MemoryLink:
 
 
 class _Pair:
+    _log = Logger()
+
     def __init__(self, reactor: IReactorTime, gone: Callable[[], None] | None, dropped: Callable[[], None] | None):
         self.up = True
         self.lost_by: MemoryLink | None = None
@@ -114,7 +117,8 @@ class _Pair:
     def _begin(self) -> None:
         self._call = None
         for end in self.ends:
-            end.user.link_up(end)
+            with self._log.failuresHandled("one end of a link did not take it"):
+                end.user.link_up(end)
         if not self.up or any(end.queue for end in self.ends):
             self.schedule()
 
@@ -126,7 +130,8 @@ class _Pair:
             end.deliver()
         if ended:
             for end in self.ends:
-                end.user.link_down(end, self._reason)
+                with self._log.failuresHandled("one end of a link did not take its end"):
+                    end.user.link_down(end, self._reason)
             if self._gone is not None:
                 self._gone()
 
@@ -178,20 +183,18 @@ class MemoryLinks(Service):
         self._arguments = (server_user, server_peer, route_user, route_peer)
         self._dropped = dropped
         self._ends: tuple[MemoryLink, MemoryLink] | None = None
-        self._retry: IDelayedCall | None = None
+        self._connecting = Loop("linking the server and the route", self._connect, reactor)
         self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Link the server and the route."""
         super().startService()
-        self._connect()
+        self._connecting.start()
 
     def stopService(self) -> Deferred[None]:
         """End the link; what was sent is still delivered. Fires once both users were told."""
         super().stopService()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._connecting.stop()
         if self._ends is None:
             return succeed(None)
         self._stopped = Deferred()
@@ -199,7 +202,6 @@ class MemoryLinks(Service):
         return self._stopped
 
     def _connect(self) -> None:
-        self._retry = None
         self._ends = connect(self._reactor, *self._arguments, gone=self._gone, dropped=self._dropped)
 
     def _gone(self) -> None:
@@ -207,5 +209,5 @@ class MemoryLinks(Service):
         if self._stopped is not None:
             stopped, self._stopped = self._stopped, None
             stopped.callback(None)
-        elif self.running:
-            self._retry = self._reactor.callLater(RETRY, self._connect)
+        else:
+            self._connecting.wake(RETRY)

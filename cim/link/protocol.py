@@ -28,6 +28,7 @@ from cim.link.handshake import HIGHEST_VERSION, LinkHandshake, first_frame, refu
 from cim.link.lifecycle import lifecycle
 from cim.link.pipe import MAX_FRAME, Pipe
 from cim.model import LinkPeer
+from cim.supervision import Loop
 from cim.wire.framing import FrameReader, encode_frame
 from cim.wire.link_pb2 import Item
 
@@ -111,7 +112,7 @@ class LinkProtocol(Protocol):
         self._early = b""
         self._frames: FrameReader | None = None
         self._deadline: IDelayedCall | None = None
-        self._ticking: IDelayedCall | None = None
+        self._ticking = Loop("keeping a link alive", self._tick, parts.reactor, every=TICK_SECONDS)
         self._flushing: IDelayedCall | None = None
         self._gone: Deferred[None] = Deferred()
 
@@ -216,7 +217,7 @@ class LinkProtocol(Protocol):
             self._user = self._parts.old_user
         self._handshake = None
         self._frames = FrameReader(MAX_FRAME)
-        self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
+        self._ticking.start(TICK_SECONDS)
         self.up = True
 
     def drain(self) -> None:
@@ -275,9 +276,9 @@ class LinkProtocol(Protocol):
         """Stop reading and writing."""
         self.up = False
         self._handshake = self._frames = None
-        for call in (self._ticking, self._flushing):
-            if call is not None and call.active():
-                call.cancel()
+        self._ticking.stop()
+        if self._flushing is not None and self._flushing.active():
+            self._flushing.cancel()
 
     def _shake_hands(self, handshake: LinkHandshake, data: bytes) -> bytes:
         """Take the handshake's frames; return what follows them, or nothing while the handshake is incomplete."""
@@ -330,7 +331,6 @@ class LinkProtocol(Protocol):
             self._lifecycle.drained()
 
     def _tick(self) -> None:
-        self._ticking = self._parts.reactor.callLater(TICK_SECONDS, self._tick)
         self._pipe.tick()
         if self._pipe.dead:
             self.abort("the other end is silent")

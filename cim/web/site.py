@@ -9,13 +9,14 @@ from attrs import frozen
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import http, server
 
 from cim.daemon.lifecycle import within
 from cim.daemon.metrics import Metrics
 from cim.limits import NO_LIMIT, Buckets, Limit, Waiting
+from cim.supervision import Loop
 from cim.web.channel import BoundedChannel
 from cim.web.held_bytes import HeldBytes
 from cim.web.hosts import Hosts
@@ -56,11 +57,11 @@ class BoundedSite(server.Site):
     :ivar draining: whether connections close after their present request
     """
 
+    _log = Logger()
     noisy = False
     protocol = BoundedChannel  # type: ignore[assignment]  # no HTTP/2: that is for a proxy in front
     requestFactory = BoundedRequest
     resource: PathResource
-    _sweep: IDelayedCall | None = None
     _date = (-1, b"")
 
     def __init__(
@@ -93,6 +94,7 @@ class BoundedSite(server.Site):
         self._trusted: Waiting[BoundedChannel] = Waiting()
         self._held: HeldBytes[BoundedChannel] = HeldBytes(bounds.bytes_of_one, bounds.bytes)
         self._drained: list[Deferred[None]] = []
+        self._sweep = Loop("looking for silent HTTP connections", self._end_silent, reactor, every=idle_seconds / 12)
 
     def log(self, request: Any) -> None:
         """Do nothing: requests are counted, not logged."""
@@ -128,8 +130,8 @@ class BoundedSite(server.Site):
             self._end(oldest, "http-connections")
         self._channels.add(channel)
         self.waits(channel)
-        if self._sweep is None:
-            self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
+        if self._sweep.due is None:
+            self._sweep.start(self._idle_seconds / 12)
         return True
 
     def refused(self, kind: str) -> None:
@@ -144,15 +146,13 @@ class BoundedSite(server.Site):
             channel.give_way()
 
     def _end_silent(self) -> None:
-        self._sweep = None
         oldest = self.reactor.seconds() - self._idle_seconds
         for channel in list(self._channels):
-            if channel.is_unread(UNREAD_SECONDS):
-                self._end(channel, "http-unread")
-            elif channel.since is not None and channel.since <= oldest:
-                channel.end_silent()
-        if self._channels:
-            self._sweep = self.reactor.callLater(self._idle_seconds / 12, self._end_silent)
+            with self._log.failuresHandled("a silent HTTP connection was not ended"):
+                if channel.is_unread(UNREAD_SECONDS):
+                    self._end(channel, "http-unread")
+                elif channel.since is not None and channel.since <= oldest:
+                    channel.end_silent()
 
     def date(self) -> bytes:
         """Return the value of the Date header."""
@@ -196,9 +196,7 @@ class BoundedSite(server.Site):
         self.answers(channel)
         self.lets_go(channel)
         if not self._channels:
-            if self._sweep is not None:
-                self._sweep.cancel()
-                self._sweep = None
+            self._sweep.stop()
             drained, self._drained = self._drained, []
             for d in drained:
                 d.callback(None)

@@ -33,6 +33,8 @@ class Connection:
 class SessionTests(SynchronousTestCase):
     """Plays the engine and the Life of the loop."""
 
+    final = Forbidden
+
     def setUp(self):
         self.clock = Clock()
         self.upkeep = Upkeep(self, self, self.clock, Backoff(lambda: 1.0))
@@ -50,7 +52,7 @@ class SessionTests(SynchronousTestCase):
         self.upkeep.end(self.loop, Unavailable(f"{what}: {why}"))
 
     def is_final(self, error):
-        return isinstance(error, Forbidden)
+        return isinstance(error, self.final)
 
     def ready(self, reason):
         self.told.append(reason)
@@ -128,12 +130,18 @@ class SessionTests(SynchronousTestCase):
         self.loop.leave()
         self.assertEqual((self.told, self.waits()), ([], []))
 
-    def test_an_unexpected_error_is_logged_and_ends_the_loop(self):
-        self.loop.start()
+    def test_an_unexpected_error_is_logged_and_ends_the_loop_only_if_the_engine_says_so(self):
+        self.live()
+        self.ended("the connection was lost")
+        self.clock.advance(0.5)
         self.attempts[-1].errback(ZeroDivisionError("bug"))
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.told.pop(), "unexpected error, please report it: bug; retrying in 1.0 s")
+        self.clock.advance(1)
+        self.final = CIMError
+        self.attempts[-1].errback(ZeroDivisionError("bug"))
         error = self.failureResultOf(self.upkeep.over.when(), CIMError).value
         self.assertEqual(error.message, "unexpected error, please report it: bug")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_leaving_before_the_start(self):
         self.loop.leave()

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import CIMError, NotFound
 from cim.interfaces import IConversations, IGroups, IStoreClock
 from cim.model import Append, Charge, Happened, Happening
 from cim.route.messages.delivery import Delivery, Push
+from cim.supervision import Loop
 from cim.wire import conversations, native
 
 #: How long changes of a group are collected, in seconds; how long those that another route made are left to it; and
@@ -25,6 +26,8 @@ from cim.wire import conversations, native
 COLLECT_SECONDS = 1.0
 OTHERS_SECONDS = 3.0
 RETRY_SECONDS = 2.0
+#: The least wait from one look at what is due to the next.
+STEP_SECONDS = 0.05
 #: The most changes in one entry, and about how many bytes of them; a change has so many beside its text.
 MOST = 1000
 MOST_BYTES = 32 * 1024
@@ -54,7 +57,9 @@ class GroupEntries(Service):
         self._delivery = delivery
         self._clock = clock
         self._time = time
-        self._waiting: dict[int, IDelayedCall] = {}
+        # By group, when to write what happened to it.
+        self._waiting: dict[int, float] = {}
+        self._loop = Loop("writing what happened to groups", self._begin, clock)
         # One write of a group at a time: two at once would push the same.
         self._writing: dict[int, DeferredLock] = {}
 
@@ -63,16 +68,21 @@ class GroupEntries(Service):
 
     def note(self, group: int, seconds: float = COLLECT_SECONDS) -> None:
         """Note that something happened to a group, to be written after some seconds."""
-        call = self._waiting.get(group)
-        if call is not None:
-            if call.getTime() > self._clock.seconds() + seconds:
-                call.reset(seconds)
+        due = self._clock.seconds() + seconds
+        if group in self._waiting:
+            self._waiting[group] = min(due, self._waiting[group])
         elif len(self._waiting) < MAX_WAITING and self.running:
-            self._waiting[group] = self._clock.callLater(seconds, self._begin, group)
+            self._waiting[group] = due
+        else:
+            return
+        self._loop.wake(seconds)
 
-    def _begin(self, group: int) -> None:
-        del self._waiting[group]
-        Deferred.fromCoroutine(self._write(group))
+    def _begin(self) -> float | None:
+        now = self._clock.seconds()
+        for group in [group for group, due in self._waiting.items() if due <= now]:
+            del self._waiting[group]
+            Deferred.fromCoroutine(self._write(group))
+        return max(STEP_SECONDS, min(self._waiting.values()) - now) if self._waiting else None
 
     async def settle(self, group: int) -> None:
         """Write what happened to a group before somebody comes who is not to learn of it.
@@ -128,9 +138,8 @@ class GroupEntries(Service):
         """Write what waits; the parent service sets the deadline."""
         super().stopService()
         groups = list(self._waiting)
-        for call in self._waiting.values():
-            call.cancel()
         self._waiting.clear()
+        self._loop.stop()
         writing = [Deferred.fromCoroutine(self._write(group)) for group in groups]
         return gatherResults(writing).addCallback(lambda _: None)
 

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import CIMError, Unavailable
@@ -20,6 +20,7 @@ from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.reading import Reading
 from cim.route.messages.together import together
 from cim.route.presence.blocks import Blocks
+from cim.supervision import Loop
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import Read
 
@@ -57,7 +58,7 @@ class Receipts(Service):
         # By user, the longest waiting first; then by device (None for a Read) and conversation.
         self._waiting: dict[int, dict[_Key, _Noted]] = {}
         self._count = 0
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("writing receipts", self._flush, clock)
         self._writes: list[_Write] = []
         self.forgotten = 0
 
@@ -86,13 +87,7 @@ class Receipts(Service):
         if self._count > WAITING:
             self.forgotten += len(self._take(next(iter(self._waiting))))
         if not self._writes:
-            self._flush_within(FLUSH_SECONDS if device is not None else 0)
-
-    def _flush_within(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(seconds, self._flush)
-        elif self._timer.getTime() > self._clock.seconds() + seconds:
-            self._timer.reset(seconds)
+            self._loop.wake(FLUSH_SECONDS if device is not None else 0)
 
     async def read(self, user: int, conversation: str, position: str) -> None:
         """Store a Read, and notify users of it.
@@ -131,7 +126,6 @@ class Receipts(Service):
             await self._write({user: self._take(user)})
 
     def _flush(self) -> None:
-        self._timer = None
         batch: dict[int, dict[_Key, _Noted]] = {}
         size = 0
         while self._waiting and size < FLUSH_ITEMS:
@@ -157,9 +151,9 @@ class Receipts(Service):
         self._writes.remove(write)
         for over in write.waiters:
             over.callback(None)
-        if self._waiting and not self._writes and self.running:
+        if self._waiting and not self._writes:
             now = well and (self._count >= FLUSH_ITEMS or self._reads_wait())
-            self._flush_within(0 if now else FLUSH_SECONDS)
+            self._loop.wake(0 if now else FLUSH_SECONDS)
         return well
 
     def _reads_wait(self) -> bool:
@@ -204,9 +198,7 @@ class Receipts(Service):
     def stopService(self) -> Deferred[None]:
         """Write the waiting receipts; the parent service sets the deadline."""
         super().stopService()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._loop.stop()
         return Deferred.fromCoroutine(self._write_all())
 
     async def _write_all(self) -> None:

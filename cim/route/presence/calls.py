@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.errors import CallTimeout, LinkLost, RateLimited
 from cim.interfaces import ILink
 from cim.model import GroupChange
+from cim.supervision import Loop
 from cim.wire import link_pb2
 from cim.wire.link_pb2 import End, Item, Outcome, Probe, Reserve
 
@@ -29,7 +30,7 @@ class LinkCalls:
         self._seconds = seconds
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[float, ILink, Deferred[Outcome]]] = {}
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("failing calls that no server answers", self._expire, clock)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -82,8 +83,8 @@ class LinkCalls:
             return fail(RateLimited("the server cannot keep up: try again later"))
         answer: Deferred[Outcome] = Deferred()
         self._waiting[call] = (self._clock.seconds() + self._seconds, link, answer)
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._seconds, self._expire)
+        if self._loop.due is None:
+            self._loop.wake(self._seconds)
         return answer
 
     def answered(self, link: ILink, outcome: Outcome) -> None:
@@ -98,22 +99,19 @@ class LinkCalls:
         for call in lost:
             self._waiting.pop(call)[2].errback(LinkLost())
 
-    def _expire(self) -> None:
-        self._timer = None
+    def _expire(self) -> float | None:
         now = self._clock.seconds()
         while self._waiting:
             call, (deadline, _link, answer) = next(iter(self._waiting.items()))
             if deadline > now:
-                self._timer = self._clock.callLater(deadline - now, self._expire)
-                return
+                return deadline - now
             del self._waiting[call]
             answer.errback(CallTimeout())
+        return None
 
     def stop(self) -> None:
         """Fail all calls."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._loop.plan(None)
         waiting, self._waiting = self._waiting, {}
         for _deadline, _link, answer in waiting.values():
             answer.errback(LinkLost())

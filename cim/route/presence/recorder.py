@@ -13,13 +13,14 @@ from attrs import frozen
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.errors import Unavailable
 from cim.interfaces import ISessions
 from cim.model import GUEST, Place
 from cim.route.presence.presence import Online, Presence
+from cim.supervision import Loop
 from cim.wire.link_pb2 import End, Item
 
 #: The most writes under way at once; all go through one connection.
@@ -53,7 +54,7 @@ class SessionRecorder(Service):
         self._queues: dict[int, deque[Write]] = {}
         self._ready: deque[int] = deque()
         self._under_way = 0
-        self._retry: IDelayedCall | None = None
+        self._retrying = Loop("writing session records", self._work, clock)
         self._idle: list[Deferred[None]] = []
         # Owners of records made live for sessions that have not appeared yet.
         self._claimed: dict[str, None] = {}
@@ -122,11 +123,11 @@ class SessionRecorder(Service):
             queue.append(write)
 
     def _work(self) -> None:
-        while self._ready and self._under_way < IN_FLIGHT and self._retry is None:
+        while self._ready and self._under_way < IN_FLIGHT and self._retrying.due is None:
             write = self._queues[self._ready.popleft()][0]
             self._under_way += 1
             writing = Deferred.fromCoroutine(self._write(write))
-            writing.addErrback(lambda failure: self._log.failure("a session record was not written", failure))
+            writing.addErrback(lambda failure: self._log.failure("a user's sessions were not compared", failure))
 
     async def _write(self, write: Write) -> None:
         try:
@@ -137,9 +138,11 @@ class SessionRecorder(Service):
         except Unavailable:
             self._under_way -= 1
             self._ready.appendleft(write.user)
-            if self._retry is None:
-                self._retry = self._clock.callLater(RETRY_SECONDS, self._try_again)
+            self._retrying.wake(RETRY_SECONDS)
             return
+        except Exception:
+            self._log.failure("a session record was not written")
+            done = True
         self._under_way -= 1
         queue = self._queues[write.user]
         queue.popleft()
@@ -181,10 +184,6 @@ class SessionRecorder(Service):
             if online.host.link is not None and condemned(online):
                 self._log.info("a session of user {user} was replaced by a newer login", user=user)
                 online.host.link.send(Item(end=End(user=user, owner=online.owner, code="replaced")))
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._work()
 
     def settled(self) -> Deferred[None]:
         """Fire when everything is written."""

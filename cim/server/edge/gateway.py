@@ -23,6 +23,7 @@ from cim.server.edge.connection import ClientConnection, Limits
 from cim.server.edge.wheel import TimerWheel
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
+from cim.supervision import Loop
 from cim.wire.framing import FrameReader, encode_varint
 
 #: In how many parts a burst of frames is counted: to ask the limit for each would cost as much as a small frame does.
@@ -112,7 +113,7 @@ class Gateway(Factory):
         self.pings = 0
         self.noisy = False
         self._turns: deque[ClientConnection] = deque()
-        self._turn_is_due = False
+        self._loop = Loop("serving clients in turn", self._take_turns, self.clock)
         self._retry_after = retry_after
         self._emptied: list[Deferred[None]] = []
 
@@ -153,11 +154,10 @@ class Gateway(Factory):
         Those who send little are served when they are read, so nobody is held up who does not wait, however many do.
         """
         self._turns.append(connection)
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            self.clock.callLater(0, self._take_turns)
+        if self._loop.due is None:
+            self._loop.wake()
 
-    def _take_turns(self) -> None:
+    def _take_turns(self) -> float | None:
         left = self.limits.turn
         while self._turns and left > 0:
             connection = self._turns.popleft()
@@ -166,9 +166,7 @@ class Gateway(Factory):
             except Exception:
                 self._log.failure("a client's frame was not served")
                 connection.give_way()
-        self._turn_is_due = bool(self._turns)
-        if self._turn_is_due:
-            self.clock.callLater(0, self._take_turns)
+        return 0.0 if self._turns else None
 
     def gone(self, connection: ClientConnection) -> None:
         """Forget a connection that was lost."""

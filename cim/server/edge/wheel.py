@@ -37,14 +37,11 @@ class TimerWheel(Service):
     def __init__(self, clock: IReactorTime) -> None:
         self.now = 1
         self._slots: dict[int, set[Watched]] = {}
-        self._clock = clock
-        self._due = 0.0
-        self._loop = Loop("looking for silent connections", self._tick, clock)
+        self._loop = Loop("looking for silent connections", self._tick, clock, every=1.0)
 
     def startService(self) -> None:
         """Start ticking."""
         super().startService()
-        self._due = self._clock.seconds() + 1.0
         self._loop.start(1.0)
 
     def stopService(self) -> None:
@@ -73,7 +70,7 @@ class TimerWheel(Service):
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))
 
-    def _tick(self) -> float:
+    def _tick(self) -> None:
         # One tick per call, however late the call: a process that was suspended could hear nobody, so that time does
         # not count as silence.
         self.now += 1
@@ -86,8 +83,3 @@ class TimerWheel(Service):
                 again = self.now + AGAIN
             if again:
                 self.put(watched, again)
-        now = self._clock.seconds()
-        self._due += 1.0
-        if self._due <= now:
-            self._due = now + 1.0
-        return self._due - now

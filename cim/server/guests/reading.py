@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -18,6 +17,7 @@ from cim.server.guests.messages import Pushed, Shown, messages, paged
 from cim.server.guests.side import GuestSide
 from cim.server.sessions.batches import Done
 from cim.server.sessions.table import Session
+from cim.supervision import Loop
 from cim.wire import cim_pb2, native, positions
 from cim.wire.cim_pb2 import Deliver, News, Synced, Welcome
 from cim.wire.error_table import RETRYABLE
@@ -39,7 +39,7 @@ class GuestReading:
     :param recipient: what its frames have of their own
     """
 
-    __slots__ = ("_fetches", "_reader", "_recipient", "_side", "_timer", "_used", "_waiting", "session")
+    __slots__ = ("_fetches", "_loop", "_reader", "_recipient", "_side", "_used", "_waiting", "session")
     _log = Logger()
 
     def __init__(self, side: GuestSide, session: Session, recipient: Recipient) -> None:
@@ -47,7 +47,7 @@ class GuestReading:
         self._side = side
         self._recipient = recipient
         self._reader: Reader[Shown | None] = Reader(side.policy)
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("reading for a guest", self.go_on, side.clock)
         # Who waits to hear that a message was written, and that all was.
         self._waiting: dict[str, list[tuple[Pushed, Done]]] = {}
         self._fetches: list[Done] = []
@@ -166,15 +166,13 @@ class GuestReading:
     def rests(self) -> bool:
         """Return whether nothing has happened since this was asked before, and nothing is to be done."""
         used, self._used = self._used, False
-        busy = used or self._timer or self._waiting or self._fetches
+        busy = used or self._loop.due is not None or self._waiting or self._fetches
         return not busy and self._reader.rests(self._side.clock.seconds())
 
     def close(self) -> None:
         """End it: the session is over."""
         self._side.receipts.flush(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._loop.stop()
         waiting, self._waiting = self._waiting, {}
         for conversation in waiting.values():
             _tell([done for _, done in conversation], False)
@@ -276,22 +274,10 @@ class GuestReading:
     def _arm(self, now: float) -> None:
         """Come back when the next thing is due."""
         due = None if self.session.connection.slow else self._reader.due
-        timer = self._timer
         if due is None:
-            if timer is not None:
-                timer.cancel()
-                self._timer = None
-            return
-        due = max(due, now + STEP_SECONDS)
-        if timer is not None:
-            if timer.getTime() <= due:
-                return
-            timer.cancel()
-        self._timer = self._side.clock.callLater(due - now, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        self.go_on()
+            self._loop.plan(None)
+        else:
+            self._loop.wake(max(due - now, STEP_SECONDS))
 
 
 def _tell(waiting: Iterable[Done], written: bool) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.interfaces import ILink
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.table import Session
+from cim.supervision import Loop
 from cim.wire import positions
 from cim.wire.link_pb2 import GuestReceipt, GuestReceipts, Item
 from cim.wire.positions import Position
@@ -46,7 +47,7 @@ class ReceiptsOfGuests:
         self._submissions = submissions
         self._clock = clock
         self._noted: dict[Acknowledging, None] = {}
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("passing up how far guests have come", self._pass_up, clock)
 
     def __len__(self) -> int:
         return len(self._noted)
@@ -54,16 +55,14 @@ class ReceiptsOfGuests:
     def note(self, reading: Acknowledging) -> None:
         """The guest may have come further: tell that soon."""
         self._noted[reading] = None
-        if self._timer is None:
-            self._timer = self._clock.callLater(GATHER_SECONDS, self._time)
+        self._loop.wake(GATHER_SECONDS)
 
     def flush(self, reading: Acknowledging) -> None:
         """Tell how far the guest has come: its session is over."""
         self._noted.pop(reading, None)
         self._tell([(reading, *receipt) for receipt in reading.receipts()])
 
-    def _time(self) -> None:
-        self._timer = None
+    def _pass_up(self) -> None:
         readings, self._noted = self._noted, {}
         self._tell([(reading, *receipt) for reading in readings for receipt in reading.receipts()])
 
@@ -91,6 +90,7 @@ class ReceiptsOfGuests:
             for reading in dict.fromkeys(reading for reading, _, _ in receipts):
                 if reading.session.live:
                     reading.receipts_lost(since)
-                    self._clock.callLater(RETRY_SECONDS, self.note, reading)
+                    self._noted[reading] = None
+                    self._loop.wake(RETRY_SECONDS)
 
         asking.addErrback(failed)

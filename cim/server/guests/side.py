@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
 from cim.errors import CIMError
@@ -16,6 +16,7 @@ from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Sessions
+from cim.supervision import Loop
 from cim.wire.cim_pb2 import News, Synced
 from cim.wire.gap import GapPolicy
 from cim.wire.guests import parse_packet
@@ -67,7 +68,7 @@ class GuestSide:
         )
         self.receipts = ReceiptsOfGuests(submissions, clock)
         self._reading: dict[Reads, None] = {}
-        self._sweeping: IDelayedCall | None = None
+        self._loop = Loop("looking for guests that read nothing", self._sweep, clock)
 
     def __len__(self) -> int:
         return len(self._reading)
@@ -92,16 +93,13 @@ class GuestSide:
     def began(self, session: Reads) -> None:
         """A session reads; it is asked now and then whether it has come to rest."""
         self._reading[session] = None
-        if self._sweeping is None:
-            self._sweeping = self.clock.callLater(SWEEP_SECONDS, self._sweep)
+        self._loop.wake(SWEEP_SECONDS)
 
     def ended(self, session: Reads) -> None:
         """A session reads no more."""
         self._reading.pop(session, None)
 
-    def _sweep(self) -> None:
-        self._sweeping = None
+    def _sweep(self) -> float | None:
         for session in [session for session in self._reading if session.rested()]:
             del self._reading[session]
-        if self._reading:
-            self._sweeping = self.clock.callLater(SWEEP_SECONDS, self._sweep)
+        return SWEEP_SECONDS if self._reading else None

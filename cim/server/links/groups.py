@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.server.sessions.table import KnownGroups, Session, Sessions
+from cim.supervision import Loop
 from cim.wire import positions
 from cim.wire.link_pb2 import GroupChange, OpenOutcome, Reserve
 from cim.wire.positions import ZERO, Position
@@ -49,7 +50,6 @@ class GroupIndex:
 
     def __init__(self, sessions: Sessions, clock: IReactorTime) -> None:
         self._sessions = sessions
-        self._clock = clock
         self.on_missing: list[Callable[[], None]] = []
         self.on_outdated: list[Callable[[list[Session]], None]] = []
         self.on_epoch: list[Callable[[], None]] = []
@@ -64,7 +64,7 @@ class GroupIndex:
         self._recent: deque[_Change] = deque()
         #: The newest change that is no longer remembered.
         self._forgotten = 0
-        self._waiting: IDelayedCall | None = None
+        self._loop = Loop("waiting for a change of a group", self._missing, clock)
         self._asked = False
 
     @property
@@ -187,11 +187,9 @@ class GroupIndex:
         while self._ahead.pop(self._version + 1, None) is not None:
             self._version += 1
         if self._ahead:
-            if self._waiting is None:
-                self._waiting = self._clock.callLater(PATIENCE_SECONDS, self._missing)
-        elif self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+            self._loop.wake(PATIENCE_SECONDS)
+        else:
+            self._loop.plan(None)
             self._asked = False
 
     def _skip(self, version: int) -> None:
@@ -201,15 +199,14 @@ class GroupIndex:
             self._forgotten = max(self._forgotten, version)
         self._advance()
 
-    def _missing(self) -> None:
-        self._waiting = None
+    def _missing(self) -> float | None:
         if not self._asked and self._joined:
             self._asked = True
             for ask in self.on_missing:
                 ask()
-            self._waiting = self._clock.callLater(PATIENCE_SECONDS, self._missing)
-        else:
-            self._read_all(max(self._ahead))
+            return PATIENCE_SECONDS
+        self._read_all(max(self._ahead))
+        return None
 
     def _read_all(self, version: int) -> None:
         self._asked = False

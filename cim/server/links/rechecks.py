@@ -8,6 +8,8 @@ for what was pushed are checked when they can take more.
 
 from __future__ import annotations
 
+from collections import deque
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -16,6 +18,7 @@ from cim.errors import CIMError, Unavailable
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
+from cim.supervision import Loop
 from cim.wire.cim_pb2 import Packet, Welcome
 from cim.wire.link_pb2 import HEADS, Item, Reply, Request
 from cim.wire.native import news_packet
@@ -53,7 +56,9 @@ class Rechecks:
         # Session id -> since when it may have missed something, seconds on the clock; in the order of their turns.
         self._waiting: dict[str, float] = {}
         self._at_once = 0
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("looking for missed messages", self._step, clock)
+        # Those whose check failed, in the order in which they are checked again: when, and since when as above.
+        self._later: deque[tuple[float, Session, float]] = deque()
         self._lost: dict[str, float] = {}
         self._rounds: dict[str, list[IDelayedCall]] = {}
 
@@ -94,9 +99,8 @@ class Rechecks:
         for name in list(self._rounds):
             self._cancel(name)
         self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._later.clear()
+        self._loop.plan(None)
 
     def all(self, since: float) -> None:
         """Check every session for anything new since then (seconds on the clock; -inf for all that is new)."""
@@ -107,30 +111,35 @@ class Rechecks:
     def recheck(self, session: Session, since: float) -> None:
         """Check a session for anything new since then (seconds on the clock)."""
         self._waiting[session.id] = min(since, self._waiting.get(session.id, since))
-        if self._timer is None:
-            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+        self._loop.wake(STEP_SECONDS)
 
-    def _step(self) -> None:
-        self._timer = None
+    def _step(self) -> float | None:
+        now = self._clock.seconds()
+        while self._later and self._later[0][0] <= now:
+            _, session, since = self._later.popleft()
+            if session in self._sessions:
+                self.recheck(session, since)
         for _ in range(min(int(RATE * STEP_SECONDS), len(self._waiting))):
             if self._at_once >= AT_ONCE:
                 break
             id = next(iter(self._waiting))
             since = self._waiting.pop(id)
-            session = self._sessions.session(id)
-            if session is not None:
+            found = self._sessions.session(id)
+            if found is not None:
                 self._at_once += 1
-                looking = Deferred.fromCoroutine(self._look(session, since))
+                looking = Deferred.fromCoroutine(self._look(found, since))
                 looking.addErrback(lambda failure: self._log.failure("failed to look for missed messages", failure))
         if self._waiting:
-            self._timer = self._clock.callLater(STEP_SECONDS, self._step)
+            return STEP_SECONDS
+        return max(STEP_SECONDS, self._later[0][0] - now) if self._later else None
 
     async def _look(self, session: Session, since: float) -> None:
         at_store = int(max(0.0, since + self._ahead - MARGIN_SECONDS) * 1000)
         try:
             welcome = await self.heads(session, str(at_store))
         except CIMError:
-            self._clock.callLater(RETRY_SECONDS, self._again, session, since)
+            self._later.append((self._clock.seconds() + RETRY_SECONDS, session, since))
+            self._loop.wake(RETRY_SECONDS)
             return
         finally:
             self._at_once -= 1
@@ -140,10 +149,6 @@ class Rechecks:
         if not session.push(SharedPacket(news)):
             # It is checked again when it can take more, as far back as this check would have gone.
             session.behind_since = min(since, session.behind_since or since)
-
-    def _again(self, session: Session, since: float) -> None:
-        if session in self._sessions:
-            self.recheck(session, since)
 
     async def heads(self, session: Session, since: str = "") -> Welcome:
         """Ask a session's home route for the conversations in which something is new to it.

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterator
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.daemon.metrics import Metrics
 from cim.errors import CallTimeout, CIMError, Unavailable
@@ -33,6 +33,7 @@ from cim.server.links.send_order import (
     order_of,
 )
 from cim.server.sessions.table import Session
+from cim.supervision import Loop
 from cim.wire import packed
 from cim.wire.cim_pb2 import Watch
 from cim.wire.error_table import RETRYABLE, of_failure
@@ -75,7 +76,7 @@ class Submissions:
         self._numbers = itertools.count(1)
         # By call number, and so in the order in which they were made: the first is the next to expire.
         self._pending: dict[int, Pending] = {}
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("failing requests that no route answers", self._expire, clock)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -201,8 +202,8 @@ class Submissions:
             return False
         pending.link = link
         self._pending[call] = pending
-        if self._timer is None:
-            self._timer = self._clock.callLater(TIMEOUT, self._expire)
+        if self._loop.due is None:
+            self._loop.wake(TIMEOUT)
         return True
 
     # Answers.
@@ -264,20 +265,19 @@ class Submissions:
                 if not self._pass_up(send):
                     self._fail(send, Unavailable())
 
-    def _expire(self) -> None:
-        self._timer = None
+    def _expire(self) -> float | None:
         now = self._clock.seconds()
         while self._pending:
             call, pending = next(iter(self._pending.items()))
             if pending.deadline > now:
-                self._timer = self._clock.callLater(pending.deadline - now, self._expire)
-                return
+                return pending.deadline - now
             self._metrics.refused("route-timeout")
             if isinstance(pending, SendRequest):
                 self._fail(pending, CallTimeout())
             else:
                 del self._pending[call]
                 pending.failed(CallTimeout())
+        return None
 
     # Links.
 

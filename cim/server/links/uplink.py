@@ -31,6 +31,7 @@ from cim.server.links.groups import GroupIndex, groups_in
 from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.sessions.table import Session, Sessions
+from cim.supervision import Loop
 from cim.wire.link_pb2 import (
     Closed,
     Deliver,
@@ -149,11 +150,16 @@ class Uplink:
         self._fences.after(link, partial(self._rechecks.link_up, link.peer.name))
 
     def _tell(self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None = None) -> None:
+        what = f"telling route {link.peer.name} of sessions"
+        Loop(what, partial(self._tell_some, link, sessions, finish), self._clock).start()
+
+    def _tell_some(
+        self, link: ILink, sessions: Iterator[Session], finish: Callable[[ILink], None] | None
+    ) -> float | None:
         if self._links.get(link.peer.name) is not link:
-            return
+            return None
         if link.queued > CHUNK_WAITS_ABOVE:
-            self._clock.callLater(CHUNK_WAIT, self._tell, link, sessions, finish)
-            return
+            return CHUNK_WAIT
         told = 0
         for session in sessions:
             if session not in self._sessions or not session.announced:
@@ -161,10 +167,10 @@ class Uplink:
             link.send(self._opened(session, self._home_of(session) == link.peer.name))
             told += 1
             if told == CHUNK:
-                self._clock.callLater(0, self._tell, link, sessions, finish)
-                return
+                return 0.0
         if finish is not None:
             finish(link)
+        return None
 
     def link_down(self, link: ILink, reason: str) -> None:
         """Give a new home to the sessions whose home was that route."""

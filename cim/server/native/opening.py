@@ -7,6 +7,7 @@ pushed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from cim.server.links.rechecks import Rechecks
 from cim.server.links.submissions import Submissions
 from cim.server.native.session import NativeSession
 from cim.server.sessions.table import Session, Sessions
+from cim.supervision import Loop
 from cim.wire.cim_pb2 import Welcome
 from cim.wire.link_pb2 import Item, Open, OpenOutcome
 
@@ -73,6 +75,9 @@ class Openings:
         self._clock = clock
         self._random = random
         self._unread: dict[Session, None] = {}
+        # Those whose groups could not be read, in the order in which that is tried again, and when.
+        self._later: deque[tuple[float, Session]] = deque()
+        self._loop = Loop("reading the groups of sessions", self._read_some, clock)
         sessions.observers.append(self)
         index.on_outdated.append(self.read_groups)
 
@@ -155,23 +160,30 @@ class Openings:
         for session in sessions:
             self._unread[session] = None
         if idle and self._unread:
-            self._clock.callLater(0, self._read_some)
+            self._loop.wake()
 
-    def _read_some(self) -> None:
+    def _read_some(self) -> float | None:
+        now = self._clock.seconds()
+        while self._later and self._later[0][0] <= now:
+            self._unread[self._later.popleft()[1]] = None
         for session in list(self._unread)[:READ_AT_ONCE]:
             del self._unread[session]
             if session in self._sessions:
                 reading = Deferred.fromCoroutine(self._read(session))
                 reading.addErrback(lambda failure: self._log.failure("failed to read the groups of a session", failure))
         if self._unread:
-            self._clock.callLater(READ_SECONDS, self._read_some)
+            return READ_SECONDS
+        return max(READ_SECONDS, self._later[0][0] - now) if self._later else None
 
     async def _read(self, session: Session) -> None:
         try:
             await self._claim(session)
-        except Unavailable:
+        except Exception as error:
             if session in self._sessions:
-                self._clock.callLater(TRY_SECONDS, self.read_groups, (session,))
+                self._later.append((self._clock.seconds() + TRY_SECONDS, session))
+                self._loop.wake(TRY_SECONDS)
+            if not isinstance(error, Unavailable):
+                raise
 
     def opened(self, session: Session) -> None:
         """Read the groups of a session that went live, unless they are known."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+
+from cim.supervision import Loop
 
 
 class Asked:
@@ -55,19 +57,16 @@ class InTime:
         self._clock = clock
         self._seconds = seconds
         self._waiting: deque[tuple[float, Asked]] = deque()
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("answering pushes in time", self._due, clock)
 
     def answer(self, asked: Asked) -> None:
         """Have a push answered with the number known by then when its time is over."""
         self._waiting.append((self._clock.seconds() + self._seconds, asked))
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._seconds, self._due)
+        self._loop.wake(self._seconds)
 
-    def _due(self) -> None:
-        self._timer = None
+    def _due(self) -> float | None:
         now = self._clock.seconds()
         waiting = self._waiting
         while waiting and (waiting[0][0] <= now or not waiting[0][1].open):
             waiting.popleft()[1].finish()
-        if waiting:
-            self._timer = self._clock.callLater(waiting[0][0] - now, self._due)
+        return waiting[0][0] - now if waiting else None

@@ -14,9 +14,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from cim.store.redis.tls import tls_complaint
+from cim.supervision import Loop
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IAddress, IReactorTime
 
     from cim.store.redis.confirming import Confirming
 
@@ -43,7 +44,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
         def __init__(self) -> None:
             super().__init__(charset=None, convertNumbers=False)
             self._heard = 0.0  # when the last reply arrived, or when the first command was sent
-            self._watch: IDelayedCall | None = None
+            self._watch = Loop("waiting for Redis", self._check, clock)
 
         def ask(self, *args: str | bytes | int) -> Deferred[Any]:
             """Send a command; fires with its reply, or fails with txredisapi's errors."""
@@ -52,17 +53,15 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
                 raise txredisapi.ConnectionError("Not connected")
             if not self.replyQueue.waiting:
                 self._heard = clock.seconds()
-                if self._watch is None:
-                    self._watch = clock.callLater(silence, self._check)
+                if self._watch.due is None:
+                    self._watch.wake(silence)
             self.transport.write(packed)
             reply: Deferred[Any] = self.replyQueue.get().addCallback(self.handle_reply)
             return reply
 
         def published(self) -> Deferred[Any]:
             """Fire with the next message of a subscription, for which nobody waits in vain; nothing is asked after."""
-            if self._watch is not None:
-                self._watch.cancel()
-                self._watch = None
+            self._watch.stop()
             message: Deferred[Any] = self.replyQueue.get().addCallback(self.handle_reply)
             return message
 
@@ -75,14 +74,13 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
             # Replies are not converted; txredisapi would inspect each part of a reply.
             return data
 
-        def _check(self) -> None:
-            self._watch = None
+        def _check(self) -> float | None:
             if self.replyQueue.waiting:
                 left = self._heard + silence - clock.seconds()
                 if left > 0:
-                    self._watch = clock.callLater(left, self._check)
-                else:
-                    self.cut(f"it did not answer within {silence:g} s")
+                    return left
+                self.cut(f"it did not answer within {silence:g} s")
+            return None
 
         def cut(self, complaint: str) -> None:
             if self.connected:
@@ -98,9 +96,7 @@ def connections(clock: IReactorTime, silence: float) -> Factory:
 
         def connectionLost(self, why: Failure) -> None:
             self.complaint = self.complaint or tls_complaint(why)
-            if self._watch is not None:
-                self._watch.cancel()
-                self._watch = None
+            self._watch.stop()
             super().connectionLost(why)
 
     class Connections(Factory):
