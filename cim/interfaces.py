@@ -243,6 +243,9 @@ class IRegistry(Interface):
 class IAnnouncement(Interface):
     """A name that is kept in the registry."""
 
+    def change(value: bytes) -> None:
+        """Keep the name with other data; do nothing once it is withdrawn."""
+
     def withdraw() -> Deferred[None]:
         """Remove the name; fires when it is gone or the registry's timeout is over. Never fails."""
 

@@ -69,24 +69,28 @@ class NodeData:
 
     :param websocket: the URL of a server's WebSockets; empty if it has none
     :param tls_name: the name that clients verify on a server's TCP port; empty if they do not use TLS there
+    :param away: whether a route does not reach its store, so that others should be asked
     """
 
     version: str
     incarnation: str
     websocket: str = ""
     tls_name: str = ""
+    away: bool = False
 
     def encode(self) -> bytes:
         """The node's value: a JSON object."""
         data = {"cim": self.version, "incarnation": self.incarnation, "websocket": self.websocket}
-        return json.dumps({**data, "tls_name": self.tls_name}, sort_keys=True).encode()
+        away = {"away": True} if self.away else {}
+        return json.dumps({**data, **away, "tls_name": self.tls_name}, sort_keys=True).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self | None:
         """Read a node's value; None if the node is not one of ours."""
         try:
             loaded: Any = json.loads(value)
-            said = (str(loaded.get(name, "")) for name in ("websocket", "tls_name"))
-            return cls(str(loaded["cim"]), str(loaded["incarnation"]), *said)
+            websocket, tls_name = (str(loaded.get(name, "")) for name in ("websocket", "tls_name"))
+            away = loaded.get("away") is True
+            return cls(str(loaded["cim"]), str(loaded["incarnation"]), websocket, tls_name, away)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None

@@ -15,6 +15,11 @@ class NodeDataTests(SynchronousTestCase):
         self.assertEqual(NodeData.decode(said.encode()), said)
         self.assertEqual(json.loads(said.encode())["tls_name"], "a.example")
 
+    def test_a_route_without_its_store(self):
+        said = NodeData("0.2", "run", away=True)
+        self.assertEqual(NodeData.decode(said.encode()), said)
+        self.assertNotIn("away", json.loads(NodeData("0.2", "run").encode()))
+
     def test_of_an_earlier_release(self):
         self.assertEqual(NodeData.decode(b'{"cim": "0.1", "incarnation": "run"}'), NodeData("0.1", "run"))
 

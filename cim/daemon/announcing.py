@@ -29,6 +29,12 @@ class Announcing(Service):
         super().startService()
         self._announcement = self._registry.announce(self._folder, self._name, self._value)
 
+    def change(self, value: bytes) -> None:
+        """Keep the name with other data."""
+        self._value = value
+        if self._announcement is not None:
+            self._announcement.change(value)
+
     def stopService(self) -> Deferred[None]:
         """Withdraw the name; fires when it is gone from the registry."""
         super().stopService()

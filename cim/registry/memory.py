@@ -52,6 +52,12 @@ class MemoryRegistry(Service):
         """Return the announcement by which `name` is listed, or None."""
         return self._announced[folder].get(name)
 
+    def change(self, announcement: _MemoryAnnouncement, value: bytes) -> None:
+        """List a name with other data."""
+        if announcement.listed():
+            announcement.value = value
+            self._changed(announcement.folder)
+
     def withdraw(self, announcement: _MemoryAnnouncement) -> None:
         """Remove an announcement from the list."""
         if announcement.listed():
@@ -69,6 +75,10 @@ class _MemoryAnnouncement:
         self.folder = folder
         self.name = name
         self.value = value
+
+    def change(self, value: bytes) -> None:
+        """See IAnnouncement."""
+        self._registry.change(self, value)
 
     def withdraw(self) -> Deferred[None]:
         """See IAnnouncement."""

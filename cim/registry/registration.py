@@ -24,7 +24,7 @@ class Announcement:
     """Keeps `path` with `value` until it is withdrawn. At each step it examines the node:
 
     - There is no node: create it, and the folder too if that is missing.
-    - It is ours, of this session: the name is listed. If its data was changed, restore that.
+    - It is ours, of this session: the name is listed. If its data is not as it should be, set it.
     - It is ours, of an earlier session (its data has the same incarnation): delete it and create it again, or it would
       vanish when that session expires.
     - It is another process's, such as this server's before a restart: wait until it disappears.
@@ -63,6 +63,12 @@ class Announcement:
     def listed(self) -> bool:
         """See IAnnouncement."""
         return self.wanted and not self.trouble
+
+    def change(self, value: bytes) -> None:
+        """See IAnnouncement."""
+        if value != self._value and self.wanted:
+            self._value = value
+            self._convergence.look()
 
     def withdraw(self) -> Deferred[None]:
         """See IAnnouncement. If the node could not be removed in time, removal is still attempted until `close`."""

@@ -102,6 +102,9 @@ class _StaticAnnouncement:
     def __init__(self) -> None:
         self._withdrawn = False
 
+    def change(self, value: bytes) -> None:
+        """Change nothing."""
+
     def withdraw(self) -> Deferred[None]:
         """See IAnnouncement."""
         self._withdrawn = True

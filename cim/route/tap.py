@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from attrs import evolve
+
 from twisted.application.service import IService
 from twisted.logger import globalLogPublisher
 from twisted.plugin import getPlugins
@@ -271,5 +273,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_route(root, route, (operations,), options, settings, metrics, ports, reactor)
-    root.add(Announcing(registry, ROUTES, own.name, NodeData(cim.__version__, own.incarnation).encode()))
+    data = NodeData(cim.__version__, own.incarnation)
+    announcing = Announcing(registry, ROUTES, own.name, data.encode())
+    route.store_watch.on_change.append(lambda away: announcing.change(evolve(data, away=away).encode()))
+    root.add(announcing)
     return root

@@ -59,6 +59,19 @@ class RegistryContract:
         self.settle()
         self.successResultOf(again)
 
+    def test_other_data(self):
+        announcement = self.announce(A)
+        announcement.change(b"other")
+        self.settle()
+        self.assertTrue(announcement.listed())
+        announcement.withdraw()
+        self.settle()
+        announcement.change(b"data")
+        self.settle()
+        lists, _ = self.watch()
+        self.announce(B)
+        self.assertEqual(lists[-1], {B: b"data"})
+
     def test_once_at_a_time(self):
         lists, _ = self.watch()
         first = self.announce(A, b"one")

@@ -6,6 +6,7 @@ from zope.interface.verify import verifyObject
 
 from cim.errors import RegistryUnavailable
 from cim.interfaces import IAnnouncement
+from cim.nodes import NodeData
 from cim.registry.izookeeper import RegistryRefused
 from cim.registry.registration import Announcement
 from tests.registry.memory_case import BEFORE, OURS, MemoryCase, retry
@@ -94,6 +95,21 @@ class AnnouncementTests(AnnouncementCase):
         self.settle()
         self.assertNode(client)
         self.assertTrue(announcement.listed())
+
+    def test_other_data(self):
+        client, announcement = self.announced()
+        changed = NodeData("0.1", "run-1", away=True).encode()
+        announcement.change(changed)
+        self.settle()
+        self.assertNode(client, changed)
+        self.assertTrue(announcement.listed())
+        client.suspend()
+        announcement.change(OURS)
+        self.settle()
+        self.assertNode(client, changed)
+        client.resume()
+        self.settle()
+        self.assertNode(client)
 
     def test_from_an_old_session_of_this_run(self):
         old, client = self.connected(), self.connected()

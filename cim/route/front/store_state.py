@@ -22,12 +22,14 @@ class StoreWatch(Service):
     """Tells all servers when the store is away, when it is back, and when it is in another epoch.
 
     :param links: returns the links to servers
+    :ivar on_change: called with whether the store is away, when that has changed
     """
 
     def __init__(self, store: IStore, links: Callable[[], Iterable[ILink]], clock: IReactorTime) -> None:
         self._store = store
         self._links = links
         self._state = StoreState()
+        self.on_change: list[Callable[[bool], None]] = []
         self._loop = Loop("looking at the state of the store", self.look, clock, every=LOOK_SECONDS)
 
     def startService(self) -> None:
@@ -49,6 +51,9 @@ class StoreWatch(Service):
         """Look at the store, and tell all servers if anything changed."""
         state = StoreState(away=bool(self._store.health()), epoch=self._store.epoch())
         if state != self._state:
+            changed = state.away is not self._state.away
             self._state = state
             for link in self._links():
                 link.send(Item(store_state=state))
+            for tell in self.on_change if changed else ():
+                tell(state.away)

@@ -24,6 +24,8 @@ class StoreWatchTests(SynchronousTestCase):
     def setUp(self):
         self.clock, self.store, self.links = Clock(), Store(), [Link(), Link()]
         self.watch = StoreWatch(self.store, lambda: self.links, self.clock)
+        self.changes = []
+        self.watch.on_change.append(self.changes.append)
         self.watch.startService()
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.addCleanup(self.watch.stopService)
@@ -42,6 +44,12 @@ class StoreWatchTests(SynchronousTestCase):
         self.store.trouble = ""
         self.clock.pump([LOOK_SECONDS] * 5)
         self.assertEqual(self.told(), [[False], [False]])
+        self.assertEqual(self.changes, [True, False])
+
+    def test_another_epoch_is_no_change_of_whether_it_is_away(self):
+        self.store.number = 2
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual((self.told(), self.changes), ([[False], [False]], []))
 
     def test_a_new_link(self):
         for self.store.trouble, told in (("away", [True]), ("", [])):
