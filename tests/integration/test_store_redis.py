@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -569,10 +570,44 @@ class ForbiddenConfigTests(RedisCase):
 
 
 class RefusalTests(RedisCase):
-    async def test_a_redis_that_refuses_writes_is_not_healthy_until_it_takes_them_again(self):
-        await self.command("CONFIG", "SET", "maxmemory", "1")
-        await self.assertFailure(self.store.accounts.register("alice"), StoreUnavailable)
-        self.assertIn("OOM", self.store.health())
-        await self.command("CONFIG", "SET", "maxmemory", "0")
+    """A Redis that refuses writes is not healthy until it takes them, whatever can be read meanwhile."""
+
+    settings = {"save": "3600 1000000", "stop-writes-on-bgsave-error": "yes"}
+
+    async def refused(self, code):
+        """See that nothing is stored, that /health says so although reads go well, and without being asked to write."""
+        await self.until(lambda: code in self.store.health(), 2)
+        for _ in range(3):
+            self.assertEqual((await self.store.accounts.named("alice")).name, "alice")
+            self.assertIn("takes no writes, though it can be read", self.store.health())
+        await self.assertFailure(self.store.accounts.register("bob"), StoreUnavailable)
+        self.assertEqual(self.store.health().count(code), 1)
+
+    async def taken_again(self):
+        await self.until(lambda: not self.store.health(), 2)
+        await self.store.accounts.register(f"carol {self.reactor.seconds()}")
+
+    async def test_out_of_memory(self):
         await self.store.accounts.register("alice")
-        self.assertEqual(self.store.health(), "")
+        await self.command("CONFIG", "SET", "maxmemory", "1")
+        await self.refused("OOM")
+        await self.command("CONFIG", "SET", "maxmemory", "0")
+        await self.taken_again()
+
+    async def test_without_replicas(self):
+        await self.store.accounts.register("alice")
+        await self.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        await self.refused("NOREPLICAS")
+        await self.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        await self.taken_again()
+
+    async def test_it_cannot_save(self):
+        await self.store.accounts.register("alice")
+        directory = (await self.command("CONFIG", "GET", "dir"))[1].decode()
+        in_the_way = os.path.join(directory, "dump.rdb")
+        os.mkdir(in_the_way)
+        await self.command("BGSAVE")
+        await self.refused("MISCONF")
+        os.rmdir(in_the_way)
+        await self.command("BGSAVE")
+        await self.taken_again()

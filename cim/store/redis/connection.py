@@ -61,6 +61,11 @@ def credentials(user: str | None, password: str | None) -> tuple[str, ...] | Non
     return None if password is None else (password,) if user is None else (user, password)
 
 
+def _without_script(reason: str) -> str:
+    """Return an error of Redis without the script and line where it came up."""
+    return reason.partition(" script: ")[0]
+
+
 class RedisConnection:
     """Calls Redis, and recovers from every failure by itself.
 
@@ -116,6 +121,7 @@ class RedisConnection:
         self._away: str | None = "not connected yet"
         self._said_away = False
         self._refusal = ""
+        self._writes_refused = ""
         self._impatient: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
         self._unanswered = 0
@@ -295,6 +301,10 @@ class RedisConnection:
 
     async def _look_at_epoch(self, protocol: Any, anew: bool = False) -> None:
         await self.epoch.look(lambda *args: self._ask(protocol, EPOCH, ("EVALSHA", EPOCH.sha, *args), 0), anew=anew)
+        # The look has written: nothing else proves that Redis takes writes.
+        if self._writes_refused:
+            self._writes_refused = ""
+            self._log.info("Redis at {address} takes writes again", address=self._address)
 
     async def _look_at_clock(self, protocol: Any) -> None:
         await look(
@@ -492,8 +502,13 @@ class RedisConnection:
         """Log that Redis refused an operation or a part of it."""
         if reason.startswith("READONLY"):
             self.cut("it has become a replica")
-        if reason != self._refusal:
-            self._refusal = reason
+        if reason.startswith(WRITES_REFUSED):
+            known, self._writes_refused = self._writes_refused, _without_script(reason)
+            new = not known
+        else:
+            known, self._refusal = self._refusal, reason
+            new = reason != known
+        if new:
             self._log.warn(
                 "Redis at {address} refused {name}: {reason}", address=self._address, name=name, reason=reason
             )
@@ -507,6 +522,8 @@ class RedisConnection:
         silence = self._protocol.silence
         if silence >= SLOW_SECONDS:
             return f"Redis at {self._address} has not answered for {silence:.1f} s"
+        if self._writes_refused:
+            return f"Redis at {self._address} takes no writes, though it can be read: {self._writes_refused}"
         if self._refusal:
             return f"Redis at {self._address} refuses: {self._refusal}"
         complaint = self.server.version_complaint()
