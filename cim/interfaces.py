@@ -215,7 +215,7 @@ class IStore(Interface):
         """Call `listener` after each change of the epoch but the first; then what was read before may be wrong."""
 
     def on_reconnect(listener: Callable[[], None]) -> None:
-        """Call `listener` each time the store is available again after it was not."""
+        """Call `listener` each time the store is available again after it was not, or has begun a new epoch."""
 
     def observe(latency: Callable[[str, float], None]) -> None:
         """Call `latency(operation, seconds)` after every call."""

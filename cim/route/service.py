@@ -15,6 +15,7 @@ from cim.model import GUEST, Health, LoginPolicy
 from cim.nodes import RouteAddress
 from cim.route.front.downlink import Downlink
 from cim.route.front.login import Logins
+from cim.route.front.lost_accounts import LostAccounts
 from cim.route.front.rates import RATE_LIMITS, Rates
 from cim.route.front.requests import Requests
 from cim.route.front.store_state import StoreWatch
@@ -107,7 +108,7 @@ class Route:
             entries=self.entries,
             clock=reactor,
         )
-        self.recorder = SessionRecorder(store.sessions, self.presence, reactor)
+        self.recorder = SessionRecorder(store.sessions, self.presence, reactor, store.epoch)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
@@ -175,6 +176,7 @@ class Route:
         self.door = GuestDoor(
             *guests, store.accounts, self.presence, lambda user: self.logins.end_sessions(user, GUEST)
         )
+        self.lost_accounts = LostAccounts(self.accounts, self.presence, self.logins.end_sessions, reactor)
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)
@@ -183,6 +185,8 @@ class Route:
         store.on_epoch(self.delivery.forget_groups)
         store.on_epoch(self.grouping.begin_anew)
         store.on_epoch(self.store_watch.look)
+        store.on_epoch(self.door.forget)
+        store.on_epoch(self.lost_accounts.look)
         store.on_reconnect(self.leases.renew)
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)

@@ -121,6 +121,7 @@ def add_engine(root: DaemonRoot, route: Route) -> None:
     root.add(route.entries, stop_timeout=3.0)
     root.add(route.grouping)
     root.add(route.store_watch)
+    root.add(route.lost_accounts)
 
 
 def _http_bounds(options: Any) -> Bounds:

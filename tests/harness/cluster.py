@@ -214,6 +214,7 @@ class Cluster:
         route.receipts.startService()
         route.entries.startService()
         route.grouping.startService()
+        route.store_watch.startService()
         self.registry.watch("cim", route.directory.listed)
         for server in self.servers:
             self.link(server, route)

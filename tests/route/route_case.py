@@ -165,7 +165,7 @@ class RouteCase(SynchronousTestCase):
             metrics=self.metrics,
             limits=self.limits,
         )
-        self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock)
+        self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock, self.store.epoch)
         self.requests = Requests(
             sending=self.sending,
             reading=self.reading,

@@ -1,6 +1,6 @@
 """Tells servers whether this route reaches its store, so that they choose others, and the store's epoch.
 
-See docs/architecture.md, Links and Epochs.
+See docs/architecture.md, Links, and docs/architecture.md, Epochs.
 """
 
 from __future__ import annotations

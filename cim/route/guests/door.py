@@ -49,7 +49,7 @@ class GuestDoor(Service):
         presence: Presence,
         end: Callable[[int], Awaitable[object]],
     ) -> None:
-        self.open = asked
+        self.open = self._asked = asked
         self._why = why
         self._accounts = accounts
         self._presence = presence
@@ -65,6 +65,10 @@ class GuestDoor(Service):
             self.look_again()
         else:
             self._tell(self._why)
+
+    def forget(self) -> None:
+        """Forget what the store said: it may have gone back."""
+        self.open = self._asked
 
     def look_again(self) -> None:
         """Ask the store, if that is still to be done; it may be away."""

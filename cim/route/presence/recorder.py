@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from cim.errors import Unavailable
 from cim.interfaces import ISessions
-from cim.model import GUEST, Place
+from cim.model import GUEST, Place, SessionRecord
 from cim.route.presence.presence import Online, Presence
 from cim.supervision import Loop
 from cim.wire.link_pb2 import End, Item
@@ -42,14 +42,18 @@ class Write:
 
 
 class SessionRecorder(Service):
-    """Keeps the store's session records in step with presence."""
+    """Keeps the store's session records in step with presence.
+
+    :param epoch: returns the number of the store's epoch
+    """
 
     _log = Logger()
 
-    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime) -> None:
+    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime, epoch: Callable[[], int]) -> None:
         self._sessions = sessions
         self._presence = presence
         self._clock = clock
+        self._epoch = epoch
         # Each user here is either in `_ready` or has a write under way, never both.
         self._queues: dict[int, deque[Write]] = {}
         self._ready: deque[int] = deque()
@@ -94,13 +98,38 @@ class SessionRecorder(Service):
         :returns: False if another login holds its place
         :raises Unavailable: the store is away
         """
-        claimed = await self._sessions.claim(user, device, place, owner)
+        claimed = await self._claim(user, device, place, owner)
         # A session that is there already does not appear again: its server only has its groups read anew.
         if claimed and all(online.owner != owner for online in self._presence.of(user)):
             self._claimed[owner] = None
             if len(self._claimed) > KEPT_CLAIMS:
                 del self._claimed[next(iter(self._claimed))]
         return claimed
+
+    async def _claim(self, user: int, device: str, place: Place, owner: str) -> bool:
+        """Claim a record; records of sessions that have ended, which came back with the store, are not in the way."""
+        if await self._sessions.claim(user, device, place, owner):
+            return True
+        over = [
+            record.owner
+            for record in await self._sessions.sessions(user)
+            if record.owner != owner and await self._came_back(record)
+        ]
+        for former in over:
+            await self._sessions.release(user, former)
+        return bool(over) and bool(await self._sessions.claim(user, device, place, owner))
+
+    async def _came_back(self, record: SessionRecord) -> bool:
+        """Return whether a record is from before the store's epoch, and its session is over."""
+        place = record.place
+        if record.since >= self._epoch() or not place.incarnation:
+            return False
+        if any(online.owner == record.owner for online in self._presence.of(record.user)):
+            return False
+        host = self._presence.hosts.get(place.server)
+        if host is None or host.link is None:
+            return not await self._sessions.leased(place)
+        return host.complete or host.place != place
 
     def rewrite(self) -> None:
         """Write all records again: the store was away, or lost data."""
@@ -132,7 +161,7 @@ class SessionRecorder(Service):
     async def _write(self, write: Write) -> None:
         try:
             if write.claim:
-                done = await self._sessions.claim(write.user, write.device, write.place, write.owner)
+                done = await self._claim(write.user, write.device, write.place, write.owner)
             else:
                 done = await self._sessions.release(write.user, write.owner)
         except Unavailable:

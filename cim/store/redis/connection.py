@@ -295,9 +295,12 @@ class RedisConnection:
         self._release()
         if was_away:
             self._log.info("Redis at {address} is back", address=self._address)
-            for listener in self._reconnect_listeners:
-                with self._log.failuresHandled("A listener to the return of Redis failed"):
-                    listener()
+            self._returned()
+
+    def _returned(self) -> None:
+        for listener in self._reconnect_listeners:
+            with self._log.failuresHandled("A listener to the return of Redis failed"):
+                listener()
 
     async def _look_at_epoch(self, protocol: Any, anew: bool = False) -> None:
         await self.epoch.look(lambda *args: self._ask(protocol, EPOCH, ("EVALSHA", EPOCH.sha, *args), 0), anew=anew)
@@ -330,7 +333,11 @@ class RedisConnection:
             self.refused("epoch", str(error))
         except (self._RedisError, StoreUnavailable):  # it is away
             return
-        self.epoch.tell()
+        self._tell_epoch()
+
+    def _tell_epoch(self) -> None:
+        if self.epoch.tell():
+            self._returned()
 
     def _lost(self, reason: str) -> None:
         self._looking.stop()
@@ -461,7 +468,7 @@ class RedisConnection:
             if not seen_at or not reason.startswith("EPOCH"):
                 raise
         await self._look_at_epoch(protocol)
-        self.epoch.tell()
+        self._tell_epoch()
         return await self._told(protocol, *args[:seen_at], self.epoch.seen, *args[seen_at:])
 
     @staticmethod

@@ -66,10 +66,12 @@ class Epoch:
         """Call `listener` after each change but the first."""
         self._listeners.append(listener)
 
-    def tell(self) -> None:
-        """Tell the listeners if the epoch is another one since they were told."""
+    def tell(self) -> bool:
+        """Tell the listeners if the epoch is another one since they were told; return whether it is."""
         told, self._told = self._told, self.number
-        if told and told != self.number:
-            for listener in self._listeners:
-                with self._log.failuresHandled("A listener to the epoch of Redis failed"):
-                    listener()
+        if told in (0, self.number):
+            return False
+        for listener in self._listeners:
+            with self._log.failuresHandled("A listener to the epoch of Redis failed"):
+                listener()
+        return True

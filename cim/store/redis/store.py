@@ -78,7 +78,6 @@ class RedisStore(Service):
         super().startService()
         self._connection.start()
         self._schema.start()
-        self._connection.on_epoch(self._schema.start)
         self._connection.on_reconnect(self._schema.start)
         self._space.startService()
 

@@ -11,6 +11,7 @@ from cim.route.guests.door import CLOSED, LOOPBACK, OPTION, PUBLIC
 from cim.route.http.upstream import UpstreamAPI
 from cim.web.declaring import calls_of
 from cim.wire.guests import Generation, encode_login
+from tests.harness.store import MemoryStore
 from tests.route.http.api_case import APICase
 from tests.web.http_case import Conversation, encode
 
@@ -127,6 +128,14 @@ class StoredTests(DoorCase):
         level, text = self.told()[-1]
         self.assertEqual(level, LogLevel.warn)
         self.assertIn("--no-guests", text)
+
+    def test_a_store_that_has_none_any_more(self):
+        self.assertEqual(self.ask("/onlineUser")["code"], "9000")
+        empty = MemoryStore(self.cluster.clock).database
+        empty.backup(self.store.database)
+        self.store.begin_epoch()
+        self.assertEqual(self.ask("/onlineUser")["message"], CLOSED)
+        self.assertEqual(self.told()[-1][0], LogLevel.info)
 
 
 class AwayTests(DoorCase):

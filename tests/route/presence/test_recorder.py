@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from cim.model import Place
 from cim.route.presence import recorder
 from cim.wire.link_pb2 import End
 from tests.route.route_case import RouteCase
@@ -75,9 +76,49 @@ class RecorderTests(RouteCase):
         self.assertFalse(self.claim())
         self.made()
         self.online(self.link_, self.alice)
-        self.assertEqual(self.made(), ["claim"])
+        self.assertEqual(self.made(), ["claim", "sessions"])
         (end,) = self.link_.take("end")
         self.assertEqual(end, End(user=self.alice.id, owner="o-s1", code="replaced"))
+
+    def came_back(self, server="127.0.0.1:1:2", *, seconds=1):
+        """Have the store go back to a record of another session, and write that of one that is there."""
+        place = Place(server, "another run")
+        self.assertTrue(self.now(self.store.sessions.claim(self.alice.id, "phone", place, "former")))
+        self.clock.advance(1)
+        self.store.begin_epoch(int(self.clock.seconds() * 1000) - 1000 + 1000 * seconds)
+        self.online(self.link_, self.alice)
+        (record,) = self.now(self.store.sessions.sessions(self.alice.id))
+        self.assertEqual([end.owner for end in self.link_.take("end")], [] if record.owner == "o-s1" else ["o-s1"])
+        return record.owner
+
+    def test_a_record_that_came_back_without_its_session_is_replaced(self):
+        self.assertEqual(self.came_back(), "o-s1")
+
+    def test_one_of_an_earlier_run_of_a_server_that_is_here(self):
+        self.assertEqual(self.came_back(self.link_.peer.name), "o-s1")
+
+    def test_one_whose_server_others_know_stays(self):
+        self.now(self.store.sessions.hold_lease(Place("127.0.0.1:1:2", "another run"), "another route", 30))
+        self.assertEqual(self.came_back(), "former")
+
+    def test_one_from_after_the_store_went_back_stays(self):
+        self.assertEqual(self.came_back(seconds=0), "former")
+
+    def test_one_of_a_session_that_is_there_stays(self):
+        self.now(self.store.sessions.claim(self.alice.id, "phone", self.link_.peer.place, "o-s0"))
+        self.presence.host_of(self.link_).complete = True
+        self.clock.advance(1)
+        self.store.begin_epoch(int(self.clock.seconds() * 1000))
+        self.online(self.link_, self.alice, "s0", home=False)
+        self.online(self.link_, self.alice)
+        self.assertEqual([end.owner for end in self.link_.take("end")], ["o-s1"])
+
+    def test_one_of_a_server_that_still_reports_its_sessions_stays(self):
+        self.now(self.store.sessions.claim(self.alice.id, "phone", self.link_.peer.place, "o-s0"))
+        self.clock.advance(1)
+        self.store.begin_epoch(int(self.clock.seconds() * 1000))
+        self.online(self.link_, self.alice)
+        self.assertEqual([end.owner for end in self.link_.take("end")], ["o-s1"])
 
     def test_when_a_device_has_two_sessions_the_one_of_record_stays(self):
         self.online(self.link_, self.alice, "s1")
