@@ -180,9 +180,8 @@ class Route:
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)
-        for forget in (self.accounts.forget_all, self.reading.forget_all, self.blocks.forget_all):
-            store.on_epoch(forget)
-        store.on_epoch(self.delivery.forget_groups)
+        for caching in (self.accounts, self.guests, self.reading, self.blocks, self.delivery):
+            store.on_epoch(caching.forget_all)
         store.on_epoch(self.grouping.begin_anew)
         store.on_epoch(self.store_watch.look)
         store.on_epoch(self.door.forget)

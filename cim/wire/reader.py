@@ -335,6 +335,11 @@ class Reader(Generic[Item]):
                     place.rule.news(latest, now)
                 place = self._begin(name, start, begun, now)
                 place.acknowledged = positions.parse(head.received)
+            elif positions.parse(head.received) < latest <= place.kept and (
+                now >= place.acknowledged_at + STORED_SECONDS
+            ):
+                # The receipt was lost, or the store has gone back.
+                self._receipts.setdefault(name, now)
             place.rule.news(latest, now)
             self._look(name, place)
         return begun

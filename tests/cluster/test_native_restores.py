@@ -144,6 +144,16 @@ class NativeTests(RestoreCase):
         (deliver,) = bob.take("deliver")
         self.assertEqual((deliver.text, deliver.previous), ("two", said.position))
 
+    def test_one_who_was_welcomed_later_than_it_is_now(self):
+        """A client says since when it knows what is new; the store's clock may have gone back."""
+        alice, bob = self.log_in(self.alice), self.log_in(self.bob)
+        since = int(bob.welcome.as_of) + 3_600_000
+        bob.drop()
+        alice.send(self.bob.id, "one", "c1")
+        self.accepted(alice)
+        bob = self.log_in(self.bob, since=str(since))
+        self.assertEqual([head.conversation for head in bob.welcome.heads], [self.conversation])
+
     def test_an_emptied_store_ends_all_sessions_and_takes_new_accounts(self):
         empty = MemoryStore(self.cluster.clock).database
         clients = [self.log_in(one) for one in (self.alice, self.bob)]

@@ -582,6 +582,35 @@ class LibraryTests(ReaderCase):
         self.reader.kept(TALK, self.now, at(5))
         self.assertEqual(self.receipts(), [])
 
+    def acknowledged(self, received, latest, seconds=STORED_SECONDS):
+        """Receive and acknowledge five messages; some time later a head comes. Return what is acknowledged then."""
+        self.begin((TALK, 0, 5))
+        for n in range(1, 6):
+            self.push(n)
+        self.now += 1
+        self.assertEqual(self.receipts(), [(TALK, 5)])
+        self.now += seconds
+        self.unasked((TALK, received, latest))
+        return self.receipts()
+
+    def test_what_a_store_that_went_back_forgot_is_acknowledged_again(self):
+        self.assertEqual(self.acknowledged(1, 3), [(TALK, 5)])
+
+    def test_what_a_lost_receipt_said_is_acknowledged_again(self):
+        self.assertEqual(self.acknowledged(3, 5), [(TALK, 5)])
+
+    def test_what_may_be_under_way_is_not(self):
+        self.assertEqual(self.acknowledged(3, 5, STORED_SECONDS - 0.1), [])
+
+    def test_what_the_store_knows_is_not(self):
+        self.assertEqual(self.acknowledged(5, 5), [])
+        self.unasked((TALK, 3, 3))
+        self.assertEqual(self.receipts(), [])
+
+    def test_what_is_missing_is_acknowledged_when_it_has_come(self):
+        self.assertEqual(self.acknowledged(3, 6), [])
+        self.assertEqual(self.syncs(), [(TALK, "1000-5")])
+
     def unasked(self, *heads, more=""):
         return self.hand_begun(self.reader.unasked([head(*one) for one in heads], more, self.now))
 

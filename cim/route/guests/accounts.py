@@ -41,6 +41,10 @@ class GuestAccounts:
             raise AccountMismatch()
         return True
 
+    def forget_all(self) -> None:
+        """The store may have gone back."""
+        self._kept.clear()
+
     def forget(self, user: int) -> None:
         """The account has a password now."""
         self._kept.forget(user)

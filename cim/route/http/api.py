@@ -106,6 +106,7 @@ def api_resource(
     """
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
+    store.on_epoch(tokens.forget_all)
     lists = Lists(route.rates, metrics.refused)
     apis = (
         AccountsAPI(

@@ -139,6 +139,10 @@ class Tokens:
         """
         return max(self._time.now() + SKEW_MS, issued) + 1
 
+    def forget_all(self) -> None:
+        """Forget all cached credentials: the store may have gone back."""
+        self._kept.clear()
+
     def forget(self, user: int) -> None:
         """Forget the cached credential of a user: it has changed."""
         self._kept.forget(user)

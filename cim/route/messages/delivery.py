@@ -217,6 +217,6 @@ class Delivery:
         """Drop the cached members of a group: they have changed."""
         self._members.pop(group, None)
 
-    def forget_groups(self) -> None:
+    def forget_all(self) -> None:
         """Drop the cached members of all groups: the store may have gone back."""
         self._members.clear()

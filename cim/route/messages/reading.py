@@ -159,6 +159,8 @@ class Reading:
     async def welcome(self, user: int, device: str, after: str = "", since: int = 0) -> bytes:
         """Return a Welcome packet with heads, more, as_of and invitations; the server adds the rest."""
         page = await self._store.heads(user, device, after=after, since=since, limit=HEADS)
+        if since > page.as_of:  # of a store, or a clock, that has gone back since
+            page = await self._store.heads(user, device, after=after, limit=HEADS)
         invited = await self._inviting.shown(page.invited) if device != GUEST else ()
         welcome = Welcome(heads=heads_of(page), more=page.more, as_of=str(page.as_of), invited=invited)
         return native.packet(welcome=welcome)
