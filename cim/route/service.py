@@ -108,7 +108,7 @@ class Route:
             entries=self.entries,
             clock=reactor,
         )
-        self.recorder = SessionRecorder(store.sessions, self.presence, reactor, store.epoch)
+        self.recorder = SessionRecorder(store.sessions, self.presence, reactor, self._epoch_began)
         self.leases = Leases(store.sessions, self.presence, str(address), reactor)
         self.guests = GuestAccounts(self.accounts, store.credentials, reactor)
         #: Give further facts for `health`.
@@ -190,6 +190,12 @@ class Route:
         store.on_reconnect(self.recorder.rewrite)
         store.on_reconnect(upstream_sessions.forget)
         store.on_reconnect(self.door.look_again)
+
+    def _epoch_began(self) -> int:
+        """Return when the store's epoch began in its steady time, of which a clock that jumped ahead is ahead."""
+        clock = self.store.clock
+        began: int = self.store.epoch() - max(0, clock.shown() - clock.now())
+        return began
 
     def health(self) -> Health:
         """Return the health of the route's parts."""

@@ -44,16 +44,16 @@ class Write:
 class SessionRecorder(Service):
     """Keeps the store's session records in step with presence.
 
-    :param epoch: returns the number of the store's epoch
+    :param began: returns when the store's epoch began, in ms since 1970 on the store's clock
     """
 
     _log = Logger()
 
-    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime, epoch: Callable[[], int]) -> None:
+    def __init__(self, sessions: ISessions, presence: Presence, clock: IReactorTime, began: Callable[[], int]) -> None:
         self._sessions = sessions
         self._presence = presence
         self._clock = clock
-        self._epoch = epoch
+        self._began = began
         # Each user here is either in `_ready` or has a write under way, never both.
         self._queues: dict[int, deque[Write]] = {}
         self._ready: deque[int] = deque()
@@ -122,7 +122,7 @@ class SessionRecorder(Service):
     async def _came_back(self, record: SessionRecord) -> bool:
         """Return whether a record is from before the store's epoch, and its session is over."""
         place = record.place
-        if record.since >= self._epoch() or not place.incarnation:
+        if record.since >= self._began() or not place.incarnation:
             return False
         if any(online.owner == record.owner for online in self._presence.of(record.user)):
             return False
