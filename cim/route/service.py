@@ -176,7 +176,9 @@ class Route:
         self.door = GuestDoor(
             *guests, store.accounts, self.presence, lambda user: self.logins.end_sessions(user, GUEST)
         )
-        self.lost_accounts = LostAccounts(self.accounts, self.presence, self.logins.end_sessions, reactor)
+        self.lost_accounts = LostAccounts(
+            self.accounts, self.presence, lambda user: self.logins.end_sessions(user, code="unauthorized"), reactor
+        )
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)

@@ -55,7 +55,7 @@ class NativeTests(RestoreCase):
         dora = self.cluster.account("dora")
         alice, new = self.log_in(self.alice), self.log_in(dora)
         self.restore(go_back)
-        self.assertEqual(self.goodbye(new), "logged-out")
+        self.assertEqual(self.goodbye(new), "unauthorized")
         self.assertFalse(alice.closed)
         self.assertEqual(self.cluster.routes[0].presence.of(dora.id), ())
 
@@ -67,7 +67,7 @@ class NativeTests(RestoreCase):
         client = self.cluster.open_native(admission.place.server)
         client.hello(ticket)
         self.wait(RESERVATION_SECONDS, client)
-        self.assertEqual(self.goodbye(client), "logged-out")
+        self.assertEqual(self.goodbye(client), "unauthorized")
 
     def test_a_device_that_has_logged_in_again_since_stays(self):
         former = self.log_in(self.alice)
@@ -158,7 +158,7 @@ class NativeTests(RestoreCase):
         empty = MemoryStore(self.cluster.clock).database
         clients = [self.log_in(one) for one in (self.alice, self.bob)]
         self.restore(lambda: empty.backup(self.cluster.store.database))
-        self.assertEqual([self.goodbye(client) for client in clients], ["logged-out"] * 2)
+        self.assertEqual([self.goodbye(client) for client in clients], ["unauthorized"] * 2)
         self.log_in(self.cluster.account("alice"))
 
 

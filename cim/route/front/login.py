@@ -250,10 +250,13 @@ class Logins:
         ends.update((record.place, record.owner) for record in records)
         await self._end_all(user, ends)
 
-    async def end_sessions(self, user: int, device: str | None = None, *, kept: str = "") -> int:
+    async def end_sessions(
+        self, user: int, device: str | None = None, *, kept: str = "", code: str = "logged-out"
+    ) -> int:
         """End the sessions and reservations of a user, or of one device, for good; return how many there were.
 
         :param kept: the owner token of a login whose session goes on
+        :param code: what native clients are told
         :raises LinkLost: a server could not be reached; its session may be alive until it is linked again, but no
             ticket opens one
         """
@@ -265,14 +268,12 @@ class Logins:
         known = [owner for _, owner in ends]
         for record in await self._sessions.expel(user, device=device, kept=kept, known=known):
             ends.add((record.place, record.owner))
-        await self._end_all(user, ends)
+        await self._end_all(user, ends, code)
         return len(ends)
 
-    async def _end_all(self, user: int, ends: set[tuple[Place, str]]) -> None:
+    async def _end_all(self, user: int, ends: set[tuple[Place, str]], code: str = "logged-out") -> None:
         telling = [
-            Deferred.fromCoroutine(self._end(place, user, owner, "logged-out"))
-            for place, owner in ends
-            if place.incarnation
+            Deferred.fromCoroutine(self._end(place, user, owner, code)) for place, owner in ends if place.incarnation
         ]
         if not all([await told for told in telling]):
             raise LinkLost()
