@@ -5,6 +5,7 @@ Each end puts one of these between such a link and its user. They translate what
 - A Deliver had a form for guests beside the one for native sessions, and a batch was one more Deliver after its
   messages. Now guests' sessions read the Packet, and each message of a batch says how many follow.
 - `FetchOffline` is now the push of an empty News.
+- A session's groups came without the positions up to which it may not read; now each has one, maybe empty.
 - The routes kept the order of a session's Sends, and `again` let the first failed one through. Now the store keeps the
   order, and a Send names the one before it (docs/architecture.md, Order).
 
@@ -14,6 +15,7 @@ Changes are made in a copy, because links within one process hand over the items
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from attrs import define
 
@@ -233,6 +235,8 @@ class _ToOldRoute(_Translated):
                 return None
             if item.deliver.call:
                 self._asked = _LastAsked(item.deliver.call, item.deliver.packet)
+        elif kind == "reserve" or kind == "open_outcome":
+            return _with_floors(item, kind)
         elif kind is None:
             fetch = _old(item).fetch_offline
             return Item(deliver=Deliver(call=fetch.call, users=(fetch.user,), packet=native.FETCH))
@@ -258,6 +262,14 @@ class _ToOldRoute(_Translated):
         else:
             sessions = (asked.sessions or 0) if came else 0
             self._link.send(Item(outcome=Outcome(call=whole.call, sessions=sessions)))
+
+
+def _with_floors(item: Item, kind: Literal["reserve", "open_outcome"]) -> Item:
+    changed = Item()
+    changed.CopyFrom(item)
+    told = changed.reserve if kind == "reserve" else changed.open_outcome
+    told.floors.extend([""] * len(told.groups))
+    return changed
 
 
 # A current route, a server of the first release

@@ -10,7 +10,7 @@ from cim.interfaces import ILink, ILinkUser
 from cim.link.version1 import old_routes, old_servers
 from cim.wire import link1_pb2
 from cim.wire.cim_pb2 import News, Packet, Typing
-from cim.wire.link_pb2 import HEADS, Closed, Deliver, Item, Outcome, Reply, Request
+from cim.wire.link_pb2 import HEADS, Closed, Deliver, Item, OpenOutcome, Outcome, Reply, Request, Reserve
 from cim.wire.native import OUT_OF_ORDER, failure_packet
 from tests.link.network import ROUTE
 
@@ -286,6 +286,17 @@ class OldRouteTests(Version1Case):
         [heard] = self.hear(FETCH)
         self.assertEqual((heard.deliver.call, list(heard.deliver.users)), (8, [BOB]))
         self.assertEqual(Packet.FromString(heard.deliver.packet), Packet(news=News()))
+
+    def test_groups_have_no_floors(self):
+        for told in (
+            Item(reserve=Reserve(call=9, user=BOB, grouped=True, groups=[5, 6], version=3)),
+            Item(open_outcome=OpenOutcome(call=9, groups=[5, 6], version=3)),
+        ):
+            [heard] = self.hear(told)
+            kind = heard.WhichOneof("item")
+            self.assertEqual(list(getattr(heard, kind).floors), ["", ""])
+            getattr(heard, kind).ClearField("floors")
+            self.assertEqual(heard, told)
 
     def test_everything_else_is_the_same(self):
         request = Request(call=3, user=BOB, session="2", purpose=HEADS, since="5")

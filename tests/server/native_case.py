@@ -88,11 +88,10 @@ class Route:
                 continue
             if kind == "open":
                 code = self.refusals.get("open", "")
+                groups = () if code else self.groups.get(item.open.user, ())
+                floors = [""] * len(groups)
                 outcome = OpenOutcome(
-                    call=item.open.call,
-                    code=code,
-                    groups=() if code else self.groups.get(item.open.user, ()),
-                    version=self.version,
+                    call=item.open.call, code=code, groups=groups, floors=floors, version=self.version
                 )
                 reply = {"open_outcome": outcome}
             elif kind == "fence":

@@ -31,9 +31,8 @@ _Change = tuple[int, int, int, bool, Position]
 
 
 def groups_in(told: Reserve | OpenOutcome) -> KnownGroups:
-    """Return the groups that a route named; routes of the first release name no floors."""
-    floors = told.floors or [""] * len(told.groups)
-    groups = {group: positions.parse(floor) for group, floor in zip(told.groups, floors, strict=True)}
+    """Return the groups that a route named."""
+    groups = {group: positions.parse(floor) for group, floor in zip(told.groups, told.floors, strict=True)}
     return KnownGroups(told.version, groups, told.epoch)
 
 

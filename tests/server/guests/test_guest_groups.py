@@ -37,7 +37,7 @@ class ReservedGroupsTests(ServerCase):
         return sorted(session.user for session in self.server.index.of(GROUP))
 
     def test_are_known_in_the_turn_in_which_it_is_live(self):
-        self.reserve_guest(grouped=True, groups=[GROUP], version=9)
+        self.reserve_guest(grouped=True, groups=[GROUP], floors=[""], version=9)
         self.come()
         self.assertEqual(self.users(), [GUEST])
         self.turn()
@@ -51,7 +51,7 @@ class ReservedGroupsTests(ServerCase):
         self.assertEqual(self.users(), [GUEST])
 
     def test_what_changed_while_the_reservation_waited_counts(self):
-        self.reserve_guest(grouped=True, groups=[GROUP], version=8)
+        self.reserve_guest(grouped=True, groups=[GROUP], floors=[""], version=8)
         self.change(9, added=False)
         self.come()
         self.assertEqual(self.users(), [])
