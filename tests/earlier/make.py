@@ -1,6 +1,6 @@
 """Has earlier releases store something, and keeps that for tests: `python -m tests.earlier.make COMMIT...`.
 
-The daemons of each release run from a git worktree, with the Python packages of today.
+The daemons of each release run from its files, with the Python packages of today.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.earlier import HERE
+from tests.harness.releases import checkout
 
-ROOT = HERE.parent.parent
 KEY = secrets.token_hex(32)
 CLIENT = """
 import sys
@@ -282,17 +282,13 @@ def make(commit: str) -> None:
     target = HERE / commit
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
-        subprocess.run(["git", "worktree", "add", "--detach", str(tree), commit], cwd=ROOT, check=True)
-        try:
-            release = Release(tree)
-            sqlite, redis = Path(folder, "sqlite"), Path(folder, "redis")
-            sqlite.mkdir()
-            redis.mkdir()
-            in_sqlite = release.sqlite(sqlite)
-            in_redis, keys = release.redis(redis)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+        tree, sqlite, redis = (Path(folder, name) for name in ("tree", "sqlite", "redis"))
+        for one in (tree, sqlite, redis):
+            one.mkdir()
+        checkout(commit, str(tree))
+        release = Release(tree)
+        in_sqlite = release.sqlite(sqlite)
+        in_redis, keys = release.redis(redis)
         for name in ("cim.db", "history.db"):
             if (sqlite / name).exists():
                 compact(sqlite / name, target / f"{name}.gz")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import collections
 import itertools
-import subprocess
-from unittest import SkipTest
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -15,24 +13,12 @@ from cim.client.values import Password
 from cim.wire import conversations
 from cim.wire.guests import Generation
 from tests.client.client_case import Listener
-from tests.harness.daemons import ROOT, environment
+from tests.harness.daemons import environment
+from tests.harness.releases import checkout
 from tests.integration.cluster_case import SUCCESS, ClusterCase, User
 
 FIRST_RELEASE = "93fa1d3"
 OFFLINE = "7000"
-
-
-def checkout(folder):
-    """Lay the first release's files out in a folder.
-
-    :raises SkipTest: this checkout has no history of it
-    """
-    archive = subprocess.run(
-        ["git", "archive", FIRST_RELEASE, "cim", "twisted"], cwd=ROOT, capture_output=True, check=False
-    )
-    if archive.returncode:
-        raise SkipTest(f"the history of this checkout does not reach back to {FIRST_RELEASE}")
-    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
 
 
 class FirstReleaseTests(ClusterCase):
@@ -50,7 +36,7 @@ class FirstReleaseTests(ClusterCase):
 
     async def start(self):
         self.release = self.folder("release")
-        checkout(self.release)
+        checkout(FIRST_RELEASE, self.release)
         await self.stores()
         many, unsealed = ("--login-policy", "many"), "--accept-unsealed-links"
         servers = self.old(self.server()), self.server(unsealed)
