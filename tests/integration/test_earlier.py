@@ -7,17 +7,25 @@ from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
+from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
+from cim.client.client import Client
 from cim.client.history import SqliteHistory
 from cim.client.history_tables import SCHEMA as HISTORY
+from cim.client.values import Kind, Password
 from cim.store.choose import store_from
 from cim.store.redis.keys import Key
 from cim.store.redis.schema import NEWEST
 from cim.store.sqlite.checking import check
 from cim.store.sqlite.tables import STORE
+from cim.wire import conversations
+from tests.client.client_case import Listener
 from tests.earlier import RELEASES, database, keys, stored
 from tests.earlier.contract import RETENTION, EarlierContract
+from tests.harness.daemons import loopback
+from tests.harness.spawning import free_port
+from tests.integration.cluster_case import ClusterCase, User
 from tests.integration.redis_case import RedisCase
 from tests.integration.test_store_sqlite import ThreadedClock
 
@@ -110,6 +118,57 @@ class RedisEarlierTests(EarlierContract, RedisCase):
                 self.store = self.started()
                 await self.finds_everything()
                 self.assertEqual(await self.command("GET", Key.SCHEMA), b"%d" % NEWEST)
+
+
+class SuiteEarlierTests(ClusterCase):
+    """A suite that is started on the data folder of the first release with accounts."""
+
+    async def test_users_log_in_with_their_passwords_and_go_on(self):
+        told = stored("93fa1d3", "sqlite")
+        http, tcp = free_port(), free_port()
+        data = Path(self.folder("data"))
+        (data / "cim.db").write_bytes(database("93fa1d3"))
+        options = (
+            "--data",
+            str(data),
+            "--http",
+            loopback(http),
+            "--listen",
+            loopback(tcp),
+            "--retention-days",
+            "36500",
+        )
+        suite = self.daemon("suite", http, *options)
+        await self.started(suite)
+        carol, dave = (self.client(suite, name, told["accounts"][name][1]) for name in ("carol", "dave"))
+        await gatherResults([client.when_ready() for client in (carol, dave)])
+        self.assertEqual([carol.me.id, dave.me.id], [told["accounts"][name][0] for name in ("carol", "dave")])
+        for where, messages in told["pages"].items():
+            name, conversation = where.split(" ")
+            if name == "dave":
+                found = [one for one in await dave.history(conversation, limit=100) if one.kind is Kind.TEXT]
+                texts = [one["position"] for one in messages if one["kind"] == "TEXT"]
+                self.assertEqual([one.position for one in found], texts)
+        said = await carol.send(dave.me, "after all this time")
+        await self.until(lambda: self.last(dave), lambda position: position == said.position, "it arrived")
+        [group] = [group for group in await dave.groups() if group.name == "open True"]
+        said = await dave.send(conversations.group(group.id), "here, too")
+        await self.until(lambda: self.last(carol), lambda position: position == said.position, "it arrived")
+        alice = User(self, "old alice")
+        await alice.log_in(suite.url)
+        self.assertEqual(alice.id, told["guests"]["old alice"])
+
+    @staticmethod
+    def last(client):
+        return client.heard.messages[-1].position if client.heard.messages else ""
+
+    def client(self, suite, name, password):
+        client = Client(self.reactor, suite.url, Password(name, password))
+        client.heard = Listener()
+        client.add_listener(client.heard)
+        client.startService()
+        self.addCleanup(client.close)
+        return client
 
 
 class HistoryEarlierTests(TestCase):

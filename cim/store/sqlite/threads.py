@@ -78,23 +78,17 @@ class SqliteThreads:
         except (sqlite3.Error, OSError) as error:
             self._unlock()
             raise StoreUnavailable(f"the store {self.path} cannot be used: {_trouble(error)}") from error
-        self._workers = self._worker(0, writing, "BEGIN IMMEDIATE"), self._worker(1, reading, "BEGIN")
+        writer = self._worker(0, writing, name="cim-store-writer", check=self._schema.check)
+        self._workers = writer, self._worker(1, reading, name="cim-store-reader", begin="BEGIN")
 
-    def _worker(self, number: int, connection: sqlite3.Connection, begin: str) -> SqliteWorker:
+    def _worker(self, number: int, connection: sqlite3.Connection, **options: Any) -> SqliteWorker:
         def heard(complaint: str) -> None:
-            if complaint and complaint != self._complaints[number]:
+            if complaint and complaint not in self._complaints:
                 self._log.warn("The SQLite store failed: {error}", error=complaint)
             self._complaints[number] = complaint
 
-        name = ("cim-store-writer", "cim-store-reader")[number]
         worker = SqliteWorker(
-            self._reactor,
-            lambda: connection,
-            lambda error: StoreUnavailable(),
-            name=name,
-            begin=begin,
-            check=self._schema.check,
-            heard=heard,
+            self._reactor, lambda: connection, lambda error: StoreUnavailable(), heard=heard, **options
         )
         worker.start()
         return worker
@@ -135,8 +129,8 @@ class SqliteThreads:
         return self._run(1, name, work)
 
     def look(self, work: Work[T]) -> Deferred[T]:
-        """Run `work`, which must not write, in the reader's thread and count nothing; fails like `write`."""
-        return fail(StoreUnavailable()) if self._workers is None else self._workers[1].run(work)
+        """Run `work`, which must not write, in the writer's thread and count nothing; fails like `write`."""
+        return fail(StoreUnavailable()) if self._workers is None else self._workers[0].run(work)
 
     def _run(self, worker: int, name: str, work: Work[T]) -> Deferred[T]:
         if self._workers is None:
