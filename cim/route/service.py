@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 
 from cim.daemon.metrics import Metrics
-from cim.interfaces import SERVERS, IRegistry, IServerSelection, IStore
+from cim.interfaces import ROUTES, SERVERS, IRegistry, IServerSelection, IStore
 from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
 from cim.nodes import RouteAddress
@@ -38,6 +38,7 @@ from cim.route.presence.directory import Directory
 from cim.route.presence.leases import Leases
 from cim.route.presence.presence import Presence
 from cim.route.presence.recorder import SessionRecorder
+from cim.route.presence.route_list import RouteList
 from cim.route.presence.upstream_servers import Post, UpstreamServers, UpstreamSessions
 from cim.route.presence.watching import Watching
 
@@ -80,6 +81,7 @@ class Route:
         self.registry = registry
         self.presence = Presence()
         self.directory = Directory(self.presence, upstream_servers=upstream_servers)
+        self.routes = RouteList()
         self.calls = LinkCalls(reactor)
         self.appender = Appender(store.conversations, reactor)
         self.delivery = Delivery(self.presence, store.groups, self.calls)
@@ -217,24 +219,25 @@ class Route:
 
 
 class CatchingUp(Service):
-    """Follows the registry's list of servers, and ends the wait for those that do not link."""
+    """Follows the registry's lists, and ends the wait for servers that do not link."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._unwatch: Callable[[], None] | None = None
+        self._unwatch: list[Callable[[], None]] = []
         self._timer: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Begin."""
         super().startService()
-        self._unwatch = self._route.registry.watch(SERVERS, self._route.directory.listed)
+        followed = (SERVERS, self._route.directory.listed), (ROUTES, self._route.routes.update)
+        self._unwatch = [self._route.registry.watch(*one) for one in followed]
         self._timer = self._route.reactor.callLater(CATCH_UP_SECONDS, self._route.directory.give_up_waiting)
 
     def stopService(self) -> None:
         """End."""
         super().stopService()
-        if self._unwatch is not None:
-            self._unwatch()
+        for unwatch in self._unwatch:
+            unwatch()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._route.directory.give_up_waiting()

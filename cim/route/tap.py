@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from cim.interfaces import ROUTES, IServerSelection
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
-from cim.model import LinkPeer, LoginPolicy
+from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
@@ -138,6 +138,7 @@ def add_route(
     root: DaemonRoot,
     route: Route,
     beside: Iterable[object],
+    health: Callable[[], Health],
     options: Any,
     settings: Settings,
     metrics: Metrics,
@@ -147,6 +148,7 @@ def add_route(
     """Add a route's HTTP side to `root`.
 
     :param beside: further APIs to serve, in upstream's dialect
+    :param health: returns the health of all parts of the daemon
     """
     addresses = addresses_of(options, metrics.refused)
     where = located(addresses)
@@ -160,6 +162,7 @@ def add_route(
         settings,
         lambda: token(os.urandom),
         beside=(*beside, UpstreamAPI(route, route.store.accounts, metrics)),
+        health=health,
         cluster_only=guests_only(route.door, cluster_only(options, metrics, where)),
         metrics=metrics,
         where=where,
@@ -264,7 +267,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     )
     metrics.gauge("servers_ignored", "Listed nodes that are no servers of ours.", lambda: len(route.directory.ignored))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(acceptor.unsealed()))
-    operations = Operations(lambda: ports.healthy(route.health().with_facts(acceptor.facts())), metrics)
+
+    def health() -> Health:
+        return ports.healthy(route.health().with_facts(acceptor.facts()))
+
     if options["accept-unsealed-links"]:
         root.add(Caution(CAUTION))
     root.add(IService(registry))
@@ -273,7 +279,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root.add(Stopping("links", lambda: acceptor.lose_all("the route stops")), stop_timeout=5.0)
     root.add(ports.listening("link", options["link"], acceptor))
     root.add(Stopping("calls to upstream's servers", calls.close))
-    add_route(root, route, (operations,), options, settings, metrics, ports, reactor)
+    add_route(root, route, (Operations(health, metrics),), health, options, settings, metrics, ports, reactor)
     data = NodeData(cim.__version__, own.incarnation)
     announcing = Announcing(registry, ROUTES, own.name, data.encode())
     route.store_watch.on_change.append(lambda away: announcing.change(evolve(data, away=away).encode()))

@@ -289,7 +289,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, ports)
-    add_route(root, route, beside, options, settings, metrics, ports, reactor)
+    add_route(root, route, beside, health, options, settings, metrics, ports, reactor)
 
     async def welcoming() -> list[str]:
         code = ""

@@ -313,6 +313,17 @@ class Array(Schema):
 
 
 @frozen
+class Anything(Schema):
+    """An object with any fields, only in answers."""
+
+    about: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "object"})
+
+
+@frozen
 class Optional:
     """A value that may be left out."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from wsproto.frame_protocol import Opcode
 
 from cim.limits import NO_LIMIT, Limit
 from cim.server.edge.connection import SLICE, ClientConnection, Limits
-from cim.server.edge.gateway import Gateway
 from cim.wire.cim_pb2 import Packet, Ping, Send, Sync, Watch
 from cim.wire.websocket_frames import masked_frame
 from tests.cluster.native_case import NativeCase
@@ -64,19 +65,21 @@ class ShareTests(NativeCase):
         connections = []
         clients = [self.log_in(self.cluster.account(f"flooder-{n}"), **self.options) for n in range(20)]
         turns = []
-        serve_rest, take_turns = ClientConnection.serve_rest, Gateway._take_turns
+        serve_rest = ClientConnection.serve_rest
 
         def served(connection, share):
             connections.append(connection)
             turns[-1] += (count := serve_rest(connection, share))
             return count
 
-        def taken(gateway):
+        def taken(take_turns):
             turns.append(0)
-            take_turns(gateway)
+            return take_turns()
 
         self.patch(ClientConnection, "serve_rest", served)
-        self.patch(Gateway, "_take_turns", taken)
+        for server in self.cluster.servers:
+            loop = server.gateway._loop
+            self.patch(loop, "_step", partial(taken, loop._step))
         for client in clients:
             client.packets()
             client.say(*PINGS * 2 * SLICE)

@@ -216,6 +216,7 @@ class Cluster:
         route.grouping.startService()
         route.store_watch.startService()
         self.registry.watch("cim", route.directory.listed)
+        self.registry.watch("cim-route", route.routes.update)
         for server in self.servers:
             self.link(server, route)
         return route

@@ -26,13 +26,20 @@ def _whose(case):
     return THERE["condemned" if case.operation.path == "/v1/admin/users/{id}" else "victim"]
 
 
+def _group(case):
+    """Which group a call is about; what operators do to one is not done to the others' one."""
+    if "/admin/" not in case.operation.path:
+        return THERE["group"]
+    return THERE["doomed" if (case.method, case.operation.path) == ("DELETE", "/v1/admin/groups/{id}") else "changed"]
+
+
 def _in_path(case):
     whose = _whose(case)
     known = {
         "conversation": THERE["conversation"],
         "device": "phone",
         "user": whose,
-        "id": THERE["group"] if "/groups/" in case.operation.path else whose,
+        "id": _group(case) if "/groups/" in case.operation.path else whose,
     }
     return {name: known[name] for name in case.path_parameters}
 
@@ -40,7 +47,11 @@ def _in_path(case):
 def _spared(case):
     # schemathesis learns ids from answers.
     needed = {str(THERE[name]) for name in ("user", "friend", "victim")}
-    return {name: _whose(case) if str(value) in needed else value for name, value in case.path_parameters.items()}
+    groups = {str(THERE[name]) for name in ("group", "changed")}
+    return {
+        name: _whose(case) if str(value) in needed else _group(case) if str(value) in groups else value
+        for name, value in case.path_parameters.items()
+    }
 
 
 def _message(body):
@@ -65,3 +76,5 @@ def before_call(context, case, **kwargs):
             case.path_parameters = _in_path(case)
         if isinstance(case.body, dict) and "client_id" in case.body:
             case.body = _message(case.body)
+        if isinstance(case.body, dict) and "code" in case.body:
+            case.body["code"] = THERE["code"]

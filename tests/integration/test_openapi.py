@@ -67,7 +67,7 @@ class OpenAPITests(TestCase):
 
     async def there(self):
         """Make users, a group and a message for invented calls to meet."""
-        names = ("user", "friend", "victim", "condemned")
+        names = ("user", "friend", "victim", "condemned", "forgetful")
         there = {"key": KEY}
         for name in names:
             account = await self.call("POST", "/v1/accounts", {"name": name, "password": PASSWORD})
@@ -80,6 +80,12 @@ class OpenAPITests(TestCase):
         proof = {"Authorization": f"Bearer {there['token']}"}
         there["group"] = (await self.call("POST", "/v1/groups", {"name": "group"}, **proof))["id"]
         await self.call("PUT", f"/v1/groups/{there['group']}/members/{there['friend']}", {}, **{"X-API-Key": KEY})
+        for name in ("changed", "doomed"):  # by operators
+            there[name] = (await self.call("POST", "/v1/groups", {"name": name}, **proof))["id"]
+            path = f"/v1/groups/{there[name]}/members/{there['victim']}"
+            await self.call("PUT", path, {}, **{"X-API-Key": KEY})
+        path = f"/v1/admin/users/{there['forgetful']}/reset-code"
+        there["code"] = (await self.call("POST", path, **{"X-API-Key": KEY}))["code"]
         message = {"to_user": there["friend"], "client_id": "first", "text": "hello"}
         await self.call("POST", "/v1/messages", message, **proof)
         there["conversation"] = conversations.private(there["user"], there["friend"])

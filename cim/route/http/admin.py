@@ -14,11 +14,23 @@ from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.accounts import SESSIONS, sessions_shown
 from cim.route.http.passwords import OPERATORS, Passwords
-from cim.route.http.shapes import PASSWORD
+from cim.route.http.shapes import MORE, PAGE, PASSWORD, WHERE, limit
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.presence.presence import Presence
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Id, Text
+from cim.web.schema import Array, Boolean, Id, Name, Object, Optional, Text
+
+_USER = Object(
+    {
+        "id": Id(),
+        "name": Name(),
+        "password": Boolean("False for guests."),
+        "online": Boolean("At a server that is linked to the route that answers."),
+    },
+    "ListedUser",
+)
+_USERS = Object({"users": Array(_USER, "In an order of the store's own."), "more": MORE}, "Users")
 
 
 @frozen(kw_only=True, eq=False)
@@ -31,6 +43,35 @@ class AdminAPI:
     _logins: Logins
     _passwords: Passwords
     _tokens: Tokens
+    _presence: Presence
+
+    @http_call(
+        "GET /v1/admin/users",
+        who=Who.OPERATOR,
+        scope=Scope.READ,
+        query={
+            "prefix": Optional(Text(256, about="The beginning of their names."), ""),
+            "after": Optional(WHERE, ""),
+            "limit": Optional(limit(), PAGE),
+        },
+        answers={200: _USERS},
+    )
+    async def users(self, caller: Caller, prefix: str, after: str, limit: int) -> dict[str, Any]:
+        """List all users, or those whose names begin with a prefix.
+
+        A page may have somewhat more than `limit` users, or few or none even if more follow.
+        """
+        listing = await self._store.accounts.listed(prefix=prefix, after=after, limit=limit)
+        shown = [
+            {
+                "id": one.account.id,
+                "name": one.account.name,
+                "password": one.password,
+                "online": bool(self._presence.of(one.account.id)),
+            }
+            for one in listing.items
+        ]
+        return {"users": shown, "more": listing.more or None}
 
     @http_call(
         "GET /v1/admin/users/{id}/sessions",

@@ -12,9 +12,11 @@ import cim
 from cim.daemon.metrics import Metrics
 from cim.invitation_codes import AccountPolicy
 from cim.limits import Limit, defaults
+from cim.model import Health
 from cim.route.http.access import Access, Caller
 from cim.route.http.accounts import AccountsAPI
 from cim.route.http.admin import AdminAPI
+from cim.route.http.admin_groups import AdminGroupsAPI
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.blocks import BlocksAPI
@@ -25,6 +27,7 @@ from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
 from cim.route.http.passwords import Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
+from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
 from cim.route.http.users import UsersAPI
 from cim.route.service import Route
@@ -36,7 +39,18 @@ from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.problem import DOCUMENT, Problems
 from cim.web.serving import CallResource
 
-APIS = (AccountsAPI, UsersAPI, MessagesAPI, GroupsAPI, BlocksAPI, AdminAPI, InvitationCodesAPI, ResetCodesAPI)
+APIS = (
+    AccountsAPI,
+    UsersAPI,
+    MessagesAPI,
+    GroupsAPI,
+    BlocksAPI,
+    AdminAPI,
+    AdminGroupsAPI,
+    StatusAPI,
+    InvitationCodesAPI,
+    ResetCodesAPI,
+)
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
     "including 404 for an unknown path and 405 for a method that a path does not support."
@@ -91,6 +105,7 @@ def api_resource(
     new_id: Callable[[], str],
     *,
     beside: Iterable[object],
+    health: Callable[[], Health],
     cluster_only: Gate,
     metrics: Metrics,
     where: Where = nowhere,
@@ -100,6 +115,7 @@ def api_resource(
 
     :param new_id: makes an unguessable token
     :param beside: those other APIs
+    :param health: returns the health of all parts of the daemon
     :param cluster_only: their gate
     :param where: gives the address of a request's client
     :param random_bytes: returns that many random bytes, fit for secrets
@@ -107,6 +123,7 @@ def api_resource(
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
     store.on_epoch(tokens.forget_all)
+    names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (
         AccountsAPI(
@@ -124,7 +141,7 @@ def api_resource(
             time=store.clock,
             metrics=metrics,
         ),
-        UsersAPI(store.accounts, route.accounts, route.directory, OnlineNames(route.presence), route.blocks),
+        UsersAPI(store.accounts, route.accounts, route.directory, names, route.blocks),
         MessagesAPI(
             known=route.accounts,
             sending=route.sending,
@@ -152,6 +169,16 @@ def api_resource(
             logins=route.logins,
             passwords=passwords,
             tokens=tokens,
+            presence=route.presence,
+        ),
+        AdminGroupsAPI(groups=store.groups, grouping=route.grouping),
+        StatusAPI(
+            address=route.address,
+            health=health,
+            presence=route.presence,
+            directory=route.directory,
+            routes=route.routes,
+            names=names,
         ),
         InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),
         ResetCodesAPI(

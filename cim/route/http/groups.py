@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 
 from cim.api_keys import Scope
-from cim.errors import AccountMismatch, Conflict, Forbidden, InvalidField, NotFound
+from cim.errors import AccountMismatch, Conflict, Forbidden, NotFound
 from cim.interfaces import IGroups, IInvitations
 from cim.model import Account, Group, Member, Role
 from cim.route.front.rates import Rates
@@ -25,8 +25,8 @@ _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
 )
 _MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
-_MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
-_AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
+MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
+AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
 _INVITED = Object({"user": Id(), "role": Choice(("invited",), "It waits.")}, "InvitedMember")
 _INVITATIONS = Object(
@@ -44,7 +44,8 @@ INVITE, DIRECT = "invite", "direct"
 _NOT_IN = "you are not in this group"
 
 
-def _shown(group: Group) -> dict[str, Any]:
+def group_shown(group: Group) -> dict[str, Any]:
+    """Return a group as a JSON value."""
     return {
         "id": group.id,
         "name": group.name,
@@ -54,7 +55,8 @@ def _shown(group: Group) -> dict[str, Any]:
     }
 
 
-def _member(member: Member) -> dict[str, Any]:
+def member_shown(member: Member) -> dict[str, Any]:
+    """Return a member as a JSON value."""
     return {"user": member.user, "role": member.role.name.lower()}
 
 
@@ -103,7 +105,7 @@ class GroupsAPI:
         """
         self._rates.take("user-groups", caller.account.id)
         id = await self._grouping.create(caller.account.id, name, open=open, history=history)
-        return _shown(await self._group(id))
+        return group_shown(await self._group(id))
 
     async def _group(self, id: int) -> Group:
         group = await self._groups.group(id)
@@ -113,7 +115,7 @@ class GroupsAPI:
 
     @http_call(
         "GET /v1/groups",
-        query={"after": _AFTER, "limit": Optional(limit(_MAX_MINE), _MAX_MINE)},
+        query={"after": AFTER, "limit": Optional(limit(_MAX_MINE), _MAX_MINE)},
         answers={200: _MINE},
     )
     async def own_groups(self, caller: Caller, after: int, limit: int) -> dict[str, Any]:
@@ -127,7 +129,7 @@ class GroupsAPI:
             groups = await gatherResults([self._groups.group(member.group) for member in page], consumeErrors=True)
         return {
             "groups": [
-                {"group": _shown(group), "role": member.role.name.lower()}
+                {"group": group_shown(group), "role": member.role.name.lower()}
                 for member, group in zip(page, groups, strict=True)
                 if group is not None
             ],
@@ -140,7 +142,7 @@ class GroupsAPI:
         group = await self._group(id)
         if not group.open:
             await self._must_be_in(caller.account, id)
-        return _shown(group)
+        return group_shown(group)
 
     async def _must_be_in(self, account: Account, id: int) -> None:
         if await self._groups.member(id, account.id) is None:
@@ -161,13 +163,13 @@ class GroupsAPI:
         Only admins and owners may.
         """
         self._rates.take("user-groups", caller.account.id)
-        return _shown(await self._grouping.rename(id, caller.account.id, name))
+        return group_shown(await self._grouping.rename(id, caller.account.id, name))
 
     @http_call(
         "GET /v1/groups/{id}/members",
         path={"id": Id()},
-        query={"after": _AFTER, "limit": Optional(limit(1000), PAGE)},
-        answers={200: _MEMBERS},
+        query={"after": AFTER, "limit": Optional(limit(1000), PAGE)},
+        answers={200: MEMBERS},
         errors=(404,),
     )
     async def members(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
@@ -179,7 +181,7 @@ class GroupsAPI:
             page = found[:limit]
             counts(len(page))
         return {
-            "members": [_member(member) for member in page],
+            "members": [member_shown(member) for member in page],
             "more": page[-1].user if len(found) > limit else None,
         }
 
@@ -199,12 +201,12 @@ class GroupsAPI:
 
         201 if the user was not a member before. Admins and owners invite others: 202, with the role `invited`, until
         the invited one makes this call for itself, or withdraws with DELETE. Operators add members at once, as admins
-        and owners do with `--group-consent direct`. Only owners may set roles, of members. 409 if the group has 100,000
-        members, the user is in 1,000 groups, declined within 7 days, or has 10 invitations by you. Of more than 100,
-        the oldest of whoever has the most goes.
+        and owners do with `--group-consent direct`. Owners set the roles of members; operators raise
+        those of anybody. 409 if the group has 100,000 members, the user is in 1,000 groups, declined within 7 days, or
+        has 10 invitations by you. Of more than 100, the oldest of whoever has the most goes.
         """
         if caller.operator:
-            return await self._add_as_operator(id, user, role)
+            return await self._put_as_operator(id, user, role)
         actor = caller.account
         if user == actor.id:
             self._rates.take("user-memberships", actor.id)
@@ -253,15 +255,17 @@ class GroupsAPI:
             return await self._grouping.add(id, user, user)
         return await self._grouping.accept(id, user)
 
-    async def _add_as_operator(self, id: int, user: int, role: str | None) -> WithStatus:
-        if role not in (None, "member"):
-            raise InvalidField("role", "must be `member`, or missing, with an API key")
+    async def _put_as_operator(self, id: int, user: int, role: str | None) -> WithStatus:
         # Not as cached: a deleted account would stay a member for good.
         await self._known.look(user)
         added = await self._grouping.add(id, 0, user)
         member = await self._groups.member(id, user)
         present = member.role if member is not None else Role.MEMBER
-        return WithStatus(201 if added else 200, {"user": user, "role": present.name.lower()})
+        # `member` has always meant to add somebody, whatever role is there.
+        wanted = max(present, Role[role.upper()]) if role is not None else present
+        if wanted != present:
+            await self._grouping.set_role(id, 0, user, wanted)
+        return WithStatus(201 if added else 200, {"user": user, "role": wanted.name.lower()})
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}",
@@ -294,7 +298,7 @@ class GroupsAPI:
             counts(len(waiting))
         return {
             "invitations": [
-                {"group": _shown(group), "by": {"id": by.id, "name": by.name}, "at": one.at}
+                {"group": group_shown(group), "by": {"id": by.id, "name": by.name}, "at": one.at}
                 for one, group, by in waiting
             ]
         }

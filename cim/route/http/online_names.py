@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from sortedcontainers import SortedList
@@ -39,6 +40,11 @@ class OnlineNames:
                 self._sorted.remove((name, online.user))
 
     died = vanished
+
+    def behind(self, name: str) -> Iterator[Account]:
+        """Iterate over all users who are online and whose names are behind this one."""
+        for found, user in self._sorted.irange((name, 1 << 53)) if name else iter(self._sorted):
+            yield Account(user, found)
 
     def page(
         self, prefix: str, after: str, limit: int, hidden: frozenset[int] = frozenset()

@@ -82,6 +82,9 @@ WHEN = Integer(0, _LAST_MS, "ms since 1970.")
 ROLE = Choice(("member", "admin", "owner"), "What a member may do.")
 #: In answers, a missing position is an empty string.
 SOME_POSITION = Position("A position; empty if there is none.", empty=True)
+#: Where a page of a list begins that only the store knows the order of, and where the next one does.
+WHERE = Text(1024, about="`more` of the previous page.")
+MORE = Nullable(Text(1024, about="The `after` of the next page; null at the end."))
 MORE_NAME = Nullable(Text(1024, about="The `after` of the next page; null at the end."))
 MORE_ID = Nullable(Id(about="The `after` of the next page; null at the end."))
 

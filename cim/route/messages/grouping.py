@@ -12,7 +12,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,6 +29,8 @@ from cim.supervision import Loop
 
 #: How often the log is polled, in seconds.
 LOOK_SECONDS = 2.0
+#: How many members one call removes from a group that an operator deletes, and how many at once.
+MOST, TOGETHER = 1000, 100
 
 
 def _anew(version: int) -> GroupChange:
@@ -176,6 +178,30 @@ class Grouping(Service):
     async def remove(self, group: int, actor: int, user: int) -> bool:
         """End a membership; return once the servers push nothing more to the user, or have not answered in time."""
         return await self._changed(await self._groups.remove(group, actor, user))
+
+    async def empty(self, group: int) -> int:
+        """Remove up to MOST members of a group for an operator; return how many are left; with none it is gone.
+
+        Owners go last, since a group with members has an owner.
+
+        :raises CIMError: some were not removed
+        """
+        owners: list[int] = []
+        others: list[int] = []
+        after = 0
+        while len(others) < MOST and (page := await self._groups.members(group, after=after, limit=MOST)):
+            for member in page:
+                (owners if member.role == Role.OWNER else others).append(member.user)
+            after = page[-1].user
+        going = [*others, *owners][:MOST]
+        for at in range(0, len(going), TOGETHER):
+            removing = [Deferred.fromCoroutine(self.remove(group, 0, user)) for user in going[at : at + TOGETHER]]
+            try:
+                await gatherResults(removing, consumeErrors=True)
+            except FirstError as error:
+                error.subFailure.raiseException()
+        left = await self._groups.group(group)
+        return left.members if left is not None else 0
 
     async def _changed(self, change: GroupChange | None) -> bool:
         """Send the servers a change and wait for them; return False if nothing changed."""

@@ -106,6 +106,7 @@ class APICase(HTTPCase):
             settings,
             lambda: f"id-{next(self.ids)}",
             beside=self.beside(route),
+            health=route.health,
             cluster_only=guests_only(route.door, internal_only(None, self.metrics)),
             metrics=self.metrics,
             where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from cim.errors import LinkLost
 from cim.route.http.tokens import KEPT_SECONDS as TOKEN_SECONDS
 from cim.route.messages.accounts import KEPT_SECONDS
@@ -42,6 +44,41 @@ class AccessTests(APICase):
     def test_an_unknown_user(self):
         for method, path, body, _ in CALLS:
             self.problem(method, path.format(77), body, key=KEY, status=404, code="not-found")
+
+
+class UsersTests(APICase):
+    """Tests of the list of users."""
+
+    def listed(self, **query):
+        found, after = [], ""
+        while True:
+            page = self.ok("GET", f"/v1/admin/users?{urlencode({**query, 'after': after})}", key=KEY)
+            found += page["users"]
+            after = page["more"]
+            if after is None:
+                return found
+
+    def test_listing(self):
+        alice, alan = self.account("alice"), self.account("alan")
+        guest = self.cluster.account("al the guest")
+        self.online("alice")
+        rows = (alice, True, True), (alan, True, False), (guest, False, False)
+        wanted = [
+            {"id": one.id, "name": one.name, "password": password, "online": online} for one, password, online in rows
+        ]
+        self.assertCountEqual(self.listed(), wanted)
+        self.assertCountEqual(self.listed(limit=1), wanted)
+        self.assertCountEqual(self.listed(prefix="ali"), wanted[:1])
+        self.assertEqual(self.listed(prefix="x"), [])
+
+    def test_only_with_a_key(self):
+        token = self.by(self.user("alice"))["token"]
+        self.problem("GET", "/v1/admin/users", status=401, code="unauthorized")
+        self.problem("GET", "/v1/admin/users", token=token, status=403, code="forbidden")
+
+    def test_what_is_out_of_bounds(self):
+        for query in ("limit=0", "limit=501", f"prefix={'x' * 257}", "after=1&after=2"):
+            self.problem("GET", f"/v1/admin/users?{query}", key=KEY, status=400, code="invalid")
 
 
 class NoKeysTests(APICase):

@@ -1,0 +1,128 @@
+"""`/v1/admin/groups`: the calls with which operators see and change any group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from cim.api_keys import Scope
+from cim.errors import NotFound
+from cim.interfaces import IGroups
+from cim.model import Group
+from cim.route.http.access import Caller
+from cim.route.http.groups import AFTER, MEMBERS, group_shown, member_shown
+from cim.route.http.shapes import GROUP, MORE, PAGE, WHERE, limit
+from cim.route.messages.grouping import Grouping
+from cim.web.declaring import Who, http_call
+from cim.web.schema import Array, Id, Integer, NewName, Object, Optional
+
+_GROUPS = Object({"groups": Array(GROUP, "In an order of the store's own."), "more": MORE}, "Groups")
+_LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")
+
+
+@frozen(kw_only=True, eq=False)
+class AdminGroupsAPI:
+    """The calls that act on any group, whoever is in it."""
+
+    _groups: IGroups
+    _grouping: Grouping
+
+    @http_call(
+        "GET /v1/admin/groups",
+        who=Who.OPERATOR,
+        scope=Scope.READ,
+        query={"after": Optional(WHERE, ""), "limit": Optional(limit(), PAGE)},
+        answers={200: _GROUPS},
+    )
+    async def all_groups(self, caller: Caller, after: str, limit: int) -> dict[str, Any]:
+        """List all groups.
+
+        A page may have somewhat more than `limit` groups, or few or none even if more follow.
+        """
+        listing = await self._groups.listed(after=after, limit=limit)
+        return {"groups": list(map(group_shown, listing.items)), "more": listing.more or None}
+
+    @http_call(
+        "GET /v1/admin/groups/{id}",
+        who=Who.OPERATOR,
+        scope=Scope.READ,
+        path={"id": Id()},
+        answers={200: GROUP},
+        errors=(404,),
+    )
+    async def any_group(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Return a group."""
+        return group_shown(await self._group(id))
+
+    async def _group(self, id: int) -> Group:
+        group = await self._groups.group(id)
+        if group is None:
+            raise NotFound("there is no such group")
+        return group
+
+    @http_call(
+        "GET /v1/admin/groups/{id}/members",
+        who=Who.OPERATOR,
+        scope=Scope.READ,
+        path={"id": Id()},
+        query={"after": AFTER, "limit": Optional(limit(1000), PAGE)},
+        answers={200: MEMBERS},
+        errors=(404,),
+    )
+    async def members_of(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
+        """List the members of a group."""
+        await self._group(id)
+        found = await self._groups.members(id, after=after, limit=limit + 1)
+        page = found[:limit]
+        return {
+            "members": [member_shown(member) for member in page],
+            "more": page[-1].user if len(found) > limit else None,
+        }
+
+    @http_call(
+        "PATCH /v1/admin/groups/{id}",
+        who=Who.OPERATOR,
+        scope=Scope.GROUPS,
+        path={"id": Id()},
+        body={"name": NewName()},
+        answers={200: GROUP},
+        errors=(404,),
+        example={"name": "old friends"},
+    )
+    async def rename_any_group(self, caller: Caller, id: int, name: str) -> dict[str, Any]:
+        """Rename a group."""
+        return group_shown(await self._grouping.rename(id, 0, name))
+
+    @http_call(
+        "DELETE /v1/admin/groups/{id}/members/{user}",
+        who=Who.OPERATOR,
+        scope=Scope.GROUPS,
+        path={"id": Id(), "user": Id()},
+        answers={204: None},
+        errors=(404, 409),
+    )
+    async def remove_any_member(self, caller: Caller, id: int, user: int) -> None:
+        """Remove a member from a group.
+
+        409 if the last owner would leave other members behind: make somebody else an owner first. The last member takes
+        the group along, with its messages.
+        """
+        if not await self._grouping.remove(id, 0, user):
+            raise NotFound("this user is not a member of the group")
+
+    @http_call(
+        "DELETE /v1/admin/groups/{id}",
+        who=Who.OPERATOR,
+        scope=Scope.GROUPS,
+        path={"id": Id()},
+        answers={200: _LEFT},
+        errors=(404, 409),
+    )
+    async def delete_group(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Delete a group, with its messages.
+
+        A call removes up to 1,000 members: repeat it until none is left, which is when the group is gone.
+        """
+        await self._group(id)
+        return {"members": await self._grouping.empty(id)}
