@@ -40,6 +40,10 @@ class Words(Options):
         """What `--help` tells."""
         return getdoc(type(self)) or ""
 
+    def getSynopsis(self) -> str:
+        """Return how the command is written."""
+        return " ".join(super().getSynopsis().split())
+
     def opt_version(self) -> NoReturn:
         """Display CIM's version and exit."""
         sys.stdout.write(f"cim-im {cim.__version__}\n")

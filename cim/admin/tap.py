@@ -14,9 +14,12 @@ from twisted.python.usage import UsageError
 from cim.admin.backup import Backup, Restore
 from cim.admin.check import Check
 from cim.admin.command import VARIABLE, Command, DataCommand, Group, RouteCommand
+from cim.admin.groups import Groups
 from cim.admin.invitations import Invitations, Invite, Revoke
 from cim.admin.key import Key, MetricsKey
 from cim.admin.printing import Printing
+from cim.admin.status import Kick, Sessions, Status
+from cim.admin.users import Users
 from cim.daemon.clock import monotonic_reactor
 from cim.errors import CIMError, InvalidField
 
@@ -26,6 +29,11 @@ class Admin(Group):
 
     synopsis = "cim-admin"
     subCommands = [
+        ["status", None, Status, "Tell how the cluster is."],
+        ["sessions", None, Sessions, "List who is online, and where."],
+        ["kick", None, Kick, "End the sessions of a user."],
+        ["users", None, Users, "Accounts and their passwords."],
+        ["groups", None, Groups, "Any group, whoever is in it."],
         ["invite", None, Invite, "Make an invitation, with which accounts can be made."],
         ["invitations", None, Invitations, "List the invitations."],
         ["revoke", None, Revoke, "Revoke an invitation."],

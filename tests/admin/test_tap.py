@@ -129,7 +129,7 @@ class UsageTests(CommandCase):
 
     def test_what_is_misused(self):
         for arguments, said in (
-            ((), "give a command: invite"),
+            ((), "give a command: status"),
             (("nonsense",), "nonsense"),
             (("invite", "--uses", "none"), "--uses must be a positive whole number"),
             (("invite", "--nonsense"), "--nonsense"),
@@ -144,6 +144,11 @@ class UsageTests(CommandCase):
             (("key", "x", "--name", "billing"), "--name and --scopes belong together"),
             (("key", "x", "--name", "billing", "--scopes", "all"), "--scopes must be some of send, users"),
             (("key", "x", "--to", "y"), "--to needs --name"),
+            (("users",), "give a command: list, show, make"),
+            (("users", "show", "--id", "alice"), '"alice" is not an id'),
+            (("users", "reset-link", "x", "--url", "chat"), "--url must be"),
+            (("groups", "show", "friends"), "not an id"),
+            (("groups", "remove", "7"), "give the id of a group and the name of a user"),
         ):
             self.assertIn(said, self.refused(*arguments, status=2), arguments)
 

@@ -1,0 +1,155 @@
+"""`cim-admin users`: accounts and their passwords."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from twisted.python.usage import UsageError
+
+from cim.admin.command import Group, RouteCommand, only, pages
+from cim.admin.naming import YES, UserCommand, confirm, shown
+from cim.admin.printing import Column, Printing, when
+from cim.client.v1 import V1Calls, nothing
+from cim.daemon.config import read_secret_file
+from cim.errors import CIMError
+
+#: The items of a page of a list.
+PAGE = 500
+_COLUMNS = (
+    Column("NAME"),
+    Column("ID"),
+    Column("ACCOUNT", lambda row: "password" if row["password"] else "guest"),
+    Column("ONLINE", lambda row: "online" if row["online"] else ""),
+)
+_PASSWORD = ["password-file", None, "", "File with the password; otherwise it is asked for."]
+
+
+class List(RouteCommand):
+    """Lists the users, in an order of the store's own."""
+
+    optParameters: Sequence[Sequence[Any]] = [["prefix", None, "", "Only those whose names begin so."]]
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        table = printing.table(_COLUMNS)
+        query = {"prefix": self["prefix"]} if self["prefix"] else {}
+        async for page in pages(v1, "admin/users", "users", query, PAGE):
+            table.add(page)
+
+
+class Show(UserCommand):
+    """Shows who has a name, or an id."""
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        user = await self.user(v1)
+        printing.one(user, shown(user))
+
+
+class Make(RouteCommand):
+    """Makes an account, whoever else may."""
+
+    synopsis = "[options] NAME"
+    optParameters: Sequence[Sequence[Any]] = [_PASSWORD]
+    optFlags = [["generate", None, "Make a password, and print it."]]
+
+    def parseArgs(self, *given: str) -> None:
+        """Take the name."""
+        self["name"] = only(given, "the name of the new user")
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        password = _password(self)
+        made = await v1.ask("POST", "accounts", dict, {"name": self["name"], "password": password})
+        _tell(printing, made, password if self["generate"] else "", f"{shown(made)} was made")
+
+
+class Password(UserCommand):
+    """Sets a user's password, and ends all sessions."""
+
+    optParameters: Sequence[Sequence[Any]] = [_PASSWORD]
+    optFlags = [["generate", None, "Make a password, and print it."]]
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        password = _password(self)
+        user = await self.user(v1)
+        await v1.ask("PUT", f"admin/users/{user['id']}/password", nothing, {"password": password})
+        told = f"{shown(user)} has a new password; all sessions have ended"
+        _tell(printing, user, password if self["generate"] else "", told)
+
+
+class ResetLink(UserCommand):
+    """Makes a code with which a user sets a new password: once, within 15 minutes."""
+
+    optParameters: Sequence[Sequence[Any]] = [["url", None, "", "Print a link: this URL, with the code behind a #."]]
+
+    def postOptions(self) -> None:
+        """Check the URL."""
+        if self["url"] and not self["url"].startswith(("http://", "https://")):
+            raise UsageError("--url must be that of a page, https://...")
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        user = await self.user(v1)
+        made = await v1.ask("POST", f"admin/users/{user['id']}/reset-code", dict)
+        # Behind a #, it does not get into the logs of web servers.
+        link = f"{self['url'].partition('#')[0]}#code={quote(made['code'])}" if self["url"] else made["code"]
+        printing.one({**made, "user": user, **({"link": link} if self["url"] else {})}, link)
+        printing.note(f"for {shown(user)}, once, until {when(made['expires'])}")
+
+
+class Delete(UserCommand):
+    """Deletes an account, with its name and memberships; what it said stays with those who heard it."""
+
+    optFlags = [YES]
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        user = await self.user(v1)
+        confirm(f"delete {shown(user)}", bool(self["yes"]))
+        await v1.ask("DELETE", f"admin/users/{user['id']}", nothing)
+        printing.note(f"{shown(user)} is deleted")
+
+
+class Users(Group):
+    """Accounts and their passwords."""
+
+    subCommands = [
+        ["list", None, List, "List the users, or those whose names begin with something."],
+        ["show", None, Show, "Show who has a name, or an id."],
+        ["make", None, Make, "Make an account."],
+        ["password", None, Password, "Set a password, and end all sessions."],
+        ["reset-link", None, ResetLink, "Make a code for somebody who forgot the password."],
+        ["delete", None, Delete, "Delete an account."],
+    ]
+
+
+def _password(command: RouteCommand) -> str:
+    """Return the password that a command is to set.
+
+    :raises CIMError: there is none, or nobody is there to ask
+    """
+    if command["generate"]:
+        return secrets.token_urlsafe(15)
+    if command["password-file"]:
+        try:
+            return read_secret_file(command["password-file"], "password-file")
+        except UsageError as error:
+            raise CIMError(str(error)) from None
+    if not sys.stdin.isatty():
+        raise CIMError("nobody is there to type the password: give --password-file, or --generate one")
+    password = getpass.getpass("password: ")
+    if getpass.getpass("again: ") != password:
+        raise CIMError("these are two passwords; nothing was done")
+    return password
+
+
+def _tell(printing: Printing, user: Any, password: str, told: str) -> None:
+    printing.one({**user, "password": password} if password else user, password)
+    printing.note(told)
