@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from twisted.python.usage import UsageError
 
 from cim.admin.command import Group, RouteCommand, pages
@@ -11,8 +14,9 @@ from cim.client.v1 import V1Calls, nothing
 from cim.errors import CIMError
 from cim.plain import printable
 
+_ROLES = {"member": "a member", "admin": "an admin", "owner": "an owner"}
 #: The items of a page of a list.
-PAGE = 500
+PAGE = 200
 _COLUMNS = (
     Column("GROUP", lambda row: f"g:{row['id']}"),
     Column("NAME"),
@@ -20,7 +24,11 @@ _COLUMNS = (
     Column("ENTRY", lambda row: "open" if row["open"] else "by invitation"),
     Column("HISTORY", lambda row: "from the beginning" if row["history"] else "from joining on"),
 )
-_MEMBERS = (Column("USER"), Column("ROLE"))
+_MEMBERS = (
+    Column("NAME", lambda row: row["user"]["name"]),
+    Column("ID", lambda row: row["user"]["id"]),
+    Column("ROLE"),
+)
 
 
 class List(RouteCommand):
@@ -75,7 +83,7 @@ class Add(MemberCommand):
         role = {"role": "owner"} if self["owner"] else {"role": "admin"} if self["admin"] else {}
         put = await v1.ask("PUT", f"groups/{self['group']}/members/{user['id']}", dict, role)
         printing.one({"group": self["group"], **put}, "")
-        printing.note(f"{shown(user)} is {put['role']} of g:{self['group']}")
+        printing.note(f"{shown(user)} is {_ROLES[put['role']]} of g:{self['group']}")
 
 
 class Remove(MemberCommand):
@@ -115,7 +123,7 @@ class Delete(GroupCommand):
         path = f"admin/groups/{self['group']}"
         group = await v1.ask("GET", path, dict)
         what = f"g:{group['id']} {printable(group['name'])}"
-        confirm(f"delete {what}, which has {group['members']} members, and its messages", bool(self["yes"]))
+        confirm(f"delete {what}, which has {_members(group)}, and its messages", bool(self["yes"]))
         before = group["members"] + 1
         while left := await v1.ask("DELETE", path, lambda said: said["members"]):
             if left >= before:
@@ -136,3 +144,7 @@ class Groups(Group):
         ["rename", None, Rename, "Rename a group."],
         ["delete", None, Delete, "Delete a group, with its messages."],
     ]
+
+
+def _members(group: Mapping[str, Any]) -> str:
+    return f"{group['members']} member{'s' * (group['members'] != 1)}"

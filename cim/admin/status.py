@@ -13,7 +13,7 @@ from cim.admin.printing import Column, Printing, when
 from cim.client.v1 import V1Calls, nothing
 
 #: The items of a page of a list.
-PAGE = 500
+PAGE = 200
 _PARTS = (Column("PART"), Column("STATE"))
 _SERVERS = (
     Column("SERVER", lambda row: row["name"]),

@@ -19,7 +19,7 @@ from cim.daemon.config import read_secret_file
 from cim.errors import CIMError
 
 #: The items of a page of a list.
-PAGE = 500
+PAGE = 200
 _COLUMNS = (
     Column("NAME"),
     Column("ID"),

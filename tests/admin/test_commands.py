@@ -196,25 +196,25 @@ class GroupsTests(CommandCase):
         self.group = self.ok("POST", "/v1/groups", body, **self.by(self.alice), status=201)["id"]
 
     def members(self):
-        return {one["user"]: one["role"] for one in self.rows("groups", "members", f"g:{self.group}")}
+        return {one["user"]["id"]: one["role"] for one in self.rows("groups", "members", f"g:{self.group}")}
 
     def test_listing(self):
         text, _ = self.run_command("groups", "list")
-        wanted = f"GROUP{' ' * len(str(self.group))} NAME     MEMBERS  ENTRY  HISTORY".split()
-        self.assertEqual(text.splitlines()[0].split(), wanted)
-        self.assertEqual(
-            text.splitlines()[1].split(), [f"g:{self.group}", *["friends", "1", "open", "from", "joining", "on"]]
-        )
+        heading, line = text.splitlines()
+        self.assertEqual(heading.split(), ["GROUP", "NAME", "MEMBERS", "ENTRY", "HISTORY"])
+        self.assertEqual(line.split(), [f"g:{self.group}", "friends", "1", "open", "from", "joining", "on"])
         self.assertEqual(self.run_command("groups", "show", str(self.group))[0], text)
         (row,) = self.rows("groups", "list")
         self.assertEqual((row["id"], row["open"]), (self.group, True))
 
     def test_members(self):
         _, told = self.run_command("groups", "add", str(self.group), "bob")
-        self.assertEqual(told, f"bob ({self.bob.id}) is member of g:{self.group}\n")
+        self.assertEqual(told, f"bob ({self.bob.id}) is a member of g:{self.group}\n")
         self.run_command("groups", "add", str(self.group), "bob", "--owner")
         self.run_command("groups", "remove", str(self.group), "alice")
         self.assertEqual(self.members(), {self.bob.id: "owner"})
+        text, _ = self.run_command("groups", "members", str(self.group))
+        self.assertEqual(text.splitlines()[1].split(), ["bob", str(self.bob.id), "owner"])
         self.run_command("groups", "add", "--admin", str(self.group), str(self.alice.id), "--id")
         self.assertEqual(self.members(), {self.bob.id: "owner", self.alice.id: "admin"})
         self.assertIn("owner first", self.failing("groups", "remove", str(self.group), "bob"))
@@ -225,7 +225,7 @@ class GroupsTests(CommandCase):
         _, told = self.run_command("groups", "delete", str(self.group))
         self.assertEqual(
             told,
-            f"delete g:{self.group} old friends, which has 1 members, and its messages? [y/N] "
+            f"delete g:{self.group} old friends, which has 1 member, and its messages? [y/N] "
             f"g:{self.group} old friends is deleted\n",
         )
         self.assertIn("no such group", self.failing("groups", "show", str(self.group)))

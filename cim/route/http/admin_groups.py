@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from cim.api_keys import Scope
-from cim.errors import NotFound
+from cim.errors import AccountMismatch, NotFound
 from cim.interfaces import IGroups
-from cim.model import Group
+from cim.model import Group, Member
 from cim.route.http.access import Caller
-from cim.route.http.groups import AFTER, MEMBERS, group_shown, member_shown
-from cim.route.http.shapes import GROUP, MORE, PAGE, WHERE, limit
+from cim.route.http.groups import AFTER, group_shown
+from cim.route.http.shapes import GROUP, MORE, MORE_ID, PAGE, ROLE, WHERE, limit
+from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Id, Integer, NewName, Object, Optional
+from cim.web.schema import Array, Id, Integer, NewName, Object, Optional, Text
 
 _GROUPS = Object({"groups": Array(GROUP, "In an order of the store's own."), "more": MORE}, "Groups")
+_MEMBER = Object({"user": Object({"id": Id(), "name": Text(1024)}, "MemberName"), "role": ROLE}, "NamedMember")
+_MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "NamedMembers")
 _LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")
 
 
@@ -27,6 +33,7 @@ class AdminGroupsAPI:
 
     _groups: IGroups
     _grouping: Grouping
+    _known: KnownAccounts
 
     @http_call(
         "GET /v1/admin/groups",
@@ -66,8 +73,8 @@ class AdminGroupsAPI:
         who=Who.OPERATOR,
         scope=Scope.READ,
         path={"id": Id()},
-        query={"after": AFTER, "limit": Optional(limit(1000), PAGE)},
-        answers={200: MEMBERS},
+        query={"after": AFTER, "limit": Optional(limit(), PAGE)},
+        answers={200: _MEMBERS},
         errors=(404,),
     )
     async def members_of(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
@@ -76,9 +83,23 @@ class AdminGroupsAPI:
         found = await self._groups.members(id, after=after, limit=limit + 1)
         page = found[:limit]
         return {
-            "members": [member_shown(member) for member in page],
+            "members": [
+                {"user": {"id": member.user, "name": name}, "role": member.role.name.lower()}
+                for member, name in zip(page, await self._names(page), strict=True)
+            ],
             "more": page[-1].user if len(found) > limit else None,
         }
+
+    async def _names(self, members: Sequence[Member]) -> list[str]:
+        """Return the names of members; that of an account that is just being deleted is empty."""
+
+        async def name(user: int) -> str:
+            try:
+                return (await self._known.get(user)).name
+            except AccountMismatch:
+                return ""
+
+        return await gatherResults([Deferred.fromCoroutine(name(member.user)) for member in members])
 
     @http_call(
         "PATCH /v1/admin/groups/{id}",

@@ -171,7 +171,7 @@ def api_resource(
             tokens=tokens,
             presence=route.presence,
         ),
-        AdminGroupsAPI(groups=store.groups, grouping=route.grouping),
+        AdminGroupsAPI(groups=store.groups, grouping=route.grouping, known=route.accounts),
         StatusAPI(
             address=route.address,
             health=health,

@@ -25,7 +25,7 @@ _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
 )
 _MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
-MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
+_MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
 AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
 _INVITED = Object({"user": Id(), "role": Choice(("invited",), "It waits.")}, "InvitedMember")
@@ -55,8 +55,7 @@ def group_shown(group: Group) -> dict[str, Any]:
     }
 
 
-def member_shown(member: Member) -> dict[str, Any]:
-    """Return a member as a JSON value."""
+def _member(member: Member) -> dict[str, Any]:
     return {"user": member.user, "role": member.role.name.lower()}
 
 
@@ -169,7 +168,7 @@ class GroupsAPI:
         "GET /v1/groups/{id}/members",
         path={"id": Id()},
         query={"after": AFTER, "limit": Optional(limit(1000), PAGE)},
-        answers={200: MEMBERS},
+        answers={200: _MEMBERS},
         errors=(404,),
     )
     async def members(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
@@ -181,7 +180,7 @@ class GroupsAPI:
             page = found[:limit]
             counts(len(page))
         return {
-            "members": [member_shown(member) for member in page],
+            "members": [_member(member) for member in page],
             "more": page[-1].user if len(found) > limit else None,
         }
 

@@ -59,9 +59,11 @@ class AdminGroupsTests(GroupsCase):
 
     def test_members(self):
         page = self.admin("GET", f"/{self.group}/members?limit=1")
-        self.assertEqual(page, {"members": [{"user": self.alice.id, "role": "owner"}], "more": self.alice.id})
+        alice = {"user": {"id": self.alice.id, "name": "alice"}, "role": "owner"}
+        self.assertEqual(page, {"members": [alice], "more": self.alice.id})
         page = self.admin("GET", f"/{self.group}/members?after={page['more']}")
-        self.assertEqual(page, {"members": [{"user": self.bob.id, "role": "member"}], "more": None})
+        bob = {"user": {"id": self.bob.id, "name": "bob"}, "role": "member"}
+        self.assertEqual(page, {"members": [bob], "more": None})
 
     def test_renaming(self):
         self.assertEqual(self.admin("PATCH", f"/{self.group}", {"name": "theirs"})["name"], "theirs")
