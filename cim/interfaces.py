@@ -338,9 +338,10 @@ class IConversations(Interface):
     def read(conversation: str, *, after: str = "", before: str = "", limit: int, floor: str = "") -> Deferred[Page]:
         """Return the messages after a position, or with `before` the last ones before that position, oldest first.
 
-        Messages that are at or before `floor`, refer to such a one, expired or cannot be decoded are left out; recalled
-        texts are blanked. A page holds at most 512 KiB of bodies, unless its first message alone is larger; it may be
-        short or empty with `more` set.
+        Messages that are at or before `floor`, refer to such a one, expired or cannot be decoded are left out. Texts
+        are as they stand: recalled ones are blank, edited ones have the content of their last edit and are marked. A
+        page holds at most 512 KiB of bodies, unless its first message alone is larger; it may be short or empty with
+        `more` set.
         With `before`, `upto` is the last message's position, or where to go on if the page is empty with `more` set.
         """
 

@@ -214,6 +214,7 @@ class Append:
     :param recalls: the position of the text that it blanks; empty for none
     :param past_blocks: whether it is stored even if its receiver blocks its sender
     :param charge: what it counts to
+    :param edits: whether readers get it as the content of the text that it refers to
     """
 
     conversation: str
@@ -228,6 +229,7 @@ class Append:
     recalls: str = ""
     past_blocks: bool = False
     charge: Charge = Charge.USER
+    edits: bool = False
 
 
 @frozen

@@ -21,7 +21,7 @@ from cim.client.moment import Moment
 from cim.client.names import Names
 from cim.client.v1 import V1Calls, group_of, nothing, user_of
 from cim.client.values import Conversation, Group, Invitation, Kind, Member, Message, User
-from cim.errors import Unavailable
+from cim.errors import InvalidField, Unavailable
 from cim.model import check_id
 from cim.wire import conversations, positions
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 END = f"{(1 << 63) - 1}-{(1 << 63) - 1}"
 #: Messages per page.
 MAX_PAGE = 500
+#: What texts reflect already.
+REVISIONS = frozenset({Kind.EDIT, Kind.RECALL})
 
 
 def call(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], Deferred[T]]:
@@ -85,23 +87,49 @@ class ClientCalls:
         ]
 
     @call
-    async def history(self, conversation: str, before: str = "", limit: int = 50) -> Sequence[Message]:
-        """Return messages before a position, or the last ones, oldest first.
+    async def history(
+        self, conversation: str, before: str = "", limit: int = 50, *, after: str = "", revisions: bool = True
+    ) -> Sequence[Message]:
+        """Return messages before a position, or the last ones, or the first ones after a position, oldest first.
 
-        Messages that the routes no longer have come from the local history; while no route is reachable, all do.
+        Texts are as they stand: those that were recalled are empty, those that were edited are marked. Messages that
+        the routes no longer have come from the local history; while no route is reachable, all do.
+
+        :param revisions: whether edits and recalls are among them
         """
         conversations.parse(conversation)
-        positions.parse(before)
-        found: Sequence[Message] = ()
+        if positions.parse(before) != positions.ZERO and after:
+            raise InvalidField("after", "cannot be combined with `before`")
+        positions.parse(after, "after")
+        found: list[Message] = []
         try:
-            found = await self._page(conversation, before, limit)
+            found = await self._page(conversation, before, after, limit, revisions)
         except Unavailable:
             if not self._opened.came:
                 raise
-        if len(found) < limit:
-            local = await self._written()
+            if after:
+                return (await self._local(conversation, "", after, None, revisions))[:limit]
+        if len(found) < limit and not after:
             first = found[0].position if found else before
-            found = [*await local.page(conversation, first, limit - len(found)), *found]
+            found[:0] = await self._local(conversation, first, "", limit - len(found), revisions)
+        return found
+
+    async def _local(
+        self, conversation: str, before: str, after: str, limit: int | None, revisions: bool
+    ) -> list[Message]:
+        """Return messages of the local history before one position and after another.
+
+        :param limit: how many; None for all
+        """
+        local = await self._written()
+        found: list[Message] = []
+        while limit is None or len(found) < limit:
+            page = await local.page(conversation, before, MAX_PAGE if limit is None else limit - len(found))
+            wanted = [one for one in page if positions.parse(one.position) > positions.parse(after) or not after]
+            found[:0] = [one for one in wanted if revisions or one.kind not in REVISIONS]
+            if not wanted or len(wanted) < len(page) or not page[0].position:
+                break
+            before = page[0].position
         return found
 
     async def _written(self) -> IHistory:
@@ -112,21 +140,28 @@ class ClientCalls:
             await self._engine.flush()
         return self._history
 
-    async def _page(self, conversation: str, before: str, limit: int) -> list[Message]:
-        """Return the routes' last messages before a position, or their last messages of all, oldest first."""
+    async def _page(self, conversation: str, before: str, after: str, limit: int, revisions: bool) -> list[Message]:
+        """Return the routes' first messages after a position, or the last ones before one or of all, oldest first."""
         v1, me = await self._v1()
         found: list[Message] = []
         path = f"conversations/{quote(conversation)}/messages"
-        more: str | None = before or END
+        more: str | None = after or before or END
         while more is not None and len(found) < limit:
-            query = {"before": more, "limit": min(limit - len(found), MAX_PAGE)}
+            query = {"after" if after else "before": more, "limit": min(limit - len(found), MAX_PAGE)}
+            if not revisions:
+                query["revisions"] = "false"
             messages, more = await v1.ask(
                 "GET",
                 path,
                 lambda said: ([_message(conversation, one, me.id) for one in said["messages"]], said["more"]),
                 query=query,
             )
-            found[:0] = messages
+            # Routes of earlier releases do not know `revisions`.
+            wanted = [one for one in messages if revisions or one.kind not in REVISIONS]
+            if after:
+                found += wanted
+            else:
+                found[:0] = wanted
         return found
 
     @call
@@ -296,4 +331,5 @@ def _message(conversation: str, said: Any, me: int) -> Message:
         said["client_id"],
         parsed.id if isinstance(parsed, conversations.GroupConversation) else 0,
         said["sender"] == me,
+        said.get("edited", False),  # routes of earlier releases do not tell
     )

@@ -24,6 +24,7 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
         deliver.client_id,
         deliver.group,
         mine,
+        deliver.edited,
     )
 
 

@@ -39,7 +39,10 @@ _FIRST = (
 SCHEMA = Schema(0x43494D48, (statements(*_FIRST),))  # CIMH
 
 _MESSAGE = """SELECT c.name, m.epoch, m.n, m.sender, m.name, m.sent_at, m.text, m.data, m.content_type, m.kind,
-    m.ref_epoch, m.ref_n, m.client_id, m.talk, m.mine FROM message m JOIN conversation c ON c.id = m.conversation"""
+    m.ref_epoch, m.ref_n, m.client_id, m.talk, m.mine, m.kind = 'text' AND (m.text <> '' OR m.data <> x'')
+    AND EXISTS (SELECT 1 FROM message e WHERE e.kind IN ('edit', 'recall') AND e.conversation = m.conversation
+    AND e.ref_epoch = m.epoch AND e.ref_n = m.n)
+    FROM message m JOIN conversation c ON c.id = m.conversation"""
 
 
 def places(connection: sqlite3.Connection) -> dict[str, str]:
@@ -87,10 +90,10 @@ def _add(connection: sqlite3.Connection, message: Message) -> None:
 
 
 def _revise(connection: sqlite3.Connection, conversation: int, place: positions.Position) -> None:
-    """Set a message's text to that of its last edit, or blank it if recalled, in whatever order they were stored."""
+    """Set a message's content to that of its last edit, or blank it if recalled, in whatever order they were stored."""
     where = (conversation, *place)
     last = connection.execute(
-        """SELECT kind, text FROM message WHERE conversation = ? AND ref_epoch = ? AND ref_n = ?
+        """SELECT kind, text, content_type, data FROM message WHERE conversation = ? AND ref_epoch = ? AND ref_n = ?
         AND kind IN ('edit', 'recall') ORDER BY kind = 'recall' DESC, epoch DESC, n DESC LIMIT 1""",
         where,
     ).fetchone()
@@ -101,10 +104,12 @@ def _revise(connection: sqlite3.Connection, conversation: int, place: positions.
     ).fetchone()
     if said is not None:
         id, old = said
-        new = "" if last[0] == "recall" else last[1]
+        new, content_type, data = ("", "", b"") if last[0] == "recall" else last[1:]
         connection.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (id, old))
         connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (id, new))
-        connection.execute("UPDATE message SET text = ? WHERE id = ?", (new, id))
+        connection.execute(
+            "UPDATE message SET text = ?, content_type = ?, data = ? WHERE id = ?", (new, content_type, data, id)
+        )
     if last[0] == "recall":
         connection.execute(
             """UPDATE message SET text = '', content_type = '', data = x'' WHERE conversation = ?1 AND (
@@ -214,7 +219,7 @@ def _clean(text: str) -> str:
 
 def _message(row: tuple[Any, ...]) -> Message:
     name, epoch, n, sender, sender_name, sent_at, text, data, content_type, kind, *rest = row
-    ref_epoch, ref_n, client_id, talk, mine = rest
+    ref_epoch, ref_n, client_id, talk, mine, edited = rest
     return Message(
         conversation=name,
         position=positions.text((epoch, n)),
@@ -228,4 +233,5 @@ def _message(row: tuple[Any, ...]) -> Message:
         client_id=client_id,
         group=talk,
         mine=bool(mine),
+        edited=bool(edited),
     )

@@ -72,6 +72,7 @@ class Message:
     :param group: the group's id; 0 for a private message
     :param ref: the position of the message that this one recalls, edits or reacts to
     :param mine: whether the client's own user sent it, here or on another device
+    :param edited: whether the text is that of a later EDIT
     """
 
     conversation: str
@@ -86,6 +87,7 @@ class Message:
     client_id: str = ""
     group: int = 0
     mine: bool = False
+    edited: bool = False
 
 
 @frozen

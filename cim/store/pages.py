@@ -44,12 +44,17 @@ DEFAULT = Retention()
 
 @frozen
 class Found:
-    """A stored message; `recalled` says that it must still be blanked."""
+    """A stored message.
+
+    :param recalled: whether it must still be blanked
+    :param edit: the body of its last edit
+    """
 
     position: str
     previous: str
     body: bytes
     recalled: bool = False
+    edit: bytes | None = None
 
 
 def readable(found: Found) -> Entry | None:
@@ -57,6 +62,8 @@ def readable(found: Found) -> Entry | None:
     try:
         if found.recalled:
             return Entry(found.position, found.previous, native.blank(found.body))
+        if found.edit is not None:
+            return Entry(found.position, found.previous, native.edited(found.body, found.edit))
         native.parse_body(found.body)
         return Entry(found.position, found.previous, found.body)
     except BadFrame:

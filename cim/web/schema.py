@@ -113,6 +113,10 @@ class Boolean(Schema):
             raise InvalidField(name, "must be true or false")
         return value
 
+    def read_text(self, name: str, text: str) -> bool:
+        """See Schema."""
+        return self.read(name, {"true": True, "false": False}.get(text))
+
     def document(self) -> dict[str, Any]:
         """See Schema."""
         return _about(self.about, {"type": "boolean"})

@@ -171,7 +171,7 @@ class Accepted(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., sent_at: _Optional[int] = ..., previous: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group", "changes")
+    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group", "changes", "edited")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +186,7 @@ class Deliver(_message.Message):
     REF_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
+    EDITED_FIELD_NUMBER: _ClassVar[int]
     conversation: str
     position: str
     previous: str
@@ -200,7 +201,8 @@ class Deliver(_message.Message):
     ref: str
     group: int
     changes: _containers.RepeatedCompositeFieldContainer[Change]
-    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ...) -> None: ...
+    edited: bool
+    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., edited: _Optional[bool] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("what", "user", "by", "text", "number")

@@ -245,6 +245,16 @@ def blank(body: bytes) -> bytes:
     return deliver.SerializeToString()
 
 
+def edited(body: bytes, edit: bytes) -> bytes:
+    """Return the body that readers get of a TEXT, given that of its last EDIT.
+
+    :raises BadFrame: when either is no body
+    """
+    deliver, now = parse_body(body), parse_body(edit)
+    deliver.text, deliver.data, deliver.content_type, deliver.edited = now.text, now.data, now.content_type, True
+    return deliver.SerializeToString()
+
+
 def is_blank(body: bytes) -> bool:
     """Return whether the body of a TEXT is that of a recalled one.
 

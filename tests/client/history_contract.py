@@ -127,6 +127,8 @@ class HistoryContract:
     def test_an_edit_replaces_the_text(self):
         message = self.revised(said("first words", 1), said("second thoughts", 2, kind=Kind.EDIT, ref=at(1)))
         self.assertEqual((message.text, message.position, message.kind), ("second thoughts", at(1), Kind.TEXT))
+        self.assertTrue(message.edited)
+        self.assertEqual([one.edited for one in self.await_(self.history.page(TALK))], [True, False])
         self.assertEqual(self.found("first"), [])
         self.assertEqual(self.found("second"), ["second thoughts"])
 

@@ -444,6 +444,29 @@ class AskingTests(ReadingCase):
                 wire.cut()
         self.assertEqual(self.result(self.bob.history(self.name, limit=10)), last)
 
+    def test_history_shows_texts_as_they_stand(self):
+        first, second, *_ = self.say(*"abcd")
+        self.result(self.alice.edit(self.name, first.position, "edited"))
+        self.result(self.alice.recall(self.name, second.position))
+        self.wait(2)
+        as_they_stand = [("edited", True), ("", False), ("c", False), ("d", False)]
+        whole = [*as_they_stand, ("edited", False), ("", False)]
+
+        def read(**how):
+            return [(one.text, one.edited) for one in self.result(self.bob.history(self.name, **how))]
+
+        for offline in False, True:
+            if offline:
+                self.network.down.update((8083, 8084))
+                for port in (8083, 8084):
+                    for wire in self.network.to(port):
+                        wire.cut()
+            self.assertEqual((read(), read(revisions=False)), (whole, as_they_stand))
+            self.assertEqual(read(limit=2, revisions=False), as_they_stand[2:])
+            self.assertEqual(read(after=first.position, limit=2), whole[1:3])
+            self.assertEqual(read(after=second.position, revisions=False), as_they_stand[2:])
+        self.assertEqual([one.edited for one in self.result(self.bob.search("edited"))], [True])
+
     def test_history_that_this_device_never_received(self):
         self.say(*map(str, range(30)))
         self.bob.mark_read(self.name)

@@ -66,7 +66,7 @@ class FloorTests(GroupCase):
         end = "9999999999999-1"
         revised = [self.revise(self.old, kind=kind, text=text) for kind, text in REVISIONS[:2]]
         self.clear()
-        self.assertEqual(self.page(self.pad, self.name)[0], ["secret", "secret, edited", "👍"])
+        self.assertEqual(self.page(self.pad, self.name)[0], ["secret, edited", "secret, edited", "👍"])
         texts, synced = self.page(self.desk, self.name)
         self.assertEqual((texts, synced.upto, synced.reset, synced.more), ([], revised[1], True, False))
         texts, synced = self.page(self.desk, self.name, before=end)

@@ -24,13 +24,13 @@ STREAM, COUNTERS = f"cim:c:{{{TALK}}}", f"cim:n:{{{TALK}}}"
 class ConversationCase(RedisCase):
     numbers = 0
 
-    def item(self, text, *, conversation=TALK, sender=ALICE, client_id=""):
+    def item(self, text, *, conversation=TALK, sender=ALICE, client_id="", **more):
         if not client_id:
             self.numbers += 1
             client_id = f"client-{self.numbers}"
         send = Send(client_id=client_id, text=text)
         body = native.body_of(send, sender, "someone", self.now())
-        return Append(conversation, sender, client_id, native.digest(send), body, self.now())
+        return Append(conversation, sender, client_id, native.digest(send), body, self.now(), **more)
 
     async def say(self, *texts, store=None, **options):
         """Append texts, each in a call of its own, and return their positions."""
@@ -313,11 +313,16 @@ class KeysTests(ConversationCase):
             await self.store.conversations.append(
                 [Append(item.conversation, ALICE, item.client_id, b"", item.body, self.now(), False, recalls=position)]
             )
+        [edited] = await self.say("d")
+        for _ in range(2):
+            item = self.item("e", counts=False, refers=edited, edits=True)
+            await self.store.conversations.append([item])
         self.assertEqual(await self.command("ZCARD", f"cim:x:{{{TALK}}}"), 3)
+        self.assertEqual(await self.command("ZCARD", f"cim:e:{{{TALK}}}"), 1)
         for _ in range(5):
             said = await self.say(*["."] * 60)
             await self.store.conversations.mark([Mark(BOB, None, TALK, said[-1])])
-        self.assertEqual(await self.command("EXISTS", f"cim:x:{{{TALK}}}"), 0)
+        self.assertEqual(await self.command("EXISTS", f"cim:x:{{{TALK}}}", f"cim:e:{{{TALK}}}"), 0)
         self.assertTrue(await self.command("XLEN", STREAM) < 250)
 
     async def test_what_is_old_is_trimmed_as_one_writes(self):
@@ -328,7 +333,10 @@ class KeysTests(ConversationCase):
 
     async def test_nothing_is_left_of_a_group_without_members(self):
         group = await self.store.groups.create(ALICE, "x", open=True, history=False)
-        await self.say("a", conversation=conversations.group(group.id))
+        name = conversations.group(group.id)
+        [said] = await self.say("a", conversation=name)
+        edit = self.item("b", conversation=name, counts=False, refers=said, edits=True)
+        await self.store.conversations.append([edit])
         await self.store.groups.remove(group.id, ALICE, ALICE)
         self.assertEqual({key for key in await self.keys() if "cim:d:" not in key}, {"cim:groups", "cim:last-group-id"})
 

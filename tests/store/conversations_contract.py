@@ -10,6 +10,7 @@ from cim.interfaces import IConversations
 from cim.model import GUEST, Appended, Mark, Member, Role
 from cim.store.pages import EVERYONE_KEPT, PAGE_BYTES
 from cim.wire import conversations, native, positions
+from cim.wire.cim_pb2 import TEXT
 from tests.store.conversing import ALICE, BOB, CAROL, DAY, RETENTION, TALK, Conversing
 from tests.store.looking import end_of, marks_of
 
@@ -247,6 +248,31 @@ class ConversationsContract(Conversing):
         self.assertNotIn(b"secret", blanked)
         self.assertEqual(native.parse_body(blanked).sender, ALICE)
         self.assertEqual((await self.conversations.append([item]))[0].body, blanked)
+
+    async def test_an_edited_text_is_read_as_its_last_edit(self):
+        said = await self.say("a", "b")
+        for text in "12":
+            await self.append(text, counts=False, ref=said[0], refers=said[0], edits=True)
+        await self.append("👍", counts=False, refers=said[1])
+        for where in {"limit": 1}, {"before": said[1]}:
+            [entry] = (await self.read(**where)).entries
+            read = native.parse_body(entry.body)
+            self.assertEqual((read.text, read.kind, read.edited, read.client_id), ("2", TEXT, True, "client-1"))
+        self.assertEqual(self.texts(await self.read()), ["2", "b", "1", "2", "👍"])
+        # As it was said, for who may revise it, and for who says it again.
+        self.assertEqual(native.parse_body((await self.conversations.entry(TALK, said[0])).body).text, "a")
+        again = await self.append("a", client_id="client-1")
+        self.assertEqual((again.repeated, native.parse_body(again.body).text), (True, "a"))
+        await self.append("", counts=False, recalls=said[0])
+        self.assertEqual(self.texts(await self.read(limit=2)), ["", "b"])
+
+    async def test_a_page_is_bounded_by_what_edits_say(self):
+        said = await self.say(*["."] * 20)
+        for position in said:
+            await self.append("x" * 40_000, counts=False, ref=position, refers=position, edits=True)
+        page = await self.read()
+        self.assertTrue(page.more)
+        self.assertLess(sum(len(entry.body) for entry in page.entries), 512 * 1024)
 
     async def test_a_repeated_edit_of_a_recalled_text_is_blank(self):
         (said,) = await self.say("text")

@@ -21,7 +21,7 @@ from cim.route.http.shapes import (
 )
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.limits import Key
-from cim.route.messages.reading import HEADS, Reading
+from cim.route.messages.reading import HEADS, NO_MEMBERS, NO_REVISIONS, Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
 from cim.web.declaring import Who, WithStatus, http_call
@@ -57,6 +57,7 @@ _MESSAGE = Object(
         "content_type": Text(native.MAX_CONTENT_TYPE),
         "kind": _KIND,
         "ref": SOME_POSITION,
+        "edited": Boolean("A TEXT that was edited: it has the content of its last EDIT."),
     },
     "Message",
 )
@@ -213,19 +214,25 @@ class MessagesAPI:
             "after": Optional(Position("Return messages after this position.", empty=True), ""),
             "before": Optional(Position("Return the last messages before this position.", empty=True), ""),
             "limit": Optional(limit(native.MAX_PAGE), native.PAGE),
+            "revisions": Optional(Boolean("Whether EDIT and RECALL are among the messages."), True),
         },
         answers={200: _PAGE},
         errors=(404,),
     )
-    async def messages(self, caller: Caller, conversation: str, after: str, before: str, limit: int) -> dict[str, Any]:
+    async def messages(
+        self, caller: Caller, conversation: str, after: str, before: str, limit: int, revisions: bool
+    ) -> dict[str, Any]:
         """Read a page of a conversation.
 
-        Without `after` and `before`, it starts at the beginning. A page may have fewer than `limit` messages, or none,
-        even if more follow.
+        A TEXT is as it stands: empty if it was recalled, and with the content of its last EDIT. EDIT and RECALL are
+        messages, too, so that whoever goes on `after` a position hears of what became of earlier pages; for a page that
+        people read, leave them out. Without `after` and `before`, it starts at the beginning. A page may have fewer
+        than `limit` messages, or none, even if more follow.
         """
         user = caller.account.id
         async with self._lists.turn(user) as counts:
-            page = await self._reading.page(user, conversation, after, before, limit, size_of=_size)
+            without = NO_MEMBERS if revisions else NO_REVISIONS
+            page = await self._reading.page(user, conversation, after, before, limit, without=without, size_of=_size)
             counts(len(page.entries))
         more = page.upto
         if before:
@@ -255,6 +262,7 @@ class MessagesAPI:
             "content_type": said.content_type,
             "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
             "ref": said.ref,
+            "edited": said.edited,
         }
 
     @http_call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import evolve
 
@@ -14,7 +15,7 @@ from cim.interfaces import IConversations, IGroups
 from cim.model import GUEST, Entry, HeadsPage, Member, Page
 from cim.route.messages.inviting import Inviting
 from cim.wire import conversations, native, positions
-from cim.wire.cim_pb2 import EDIT, MEMBERS, Deliver, Head, Welcome
+from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, Deliver, Head, Welcome
 from cim.wire.native import MAX_PAGE, PAGE
 
 #: The most bytes of a page where it goes, so that it fits into one item of a link, or an answer.
@@ -23,10 +24,9 @@ HEADS = 100
 #: How long a membership is cached, in seconds; a removal drops it at once (`forget`).
 MEMBER_SECONDS = 5.0
 KEPT_MEMBERS = 100_000
-#: Bytes that the body of every EDIT contains: its `kind`.
-_KIND_EDIT = bytes((Deliver.KIND_FIELD_NUMBER << 3, EDIT))
-#: And that of every message about members.
-_KIND_MEMBERS = bytes((Deliver.KIND_FIELD_NUMBER << 3, MEMBERS))
+#: What is left out of pages for those who do not know it; and for those who want texts alone, which are as they stand.
+NO_MEMBERS = frozenset({MEMBERS})
+NO_REVISIONS = frozenset({MEMBERS, EDIT, RECALL})
 
 
 class Reading:
@@ -85,13 +85,15 @@ class Reading:
         before: str = "",
         limit: int = 0,
         *,
-        members: bool = False,
+        without: frozenset[int] = NO_MEMBERS,
         size_of: Callable[[Entry], int] = lambda entry: len(entry.body) + 128,
     ) -> Page:
         """Return messages after a position, or the last ones before one, oldest first, as many as fit into PAGE_BYTES.
 
+        Texts are as they stand: recalled ones are blank, edited ones are marked and have the content of the last edit.
+
         :param limit: 0 means PAGE; more than MAX_PAGE means MAX_PAGE
-        :param members: whether messages of the kind MEMBERS are among them
+        :param without: kinds of messages that are left out
         :param size_of: returns how many bytes a message has where it goes
         :raises InvalidField: an invalid position or limit
         :raises Forbidden: the user is not part of the conversation
@@ -105,44 +107,53 @@ class Reading:
         floor = await self.floor(user, conversation)
         limit = min(limit or PAGE, MAX_PAGE)
         while True:
-            page = await self._store.read(conversation, after=after, before=before, limit=limit, floor=floor)
-            page = page if members else _without_members(page, before)
+            page = await self._read(conversation, without, after=after, before=before, limit=limit, floor=floor)
             while before and page.more and not page.entries:
                 # The next page begins before the first message of this one, so there must be one.
                 # Many are read at once, for nobody knows how many of those are left out.
-                page = await self._store.read(conversation, before=page.upto, limit=MAX_PAGE, floor=floor)
-                page = page if members else _without_members(page, before)
+                page = await self._read(conversation, without, before=page.upto, limit=MAX_PAGE, floor=floor)
             # Only now is it certain that the user might read what was there: the floor may be a cached one.
             now = await self.floor(user, conversation, anew=True)
             if now == floor:
-                return await self._without_recalled(
-                    conversation, _bounded(page, limit, size_of, backwards=bool(before))
-                )
+                return _bounded(page, limit, size_of, backwards=bool(before))
             floor = now
 
-    async def _without_recalled(self, conversation: str, page: Page) -> Page:
-        """Blank the edits of recalled texts; the store blanks the texts themselves."""
+    async def _read(self, conversation: str, without: frozenset[int], **where: Any) -> Page:
+        page = await self._with_edits(conversation, await self._store.read(conversation, **where))
+        return _leave_out(page, without, where.get("before", ""))
+
+    async def _with_edits(self, conversation: str, page: Page) -> Page:
+        """Blank the edits of recalled texts, and have texts reflect those edits that earlier releases stored.
+
+        The store does what else there is to do; but it cannot find the edits by routes of earlier releases.
+        """
         edits = [(at, said) for at, entry in enumerate(page.entries) if (said := _edit(entry)) is not None]
         if not edits:
             return page
-        there = {entry.position: entry for entry in page.entries}
+        there = {entry.position: at for at, entry in enumerate(page.entries)}
+        entries = list(page.entries)
         refs = dict.fromkeys(said.ref for _, said in edits)
-        standing = {ref for ref in refs if ref in there and not native.is_blank(there[ref].body)}
+        texts = {ref: native.parse_body(entries[there[ref]].body) for ref in refs if ref in there}
+        standing = {ref for ref, said in texts.items() if said.text or said.data}
         # Most are in the page itself; the others are looked up together.
         asked = [ref for ref in refs if ref not in there]
         if asked:
             standing.update(await self._store.standing(conversation, asked))
-        entries = list(page.entries)
         for at, said in edits:
+            body = entries[at].body
             if said.ref not in standing:
-                entries[at] = evolve(entries[at], body=native.blank(entries[at].body))
+                entries[at] = evolve(entries[at], body=native.blank(body))
+            elif said.ref in texts and not texts[said.ref].edited:
+                text = there[said.ref]
+                entries[text] = evolve(entries[text], body=native.edited(page.entries[text].body, body))
         return evolve(page, entries=tuple(entries))
 
     async def packets(
         self, user: int, conversation: str, after: str, before: str, limit: int, *, members: bool = False
     ) -> list[bytes]:
         """Return a page as the packets that a client gets: Deliver packets, then Synced."""
-        page = await self.page(user, conversation, after, before, limit, members=members)
+        without = frozenset() if members else NO_MEMBERS
+        page = await self.page(user, conversation, after, before, limit, without=without)
         packets = [
             native.deliver_packet(entry.body, conversation, entry.position, entry.previous) for entry in page.entries
         ]
@@ -180,13 +191,14 @@ def heads_of(page: HeadsPage) -> list[Head]:
     return heads
 
 
-def _without_members(page: Page, before: str) -> Page:
-    """Return a page without messages of the kind MEMBERS: they do not exist for this reader."""
-    if not any(_KIND_MEMBERS in entry.body for entry in page.entries):
+def _leave_out(page: Page, kinds: frozenset[int], before: str) -> Page:
+    """Return a page without messages of some kinds: they do not exist for this reader."""
+    left_out = {at for kind in kinds for at, entry in enumerate(page.entries) if _is_of(entry, kind)}
+    if not left_out:
         return page
     kept: list[Entry] = []
     for at, entry in enumerate(page.entries):
-        if _KIND_MEMBERS in entry.body and native.parse_body(entry.body).kind == MEMBERS:
+        if at in left_out:
             continue
         # What is left out at the beginning of a page that goes back is before it; else it was asked for.
         first = entry.previous if before or not at else page.entries[0].previous
@@ -197,11 +209,13 @@ def _without_members(page: Page, before: str) -> Page:
     return evolve(page, entries=tuple(kept), upto=upto)
 
 
+def _is_of(entry: Entry, kind: int) -> bool:
+    """Return whether a message is of a kind that is not 0; most bodies need not be parsed for that."""
+    return bytes((Deliver.KIND_FIELD_NUMBER << 3, kind)) in entry.body and native.parse_body(entry.body).kind == kind
+
+
 def _edit(entry: Entry) -> Deliver | None:
-    if _KIND_EDIT not in entry.body:
-        return None
-    said = native.parse_body(entry.body)
-    return said if said.kind == EDIT else None
+    return native.parse_body(entry.body) if _is_of(entry, EDIT) else None
 
 
 def _bounded(page: Page, limit: int, size_of: Callable[[Entry], int], *, backwards: bool) -> Page:

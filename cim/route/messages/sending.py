@@ -214,6 +214,7 @@ class Sending:
             ref if kind == RECALL else "",
             message.past_blocks,
             Charge.LOG if isinstance(message.payer, Key) else Charge.USER,
+            kind == EDIT,
         )
 
         def told(result: Appended | CIMError) -> None:

@@ -3,7 +3,7 @@
 -- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
 -- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, by how many ms messages are dated later
 -- than they were sent (cim/store/clock.py), then for each message: sender, client_id, digest, body, sent_at, its effect
--- (`counts` as unread, `recalls` or `refers` to a text, or none), the position of that text, the client_id of the
+-- (`counts` as unread, `recalls`, `edits` or `refers` to a text, or none), the position of that text, the client_id of the
 -- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
 -- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
 -- conversation alone, `none`, or `-` without a quota.
@@ -171,7 +171,7 @@ local function append(stream, i)
     if its then
       if its_digest ~= digest then return '-conflict' end
       stored[once] = true
-      local reason = role == 'refers' and unfit(stream, tag, ref, floor)
+      local reason = (role == 'refers' or role == 'edits') and unfit(stream, tag, ref, floor)
       return answer_again(stream, tag, its, its_before, its_time, version, reason)
     end
     redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
@@ -200,7 +200,15 @@ local function append(stream, i)
   redis.call('HSET', counters, 'log', log, unpack(more))
   if held then history().appended(counters, held, own, sender, position, size) end
   stored[once] = true
-  if role == 'recalls' then redis.call('ZADD', RECALLED .. tag, 0, padded(ref)) end
+  if role == 'recalls' or role == 'edits' then
+    local text = padded(ref)
+    redis.call('ZREMRANGEBYLEX', EDITED .. tag, '[' .. text .. ' ', '(' .. text .. '!')
+    if role == 'recalls' then
+      redis.call('ZADD', RECALLED .. tag, 0, text)
+    else
+      redis.call('ZADD', EDITED .. tag, 0, text .. ' ' .. position)
+    end
+  end
   if total % 16 == 0 then  -- now and then, to keep up at little cost
     if everyone then redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[5]) end
     if held then

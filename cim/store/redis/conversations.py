@@ -9,6 +9,7 @@
                                 v:<user>: what reached a device of a user without a read mark, in private conversations;
                                 bytes, held, h:<user>: what is held there (history.lua)
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
+    cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits
     cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours
     cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,
                                 about; expires with them
@@ -143,7 +144,7 @@ class RedisConversations:
     async def _read(self, conversation: str, after: str, before: str, limit: int, floor: str) -> Page:
         for position in (after, before, floor):
             positions.parse(position)
-        keys = (Key.STREAM.of(conversation), Key.COUNTERS.of(conversation), Key.RECALLED.of(conversation))
+        keys = [key.of(conversation) for key in (Key.STREAM, Key.COUNTERS, Key.RECALLED, Key.EDITED)]
         last, upto, more, expired, strange, given = await self._connection.run(
             READ, keys, (conversation, after, before, max(1, limit), floor, self._oldest(), PAGE_BYTES)
         )
@@ -248,9 +249,11 @@ def _marks_key(user: int, device: str) -> str:
 
 
 def _role(item: Append) -> str:
-    return "counts" if item.counts else "recalls" if item.recalls else "refers" if item.refers else ""
+    if item.counts or item.recalls:
+        return "counts" if item.counts else "recalls"
+    return "edits" if item.edits else "refers" if item.refers else ""
 
 
 def _found(line: Sequence[Any]) -> Found:
-    position, previous, body, recalled = line
-    return Found(position.decode(), previous.decode(), body, bool(recalled))
+    position, previous, body, recalled, *edit = line
+    return Found(position.decode(), previous.decode(), body, bool(recalled), edit[0] if edit else None)

@@ -214,8 +214,8 @@ class GroupBatch:
         """Remove everything of the group."""
         tag = conversations.group(self._id)
         del self.keys[HAPPENED + len(self._users) + len(self._joining) :]
-        self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.GROUP_ACTIVITY]
+        self.keys += [Key.STREAM.of(tag), Key.RECALLED.of(tag), Key.EDITED.of(tag), Key.GROUP_ACTIVITY]
         activity = len(self.keys)
-        for key in (GROUP, IDS, COUNTERS, HAPPENED, activity - 2, activity - 1):
+        for key in (GROUP, IDS, COUNTERS, HAPPENED, activity - 3, activity - 2, activity - 1):
             words += 2, "UNLINK", key
         words += 3, "ZREM", activity, tag

@@ -11,6 +11,13 @@ local now, kept, kept_ms, kept_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), ton
 
 local function expired(entry) return now - (tonumber(fields(entry).w) or 0) > kept_ms end
 
+-- Forgets which texts before a position were recalled or edited.
+local function forget_before(tag, position)
+  for _, key in ipairs({RECALLED, EDITED}) do
+    redis.call('ZREMRANGEBYLEX', key .. tag, '-', '(' .. padded(position))
+  end
+end
+
 -- Removes the oldest entries of a conversation that have expired, but not all of it. Returns how many bytes they had.
 local function trim_expired(stream, tag)
   local first, bytes = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], 0
@@ -23,9 +30,7 @@ local function trim_expired(stream, tag)
     end
     redis.call('XTRIM', stream, 'MINID', first[1])
   end
-  if first and redis.call('EXISTS', RECALLED .. tag) == 1 then
-    redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
-  end
+  if first and redis.call('EXISTS', RECALLED .. tag, EDITED .. tag) > 0 then forget_before(tag, first[1]) end
   return bytes
 end
 
@@ -230,7 +235,7 @@ local function history()
       write_held(counters, held)
       for user, its in pairs(owners) do write_holding(counters, user, its) end
       for day, length in pairs(back) do give_back(string.match(day, '^%d+'), string.match(day, '%d+$'), length) end
-      redis.call('ZREMRANGEBYLEX', RECALLED .. tag, '-', '(' .. padded(first[1]))
+      forget_before(tag, first[1])
     end
     return stuck
   end

@@ -34,6 +34,7 @@ class Key(StrEnum):
     STREAM = "cim:c:"
     COUNTERS = "cim:n:"
     RECALLED = "cim:x:"
+    EDITED = "cim:e:"
     ONCE = "cim:d:"
     ACTIVITY = "cim:a:"
     GROUP_ACTIVITY = "cim:ga"

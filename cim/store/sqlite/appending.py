@@ -146,6 +146,9 @@ class Appending:
             hold(connection, log, item.sender, size, now)
         if item.recalls:
             self._blank(connection, id, positions.parse(item.recalls))
+        elif item.edits:
+            edit = (id, *positions.parse(item.refers), *new)
+            connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
         if (total + 1) % TRIM_EVERY == 0:
             if everyone:
                 kept = min(self._retention.count, EVERYONE_KEPT)
@@ -249,6 +252,7 @@ class Appending:
         except BadFrame:
             return
         connection.execute(f"UPDATE message SET body = ?, counts = {RECALLED} {where}", (blank, id, *position))
+        connection.execute(f"DELETE FROM edit {where}", (id, *position))
         shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
             self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))

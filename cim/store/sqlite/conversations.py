@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 #: How outdated the time may be when a device was last seen, in ms, so that not every login writes.
 SEEN_WITHIN = 86_400_000
 _MESSAGES = "SELECT epoch, n, before_epoch, before_n, sent_at, body FROM message WHERE conversation = ?"
+#: The same as they stand: with the body of the last edit.
+_STANDING = (
+    "SELECT epoch, n, before_epoch, before_n, sent_at, body, (SELECT said.body FROM edit JOIN message AS said ON "
+    "(said.conversation, said.epoch, said.n) = (edit.conversation, by_epoch, by_n) WHERE "
+    "(edit.conversation, edit.epoch, edit.n) = (message.conversation, message.epoch, message.n)) "
+    "FROM message WHERE conversation = ?"
+)
 
 
 @implementer(IConversations)
@@ -220,8 +227,9 @@ def _may_read(connection: sqlite3.Connection, conversation: str, user: int, posi
 
 
 def _found(row: Sequence[Any]) -> Found:
-    epoch, n, before_epoch, before_n, _, body = row
-    return Found(positions.text((epoch, n)), positions.text((before_epoch, before_n)), body)
+    epoch, n, before_epoch, before_n, _, body, *edit = row
+    place, before = positions.text((epoch, n)), positions.text((before_epoch, before_n))
+    return Found(place, before, body, edit=edit[0] if edit else None)
 
 
 def _rewrite(connection: sqlite3.Connection, conversation: str, bodies: Mapping[str, bytes]) -> None:
@@ -246,7 +254,7 @@ def _read_after(
     ).fetchone()
     expired = first is not None and first[0] < oldest
     rows = connection.execute(
-        f"{_MESSAGES} AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch, n", (id, *start, oldest)
+        f"{_STANDING} AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch, n", (id, *start, oldest)
     )
     found, more = _bounded(rows, limit)
     upto = found[-1].position if more else positions.text(last)
@@ -263,7 +271,7 @@ def _read_before(
 ) -> tuple[Page, int]:
     id, _ = _conversation(connection, conversation)
     rows = connection.execute(
-        f"{_MESSAGES} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch DESC, n DESC",
+        f"{_STANDING} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch DESC, n DESC",
         (id, *positions.parse(before), *positions.parse(floor), oldest),
     )
     found, more = _bounded(rows, limit)
@@ -275,7 +283,7 @@ def _bounded(rows: Iterator[Sequence[Any]], limit: int) -> tuple[list[Found], bo
     size = 0
     for row in rows:
         one = _found(row)
-        size += len(one.body)
+        size += len(one.body) + len(one.edit or b"")
         if found and (len(found) >= limit or size > PAGE_BYTES):
             return found, True
         found.append(one)

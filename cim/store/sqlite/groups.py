@@ -260,7 +260,7 @@ def _end(connection: sqlite3.Connection, id: int) -> None:
     connection.execute("DELETE FROM happening WHERE talk = ?", (id,))
     found = connection.execute("SELECT id FROM conversation WHERE name = ?", (name_of_group(id),)).fetchone()
     if found is not None:
-        for table in ("message", "once", "reader"):
+        for table in ("message", "edit", "once", "reader"):
             connection.execute(f"DELETE FROM {table} WHERE conversation = ?", found)
         connection.execute("DELETE FROM conversation WHERE id = ?", found)
 

@@ -161,9 +161,15 @@ def trim_expired(connection: sqlite3.Connection, id: int, oldest: int, number: i
     ).fetchall()
     old = [row for row in rows if row[2] <= number or row[3] < oldest]
     if old:
-        connection.execute("DELETE FROM message WHERE conversation = ? AND (epoch, n) <= (?, ?)", (id, *old[-1][:2]))
+        _remove(connection, id, old[-1][:2])
         bytes = sum(row[4] for row in old)
         connection.execute("UPDATE conversation SET bytes = max(0, bytes - ?) WHERE id = ?", (bytes, id))
+
+
+def _remove(connection: sqlite3.Connection, id: int, last: Position) -> None:
+    """Remove the entries of a conversation up to a position."""
+    for table in "message", "edit":
+        connection.execute(f"DELETE FROM {table} WHERE conversation = ? AND (epoch, n) <= (?, ?)", (id, *last))
 
 
 class Rooms:
@@ -262,7 +268,7 @@ class Rooms:
                 gone[sender] = evolve(own, held=own.held.plus(-1, -length), behind=behind)
         if last is None:
             return log, stuck
-        connection.execute("DELETE FROM message WHERE conversation = ? AND (epoch, n) <= (?, ?)", (log.id, *last))
+        _remove(connection, log.id, last)
         for user, own in gone.items():
             write_own(connection, log.id, user, own)
         log = evolve(log, held=held)

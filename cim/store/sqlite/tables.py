@@ -12,7 +12,7 @@ from cim.daemon.schema import Schema, statements
 from cim.errors import BadFrame
 from cim.store.sqlite.accounts import index_names
 from cim.wire import native, positions
-from cim.wire.cim_pb2 import RECALL, Deliver
+from cim.wire.cim_pb2 import EDIT, RECALL, Deliver
 
 #: `counts` of a message that counted as unread until it was recalled.
 RECALLED = 2
@@ -148,23 +148,47 @@ def _recalled(connection: sqlite3.Connection) -> None:
     connection.execute(
         f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}"
     )
-    recalled = [(id, *positions.parse(said.ref)) for id, said in _revisions(connection) if said.kind == RECALL]
+    recalled = [(id, *positions.parse(said.ref)) for id, _, said in _revisions(connection) if said.kind == RECALL]
     connection.executemany(
         f"UPDATE message SET counts = {RECALLED} WHERE conversation = ? AND epoch = ? AND n = ?", recalled
     )
 
 
-def _revisions(connection: sqlite3.Connection) -> Iterator[tuple[int, Deliver]]:
-    """Yield what refers to a text, with the id of its conversation, in the order of positions."""
-    rows = connection.execute("SELECT conversation, body FROM message WHERE counts = 0 ORDER BY conversation, epoch, n")
-    for id, body in rows:
+def _revisions(connection: sqlite3.Connection) -> Iterator[tuple[int, positions.Position, Deliver]]:
+    """Yield what refers to a text, with the id of its conversation and its position, in the order of positions."""
+    rows = connection.execute("SELECT conversation, epoch, n, body FROM message WHERE counts = 0 ORDER BY 1, 2, 3")
+    for id, epoch, n, body in rows:
         try:
             said = native.parse_body(body)
         except BadFrame:
             continue
         if said.ref:
-            yield id, said
+            yield id, (epoch, n), said
 
 
-_STEPS = (statements(*_FIRST), _people, index_names, statements(*_RESETS), _recalled, statements(_CLOCK))
+def _edited(connection: sqlite3.Connection) -> None:
+    # For each text that was edited and still stands, where its last edit is.
+    connection.execute(
+        """CREATE TABLE edit (
+        conversation INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL, by_epoch INTEGER NOT NULL,
+        by_n INTEGER NOT NULL, PRIMARY KEY (conversation, epoch, n)) STRICT, WITHOUT ROWID"""
+    )
+    for id, (epoch, n), said in _revisions(connection):
+        if said.kind == EDIT:
+            connection.execute(
+                "INSERT OR REPLACE INTO edit SELECT conversation, epoch, n, ?, ? FROM message "
+                "WHERE conversation = ? AND epoch = ? AND n = ? AND counts = 1",
+                (epoch, n, id, *positions.parse(said.ref)),
+            )
+
+
+_STEPS = (
+    statements(*_FIRST),
+    _people,
+    index_names,
+    statements(*_RESETS),
+    _recalled,
+    statements(_CLOCK),
+    _edited,
+)
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

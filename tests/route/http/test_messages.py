@@ -143,7 +143,17 @@ class SendTests(MessagesCase):
         self.send(self.alice, to_user=self.bob.id, client_id="recall", kind="RECALL", ref=first)
         self.send(self.bob, to_user=self.alice.id, client_id="like", kind="REACTION", ref=second, text="👍")
         shown = [(message["kind"], message["text"]) for message in self.page(self.bob)["messages"]]
-        self.assertEqual(shown, [("TEXT", ""), ("TEXT", "two"), ("EDIT", "2"), ("RECALL", ""), ("REACTION", "👍")])
+        self.assertEqual(shown, [("TEXT", ""), ("TEXT", "2"), ("EDIT", "2"), ("RECALL", ""), ("REACTION", "👍")])
+        page = self.page(self.bob, revisions="false")["messages"]
+        shown = [(one["kind"], one["text"], one["edited"]) for one in page]
+        self.assertEqual(shown, [("TEXT", "", False), ("TEXT", "2", True), ("REACTION", "👍", False)])
+        self.problem(
+            "GET",
+            f"/v1/conversations/{self.talk}/messages?revisions=0",
+            **self.by(self.bob),
+            status=400,
+            code="invalid",
+        )
         body = {"client_id": "x", "to_user": self.bob.id, "kind": "RECALL", "ref": "1-1"}
         self.problem("POST", "/v1/messages", body, **self.by(self.alice), status=404, code="not-found")
 

@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred
 from cim.errors import Forbidden, InvalidField, StoreUnavailable
 from cim.model import Append
 from cim.route.messages import reading
-from cim.route.messages.reading import MEMBER_SECONDS, PAGE_BYTES
+from cim.route.messages.reading import MEMBER_SECONDS, NO_REVISIONS, PAGE_BYTES
 from cim.store.pages import EVERYONE_KEPT
 from cim.wire import native, positions
-from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, Deliver
+from cim.wire.cim_pb2 import EDIT, MEMBERS, RECALL, TEXT, Deliver, Send
 from cim.wire.gap import GapPolicy, GapRule
 from cim.wire.native import MAX_PAGE, PAGE
 from tests.route.route_case import Held, RouteCase, body_of
@@ -280,7 +280,7 @@ class ReadingTests(RouteCase):
         other = self.say(self.alice, self.bob, "stays").position
         self.edit(self.alice, self.bob, other, "stays too")
         self.recall(self.alice, self.bob, said)
-        self.assertEqual(self.texts(self.bob), ["", "", "stays", "stays too", ""])
+        self.assertEqual(self.texts(self.bob), ["", "", "stays too", "stays too", ""])
         entries = self.page(self.bob).entries
         bodies = [native.parse_body(entry.body) for entry in entries]
         self.assertEqual((bodies[1].kind, bodies[1].ref, bodies[1].sender), (EDIT, said, self.alice.id))
@@ -295,6 +295,39 @@ class ReadingTests(RouteCase):
         self.recall(self.alice, self.bob, said)
         self.assertEqual(self.texts(self.bob, after=other), ["", "", "stays too", ""])
         self.assertEqual([d.text for d in self.packets(self.bob, before=BEYOND, limit=3)[0]], ["", "stays too", ""])
+
+    def test_texts_are_as_they_stand_whatever_page_their_edits_are_on(self):
+        first, second, third = self.fill(3)
+        for text in "12":
+            self.edit(self.alice, self.bob, second, text)
+        for where in {"limit": 3}, {"after": first}, {"before": third}:
+            entries = self.page(self.bob, **where).entries
+            found = {entry.position: native.parse_body(entry.body) for entry in entries}
+            self.assertEqual((found[second].text, found[second].edited, found[second].kind), ("2", True, TEXT))
+            self.assertFalse(any(said.edited for position, said in found.items() if position != second))
+
+    def test_edits_that_a_route_of_an_earlier_release_stored(self):
+        (first, _), now = self.fill(2), int(self.clock.seconds() * 1000)
+        for text in "12":
+            send = Send(client_id=f"edit-{text}", text=text, kind=EDIT, ref=first)
+            body = native.body_of(send, self.alice.id, "alice", now)
+            item = Append(self.ab, self.alice.id, send.client_id, b"", body, now, False, refers=first)
+            self.now(self.store.conversations.append([item]))
+        self.assertEqual(self.texts(self.bob), ["2", "m1", "1", "2"])
+        self.recall(self.alice, self.bob, first)
+        self.assertEqual(self.texts(self.bob), ["", "m1", "", "", ""])
+
+    def test_without_revisions(self):
+        said = self.fill(3)
+        self.edit(self.alice, self.bob, said[0], "x")
+        self.recall(self.alice, self.bob, said[1])
+        last = self.say(self.alice, self.bob, "last").position
+        page = self.page(self.bob, without=NO_REVISIONS)
+        self.assertEqual([native.parse_body(entry.body).text for entry in page.entries], ["x", "", "m2", "last"])
+        self.assertEqual((page.entries[-1].previous, page.upto, page.more), (said[2], last, False))
+        page = self.page(self.bob, before=BEYOND, limit=2, without=NO_REVISIONS)
+        self.assertEqual([entry.position for entry in page.entries], [last])
+        self.assertTrue(page.more)
 
     def test_an_edit_whose_text_was_trimmed_is_blank(self):
         said = self.say(self.alice, self.bob, "secret").position

@@ -296,7 +296,7 @@ class OrderTests(RouteCase):
         self.hold.go()
         self.turn()
         self.assertEqual(self.names(), ["0", "3", "1", "2"])
-        self.assertEqual(self.stored(self.ab), ["hello", "+", "after"])
+        self.assertEqual(self.stored(self.ab), ["+", "+", "after"])
         self.assertEqual(self.sending._waiting, {})
 
     def wait(self):

@@ -40,3 +40,14 @@ class StepTests(SynchronousTestCase):
         self.upgrade(5)
         counts = dict(self.connection.execute("SELECT n, counts FROM message"))
         self.assertEqual(counts, {1: 1, 2: RECALLED, 3: 0, 4: 0, 5: 0, 6: 0})
+
+    def test_edits_are_found_by_their_texts(self):
+        self.upgrade(4)
+        for n in 1, 2, 3:
+            self.message(n, TEXT, "a")
+        for n, ref in (4, 1), (5, 2), (6, 1), (7, 9):
+            self.message(n, EDIT, "b", f"5-{ref}")
+        self.message(8, RECALL, "", "5-2")
+        self.message(9, REACTION, "👍", "5-3")
+        self.upgrade(7)
+        self.assertEqual(self.connection.execute("SELECT * FROM edit").fetchall(), [(1, 5, 1, 5, 6)])
