@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from cim.client.values import Group, Kind, Member, Message, Sent, State, User
 from cim.errors import NotFound
+from cim.wire.positions import parse
 
 
 class FakeClient(Service):
@@ -171,8 +172,10 @@ class FakeClient(Service):
     def conversations(self):
         return self._answer("conversations", result=self.talks)
 
-    def history(self, conversation, before="", limit=50):
+    def history(self, conversation, before="", limit=50, *, after="", revisions=True):
         found = [one for one in self.said if one.conversation == conversation and one.kind is Kind.TEXT]
+        if after:
+            found = [one for one in found if parse(one.position) > parse(after)][:limit]
         return self._answer("history", conversation, limit, result=found[-limit:])
 
     def search(self, text, limit=50):

@@ -535,8 +535,62 @@ class TalkCommandTests(CommandTestCase):
         self.assertEqual(self.screen.shown, ["   2 bob"])
         self.line(":read bob")
         self.assertEqual([line.rpartition(": ")[2] for line in self.screen.shown[1:]], ["one", "two"])
-        self.assertEqual(self.did("mark_read"), [("p:1000:1001", "")])
+        self.assertEqual(self.did("mark_read"), [("p:1000:1001", "1-2")])
         self.assertEqual(self.chat.unread, {})
+
+    def shown_texts(self):
+        shown = [line.rpartition(": ")[2] for line in self.screen.shown]
+        self.screen.lines.clear()
+        return shown
+
+    def test_reading_begins_at_the_mark_and_goes_on_where_it_ended(self):
+        said = [self.client.push(1001, "bob", f"m{n}") for n in range(1, 251)]
+        self.client.talks = [Conversation("p:1000:1001", "bob", 240, "1-250", "1-10")]
+        for first, last, left in ((11, 110, 140), (111, 210, 40), (211, 250, 0)):
+            self.line(":read bob")
+            self.assertEqual(self.shown_texts(), [f"m{n}" for n in range(first, last + 1)])
+            self.assertEqual(self.did("mark_read")[-1], ("p:1000:1001", f"1-{last}"))
+            self.assertEqual(self.chat.unread, {"p:1000:1001": left} if left else {})
+            self.client.talks = [Conversation("p:1000:1001", "bob", left, "1-250", said[last - 1].position)]
+        self.assertIn("40 more are unread: :read bob goes on", self.screen.notices)
+        self.line(":read bob")
+        self.assertEqual(self.screen.shown, ["nothing is unread"])
+
+    def test_history_does_not_mark_as_read_what_it_does_not_show(self):
+        for n in range(5):
+            self.client.push(1001, "bob", f"m{n}")
+        self.line(":history bob 3")
+        self.assertEqual((self.chat.unread, self.did("mark_read")), ({"p:1000:1001": 5}, []))
+        self.assertEqual(self.screen.notices[-1], "2 more are unread: :read bob")
+        self.line(":history bob")
+        self.assertEqual((self.chat.unread, self.did("mark_read")), ({}, [("p:1000:1001", "")]))
+
+    def test_recalled_messages_are_not_unread(self):
+        said = [self.client.push(1001, "bob", text) for text in "abc"]
+        self.client.push(1001, "bob", "", kind=Kind.RECALL, ref=said[1].position)
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 2})
+        self.line(":read bob")
+        self.client.push(1001, "bob", "d")
+        self.client.push(1001, "bob", "", kind=Kind.RECALL, ref=said[0].position)
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 1})
+
+    def test_what_another_device_read_is_asked_for_unless_it_is_all(self):
+        said = [self.client.push(1001, "bob", text) for text in "abc"]
+        self.client.talks = [Conversation("p:1000:1001", "bob", 1, "1-3", "1-2")]
+        self.client.tell("receipt", Receipt("p:1000:1001", 1000, said[1].position))
+        self.clock.advance(2)
+        self.assertEqual(self.chat.unread, {"p:1000:1001": 1})
+        self.client.tell("receipt", Receipt("p:1000:1001", 1000, said[2].position))
+        self.assertEqual(self.chat.unread, {})
+
+    def test_edited_messages_are_marked(self):
+        self.client.push(1001, "bob", "better", edited=True)
+        for line in (":history bob", ":q better", ":read bob"):
+            self.screen.lines.clear()
+            self.line(line)
+            self.assertTrue(self.screen.shown[0].endswith("bob → me (edited): better"), (line, self.screen.shown))
+            self.chat.unread = {"p:1000:1001": 1}
+            self.chat._marks.clear()
 
     def test_typing_marks_the_current_conversation_as_read(self):
         self.line(":to bob")

@@ -16,8 +16,20 @@ from zope.interface import implementer
 
 from cim.client.client import Client
 from cim.client.iclient import IListener
-from cim.client.values import Change, Invitation, Kind, Members, Message, Presence, Receipt, Sent, State, Typing
-from cim.errors import CIMError, NotFound, RateLimited
+from cim.client.values import (
+    Change,
+    Conversation,
+    Invitation,
+    Kind,
+    Members,
+    Message,
+    Presence,
+    Receipt,
+    Sent,
+    State,
+    Typing,
+)
+from cim.errors import CIMError, NotFound, RateLimited, Unavailable
 from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.question import Question
 from cim.terminal.console.robot import Robot
@@ -35,6 +47,8 @@ TOO_MUCH_SECONDS = 60.0
 REMEMBERED = 2000
 #: How many changes of a group's members are shown of those that come together.
 SHOWN_CHANGES = 5
+#: A position before every message.
+BEGINNING = "0-1"
 #: The most users fetched for completion and lists.
 MANY_USERS = 500
 
@@ -97,7 +111,9 @@ class Chat(AddressBook):
         self.standing, self.reason = client.state, ""
         self.present: dict[int, bool] = {}
         self._typing: dict[tuple[str, int], IDelayedCall] = {}
+        # By conversation: up to where messages are counted as unread, and the user's own read mark.
         self._latest: dict[str, str] = {}
+        self._marks: dict[str, str] = {}
         self._reads: dict[str, dict[int, str]] = {}
         self._said: deque[Message] = deque(maxlen=REMEMBERED)
         self._own: deque[str] = deque(maxlen=REMEMBERED)
@@ -190,16 +206,38 @@ class Chat(AddressBook):
 
     def attend(self) -> None:
         """Mark the current conversation as read, since the user is at the keyboard."""
-        if self.unread.pop(self.current.name, 0):
-            self.client.mark_read(self.current.name)
-            self.screen.refresh()
+        if self.unread.get(self.current.name):
+            self.read(self.current.name)
 
     def read(self, conversation: str) -> None:
         """Mark all of a conversation as read."""
         self.unread.pop(conversation, None)
         if conversation != EVERYONE.name:
+            self._marks[conversation] = self._latest.get(conversation, "")
             self.client.mark_read(conversation)
         self.screen.refresh()
+
+    async def read_on(self, talk: Talk, most: int) -> tuple[list[Message], int]:
+        """Return the first messages of a talk after the user's read mark, at most so many, and mark them as read.
+
+        :returns: they, and about how many are unread after them
+        """
+        with contextlib.suppress(Unavailable):
+            self._listed(await self.client.conversations())
+        after = self._marks.get(talk.name) or BEGINNING
+        found = list(await self.client.history(talk.name, limit=most + 1, after=after, revisions=False))
+        if not found:
+            self.read(talk.name)
+            return found, 0
+        more = len(found) > most
+        del found[most:]
+        left = self.unread.pop(talk.name, 0) - sum(not one.mine and one.kind is Kind.TEXT for one in found)
+        if more or left > 0:
+            self.unread[talk.name] = max(left, 1)
+        self._marks[talk.name] = found[-1].position
+        self.client.mark_read(talk.name, found[-1].position)
+        self.screen.refresh()
+        return found, self.unread.get(talk.name, 0)
 
     # Recent messages
 
@@ -262,15 +300,31 @@ class Chat(AddressBook):
         self.screen.message(message, own=own)
 
     def _count(self, message: Message) -> None:
-        counts = message.kind is Kind.TEXT and message.conversation not in ("", EVERYONE.name)
-        if counts and not (message.position and _reaches(self._latest.get(message.conversation, ""), message.position)):
-            self.unread[message.conversation] = self.unread.get(message.conversation, 0) + 1
-            self.screen.refresh()
+        name = message.conversation
+        if name in ("", EVERYONE.name) or (message.position and _reaches(self._latest.get(name, ""), message.position)):
+            return
+        if message.position:
+            self._latest[name] = message.position
+        if message.kind is Kind.TEXT:
+            self.unread[name] = self.unread.get(name, 0) + 1
+        elif (
+            message.kind is Kind.RECALL
+            and self.unread.get(name)
+            and not _reaches(self._marks.get(name, ""), message.ref)
+        ):
+            self.unread[name] -= 1
+            if not self.unread[name]:
+                del self.unread[name]
+        self.screen.refresh()
 
     def receipt(self, client: Client, receipt: Receipt) -> None:
         """See IListener."""
         if client.me is not None and receipt.reader == client.me.id:
-            self.unread.pop(receipt.conversation, None)
+            self._marks[receipt.conversation] = receipt.position
+            if _reaches(receipt.position, self._latest.get(receipt.conversation, "")):
+                self.unread.pop(receipt.conversation, None)
+            else:  # on another device, and not to the end
+                self._learn_soon()
             return self.screen.refresh()
         marks = self._reads.setdefault(receipt.conversation, {})
         before = marks.get(receipt.reader, "")
@@ -339,9 +393,13 @@ class Chat(AddressBook):
         if state is not State.READY:
             for key in tuple(self._typing):
                 self._stop_typing(key)
-        if state is State.READY and self._settling is None and (self._learning is None or self._learning.called):
-            self._settling = self.clock.callLater(SETTLE_SECONDS, self._settle)
+        if state is State.READY:
+            self._learn_soon()
         self.screen.refresh()
+
+    def _learn_soon(self) -> None:
+        if self._settling is None and (self._learning is None or self._learning.called):
+            self._settling = self.clock.callLater(SETTLE_SECONDS, self._settle)
 
     def _settle(self) -> None:
         self._settling = None
@@ -354,17 +412,20 @@ class Chat(AddressBook):
 
     async def _learn(self) -> None:
         try:
-            conversations = await self.client.conversations()
-            titled = (one for one in conversations if one.title and one.name != EVERYONE.name)
-            self.titles.update({one.name: typed_name(one.title) for one in titled})
-            self._latest.update({one.name: one.latest for one in conversations})
-            self.unread = {one.name: one.unread for one in conversations if one.unread}
+            self._listed(await self.client.conversations())
             self.learn_groups(await self.client.groups())
         finally:
             self.screen.refresh()
             self._watch()
             users, _ = await self.client.online(limit=100)
             self.learn(users)
+
+    def _listed(self, conversations: Sequence[Conversation]) -> None:
+        titled = (one for one in conversations if one.title and one.name != EVERYONE.name)
+        self.titles.update({one.name: typed_name(one.title) for one in titled})
+        self._latest.update({one.name: one.latest for one in conversations})
+        self._marks.update({one.name: one.read for one in conversations})
+        self.unread = {one.name: one.unread for one in conversations if one.unread}
 
     def _watch(self) -> None:
         others = [self.other_in(name) for name in [self.current.name, *self.titles]]

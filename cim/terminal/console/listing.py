@@ -27,10 +27,13 @@ async def online_users(chat: Chat, prefix: str, most: int) -> tuple[list[User], 
             return sorted(users, key=lambda user: (user.name, user.id))[:most], max(total, len(users))
 
 
-async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") -> None:
+async def show_found(
+    chat: Chat, messages: Sequence[Message], wanted: str = "", *, none: str = "nothing has been said yet"
+) -> None:
     """List messages, the latest last, each with a number that `:recall`, `:edit` and `:react` accept.
 
     :param wanted: the text to highlight
+    :param none: what to show if there are none, when nothing was wanted
     """
     # An edited or recalled message is shown as it is now.
     messages = [one for one in messages if one.kind in (Kind.TEXT, Kind.REACTION)]
@@ -39,7 +42,7 @@ async def show_found(chat: Chat, messages: Sequence[Message], wanted: str = "") 
     lines: list[Line] = []
     for index, message in zip(range(len(messages), 0, -1), messages, strict=True):
         lines.append([("dim", f"#{index:<{width}} "), *message_spans(chat, message, dated=True, wanted=wanted)])
-    await chat.screen.show(lines or ["nothing was found" if wanted else "nothing has been said yet"])
+    await chat.screen.show(lines or ["nothing was found" if wanted else none])
 
 
 def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: str = "") -> list[Span]:
@@ -62,9 +65,9 @@ def message_spans(chat: Chat, message: Message, *, dated: bool = False, wanted: 
     if not where and message.conversation not in ("", EVERYONE.name):
         where = f" → {chat.title_of(message.conversation)}" if message.mine else " → me"
     spans.append(("bold", where))
-    if message.kind is Kind.EDIT:
+    if message.kind is Kind.EDIT or message.edited:
         spans.append(("dim", " (edited)"))
-    elif not text and message.data:
+    if not text and message.data:
         text = f"[{len(message.data)} bytes of {message.content_type or 'data'}]"
     elif not text:
         return [*spans, ("", ": "), ("dim", "(taken back)")]

@@ -15,6 +15,8 @@ from cim.terminal.console.listing import online_users, show_found
 from cim.terminal.console.typed_names import is_number, split_name, typed_name
 from cim.terminal.iconsole import Line
 
+#: The most messages that `:read` shows at once.
+MAX_READ = 100
 #: The largest file that can be sent, and the size of its parts, in bytes.
 MAX_FILE, PART = 4 << 20, 16 << 10
 
@@ -44,11 +46,14 @@ class History(Command):
         talk = await chat.talk(name)
         count = number(last or "20", "the number", 500)
         try:
-            messages = await chat.client.history(talk.name, "", count)
+            messages = await chat.client.history(talk.name, limit=count, revisions=False)
         except NotSupported:
             messages = chat.seen(conversation=talk.name)[-count:]
         await show_found(chat, messages)
-        if chat.unread.get(talk.name):
+        unread = chat.unread.get(talk.name, 0) - sum(not one.mine and one.kind is Kind.TEXT for one in messages)
+        if unread > 0:
+            chat.screen.notice(f"{unread} more are unread: :read {talk.title}")
+        elif chat.unread.get(talk.name):
             chat.read(talk.name)
 
 
@@ -56,6 +61,7 @@ class Read(Command):
     words = (":read",)
     usage = "[name]"
     summary = "list unread talks, or read one"
+    help = f"Of a talk it shows up to {MAX_READ} messages, from the first one that is unread; again, it goes on there."
     completes = "talks"
 
     async def run(self, chat: Chat, rest: str) -> None:
@@ -66,9 +72,10 @@ class Read(Command):
             await chat.screen.show(lines or ["nothing is unread"])
             return
         talk = await chat.talk(rest)
-        count = chat.unread.get(talk.name, 0)
-        await show_found(chat, await chat.client.history(talk.name, "", min(max(count, 1), 200)))
-        chat.read(talk.name)
+        found, left = await chat.read_on(talk, MAX_READ)
+        await show_found(chat, found, none="nothing is unread")
+        if left:
+            chat.screen.notice(f"{left} more are unread: :read {talk.title} goes on")
 
 
 class Recall(Command):
