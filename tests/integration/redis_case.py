@@ -77,6 +77,8 @@ class RedisCase(TestCase):
 
     #: What connections of stores are made of.
     connection_class = RedisConnection
+    #: Of how many servers a majority must have what is told; None for the one.
+    servers: int | None = None
 
     def connection(self, *, host="127.0.0.1", port=None, user=None, password=None, database=0, **options):
         port = port or self.redis.port
@@ -91,6 +93,7 @@ class RedisCase(TestCase):
             user=user,
             password=password or None,
             database=database,
+            servers=self.servers and (lambda: self.servers),
             **options,
         )
         connection.clock = ShiftedTime("Redis", self.reactor.seconds, time_of_day)

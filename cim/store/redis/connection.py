@@ -242,7 +242,7 @@ class RedisConnection:
         if server != self.server:
             self.server = server
             self._log.info(
-                "Redis {version} at {address}: {facts}",
+                "{server} at {address}: {facts}",
                 address=self._address,
                 **server.log_fields(self._servers and self._servers()),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ DISPENSABLE = {
 class ServerFacts:
     """One run of a Redis server.
 
+    :param version: its number, with the name for another server of its kind
     :param run_id: the id of its process
     :param history: its replication id, which changes with every failover, though the process may be an old one
     :param settings: `appendonly`, `appendfsync`, `maxmemory-policy`, as far as it reports them
@@ -41,7 +43,9 @@ class ServerFacts:
     def read(cls, info: bytes, settings: Mapping[str, str], refused: Mapping[str, str] | None = None) -> Self:
         """Parse the answers to `INFO server` and `INFO replication`."""
         lines = dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
-        version, run_id = lines.get("redis_version", ""), lines.get("run_id", "")
+        # Valkey gives itself out as the Redis that it can do all of.
+        version = f"Valkey {lines['valkey_version']}" if "valkey_version" in lines else lines.get("redis_version", "")
+        run_id = lines.get("run_id", "")
         return cls(version, run_id, lines.get("master_replid", ""), lines.get("role", ""), settings, refused or {})
 
     def acknowledged(self, servers: int | None = None) -> str:
@@ -66,8 +70,8 @@ class ServerFacts:
 
     def version_complaint(self) -> str:
         """Return what is wrong with the version; "" if nothing."""
-        numbers = tuple(int(part) for part in self.version.split(".")[:2] if part.isdigit())
-        if not self.version or numbers >= NEEDED:
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        if numbers is None or (int(numbers[1]), int(numbers[2])) >= NEEDED:
             return ""
         return f"version {self.version} is too old: install {'.'.join(map(str, NEEDED))} or newer"
 
@@ -89,4 +93,5 @@ class ServerFacts:
 
     def log_fields(self, servers: int | None = None) -> dict[str, str]:
         """Return the facts for the log."""
-        return {"version": self.version or "(unknown)", "facts": f"acknowledged means {self.acknowledged(servers)}"}
+        server = self.version if self.version.startswith("V") else f"Redis {self.version or '(unknown)'}"
+        return {"server": server, "facts": f"acknowledged means {self.acknowledged(servers)}"}
