@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+from pathlib import Path
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -17,6 +21,8 @@ from cim.store.choose import Acknowledge, RedisAccess, store_from
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import TEXT, Send
 from tests.harness.redis_set import NAME, RedisSet
+
+ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 class Talk:
@@ -248,3 +254,41 @@ class LocalTests(SentinelCase):
         replica = self.set.members[1]
         store = self.started(f"redis:{replica.address}")
         await self.until(lambda: "it is a replica, which takes no writes: name the master" in store.health())
+
+
+def documented(name, line):
+    """What follows the beginning of a line in a sample."""
+    found = re.search(rf"^#   {re.escape(line)} (.+)$", (ETC / name).read_text(), re.MULTILINE)
+    return found[1]
+
+
+def user(name, file, password):
+    """The setting of a user as in a sample."""
+    rules = documented(file, f"user {name} on #HASH")
+    return {f"user {name} on": f"#{hashlib.sha256(password.encode()).hexdigest()} {rules}"}
+
+
+class DocumentedAccessTests(SentinelCase):
+    """Users with the rules of the samples; the harness uses the default user, which the samples shut out."""
+
+    access = RedisAccess("cim", "hunter2", sentinel_user="cim", sentinel_password="hunter3")
+    settings: ClassVar = {
+        **user("cim", "redis.conf", "hunter2"),
+        **user("replica", "redis.conf", "hunter4"),
+        **user("sentinel", "redis.conf", "hunter5"),
+        "masteruser": "replica",
+        "masterauth": "hunter4",
+    }
+    sentinel_settings: ClassVar = {
+        f"sentinel auth-user {NAME}": "sentinel",
+        f"sentinel auth-pass {NAME}": "hunter5",
+        **user("cim", "sentinel.conf", "hunter3"),
+    }
+
+    async def test_they_suffice_for_a_failover(self):
+        talks = self.talks(2)
+        await self.go_on(talks)
+        await (await self.set.master()).kill()
+        await self.go_on(talks)
+        await self.judged(talks)
+        self.assertEqual([self.store.facts().get("store_refuses"), self.store.health()], [None, ""])
