@@ -15,6 +15,7 @@ import bench.growth
 import bench.hostile
 import bench.links
 import bench.load
+import bench.majority
 import bench.predecessors
 
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str]) -> int:
     modules = {
         "load": bench.load,
         "growth": bench.growth,
+        "majority": bench.majority,
         "predecessors": bench.predecessors,
         "links": bench.links,
         "chaos": bench.chaos,
