@@ -27,7 +27,7 @@ from tests.harness.redis_set import RedisSet
 
 #: How many calls are under way at a time.
 AT_ONCE = (1, 64)
-MODES = ("local", "majority")
+MODES = ("local", "majority:3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,13 +51,16 @@ class Majority:
     async def go(self) -> int:
         """Measure appends and reads."""
         directory = tempfile.mkdtemp(prefix="cim-majority-")
-        self._set = RedisSet(self._reactor, directory, appendfsync=self._arguments.fsync)
+        self._set = RedisSet(self._reactor, directory, appendfsync=self._arguments.fsync, sentinels=0)
         stores: dict[str, Any] = {}
         try:
             await self._set.start()
             for mode in MODES:
                 stores[mode] = store_from(
-                    self._set.store, self._reactor, time_of_day=time_of_day, acknowledge=Acknowledge.parse(mode)
+                    f"redis:{self._set.members[0].address}",
+                    self._reactor,
+                    time_of_day=time_of_day,
+                    acknowledge=Acknowledge.parse(mode),
                 )
                 stores[mode].startService()
             while any(store.health() for store in stores.values()):
@@ -86,7 +89,7 @@ class Majority:
                 began = time.perf_counter()
                 took[mode] += await self._time(store, call, at_once)
                 rates[mode].append(self._arguments.calls / (time.perf_counter() - began))
-        ratio = statistics.median(one / other for one, other in zip(rates["majority"], rates["local"], strict=True))
+        ratio = statistics.median(one / other for one, other in zip(rates["majority:3"], rates["local"], strict=True))
         for mode in MODES:
             self._write(
                 f"{name}, {at_once} at once, {mode}: {statistics.median(rates[mode]):.0f} a second, "

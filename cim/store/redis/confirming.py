@@ -5,12 +5,17 @@ others. A question on the same connection does that for all calls before it: PUB
 the replicas, and WAIT is answered when enough of them have all of the stream up to there. One question is under way at
 a time; the calls that are made meanwhile share the next.
 
+All replicas that keep up are waited for, although fewer make a majority. For of two replicas that are nearly even,
+Sentinels do not always promote the one that has more: they compare offsets that may be a second old. Who does not keep
+up is waited for no longer, until it does again.
+
 WAITAOF would ask whether they have it on disk. But replicas tell that once a second, so every answer would take that
 long. With `appendfsync always` a replica answers WAIT only after it has written to disk, as a master answers a call.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +31,8 @@ T = TypeVar("T")
 
 #: How long replicas may take, in ms.
 CONFIRM_MS = 900
+#: A replica that last answered so many seconds ago or less keeps up.
+MOST_LAG = 1
 #: A channel to which nobody listens.
 CHANNEL = "cim.confirm"
 
@@ -52,6 +59,13 @@ class Confirming:
         self._cut = cut
         self._waiting: list[Deferred[None]] = []
         self._asking = False
+        #: How many replicas keep up.
+        self._current = 0
+
+    def expect(self, replication: bytes) -> None:
+        """Note which replicas keep up, by the answer to `INFO replication`."""
+        lags = re.findall(rb"^slave\d+:.*state=online.*lag=(\d+)", replication, re.MULTILINE)
+        self._current = sum(int(lag) <= MOST_LAG for lag in lags)
 
     def confirmed(self) -> Deferred[None]:
         """Fire when a majority has what was asked before; fail with StoreUnavailable if that is not known in time."""
@@ -79,6 +93,7 @@ class Confirming:
         waiting, self._waiting = self._waiting, []
         servers = self._servers()
         needed = majority(servers)
+        expected = max(needed, self._current)
         wrong: list[str] = []
 
         def refused(failure: Failure) -> None:
@@ -86,6 +101,8 @@ class Confirming:
 
         def answered(replicas: Any) -> None:
             if not wrong and replicas >= needed:
+                if replicas < expected:
+                    self._current = replicas
                 self._asking = bool(self._waiting)
                 if self._asking:
                     self._question()
@@ -105,7 +122,7 @@ class Confirming:
 
         try:
             self._ask("PUBLISH", CHANNEL, "").addErrback(refused)
-            self._ask("WAIT", needed, CONFIRM_MS).addErrback(refused).addCallback(answered)
+            self._ask("WAIT", expected, CONFIRM_MS).addErrback(refused).addCallback(answered)
         except Exception:  # the connection was lost before
             refused(Failure())
             answered(None)

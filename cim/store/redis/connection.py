@@ -269,6 +269,8 @@ class RedisConnection:
             info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
         except self._ResponseError as error:
             refused["INFO"] = str(error)
+        if protocol.confirming is not None:
+            protocol.confirming.expect(info)
         for name in ("appendonly", "appendfsync", "maxmemory-policy"):
             try:
                 found = await protocol.ask("CONFIG", "GET", name)
@@ -327,8 +329,11 @@ class RedisConnection:
 
     async def _look(self) -> None:
         """Look at the epoch, and begin a new one if what is stored may have gone back; never fails."""
+        protocol = self._protocol
         try:
-            await self._look_at_epoch(self._protocol)
+            await self._look_at_epoch(protocol)
+            if protocol.confirming is not None and "INFO" not in self.server.refused:
+                protocol.confirming.expect(await protocol.ask("INFO", "replication"))
         except self._ResponseError as error:
             self.refused("epoch", str(error))
         except (self._RedisError, StoreUnavailable):  # it is away

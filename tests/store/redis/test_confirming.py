@@ -96,6 +96,32 @@ class ConfirmingTests(SynchronousTestCase):
         self.failureResultOf(done, StoreUnavailable)
         self.assertEqual(self.cuts, ["only 1 of its replicas confirm what is written, and a majority of 5 takes 2"])
 
+    def test_replicas_that_keep_up_are_waited_for_until_they_do_not(self):
+        info = (
+            b"# Replication\r\nrole:master\r\nconnected_slaves:3\r\n"
+            b"slave0:ip=10.0.0.2,port=6379,state=online,offset=42,lag=0\r\n"
+            b"slave1:ip=10.0.0.3,port=6379,state=online,offset=42,lag=1\r\n"
+            b"slave2:ip=10.0.0.4,port=6379,state=%b\r\nmaster_replid:x\r\n"
+        )
+        self.servers = 4
+        for third, waited in [(b"wait_bgsave,offset=0,lag=0", 2), (b"online,offset=2,lag=2", 2), (b"online,lag=1", 3)]:
+            self.confirming.expect(info % third)
+            done = self.call("GET", "a")
+            self.clock.advance(0)
+            self.assertEqual(self.words()[-1], ("WAIT", waited, CONFIRM_MS))
+            for value in (b"x", 0, waited):
+                self.reply(value)
+            self.successResultOf(done)
+        # One of them falls behind: the others are enough, and it is waited for no longer.
+        for waited in (3, 2):
+            done = self.call("GET", "a")
+            self.clock.advance(0)
+            self.assertEqual(self.words()[-1], ("WAIT", waited, CONFIRM_MS))
+            for value in (b"x", 0, 2):
+                self.reply(value)
+            self.successResultOf(done)
+        self.assertEqual(self.cuts, [])
+
     def test_a_refused_call_waits_for_nobody(self):
         done = self.call("GET")
         self.clock.advance(0)
