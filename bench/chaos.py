@@ -17,8 +17,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from bench.clocks import ClockFaults, faketime
 from bench.cluster import Cluster, machine_names
 from bench.crowd import Crowd, add_crowd
+from bench.disks import DiskFaults
 from bench.faults import Deck, Havoc, Maker, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
@@ -26,17 +28,25 @@ from bench.hosts import Network, NoHosts
 from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
 from bench.outages import Mended, outages, table
 from bench.partitions import NetworkFaults
+from bench.restores import RestoreFaults
 from bench.running import run_bounded
+from bench.upgrades import UpgradeFaults, checkout
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
-from tests.harness.processes import DaemonProcess
+from tests.harness.processes import DaemonProcess, ProcessFailed
 
 #: How many violations are shown one by one.
 SHOWN = 40
 #: The machine of the clients, and of this process.
 CLIENTS = "clients"
-#: Without and with machines.
-LOOPBACK_KINDS = [*ProcessFaults.kinds, *ConnectionFaults.kinds, *ClientFaults.kinds]
-HOSTS_KINDS = [*ProcessFaults.kinds, *NetworkFaults.kinds, *ClientFaults.kinds]
+#: All that there are; each run makes some of them.
+KINDS = [
+    kind_of(*kind)
+    for maker in (
+        *(ProcessFaults, ConnectionFaults, ClientFaults, NetworkFaults, ClockFaults, DiskFaults),
+        *(RestoreFaults, UpgradeFaults),
+    )
+    for kind in maker.kinds
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,13 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
     option("--hosts", action="store_true", help="give each process a machine of its own, and break the network too")
-    kinds = list(dict.fromkeys(kind_of(*pair) for pair in (*LOOPBACK_KINDS, *HOSTS_KINDS)))
+    option("--restores", action="store_true", help="put Redis back to a backup now and then")
+    option("--older", metavar="COMMIT", help="begin with servers and routes of this commit, and replace them")
     option(
         "--fault",
         action="append",
-        choices=kinds,
+        choices=KINDS,
         metavar="KIND",
-        help="make only faults of this kind; may be repeated: " + ", ".join(kinds),
+        help="make only faults of this kind; may be repeated: " + ", ".join(KINDS),
     )
     option("--pause", type=float, default=1.5, metavar="SECONDS", help="average pause between faults (%(default)s)")
     option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
@@ -84,12 +95,12 @@ class Chaos:
         network: Network | None = None,
     ) -> None:
         self._network = network
+        self._ends: list[Callable[[], object]] = []
         self.reactor = reactor
         self.arguments = arguments
         self.write = write
         self.cluster: Cluster | None = None
         self._mended: list[Mended] = []
-        self._cable: NetworkFaults | None = None
 
     async def go(self) -> int:
         """Run; return the exit status: 1 if anything was lost, doubled, reordered or out of nowhere."""
@@ -97,7 +108,7 @@ class Chaos:
         seed = arguments.seed if arguments.seed is not None else random.SystemRandom().getrandbits(32)
         self.write(f"seed {seed}")
         directory = tempfile.mkdtemp(prefix="cim-chaos-")
-        self.cluster = Cluster(
+        cluster = self.cluster = Cluster(
             self.reactor,
             directory,
             servers=arguments.servers,
@@ -108,31 +119,56 @@ class Chaos:
             server_options=UNLIMITED_SESSIONS,
             route_options=("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
         )
+        chooser = random.Random(seed)
+        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls, arguments.library)
+        makers = self._makers(cluster, crowd)
         try:
-            await self.cluster.start()
-            return await self._torment(self.cluster, random.Random(seed))
+            await cluster.start()
+            return await self._torment(crowd, makers, random.Random(chooser.getrandbits(64)))
         finally:
-            if self._cable is not None:
-                await self._cable.stop()
             if arguments.keep:
-                self._keep(self.cluster.processes)
-            await self.cluster.stop()
+                self._keep(cluster.processes)
+            await cluster.stop()
+            for end in self._ends:
+                end()
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _makers(self, cluster: Cluster, crowd: Crowd) -> list[Maker]:
+        """Return who makes faults; the cluster is not started yet."""
+        arguments = self.arguments
+        mishaps = ProcessFaults(self.reactor, cluster.kinds)
+        makers: list[Maker] = [mishaps, ClientFaults(crowd.afflict)]
+        if arguments.older:
+            older = checkout(arguments.older, cluster.directory / "older")
+            makers.append(UpgradeFaults(self.reactor, older, cluster.kinds, mishaps))
+        if arguments.restores:
+            makers.append(RestoreFaults(self.reactor, cluster.redis, mishaps, crowd.restored))
+        if self._network is None:
+            return [*makers, ConnectionFaults(self.reactor, cluster.proxies)]
+        disks = DiskFaults(self.reactor, [cluster.redis], mishaps)
+        cable = NetworkFaults(self.reactor, self._network)
+        self._ends += [disks.end, cable.end]
+        makers += [disks, cable]
+        if faketime():
+            makers.append(ClockFaults(self.reactor, cluster.directory, cluster.kinds))
+        else:
+            self.write("no clocks jump: libfaketime is not installed")
+        return makers
 
     def stop(self) -> Deferred[None] | None:
         """Stop the cluster."""
         return None if self.cluster is None else self.cluster.stop()
 
-    async def _torment(self, cluster: Cluster, chooser: random.Random) -> int:
+    async def _torment(self, crowd: Crowd, makers: list[Maker], faults: random.Random) -> int:
         arguments = self.arguments
-        crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls, arguments.library)
-        faults = random.Random(chooser.getrandbits(64))
+        kinds = [kind for maker in makers for kind in maker.kinds]
+        only = [kind for kind in kinds if not arguments.fault or kind_of(*kind) in arguments.fault]
+        if not only:
+            raise ProcessFailed("faults of these kinds are not made in such a run")
         try:
             await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)
-            havoc = Havoc(self.reactor, await self._makers(cluster, crowd), self.write, self._note)
+            havoc = Havoc(self.reactor, makers, self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
-            kinds = LOOPBACK_KINDS if self._network is None else HOSTS_KINDS
-            only = [kind for kind in kinds if not arguments.fault or kind_of(*kind) in arguments.fault]
             deck = Deck(faults, only, arguments.longest)
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
@@ -150,14 +186,6 @@ class Chaos:
         self._report(crowd)
         self.write(verdict(violations))
         return 0 if quiet and not violations else 1
-
-    async def _makers(self, cluster: Cluster, crowd: Crowd) -> list[Maker]:
-        makers: list[Maker] = [ProcessFaults(self.reactor, cluster.kinds), ClientFaults(crowd.afflict)]
-        if self._network is None:
-            return [*makers, ConnectionFaults(self.reactor, cluster.proxies)]
-        self._cable = NetworkFaults(self.reactor, self._network)
-        await self._cable.start()
-        return [*makers, self._cable]
 
     def _note(self, kind: str, began: float, mended: float) -> None:
         self._mended.append(Mended(kind, began, mended))

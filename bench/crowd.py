@@ -126,6 +126,8 @@ class Crowd:
         self._tablets: set[int] = set()
         self.history = History(self._lists)
         self._owed = Owed(self._lists)
+        #: What restores of the store may have undone.
+        self._undone: set[Key] = set()
         self.times = Times()
         self.members: list[Member | LibraryMember | GuestMember] = []
         self._speakers: list[Member | LibraryMember | GuestMember] = []
@@ -305,12 +307,30 @@ class Crowd:
 
     def missing(self) -> set[tuple[int, Key]]:
         """Return each member and message that the member should have got but did not."""
-        guests = ((log.user, key) for log in self.logs for key in log.missing(self.history))
-        return {*self.history.missing(), *guests}
+        history, logs = self._judged()
+        guests = ((log.user, key) for log in logs for key in log.missing(history))
+        return {*history.missing(), *guests}
 
     def violations(self) -> list[Violation]:
         """Return everything that is wrong."""
-        return [*self.history.violations(), *(wrong for log in self.logs for wrong in log.violations(self.history))]
+        history, logs = self._judged()
+        return [*history.violations(), *(wrong for log in logs for wrong in log.violations(history))]
+
+    def restored(self, began: float, ended: float) -> None:
+        """The store is as it was when a backup was begun: nothing is said of what was under way or accepted since."""
+        self._undone.update(
+            key
+            for key, sent in self.times.sent.items()
+            if sent <= ended and not self.times.accepted.get(key, ended) < began
+        )
+        for key in self._undone:
+            self._owed.forgive(key)
+
+    def _judged(self) -> tuple[History, list[GuestLog]]:
+        """Return what is to be judged: all but what restores undid."""
+        if not self._undone:
+            return self.history, self.logs
+        return self.history.without(self._undone), [log.without(self._undone) for log in self.logs]
 
     async def quiet(self, patience: float) -> bool:
         """Wait until all messages are accepted and everyone has all of them; return whether that happened in time."""

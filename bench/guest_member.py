@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -67,6 +67,10 @@ class GuestLog:
     sent: Mapping[Key, float]
     arrivals: list[tuple[Key, bytes, int]] = field(factory=list)
     broken: list[float] = field(factory=list)
+
+    def without(self, keys: Container[Key]) -> GuestLog:
+        """Return a log in which some messages never were."""
+        return GuestLog(self.user, self.sent, [one for one in self.arrivals if one[0] not in keys], self.broken)
 
     def missing(self, history: History) -> Iterator[Key]:
         """Yield what was stored for it and did not come, though no connection of it broke since."""

@@ -23,7 +23,7 @@ that author sent later.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from enum import Enum
 
 from attrs import define, field, frozen
@@ -235,6 +235,19 @@ class History:
             place = log.positions.setdefault(key, message.position)
             if place != message.position:
                 yield Violation(Fault.REORDERED, key, member, f"is at {message.position}, others saw it at {place}")
+
+    def without(self, keys: Container[Key]) -> History:
+        """Return a history in which some messages never were."""
+        return History(
+            self.members,
+            {key: sent for key, sent in self.sent.items() if key not in keys},
+            {
+                (member, conversation): [
+                    message for message in messages if (message.author, conversation, message.number) not in keys
+                ]
+                for (member, conversation), messages in self.handed.items()
+            },
+        )
 
     def outcomes(self) -> Counter[str]:
         """Return how many messages were accepted, refused, or have an unknown outcome."""

@@ -14,11 +14,16 @@ import ctypes
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from typing import IO
 
+from bench.switch import READY
+from tests.harness.daemons import ROOT
 from tests.harness.spawning import Machine, launched
 
 SUBNET, CONTROL = "10.77.0", "10.78.0"
+BRIDGES = ("near", "far")
 PROGRAMS = {"ip": "iproute2", "iptables": "iptables", "unshare": "util-linux", "nsenter": "util-linux"}
 TUN = "/dev/net/tun"
 #: Of unshare(2).
@@ -123,7 +128,7 @@ class Network:
 
     def _lay(self, own: str, names: Sequence[str]) -> None:
         middle = self.middle = Shell("unshare", "--net")
-        for bridge in ("near", "far"):
+        for bridge in BRIDGES:
             middle.run(f"ip link add name {bridge} type bridge && ip link set dev {bridge} up")
         for number, name in enumerate((own, *names), 1):
             shell = self._shells.get(name) or Shell("unshare", "--net")
@@ -137,10 +142,18 @@ class Network:
             enter = () if name == own else ("nsenter", f"--net=/proc/{shell.pid}/ns/net", "--")
             self.machines[name] = Machine(address, control, "0.0.0.0", enter)
 
-    @property
-    def switch(self) -> tuple[str, ...]:
-        """The words before a command that is to run where the cables meet."""
-        return ("nsenter", f"--net=/proc/{self.middle.pid}/ns/net", "--")
+    def lay_cable(self) -> IO[str]:
+        """Have a `bench.switch` carry frames between the bridges; return its input, with which it ends."""
+        enter = ("nsenter", f"--net=/proc/{self.middle.pid}/ns/net", "--")
+        command = [*enter, sys.executable, "-m", "bench.switch", *BRIDGES]
+        switch = subprocess.Popen(
+            launched(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=ROOT
+        )
+        said, heard = switch.stdin, switch.stdout
+        assert said is not None and heard is not None
+        if heard.readline().strip() != READY:
+            raise CommandFailed("the switch of the slow cable does not run")
+        return said
 
     def drop(self, source: str, target: str, share: float = 1.0) -> Callable[[], object]:
         """Have what one machine sends to another not arrive; return what ends that.
@@ -157,7 +170,7 @@ class Network:
         """Move a machine behind the slow cable, or back."""
         self.middle.run(f"ip link set dev {self._wires[name]} master {'far' if far else 'near'}")
         # Where machines are is learnt anew.
-        for bridge in ("near", "far"):
+        for bridge in BRIDGES:
             self.middle.run(f"ip link set dev {bridge} type bridge fdb_flush")
 
     def end(self) -> None:

@@ -34,6 +34,11 @@ class Owed:
             if left:
                 self._left[key] = left
 
+    def forgive(self, key: Key) -> None:
+        """A message is owed to nobody any more, and will not be."""
+        self._known.add(key)
+        self._left.pop(key, None)
+
     def had(self, member: int, key: Key) -> None:
         """A member was handed a message, so it is stored."""
         self.due(key)

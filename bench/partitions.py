@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,6 @@ from twisted.internet.task import deferLater
 
 from bench.faults import Fault
 from bench.hosts import Network
-from bench.switch import READY
-from tests.harness.daemons import environment
-from tests.harness.processes import DaemonProcess
 
 #: Who talks with whom.
 PEERS = {
@@ -78,22 +74,12 @@ class NetworkFaults:
     def __init__(self, reactor: Any, network: Network) -> None:
         self._reactor = reactor
         self._network = network
-        self._switch = DaemonProcess(
-            reactor,
-            [*network.switch, sys.executable, "-m", "bench.switch", "near", "far"],
-            environment(),
-            ready_when=READY,
-            name="switch",
-        )
+        self._cable = network.lay_cable()
         self._far: set[str] = set()
 
-    async def start(self) -> None:
-        """Lay the slow cable."""
-        await self._switch.start()
-
-    async def stop(self) -> None:
-        """Take it away."""
-        await self._switch.stop()
+    def end(self) -> None:
+        """Take the slow cable away."""
+        self._cable.close()
 
     async def make(self, fault: Fault) -> str:
         """See bench.faults.Maker."""
@@ -122,7 +108,7 @@ class NetworkFaults:
         name = chooser.choice(names)
         delay, jitter = chooser.uniform(0.005, 0.15), chooser.uniform(0.005, 0.15)
         loss = 0.01 if fault.hard else 0.0
-        self._switch.write(f"{delay} {jitter} {loss}\n")
+        self._cable.write(f"{delay} {jitter} {loss}\n")
         self._far.add(name)
         self._network.move(name, True)
         try:

@@ -6,21 +6,22 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.chaos import LOOPBACK_KINDS
 from bench.crowd import Times
 from bench.faults import DEAD_SECONDS, Deck
+from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
+
+KINDS = [*ProcessFaults.kinds, *ConnectionFaults.kinds, *ClientFaults.kinds]
 
 
 class DeckTests(SynchronousTestCase):
     def dealt(self, seed, count, longest=14.0):
-        deck = Deck(random.Random(seed), LOOPBACK_KINDS, longest)
+        deck = Deck(random.Random(seed), KINDS, longest)
         return [deck.deal() for _ in range(count)]
 
     def test_each_kind_once_before_any_comes_again(self):
-        kinds = LOOPBACK_KINDS
-        faults = self.dealt(1, 2 * len(kinds))
-        for half in (faults[: len(kinds)], faults[len(kinds) :]):
-            self.assertEqual(sorted((fault.action, fault.what) for fault in half), sorted(kinds))
+        faults = self.dealt(1, 2 * len(KINDS))
+        for half in (faults[: len(KINDS)], faults[len(KINDS) :]):
+            self.assertEqual(sorted((fault.action, fault.what) for fault in half), sorted(KINDS))
 
     def test_a_seed_says_it_all(self):
         self.assertEqual(self.dealt(7, 50), self.dealt(7, 50))

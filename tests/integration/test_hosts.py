@@ -80,13 +80,7 @@ mend = network.drop("one", "other", 0.5)
 found["half"] = exchange(other.address, 40)
 mend()
 found["mended"] = exchange(other.address)
-switch = subprocess.Popen(
-    launched([*network.switch, sys.executable, "-m", "bench.switch", "near", "far"]),
-    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-)
-switch.stdout.readline()
-switch.stdin.write("0.04 0 0\\n")
-switch.stdin.flush()
+network.lay_cable().write("0.04 0 0\\n")
 network.move("other", True)
 exchange(other.address)
 began = time.monotonic()
