@@ -21,6 +21,7 @@ from bench.clocks import ClockFaults, faketime
 from bench.cluster import Cluster, machine_names
 from bench.crowd import Crowd, add_crowd
 from bench.disks import DiskFaults
+from bench.failovers import FailoverFaults, OneAtATime
 from bench.faults import Deck, Havoc, Maker, kind_of
 from bench.figures import Percentiles
 from bench.history import verdict
@@ -41,11 +42,11 @@ CLIENTS = "clients"
 #: All that there are; each run makes some of them.
 KINDS = [
     kind_of(*kind)
-    for maker in (
-        *(ProcessFaults, ConnectionFaults, ClientFaults, NetworkFaults, ClockFaults, DiskFaults),
-        *(RestoreFaults, UpgradeFaults),
+    for kinds in (
+        *(ProcessFaults.every_kind, ConnectionFaults.kinds, ClientFaults.kinds, NetworkFaults.kinds),
+        *(ClockFaults.kinds, DiskFaults.kinds, FailoverFaults.kinds, RestoreFaults.kinds, UpgradeFaults.kinds),
     )
-    for kind in maker.kinds
+    for kind in kinds
 ]
 
 
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--servers", type=int, default=2, metavar="N", help="number of servers (%(default)s)")
     option("--routes", type=int, default=2, metavar="N", help="number of routes (%(default)s)")
     option("--hosts", action="store_true", help="give each process a machine of its own, and break the network too")
+    option("--redundant", action="store_true", help="have three Redis servers, and wait for a majority of them")
     option("--restores", action="store_true", help="put Redis back to a backup now and then")
     option("--older", metavar="COMMIT", help="begin with servers and routes of this commit, and replace them")
     option(
@@ -113,11 +115,15 @@ class Chaos:
             directory,
             servers=arguments.servers,
             routes=arguments.routes,
-            proxied=self._network is None,
+            proxied=self._network is None and not arguments.redundant,
             network=self._network,
             durable=not arguments.forgetful,
             server_options=UNLIMITED_SESSIONS,
-            route_options=("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
+            redundant=arguments.redundant,
+            route_options=(
+                *("--login-policy", "many", "--accounts=open", "--guests", *UNLIMITED),
+                *(("--acknowledge", "majority") if arguments.redundant else ()),
+            ),
         )
         chooser = random.Random(seed)
         crowd = Crowd(self.reactor, random.Random(chooser.getrandbits(64)), cluster.route_urls, arguments.library)
@@ -143,17 +149,23 @@ class Chaos:
             makers.append(UpgradeFaults(self.reactor, older, cluster.kinds, mishaps))
         if arguments.restores:
             makers.append(RestoreFaults(self.reactor, cluster.redis, mishaps, crowd.restored))
-        if self._network is None:
-            return [*makers, ConnectionFaults(self.reactor, cluster.proxies)]
-        disks = DiskFaults(self.reactor, [cluster.redis], mishaps)
-        cable = NetworkFaults(self.reactor, self._network)
-        self._ends += [disks.end, cable.end]
-        makers += [disks, cable]
-        if faketime():
-            makers.append(ClockFaults(self.reactor, cluster.directory, cluster.kinds))
-        else:
-            self.write("no clocks jump: libfaketime is not installed")
-        return makers
+        if self._network is not None:
+            disks = DiskFaults(self.reactor, cluster.redis_servers, mishaps)
+            cable = NetworkFaults(self.reactor, self._network)
+            self._ends += [disks.end, cable.end]
+            makers += [disks, cable]
+            if faketime():
+                makers.append(ClockFaults(self.reactor, cluster.directory, cluster.kinds))
+            else:
+                self.write("no clocks jump: libfaketime is not installed")
+        elif not arguments.redundant:
+            makers.append(ConnectionFaults(self.reactor, cluster.proxies))
+        redis = cluster.redis_set
+        if redis is None:
+            return makers
+        makers.append(FailoverFaults(self.reactor, redis, mishaps))
+        held: set[str] = set()
+        return [OneAtATime(maker, redis, held) for maker in makers]
 
     def stop(self) -> Deferred[None] | None:
         """Stop the cluster."""
@@ -173,6 +185,7 @@ class Chaos:
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
             quiet = await crowd.quiet(arguments.patience)
+            await crowd.read_all()
             violations = crowd.violations()
             if not quiet:
                 self.write(f"after {arguments.patience:g} s some members still lack messages:")
@@ -184,7 +197,7 @@ class Chaos:
         finally:
             await crowd.disperse()
         self._report(crowd)
-        self.write(verdict(violations))
+        self.write(verdict(violations, read=True))
         return 0 if quiet and not violations else 1
 
     def _note(self, kind: str, began: float, mended: float) -> None:
@@ -222,8 +235,9 @@ def run(reactor: Any, arguments: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     # Time for the start and the accounts, for the end of the last faults, for all deliveries, and for the stop.
     deadline = 240.0 + arguments.seconds + arguments.patience
+    names = machine_names(arguments.servers, arguments.routes, arguments.redundant)
     try:
-        network = Network(CLIENTS, machine_names(arguments.servers, arguments.routes)) if arguments.hosts else None
+        network = Network(CLIENTS, names) if arguments.hosts else None
     except NoHosts as error:
         sys.stderr.write(f"there can be no machines here: {error}\n")
         return 2

@@ -27,6 +27,9 @@ from tests.harness.processes import (
 )
 from tests.harness.redis_set import RedisSet
 
+#: How many Redis servers there are where there is not just one; each has a Sentinel beside it.
+REDUNDANT = 3
+
 
 class DataInUse(Exception):
     """Raised if another running cluster uses the data."""
@@ -57,10 +60,11 @@ class Ports:
         return free_port()
 
 
-def machine_names(servers: int, routes: int) -> list[str]:
+def machine_names(servers: int, routes: int, redundant: bool = False) -> list[str]:
     """Return the names of all machines of a cluster, but for its clients'."""
-    numbered = (("route", routes), ("server", servers))
-    return ["redis", "zookeeper", *(f"{kind}-{one}" for kind, many in numbered for one in range(1, many + 1))]
+    numbered = (("redis", REDUNDANT if redundant else 0), ("route", routes), ("server", servers))
+    names = [f"{kind}-{one}" for kind, many in numbered for one in range(1, many + 1)]
+    return [*([] if redundant else ["redis"]), "zookeeper", *names]
 
 
 class Cluster:
@@ -112,7 +116,10 @@ class Cluster:
         if redundant:
             fsync = "always" if durable else "no"
             self.redis_set = RedisSet(
-                reactor, self._folder("redis"), appendfsync=fsync, machines=[self._machine("redis")]
+                reactor,
+                self._folder("redis"),
+                appendfsync=fsync,
+                machines=[self._machine(f"redis-{number}") for number in range(1, REDUNDANT + 1)],
             )
             self.redis: RedisProcess = self.redis_set.members[0]
         else:
@@ -190,6 +197,11 @@ class Cluster:
         return [*self._stores, self.zookeeper, *self.routes, *self.servers]
 
     @property
+    def redis_servers(self) -> Sequence[RedisProcess]:
+        """The Redis servers, of which there may be just one."""
+        return [self.redis] if self.redis_set is None else self.redis_set.members
+
+    @property
     def _stores(self) -> Sequence[DaemonProcess]:
         return [self.redis] if self.redis_set is None else self.redis_set.processes
 
@@ -199,8 +211,9 @@ class Cluster:
         return {
             "server": self.servers,
             "route": self.routes,
-            "redis": [self.redis] if self.redis_set is None else self.redis_set.members,
+            "redis": self.redis_servers,
             "zookeeper": [self.zookeeper],
+            **({} if self.redis_set is None else {"sentinel": self.redis_set.sentinels}),
         }
 
     @property

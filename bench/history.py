@@ -247,6 +247,7 @@ class History:
                 ]
                 for (member, conversation), messages in self.handed.items()
             },
+            self.kept,
         )
 
     def outcomes(self) -> Counter[str]:

@@ -17,16 +17,20 @@ STARTED = 60.0
 class ProcessFaults:
     """Kills processes (SIGKILL, and starts them after a while), freezes them (SIGSTOP), and restarts them (SIGTERM).
 
-    :param processes: the running ones by what they are
+    :param processes: by what they are
+    :ivar kinds: see bench.faults.Maker
     """
 
-    kinds = [
-        (action, what) for action in ("kill", "freeze", "restart") for what in ("server", "route", "redis", "zookeeper")
+    every_kind = [
+        (action, what)
+        for action in ("kill", "freeze", "restart")
+        for what in ("server", "route", "redis", "zookeeper", "sentinel")
     ]
 
     def __init__(self, reactor: Any, processes: Mapping[str, Sequence[DaemonProcess]]) -> None:
         self._reactor = reactor
         self._processes = processes
+        self.kinds = [kind for kind in self.every_kind if kind[1] in processes]
         #: What has a fault, of any maker.
         self.busy: set[DaemonProcess] = set()
 

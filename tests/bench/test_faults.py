@@ -10,7 +10,7 @@ from bench.crowd import Times
 from bench.faults import DEAD_SECONDS, Deck
 from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
 
-KINDS = [*ProcessFaults.kinds, *ConnectionFaults.kinds, *ClientFaults.kinds]
+KINDS = [*ProcessFaults.every_kind, *ConnectionFaults.kinds, *ClientFaults.kinds]
 
 
 class DeckTests(SynchronousTestCase):

@@ -35,7 +35,7 @@ class ChaosTests(TestCase):
         output = "\n".join(process.lines)
         self.assertEqual(status, 0, output)
         self.assertIn(f"seed {seed}", process.lines)
-        self.assertIn("lost 0, doubled 0, reordered 0, out of nowhere 0", process.lines)
+        self.assertIn("lost 0, doubled 0, reordered 0, out of nowhere 0, seen by somebody, later gone 0", process.lines)
         # It was no minute of peace.
         faults = re.search(r"^faults: (\d+)$", output, re.MULTILINE)
         self.assertGreaterEqual(int(faults[1]), 15, output)

@@ -170,7 +170,9 @@ class ChaosTests(TestCase):
         status = await process.wait_for_exit(self.timeout - 20)
         output = "\n".join(process.lines)
         self.assertEqual(status, 0, output)
-        self.assertIn("lost 0, doubled 0, reordered 0, out of nowhere 0", process.lines, output)
+        self.assertIn(
+            "lost 0, doubled 0, reordered 0, out of nowhere 0, seen by somebody, later gone 0", process.lines, output
+        )
         self.assertRegex(output, r"(?m)^messages: accepted \d{3,}")
         # Each kind, since a deck deals each once before any comes again.
         for fault in faults:

@@ -1,0 +1,86 @@
+"""A Redis set that loses its master, and faults of such a set, of which there is only one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from bench.faults import Fault, Kind, Maker
+from bench.mishaps import STARTED, ProcessFaults
+from tests.harness.processes import ProcessFailed
+from tests.harness.redis_set import RedisSet
+
+#: How often the 30 s in which a set is to be whole again may pass.
+TRIES = 4
+
+
+class FailoverFaults:
+    """Kills the master, waits until another one is named, and starts the old one again.
+
+    :param mishaps: knows which processes have a fault already
+    """
+
+    kinds = [("fail over", "redis")]
+
+    def __init__(self, reactor: Any, redis: RedisSet, mishaps: ProcessFaults) -> None:
+        self._reactor = reactor
+        self._redis = redis
+        self._mishaps = mishaps
+
+    async def make(self, fault: Fault) -> str:
+        """See bench.faults.Maker."""
+        old = await self._redis.master()
+        self._mishaps.busy.add(old)
+        try:
+            await old.kill()
+            new = await self._redis.master()
+            await deferLater(self._reactor, fault.seconds / 3, lambda: None)
+            await old.start(STARTED)
+        finally:
+            self._mishaps.busy.discard(old)
+        return f"from {old.name} to {new.name}"
+
+
+class OneAtATime:
+    """Makes the faults of another maker, but those of the Redis set one at a time, each after the set is whole again.
+
+    A majority has what was acknowledged: one of the set may be lost, and not another one before it is back.
+    """
+
+    def __init__(self, maker: Maker, redis: RedisSet, held: set[str]) -> None:
+        """
+        :param held: not empty while there is a fault; shared by all who make some
+        """
+        self._maker = maker
+        self._redis = redis
+        self._held = held
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """See bench.faults.Maker."""
+        return self._maker.kinds
+
+    async def make(self, fault: Fault) -> str:
+        """See bench.faults.Maker."""
+        if fault.what not in ("redis", "sentinel"):
+            return await self._maker.make(fault)
+        if self._held:
+            return ""
+        self._held.add(fault.kind)
+        try:
+            name = await self._maker.make(fault)
+            await self._whole()
+        finally:
+            self._held.clear()
+        return name
+
+    async def _whole(self) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                await self._redis.whole()
+                return
+            except ProcessFailed:
+                if not left:
+                    raise
