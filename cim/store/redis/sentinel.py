@@ -112,7 +112,8 @@ def believed(told: Sequence[Told], sentinels: int, current: Told | None) -> Told
     """Return what to believe of the answers of the Sentinels that are there.
 
     The latest configuration counts. Who is left with Sentinels that do not know it yet does not go back to the old
-    master, unless most of them agree, as they do after they were set up anew.
+    master, unless most of them agree, as they do after they were set up anew, or when none of them says any more what
+    one of them said that was asked in the middle of a failover.
 
     :param told: one answer of each
     :param sentinels: how many there are, with those that are away
@@ -121,6 +122,7 @@ def believed(told: Sequence[Told], sentinels: int, current: Told | None) -> Told
     if not told:
         return current
     latest = max(told, key=lambda one: one.epoch)
-    if current is None or latest.epoch > current.epoch or (latest.epoch < current.epoch and 2 * len(told) > sentinels):
+    if current is None or latest.epoch > current.epoch:
         return latest
-    return next((one for one in told if (one.master, one.epoch) == (current.master, current.epoch)), current)
+    same = next((one for one in told if (one.master, one.epoch) == (current.master, current.epoch)), None)
+    return same or (latest if 2 * len(told) > sentinels else current)

@@ -160,9 +160,11 @@ class Sentinels:
                 raise UselessAnswer(
                     f"it refuses the user or password ({error}): check --sentinel-user and --sentinel-password-file"
                 ) from error
-        where, about = self.watched.questions()
-        address = await answer(*where)
-        told = Told.read(address, None if address is None else await answer(*about))
+        # Asked in one write, so that no failover comes between the answers: the number would be of another master.
+        where, about = (Deferred.fromCoroutine(answer(*question)) for question in self.watched.questions())
+        about.addErrback(lambda failure: failure.value)
+        address = await where
+        told = Told.read(address, None if address is None else await about)
         await answer("SUBSCRIBE", SWITCHED)
         return told
 

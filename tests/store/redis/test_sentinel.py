@@ -94,5 +94,11 @@ class BelievedTests(SynchronousTestCase):
         self.assertEqual(self.believed((A, 1), (B, 1), current=(B, 1)), Told(B, 1))
         self.assertEqual(self.believed((A, 1), current=(B, 1)), Told(B, 1))
 
+    def test_what_nobody_says_any_more_is_not_believed_for_ever(self):
+        """The address of before a failover beside the number of after it."""
+        self.assertEqual(self.believed((B, 2), (B, 2), (A, 2), current=(A, 2)), Told(A, 2))
+        self.assertEqual(self.believed((B, 2), (B, 2), (B, 2), current=(A, 2)), Told(B, 2))
+        self.assertEqual(self.believed((B, 2), current=(A, 2)), Told(A, 2))
+
     def test_what_else_is_new_is_taken(self):
         self.assertEqual(self.believed((A, 1, 2), current=(A, 1, 1)), Told(A, 1, 2))
