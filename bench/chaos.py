@@ -7,6 +7,7 @@ its own (`bench.hosts`), which needs root.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import shutil
@@ -37,6 +38,8 @@ from tests.harness.processes import DaemonProcess, ProcessFailed
 
 #: How many violations are shown one by one.
 SHOWN = 40
+#: How often a run tells how far it is.
+TELL_SECONDS = 60.0
 #: The machine of the clients, and of this process.
 CLIENTS = "clients"
 #: All that there are; each run makes some of them.
@@ -103,6 +106,8 @@ class Chaos:
         self.write = write
         self.cluster: Cluster | None = None
         self._mended: list[Mended] = []
+        self._told = 0.0
+        self._accepted: Callable[[], int] = lambda: 0
 
     async def go(self) -> int:
         """Run; return the exit status: 1 if anything was lost, doubled, reordered or out of nowhere."""
@@ -178,6 +183,7 @@ class Chaos:
         if not only:
             raise ProcessFailed("faults of these kinds are not made in such a run")
         try:
+            self._accepted = lambda: len(crowd.times.accepted)
             await crowd.gather(arguments.members, arguments.groups, arguments.size, arguments.guests)
             havoc = Havoc(self.reactor, makers, self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
@@ -185,7 +191,8 @@ class Chaos:
             await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
             await talking
             quiet = await crowd.quiet(arguments.patience)
-            await crowd.read_all()
+            if quiet:
+                await crowd.read_all()
             violations = crowd.violations()
             if not quiet:
                 self.write(f"after {arguments.patience:g} s some members still lack messages:")
@@ -202,14 +209,21 @@ class Chaos:
 
     def _note(self, kind: str, began: float, mended: float) -> None:
         self._mended.append(Mended(kind, began, mended))
+        if mended > self._told + TELL_SECONDS:
+            self._told = mended
+            self.write(f"accepted so far: {self._accepted()}")
+            # What is noted of messages only grows: the collector need not look at it again and again.
+            gc.freeze()
 
     def _report(self, crowd: Crowd) -> None:
         write = self.write
         write(f"faults: {len(self._mended)}")
         outcomes = crowd.history.outcomes()
         write("messages: " + ", ".join(f"{name} {outcomes[name]}" for name in ("accepted", "refused", "unknown")))
-        write(f"handed to members: {sum(map(len, crowd.history.handed.values()))}")
         times = crowd.times
+        seconds = max(times.accepted.values(), default=0.0) - min(times.sent.values(), default=0.0)
+        write(f"accepted per second: {len(times.accepted) / max(seconds, 1.0):.1f}")
+        write(f"handed to members: {sum(map(len, crowd.history.handed.values()))}")
         recoveries = times.recoveries([fault.ended for fault in self._mended])
         if recoveries:
             longest = max(range(len(recoveries)), key=recoveries.__getitem__)
