@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.faults import Fault
 from bench.mishaps import STARTED, ProcessFaults
-from tests.harness.daemons import ROOT
+from tests.harness.daemons import ROOT, UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import DaemonProcess
 
 
@@ -23,6 +24,14 @@ def checkout(commit: str, directory: Path) -> Path:
     archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], check=True, stdout=subprocess.PIPE)
     subprocess.run(["tar", "-x", "-C", str(directory)], check=True, input=archive.stdout)
     return directory
+
+
+def options_of(root: Path) -> set[str]:
+    """Return the options by which a version is told to have no limits; each knows others."""
+    script = "from tests.harness.daemons import *; print(*UNLIMITED, *UNLIMITED_SESSIONS)"
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    said = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, env=environment, cwd=root)
+    return set(said.stdout.decode().split())
 
 
 class UpgradeFaults:
@@ -45,10 +54,13 @@ class UpgradeFaults:
         self._reactor = reactor
         self._mishaps = mishaps
         self._processes = processes
-        self.old: set[DaemonProcess] = set()
+        #: What runs the older version, and what it is told when it runs this one.
+        self._old: dict[DaemonProcess, list[str]] = {}
+        unknown = {*UNLIMITED, *UNLIMITED_SESSIONS} - options_of(older)
         for _, what in self.kinds:
             for process in processes[what]:
-                self.old.add(process)
+                self._old[process] = process.argv
+                process.argv = [word for word in process.argv if word not in unknown]
                 self._choose(process, older)
 
     def _choose(self, process: DaemonProcess, root: Path) -> None:
@@ -58,16 +70,16 @@ class UpgradeFaults:
     async def make(self, fault: Fault) -> str:
         """See bench.faults.Maker."""
         free = self._mishaps.free(fault.what)
-        candidates = [process for process in free if process in self.old] or free
+        candidates = [process for process in free if process in self._old] or free
         if not candidates:
             return ""
         process = candidates[int(fault.chance * len(candidates))]
         self._mishaps.busy.add(process)
         try:
             await process.stop()
+            was = "older" if process in self._old else "this"
             self._choose(process, ROOT)
-            was = "older" if process in self.old else "this"
-            self.old.discard(process)
+            process.argv = self._old.pop(process, process.argv)
             await process.start(STARTED)
         finally:
             self._mishaps.busy.discard(process)
