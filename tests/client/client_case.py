@@ -112,6 +112,7 @@ class ClientCase(SynchronousTestCase):
             settings,
             lambda: f"id-{next(self.ids)}",
             beside=(),
+            health=route.health,
             cluster_only=internal_only(None, metrics),
             metrics=metrics,
         )

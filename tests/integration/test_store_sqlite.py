@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sqlite3
 import stat
+import subprocess
 import threading
 from contextlib import closing
+from unittest import SkipTest
 
 from attrs import evolve
 
@@ -368,10 +372,85 @@ class SqliteFileTests(TestCase):
         self.changed(f"PRAGMA user_version = {newer - 1}")
         self.assertEqual(await store.accounts.named("alice"), alice)
         await store.accounts.register("bob")
-        self.assertEqual(store.health(), "")
+        await self.until(store, "")
         self.changed(f"PRAGMA user_version = {newer}")
-        while not store.health():
+        await self.until(store, "it has schema")
+
+    async def until(self, store, complaint):
+        """Wait until health complains of that, or of nothing."""
+        while complaint not in store.health() or (not complaint and store.health()):
             await deferLater(self.reactor, 0.05)
+
+    async def refuses(self, store, complaint):
+        """See that nothing is stored for a reason, that it is told without asking, and that one can read."""
+        await self.until(store, complaint)
+        self.assertIn("takes no writes, though it can be read", store.health())
+        await self.assertFailure(store.accounts.register("nobody"), StoreUnavailable)
+        self.assertEqual((await store.accounts.named("alice")).name, "alice")
+        self.assertIn(complaint, store.health())
+
+    async def goes_on(self, store):
+        await self.until(store, "")
+        await store.accounts.register("bob")
+        self.assertEqual([(await store.accounts.named(name)).name for name in ("alice", "bob")], ["alice", "bob"])
+
+    async def test_a_file_that_vanishes_and_is_put_back(self):
+        store = self.start()
+        await store.accounts.register("alice")
+        for name in (self.path, f"{self.path}-wal"):
+            os.rename(name, f"{name}.away")
+            # Not one write is lost before it is noticed.
+            await self.assertFailure(store.accounts.register("nobody"), StoreUnavailable)
+            await self.refuses(store, f"{name} has vanished" if name != self.path else "it has vanished")
+            os.rename(f"{name}.away", name)
+            await self.until(store, "")
+        await self.goes_on(store)
+
+    async def test_a_file_that_is_replaced(self):
+        store = self.start()
+        await store.accounts.register("alice")
+        os.rename(self.path, f"{self.path}.away")
+        shutil.copy(f"{self.path}.away", self.path)
+        await self.refuses(store, "it was replaced: put the former file back, or start again")
+        os.rename(f"{self.path}.away", self.path)
+        await self.goes_on(store)
+
+    async def test_a_file_that_turns_read_only(self):
+        store = self.start()
+        await store.accounts.register("alice")
+        os.chmod(self.path, 0o400)
+        await self.refuses(store, "it is read-only: make it writable")
+        os.chmod(self.path, 0o600)
+        await self.goes_on(store)
+
+    async def test_a_disk_that_is_full_and_one_that_is_mounted_read_only(self):
+        disk = os.path.abspath(self.mktemp())
+        os.makedirs(disk)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=False).returncode:
+            raise SkipTest("only root can mount a disk")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
+        self.path = os.path.join(disk, "cim.db")
+        store = self.start()
+        await store.accounts.register("alice")
+        filler = os.path.join(disk, "filler")
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 12))
+        await self.assertFailure(Deferred.fromCoroutine(self.fill(store)), StoreUnavailable)
+        await self.refuses(store, "full")
+        os.unlink(filler)
+        await self.goes_on(store)
+        subprocess.run(["mount", "-o", "remount,ro,force", disk], check=False)
+        if os.statvfs(disk).f_flag & os.ST_RDONLY:
+            await self.refuses(store, "mounted read-only")
+            subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
+    async def fill(self, store):
+        """Register accounts until there is no space, for the log may have some."""
+        number = 0
+        while True:
+            await store.accounts.register(f"user {number}")
+            number += 1
 
     def test_a_folder_in_the_place_of_the_file(self):
         os.makedirs(self.path)
@@ -549,5 +628,6 @@ class GroupCommitTests(TestCase):
         self.assertIn("full", self.threads.health())
         self.assertEqual(await self.kept(), [0])
         await self.keep(1)
-        self.assertEqual(self.threads.health(), "")
+        while self.threads.health():
+            await deferLater(self.reactor, 0.05)
         self.assertEqual(await self.kept(), [0, 1])

@@ -14,8 +14,13 @@ from twisted.logger import Logger
 from cim.daemon.schema import Schema
 from cim.daemon.sqlite import SqliteWorker, Work
 from cim.errors import StoreUnavailable
+from cim.store.sqlite.open_file import OpenFile
+from cim.supervision import Loop
 
 T = TypeVar("T")
+
+#: How often it is looked whether the file can be written to, in seconds.
+LOOK_SECONDS = 0.5
 
 
 class Sqlite(Protocol):
@@ -53,6 +58,7 @@ class SqliteThreads:
         self._prepare = prepare
         self._workers: tuple[SqliteWorker, SqliteWorker] | None = None
         self._complaints = ["", ""]
+        self._loop = Loop(f"looking at the file {path}", self._look, reactor, every=LOOK_SECONDS)
         self._lock: int | None = None
 
     def start(self) -> None:
@@ -78,14 +84,24 @@ class SqliteThreads:
         except (sqlite3.Error, OSError) as error:
             self._unlock()
             raise StoreUnavailable(f"the store {self.path} cannot be used: {_trouble(error)}") from error
-        writer = self._worker(0, writing, name="cim-store-writer", check=self._schema.check)
+        file = OpenFile(self.path)
+
+        def check(connection: sqlite3.Connection) -> None:
+            if complaint := file.complaint():
+                raise sqlite3.OperationalError(complaint)
+            self._schema.check(connection)
+
+        writer = self._worker(0, writing, name="cim-store-writer", check=check)
         self._workers = writer, self._worker(1, reading, name="cim-store-reader", begin="BEGIN")
+        self._loop.start(LOOK_SECONDS)
 
     def _worker(self, number: int, connection: sqlite3.Connection, **options: Any) -> SqliteWorker:
         def heard(complaint: str) -> None:
             if complaint and complaint not in self._complaints:
                 self._log.warn("The SQLite store failed: {error}", error=complaint)
-            self._complaints[number] = complaint
+            # That something was done in vain proves nothing about writing: `_look` does.
+            if complaint or number:
+                self._complaints[number] = complaint
 
         worker = SqliteWorker(
             self._reactor, lambda: connection, lambda error: StoreUnavailable(), heard=heard, **options
@@ -112,8 +128,22 @@ class SqliteThreads:
             os.close(self._lock)
             self._lock = None
 
+    async def _look(self) -> None:
+        """Look whether the file can be written to: by an empty transaction, or by writing if that failed before."""
+        if self._workers is None or self._workers[0].stopped:
+            return
+        failed = bool(self._complaints[0])
+        try:
+            await self._workers[0].run(_write_again if failed else lambda connection: None)
+        except StoreUnavailable:
+            return
+        if failed:
+            self._complaints[0] = ""
+            self._log.info("The SQLite store can be written to again")
+
     def stop(self) -> Deferred[None]:
         """Finish pending calls, stop the threads and close the file."""
+        self._loop.stop()
         workers = self._workers or ()
         return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: self._unlock())
 
@@ -147,8 +177,16 @@ class SqliteThreads:
         """See IStore."""
         if self._workers is None:
             return f"the store {self.path} is not open"
-        complaint = self._complaints[0] or self._complaints[1]
-        return f"the store {self.path} fails: {complaint}" if complaint else ""
+        writing, reading = self._complaints
+        if writing and not reading:
+            return f"the store {self.path} takes no writes, though it can be read: {writing}"
+        return f"the store {self.path} fails: {reading}" if reading else ""
+
+
+def _write_again(connection: sqlite3.Connection) -> None:
+    """Write what is there, which takes space in the log as anything does."""
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def _trouble(error: sqlite3.Error | OSError) -> str:
