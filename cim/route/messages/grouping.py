@@ -65,7 +65,7 @@ class Grouping(Service):
         self._calls = calls
         self._delivery = delivery
         self._reading = reading
-        #: The version of the log up to which the servers are up to date; None until the log was first read.
+        #: The version of the log up to which the servers are up to date; None until one was first read.
         self._version: int | None = None
         #: Later versions that this route sent when it made the changes.
         self._own: set[int] = set()
@@ -93,7 +93,7 @@ class Grouping(Service):
             changes, version, forgotten = await self._groups.changes(self._version or 0)
         except Unavailable:
             return
-        if epoch != self._store.epoch():
+        if epoch not in (0, self._store.epoch()):
             return
         if self._version is not None:
             if forgotten:
@@ -126,6 +126,8 @@ class Grouping(Service):
         epoch = self._store.epoch()
 
         def read(memberships: Memberships) -> Memberships:
+            if self._version is None and epoch in (0, self._store.epoch()):
+                self._version = memberships.version
             return evolve(memberships, epoch=epoch)
 
         def failed(failure: Failure) -> None:

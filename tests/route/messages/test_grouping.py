@@ -275,6 +275,12 @@ class LogTests(RouteCase):
         self.hold.answer(([], 5000, True))
         self.assertEqual(self.told(), [(5000, 0, 0)])
 
+    def test_changes_since_a_session_s_groups_were_read_are_sent_though_the_log_was_not(self):
+        found = self.now(self.grouping.memberships(self.alice.id))
+        self.assertEqual(found.version, 0)
+        self.hold.answer(([GroupChange(6, 1, 2, True)], 6, False))
+        self.assertEqual(self.told(), [(6, 1, 2)])
+
     def test_after_a_new_epoch_versions_begin_anew(self):
         self.hold.answer(([], 5, False))
         self.store.begin_epoch()
