@@ -86,6 +86,7 @@ class Server:
             clock=reactor,
             random=random,
         )
+        self.sessions.observers.append(self.deliveries)
         self.guests = GuestSide(
             sessions=self.sessions,
             submissions=self.submissions,

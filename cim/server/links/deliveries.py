@@ -16,8 +16,10 @@ from cim.server.sessions.table import Session, Sessions
 from cim.wire.link_pb2 import Deliver
 from cim.wire.native import FETCH, skipped_packet
 
-#: How long an answer waits for sessions that must write something else first; routes wait 2 s for it.
+#: How long an answer waits for sessions that must write something else first, and before that for a guest that is about
+#: to connect; routes wait 2 s for it.
 ANSWER_SECONDS = 1.5
+COMING_SECONDS = 0.4
 
 
 class Deliveries:
@@ -28,7 +30,11 @@ class Deliveries:
         self._index = index
         self._metrics = metrics
         self._batches = Batches()
+        self._clock = clock
         self._in_time = InTime(clock, ANSWER_SECONDS)
+        # By user, what a guest is to get that has logged in: a caller that hears at once that it is not there would say
+        # it again, or ask again for what it missed.
+        self._coming: dict[int, list[tuple[SharedPacket, Asked]]] = {}
 
     def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> None:
         """Push what came over a link; call `answer` with the number of sessions that it was written to.
@@ -62,10 +68,42 @@ class Deliveries:
         if left == 1:
             self._batches.finish(link)
         if asked is not None:
+            user = deliver.users[0] if len(deliver.users) == 1 else 0
+            if not receivers and self._sessions.expects_guest(user):
+                self._wait(user, SharedPacket(packet, deliver.repeated), asked)
+                return
             asked.written += written
             asked.settle(False)
             if asked.open:
                 self._in_time.answer(asked)
+
+    def _wait(self, user: int, shared: SharedPacket, asked: Asked) -> None:
+        self._coming.setdefault(user, []).append((shared, asked))
+        self._clock.callLater(COMING_SECONDS, self._waited, user, asked)
+
+    def _waited(self, user: int, asked: Asked) -> None:
+        left = [one for one in self._coming.get(user, ()) if one[1] is not asked]
+        if len(left) < len(self._coming.get(user, ())):
+            asked.settle(False)
+            if left:
+                self._coming[user] = left
+            else:
+                del self._coming[user]
+
+    def opened(self, session: Session) -> None:
+        """See SessionObserver: write what waits for a guest."""
+        for shared, asked in self._coming.pop(session.user, ()):
+            if shared.packet == FETCH:
+                session.fetch(asked)
+            elif session.push(shared, asked):
+                self._metrics.messages_out += 1
+                asked.written += 1
+            asked.settle(False)
+            if asked.open:
+                self._in_time.answer(asked)
+
+    def closed(self, session: Session) -> None:
+        """See SessionObserver."""
 
     def interrupt(self, link: ILink) -> None:
         """End the batch that a link was in: something on the link, or the link itself, was lost."""

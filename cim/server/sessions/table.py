@@ -312,6 +312,11 @@ class Sessions:
         self._put(session, user, reservation)
         return True
 
+    def expects_guest(self, user: int) -> bool:
+        """Return whether a guest has logged in and may connect at any moment."""
+        held = self._reservations.get(user, ())
+        return any(not one.native and one.expires > self._clock.seconds() for one in held)
+
     def _take(self, user: int, fits: Callable[[Reservation], bool]) -> Reservation | None:
         reservations = self._reservations.get(user, ())
         for reservation in reservations:

@@ -249,6 +249,19 @@ class BacklogTests(GuestCase):
     def test_fetching_for_somebody_who_is_not_here(self):
         self.assertEqual(self.fetch(), [0])
 
+    def test_fetching_just_before_the_login_arrives(self):
+        self.server.sessions.reserve(ALICE, "alice", "owner", 30)
+        self.assertEqual(self.fetch(), [])
+        client = self.log_in()
+        self.assertEqual((self.outcomes(70), len(client.frames())), ([1], 1))
+
+    def test_fetching_for_somebody_who_logged_in_and_does_not_connect(self):
+        self.server.sessions.reserve(ALICE, "alice", "owner", 30)
+        for call in 70, 71:
+            self.assertEqual(self.fetch(call), [])
+        self.clock.advance(0.5)
+        self.assertEqual((self.outcomes(70), self.server.deliveries._coming), ([0], {}))
+
     def test_nothing_to_fetch(self):
         self.store.marks[AB] = (1, 4)
         client = self.log_in()
@@ -278,6 +291,14 @@ class LiveTests(GuestCase):
         [frame] = client.frames()
         self.assertEqual((frame.command, frame.text, frame.properties["sendUserName"]), (MESSAGE, "hi", "bob"))
         self.assertEqual(self.outcomes(5), [1])
+
+    def test_one_that_comes_just_before_the_login(self):
+        self.server.sessions.reserve(ALICE, "alice", "owner", 30)
+        self.push(AB, self.store.say(AB, BOB, "hello"), "hello", call=70)
+        self.assertEqual(self.outcomes(70), [])
+        client = self.log_in()
+        self.assertEqual([frame.text for frame in client.frames()], ["hello"])
+        self.assertEqual(self.outcomes(70), [1])
 
     def test_a_repeat_is_dropped(self):
         client = self.log_in()
