@@ -74,6 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("--pause", type=float, default=1.5, metavar="SECONDS", help="average pause between faults (%(default)s)")
     option("--at-once", type=int, default=3, metavar="N", help="faults at a time (%(default)s)")
+    option(
+        "--alone",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="the share of faults beside which there is no other (%(default)s)",
+    )
     option("--longest", type=float, default=14.0, metavar="SECONDS", help="longest fault (%(default)s)")
     option(
         "--patience",
@@ -188,7 +195,7 @@ class Chaos:
             havoc = Havoc(self.reactor, makers, self.write, self._note)
             talking = Deferred.fromCoroutine(crowd.talk(arguments.seconds, arguments.rate))
             deck = Deck(faults, only, arguments.longest)
-            await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once)
+            await havoc.run(faults, deck, arguments.seconds, arguments.pause, arguments.at_once, arguments.alone)
             await talking
             quiet = await crowd.quiet(arguments.patience)
             if quiet:

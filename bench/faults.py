@@ -14,6 +14,8 @@ from twisted.internet.task import deferLater
 #: A third of the faults last long enough for links and sessions to be declared dead, the others do not.
 LONG = 1 / 3
 DEAD_SECONDS = 10.5
+#: Faults with as many seconds between them are not beside each other.
+APART = 4.0
 #: An action, and to what it is done.
 Kind = tuple[str, str]
 
@@ -103,11 +105,14 @@ class Havoc:
         self._mended = mended
         self._start = reactor.seconds()
 
-    async def run(self, chooser: random.Random, deck: Deck, seconds: float, pause: float, at_once: int) -> None:
+    async def run(
+        self, chooser: random.Random, deck: Deck, seconds: float, pause: float, at_once: int, alone: float = 0.0
+    ) -> None:
         """Make faults for `seconds`, one after each pause, and return when all have ended.
 
         :param pause: average seconds between two faults
         :param at_once: the most faults at a time
+        :param alone: the share of faults beside which there is no other, nor shortly before and after it
         """
         end = self._reactor.seconds() + seconds
         running: list[Deferred[None]] = []
@@ -117,6 +122,13 @@ class Havoc:
             if self._reactor.seconds() + wait > end:
                 break
             await deferLater(self._reactor, wait, lambda: None)
+            if chooser.random() < alone:
+                for fault in running:
+                    await fault
+                await deferLater(self._reactor, APART, lambda: None)
+                await Deferred.fromCoroutine(self._do(deck.deal())).addErrback(failed.append)
+                await deferLater(self._reactor, APART, lambda: None)
+                continue
             running = [fault for fault in running if not fault.called]
             if len(running) < at_once:
                 running.append(Deferred.fromCoroutine(self._do(deck.deal())).addErrback(failed.append))

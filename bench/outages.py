@@ -8,12 +8,11 @@ from itertools import pairwise
 
 from attrs import define, frozen
 
+from bench.faults import APART
 from bench.history import Key
 
 #: What was sent this long before a fault may still have been under way when it came.
 UNDER_WAY = 1.0
-#: Faults that are closer to each other than this are told as one beside another.
-APART = 5.0
 
 
 @frozen

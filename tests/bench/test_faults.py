@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.crowd import Times
-from bench.faults import DEAD_SECONDS, Deck
+from bench.faults import APART, DEAD_SECONDS, Deck, Havoc
 from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
 
 KINDS = [*ProcessFaults.every_kind, *ConnectionFaults.kinds, *ClientFaults.kinds]
@@ -37,6 +39,54 @@ class DeckTests(SynchronousTestCase):
         self.assertTrue(60 < long < 140, long)
         self.assertTrue(min(seconds) >= 0.1 and max(seconds) <= 14.0)
         self.assertTrue(all(fault.seconds <= 2.0 for fault in self.dealt(1, 300, 2.0)))
+
+
+class Instant:
+    """Makes faults that take two seconds, and notes when."""
+
+    kinds = [("kill", "redis")]
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.times = []
+
+    async def make(self, fault):
+        began = self.clock.seconds()
+        await deferLater(self.clock, 2.0, lambda: None)
+        self.times.append((began, self.clock.seconds()))
+        return "redis"
+
+
+class HavocTests(SynchronousTestCase):
+    def made(self, alone, at_once=3):
+        clock = Clock()
+        maker, told = Instant(clock), []
+        havoc = Havoc(clock, [maker], lambda line: None, lambda *fault: told.append(fault))
+        chooser = random.Random(5)
+        running = Deferred.fromCoroutine(
+            havoc.run(chooser, Deck(chooser, maker.kinds, 14.0), 300.0, 0.5, at_once, alone)
+        )
+        clock.pump([0.05] * 7000)
+        self.successResultOf(running)
+        self.assertEqual(told, [("kill redis", began, ended) for began, ended in maker.times])
+        return maker.times
+
+    def test_as_many_at_a_time_as_may_be(self):
+        times = self.made(0.0)
+        beside = [sum(other[0] <= began < other[1] for other in times) for began, _ in times]
+        self.assertEqual(max(beside), 3)
+
+    def test_some_alone(self):
+        for alone, at_least in ((1.0, 1.0), (0.3, 0.05)):
+            times = self.made(alone)
+            apart = [
+                all(
+                    other[1] + APART <= began or other[0] >= ended + APART for other in times if other != (began, ended)
+                )
+                for began, ended in times
+            ]
+            self.assertTrue(sum(apart) >= at_least * len(times) > 0, (sum(apart), len(times)))
+            self.assertEqual(all(apart), alone == 1.0)
 
 
 class TimesTests(SynchronousTestCase):
