@@ -255,7 +255,7 @@ class Chaos:
 def run(reactor: Any, arguments: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     # Time for the start and the accounts, for the end of the last faults, for all deliveries, and for the stop.
-    deadline = 240.0 + arguments.seconds + arguments.patience
+    deadline = 600.0 + 1.2 * arguments.seconds + 2 * arguments.patience
     names = machine_names(arguments.servers, arguments.routes, arguments.redundant)
     try:
         network = Network(CLIENTS, names) if arguments.hosts else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from twisted.internet.task import deferLater
 
@@ -12,8 +12,19 @@ from bench.mishaps import STARTED, ProcessFaults
 from tests.harness.processes import ProcessFailed
 from tests.harness.redis_set import RedisSet
 
-#: How often the 30 s in which a set is to be whole again may pass.
+#: How often the 30 s may pass in which a set is to have a master, or to be whole.
 TRIES = 4
+T = TypeVar("T")
+
+
+async def patiently(waiting: Callable[[], Awaitable[T]]) -> T:
+    """Wait for what a Redis set waits for, several times as long: other things fail beside it."""
+    for _ in range(TRIES - 1):
+        try:
+            return await waiting()
+        except ProcessFailed:
+            pass
+    return await waiting()
 
 
 class FailoverFaults:
@@ -31,11 +42,11 @@ class FailoverFaults:
 
     async def make(self, fault: Fault) -> str:
         """See bench.faults.Maker."""
-        old = await self._redis.master()
+        old = await patiently(self._redis.master)
         self._mishaps.busy.add(old)
         try:
             await old.kill()
-            new = await self._redis.master()
+            new = await patiently(self._redis.master)
             await deferLater(self._reactor, fault.seconds / 3, lambda: None)
             await old.start(STARTED)
         finally:
@@ -71,16 +82,7 @@ class OneAtATime:
         self._held.add(fault.kind)
         try:
             name = await self._maker.make(fault)
-            await self._whole()
+            await patiently(self._redis.whole)
         finally:
             self._held.clear()
         return name
-
-    async def _whole(self) -> None:
-        for left in reversed(range(TRIES)):
-            try:
-                await self._redis.whole()
-                return
-            except ProcessFailed:
-                if not left:
-                    raise

@@ -11,7 +11,8 @@ from bench.faults import Fault
 from bench.proxy import Proxy
 from tests.harness.processes import DaemonProcess
 
-STARTED = 60.0
+#: How long a process may take to be ready, beside whatever else fails meanwhile.
+STARTED = 180.0
 
 
 class ProcessFaults:
