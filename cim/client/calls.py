@@ -15,6 +15,7 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 
 from cim.client.awaiting import awaited
+from cim.client.delivered import author
 from cim.client.engine import Engine
 from cim.client.iclient import IHistory
 from cim.client.moment import Moment
@@ -321,7 +322,7 @@ def _message(conversation: str, said: Any, me: int) -> Message:
     return Message(
         conversation,
         said["position"],
-        User(said["sender"], said["sender_name"]),
+        author(said["sender"], said["sender_name"]),
         said["sent_at"],
         said["text"],
         base64.b64decode(said["data"]),

@@ -14,7 +14,7 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
     return Message(
         deliver.conversation,
         deliver.position,
-        User(deliver.sender, deliver.sender_name),
+        author(deliver.sender, deliver.sender_name),
         deliver.sent_at,
         deliver.text,
         deliver.data,
@@ -26,6 +26,11 @@ def message_of(deliver: Deliver, mine: bool) -> Message:
         mine,
         deliver.edited,
     )
+
+
+def author(id: int, name: str) -> User:
+    """Return who said something; somebody who was erased since has no name."""
+    return User(id, name or f"user {id}")
 
 
 def members_of(deliver: Deliver) -> Members:

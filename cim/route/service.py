@@ -25,6 +25,7 @@ from cim.route.guests.messages import GuestMessages
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery
+from cim.route.messages.erasing import Erasing
 from cim.route.messages.group_entries import GroupEntries
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
@@ -100,6 +101,7 @@ class Route:
             clock=reactor,
             time=store.clock,
         )
+        self.erasing = Erasing(store.conversations, self.appender, self.delivery, store.clock)
         self.grouping = Grouping(
             groups=store.groups,
             store=store,

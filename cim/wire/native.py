@@ -255,6 +255,15 @@ def edited(body: bytes, edit: bytes) -> bytes:
     return deliver.SerializeToString()
 
 
+def anonymous(said: Deliver) -> bytes:
+    """Return the body that a message has once its author is erased: neither its content nor the author's name."""
+    left = Deliver()
+    left.CopyFrom(said)
+    for field in ("text", "data", "content_type", "edited", "sender_name"):
+        left.ClearField(field)
+    return left.SerializeToString()
+
+
 def is_blank(body: bytes) -> bool:
     """Return whether the body of a TEXT is that of a recalled one.
 

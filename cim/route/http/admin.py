@@ -17,9 +17,10 @@ from cim.route.http.passwords import OPERATORS, Passwords
 from cim.route.http.shapes import MORE, PAGE, PASSWORD, WHERE, limit
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.erasing import Erasing
 from cim.route.presence.presence import Presence
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Boolean, Id, Name, Object, Optional, Text
+from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional, Text
 
 _USER = Object(
     {
@@ -30,6 +31,7 @@ _USER = Object(
     },
     "ListedUser",
 )
+_ERASED = Object({"messages": Integer(0, 1 << 53, "How many were erased by this call."), "more": MORE}, "Erased")
 _USERS = Object({"users": Array(_USER, "In an order of the store's own."), "more": MORE}, "Users")
 
 
@@ -44,6 +46,7 @@ class AdminAPI:
     _passwords: Passwords
     _tokens: Tokens
     _presence: Presence
+    _erasing: Erasing
 
     @http_call(
         "GET /v1/admin/users",
@@ -148,11 +151,37 @@ class AdminAPI:
 
         Messages that the user sent stay in their conversations.
         """
+        if not await self._delete(id):
+            raise NotFound("there is no such user")
+
+    async def _delete(self, id: int) -> bool:
+        """Delete an account; return False if there is nothing of it."""
         # First, so that it comes into no group while it leaves its own.
         await self._tokens.revoke(id)
         deleted = await self._store.credentials.delete(id)
         self._tokens.forget(id)
         self._known.forget(id)
         # Even if it was deleted before: an attempt that failed half way may have left sessions.
-        if not await self._logins.end_sessions(id) and not deleted:
-            raise NotFound("there is no such user")
+        return bool(await self._logins.end_sessions(id)) or deleted
+
+    @http_call(
+        "POST /v1/admin/users/{id}/erase",
+        who=Who.OPERATOR,
+        scope=Scope.USERS,
+        path={"id": Id()},
+        body={"after": Optional(WHERE, "")},
+        answers={200: _ERASED},
+        example={},
+    )
+    async def erase(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
+        """Delete an account, if it is there, and erase what the user said, in some conversations at a time.
+
+        Texts are recalled, so that clients blank them, and neither what was said nor the user's name stays in the log.
+        Call again with `after` until `more` is null; what was erased before does not change again.
+        """
+        await self._delete(id)
+        erased, more = await self._erasing.some(id, after)
+        if not more:
+            # Recalls note that something happened in the user's conversations.
+            await self._store.credentials.delete(id)
+        return {"messages": erased, "more": more or None}

@@ -170,6 +170,7 @@ def api_resource(
             passwords=passwords,
             tokens=tokens,
             presence=route.presence,
+            erasing=route.erasing,
         ),
         AdminGroupsAPI(groups=store.groups, grouping=route.grouping, known=route.accounts),
         StatusAPI(

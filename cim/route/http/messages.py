@@ -8,7 +8,7 @@ from typing import Any
 from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import BadFrame, Forbidden, InvalidField
-from cim.model import Account, ConversationHead, Entry
+from cim.model import MAX_NAME, Account, ConversationHead, Entry
 from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
 from cim.route.http.shapes import (
@@ -26,7 +26,7 @@ from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import Outgoing, Sending
 from cim.web.declaring import Who, WithStatus, http_call
 from cim.web.problem import encode
-from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Name, Nullable, Object, Optional, Text
+from cim.web.schema import Array, Base64, Boolean, Choice, Id, Integer, Nullable, Object, Optional, Text
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import Kind, Send
 
@@ -49,7 +49,7 @@ _MESSAGE = Object(
         "position": Position(),
         "previous": SOME_POSITION,
         "sender": Id(),
-        "sender_name": Name(),
+        "sender_name": Text(MAX_NAME, about="Empty if the sender was erased since."),
         "sent_at": WHEN,
         "client_id": Text(native.MAX_CLIENT_ID),
         "text": Text(native.MAX_CONTENT),

@@ -1,4 +1,4 @@
-"""Waits until a majority of a Redis and its replicas has what was written and read (docs/redis-ha.md, What acknowledged means).
+"""Waits until a majority of a Redis and its replicas has what was written and read (docs/redis-ha.md).
 
 What a call found is told on only when a majority has all that the call may have seen: its own writes and those of
 others. A question on the same connection does that for all calls before it: PUBLISH puts something into the stream to
