@@ -35,7 +35,8 @@ class UserCommand(RouteCommand):
     async def user(self, v1: V1Calls) -> Mapping[str, Any]:
         """Return the user's id and name, as the route says them.
 
-        :raises CIMError: there is no such user
+        :raises NotFound: there is no such user
+        :raises CIMError: the route cannot be asked
         """
         given = self["user"]
         try:
@@ -43,7 +44,7 @@ class UserCommand(RouteCommand):
                 return await v1.ask("GET", f"users/{given}", dict)
             return await v1.ask("GET", "users", dict, query={"name": given})
         except NotFound:
-            raise CIMError(f"there is no user {given if isinstance(given, int) else quoted(given)}") from None
+            raise NotFound(f"there is no user {given if isinstance(given, int) else quoted(given)}") from None
 
 
 class GroupCommand(RouteCommand):

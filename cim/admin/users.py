@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 from cim.admin.command import Group, RouteCommand, only, pages
 from cim.admin.naming import YES, UserCommand, confirm, shown
 from cim.admin.printing import Column, Printing, when
+from cim.admin.user_data import Erase, Export
 from cim.client.v1 import V1Calls, nothing
 from cim.daemon.config import read_secret_file
 from cim.errors import CIMError
@@ -127,6 +128,8 @@ class Users(Group):
         ["password", None, Password, "Set a password, and end all sessions."],
         ["reset-link", None, ResetLink, "Make a code for somebody who forgot the password."],
         ["delete", None, Delete, "Delete an account."],
+        ["export", None, Export, "Print all that is stored about a user."],
+        ["erase", None, Erase, "Delete an account, and erase what the user said."],
     ]
 
 

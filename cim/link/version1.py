@@ -268,7 +268,7 @@ def _with_floors(item: Item, kind: Literal["reserve", "open_outcome"]) -> Item:
     changed = Item()
     changed.CopyFrom(item)
     told = changed.reserve if kind == "reserve" else changed.open_outcome
-    told.floors.extend([""] * len(told.groups))
+    told.floors.extend([""] * (len(told.groups) - len(told.floors)))
     return changed
 
 

@@ -229,3 +229,47 @@ class GroupsTests(CommandCase):
             f"g:{self.group} old friends is deleted\n",
         )
         self.assertIn("no such group", self.failing("groups", "show", str(self.group)))
+
+
+class UserDataTests(CommandCase):
+    def setUp(self):
+        super().setUp()
+        self.alice, self.bob = self.user("alice"), self.user("bob")
+        self.talk = f"p:{self.alice.id}:{self.bob.id}"
+        group = self.ok("POST", "/v1/groups", {"name": "friends"}, **self.by(self.bob), status=201)["id"]
+        self.ok("PUT", f"/v1/groups/{group}/members/{self.alice.id}", key=KEY, status=201)
+        for sender, to in (
+            (self.alice, {"to_user": self.bob.id}),
+            (self.bob, {"to_user": self.alice.id}),
+            (self.bob, {"to_group": group}),
+        ):
+            body = {"client_id": f"c-{next(self.ids)}", "text": f"{sender.name} says so", **to}
+            self.ok("POST", "/v1/messages", body, **self.by(sender), status=201)
+        self.group = f"g:{group}"
+
+    def test_export(self):
+        lines = [json.loads(line) for line in self.run_command("users", "export", "alice")[0].splitlines()]
+        self.assertEqual((lines[0]["type"], lines[0]["name"]), ("user", "alice"))
+        self.assertEqual(
+            sorted((one["type"], one["conversation"], one["text"]) for one in lines[1:]),
+            [
+                ("message", self.group, "bob says so"),
+                ("message", self.talk, "alice says so"),
+                ("message", self.talk, "bob says so"),
+            ],
+        )
+
+    def test_erase(self):
+        self.typed("n\n")
+        self.assertEqual(self.failing("users", "erase", "alice"), "nothing was done")
+        self.typed("y\n")
+        said, asked = self.run_command("users", "erase", "alice")
+        self.assertEqual(said, f"alice ({self.alice.id}) is erased, with 1 message\n")
+        self.assertIn(f"erase alice ({self.alice.id}) and all that was said? [y/N]", asked)
+        self.assertIn("there is no user", self.failing("users", "erase", "alice", "--yes"))
+        self.assertNotIn("alice says so", self.run_command("users", "export", "bob")[0])
+
+    def test_erase_who_was_deleted_before(self):
+        self.run_command("users", "delete", "alice", "--yes")
+        (row,) = self.rows("users", "erase", str(self.alice.id), "--id", "--yes")
+        self.assertEqual((row["id"], row["messages"]), (self.alice.id, 1))

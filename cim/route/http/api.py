@@ -20,6 +20,7 @@ from cim.route.http.admin_groups import AdminGroupsAPI
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.blocks import BlocksAPI
+from cim.route.http.export import ExportAPI
 from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
@@ -46,6 +47,7 @@ APIS = (
     GroupsAPI,
     BlocksAPI,
     AdminAPI,
+    ExportAPI,
     AdminGroupsAPI,
     StatusAPI,
     InvitationCodesAPI,
@@ -172,6 +174,7 @@ def api_resource(
             presence=route.presence,
             erasing=route.erasing,
         ),
+        ExportAPI(store=store, known=route.accounts, reading=route.reading, metrics=metrics),
         AdminGroupsAPI(groups=store.groups, grouping=route.grouping, known=route.accounts),
         StatusAPI(
             address=route.address,

@@ -44,7 +44,7 @@ _ACCEPTED = Object(
     },
     "Accepted",
 )
-_MESSAGE = Object(
+MESSAGE = Object(
     {
         "position": Position(),
         "previous": SOME_POSITION,
@@ -63,7 +63,7 @@ _MESSAGE = Object(
 )
 _PAGE = Object(
     {
-        "messages": Array(_MESSAGE, "Oldest first."),
+        "messages": Array(MESSAGE, "Oldest first."),
         "upto": SOME_POSITION,
         "reset": Boolean("Earlier messages are missing: they were trimmed, or are from before the user joined."),
         "more": Nullable(Position("The `after`, or `before`, of the next page; null at the end.")),
@@ -89,6 +89,29 @@ _HEADS = Object(
     },
     "ConversationPage",
 )
+
+
+def message_shown(entry: Entry, metrics: Metrics) -> dict[str, Any] | None:
+    """Return a stored message as a JSON value; None if it cannot be decoded, which is counted."""
+    try:
+        said = native.parse_body(entry.body)
+    except BadFrame:
+        metrics.refused("stored-message")
+        return None
+    return {
+        "position": entry.position,
+        "previous": entry.previous,
+        "sender": said.sender,
+        "sender_name": said.sender_name,
+        "sent_at": said.sent_at,
+        "client_id": said.client_id,
+        "text": said.text,
+        "data": base64.b64encode(said.data).decode(),
+        "content_type": said.content_type,
+        "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
+        "ref": said.ref,
+        "edited": said.edited,
+    }
 
 
 class MessagesAPI:
@@ -238,31 +261,10 @@ class MessagesAPI:
         if before:
             more = page.entries[0].position if page.entries else ""
         return {
-            "messages": [shown for shown in map(self._message, page.entries) if shown is not None],
+            "messages": [shown for entry in page.entries if (shown := message_shown(entry, self._metrics)) is not None],
             "upto": page.upto,
             "reset": page.reset,
             "more": (more or None) if page.more else None,
-        }
-
-    def _message(self, entry: Entry) -> dict[str, Any] | None:
-        try:
-            said = native.parse_body(entry.body)
-        except BadFrame:
-            self._metrics.refused("stored-message")
-            return None
-        return {
-            "position": entry.position,
-            "previous": entry.previous,
-            "sender": said.sender,
-            "sender_name": said.sender_name,
-            "sent_at": said.sent_at,
-            "client_id": said.client_id,
-            "text": said.text,
-            "data": base64.b64encode(said.data).decode(),
-            "content_type": said.content_type,
-            "kind": Kind.Name(said.kind) if said.kind in Kind.values() else "TEXT",
-            "ref": said.ref,
-            "edited": said.edited,
         }
 
     @http_call(

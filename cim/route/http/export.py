@@ -1,0 +1,110 @@
+"""`/v1/admin`: all that is stored about a user, for operators who have to hand it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from cim.api_keys import Scope
+from cim.daemon.metrics import Metrics
+from cim.errors import Forbidden
+from cim.interfaces import IStore
+from cim.route.http.access import Caller
+from cim.route.http.accounts import SESSION, sessions_shown
+from cim.route.http.messages import MESSAGE, message_shown
+from cim.route.http.shapes import MORE, ROLE, WHEN, WHERE, ConversationName, Position
+from cim.route.messages.accounts import KnownAccounts
+from cim.route.messages.reading import Reading
+from cim.web.declaring import Who, http_call
+from cim.web.schema import Array, Boolean, Id, Name, Nullable, Object, Optional
+from cim.wire import native
+
+_STORED = Object(
+    {
+        "id": Id(),
+        "name": Name(),
+        "password": Boolean("False for guests."),
+        "groups": Array(Object({"group": Id(), "role": ROLE}, "Membership")),
+        "invitations": Array(Object({"group": Id(), "by": Id(), "at": WHEN}, "InvitationToGroup")),
+        "blocked": Array(Id(), "Whom the user blocks."),
+        "sessions": Array(SESSION, "The newest last."),
+    },
+    "StoredUser",
+)
+_CONVERSATIONS = Object(
+    {"conversations": Array(ConversationName(), "In an order of the store's own."), "more": MORE}, "ConversationNames"
+)
+_MESSAGES = Object({"messages": Array(MESSAGE, "Oldest first."), "more": Nullable(Position())}, "ExportedMessages")
+
+
+@frozen(kw_only=True, eq=False)
+class ExportAPI:
+    """The calls that read everything about a user."""
+
+    _store: IStore
+    _known: KnownAccounts
+    _reading: Reading
+    _metrics: Metrics
+
+    @http_call(
+        "GET /v1/admin/users/{id}/stored",
+        who=Who.OPERATOR,
+        scope=Scope.ADMIN,
+        path={"id": Id()},
+        answers={200: _STORED},
+        errors=(404,),
+    )
+    async def stored(self, caller: Caller, id: int) -> dict[str, Any]:
+        """Get what is stored about a user but conversations."""
+        account = await self._known.get(id)
+        memberships = await self._store.groups.memberships(id)
+        return {
+            "id": account.id,
+            "name": account.name,
+            "password": await self._store.credentials.credential(id) is not None,
+            "groups": [{"group": one.group, "role": one.role.name.lower()} for one in memberships.members],
+            "invitations": [
+                {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)
+            ],
+            "blocked": list(await self._store.blocks.blocked(id)),
+            "sessions": sessions_shown(await self._store.sessions.sessions(id))["sessions"],
+        }
+
+    @http_call(
+        "GET /v1/admin/users/{id}/conversations",
+        who=Who.OPERATOR,
+        scope=Scope.ADMIN,
+        path={"id": Id()},
+        query={"after": Optional(WHERE, "")},
+        answers={200: _CONVERSATIONS},
+    )
+    async def conversations(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
+        """List a user's private conversations, and groups in which the user said something, also those that were left.
+
+        A page may have few conversations, or none, even if more follow.
+        """
+        names, more = await self._store.conversations.spoken(id, after)
+        return {"conversations": list(names), "more": more or None}
+
+    @http_call(
+        "GET /v1/admin/users/{id}/messages",
+        who=Who.OPERATOR,
+        scope=Scope.ADMIN,
+        path={"id": Id()},
+        query={
+            "conversation": ConversationName(),
+            "after": Optional(Position("Return messages after this position.", empty=True), ""),
+        },
+        answers={200: _MESSAGES},
+    )
+    async def messages(self, caller: Caller, id: int, conversation: str, after: str) -> dict[str, Any]:
+        """Read what a user may read of a conversation, or what the user said there, if it is no member any more."""
+        try:
+            page = await self._reading.page(id, conversation, after, limit=native.MAX_PAGE)
+            entries = page.entries
+        except Forbidden:
+            page = await self._store.conversations.read(conversation, after=after, limit=native.MAX_PAGE)
+            entries = tuple(one for one in page.entries if native.parse_body(one.body).sender == id)
+        shown = [message_shown(one, self._metrics) for one in entries]
+        return {"messages": [one for one in shown if one is not None], "more": page.upto if page.more else None}
