@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 
 from kazoo.client import KazooClient
@@ -83,6 +85,15 @@ class FaultCase(ClusterCase):
         await user.connect(answer.result())
         await self.known_to_all_routes(user)
         return user.server
+
+    async def well(self, *daemons):
+        """Wait until each says that it is well."""
+        await self.until(
+            lambda: gatherResults([Deferred.fromCoroutine(self.trouble(daemon)) for daemon in daemons]),
+            lambda seen: seen == [(200, {})] * len(daemons),
+            "all are well",
+            45,
+        )
 
 
 class ServerTests(FaultCase):
@@ -326,14 +337,53 @@ class StoreTests(FaultCase):
         alice, bob = await self.users(route.url, "alice", "bob")
         await self.everyone_hears(alice, [bob], [route.url], "hello")
 
-    async def well(self, *daemons):
-        """Wait until each says that it is well."""
-        await self.until(
-            lambda: gatherResults([Deferred.fromCoroutine(self.trouble(daemon)) for daemon in daemons]),
-            lambda seen: seen == [(200, {})] * len(daemons),
-            "all are well",
-            45,
-        )
+
+class Thief:
+    """Leaves a daemon no descriptors, by connections to its HTTP port, until it gives them back."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.held = []
+        most = len(os.listdir(f"/proc/{daemon.pid}/fd")) + 8
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (most, most))
+
+    def steal(self):
+        """Take one that is free."""
+        self.held.append(socket.create_connection((HOST, self.daemon.http_port)))
+
+    def give_back(self):
+        for one in self.held:
+            one.close()
+
+
+class DescriptorTests(FaultCase):
+    """Processes that have no descriptors left, and get some again."""
+
+    async def said(self, daemon, words, do=lambda: None):
+        """Wait until a daemon has logged something, doing something else all the time."""
+        look = lambda: (do(), [line for line in daemon.lines if words in line])[1]  # noqa: E731
+        await self.until(look, bool, f"{daemon.name} says {words}")
+
+    async def test_while_zookeeper_hangs(self):
+        """They come back to the registry, whatever failed while they were to."""
+        own = self.own_zookeeper()
+        (server,), (route,) = await self.cluster(servers=1, routes=1, zookeeper=own)
+        (alice,) = await self.users(route.url, "alice")
+        own.pause()
+        thieves = [Thief(daemon) for daemon in (server, route)]
+        for thief in thieves:
+            self.addCleanup(thief.give_back)
+            failed = f"connecting to ZooKeeper at {own.address} failed; it goes on"
+            await self.said(thief.daemon, failed, lambda: [one.steal() for one in thieves])
+        for thief in thieves:
+            thief.give_back()
+        own.resume()
+        zookeeper = await self.look_into_zookeeper()
+        await self.until(lambda: self.listed(zookeeper, "cim"), lambda seen: seen == [server.node], "the server's node")
+        await self.until(lambda: self.listed(zookeeper, "cim-route"), lambda seen: seen == [route.node], "the route's")
+        await self.well(server, route)
+        (bob,) = await self.users(route.url, "bob")
+        await self.everyone_hears(alice, [bob], [route.url], "after")
 
 
 class PortTests(FaultCase):
