@@ -65,6 +65,8 @@ class Metrics:
         self.internal_errors = 0
         self.sessions: Callable[[], Mapping[str, int]] = dict
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        #: By how many seconds the clock of this machine is ahead of others', by whose they are.
+        self.clock_skews: Callable[[], Mapping[str, float]] = dict
         self._logins: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -145,6 +147,13 @@ class Metrics:
         for generation, number in self.sessions().items():
             sessions.add_metric((generation,), number)
         yield sessions
+
+        skew = GaugeMetricFamily(
+            "cim_clock_skew_seconds", "How far the clock of this machine is ahead of another.", labels=("peer",)
+        )
+        for peer, seconds in self.clock_skews().items():
+            skew.add_metric((peer,), seconds)
+        yield skew
 
         for name, (text, value) in self._gauges.items():
             yield GaugeMetricFamily(f"cim_{name}", text, value=value())

@@ -16,7 +16,7 @@ has no reason to consider it dead.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -41,9 +41,13 @@ CONTROL_QUEUE = 64 * 1024 * 1024
 #: Ticks without sending until a heartbeat is due, and ticks without hearing anything until the peer is dead.
 HEARTBEAT_TICKS = 3
 SILENCE_TICKS = 10
+#: Ticks after which a batch tells the time again, and how many of the peer's last times count.
+TIME_TICKS = 3
+TIMES = 6
 
 _ENTRY = b"\x0a"  # field 1 of Batch, length-delimited
 _CONSUMED = b"\x10"  # field 2 of Batch, varint
+_TIME = b"\x18"  # field 3 of Batch, varint
 _HEADS = tuple(_ENTRY + encode_varint(size) for size in range(1024))
 
 
@@ -59,12 +63,22 @@ class Pipe:
         "_queued",
         "_sent",
         "_silence",
+        "_time_of_day",
+        "_times",
         "_told",
+        "_untimed",
         "overflowed",
         "sealing",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, time_of_day: Callable[[], float] | None = None) -> None:
+        """
+        :param time_of_day: the time in seconds since 1970, which is told the peer; None to tell it none
+        """
+        self._time_of_day = time_of_day
+        self._untimed = TIME_TICKS
+        #: By how many seconds our clock was ahead of the peer's, plus however long its batch was under way.
+        self._times: deque[float] = deque(maxlen=TIMES)
         #: Whether an item was dropped without which the two ends would disagree, so that the link must end.
         self.overflowed = False
         #: Seals and opens the batches, if the link is sealed; set before the first batch.
@@ -125,6 +139,11 @@ class Pipe:
         return self._queued > 0 or self._consumed - self._told >= WINDOW // 2 or self._idle >= HEARTBEAT_TICKS
 
     @property
+    def skew(self) -> float | None:
+        """How many seconds our clock is ahead of the peer's, by the batch that came fastest lately; None if unknown."""
+        return min(self._times, default=None)
+
+    @property
     def dead(self) -> bool:
         """Whether the peer was silent for too long."""
         return self._silence >= SILENCE_TICKS
@@ -146,7 +165,7 @@ class Pipe:
 
     def _take_items(self) -> tuple[int, bytes]:
         queue = self._queue
-        credit = WINDOW - (self._sent - self._acknowledged) - 16  # 16: room for the total
+        credit = WINDOW - (self._sent - self._acknowledged) - 32  # room for the total and the time
         if self._queued <= credit and self._queued <= BATCH:
             count = len(queue)
             items = b"".join(queue)
@@ -167,6 +186,9 @@ class Pipe:
         if self._told != self._consumed:
             self._told = self._consumed
             body += _CONSUMED + encode_varint(self._consumed)
+        if self._untimed >= TIME_TICKS and self._time_of_day is not None:
+            self._untimed = 0
+            body += _TIME + encode_varint(max(0, int(self._time_of_day() * 1000)))
         if items:
             self._sent += len(body)
         self._idle = 0
@@ -191,6 +213,8 @@ class Pipe:
             if not self._acknowledged <= told <= self._sent:
                 raise BadFrame("a batch acknowledges more or fewer bytes than the other end can have handled")
             self._acknowledged = told
+        if batch.time and self._time_of_day is not None:
+            self._times.append(self._time_of_day() - batch.time / 1000)
         items = batch.items
         if items:
             self._consumed += len(body)
@@ -199,6 +223,7 @@ class Pipe:
     def tick(self) -> None:
         """Note that a second has passed."""
         self._idle += 1
+        self._untimed += 1
         self._silence += 1
         if self._missed >= 0:
             self._missed += 1

@@ -63,6 +63,7 @@ class LinkParts:
     :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to agree to
     :param accept_unsealed: whether ends of older releases, which cannot seal what they say, will do
+    :param time_of_day: the time in seconds since 1970, to be compared with the other ends'; None to compare nothing
     """
 
     own: LinkPeer
@@ -75,6 +76,7 @@ class LinkParts:
     dropped: Callable[[], None] | None = None
     highest: int = HIGHEST_VERSION
     accept_unsealed: bool = False
+    time_of_day: Callable[[], float] | None = None
 
 
 class LinkOwner(typing.Protocol):
@@ -106,7 +108,7 @@ class LinkProtocol(Protocol):
         self._user = parts.user
         self._owner = owner
         self._lifecycle = lifecycle(self)
-        self._pipe = Pipe()
+        self._pipe = Pipe(parts.time_of_day)
         # What takes the bytes that arrive: first the handshake, then the frame reader, in the end neither.
         self._handshake: LinkHandshake | None = handshake
         self._early = b""
@@ -149,6 +151,11 @@ class LinkProtocol(Protocol):
     def sealed(self) -> bool:
         """Whether nobody between the two ends can read or change what they say; holds while the link is up."""
         return self._pipe.sealing is not None
+
+    @property
+    def skew(self) -> float | None:
+        """How many seconds our clock is ahead of the other end's; None if that is unknown."""
+        return self._pipe.skew
 
     # For the owner
 

@@ -55,6 +55,7 @@ class LinkAcceptor(Factory):
     :param refused: called for every connection that ends unauthenticated
     :param highest: the highest version of the items to agree to
     :param accept_unsealed: whether servers of older releases, which cannot seal what they say, will do
+    :param time_of_day: the time in seconds since 1970, to be compared with the servers'
     """
 
     noisy = False
@@ -73,6 +74,7 @@ class LinkAcceptor(Factory):
         refused: Callable[[], None] | None = None,
         highest: int = HIGHEST_VERSION,
         accept_unsealed: bool = False,
+        time_of_day: Callable[[], float] | None = None,
     ) -> None:
         self._parts = LinkParts(
             own=own,
@@ -85,6 +87,7 @@ class LinkAcceptor(Factory):
             dropped=dropped,
             highest=highest,
             accept_unsealed=accept_unsealed,
+            time_of_day=time_of_day,
         )
         self._refused = refused
         self._unproven: Waiting[LinkProtocol] = Waiting(MAX_UNPROVEN, MAX_UNPROVEN_OF_ONE)
@@ -117,6 +120,10 @@ class LinkAcceptor(Factory):
     def unsealed(self) -> list[str]:
         """Return the names of the servers whose links are not sealed."""
         return sorted(name for name, link in self._links.items() if link.up and not link.sealed)
+
+    def skews(self) -> dict[str, float]:
+        """Return how many seconds our clock is ahead of those of servers, by name, as far as they tell the time."""
+        return {name: link.skew for name, link in self._links.items() if link.up and link.skew is not None}
 
     def facts(self) -> dict[str, Any]:
         """Return what `/health` shows of the links."""
@@ -183,6 +190,7 @@ class LinkDialers(Service):
     :param dropped: called for every item that is dropped because a queue is full
     :param highest: the highest version of the items to offer
     :param accept_unsealed: whether routes of older releases, which cannot seal what they say, will do
+    :param time_of_day: the time in seconds since 1970, to be compared with the routes'
     """
 
     _log = Logger()
@@ -202,6 +210,7 @@ class LinkDialers(Service):
         dropped: Callable[[], None] | None = None,
         highest: int = HIGHEST_VERSION,
         accept_unsealed: bool = False,
+        time_of_day: Callable[[], float] | None = None,
     ) -> None:
         self._parts = LinkParts(
             own=own,
@@ -214,6 +223,7 @@ class LinkDialers(Service):
             dropped=dropped,
             highest=highest,
             accept_unsealed=accept_unsealed,
+            time_of_day=time_of_day,
         )
         self._registry = registry
         self._endpoint_for = endpoint_for
@@ -241,6 +251,10 @@ class LinkDialers(Service):
     def unsealed(self) -> list[str]:
         """Return the names of the routes whose links are not sealed."""
         return sorted(name for name, dial in self._dials.items() if dial.linked and not dial.sealed)
+
+    def skews(self) -> dict[str, float]:
+        """Return how many seconds our clock is ahead of those of routes, by name, as far as they tell the time."""
+        return {name: dial.skew for name, dial in self._dials.items() if dial.linked and dial.skew is not None}
 
     def facts(self) -> dict[str, Any]:
         """Return what `/health` shows of the links."""
@@ -312,6 +326,11 @@ class _Dial(Factory):
     def sealed(self) -> bool:
         """Whether the link is sealed; holds while it is alive."""
         return self._link is not None and self._link.sealed
+
+    @property
+    def skew(self) -> float | None:
+        """How many seconds our clock is ahead of the route's; None if that is unknown."""
+        return self._link.skew if self._link is not None else None
 
     @property
     def trouble(self) -> str:

@@ -24,6 +24,7 @@ from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, command, one_line_errors
+from cim.daemon.skew import ClockSkews
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import ROUTES, IServerSelection
@@ -264,7 +265,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         dropped=lambda: metrics.dropped("link"),
         refused=lambda: metrics.refused("link-handshake"),
         accept_unsealed=accepts_unsealed(options),
+        time_of_day=time_of_day,
     )
+    skews = ClockSkews(lambda: {"store": store.clock.skew(), **acceptor.skews()}, reactor)
+    metrics.clock_skews = skews.ahead
+    route.facts.append(skews.facts)
+    root.add(skews)
     metrics.gauge("servers_ignored", "Listed nodes that are no servers of ours.", lambda: len(route.directory.ignored))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(acceptor.unsealed()))
 

@@ -14,13 +14,14 @@ from twisted.python.usage import UsageError
 
 import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
-from cim.daemon.clock import monotonic_reactor
+from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
 from cim.daemon.root import DaemonRoot
 from cim.daemon.runtime import Exit, one_line_errors
+from cim.daemon.skew import ClockSkews
 from cim.errors import InvalidField
 from cim.ids import token
 from cim.interfaces import SERVERS
@@ -28,7 +29,7 @@ from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.limits import count, limit
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkDialers
-from cim.model import LinkPeer
+from cim.model import Health, LinkPeer
 from cim.named_host import NamedHost
 from cim.nodes import NodeData, RouteAddress, ServerAddress
 from cim.registry.options import RegistryOptions, chosen_registry
@@ -176,12 +177,20 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         observe=metrics.link_batch,
         dropped=lambda: metrics.dropped("link"),
         accept_unsealed=accepts_unsealed(options),
+        time_of_day=time_of_day,
     )
+    skews = ClockSkews(links.skews, reactor)
+    metrics.clock_skews = skews.ahead
+    root.add(skews)
     if options["accept-unsealed-links"]:
         root.add(Caution(CAUTION))
     metrics.gauge("links", "Links to routes.", lambda: len(server.uplink))
     metrics.gauge("links_unsealed", "Links that are not sealed.", lambda: len(links.unsealed()))
-    operations = Operations(lambda: ports.healthy(server.health().with_facts(links.facts())), metrics)
+
+    def health() -> Health:
+        return ports.healthy(server.health().with_facts({**links.facts(), **skews.facts()}))
+
+    operations = Operations(health, metrics)
     apis = (ServerAPI(server.sessions, metrics, options["max-frame"]), operations)
     resource = CallResource({Envelopes(cluster_only(options, metrics)): apis}, metrics)
     site = BoundedSite(resource, reactor, metrics, hosts=hosts_of(options))

@@ -73,12 +73,14 @@ class Refused(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("items", "consumed")
+    __slots__ = ("items", "consumed", "time")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     CONSUMED_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     consumed: int
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ...) -> None: ...
+    time: int
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., consumed: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("snapshot_begin", "snapshot_end", "opened", "closed", "outcome", "reserve", "end", "probe", "deliver", "request", "reply", "open", "open_outcome", "group_change", "groups_seen", "missed", "fence", "guest_receipts", "store_state")

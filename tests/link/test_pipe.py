@@ -65,7 +65,7 @@ class CreditTests(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     @given(st.lists(STEP, max_size=120))
     def test_everything_arrives_once_in_order_within_the_window(self, steps):
-        one, other = Pipe(), Pipe()
+        one, other = Pipe(lambda: 1_700_000_000.5), Pipe(lambda: 1_700_000_000.5)
         wires = {True: Wire(one, other), False: Wire(other, one)}
         for action, way, number in steps:
             wire = wires[way]
@@ -282,3 +282,54 @@ class TimeTests(SynchronousTestCase):
         self.assertFalse(pipe.dead)
         pipe.tick()
         self.assertTrue(pipe.dead)
+
+
+class ClocksTests(SynchronousTestCase):
+    """The clocks of the two ends are compared by what batches tell."""
+
+    def setUp(self):
+        self.now = 1_700_000_000.0
+        self.ahead = 0.0
+        self.one = Pipe(lambda: self.now + self.ahead)
+        self.other = Pipe(lambda: self.now)
+
+    def talk(self, seconds, delay=0.0):
+        """Have the ends say something to each other every second, which takes a while."""
+        for _ in range(seconds):
+            for pipe in (self.one, self.other):
+                pipe.tick()
+                pipe.send(deliver(1, 10))
+            said = [(pipe, body) for pipe in (self.one, self.other) for body in bodies(pipe.take())]
+            self.now += delay
+            for pipe, body in said:
+                (self.other if pipe is self.one else self.one).receive(body)
+            self.now += 1 - delay
+
+    def test_how_far_one_is_ahead(self):
+        self.assertIsNone(self.one.skew)
+        for ahead in (0.0, 31.0, -3600.0, 0.0):
+            self.ahead = ahead
+            self.talk(30)
+            self.assertAlmostEqual(self.one.skew, ahead, 2)
+            self.assertAlmostEqual(self.other.skew, -ahead, 2)
+
+    def test_batches_that_are_late_now_and_then_do_not_count(self):
+        for _ in range(5):
+            self.talk(3, delay=0.9)
+            self.talk(3)
+            self.assertAlmostEqual(self.one.skew, 0, 2)
+
+    def test_heartbeats_tell_it(self):
+        self.ahead = 31.0
+        for _ in range(4):
+            self.one.tick()
+        for body in bodies(self.one.take()):
+            self.assertEqual(list(self.other.receive(body)), [])
+        self.assertAlmostEqual(self.other.skew, -31.0, 2)
+
+    def test_an_end_that_tells_no_time(self):
+        """As those of earlier releases."""
+        self.one = Pipe()
+        self.talk(10)
+        self.assertIsNone(self.one.skew)
+        self.assertIsNone(self.other.skew)
