@@ -528,6 +528,9 @@ class SchemaTests(RedisCase):
         await self.store._schema._raise(NEWEST)
         self.assertEqual(await self.command("GET", Key.SCHEMA), b"%d" % (NEWEST + 1))
 
+    async def test_its_number_is_a_fact(self):
+        await self.until(lambda: self.store.facts().get("schema") == NEWEST)
+
     async def test_what_upstream_wrote_at_its_key_is_no_number(self):
         for words in (("SET", Key.SCHEMA, "cim-account:1545574049323"), ("SADD", Key.SCHEMA, "7")):
             await self.command("DEL", Key.SCHEMA)

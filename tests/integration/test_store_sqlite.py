@@ -362,6 +362,7 @@ class SqliteFileTests(TestCase):
     async def test_a_newer_release_changes_the_file_meanwhile(self):
         logged = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         store = self.start()
+        self.assertEqual(store.facts()["schema"], len(STORE.steps))
         alice = await store.accounts.register("alice")
         newer = len(STORE.steps) + 1
         self.changed(f"PRAGMA user_version = {newer}")

@@ -167,6 +167,13 @@ class RollingUpgradeTests(UpgradeCase):
         self.assertTrue(any(SCHEMA in line for line in self.daemons[0].lines))
         await self.all_was_heard()
 
+    async def test_back_to_it(self):
+        await self.start(ROOT)
+        folder = self.release("9ddba7d8")
+        for daemon in self.daemons:
+            await self.replace(daemon, folder=folder)
+        await self.all_was_heard()
+
     async def test_from_the_first_release(self):
         """Its links are not sealed, and it does not ask before it adds to a group."""
         await self.start(self.release("93fa1d3"), "--limit-address-online")

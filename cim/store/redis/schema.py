@@ -80,6 +80,10 @@ class RedisSchema:
         self._running = False
         return self._loop.cancel()
 
+    def facts(self) -> dict[str, int]:
+        """Return the facts for `/health`."""
+        return {"schema": self._taken} if self._taken else {}
+
     async def reached(self, version: int) -> None:
         """Wait until so many steps are taken.
 

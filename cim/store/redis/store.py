@@ -94,7 +94,7 @@ class RedisStore(Service):
 
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
-        return {**self._connection.facts(), **self._space.facts()}
+        return {**self._connection.facts(), **self._schema.facts(), **self._space.facts()}
 
     def used(self) -> float:
         """See IStore."""

@@ -97,7 +97,7 @@ class SqliteStore(Service):
     def facts(self) -> Mapping[str, Any]:
         """See IStore."""
         known = {"store": f"SQLite in {self._threads.path}", "acknowledged": "on disk (synchronous=FULL)"}
-        return {**known, **self._space.facts(), **self.clock.facts()}
+        return {**known, "schema": len(STORE.steps), **self._space.facts(), **self.clock.facts()}
 
     def used(self) -> float:
         """See IStore."""
