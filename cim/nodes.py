@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv6Address
 from typing import Any, Self
 
 from attrs import frozen
@@ -11,16 +12,39 @@ from cim.errors import InvalidField
 from cim.plain import quoted
 
 
+def host_and_ports(text: str) -> tuple[str, list[str]]:
+    """Split `HOST` or `HOST:PORT...`; an IPv6 address is in brackets, or stands alone, and loses its brackets.
+
+    :returns: an empty host for what is neither; nothing else is checked
+    """
+    try:
+        return str(IPv6Address(text)), []
+    except ValueError:
+        pass
+    if not text.startswith("["):
+        host, *ports = text.split(":")
+        return host, ports
+    address, bracket, rest = text[1:].partition("]")
+    try:
+        return str(IPv6Address(address)) if bracket and rest[:1] in ("", ":") else "", rest.split(":")[1:]
+    except ValueError:
+        return "", []
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address is in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _split_address(text: str, what: str) -> tuple[str, int, int]:
-    parts = text.split(":")
-    if len(parts) != 3 or not parts[0]:
+    host, ports = host_and_ports(text)
+    if not host or len(ports) != 2 or not all(map(_is_port, ports)):
         raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
-    ports = []
-    for part in parts[1:]:
-        if not (part.isascii() and part.isdigit() and len(part) <= 5 and 0 < int(part) < 65536):
-            raise InvalidField(what, f"must be host:port:port, not {quoted(text)}")
-        ports.append(int(part))
-    return parts[0], ports[0], ports[1]
+    return host, int(ports[0]), int(ports[1])
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536
 
 
 @frozen(order=True)
@@ -40,7 +64,7 @@ class ServerAddress:
         return cls(*_split_address(text, "server address"))
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.tcp_port}:{self.http_port}"
+        return f"{bracketed(self.host)}:{self.tcp_port}:{self.http_port}"
 
 
 @frozen(order=True)
@@ -60,7 +84,7 @@ class RouteAddress:
         return cls(*_split_address(text, "route address"))
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.http_port}:{self.link_port}"
+        return f"{bracketed(self.host)}:{self.http_port}:{self.link_port}"
 
 
 @frozen

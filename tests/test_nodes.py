@@ -6,7 +6,30 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.nodes import NodeData
+from cim.errors import InvalidField
+from cim.nodes import NodeData, RouteAddress, ServerAddress, host_and_ports
+
+
+class AddressTests(SynchronousTestCase):
+    def test_names_and_addresses(self):
+        for host, written in (
+            ("10.0.0.1", "10.0.0.1"),
+            ("my_server", "my_server"),
+            ("::1", "[::1]"),
+            ("fd00::1", "[fd00::1]"),
+        ):
+            for kind in ServerAddress, RouteAddress:
+                address = kind(host, 11211, 8081)
+                self.assertEqual(str(address), f"{written}:11211:8081")
+                self.assertEqual(kind.parse(str(address)), address)
+            self.assertEqual(host_and_ports(host), (host, []))
+        self.assertEqual(host_and_ports("[fd00:0::1]"), ("fd00::1", []))
+
+    def test_what_is_none(self):
+        for text in ("", ":1:2", "host", "host:1", "host:1:2:3", "host:0:1", "host:1:65536", "::1:2:x", "[::1]1:2"):
+            self.assertRaises(InvalidField, ServerAddress.parse, text)
+        for text in ("[::1", "[host]:1:2", "[]:1:2", "[10.0.0.1]:1:2"):
+            self.assertEqual(host_and_ports(text)[0], "")
 
 
 class NodeDataTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from cim.client.dialling import Entrance
 from cim.client.routes import Routes, check_place
 from cim.model import Account
-from cim.nodes import ServerAddress
+from cim.nodes import ServerAddress, bracketed
 from cim.web.calling import Envelope, JSONCalls
 from cim.wire.guests import TLS_NAME
 
@@ -96,7 +96,7 @@ class RouteAPI:
 
 def _entrance(answer: Envelope) -> tuple[str, int, str]:
     data = answer.result()
-    address = ServerAddress.parse(f"{data['ip']}:{data['cimServerPort']}:{data['httpPort']}")
+    address = ServerAddress.parse(f"{bracketed(str(data['ip']))}:{data['cimServerPort']}:{data['httpPort']}")
     return address.host, address.tcp_port, (answer.headers.getRawHeaders(TLS_NAME) or [""])[0]
 
 

@@ -17,6 +17,7 @@ from cim.client.routes import check_place, is_loopback
 from cim.client.trust import Verifier
 from cim.client.websocket import WebSocketEndpoint, WebSocketURL
 from cim.errors import CIMError, Insecure, NotSupported, Unavailable, Untrusted
+from cim.nodes import bracketed
 from cim.web.calling import reason
 
 #: For how many servers a client remembers that only their WebSocket can be reached.
@@ -41,7 +42,7 @@ class Entrance:
     @property
     def place(self) -> str:
         """The server's name for users."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 @frozen

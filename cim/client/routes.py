@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from cim.plain import quoted
 A = TypeVar("A")
 T = TypeVar("T")
 
+#: Hosts that stand in a URI as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 #: How long a failed route is tried last, in seconds.
 REST_SECONDS = 5.0
 
@@ -28,8 +31,10 @@ def parse_route(text: str) -> str:
     try:
         url = URL.from_text(text if "://" in text else f"http://{text}").replace(query=(), fragment="")
         if url.scheme in ("http", "https") and url.host and url.port and url.port < 65536:
-            # hyperlink cannot encode IPv6 addresses, but they are ASCII anyway.
-            return (url if url.host.isascii() and ":" in url.host else url.to_uri()).to_text().rstrip("/")
+            # hyperlink cannot encode IPv6 addresses and names with underscores, which need no encoding.
+            plain = _PLAIN.fullmatch(url.host) is not None
+            encoded = url.replace(host="host").to_uri().replace(host=url.host) if plain else url.to_uri()
+            return encoded.to_text().rstrip("/")
     except (URLParseError, ValueError):
         pass
     raise InvalidField("route", f"{quoted(text, 200)} is not a URL such as http://127.0.0.1:8083")

@@ -11,6 +11,7 @@ from twisted.python.usage import UsageError
 
 from cim.daemon.endpoints import Endpoint
 from cim.interfaces import IAnnouncement, IRegistry
+from cim.nodes import host_and_ports
 from cim.plain import quoted
 
 
@@ -89,14 +90,15 @@ def port_of(description: str, option: str) -> int:
 def advertised(advertise: str, ports: tuple[tuple[str, str], tuple[str, str]]) -> tuple[str, int, int]:
     """Return the host and the two ports at which others reach this daemon.
 
-    :param advertise: `HOST`, or `HOST:PORT:PORT` if the ports differ from those that the daemon listens on
+    :param advertise: `HOST`, or `HOST:PORT:PORT` if the ports differ from those that the daemon listens on; an IPv6
+        address before ports is in brackets
     :param ports: the endpoint description and the option name of both listeners
     :raises UsageError: `advertise` cannot be used
     """
-    host, *given = advertise.split(":")
+    host, given = host_and_ports(advertise)
     if not host or len(given) not in (0, 2) or not all(part.isascii() and part.isdigit() for part in given):
         raise UsageError(f"--advertise must be HOST or HOST:PORT:PORT, not {quoted(advertise)}")
-    if host in ("0.0.0.0", "*"):
+    if host in ("0.0.0.0", "::", "*"):
         raise UsageError("--advertise must be an address that others can connect to")
     if given:
         first, second = (int(part) for part in given)

@@ -73,12 +73,15 @@ class Endpoint:
             return False
         if self.kind == "unix":
             return True
-        if self.kind not in _TCP | _TLS:
-            return False
-        try:
-            return self.interface == "localhost" or ip_address(self.interface).is_loopback
-        except ValueError:
-            return False
+        return self.kind in _TCP | _TLS and is_loopback_host(self.interface)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a host, a name or an address, is this machine to itself alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unescaped(part: str) -> str:

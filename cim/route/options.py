@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cim.daemon.config import one_of, positive_int
-from cim.daemon.endpoints import Endpoint
+from cim.daemon.endpoints import is_loopback_host
 from cim.invitation_codes import AccountPolicy
 from cim.keys import derive_key
 from cim.limits import Limit, count, limit
 from cim.model import LoginPolicy, Retention
+from cim.nodes import host_and_ports
 from cim.route.front.rates import RATE_LIMITS
 from cim.route.guests.door import LOOPBACK, OPTION, PUBLIC
 from cim.route.http.api import Settings
@@ -153,9 +154,9 @@ def account_policy_of(options: Any) -> AccountPolicy:
 def is_public(options: Any) -> bool:
     """Return whether options name the daemon by anything but loopback, so that strangers may reach it."""
     urls = (options.get("advertise-websocket"),)
-    hosts = [options["advertise"].split(":")[0], options.get("advertise-tls"), *(options.get("hosts") or ())]
+    hosts = [host_and_ports(options["advertise"])[0], options.get("advertise-tls"), *(options.get("hosts") or ())]
     hosts += [urlsplit(url).hostname for url in urls if url]
-    return not all(Endpoint("tcp", False, (), {"interface": host}).loopback for host in hosts if host)
+    return not all(is_loopback_host(host) for host in hosts if host)
 
 
 def _limits(options: Any, names: Iterable[str]) -> dict[str, Limit]:

@@ -16,6 +16,7 @@ import cim
 from cim.daemon.announcing import Announcing, Caution, Stopping, advertised
 from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import positive_int
+from cim.daemon.endpoints import is_loopback_host
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.ports import Ports
 from cim.daemon.proxies import ProxiesOptions, addresses_of
@@ -40,7 +41,7 @@ from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websoc
 from cim.server.service import Server
 from cim.web.envelope import Envelopes
 from cim.web.hosts import hosts_of
-from cim.web.operations import Operations, cluster_only, is_loopback
+from cim.web.operations import Operations, cluster_only
 from cim.web.origins import origins_of
 from cim.web.serving import CallResource
 from cim.web.site import BoundedSite, HTTPService
@@ -161,7 +162,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     )
 
     def endpoint_for(route: RouteAddress) -> NamedHost:
-        if not options["secret-file"] and not is_loopback(f"tcp:{route.link_port}:interface={route.host}"):
+        if not options["secret-file"] and not is_loopback_host(route.host):
             raise InvalidField("secret-file", f"is needed for a link to {route.host}, which is not loopback")
         return NamedHost(reactor, route.host, route.link_port, timeout=3)
 

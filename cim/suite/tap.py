@@ -23,7 +23,7 @@ from cim.daemon.certificates import BadCertificates
 from cim.daemon.clock import monotonic_reactor, time_of_day
 from cim.daemon.config import positive_int
 from cim.daemon.data_folder import DataFolder
-from cim.daemon.endpoints import Endpoint
+from cim.daemon.endpoints import Endpoint, is_loopback_host
 from cim.daemon.metrics import CountingErrors, Metrics
 from cim.daemon.own_certificate import ensure_certificate
 from cim.daemon.ports import Ports
@@ -36,7 +36,7 @@ from cim.invitation_codes import AccountPolicy, id_of, make_code
 from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy
-from cim.nodes import RouteAddress, ServerAddress
+from cim.nodes import RouteAddress, ServerAddress, bracketed, host_and_ports
 from cim.registry.memory import MemoryRegistry
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import Route
@@ -47,7 +47,7 @@ from cim.server.service import Server
 from cim.server.tap import SESSION_LIMITS, add_server, limits_of
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
-from cim.web.operations import Operations, is_loopback
+from cim.web.operations import Operations
 from cim.wire.framing import DEFAULT_MAX_FRAME
 
 #: To how many accounts, and for how many days, the invitation is good that a new suite shows.
@@ -89,7 +89,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
     @property
     def host(self) -> str:
         """The host of `--advertise`."""
-        return str(self["advertise"].split(":")[0])
+        return host_and_ports(self["advertise"])[0]
 
     @property
     def data(self) -> DataFolder:
@@ -108,12 +108,14 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
 
     def _usual(self, port: int) -> str:
         """Return where to listen unless an option says it: with TLS for other machines, if no proxy has it."""
-        if is_loopback(f"tcp:0:interface={self.host}"):
-            return f"tcp:{port}:interface={self.host}"
+        if is_loopback_host(self.host):
+            return f"tcp:{port}:interface={quoteStringArgument(self.host)}"
+        # At `::` a listener takes IPv4, too, unless the system says otherwise.
+        everywhere = quoteStringArgument("::" if ":" in self.host else "0.0.0.0")
         if self["advertise-tls"] or self["advertise-websocket"]:
-            return f"tcp:{port}"
+            return f"tcp:{port}:interface={everywhere}"
         # Clients of upstream, and those who know of no TLS, use the same ports.
-        return f"tls:{quoteStringArgument(str(self.data.certificates))}:{port}:interface=0.0.0.0:plain=yes"
+        return f"tls:{quoteStringArgument(str(self.data.certificates))}:{port}:interface={everywhere}:plain=yes"
 
 
 class Welcoming(Service):
@@ -150,7 +152,7 @@ def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, 
     scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
     if not options.shows_own("http"):
         pin = ""
-    route = f"{scheme}://{server.host}:{server.http_port}"
+    route = f"{scheme}://{bracketed(server.host)}:{server.http_port}"
     client, make = f"{os.path.abspath(sys.argv[0])} cim-client --user alice", "make client NAME=alice"
     for option, variable, value in (
         ("route", "ROUTE", route if route != "http://127.0.0.1:8083" else ""),
@@ -167,7 +169,7 @@ def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, 
     return [
         "",
         f"CIM {cim.__version__} is ready.",
-        f"  clients:  {server.host}:{server.tcp_port}",
+        f"  clients:  {bracketed(server.host)}:{server.tcp_port}",
         *([f"  browsers: {websocket_url(options)}"] if options["websocket"] else []),
         f"  HTTP API: {route}",
         f"  accounts: {accounts}",
@@ -194,7 +196,7 @@ def _inviting(options: Options, route: str, pin: str) -> str:
     near, proof = route, f" --pin {pin}" if pin else ""
     if not http.proxied and (not http.tls or http.named.get("plain") == "yes"):
         everywhere = http.interface in _EVERYWHERE
-        host = "127.0.0.1" if everywhere else f"[{http.interface}]" if ":" in http.interface else http.interface
+        host = "127.0.0.1" if everywhere else bracketed(http.interface)
         near = f"http://{host}:{port_of(options['http'], 'http')}"
         # What goes to an address of this machine does not leave it.
         proof = "" if everywhere or http.loopback else " --insecure"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from twisted.logger import Logger
 
+from cim.daemon.endpoints import is_loopback_host
+from cim.nodes import host_and_ports
 from cim.plain import quoted
 from cim.web.operations import is_loopback
 from cim.web.origins import ANY
@@ -98,8 +100,8 @@ def hosts_of(options: Any) -> Hosts | None:
 
     :param options: with `http`, `advertise`, `hosts` and `origins`, perhaps `advertise-websocket`
     """
-    advertised = options["advertise"].split(":")[0]
-    if not is_loopback(options["http"]) and not is_loopback(f"tcp:0:interface={advertised}"):
+    advertised, _ = host_and_ports(options["advertise"])
+    if not is_loopback(options["http"]) and not is_loopback_host(advertised):
         return None
     urls = [*(options.get("origins") or ()), options.get("advertise-websocket") or ""]
     names = [urlsplit(url).hostname or "" for url in urls if url != ANY]

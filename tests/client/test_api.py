@@ -36,6 +36,8 @@ class RouteURLTests(SynchronousTestCase):
             ("localhost", "http://localhost"),
             ("https://chat.example/cim/", "https://chat.example/cim"),
             ("http://[::1]:8083", "http://[::1]:8083"),
+            ("http://my_route:8083", "http://my_route:8083"),
+            ("http://bücher.example/ü", "http://xn--bcher-kva.example/%C3%BC"),
         ):
             self.assertEqual(parse_route(text), url)
 

@@ -79,7 +79,9 @@ class OptionsTests(SynchronousTestCase):
     def test_advertise(self):
         self.parse("--advertise", "10.0.0.1")
         self.parse("--advertise", "10.0.0.1:80:90", "--http", "systemd:domain=INET:name=http")
-        for wrong in ("", "0.0.0.0", "a:1", "a:1:2:3", "a:0:1", "a:b:c"):
+        self.parse("--advertise", "fd00::1")
+        self.parse("--advertise", "[fd00::1]:80:90", "--http", "systemd:domain=INET:name=http")
+        for wrong in ("", "0.0.0.0", "::", "[::]:1:2", "[a]:1:2", "a:1", "a:1:2:3", "a:0:1", "a:b:c"):
             self.assertRaises(UsageError, self.parse, "--advertise", wrong)
         self.assertRaises(UsageError, self.parse, "--http", "tcp:0")
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from cim.errors import CIMError, Unavailable, Unreachable, UserOffline
 from cim.interfaces import ISessions
 from cim.model import Place
-from cim.nodes import ServerAddress
+from cim.nodes import ServerAddress, bracketed
 from cim.route.presence.directory import Directory
 
 PROBE_SECONDS = 1
@@ -78,7 +78,7 @@ class UpstreamServers:
         else:
             body["msg"] = texts[0]
         try:
-            envelope = await self._post(f"http://{address.host}:{address.http_port}/sendMsg", body)
+            envelope = await self._post(f"http://{bracketed(address.host)}:{address.http_port}/sendMsg", body)
         except Unreachable:
             raise UserOffline() from None
         if envelope.code != "9000":

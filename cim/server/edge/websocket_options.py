@@ -9,6 +9,7 @@ from twisted.python.usage import UsageError
 
 from cim.daemon.announcing import port_of
 from cim.daemon.endpoints import Endpoint
+from cim.nodes import bracketed, host_and_ports
 from cim.plain import quoted
 from cim.web.origins import OriginsOptions
 from cim.wire.websocket_frames import PATH
@@ -47,8 +48,8 @@ def websocket_url(options: Any) -> str:
         port = port_of(description, "websocket")
     except UsageError:
         raise UsageError(f"--websocket {description} has no port number; give the URL with --advertise-websocket")
-    host = options["advertise"].split(":")[0]
-    return f"{'wss' if Endpoint.parse(description).tls else 'ws'}://{host}:{port}{PATH.decode()}"
+    host, _ = host_and_ports(options["advertise"])
+    return f"{'wss' if Endpoint.parse(description).tls else 'ws'}://{bracketed(host)}:{port}{PATH.decode()}"
 
 
 def tls_name(options: Any) -> str:
@@ -58,7 +59,7 @@ def tls_name(options: Any) -> str:
     """
     name: str = options["advertise-tls"] or ""
     if not name:
-        return str(options["advertise"].split(":")[0]) if Endpoint.parse(options["listen"]).tls else ""
+        return host_and_ports(options["advertise"])[0] if Endpoint.parse(options["listen"]).tls else ""
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", name):
         raise UsageError(f"--advertise-tls must be a name or an address in a certificate, is {quoted(name)}")
     return name
