@@ -25,7 +25,7 @@ from tests.harness.processes import (
     ZooKeeperProcess,
     free_port,
 )
-from tests.harness.redis_set import RedisSet
+from tests.harness.redis_set import DOWN_AFTER_MS, RedisSet
 
 #: How many Redis servers there are where there is not just one; each has a Sentinel beside it.
 REDUNDANT = 3
@@ -78,6 +78,7 @@ class Cluster:
     :param proxied: whether connections between the processes go through `proxies`
     :param durable: whether Redis syncs writes to disk before it acknowledges them
     :param network: has a machine for each process
+    :param down_after_ms: of the Sentinels, if there are some
     :param redundant: whether there are three Redis servers, and Sentinels, instead of one Redis; not with `proxied`
     :ivar link_ports: where the routes take links
     :ivar redis: the Redis, or the first master
@@ -101,6 +102,7 @@ class Cluster:
         durable: bool = True,
         network: Network | None = None,
         redundant: bool = False,
+        down_after_ms: int = DOWN_AFTER_MS,
     ) -> None:
         self._network = network
         self.proxies: dict[str, list[Proxy]] = {}
@@ -119,6 +121,7 @@ class Cluster:
                 reactor,
                 self._folder("redis"),
                 appendfsync=fsync,
+                down_after_ms=down_after_ms,
                 machines=[self._machine(f"redis-{number}") for number in range(1, REDUNDANT + 1)],
             )
             self.redis: RedisProcess = self.redis_set.members[0]

@@ -23,8 +23,8 @@ from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.redis_set import RedisSet
 
 KILL, HANG = "kill", "hang"
-#: Longer than Sentinels take to replace the master.
-HANG_SECONDS = 6.0
+#: For how long a master hangs that was replaced, in seconds.
+HANG_SECONDS = 3.0
 #: How many violations are shown one by one.
 SHOWN = 40
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="both",
         help="how the master fails: SIGKILL, SIGSTOP for a while, or both in turn (%(default)s)",
     )
+    option("--down-after", type=int, default=2000, metavar="MS", help="of the Sentinels (%(default)s)")
     option(
         "--lag",
         action="store_true",
@@ -76,6 +77,7 @@ class Failovers:
             self.reactor,
             directory,
             redundant=True,
+            down_after_ms=arguments.down_after,
             server_options=UNLIMITED_SESSIONS,
             route_options=(
                 *("--acknowledge", arguments.acknowledge, "--login-policy", "many", "--accounts=open", "--guests"),
@@ -146,7 +148,7 @@ class Failovers:
         if kind == KILL:
             await master.start()
         else:
-            await deferLater(self.reactor, max(0.0, began + HANG_SECONDS - promoted), lambda: None)
+            await deferLater(self.reactor, HANG_SECONDS, lambda: None)
             master.resume()
         self._mended.append(Mended(f"{kind} the master", began, promoted))
         self.write(f"{number + 1:3}  {kind} {master.name}; {other.name} was promoted after {promoted - began:.2f} s")

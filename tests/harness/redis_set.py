@@ -15,6 +15,9 @@ from tests.harness.spawning import THIS_MACHINE, DaemonProcess, Machine, Process
 
 #: What the Sentinels call the master.
 NAME = "main"
+#: After how many ms without an answer a server is down. With less, busy machines have one failover after the other, and
+#: Sentinels promote what was restarted a moment ago and has nothing of what is new.
+DOWN_AFTER_MS = 1500
 
 
 class Member(RedisProcess):
@@ -28,7 +31,7 @@ class Member(RedisProcess):
 
 
 class Sentinel(RedisProcess):
-    """A Sentinel of a master, which it takes to be down after 500 ms without an answer."""
+    """A Sentinel of a master."""
 
     def __init__(
         self, reactor: Any, directory: str, master: RedisProcess, quorum: int, more: Mapping[str, str], machine: Machine
@@ -41,7 +44,6 @@ class Sentinel(RedisProcess):
             "protected-mode": "no",
             "dir": self.directory,
             f"sentinel monitor {NAME}": "",
-            f"sentinel down-after-milliseconds {NAME}": "500",
             f"sentinel failover-timeout {NAME}": "3000",
             f"sentinel parallel-syncs {NAME}": "2",
             **more,
@@ -68,6 +70,7 @@ class RedisSet:
 
     :param settings: further lines of the configuration of each Redis
     :param sentinel_settings: further lines of the configuration of each Sentinel
+    :param down_after_ms: see DOWN_AFTER_MS
     :param machines: where they run, in turn; each has a Redis and a Sentinel
     :ivar members: the Redis servers; the first one begins as the master
     """
@@ -82,6 +85,7 @@ class RedisSet:
         appendfsync: str = "always",
         settings: Mapping[str, str] | None = None,
         sentinel_settings: Mapping[str, str] | None = None,
+        down_after_ms: int = DOWN_AFTER_MS,
         program: str = "redis-server",
         machines: Sequence[Machine] = (THIS_MACHINE,),
     ) -> None:
@@ -105,7 +109,7 @@ class RedisSet:
                 str(folder / f"sentinel-{number}"),
                 self.members[0],
                 sentinels // 2 + 1,
-                sentinel_settings or {},
+                {f"sentinel down-after-milliseconds {NAME}": str(down_after_ms), **(sentinel_settings or {})},
                 machines[(number - 1) % len(machines)],
             )
             for number in range(1, sentinels + 1)

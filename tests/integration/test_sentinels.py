@@ -246,7 +246,8 @@ class LocalTests(SentinelCase):
         first = self.set.members[0]
         await self.store.accounts.register("alice")
         await self.set.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
-        await self.until(lambda: first.address not in self.store.facts()["store"] and not self.store.health())
+        await self.until(lambda: len(self.said("is back")) == 2)
+        self.assertNotIn(first.address, self.store.facts()["store"])
         self.assertEqual((await self.store.accounts.named("alice")).name, "alice")
         self.assertIn(f"{first.address} is not the master any more", " ".join(self.said("is away")))
 
