@@ -146,10 +146,7 @@ class Chaos:
         finally:
             if arguments.keep:
                 self._keep(cluster.processes)
-            await cluster.stop()
-            for end in self._ends:
-                end()
-            shutil.rmtree(directory, ignore_errors=True)
+            await self._clean(cluster)
 
     def _makers(self, cluster: Cluster, crowd: Crowd) -> list[Maker]:
         """Return who makes faults; the cluster is not started yet."""
@@ -180,8 +177,15 @@ class Chaos:
         return [OneAtATime(maker, redis, held) for maker in makers]
 
     def stop(self) -> Deferred[None] | None:
-        """Stop the cluster."""
-        return None if self.cluster is None else self.cluster.stop()
+        """Stop the cluster, and remove its data."""
+        return None if self.cluster is None else Deferred.fromCoroutine(self._clean(self.cluster))
+
+    async def _clean(self, cluster: Cluster) -> None:
+        await cluster.stop()
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end()
+        shutil.rmtree(cluster.directory, ignore_errors=True)
 
     async def _torment(self, crowd: Crowd, makers: list[Maker], faults: random.Random) -> int:
         arguments = self.arguments
