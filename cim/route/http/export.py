@@ -55,7 +55,7 @@ class ExportAPI:
         answers={200: _STORED},
         errors=(404,),
     )
-    async def stored(self, caller: Caller, id: int) -> dict[str, Any]:
+    async def stored_of(self, caller: Caller, id: int) -> dict[str, Any]:
         """Get what is stored about a user but conversations."""
         account = await self._known.get(id)
         memberships = await self._store.groups.memberships(id)
@@ -79,7 +79,7 @@ class ExportAPI:
         query={"after": Optional(WHERE, "")},
         answers={200: _CONVERSATIONS},
     )
-    async def conversations(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
+    async def conversations_of(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
         """List a user's private conversations, and groups in which the user said something, also those that were left.
 
         A page may have few conversations, or none, even if more follow.
@@ -98,7 +98,7 @@ class ExportAPI:
         },
         answers={200: _MESSAGES},
     )
-    async def messages(self, caller: Caller, id: int, conversation: str, after: str) -> dict[str, Any]:
+    async def messages_of(self, caller: Caller, id: int, conversation: str, after: str) -> dict[str, Any]:
         """Read what a user may read of a conversation, or what the user said there, if it is no member any more."""
         try:
             page = await self._reading.page(id, conversation, after, limit=native.MAX_PAGE)
