@@ -119,6 +119,17 @@ class SqliteClockTests(ClockContract, SqliteCase):
         self.assertEqual(self.texts(await self.read(limit=500)), ["new"])
         self.assertNotIn("store_clock", self.store.facts())
 
+    async def test_a_clock_that_an_operator_believes(self):
+        await self.say(*["old"] * MANY)
+        await self.restart(40 * DAY)
+        self.assertIn("store_clock", self.store.facts())
+        await self.store.stopService()
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("UPDATE clock SET time = clock, fresh = 0, aged = 0")
+        self.start()
+        self.assertNotIn("store_clock", self.store.facts())
+        self.assertEqual(self.texts(await self.read()), [])
+
     async def test_a_file_of_an_earlier_release_while_the_clock_is_wrong(self):
         await self.say(*["kept"] * MANY)
         await self.store._threads.write("old", lambda connection: connection.execute("DELETE FROM clock") and None)

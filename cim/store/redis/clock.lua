@@ -1,6 +1,6 @@
 -- Looks at Redis's clock, and counts steady time on (cim/store/rules/clock.py, whose rule this is).
 -- KEYS: the record, the index of groups, the last ids that were given to accounts and to groups.
--- ARGV: what the clock should say (ms), `` if the caller does not know, `believe` to believe what it says.
+-- ARGV: what the clock should say (ms), or `` if the caller does not know.
 -- Returns the record: steady time, the clock, fresh, aged, since.
 local parts = redis.call('TIME')
 local clock = parts[1] * 1000 + math.floor(parts[2] / 1000)
@@ -40,9 +40,7 @@ end
 local record = redis.call('HMGET', KEYS[1], 'time', 'clock', 'fresh', 'aged', 'since')
 local held = {}
 for i, name in ipairs({'time', 'clock', 'fresh', 'aged', 'since'}) do held[name] = tonumber(record[i] or '') end
-if ARGV[1] == 'believe' then
-  held = {time = clock, fresh = 0, aged = 0, since = clock}
-elseif held.time and held.clock then
+if held.time and held.clock then
   held = looked({time = held.time, clock = held.clock, fresh = held.fresh or 0, aged = held.aged or 0,
                  since = held.since or held.time}, tonumber(ARGV[1]))
 else

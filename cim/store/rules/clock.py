@@ -79,8 +79,3 @@ def looked(held: Steady, clock: int, expected: int | None = None) -> Steady:
         # It was set back: what it went ahead by last is taken back first.
         aged = min(aged, ahead)
     return Steady(time, clock, ahead - aged, aged, since)
-
-
-def believed(held: Steady) -> Steady:
-    """Return the steady time of a store whose clock is right, as somebody says who knows."""
-    return Steady(held.clock, held.clock, since=held.clock)

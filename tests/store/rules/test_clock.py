@@ -9,7 +9,7 @@ from lupa.lua51 import LuaRuntime
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.store.redis.clock import CLOCK
-from cim.store.rules.clock import BELIEF_MS, STEP_MS, begun, believed, looked
+from cim.store.rules.clock import BELIEF_MS, STEP_MS, begun, looked
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -102,14 +102,6 @@ class SteadyTests(SynchronousTestCase):
         self.jumps(5 * DAY, expected=before + 1000)
         self.assertEqual(self.held.ahead, 5 * DAY)
 
-    def test_a_clock_is_believed_when_somebody_says_so(self):
-        self.jumps(40 * DAY)
-        self.held = believed(self.held)
-        self.assertEqual((self.held.time, self.held.ahead), (self.clock, 0))
-        self.jumps(-50 * DAY)
-        self.held = believed(self.held)
-        self.assertEqual((self.held.time, self.held.behind), (self.clock, 0))
-
     def test_the_first_look_is_bounded_by_what_is_stored(self):
         self.assertEqual(begun(NOW, NOW - 1000).time, NOW)
         self.assertEqual(
@@ -180,10 +172,3 @@ class LuaTests(SynchronousTestCase):
             self.record, self.others = {}, others
             held = begun(NOW, newest)
             self.assertEqual(self.look(), (held.time, held.clock, held.fresh, held.aged, held.since))
-
-    def test_it_believes_when_told_so(self):
-        self.look()
-        self.clock += 40 * DAY
-        self.look()
-        held = believed(looked(begun(NOW, None), self.clock))
-        self.assertEqual(self.look("believe"), (held.time, held.clock, held.fresh, held.aged, held.since))
