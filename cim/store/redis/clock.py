@@ -19,7 +19,6 @@ from cim.store.redis.scripts import script
 from cim.store.rules.clock import Steady
 
 CLOCK = script("clock")
-_KEYS = (Key.CLOCK, Key.GROUP_ACTIVITY, Key.LAST_ACCOUNT, Key.LAST_GROUP)
 
 
 async def look(clock: StoreClock, reactor: IReactorTime, run: Callable[..., Awaitable[Any]]) -> None:
@@ -29,4 +28,4 @@ async def look(clock: StoreClock, reactor: IReactorTime, run: Callable[..., Awai
     """
     began = reactor.seconds()
     expected = clock.expected()
-    clock.looked(Steady(*map(int, await run(_KEYS, ("" if expected is None else expected,)))), began)
+    clock.looked(Steady(*map(int, await run((Key.CLOCK,), ("" if expected is None else expected,)))), began)
