@@ -396,6 +396,7 @@ class GroupChange:
     :param version: the version of the log, which counts over all groups
     :param group_version: the version of the group's members
     :param floor: that of a member who was added (see Member)
+    :param previous: the version before this one, if it is not the number before; 0 if it is, or is not known
     """
 
     version: int
@@ -404,6 +405,7 @@ class GroupChange:
     added: bool
     group_version: int = 0
     floor: str = ""
+    previous: int = field(default=0, eq=False)
 
 
 class Happening(enum.StrEnum):

@@ -341,7 +341,7 @@ class OpenOutcome(_message.Message):
     def __init__(self, call: _Optional[int] = ..., code: _Optional[str] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class GroupChange(_message.Message):
-    __slots__ = ("call", "version", "group", "user", "added", "floor", "epoch")
+    __slots__ = ("call", "version", "group", "user", "added", "floor", "epoch", "previous")
     CALL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -349,6 +349,7 @@ class GroupChange(_message.Message):
     ADDED_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     call: int
     version: int
     group: int
@@ -356,7 +357,8 @@ class GroupChange(_message.Message):
     added: bool
     floor: str
     epoch: int
-    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ..., floor: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    previous: int
+    def __init__(self, call: _Optional[int] = ..., version: _Optional[int] = ..., group: _Optional[int] = ..., user: _Optional[int] = ..., added: _Optional[bool] = ..., floor: _Optional[str] = ..., epoch: _Optional[int] = ..., previous: _Optional[int] = ...) -> None: ...
 
 class GroupsSeen(_message.Message):
     __slots__ = ("version", "epoch")

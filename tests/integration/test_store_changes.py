@@ -304,6 +304,13 @@ class OldRecordsTests(ChangeCase):
         change = await self.groups.add(id, BOB, CAROL)
         self.assertEqual(change, GroupChange(change.version, id, CAROL, True, 3, "5-9"))
         self.assertTrue(change.version > version)
+        # Each names the one before it, for versions are times.
+        (removed,) = [await self.groups.remove(id, BOB, CAROL)]
+        self.assertEqual((change.previous, removed.previous), (version, change.version))
+        for after, first in ((version, version), (change.version, change.version), (version - 1, 0)):
+            listed = (await self.groups.changes(after))[0]
+            self.assertEqual([one.previous for one in listed], [first, *(one.version for one in listed[:-1])])
+        change = await self.groups.add(id, BOB, CAROL)
         self.assertEqual(await self.groups.member(id, CAROL), Member(id, CAROL, Role.MEMBER, "5-9"))
         self.assertEqual(await self.command("HGET", f"cim:n:{tag}", f"r:{CAROL}"), b"5-9 8")
         await self.groups.rename(id, BOB, "y")

@@ -72,6 +72,7 @@ class LinkCalls:
             added=change.added,
             floor=change.floor,
             epoch=epoch,
+            previous=change.previous,
         )
         return self._ask(link, call, Item(group_change=told))
 

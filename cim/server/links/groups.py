@@ -27,7 +27,8 @@ KEPT_CHANGES = 10_000
 #: How long to wait for a missing change before asking for it: routes read the log every two seconds.
 PATIENCE_SECONDS = 3.0
 
-_Change = tuple[int, int, int, bool, Position]
+#: Its version, the group, the user, whether the user was added, the user's floor, and the version before.
+_Change = tuple[int, int, int, bool, Position, int]
 
 
 def groups_in(told: Reserve | OpenOutcome) -> KnownGroups:
@@ -145,7 +146,7 @@ class GroupIndex:
                 self._floors.pop(group, None)
 
     def _apply(self, session: Session, change: _Change) -> None:
-        version, group, _, added, floor = change
+        version, group, _, added, floor, _ = change
         if session.groups is None or version <= session.groups_version:
             return
         if added:
@@ -164,7 +165,8 @@ class GroupIndex:
             return
         if version <= self._version or version in self._ahead:
             return
-        change = (version, told.group, told.user, told.added, positions.parse(told.floor))
+        previous = told.previous or version - 1
+        change = (version, told.group, told.user, told.added, positions.parse(told.floor), previous)
         # For one user and group the newest change counts, whichever came first.
         newer = any(
             other[1] == told.group and other[2] == told.user and other[0] > version for other in self._ahead.values()
@@ -176,15 +178,17 @@ class GroupIndex:
         if len(self._recent) > KEPT_CHANGES:
             self._forgotten = max(self._forgotten, self._recent.popleft()[0])
         if not self._version:
-            self._version = version - 1
+            self._version = previous
         self._ahead[version] = change
         self._advance()
 
     def _advance(self) -> None:
-        if self._ahead and min(self._ahead) <= self._version:
-            self._ahead = {version: change for version, change in self._ahead.items() if version > self._version}
-        while self._ahead.pop(self._version + 1, None) is not None:
-            self._version += 1
+        for version in sorted(self._ahead):
+            if version > self._version:
+                if self._ahead[version][-1] > self._version:
+                    break
+                self._version = version
+            del self._ahead[version]
         if self._ahead:
             self._loop.wake(PATIENCE_SECONDS)
         else:

@@ -35,8 +35,8 @@ local function own(name, key, ...)
     return {held, role and string.match(role, '^[012]') or false}
   end
   -- Counts a change of members in the group and adds it to the log: the number of the log's key, the number of the key of
-  -- the members, the group's id, the user, 1 or 0. Returns its versions in the log and in the group, and the floor of a
-  -- member who was added.
+  -- the members, the group's id, the user, 1 or 0. Returns its versions in the log and in the group, the floor of a
+  -- member who was added, and the version before it in the log.
   if name == '@LOG' then
     local log, time = key_of(arg[1]), redis.call('TIME')
     local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
@@ -46,7 +46,7 @@ local function own(name, key, ...)
     local floor = string.sub(record, 3)
     redis.call('XADD', log, 'MAXLEN', '~', CHANGES_KEPT, version .. '-0', 'g', arg[3], 'u', arg[4], 'a', arg[5], 'v',
                group_version, 'f', floor)
-    return {version, group_version, floor}
+    return {version, group_version, floor, last and string.match(last[1], '^%d+') or '0'}
   end
   -- Writes a member's record: the user, its role, the number of the key of the user's groups, the group's id; for a new
   -- member also the number of the key of the group's counters, and 1 if members may read messages from before they

@@ -178,9 +178,9 @@ class GroupBatch:
         changes = []
         for effect in effects:
             if effect.members:
-                version, group_version, floor = next(versions)
-                added = effect.members > 0
-                changes.append(GroupChange(int(version), self._id, effect.user, added, group_version, floor.decode()))
+                version, group_version, floor, previous = next(versions)
+                log = int(version), self._id, effect.user, effect.members > 0
+                changes.append(GroupChange(*log, group_version, floor.decode(), int(previous)))
         return changes
 
     def _bounds(self, count: int, effects: Sequence[RoleChange], ended: bool) -> list[tuple[int, int, int]]:

@@ -68,10 +68,10 @@ def _member(group: int, user: int, held: bytes) -> Member:
     return Member(group, user, Role(int(role)), floor)
 
 
-def _change(line: Any) -> GroupChange:
+def _change(line: Any, previous: int) -> GroupChange:
     id, (_, group, _, user, _, added, _, group_version, *floor) = line
     floor = floor[1].decode() if floor else ""  # absent in what the first release logged
-    return GroupChange(_version(id), int(group), int(user), added == b"1", int(group_version), floor)
+    return GroupChange(_version(id), int(group), int(user), added == b"1", int(group_version), floor, previous)
 
 
 def _version(id: bytes) -> int:
@@ -251,7 +251,9 @@ class RedisGroups(DecidedGroups):
         facts = Facts(0, 3, (*_LAST_CHANGE, 6, "XRANGE", 1, f"({position}", "+", "COUNT", limit, *known))
         (last, lines, known_by), _ = await self._changing.look("group_changes", (Key.GROUP_LOG,), facts)
         complete = bool(known_by) if after else known_by < CHANGES_KEPT
-        return [_change(line) for line in lines], _version(last[0][0]) if last else 0, not complete
+        before = [after if complete else 0, *(_version(line[0]) for line in lines)]
+        changes = [_change(line, previous) for line, previous in zip(lines, before, strict=False)]
+        return changes, _version(last[0][0]) if last else 0, not complete
 
     async def leave_all(self, user: int) -> None:
         """End all memberships of a user whose account is being deleted."""

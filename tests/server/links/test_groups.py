@@ -1,4 +1,4 @@
-"""Tests of which session is in which group when the store goes back."""
+"""Tests of which session is in which group, as versions of the log come and when the store goes back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALICE, BOB = 1001, 1002
 BEFORE, AFTER = 100, 200
 
 
-class EpochTests(SynchronousTestCase):
+class IndexCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.sessions = Sessions(self.clock)
@@ -34,12 +34,50 @@ class EpochTests(SynchronousTestCase):
     def join(self, session, groups, version, epoch):
         return self.index.join(session, KnownGroups(version, dict.fromkeys(groups, ZERO), epoch))
 
-    def change(self, version, epoch, *, user=ALICE, group=9, added=True):
-        self.index.changed(GroupChange(version=version, group=group, user=user, added=added, epoch=epoch))
+    def change(self, version, epoch=0, *, previous=0, user=ALICE, group=9, added=True):
+        told = GroupChange(version=version, group=group, user=user, added=added, epoch=epoch, previous=previous)
+        self.index.changed(told)
 
     def in_group(self, group=9):
         return {session.user for session in self.index.of(group)}
 
+
+class VersionTests(IndexCase):
+    """Versions in Redis are times, and far apart."""
+
+    def setUp(self):
+        super().setUp()
+        self.asked = []
+        self.index.on_missing.append(lambda: self.asked.append(self.index.version))
+        self.join(self.alice, [], 1000, 0)
+
+    def test_changes_far_apart_miss_nothing(self):
+        self.change(5000, previous=1000)
+        self.change(9000, previous=5000, added=False)
+        self.assertEqual((self.index.version, self.in_group()), (9000, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_is_missing_is_asked_for(self):
+        self.change(9000, previous=5000, added=False)
+        self.assertEqual((self.index.version, self.asked), (1000, []))
+        self.clock.advance(PATIENCE_SECONDS)
+        self.assertEqual(self.asked, [1000])
+        self.change(5000, previous=1000)
+        self.change(9000, previous=5000, added=False)
+        self.assertEqual((self.index.version, self.in_group()), (9000, set()))
+        self.assertEqual((self.clock.getDelayedCalls(), self.outdated), ([], []))
+
+    def test_the_first_of_a_log(self):
+        self.index.leave(self.alice)
+        self.index = GroupIndex(self.sessions, self.clock)
+        self.join(self.alice, [], 0, 0)
+        self.change(5000)
+        self.change(9000, previous=5000)
+        self.assertEqual((self.index.version, self.in_group()), (9000, {ALICE}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class EpochTests(IndexCase):
     def test_the_first_epoch_changes_nothing(self):
         self.assertTrue(self.join(self.alice, [9], 5, 0))
         self.assertTrue(self.index.is_current(BEFORE))
