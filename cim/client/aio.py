@@ -43,6 +43,7 @@ from cim.client.values import (
     Typing,
     User,
 )
+from cim.daemon.clock import count_monotonically
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +121,7 @@ def running_reactor() -> Any:
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     if reactor is None:
         reactor = AsyncioSelectorReactor(loop)
+        count_monotonically(reactor)
         installReactor(reactor)
         # Idle threads of the resolver must not hold up the end of the process.
         reactor.getThreadPool().threadFactory = _daemon_thread

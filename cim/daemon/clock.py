@@ -18,15 +18,19 @@ def time_of_day() -> float:
     return time.time()  # noqa: TID251  # where it comes from
 
 
-def monotonic_reactor() -> Any:
-    """Return Twisted's reactor, which counts on the monotonic clock from now on.
+def count_monotonically(reactor: Any) -> None:
+    """Have a reactor of Twisted's count on the monotonic clock.
 
     By itself it counts by the time of day, so that no timer fires for an hour after a clock was set back by one. Call
     this before anything is scheduled: a reactor that runs already keeps its clock.
     """
+    if not reactor.running:
+        reactor.seconds = monotonic
+
+
+def monotonic_reactor() -> Any:
+    """Return Twisted's reactor, which counts on the monotonic clock from now on."""
     from twisted.internet import reactor
 
-    ours: Any = reactor
-    if not ours.running:
-        ours.seconds = monotonic
-    return ours
+    count_monotonically(reactor)
+    return reactor
