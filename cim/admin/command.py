@@ -26,6 +26,8 @@ from cim.wire.pins import parse_pin
 
 #: What the names of environment variables begin with.
 VARIABLE = "CIM_ADMIN_"
+#: The largest answer, in bytes: a page of a list may have more than was asked for.
+MAX_BODY = 1 << 22
 
 
 def _pin(text: str) -> str:
@@ -153,7 +155,7 @@ class RouteCommand(Command):
         routes = Routes(reactor, [self["route"]])
         if not trust.insecure:
             routes.check_privacy()
-        v1 = V1Calls(HTTPCalls(reactor, policy=Verifier(trust)), routes)
+        v1 = V1Calls(HTTPCalls(reactor, policy=Verifier(trust), max_body=MAX_BODY), routes)
         v1.token = first_key(self["api-key-file"])
         return v1
 

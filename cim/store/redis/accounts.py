@@ -154,7 +154,16 @@ class RedisAccounts:
         pattern = f"{Key.ACCOUNT}*"
         return self._changing.operation(
             "list_accounts",
-            walk(self._connection, "list_accounts", pattern, "string", read, after=after, limit=limit),
+            walk(
+                self._connection,
+                "list_accounts",
+                pattern,
+                "string",
+                read,
+                after=after,
+                limit=limit,
+                sparse=bool(prefix),
+            ),
         )
 
     def guests(self) -> Deferred[bool]:
