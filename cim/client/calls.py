@@ -188,6 +188,16 @@ class ClientCalls:
         """Return users who are online, sorted by name, and their total number."""
         return await (await self._any_engine()).online(prefix, after, limit)
 
+    @call
+    async def change_password(self, new: str, current: str = "") -> None:
+        """Give the account another password; its other sessions and all tokens end.
+
+        :param current: the present one; without it, the one that the client logged in with
+        """
+        v1, _ = await self._v1()
+        await v1.change_password(current or v1.password, new)
+        await self._history.set_fact("token", v1.token)
+
     # Blocks
 
     @call
@@ -293,6 +303,7 @@ class AwaitedCalls:
     search = awaited(ClientCalls.search)
     user = awaited(ClientCalls.user)
     online = awaited(ClientCalls.online)
+    change_password = awaited(ClientCalls.change_password)
     block = awaited(ClientCalls.block)
     unblock = awaited(ClientCalls.unblock)
     blocks = awaited(ClientCalls.blocks)

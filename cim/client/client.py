@@ -132,6 +132,11 @@ class Client(ClientCalls, Service):
         """The user, once known."""
         return self._standing.me
 
+    @property
+    def new_account(self) -> bool:
+        """Whether the client made the account, because the name was new."""
+        return self._api.created
+
     # Listeners
 
     def add_listener(self, listener: object) -> None:
@@ -181,7 +186,7 @@ class Client(ClientCalls, Service):
         facts = await self._history.facts()
         if isinstance(self._credentials, Guest):
             return await self._guest().run()
-        self._api.token = facts.get("token", "")
+        self._api.token, self._api.password = facts.get("token", ""), self._credentials.password
         me = User(int(facts["id"]), facts.get("name", self._credentials.name)) if "id" in facts else None
         known = Remembered(me, await self._history.places(), await self._history.waiting())
         try:

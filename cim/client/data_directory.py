@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from cim.client.values import Password
 from cim.errors import CIMError, InvalidField
+from cim.private_files import replace_private
 
 _PORTS = {"http": 80, "https": 443}
 #: The longest name in bytes: file systems allow 255, and this leaves room for suffixes.
@@ -137,6 +138,16 @@ class DataDirectory:
         made = self.password()
         assert made is not None
         return made
+
+    def keep_password(self, password: str) -> None:
+        """Store a password instead of the one that is stored.
+
+        :raises CIMError: the file cannot be written, and is as before; the error names it
+        """
+        try:
+            replace_private(self.password_file, f"{password}\n".encode())
+        except OSError as error:
+            raise self._trouble(error)
 
     def credentials(self, name: str) -> Password:
         """Return the credentials of a user; with them, a missing account is created with a new password.

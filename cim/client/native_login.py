@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim.client.v1 import LoggedIn, V1Calls
 from cim.client.values import Password
-from cim.errors import Conflict, Forbidden, InvitationNeeded, Unauthorized
+from cim.errors import AccountsClosed, CIMError, Conflict, Forbidden, InvitationNeeded, Unauthorized
 
 
 async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:
@@ -20,35 +20,68 @@ async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bo
         except (Unauthorized, Forbidden):
             api.token = ""
     try:
-        return await api.log_in(credentials.name, device, credentials.password)
+        return await api.log_in(credentials.name, device, api.password or credentials.password)
     except Unauthorized as refused:
-        if not (create and credentials.create):
-            raise
+        return await _otherwise(api, credentials, device, refused, create=create and credentials.create)
+
+
+async def _otherwise(
+    api: V1Calls, credentials: Password, device: str, refused: Unauthorized, *, create: bool
+) -> LoggedIn:
+    """Create the account, or ask for its password, or for an invitation.
+
+    :param refused: why the login was refused
+    """
+    given = credentials.invitation
+    why: CIMError = refused
+    needed: InvitationNeeded | None = None
+    if create:
         try:
-            await _create_account(api, credentials, refused)
+            return await _created(api, credentials, device, given if isinstance(given, str) else "")
+        except Conflict:
+            pass
+        except InvitationNeeded as error:
+            why = needed = _both(refused, error)
+        except AccountsClosed as error:
+            why = error
+    if credentials.ask is not None:
+        login = await _asked(api, credentials, device, needed or refused)
+        if login is not None:
+            return login
+    while needed is not None:
+        code = "" if isinstance(given, str) else await given(needed.message)
+        if not code:
+            raise needed
+        try:
+            return await _created(api, credentials, device, code)
         except Conflict:
             raise refused
-        except InvitationNeeded as needed:
-            raise _both(refused, needed)
+        except InvitationNeeded as error:
+            needed = _both(refused, error)
+    raise why
+
+
+async def _created(api: V1Calls, credentials: Password, device: str, code: str) -> LoggedIn:
+    await api.create_account(credentials.name, credentials.password, code)
     return await api.log_in(credentials.name, device, credentials.password)
+
+
+async def _asked(api: V1Calls, credentials: Password, device: str, why: CIMError) -> LoggedIn | None:
+    """Log in with the password that is asked for until it is right; None if somebody gives up."""
+    assert credentials.ask is not None
+    while True:
+        password = await credentials.ask(why.message)
+        if not password:
+            return None
+        try:
+            login = await api.log_in(credentials.name, device, password)
+        except Unauthorized as wrong:
+            why = wrong
+        else:
+            api.password = password
+            return login
 
 
 def _both(refused: Unauthorized, needed: InvitationNeeded) -> InvitationNeeded:
     """Return why neither the login nor a new account was possible: without an invitation nobody learns which it is."""
     return InvitationNeeded(f"{refused.message}; or if the name is new, {needed.message}")
-
-
-async def _create_account(api: V1Calls, credentials: Password, refused: Unauthorized) -> None:
-    """Create the account; whoever is to be asked for an invitation is asked until one is valid.
-
-    :param refused: why the login was refused
-    """
-    given = credentials.invitation
-    code = given if isinstance(given, str) else ""
-    while True:
-        try:
-            return await api.create_account(credentials.name, credentials.password, code)
-        except InvitationNeeded as needed:
-            code = "" if isinstance(given, str) else await given(_both(refused, needed).message)
-            if not code:
-                raise

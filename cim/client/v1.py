@@ -69,6 +69,9 @@ class V1Calls:
         self._calls = calls
         self._routes = routes
         self.token = ""
+        #: The password, as far as it is known, and whether the account was made here.
+        self.password = ""
+        self.created = False
         #: How many logins there were of which nobody knows whether they were done.
         self.unknown_logins = 0
 
@@ -91,6 +94,13 @@ class V1Calls:
         # Routes of earlier releases know of no invitations.
         invited = {"invitation": invitation} if invitation else {}
         await self._call("POST", "accounts", {"name": name, "password": password, **invited}, "", nothing)
+        self.created = True
+
+    async def change_password(self, current: str, new: str) -> None:
+        """Change the password, and take the new token."""
+        body = {"password": current, "new_password": new}
+        self.token = await self.ask("PUT", "password", lambda said: str(said["token"]), body)
+        self.password = new
 
     async def conversations(self) -> list[Listed]:
         """List the user's conversations, the latest first."""

@@ -33,12 +33,15 @@ class Password:
     :param create: create the account if the name is new
     :param invitation: the code of an invitation, for systems that require one for a new account; or a function that is
         called with a sentence for the user when one is required, and returns the code, or an empty text to give up
+    :param ask: called with a sentence for the user when `password` is not that of the account, and returns the right
+        one, or an empty text to give up
     """
 
     name: str
     password: str = field(repr=False)
     create: bool = False
     invitation: str | Callable[[str], Awaitable[str]] = field(default="", repr=False)
+    ask: Callable[[str], Awaitable[str]] | None = field(default=None, repr=False)
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,6 +120,15 @@ def _descriptor(number: int, stream: object) -> int:
     return number if stream is not None else os.open(os.devnull, os.O_RDWR)
 
 
+def _hide(hidden: bool) -> None:
+    """Have the terminal not show what is typed, or show it again."""
+    assert sys.__stdin__ is not None
+    descriptor = sys.__stdin__.fileno()
+    settings = termios.tcgetattr(descriptor)
+    settings[3] = settings[3] & ~termios.ECHO if hidden else settings[3] | termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, settings)
+
+
 @frozen
 class Identity:
     """Who is at the terminal.
@@ -191,6 +201,7 @@ class TerminalService(Service):
         self._client: Client | None = None
         self._terminal: Any = None
         self._errors: ErrorStream | None = None
+        self._question: Question | None = None
 
     def startService(self) -> None:
         super().startService()
@@ -200,6 +211,8 @@ class TerminalService(Service):
             self._terminal = self._editor(identity)
         else:
             self._errors = ErrorStream(self._reactor, _descriptor(2, sys.__stderr__))
+            if self._look.interactive:
+                identity.question.hide = _hide
             self._terminal = PlainTerminal(
                 lambda screen: self._chat(identity, screen),
                 self._commands,
@@ -212,6 +225,7 @@ class TerminalService(Service):
             stdin, stdout = _descriptor(0, sys.__stdin__), _descriptor(1, sys.__stdout__)
             # mypy reads the Windows signature.
             StandardIO(self._terminal, stdin, stdout, self._reactor)  # type: ignore[call-arg]
+        self._question = identity.question
         self._client.when_ready().addErrback(self._refused, identity)
         self._client.startService()
 
@@ -253,6 +267,8 @@ class TerminalService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._question is not None:
+            self._question.close()
         if self._terminal is not None:
             self._terminal.stop()
         if self._client is not None:

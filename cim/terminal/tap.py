@@ -258,7 +258,15 @@ def _identity(options: Options, reactor: Any) -> Identity:
     history: IHistory = MemoryHistory()
     credentials: Credentials = Guest(name)
     new: DataDirectory | None = None
-    question = Question()
+    question = Question(asks=options["look"].interactive)
+    typed = ""
+
+    async def ask(why: str) -> str:
+        nonlocal typed
+        other = ", or nothing if the name is new and you have an invitation" if "invitation" in why else ""
+        typed = await question.ask_secret(f"{why}: type the password of {name}{other}")
+        return typed
+
     if folder is not None:
         history = SqliteHistory(folder.history, reactor)
         facts.append(("data", _short(folder.path)))
@@ -270,8 +278,10 @@ def _identity(options: Options, reactor: Any) -> Identity:
         if new is not None:
             banner.append(f"a password for {name} was generated and is kept in {_short(folder.password_file)}")
     if isinstance(credentials, Password):
-        asking = question.ask if options["look"].interactive else ""
+        asking = question.ask if question.asks else ""
         credentials = evolve(credentials, invitation=options["invitation"] or asking)
+        if question.asks:
+            credentials = evolve(credentials, ask=ask)
     listeners = list(options["listeners"])
     if options["message-log"]:
         listeners.append(MessageLog(options["message-log"]))
@@ -287,6 +297,17 @@ def _identity(options: Options, reactor: Any) -> Identity:
         trust=trust,
         websocket=bool(options["websocket"]),
     )
+
+    def ready(_: object) -> None:
+        if new is not None and not client.new_account:
+            # The account has another password, which somebody knows.
+            new.drop_password()
+            banner.clear()
+        elif typed and folder is not None and not options["password-file"]:
+            folder.keep_password(typed)
+
+    readied = client.when_ready().addCallbacks(ready, lambda _: None)
+    readied.addErrback(lambda failure: _log.error("{reason}", reason=failure.getErrorMessage()))
     known = options.known_keys
     if known is not None and options.routes[0].startswith("https:") and FIRST not in options.pins and options.pins:
         # They were right: whoever answered had one of them.
@@ -318,6 +339,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             lambda: uuid.uuid4().hex,
             answerer=options["answerer"],
             question=identity.question,
+            passwords=options.folder if not options["password-file"] else None,
             facts=identity.facts,
             keeps=options.folder is not None,
         )

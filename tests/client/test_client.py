@@ -15,6 +15,7 @@ from cim.client.values import Guest, Password, State, User
 from cim.errors import (
     AccountsClosed,
     CallTimeout,
+    Forbidden,
     HistoryUnavailable,
     Insecure,
     InvalidField,
@@ -101,6 +102,71 @@ class InvitationTests(ClientCase):
         client.startService()
         self.result(client.when_ready())
         self.online("alice", Password("alice", SECRET, create=True, invitation=self.ask()), device="second")
+
+
+class AskedPasswordTests(ClientCase):
+    """A password that is asked for, where another program made the account."""
+
+    def setUp(self):
+        super().setUp()
+        self.asked = []
+        self.online("alice")
+
+    def client(self, *answers, **options):
+        answers = list(answers)
+
+        def ask(why):
+            self.asked.append(why)
+            return succeed(answers.pop(0))
+
+        return self.make("alice", Password("alice", "made in vain", create=True, ask=ask, **options), device="second")
+
+    def test_until_it_is_right_and_from_then_on(self):
+        client = self.client("wrong again", SECRET)
+        client.startService()
+        self.result(client.when_ready())
+        self.assertEqual(["wrong" in why for why in self.asked], [True, True])
+        self.assertFalse(client.new_account)
+        client._api.token = ""
+        for wire in self.wires_of(client):
+            wire.cut()
+        self.wait(3)
+        self.assertIs(client.state, State.READY)
+        self.assertEqual(len(self.asked), 2)
+
+    def test_giving_up(self):
+        client = self.client("")
+        client.startService()
+        self.error(client.when_ready(), Unauthorized)
+
+    def test_a_new_name_is_asked_for_nothing(self):
+        client = self.make("bob", Password("bob", SECRET, create=True, ask=self.fail))
+        client.startService()
+        self.result(client.when_ready())
+        self.assertTrue(client.new_account)
+
+    def test_where_no_accounts_are_made(self):
+        for policy in AccountPolicy.KEY, AccountPolicy.INVITED:
+            self.accounts = policy
+            for route in self.cluster.routes:
+                self.network.listen(route.address.http_port, self.site_of(route))
+            client = self.client(SECRET)
+            client.startService()
+            self.result(client.when_ready())
+
+    def test_changing_it(self):
+        client = self.client(SECRET)
+        client.startService()
+        self.result(client.when_ready())
+        self.error(client.change_password("battery staple", "a wrong one"), Forbidden)
+        self.result(client.change_password("battery staple"))
+        self.result(client.change_password("another staple"))
+        self.assertIs(client.state, State.READY)
+        self.assertEqual(self.result(client._history.facts())["token"], client._api.token)
+        self.result(client.conversations())
+        again = self.make("alice", Password("alice", "another staple"), device="third")
+        again.startService()
+        self.result(again.when_ready())
 
 
 class ClosedTests(ClientCase):

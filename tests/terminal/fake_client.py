@@ -193,6 +193,9 @@ class FakeClient(Service):
         page = [user for user in found if user.name > after][:limit]
         return self._answer("online", prefix, result=(page, len(found)))
 
+    def change_password(self, new, current=""):
+        return self._answer("change_password", new, current)
+
     def block(self, user):
         self.blocked[user] = None
         return self._answer("block", user)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from cim.client.data_directory import DataDirectory
 from cim.client.values import (
     Change,
     Conversation,
@@ -445,6 +446,47 @@ class UpstreamCommandTests(CommandTestCase):
         self.line(":q hello")
         self.line(":history")
         self.assertEqual([line[-16:] for line in self.screen.shown], ["bob: Hello World"] * 2)
+
+    def test_another_password(self):
+        self.line(":password secret")
+        self.assertIn("nothing was changed: type :password alone", self.screen.notices[-1])
+        for typed in ("old", "new one", "new one"), ("old", "new one", "other"), ("old", ""):
+            setting = Deferred.fromCoroutine(self.interpreter.line(":password"))
+            for line in typed:
+                self.assertTrue(self.chat.question.secret)
+                self.assertTrue(self.chat.question.answer(line))
+            self.successResultOf(setting)
+            self.assertFalse(self.chat.question.secret)
+        self.assertEqual(self.did("change_password"), [("new one", "old")])
+        self.assertEqual(
+            [notice for notice in self.screen.notices if "changed" in notice][1:],
+            [
+                "the password is changed, and other sessions of yours have ended",
+                "nothing was changed: they differ (usage: :password)",
+                "nothing was changed: no password was typed (usage: :password)",
+            ],
+        )
+        self.chat.question.asks = False
+        self.line(":password")
+        self.assertIn("there is nobody to ask", self.screen.notices[-1])
+
+    def test_another_password_than_the_one_that_was_made(self):
+        self.chat.passwords = DataDirectory(self.mktemp())
+        self.chat.passwords.make_password()
+        setting = Deferred.fromCoroutine(self.interpreter.line(":password"))
+        for line in "new one", "new one":
+            self.chat.question.answer(line)
+        self.successResultOf(setting)
+        self.assertEqual(self.did("change_password"), [("new one", "")])
+        self.assertEqual(self.chat.passwords.password(), "new one")
+        self.assertEqual(os.stat(self.chat.passwords.password_file).st_mode & 0o777, 0o600)
+        self.client.errors["change_password"] = Forbidden("the current password is wrong")
+        setting = Deferred.fromCoroutine(self.interpreter.line(":password"))
+        for line in "newer", "newer", "wrong":
+            self.chat.question.answer(line)
+        self.successResultOf(setting)
+        self.assertEqual(self.did("change_password")[1:], [("newer", ""), ("newer", "wrong")])
+        self.assertEqual(self.chat.passwords.password(), "new one")
 
     def test_info(self):
         self.line(":info")

@@ -184,6 +184,19 @@ class EditorTests(EditorTestCase):
         self.enter("hello")
         self.assertEqual([text for _, text in self.sent()], ["hello"])
 
+    def test_a_secret_is_neither_shown_nor_kept_nor_said(self):
+        self.chat.go_to(self.chat.private(User(1001, "bob")))
+        self.client.calls.clear()
+        answer = self.chat.question.ask_secret("a password, please")
+        self.assertEqual(self.editor._prefix(0, 0), [("class:prompt", "password> ")])
+        self.editor._buffer.insert_text(":x y")
+        self.assertFalse(self.editor._offers_by_itself())
+        self.enter(":x y ")
+        self.assertEqual(self.successResultOf(answer), ":x y ")
+        self.assertEqual((self.editor._buffer.text, list(self.editor._buffer.history.get_strings())), ("", []))
+        self.assertEqual(self.client.calls, [])
+        self.assertNotIn(":x y", "".join(self.shown()))
+
     def test_the_question_to_the_robot_is_shown(self):
         self.enter(":ai")
         self.enter("how are you?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cim.errors import Forbidden
 from cim.names import meant_name
 from cim.terminal.console import emoji
 from cim.terminal.console.address_book import EVERYONE
@@ -111,6 +112,38 @@ class Help(Command):
         raise Misuse(f"there is no command {wanted[:20]}; :all lists them")
 
 
+class Password(Command):
+    words = (":password",)
+    summary = "set another password"
+    help = (
+        "You are asked for it, and nobody sees what you type. With it you can log in elsewhere, such as in a browser."
+        " Your other sessions end."
+    )
+
+    async def run(self, chat: Chat, rest: str) -> None:
+        ask = chat.question.ask_secret
+        if rest:
+            raise Misuse("nothing was changed: type :password alone, and then the password, which is not shown")
+        if not chat.question.asks:
+            raise Misuse("there is nobody to ask for a password")
+        kept = chat.passwords is not None and chat.passwords.password() is not None
+        # Nobody knows the one that was made for a new name.
+        current = "" if kept else await ask("type the present password")
+        new = await ask("type the new password")
+        if not new or new != await ask("type the new password again"):
+            raise Misuse("nothing was changed: " + ("they differ" if new else "no password was typed"))
+        try:
+            await chat.client.change_password(new, current)
+        except Forbidden:
+            if not kept:
+                raise
+            # It was changed elsewhere, and a token of the last time logged in.
+            await chat.client.change_password(new, await ask("type the present password"))
+        if kept and chat.passwords is not None:
+            chat.passwords.keep_password(new)
+        chat.screen.notice("the password is changed, and other sessions of yours have ended")
+
+
 class Info(Command):
     words = (":info",)
     summary = "show who and where you are"
@@ -197,6 +230,7 @@ COMMANDS: Sequence[Command] = (
     Prefix(),
     Search(),
     Leave(),
+    Password(),
     Info(),
     Emoji(),
     Delay(),

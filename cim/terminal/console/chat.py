@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cim.client.client import Client
+from cim.client.data_directory import DataDirectory
 from cim.client.iclient import IListener
 from cim.client.values import (
     Change,
@@ -74,7 +75,8 @@ class Chat(AddressBook):
     :ivar numbered: the messages of the last list, by the numbers shown there
     :ivar invitations: the names of groups that the user is invited to, by id
     :ivar facts: further lines for `:info`
-    :ivar question: what the user is asked before the first login, if anything
+    :ivar question: what the user is asked, if anything
+    :ivar passwords: where the user's password is kept, if anywhere
     :ivar keeps: whether messages that were not accepted yet outlast the program
     """
 
@@ -90,6 +92,7 @@ class Chat(AddressBook):
         *,
         answerer: IAnswerer | None = None,
         question: Question | None = None,
+        passwords: DataDirectory | None = None,
         facts: Sequence[tuple[str, str]] = (),
         keeps: bool = False,
     ) -> None:
@@ -102,6 +105,7 @@ class Chat(AddressBook):
         self.invitations: dict[int, str] = {}
         self.question = question if question is not None else Question()
         self.question.notice = screen.notice
+        self.passwords = passwords
         self.facts = facts
         self.keeps = keeps
         self.commands: Sequence[Any] = ()

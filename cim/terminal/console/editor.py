@@ -34,6 +34,7 @@ from prompt_toolkit.layout import (
     Window,
 )
 from prompt_toolkit.layout.menus import CompletionsMenu
+from prompt_toolkit.layout.processors import ConditionalProcessor, PasswordProcessor
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.widgets import SearchToolbar
 
@@ -131,7 +132,12 @@ class Editor:
     def _application(self, input: Input, output: Output) -> Application[None]:
         search = SearchToolbar(ignore_case=True)
         typed = Window(
-            BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
+            BufferControl(
+                self._buffer,
+                input_processors=[ConditionalProcessor(PasswordProcessor(), Condition(lambda: self._secret))],
+                search_buffer_control=search.control,
+                preview_search=True,
+            ),
             height=Dimension(min=1, max=INPUT_ROWS),
             dont_extend_height=True,
             wrap_lines=True,
@@ -270,6 +276,8 @@ class Editor:
 
     def _prefix(self, line: int, wrap: int) -> StyleAndTextTuples:
         prompt = "AI> " if self.chat.answering else f"{printable(self.chat.label(self.chat.current.name))[:30]}> "
+        if self._secret:
+            prompt = "password> "
         if line or wrap:
             return [("", "  ")]
         return [("class:prompt", prompt)]
@@ -278,7 +286,7 @@ class Editor:
         return [("class:dim", "\n".join(unsent_rows(self.chat)))]
 
     def _state(self) -> StyleAndTextTuples:
-        return [("", state_row(self.chat, self._where, self._buffer.text))]
+        return [("", state_row(self.chat, self._where, "" if self._secret else self._buffer.text))]
 
     def _menu_rows(self) -> Dimension:
         state = self._buffer.complete_state
@@ -286,8 +294,13 @@ class Editor:
 
     # Input
 
+    @property
+    def _secret(self) -> bool:
+        return self.chat.question.secret
+
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
+        secret = Condition(lambda: self._secret)
         typing = has_focus(self._buffer)
 
         @keys.add("enter", filter=typing & ~completion_is_selected)
@@ -298,7 +311,7 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             self._buffer.complete_state = None
 
-        @keys.add("tab", filter=typing)
+        @keys.add("tab", filter=typing & ~secret)
         def _(event: KeyPressEvent) -> None:
             buffer = self._buffer
             found = [] if buffer.complete_state else offers(self.chat, buffer.document.text_before_cursor)
@@ -311,7 +324,7 @@ class Editor:
             elif found:
                 buffer.start_completion(select_first=True)
 
-        @keys.add("escape", "enter", filter=typing)
+        @keys.add("escape", "enter", filter=typing & ~secret)
         def _(event: KeyPressEvent) -> None:
             lines = [line for line in self._buffer.text.split("\n") if line.strip()]
             self._buffer.reset(append_to_history=True)
@@ -339,12 +352,14 @@ class Editor:
         return keys
 
     def _offers_by_itself(self) -> bool:
-        text = self._buffer.text
+        text = "" if self._secret else self._buffer.text
         return (text.startswith(":") and " " not in text and len(text) > 1) or (
             text.startswith("@") and " " not in text
         )
 
     def _typed(self) -> None:
+        if self._secret:
+            return
         self.chat.attend()
         text = self._buffer.text
         if text and text[0] not in ":@" and self.chat.current != EVERYONE and not self.chat.answering:
@@ -352,6 +367,10 @@ class Editor:
 
     def _accept(self, buffer: Buffer) -> bool:
         text = buffer.text.rstrip("\n")
+        if self._secret:
+            buffer.reset()  # so that it is not kept among the lines that were typed
+            self.chat.question.answer(text)
+            return True
         if len(text.encode("utf-8", "replace")) > MAX_TEXT:
             self.notice(f"a message has at most {MAX_TEXT} bytes: Alt-Enter sends each line, :send sends a file")
             return True

@@ -94,6 +94,7 @@ class PlainTerminal(TwistedProtocol):
         self._waiting_for_room: list[Deferred[None]] | None = None
         self._flushing: Deferred[None] | None = None
         self._client.add_listener(self)
+        self._client.when_ready().addCallbacks(lambda _: self._ready(), lambda _: None)
         self._client.when_closed().addErrback(self._run.closed)
 
     # Called by the service
@@ -158,7 +159,10 @@ class PlainTerminal(TwistedProtocol):
         """Tell the user about the login."""
         if reason and state is not State.CLOSED:
             self.notice(reason)
-        if state is State.READY and self._run.ready() and self._interactive:
+
+    def _ready(self) -> None:
+        self._run.ready()
+        if self._interactive:
             for line in (*self._banner, *BANNER):
                 self.notice(line)
 
