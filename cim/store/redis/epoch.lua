@@ -12,9 +12,9 @@ local run, history = of('server', 'run_id'), of('replication', 'master_replid')
 local held = redis.call('HMGET', KEYS[1], 'number', 'beat', 'run', 'history')
 local number, beat, seen = tonumber(held[1] or ''), tonumber(held[2] or ''), tonumber(ARGV[1])
 local why = not (number and beat) and 'there is no record of its epoch'
+            or beat < seen and 'it is as it was before'  -- which the others need not mean
             or run ~= '' and held[3] ~= run and 'another process serves it'
             or run ~= '' and held[4] ~= history and 'its history is another one'
-            or beat < seen and 'it is as it was before'
             or ARGV[2] == '1' and 'nothing tells whether it is still the same process'
             or ''
 -- Whatever becomes of clocks, these numbers only grow.
