@@ -53,7 +53,8 @@ class Sentinel(RedisProcess):
         path = os.path.join(self.directory, "sentinel.conf")
         if not os.path.exists(path):
             master = self._master
-            self.settings[f"sentinel monitor {NAME}"] = f"{master.machine.address} {master.port} {self._quorum}"
+            monitored = f"{master.machine.address} {master.port} {self._quorum}"
+            self.settings[f"sentinel monitor {NAME}"] = self.settings[f"sentinel monitor {NAME}"] or monitored
             private_file(path, "".join(f"{key} {value}\n" for key, value in self.settings.items()))
         return [require("redis-server", "redis-server"), path, "--port", str(self.port), "--sentinel"]
 

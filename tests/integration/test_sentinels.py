@@ -20,7 +20,9 @@ from cim.model import Append, Appended
 from cim.store.choose import Acknowledge, RedisAccess, store_from
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import TEXT, Send
-from tests.harness.redis_set import NAME, RedisSet
+from tests.harness.redis_set import NAME, RedisSet, Sentinel
+from tests.harness.spawning import THIS_MACHINE, free_port
+from tests.integration.test_store_tls import OTHERS, TLSCase, away, file_of
 
 ETC = Path(__file__).parent.parent.parent / "etc"
 
@@ -297,3 +299,28 @@ class DocumentedAccessTests(SentinelCase):
         await self.go_on(talks)
         await self.judged(talks)
         self.assertEqual([self.store.facts().get("store_refuses"), self.store.health()], [None, ""])
+
+
+class TLSTests(TLSCase):
+    async def test_sentinels_and_redis_over_tls(self):
+        settings = {name: value for name, value in self.settings.items() if name.startswith("tls")}
+        settings |= {"tls-port": str(free_port()), "tls-replication": "yes"}
+        settings[f"sentinel monitor {NAME}"] = f"127.0.0.1 {self.tls_port} 1"
+        sentinel = Sentinel(self.reactor, self.mktemp(), self.redis, 1, settings, THIS_MACHINE)
+        self.addCleanup(sentinel.kill)
+        await sentinel.start()
+        for ca, word in ((self.ca, ""), (file_of(self, OTHERS.certificate_pem), "certificate verify failed")):
+            store = store_from(
+                f"rediss+sentinel:{NAME}@127.0.0.1:{settings['tls-port']}",
+                self.reactor,
+                time_of_day=time_of_day,
+                access=RedisAccess(ca=ca),
+                random=lambda: 0.5,
+            )
+            store.startService()
+            self.addCleanup(store.stopService)
+            if word:
+                await away(self, store, "no Sentinel names the master", word)
+            else:
+                account = await store.accounts.register("alice")
+        self.assertEqual(await self.command("GET", f"cim-account:{account.id}"), b"alice")
