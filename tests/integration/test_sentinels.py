@@ -237,7 +237,7 @@ class MajorityTests(SentinelCase):
     async def test_facts(self):
         facts = self.store.facts()
         self.assertEqual(facts["store"], f"Redis at {self.set.members[0].address}")
-        self.assertIn("with 2 of 3 Redis servers", facts["acknowledged"])
+        self.assertIn("2 of 3 Redis servers have it", facts["acknowledged"])
         self.assertEqual(facts["sentinels"], "all 3 answer")
         await self.set.sentinels[1].kill()
         await self.until(lambda: f"Sentinel at {self.set.sentinels[1].address}: " in self.store.facts()["sentinels"])

@@ -44,5 +44,5 @@ class ValkeyFactsTests(ValkeyCase):
     async def test_facts(self):
         facts = self.store.facts()
         self.assertRegex(facts["version"], r"^Valkey \d+\.\d+\.\d+$")
-        self.assertIn("with 2 of 2 Redis servers; with this one in Redis's memory", facts["acknowledged"])
+        self.assertIn("2 of 2 Redis servers have it, this one in Redis's memory", facts["acknowledged"])
         self.assertNotIn("complaint", facts)

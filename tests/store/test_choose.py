@@ -103,10 +103,10 @@ class StoreFromTests(SynchronousTestCase):
 
     def test_where_majorities_acknowledge(self):
         self.assertNotIn("servers", self.acknowledged("redis:one:6379", "local"))
-        self.assertIn("with 3 of 5 Redis servers", self.acknowledged("redis:one:6379", "majority:5"))
-        self.assertIn("with 3 of 5 Redis servers", self.acknowledged("redis+sentinel:main@one:1", "majority:5"))
+        self.assertIn("3 of 5 Redis servers have it", self.acknowledged("redis:one:6379", "majority:5"))
+        self.assertIn("3 of 5 Redis servers have it", self.acknowledged("redis+sentinel:main@one:1", "majority:5"))
         # Before a Sentinel says of how many.
-        self.assertIn("with 2 of 2 Redis servers", self.acknowledged("redis+sentinel:main@one:1", "majority"))
+        self.assertIn("2 of 2 Redis servers have it", self.acknowledged("redis+sentinel:main@one:1", "majority"))
         for text, words in [("redis:one:6379", "such as majority:3"), ("sqlite:x.db", "must be local")]:
             error = self.assertRaises(
                 InvalidField,

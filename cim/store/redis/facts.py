@@ -55,7 +55,7 @@ class ServerFacts:
         """
         if servers is not None:
             needed = 1 + majority(servers)
-            return f"with {needed} of {max(servers, needed)} Redis servers; with this one {self.acknowledged()}"
+            return f"{needed} of {max(servers, needed)} Redis servers have it, this one {self.acknowledged()}"
         append_only = self.settings.get("appendonly")
         if append_only is None:
             return "unknown: Redis does not report its settings (CONFIG GET)"

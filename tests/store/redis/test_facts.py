@@ -38,7 +38,7 @@ class ServerFactsTests(SynchronousTestCase):
         for servers, words in [(1, "2 of 2"), (2, "2 of 2"), (3, "2 of 3"), (5, "3 of 5")]:
             self.assertEqual(
                 facts.facts(servers)["acknowledged"],
-                f"with {words} Redis servers; with this one on disk (appendfsync always)",
+                f"{words} Redis servers have it, this one on disk (appendfsync always)",
             )
 
     def test_versions(self):
