@@ -39,6 +39,8 @@ SAYINGS = (
     "'\"\\{}<>&%s",
 )
 TRIES = 10
+#: How far behind what is said may be and still be caught up, in seconds.
+BEHIND = 1.0
 #: The WebSocket subprotocols that native members use in turn; empty for TCP.
 SUBPROTOCOLS = ("", PROTOBUF, JSON)
 #: One in this many native members has a second device.
@@ -271,10 +273,13 @@ class Crowd:
 
     async def talk(self, seconds: float, rate: float) -> None:
         """Let the members send for `seconds`, one message or a few at a time, `rate` per second in total."""
-        end = self._reactor.seconds() + seconds
+        due = self._reactor.seconds()
+        end = due + seconds
         while self._reactor.seconds() < end:
             burst = self._random.choice((1, 1, 1, 1, 2, 5, 20))
-            await deferLater(self._reactor, self._random.expovariate(rate / burst), lambda: None)
+            # From when the last one was due: on a busy machine each wait takes longer than it should.
+            due = max(due + self._random.expovariate(rate / burst), self._reactor.seconds() - BEHIND)
+            await deferLater(self._reactor, max(0.0, due - self._reactor.seconds()), lambda: None)
             member = self._random.choice(self._speakers)
             conversation = self._random.choice(self._places[member.user])
             for _ in range(burst):
