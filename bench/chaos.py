@@ -18,7 +18,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from bench.clocks import ClockFaults, faketime
+from bench.clocks import ClockFaults
 from bench.cluster import Cluster, machine_names
 from bench.crowd import Crowd, add_crowd
 from bench.disks import DiskFaults
@@ -162,11 +162,7 @@ class Chaos:
             disks = DiskFaults(self.reactor, cluster.redis_servers, mishaps)
             cable = NetworkFaults(self.reactor, self._network)
             self._ends += [disks.end, cable.end]
-            makers += [disks, cable]
-            if faketime():
-                makers.append(ClockFaults(self.reactor, cluster.directory, cluster.kinds))
-            else:
-                self.write("no clocks jump: libfaketime is not installed")
+            makers += [disks, cable, ClockFaults(self.reactor, cluster.directory, cluster.kinds)]
         elif not arguments.redundant:
             makers.append(ConnectionFaults(self.reactor, cluster.proxies))
         redis = cluster.redis_set
