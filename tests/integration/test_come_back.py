@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+from statistics import median
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from bench import native
 from bench.guests import Guest, Refused
@@ -48,7 +50,7 @@ class Phone:
         connection.closed.addCallback(lambda _: welcomed.called or welcomed.errback(ConnectionLost()))
         await native.connect(self.case.reactor, place, connection)
         await welcomed
-        self.connection = connection
+        self.connection, self.place = connection, place
 
     def hear(self, frames, welcomed):
         for frame in frames:
@@ -110,6 +112,8 @@ class ComeBackTests(ClusterCase):
         self.assertLess(took, SOON)
 
     async def until_back(self, client):
+        """Log in again and again until that succeeds; return how many seconds it took."""
+        began = self.reactor.seconds()
         wait, most = client.told, FIRST_DELAY
         while not client.live:
             await deferLater(self.reactor, wait + random.random() * most)
@@ -118,6 +122,28 @@ class ComeBackTests(ClusterCase):
                 await client.log_in()
             except (HTTPError, Refused, ConnectError, ConnectionLost):
                 continue
+        return self.reactor.seconds() - began
+
+    async def change_over(self, phones):
+        """Stop one of two servers, and wait until all who were there are back at the other."""
+        leaving, staying = self.servers_
+        moving = [phone for phone in phones if leaving.node.split(":")[1] == str(phone.place.port)]
+        self.assertGreater(len(moving), len(phones) // 3)
+        back = []
+
+        async def come(phone):
+            await phone.connection.closed
+            back.append(await self.until_back(phone))
+
+        coming = [Deferred.fromCoroutine(come(phone)) for phone in moving]
+        await leaving.stop()
+        await gatherResults(coming, consumeErrors=True)
+        back.sort()
+        self.assertEqual({str(phone.place.port) for phone in phones}, {staying.node.split(":")[1]})
+        self.assertTrue(all(phone.live for phone in phones))
+        # Measured, for docs/performance.md: trial's log has it.
+        Logger().info("{n} back after {half} s (median), {all} s (all)", n=len(back), half=median(back), all=back[-1])
+        self.assertLess(back[-1], SOON)
 
     async def refused(self, daemon):
         """Return what limits refused."""
@@ -126,8 +152,9 @@ class ComeBackTests(ClusterCase):
         counts = re.findall(r'^cim_refused_total\{kind="([a-z-]+)"\} (\d+)\r?$', text, re.MULTILINE)
         return {kind: n for kind, n in counts if kind.startswith("limit-") or kind.endswith("-connections")}
 
-    async def started_up(self, *route_options):
-        [self.server_], [self.route_] = await self.cluster(1, 1, "--login-policy", "many", *route_options)
+    async def started_up(self, *route_options, servers=1):
+        self.servers_, [self.route_] = await self.cluster(servers, 1, "--login-policy", "many", *route_options)
+        self.server_ = self.servers_[0]
 
     async def online_now(self, clients):
         await closed_loop(clients, 32, lambda client: client.log_in())
@@ -135,12 +162,12 @@ class ComeBackTests(ClusterCase):
             self.addCleanup(client.pool.close)
             self.addCleanup(lambda client=client: client.connection.transport.abortConnection())
 
-    async def test_by_token(self):
-        await self.started_up()
+    async def phones(self, sessions):
+        """Return that many phones, each on a device of its own, of accounts that have as many as they may."""
         pool = HTTPPool(self.reactor, self.route_.url, 4)
         self.addCleanup(pool.close)
         phones = []
-        for number in range(-(-self.sessions // MAX_DEVICES)):
+        for number in range(-(-sessions // MAX_DEVICES)):
             name = f"user-{number}"
             await native.make_account(pool, name, PASSWORD)
             place = await native.log_in(pool, name, "device-0", password=PASSWORD)
@@ -148,7 +175,15 @@ class ComeBackTests(ClusterCase):
                 Phone(self, self.route_.url, name, f"device-{device}", place.token) for device in range(MAX_DEVICES)
             )
         await self.online_now(phones)
-        await self.come_back(phones)
+        return phones
+
+    async def test_by_token(self):
+        await self.started_up()
+        await self.come_back(await self.phones(self.sessions))
+
+    async def test_when_one_of_two_servers_stops(self):
+        await self.started_up(servers=2)
+        await self.change_over(await self.phones(2 * self.sessions))
 
     async def test_guests(self):
         # Their accounts were not made in a day.
