@@ -35,6 +35,18 @@ class IsolationTests(NativeCase):
         again.send(whom.id, "here again", "1")
         self.assertEqual(self.answer(there).text, "here again")
 
+    def test_nobody_gets_in_by_a_login_from_before(self):
+        admission, ticket = self.cluster.admit(self.alice, "phone", 0)
+        if admission.place.server != self.server.own.name:
+            self.server, self.other = self.other, self.server
+        self.cut_off()
+        self.cluster.pass_seconds(5)
+        self.assertEqual(self.server.sessions.reserved, 0)
+        client = self.cluster.open_native(admission.place.server, "")
+        client.hello(ticket, "phone", "", False)
+        self.assertEqual(self.goodbye(client), "unauthorized")  # which says to log in again: elsewhere
+        self.assertIn(self.log_in(self.alice).connection, self.other.gateway.connections)
+
     def test_all_is_well_when_the_links_are_back(self):
         self.cut_off()
         self.cluster.pass_seconds(60)
