@@ -109,6 +109,7 @@ class Network:
 
     def route(self, user, peer=ROUTE, key=KEY, seed=1, **options):
         """Let a route accept links, and return its acceptor with a Counted as `counted`."""
+        options.setdefault("time_of_day", self.reactor.seconds)
         counted = Counted()
         acceptor = LinkAcceptor(
             own=peer,
@@ -127,6 +128,7 @@ class Network:
 
     def server(self, user, peer=SERVER, key=KEY, seed=2, jitter=0.0, registry=None, **options):
         """Return a server's running dialers with a Counted as `counted`."""
+        options.setdefault("time_of_day", self.reactor.seconds)
         counted = Counted()
         dialers = LinkDialers(
             own=peer,

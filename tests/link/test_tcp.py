@@ -600,6 +600,29 @@ class UnsealedTests(NetworkTestCase):
         self.assertEqual(self.at_server.events, [])
 
 
+class SkewTests(NetworkTestCase):
+    def test_both_ends_know_how_far_their_clocks_differ(self):
+        seconds = self.network.reactor.seconds
+        acceptor = self.network.route(self.at_route, time_of_day=lambda: seconds() + 1_700_000_000)
+        dialers = self.network.server(self.at_server, time_of_day=lambda: seconds() + 1_700_000_031.5)
+        self.network.list_route()
+        self.assertEqual((acceptor.skews(), dialers.skews()), ({}, {}))
+        self.network.pass_seconds(10)
+        self.assertAlmostEqual(acceptor.skews()[SERVER.name], -31.5, 3)
+        self.assertAlmostEqual(dialers.skews()[ROUTE.name], 31.5, 3)
+        dialers.stopService()
+        self.network.pass_seconds(10)
+        self.assertEqual((acceptor.skews(), dialers.skews()), ({}, {}))
+
+    def test_an_end_that_tells_no_time(self):
+        acceptor = self.network.route(self.at_route, time_of_day=None)
+        dialers = self.network.server(self.at_server)
+        self.network.list_route()
+        self.network.pass_seconds(10)
+        self.assertEqual(len(self.at_route.links), 1)
+        self.assertEqual((acceptor.skews(), dialers.skews()), ({}, {}))
+
+
 class OldRoute(Factory):
     """A route of the first release."""
 
