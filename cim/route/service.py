@@ -181,8 +181,13 @@ class Route:
             *guests, store.accounts, self.presence, lambda user: self.logins.end_sessions(user, GUEST)
         )
         self.lost_accounts = LostAccounts(
-            self.accounts, self.presence, lambda user: self.logins.end_sessions(user, code="unauthorized"), reactor
+            self.accounts,
+            self.presence,
+            lambda user: self.logins.end_sessions(user, code="unauthorized"),
+            reactor,
+            store.epoch,
         )
+        self.downlink.on_epoch += [store.saw_epoch, self.lost_accounts.told]
         upstream_sessions = UpstreamSessions(store.sessions, self.directory)
         self.downlink.on_change.append(self.directory.changed)
         self.downlink.on_change.append(self.logins.end_owed)

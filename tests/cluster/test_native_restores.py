@@ -69,6 +69,33 @@ class NativeTests(RestoreCase):
         self.wait(RESERVATION_SECONDS, client)
         self.assertEqual(self.goodbye(client), "unauthorized")
 
+    def test_one_whose_account_went_while_no_route_ran(self):
+        go_back = self.cluster.store.copy()
+        dora = self.cluster.account("dora")
+        alice, new = self.log_in(self.alice), self.log_in(dora)
+        for route in list(self.cluster.routes):
+            self.cluster.kill_route(route)
+        del self.cluster.routes[:]
+        go_back()
+        self.cluster.store.conversations.epoch += 1
+        self.cluster.start_route()
+        self.wait(5, alice)
+        self.assertEqual(self.goodbye(new), "unauthorized")
+        self.assertFalse(alice.closed)
+        alice.send(self.bob.id, "still here", "c1")
+        self.accepted(alice)
+
+    def test_an_epoch_that_a_store_has_lost_begins_a_later_one(self):
+        self.log_in(self.alice)
+        first = self.cluster.store.epoch()
+        for route in list(self.cluster.routes):
+            self.cluster.kill_route(route)
+        del self.cluster.routes[:]
+        self.cluster.store.conversations.epoch -= 1000
+        self.cluster.start_route()
+        self.cluster.pass_seconds(1)
+        self.assertTrue(self.cluster.store.epoch() > first)
+
     def test_a_device_that_has_logged_in_again_since_stays(self):
         former = self.log_in(self.alice)
         go_back = self.cluster.store.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import libfaketime  # type: ignore[import-untyped]
+import libfaketime
 
 from tests.harness.spawning import Machine
 

@@ -58,6 +58,8 @@ class Downlink:
             "snapshot_begin": self._snapshot_begin,
             "snapshot_end": self._snapshot_end,
         }
+        #: Called with the epoch of the store that a server was told last, or 0.
+        self.on_epoch: list[Callable[[int], None]] = []
         #: Called with each new link.
         self.on_link: list[Callable[[ILink], None]] = []
         #: Called when a server's snapshot is complete or a server has gone.
@@ -107,6 +109,8 @@ class Downlink:
         self._requests.session_closed(link, closed.session)
 
     def _groups_seen(self, host: Host, link: ILink, seen: GroupsSeen) -> None:
+        for listener in self.on_epoch:
+            listener(seen.epoch)
         self._grouping.seen(link, seen.version, seen.epoch)
 
     def _fence(self, host: Host, link: ILink, fence: Fence) -> None:

@@ -18,6 +18,8 @@ from cim.route.messages.together import together
 from cim.route.presence.presence import Presence
 from cim.supervision import Loop
 
+#: How long a server may take to report its sessions, in seconds, before their accounts are looked up.
+REPORT_SECONDS = 3.0
 #: How many accounts are looked up at once.
 AT_ONCE = 64
 RETRY_SECONDS = 0.5
@@ -26,19 +28,30 @@ RETRY_SECONDS = 0.5
 class LostAccounts(Service):
     """Looks up the accounts of the sessions whose home this route is, and ends those of accounts that are gone.
 
-    It does so twice, because a login that was reserved before may become a session a little later.
+    It does so when a new epoch of the store begins, and if one has begun before this route started: then a server was
+    told of an earlier one. It does so twice, because a login that was reserved before may become a session a little
+    later.
 
     :param end: ends the sessions of a user
+    :param epoch: returns the number of the store's epoch, or 0
     """
 
     _log = Logger()
 
     def __init__(
-        self, accounts: KnownAccounts, presence: Presence, end: Callable[[int], Awaitable[object]], clock: IReactorTime
+        self,
+        accounts: KnownAccounts,
+        presence: Presence,
+        end: Callable[[int], Awaitable[object]],
+        clock: IReactorTime,
+        epoch: Callable[[], int],
     ) -> None:
         self._accounts = accounts
         self._presence = presence
         self._end = end
+        self._epoch = epoch
+        #: The earliest epoch that a server was told last, until it is compared.
+        self._told = 0
         # As a set in order.
         self._waiting: dict[int, None] = {}
         self._rounds = 0
@@ -55,7 +68,19 @@ class LostAccounts(Service):
         self._waiting.clear()
         self._loop.start()
 
+    def told(self, epoch: int) -> None:
+        """Look up all accounts soon if a server was last told of an epoch that is over."""
+        if epoch:
+            self._told = min(epoch, self._told or epoch)
+            self._loop.wake(REPORT_SECONDS)
+
     async def _look(self) -> float | None:
+        if self._told:
+            if not self._epoch():
+                return RETRY_SECONDS
+            told, self._told = self._told, 0
+            if told < self._epoch():
+                self._rounds = 2
         if not self._waiting:
             if not self._rounds:
                 return None

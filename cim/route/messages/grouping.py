@@ -142,7 +142,6 @@ class Grouping(Service):
         :param epoch: of the store by which that version counts; 0 from servers of earlier releases. One of another
             epoch hears of the store's anyway, and begins anew
         """
-        self._store.saw_epoch(epoch)
         if epoch not in (0, self._store.epoch()):
             return
         telling = Deferred.fromCoroutine(self._catch_up(link, version))

@@ -9,7 +9,7 @@ from cim.model import GroupChange, Role
 from cim.route.messages.delivery import Push
 from cim.route.messages.grouping import LOOK_SECONDS
 from cim.route.presence.calls import CALL_SECONDS
-from tests.route.route_case import START, RouteCase
+from tests.route.route_case import RouteCase
 
 
 class GroupingTests(RouteCase):
@@ -209,11 +209,6 @@ class GroupingTests(RouteCase):
         self.now(self.store.groups.add(group, self.bob.id, self.bob.id))
         self.store.begin_epoch()
         self.grouping.seen(self.link_, seen, epoch)
-        self.assertEqual(self.told(), [])
-
-    def test_an_epoch_that_the_store_has_lost_begins_a_later_one(self):
-        self.grouping.seen(self.link_, 3, self.store.epoch() + 7)
-        self.assertTrue(self.store.epoch() > START * 1000 + 7)
         self.assertEqual(self.told(), [])
 
     def test_an_index_that_cannot_be_updated_is_reloaded(self):
