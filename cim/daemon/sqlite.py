@@ -155,11 +155,12 @@ class SqliteWorker:
             results = [self._protected(connection, asked.work) for asked in group]
             connection.execute("COMMIT")
             return results, self._error
-        except sqlite3.Error as error:  # such as a full disk or a locked file
+        except Exception as error:  # such as a full disk or a locked file; nothing ends the thread
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            return [Failure(self._unavailable(error)) for _ in group], str(error)
+            told = self._unavailable(error) if isinstance(error, sqlite3.Error) else error
+            return [Failure(told) for _ in group], str(error) or type(error).__name__
 
     def _protected(self, connection: sqlite3.Connection, work: Work[Any]) -> Any:
         connection.execute("SAVEPOINT work")

@@ -615,6 +615,18 @@ class GroupCommitTests(TestCase):
         self.assertEqual(done, list(range(200)))
         self.assertEqual(self.ended, ["keep"] * 200)
 
+    async def test_nothing_ends_the_thread(self):
+        class Broken:
+            def check(self, connection):
+                raise ZeroDivisionError("a bug")
+
+        self.threads._schema, schema = Broken(), self.threads._schema
+        await self.assertFailure(self.keep(0), ZeroDivisionError)
+        self.assertIn("a bug", self.threads.health())
+        self.threads._schema = schema
+        await self.keep(1)
+        self.assertEqual(await self.kept(), [1])
+
     async def test_reads_do_not_wait_for_the_writer(self):
         busy, held, go = self.hold()
         await busy
