@@ -47,6 +47,17 @@ class MemoryLinksTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.kinds(), (["up", "down", "up"], ["up", "down", "up"]))
 
+    def test_a_lost_link_comes_back_whatever_an_end_makes_of_it(self):
+        self.clock.advance(0)
+        self.at_route.link_down = lambda link, reason: 1 / 0
+        self.at_server.links[0].lose("oops")
+        self.clock.advance(0)
+        del self.at_route.link_down
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.assertEqual(self.kinds(), (["up", "down", "up"], ["up", "up"]))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_stop_while_the_link_is_down_or_not_yet_up(self):
         stopped = self.links.stopService()
         self.clock.advance(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from cim.model import Place
 from cim.route.presence import recorder
@@ -144,6 +144,18 @@ class RecorderTests(RouteCase):
         self.store.available = False
         self.online(self.link_, self.alice, "s2")
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_a_record_that_fails_unexpectedly_is_in_the_way_of_no_other(self):
+        claim = self.store.sessions.claim
+        self.store.sessions.claim = lambda *record: fail(ValueError())
+        for number in range(recorder.IN_FLIGHT + 1):
+            self.online(self.link_, self.alice, f"s{number}", device=f"{number}")
+            self.online(self.link_, self.bob, f"b{number}", device=f"{number}")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2 * (recorder.IN_FLIGHT + 1))
+        self.store.sessions.claim = claim
+        self.online(self.link_, self.alice, "new", device="new")
+        (record,) = self.now(self.store.sessions.sessions(self.alice.id))
+        self.assertEqual((record.owner, record.live, len(self.recorder)), ("o-new", True, 0))
 
     def test_claims_whose_sessions_never_appear_are_forgotten(self):
         self.patch(recorder, "KEPT_CLAIMS", 2)
