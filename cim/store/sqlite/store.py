@@ -52,7 +52,7 @@ class SqliteStore(Service):
         self.clock = self._looking.clock
         now = self.clock.now
         self.accounts = SqliteAccounts(self._threads, now)
-        self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0))
+        self.sessions = LocalSessions(reactor, lambda operation: self._ended(operation, 0.0), time_of_day)
         self._space = Space(
             reactor, f"the disk of {path}", lambda: self._threads.look(lambda _: disk_usage(path)), enough=ENOUGH
         )
