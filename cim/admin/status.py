@@ -48,7 +48,7 @@ class Status(RouteCommand):
             printing.one(said, "")
             return
         state = "ok" if said["ok"] else "failing"
-        printing.line(f"{said['route']}, version {said['version']}: {state}, {said['online']} users online")
+        printing.line(f"{said['route']}, version {said['version']}: {state}, {said['online']} online")
         tables: tuple[tuple[Sequence[Column], list[Any]], ...] = (
             (_PARTS, [{"part": part, "state": state} for part, state in said["parts"].items()]),
             (_SERVERS, said["servers"]),

@@ -82,7 +82,7 @@ class StatusTests(CommandCase):
     def test_status(self):
         text, _ = self.run_command("status")
         first, *lines = text.splitlines()
-        self.assertRegex(first, r"^127\.0\.0\.1:\d+:\d+, version \S+: ok, 1 users online$")
+        self.assertRegex(first, r"^127\.0\.0\.1:\d+:\d+, version \S+: ok, 1 online$")
         self.assertIn("store     ok", lines)
         self.assertEqual(sum(line.endswith(("linked  listed    0", "linked  listed    1")) for line in lines), 2)
         self.assertTrue(any(line.startswith("acknowledged  in memory") for line in lines), text)
