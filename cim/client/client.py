@@ -133,9 +133,9 @@ class Client(ClientCalls, Service):
         return self._standing.me
 
     @property
-    def new_account(self) -> bool:
-        """Whether the client made the account, because the name was new."""
-        return self._api.created
+    def proven(self) -> bool:
+        """Whether the password of the credentials has logged in, which a token or another password may do as well."""
+        return isinstance(self._credentials, Password) and self._api.proven == self._credentials.password
 
     # Listeners
 

@@ -6,6 +6,7 @@ user of the machine can read. Names are percent-encoded, so that folders and nam
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -72,6 +73,8 @@ class DataDirectory:
     def __init__(self, path: str | os.PathLike[str], random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.path = Path(path)
         self._random = random
+        #: Open while this process claims a number.
+        self._claims: list[int] = []
 
     @classmethod
     def of(cls, base: str | os.PathLike[str], route: str, user: str) -> DataDirectory:
@@ -82,10 +85,37 @@ class DataDirectory:
         """
         return cls(Path(base) / system_name(route) / folder_name(user))
 
+    def claim(self) -> int:
+        """Return the lowest number, from 1 on, that no other process has claimed; this one has it until it ends.
+
+        So several programs of one user each get a history and a device of their own, the same ones each time.
+
+        :raises CIMError: the folder cannot be written; the error names it
+        """
+        number = 0
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            while True:
+                number += 1
+                descriptor = os.open(self.path / f"claim-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(descriptor)
+                    continue
+                self._claims.append(descriptor)
+                return number
+        except OSError as error:
+            raise CIMError(f"the folder {self.path} cannot be used: {error.strerror}")
+
     @property
     def history(self) -> Path:
         """The history file."""
-        return self.path / "history.db"
+        return self.numbered_history(1)
+
+    def numbered_history(self, number: int) -> Path:
+        """Return the history file of whoever claimed a number."""
+        return self.path / ("history.db" if number == 1 else f"history-{number}.db")
 
     @property
     def password_file(self) -> Path:

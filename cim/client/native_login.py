@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cim.client.v1 import LoggedIn, V1Calls
 from cim.client.values import Password
 from cim.errors import AccountsClosed, CIMError, Conflict, Forbidden, InvitationNeeded, Unauthorized
@@ -39,7 +41,9 @@ async def _otherwise(
         try:
             return await _created(api, credentials, device, given if isinstance(given, str) else "")
         except Conflict:
-            pass
+            # Another program of the same user may just have made it.
+            with suppress(Unauthorized):
+                return await api.log_in(credentials.name, device, credentials.password)
         except InvitationNeeded as error:
             why = needed = _both(refused, error)
         except AccountsClosed as error:

@@ -69,9 +69,9 @@ class V1Calls:
         self._calls = calls
         self._routes = routes
         self.token = ""
-        #: The password, as far as it is known, and whether the account was made here.
+        #: The password, as far as it is known, and the last one that logged in.
         self.password = ""
-        self.created = False
+        self.proven = ""
         #: How many logins there were of which nobody knows whether they were done.
         self.unknown_logins = 0
 
@@ -86,7 +86,7 @@ class V1Calls:
         finally:
             self.unknown_logins += self._routes.unknown - unknown
         login = said(route)
-        self.token = login.token
+        self.token, self.proven = login.token, password or self.proven
         return login
 
     async def create_account(self, name: str, password: str, invitation: str = "") -> None:
@@ -94,7 +94,6 @@ class V1Calls:
         # Routes of earlier releases know of no invitations.
         invited = {"invitation": invitation} if invitation else {}
         await self._call("POST", "accounts", {"name": name, "password": password, **invited}, "", nothing)
-        self.created = True
 
     async def change_password(self, current: str, new: str) -> None:
         """Change the password, and take the new token."""

@@ -201,9 +201,13 @@ class Options(DaemonOptions):
         # No folder of a user begins with a dot.
         return None if folder is None else KnownKeys(folder.path.parent / ".pins")
 
-    def device(self) -> str:
-        """This device's name: by default the machine's, so that sessions on two machines do not end each other."""
-        return self["device"] or f"terminal-{socket.gethostname()}"[:64]
+    def device(self, number: int = 1) -> str:
+        """This device's name: by default the machine's, so that sessions on two machines do not end each other.
+
+        :param number: which of the user's terminals on this machine it is
+        """
+        suffix = "" if number == 1 else f"-{number}"
+        return self["device"] or f"terminal-{socket.gethostname()}"[: 64 - len(suffix)] + suffix
 
 
 def _made(option: str, name: str, *interfaces: Any) -> Any:
@@ -254,7 +258,8 @@ def _identity(options: Options, reactor: Any) -> Identity:
     trust, hint = _trust(options)
     name, folder = options["user"], options.folder
     banner: list[str] = []
-    facts = [("route", ", ".join(options.routes)), ("device", options.device())]
+    number = folder.claim() if folder is not None else 1
+    facts = [("route", ", ".join(options.routes)), ("device", options.device(number))]
     history: IHistory = MemoryHistory()
     credentials: Credentials = Guest(name)
     new: DataDirectory | None = None
@@ -268,7 +273,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         return typed
 
     if folder is not None:
-        history = SqliteHistory(folder.history, reactor)
+        history = SqliteHistory(folder.numbered_history(number), reactor)
         facts.append(("data", _short(folder.path)))
     if options["password-file"]:
         credentials = Password(name, read_secret_file(options["password-file"], "password-file"), create=True)
@@ -289,7 +294,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
         reactor,
         options.routes,
         credentials,
-        device=options.device(),
+        device=options.device(number),
         history=history,
         random=random.random,
         listeners=listeners,
@@ -299,7 +304,7 @@ def _identity(options: Options, reactor: Any) -> Identity:
     )
 
     def ready(_: object) -> None:
-        if new is not None and not client.new_account:
+        if new is not None and not client.proven:
             # The account has another password, which somebody knows.
             new.drop_password()
             banner.clear()

@@ -126,7 +126,7 @@ class AskedPasswordTests(ClientCase):
         client.startService()
         self.result(client.when_ready())
         self.assertEqual(["wrong" in why for why in self.asked], [True, True])
-        self.assertFalse(client.new_account)
+        self.assertFalse(client.proven)
         client._api.token = ""
         for wire in self.wires_of(client):
             wire.cut()
@@ -143,7 +143,14 @@ class AskedPasswordTests(ClientCase):
         client = self.make("bob", Password("bob", SECRET, create=True, ask=self.fail))
         client.startService()
         self.result(client.when_ready())
-        self.assertTrue(client.new_account)
+        self.assertTrue(client.proven)
+
+    def test_two_programs_with_one_password_make_one_account(self):
+        one, other = (self.make("bob", Password("bob", SECRET, create=True), device=device) for device in "ab")
+        for client in one, other:
+            client.startService()
+        self.wait(1)
+        self.assertEqual([client.state for client in (one, other)], [State.READY] * 2)
 
     def test_where_no_accounts_are_made(self):
         for policy in AccountPolicy.KEY, AccountPolicy.INVITED:

@@ -54,6 +54,22 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(directory.history, directory.path / "history.db")
 
 
+class ClaimTests(SynchronousTestCase):
+    def test_each_has_a_number_and_a_history_of_its_own(self):
+        path = self.mktemp()
+        first, second = DataDirectory(path), DataDirectory(path)
+        self.assertEqual((first.claim(), second.claim()), (1, 2))
+        self.assertEqual(first.numbered_history(1), first.history)
+        self.assertEqual(second.numbered_history(2).name, "history-2.db")
+        os.close(first._claims.pop())
+        self.assertEqual(DataDirectory(path).claim(), 1)
+
+    def test_a_folder_that_cannot_be_written(self):
+        path = self.mktemp()
+        open(path, "w").close()
+        self.assertIn(path, str(self.assertRaises(CIMError, DataDirectory(path).claim)))
+
+
 class PasswordTests(SynchronousTestCase):
     def setUp(self):
         self.directory = DataDirectory.of(self.mktemp(), ROUTE, "张三")
