@@ -15,8 +15,9 @@ from cim.admin.printing import Printing
 from cim.daemon.data_folder import DataFolder
 from cim.errors import CIMError
 from cim.private_files import BadFile, read_private, replace_private
+from cim.store.counted import Counted
 from cim.store.sqlite.backup import BESIDE, copy_database, held, reading, revoke_tokens, sync
-from cim.store.sqlite.checking import Counted, check, count, is_current
+from cim.store.sqlite.checking import check, count, is_current
 
 
 class Backup(DataCommand):

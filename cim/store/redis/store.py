@@ -15,6 +15,7 @@ from cim.store.pages import DEFAULT
 from cim.store.redis.accounts import RedisAccounts
 from cim.store.redis.blocks import RedisBlocks
 from cim.store.redis.changing import Changing
+from cim.store.redis.checking import RedisCheck
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
@@ -87,6 +88,10 @@ class RedisStore(Service):
         self._space.stopService()
         self._schema.stop()
         return Deferred.fromCoroutine(self._connection.stop())
+
+    def check(self) -> RedisCheck:
+        """Return what reads all that is stored, and names what does not fit."""
+        return RedisCheck(self._connection)
 
     def health(self) -> str:
         """See IStore."""

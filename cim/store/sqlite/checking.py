@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from cim.errors import BadFrame, InvalidField
 from cim.model import Charge, Role
 from cim.names import comparison_form
 from cim.plain import quoted
+from cim.store.counted import Counted
 from cim.store.sqlite.holdings import CHARGES
 from cim.store.sqlite.tables import STORE
 from cim.wire import conversations, native, positions
@@ -18,16 +17,6 @@ from cim.wire.positions import Position
 
 #: How many faults SQLite itself names at most.
 NAMED = 20
-
-
-@frozen
-class Counted:
-    """How much was read."""
-
-    accounts: int
-    groups: int
-    conversations: int
-    messages: int
 
 
 def count(connection: sqlite3.Connection) -> Counted:

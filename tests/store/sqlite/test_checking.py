@@ -6,7 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.model import Mark
-from cim.store.sqlite.checking import Counted, check, count
+from cim.store.counted import Counted
+from cim.store.sqlite.checking import check, count
 from tests.harness.store import MemoryStore
 from tests.store.conversing import RETENTION, Conversing
 
