@@ -6,9 +6,12 @@ import os
 import re
 import sys
 
+from kazoo.client import KazooClient
+
 from twisted.internet.defer import DeferredList, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from bench.guests import GuestConnection
@@ -189,6 +192,18 @@ class ClusterCase(TestCase):
             return [await self.fact(route, "servers") for route in routes]
 
         await self.until(candidates, lambda found: found == [names] * len(routes), f"{names} at each route")
+
+    async def look_into_zookeeper(self):
+        """Return a client of the registry itself."""
+        client = KazooClient(self.registry)
+        await deferToThread(client.start, 15)
+
+        def end():
+            client.stop()
+            client.close()
+
+        self.addCleanup(deferToThread, end)
+        return client
 
     # What is asked
 

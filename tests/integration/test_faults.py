@@ -6,8 +6,6 @@ import os
 import resource
 import socket
 
-from kazoo.client import KazooClient
-
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.protocols.portforward import ProxyFactory
@@ -55,18 +53,6 @@ class Cable(ProxyFactory):
 
 
 class FaultCase(ClusterCase):
-    async def look_into_zookeeper(self):
-        """Return a client of the registry itself."""
-        client = KazooClient(self.registry)
-        await deferToThread(client.start, 15)
-
-        def end():
-            client.stop()
-            client.close()
-
-        self.addCleanup(deferToThread, end)
-        return client
-
     async def listed(self, client, folder="cim"):
         """Return the names of the nodes in a folder of the registry."""
         return await deferToThread(client.get_children, f"/{folder}")

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, server
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
@@ -327,9 +328,17 @@ class ClusterTests(NativeCase):
         await self.until(
             lambda: self.fact(server, "routes_without_store"), lambda found: found == [away.node], "it is told", 2
         )
+        zookeeper = await self.look_into_zookeeper()
+        node = f"/cim-route/{away.node}"
+
+        async def told():
+            return b'"away": true' in (await deferToThread(zookeeper.get, node))[0]
+
+        await self.until(told, bool, "its node tells it", 2)
         await talk("two")
         cable.mend()
         await self.until(lambda: self.fact(server, "routes_without_store"), lambda found: found is None, "it is back")
+        await self.until(told, lambda seen: not seen, "its node tells it")
         before = await self.metric(away, 'cim_store_seconds_count{operation="append"}')
         await talk("three")
         self.assertGreater(await self.metric(away, 'cim_store_seconds_count{operation="append"}'), before)
