@@ -1,9 +1,10 @@
 """What twistd does not do for a daemon: pid file, log, exit status, limits, systemd (docs/architecture.md).
 
-How a daemon ends: SIGTERM, SIGINT, SIGQUIT or SIGHUP stops the reactor, which stops the services in order, and the exit
-status is 0; a second one ends the process at once. SIGUSR1 opens the log file anew, and SIGUSR2 does nothing. A service
-that must end the process calls `Exit.leave(status, reason)`, which makes the same orderly stop and exits with that
-status. A busy port, or anything else that may be expected to go wrong at start, gives one line in the log and status 1.
+How a daemon ends: SIGTERM, SIGINT, SIGQUIT, SIGHUP, or a rarer signal that would kill it, stops the reactor, which
+stops the services in order, and the exit status is 0; a second one ends the process at once. SIGUSR1 opens the log file
+anew, and SIGUSR2 does nothing. A service that must end the process calls `Exit.leave(status, reason)`, which makes the
+same orderly stop and exits with that status. A busy port, or anything else that may be expected to go wrong at start,
+gives one line in the log and status 1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ from cim.errors import CIMError
 
 if TYPE_CHECKING:
     from twisted.python.usage import Options
+
+#: The signals that stop a daemon, and others that would kill it, such as that its CPU time is used up.
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+_KILLING = tuple(
+    signal.Signals[name]
+    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGXCPU", "SIGSTKFLT")
+    if name in signal.Signals.__members__
+)
 
 _M = TypeVar("_M", bound=Callable[..., Any])
 _log = Logger()
@@ -147,8 +156,11 @@ class Exit:
 
     def stop_on_signals(self) -> None:
         """Replace the reactor's signal handlers, which would make twistd die by the signal: with 143 instead of 0."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        for number in _STOPPING:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signalled)
+        for number in _KILLING:
+            if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: object) -> None:

@@ -106,13 +106,37 @@ class ExitTests(SynchronousTestCase):
         registered[0]()
         self.assertEqual(self.ended, [3])
 
-    def test_signals(self):
-        before = {
-            number: signal.getsignal(number)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+    def restore_signals(self):
+        for number in (*runtime._STOPPING, *runtime._KILLING):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+    def test_no_signal_kills_it(self):
+        """But those that nobody can catch, and those that mean that the program itself is broken."""
+        self.restore_signals()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.exit.stop_on_signals()
+        self.exit.outlive_user_signals()
+        left = {
+            number
+            for number in signal.valid_signals() - set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
+            if signal.getsignal(number) is signal.SIG_DFL
         }
-        for number, handler in before.items():
-            self.addCleanup(signal.signal, number, handler)
+        broken = {
+            signal.SIGABRT,
+            signal.SIGBUS,
+            signal.SIGFPE,
+            signal.SIGILL,
+            signal.SIGSEGV,
+            signal.SIGSYS,
+            signal.SIGTRAP,
+        }
+        harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+        stopping = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+        self.assertEqual(left - broken - harmless - stopping, {signal.SIGKILL})
+
+    def test_signals(self):
+        self.restore_signals()
         calls = []
         self.reactor.callFromThread = lambda f, *arguments: calls.append((f, arguments))
         self.exit.stop_on_signals()
@@ -126,8 +150,7 @@ class ExitTests(SynchronousTestCase):
         self.assertEqual(self.ended, [128 + signal.SIGINT])
 
     def test_second_signal_before_the_first_was_noticed(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.restore_signals()
         self.reactor.callFromThread = lambda f, *arguments: None
         self.exit.stop_on_signals()
         signal.raise_signal(signal.SIGTERM)
@@ -151,12 +174,7 @@ class ExitTests(SynchronousTestCase):
         self.assertEqual((renewed, self.stops, self.ended), ([True], [], []))
 
     def test_nohup_is_respected(self):
-        before = {
-            number: signal.getsignal(number)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
-        }
-        for number, handler in before.items():
-            self.addCleanup(signal.signal, number, handler)
+        self.restore_signals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.exit.stop_on_signals()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
