@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
@@ -339,7 +339,8 @@ class _Dial(Factory):
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect to the route, as an endpoint does."""
-        connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
+        # Whatever an endpoint raises, such as for want of descriptors, would end the service's own loop.
+        connecting: Deferred[IProtocol] = maybeDeferred(self._endpoint.connect, factory)
         return connecting.addErrback(self._unreachable)
 
     def _unreachable(self, failure: Failure) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 
 from twisted.internet.address import IPv4Address
@@ -445,6 +446,29 @@ class DialersTests(NetworkTestCase):
         )
         self.assertEqual(dialers.facts(), {"routes_not_linked": {ROUTE.name: event["reason"]}})
         self.network.route(self.at_route)
+        self.network.pass_seconds(5)
+        self.assertEqual((len(self.at_server.links), dialers.facts()), (1, {}))
+
+    def test_no_descriptors_left_to_dial(self):
+        self.network.list_route()
+        dialers = self.network.server(self.at_server)
+        self.network.route(self.at_route)
+        endpoint_for = dialers._endpoint_for
+        lacking = True
+
+        class Endpoint:
+            def __init__(self, route):
+                self.endpoint = endpoint_for(route)
+
+            def connect(self, factory):
+                if lacking:
+                    raise OSError(errno.EMFILE, "No more")
+                return self.endpoint.connect(factory)
+
+        dialers._endpoint_for = Endpoint
+        self.network.pass_seconds(60)
+        self.assertEqual(dialers.facts(), {"routes_not_linked": {ROUTE.name: "cannot connect: [Errno 24] No more"}})
+        lacking = False
         self.network.pass_seconds(5)
         self.assertEqual((len(self.at_server.links), dialers.facts()), (1, {}))
 
