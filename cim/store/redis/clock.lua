@@ -20,7 +20,7 @@ local function looked(held, expected)
   end
   local lead = clock - time
   if math.abs(lead) <= STEP_MS then
-    time = math.max(held.time, clock)
+    time = math.max(time, clock)
     return {time = time, fresh = 0, aged = 0, since = time}
   end
   local ahead = math.max(0, lead)

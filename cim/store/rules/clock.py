@@ -72,7 +72,7 @@ def looked(held: Steady, clock: int, expected: int | None = None) -> Steady:
         fresh, aged, since = 0, fresh, time
     lead = clock - time
     if abs(lead) <= STEP_MS:
-        time = max(held.time, clock)
+        time = max(time, clock)
         return Steady(time, clock, since=time)
     ahead = max(0, lead)
     if ahead < fresh + aged:

@@ -43,7 +43,10 @@ class SteadyTests(SynchronousTestCase):
         self.jumps(-3000)
         self.assertEqual((self.held.time, self.held.behind), (NOW + 4000, 3000))
         self.goes(10_000)
-        self.assertEqual((self.held.time, self.held.behind), (self.clock, 0))
+        self.assertEqual((self.held.time, self.held.behind), (NOW + 14_000, 3000))
+        self.jumps(-4000)
+        self.goes(3600_000)
+        self.assertEqual((self.held.time, self.held.behind, self.held.ahead), (self.clock + 7000, 7000, 0))
 
     def test_a_jump_ahead_makes_nothing_older(self):
         for jump in (STEP_MS + 1, 3600_000, 40 * DAY, 30_000 * DAY):
