@@ -46,10 +46,11 @@ class StoreClock:
     def looked(self, held: Steady, began: float) -> None:
         """Note what a look found that began at that time on the monotonic clock, and ends now."""
         ended = self._seconds()
+        first = self._held is None
         self._held = held
         self._at = (began + ended) / 2
         self._skew = self._time_of_day() - held.clock / 1000 - (ended - self._at)
-        self._say(held)
+        self._say(held, first)
 
     def _passed(self) -> int:
         return int((self._seconds() - self._at) * 1000)
@@ -80,13 +81,14 @@ class StoreClock:
         """See IStoreClock."""
         return self._skew
 
-    def _say(self, held: Steady) -> None:
+    def _say(self, held: Steady, first: bool) -> None:
         said = "ahead" if held.ahead else "behind" if held.behind > STEP_MS else ""
         if said == self._said:
             return
         self._said = said
         if said:
-            self._log.warn("{fact}", fact=self._fact(held))
+            # At first it is probably right: what runs by day only is ahead every morning.
+            (self._log.info if first else self._log.warn)("{fact}", fact=self._fact(held))
         else:
             self._log.info("the clock of {what} agrees again with what was counted", what=self._what)
 
