@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from cim.errors import StoreUnavailable
 from cim.wire import positions
 from tests.integration.test_store_conversations import ConversationCase
 
@@ -78,6 +79,22 @@ class EpochTests(EpochCase):
         for store in (*others, self.store):
             said += await self.say("a", store=store)
         self.assertEqual([positions.parse(one)[1] for one in said], [1, 2, 3, 4])
+
+    async def test_a_redis_that_took_no_writes_when_it_was_connected(self):
+        """Which epoch it is could not be found out, but what it has can be read."""
+        said = await self.say("a")
+        await self.command("CONFIG", "SET", "maxmemory", 1)
+        await self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await self.until(lambda: self.store._connection._protocol is None)
+        self.assertEqual(await self.texts(), ["a"])
+        with self.assertRaises(StoreUnavailable):
+            await self.store.conversations.append([self.item("refused")])
+        self.assertEqual(self.told, [])
+        await self.until(lambda: not self.raw.health())
+        await self.command("CONFIG", "SET", "maxmemory", 0)
+        await self.begun()
+        said += await self.say("b")
+        self.rises(said)
 
     async def test_a_number_that_another_store_had(self):
         self.store.saw_epoch(self.first)

@@ -235,6 +235,8 @@ class RedisConnection:
                     f"its epoch is unknown, without which nothing can be stored ({error})"
                 ) from error
             self.refused("epoch", str(error))
+            # It may be another run of Redis: nothing is stored before a new epoch has begun.
+            self.epoch.saw(self.epoch.seen + 1)
         try:
             await self._look_at_clock(protocol)
         except self._ResponseError as error:
