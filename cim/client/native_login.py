@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from cim.client.v1 import LoggedIn, V1Calls
 from cim.client.values import Password
-from cim.errors import AccountsClosed, CIMError, Conflict, Forbidden, InvitationNeeded, Unauthorized
+from cim.errors import AccountsClosed, BadRequest, CIMError, Conflict, Forbidden, InvitationNeeded, Unauthorized
+from cim.reset_codes import ResetCode
 
 
 async def log_in(api: V1Calls, credentials: Password, device: str, *, create: bool) -> LoggedIn:
@@ -71,7 +72,10 @@ async def _created(api: V1Calls, credentials: Password, device: str, code: str) 
 
 
 async def _asked(api: V1Calls, credentials: Password, device: str, why: CIMError) -> LoggedIn | None:
-    """Log in with the password that is asked for until it is right; None if somebody gives up."""
+    """Log in with the password that is asked for until it is right; None if somebody gives up.
+
+    A reset code will do, too: then a new password is asked for.
+    """
     assert credentials.ask is not None
     while True:
         password = await credentials.ask(why.message)
@@ -84,6 +88,18 @@ async def _asked(api: V1Calls, credentials: Password, device: str, why: CIMError
         else:
             api.password = password
             return login
+        if ResetCode.parse(password) is None:
+            continue
+        new = await credentials.ask("that is a reset code, with which you set a new password")
+        if not new:
+            return None
+        try:
+            await api.reset_password(password, new)
+        except (BadRequest, Forbidden) as refused:
+            why = refused
+        else:
+            api.password = new
+            return await api.log_in(credentials.name, device, new)
 
 
 def _both(refused: Unauthorized, needed: InvitationNeeded) -> InvitationNeeded:

@@ -101,6 +101,10 @@ class V1Calls:
         self.token = await self.ask("PUT", "password", lambda said: str(said["token"]), body)
         self.password = new
 
+    async def reset_password(self, code: str, new: str) -> None:
+        """Set a new password by a reset code, which an operator made."""
+        await self._call("POST", "password-resets", {"code": code, "password": new}, "", nothing)
+
     async def conversations(self) -> list[Listed]:
         """List the user's conversations, the latest first."""
         return await self.pages("conversations", "conversations", 100, _line)

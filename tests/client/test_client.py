@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -30,6 +32,7 @@ from cim.errors import (
 from cim.interfaces import IMessageListener
 from cim.invitation_codes import AccountPolicy, id_of
 from cim.model import LoginPolicy
+from cim.reset_codes import ResetCode, make_reset_code
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import encode_frame
 from cim.wire.native import goodbye_packet
@@ -133,6 +136,20 @@ class AskedPasswordTests(ClientCase):
         self.wait(3)
         self.assertIs(client.state, State.READY)
         self.assertEqual(len(self.asked), 2)
+
+    def test_a_reset_code_will_do(self):
+        (alice,) = self.successResultOf(self.cluster.store.accounts.listed(limit=1)).items
+        code = make_reset_code(alice.account.id, os.urandom)
+        self.successResultOf(self.cluster.store.reset_codes.make(ResetCode.parse(code), 60))
+        wrong = make_reset_code(alice.account.id, os.urandom)
+        client = self.client(wrong, "new password", code, "short", f" {code.upper()} ", "another password")
+        client.startService()
+        self.result(client.when_ready())
+        words = ("wrong", "reset code", "not valid", "reset code", "password", "reset code")
+        self.assertEqual([word in why for word, why in zip(words, self.asked, strict=True)], [True] * 6, self.asked)
+        again = self.make("alice", Password("alice", "another password"), device="third")
+        again.startService()
+        self.result(again.when_ready())
 
     def test_giving_up(self):
         client = self.client("")
