@@ -47,7 +47,7 @@ run: $(READY)
 
 client: $(READY)
 	@test -n "$$NAME" || { echo 'Who are you? make client NAME=alice'; exit 2; }
-	@exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(if $(INVITATION),--invitation "$$INVITATION") $(OPTIONS)
+	@$(if $(INVITATION),export CIM_CLIENT_INVITATION="$$INVITATION";) exec $(BIN)/cim --user "$$NAME" $(if $(ROUTE),--route "$$ROUTE") $(foreach pin,$(PIN),--pin "$(pin)") $(OPTIONS)
 
 invitation: $(READY)
 	@exec $(BIN)/python -m cim.admin invite $(if $(ROUTE),--route "$$ROUTE") $(if $(PIN),--pin "$$PIN") $(OPTIONS)

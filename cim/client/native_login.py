@@ -83,7 +83,7 @@ async def _asked(api: V1Calls, credentials: Password, device: str, why: CIMError
             return None
         try:
             login = await api.log_in(credentials.name, device, password)
-        except Unauthorized as wrong:
+        except (Unauthorized, BadRequest) as wrong:
             why = wrong
         else:
             api.password = password

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -142,28 +143,26 @@ class Welcoming(Service):
             sys.__stdout__.flush()
 
 
-def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, invitation: str = "") -> list[str]:
+def welcome(
+    options: Options, server: ServerAddress, pins: Sequence[str], *, guests: bool, invitation: str = ""
+) -> list[str]:
     """Return what the user is told once the suite runs.
 
-    :param pin: of the certificate of the suite's own, if a port shows it
+    :param pins: of the certificate of the suite's own, if a port shows it, and of the HTTP port's if that has another
     :param guests: whether guests are served
     :param invitation: the code of an invitation to show, if any
     """
     scheme = "https" if Endpoint.parse(options["http"]).tls else "http"
-    if not options.shows_own("http"):
-        pin = ""
     route = f"{scheme}://{bracketed(server.host)}:{server.http_port}"
     client, make = f"{os.path.abspath(sys.argv[0])} cim-client --user alice", "make client NAME=alice"
-    for option, variable, value in (
-        ("route", "ROUTE", route if route != "http://127.0.0.1:8083" else ""),
-        ("pin", "PIN", pin),
-        ("invitation", "INVITATION", invitation),
-    ):
-        if value:
-            client, make = f"{client} --{option} {value}", f"{make} {variable}={value}"
+    if route != "http://127.0.0.1:8083":
+        client, make = f"{client} --route {route}", f"{make} ROUTE={route}"
+    if pins:
+        proof = "".join(f" --pin {pin}" for pin in pins)
+        client, make = f"{client}{proof}", f"{make} PIN={pins[0] if len(pins) == 1 else shlex.quote(' '.join(pins))}"
     accounts = {
         AccountPolicy.OPEN: "anyone may make one (--accounts invited asks for invitations)",
-        AccountPolicy.INVITED: f"by invitation; another one: {_inviting(options, route, pin)}",
+        AccountPolicy.INVITED: f"by invitation; another one: {_inviting(options, route, pins)}",
         AccountPolicy.KEY: "made by back ends with an API key",
     }[account_policy_of(options)]
     return [
@@ -180,20 +179,28 @@ def welcome(options: Options, server: ServerAddress, pin: str, *, guests: bool, 
         "  chat, in another terminal, one for each user:",
         f"    {make}",
         f"  or from anywhere: {client}",
-        *([f"  This invitation is good for {FIRST_USES} accounts and {FIRST_DAYS} days."] if invitation else []),
+        # Not in the commands: every user of a machine sees the arguments of all programs.
+        *(
+            [f"  Clients ask for an invitation; this one is good for {FIRST_USES} accounts and {FIRST_DAYS} days:"]
+            if invitation
+            else []
+        ),
+        *([f"    {invitation}"] if invitation else []),
         "  Ctrl-C stops it.",
         "",
     ]
 
 
-def _inviting(options: Options, route: str, pin: str) -> str:
+def _inviting(options: Options, route: str, pins: Sequence[str]) -> str:
     """Return the command that makes an invitation on this machine.
 
     :param route: the URL for other machines
-    :param pin: of the certificate there, if clients need it
+    :param pins: as for `welcome`
     """
     http = Endpoint.parse(options["http"])
-    near, proof = route, f" --pin {pin}" if pin else ""
+    near, proof = route, f" --pin {pins[-1]}" if http.tls and pins else ""
+    if http.proxied and not http.tls and not is_loopback_host(options.host):
+        proof = " --insecure"
     if not http.proxied and (not http.tls or http.named.get("plain") == "yes"):
         everywhere = http.interface in _EVERYWHERE
         host = "127.0.0.1" if everywhere else bracketed(http.interface)
@@ -227,11 +234,15 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise UsageError(f"--data {data.path}: {error.strerror}")
     except InvalidField as error:
         raise UsageError(f"--data {data.path}: {error.message}")
-    pin = ""
+    pins: list[str] = []
     try:
         if options.certified:
             ensure_certificate(data.certificates, options.host, datetime.now(UTC))
-            pin = ports.certificates(str(data.certificates)).shown[0].pin
+            pins.append(ports.certificates(str(data.certificates)).shown[0].pin)
+            http_port = Endpoint.parse(options["http"])
+            if http_port.tls and not options.shows_own("http"):
+                # Who believes a pin believes nothing else.
+                pins.append(ports.certificates(http_port.arguments[0]).shown[0].pin)
     except (BadCertificates, ValueError) as error:
         raise UsageError(f"--data {data.path}: {error}")
     except OSError as error:
@@ -300,7 +311,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             await store.invitation_codes.make(
                 id_of(code), uses=FIRST_USES, seconds=FIRST_DAYS * 86400, note="shown at the first start"
             )
-        return welcome(options, address, pin, guests=await route.door.look(), invitation=code)
+        return welcome(options, address, pins, guests=await route.door.look(), invitation=code)
 
     root.add(Welcoming(reactor, welcoming))
     return root

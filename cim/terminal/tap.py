@@ -268,8 +268,8 @@ def _identity(options: Options, reactor: Any) -> Identity:
 
     async def ask(why: str) -> str:
         nonlocal typed
-        other = ", or nothing if the name is new and you have an invitation" if "invitation" in why else ""
-        typed = await question.ask_secret(f"{why}: type the password of {name}{other}")
+        new_name = "; if the name is new, press Enter and give an invitation" if "invitation" in why else ""
+        typed = await question.ask_secret(f"{why}: type the password of {name}{new_name}")
         return typed
 
     if folder is not None:

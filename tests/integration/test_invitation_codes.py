@@ -54,10 +54,10 @@ class InvitationTests(TestCase):
         return process
 
     async def test_from_the_first_start_on(self):
-        await self.suite.wait_for_line("or from anywhere")
+        await self.suite.wait_for_line("Ctrl-C stops it")
         shown = "\n".join(self.suite.lines)
-        first = re.search(rf"make client NAME=alice ROUTE=\S+ INVITATION=({CODE})", shown)
-        self.assertIn(f"--invitation {first[1]}", shown)
+        first = re.search(rf"^    ({CODE})$", shown, re.MULTILINE)
+        self.assertEqual(shown.count(first[1]), 1)
         await self.client("alice", "--invitation", first[1]).start()
         # Nobody is there to be asked.
         bob = self.client("bob", ready="--invitation CODE")
@@ -89,7 +89,7 @@ class InvitationTests(TestCase):
         self.suite.lines.clear()
         await self.suite.start()
         await self.suite.wait_for_line("or from anywhere")
-        self.assertIsNone(re.search("INVITATION=[a-z]", "\n".join(self.suite.lines)))
+        self.assertIsNone(re.search(rf"^    {CODE}$", "\n".join(self.suite.lines), re.MULTILINE))
         self.assertTrue(any("cim-admin invite" in line for line in self.suite.lines))
 
     async def test_somebody_who_is_there_is_asked(self):
@@ -100,6 +100,8 @@ class InvitationTests(TestCase):
         screen.start(argv, environment(surroundings), self.directory)
         self.addCleanup(screen.stop)
         await screen.wait_for("an invitation is needed here")
+        screen.type("\r")  # no password: the name is new
+        await screen.wait_for("everyone>")
         screen.type("wrong\r")
         await screen.wait_for("this invitation is not valid")
         screen.type(f"{code}\r")

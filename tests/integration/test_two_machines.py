@@ -17,7 +17,7 @@ from tests.integration.cluster_case import ClusterCase
 
 HERE, THERE = "192.168.1.5", "192.168.1.6"
 RUN = f"make run ADVERTISE={HERE}"
-CLIENT = re.compile(rf"make client NAME=(\w+) ROUTE=https://{re.escape(HERE)}:8083 PIN=(sha256:\S+) INVITATION=(\S+)")
+CLIENT = re.compile(rf"make client NAME=(\w+) ROUTE=https://{re.escape(HERE)}:8083 PIN=(sha256:\S+)")
 #: Holds a namespace, and says so; ends when its input does.
 HOLD = "echo held; exec cat"
 
@@ -98,11 +98,14 @@ class TwoMachinesTests(ClusterCase):
         await suite.start(60)
         printed = CLIENT.search(await suite.wait_for_line("make client"))
         other = (await suite.wait_for_line("or from anywhere: ")).partition("or from anywhere: ")[2]
-        pin, invitation = printed[2], printed[3]
+        shown = await suite.wait_for_line(lambda line: re.fullmatch("    [a-z2-7]{26}", line) is not None)
+        invitation = shown.strip()
+        pin = printed[2]
         self.assertRegex(pin, "^sha256:[0-9a-f]{64}$")
-        alice = self.client(printed[0])
-        carol = self.client(in_readme[0].replace(in_readme[2], pin).replace(in_readme[3], invitation))
-        bob = self.client(other.replace("--user alice", "--user bob"))
+        # Nobody is there to be asked.
+        alice = self.client(f"{printed[0]} INVITATION={invitation}")
+        carol = self.client(f"{in_readme[0].replace(in_readme[2], pin)} INVITATION={invitation}")
+        bob = self.client(f"{other.replace('--user alice', '--user bob')} --invitation {invitation}")
         for client in (alice, carol, bob):
             await client.start(60)
         carol.write("hello from there\n")

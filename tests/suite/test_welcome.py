@@ -17,7 +17,8 @@ class WelcomeTests(SynchronousTestCase):
         options = Options(environ={})
         options.parseOptions(arguments)
         address = ServerAddress(host, 11211, 8083)
-        return welcome(options, address, PIN if host != "127.0.0.1" else "", **{"guests": False, **given})
+        pins = given.pop("pins", [PIN] if host != "127.0.0.1" else [])
+        return welcome(options, address, pins, **{"guests": False, **given})
 
     def line(self, lines, begin):
         return next(line for line in lines if line.strip().startswith(begin))
@@ -31,13 +32,14 @@ class WelcomeTests(SynchronousTestCase):
 
     def test_for_other_machines(self):
         lines = self.lines("--advertise", "192.168.1.5", host="192.168.1.5", invitation="code")
-        self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN={PIN} INVITATION=code", lines)
+        self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN={PIN}", lines)
+        # Not in a command, which others see while it runs.
+        self.assertEqual([line for line in lines if "code" in line], ["    code"])
         self.assertIn("https://192.168.1.5:8083", self.line(lines, "HTTP API:"))
         self.assertIn("wss://192.168.1.5", self.line(lines, "browsers:"))
         self.assertIn("GUESTS=1", self.line(lines, "guests:"))
         self.assertTrue(self.line(lines, "accounts:").endswith(": make invitation"))
-        self.assertIn(f"--route https://192.168.1.5:8083 --pin {PIN} --invitation code", self.line(lines, "or from"))
-        self.assertNotIn("INVITATION", "".join(self.lines("--advertise", "192.168.1.5", host="192.168.1.5")))
+        self.assertIn(f"--route https://192.168.1.5:8083 --pin {PIN}", self.line(lines, "or from"))
 
     def inviting(self, http, *arguments):
         """The command that makes another invitation, when the API is there and the data are in `elsewhere`."""
@@ -54,18 +56,21 @@ class WelcomeTests(SynchronousTestCase):
         for http, route, proof in (
             ("tls:elsewhere/certificates:9000", "https://192.168.1.5:8083", [f"pin {PIN}"]),
             ("tls:elsewhere/certificates:9000:plain=yes", "http://127.0.0.1:9000", []),
-            ("tls:/etc/cim:9000", "https://192.168.1.5:8083", []),
+            ("tls:/etc/cim:9000", "https://192.168.1.5:8083", [f"pin {PIN}"]),
             ("tcp:9000", "http://127.0.0.1:9000", []),
             ("tcp:9000:interface=127.0.0.2", "http://127.0.0.2:9000", []),
             ("tcp:9000:interface=192.168.1.5", "http://192.168.1.5:9000", ["insecure"]),
             ("tcp6:9000:interface=fd00\\:\\:5", "http://[fd00::5]:9000", ["insecure"]),
-            ("haproxy:tcp:9000:interface=127.0.0.1", "http://192.168.1.5:8083", []),
+            ("haproxy:tcp:9000:interface=127.0.0.1", "http://192.168.1.5:8083", ["insecure"]),
         ):
             self.assertEqual(self.inviting(http), (route, proof), http)
 
-    def test_no_pin_for_an_api_that_shows_another_certificate(self):
-        lines = self.lines("--advertise", "192.168.1.5", "--http", "tls:/etc/cim:8083", host="192.168.1.5")
-        self.assertIn("    make client NAME=alice ROUTE=https://192.168.1.5:8083", lines)
+    def test_two_pins_where_the_api_shows_another_certificate(self):
+        pins = [PIN, PIN[:-1] + "1"]
+        lines = self.lines("--advertise", "192.168.1.5", "--http", "tls:/etc/cim:8083", host="192.168.1.5", pins=pins)
+        self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN='{pins[0]} {pins[1]}'", lines)
+        self.assertIn(f"--pin {pins[0]} --pin {pins[1]}", self.line(lines, "or from"))
+        self.assertIn(f"--pin {pins[1]}", self.line(lines, "accounts:"))
 
     def test_accounts_that_back_ends_make(self):
         self.assertIn("API key", self.line(self.lines("--accounts", "key"), "accounts:"))
