@@ -235,8 +235,7 @@ class RedisConnection:
                     f"its epoch is unknown, without which nothing can be stored ({error})"
                 ) from error
             self.refused("epoch", str(error))
-            # It may be another run of Redis: nothing is stored before a new epoch has begun.
-            self.epoch.saw(self.epoch.seen + 1)
+            self.epoch.unknown()
         try:
             await self._look_at_clock(protocol)
         except self._ResponseError as error:
@@ -465,7 +464,7 @@ class RedisConnection:
     async def _ask(
         self, protocol: Any, script: Script | None, args: tuple[str | bytes | int, ...], seen_at: int
     ) -> Any:
-        call = (*args[:seen_at], self.epoch.seen, *args[seen_at:]) if seen_at else args
+        call = (*args[:seen_at], self.epoch.needed, *args[seen_at:]) if seen_at else args
         try:
             return await self._told(protocol, *call)
         except self._ResponseError as error:
@@ -476,7 +475,7 @@ class RedisConnection:
                 raise
         await self._look_at_epoch(protocol)
         self._tell_epoch()
-        return await self._told(protocol, *args[:seen_at], self.epoch.seen, *args[seen_at:])
+        return await self._told(protocol, *args[:seen_at], self.epoch.needed, *args[seen_at:])
 
     @staticmethod
     def _told(protocol: Any, *args: str | bytes | int) -> Deferred[Any]:

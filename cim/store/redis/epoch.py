@@ -21,6 +21,8 @@ from cim.store.redis.scripts import script
 EPOCH = script("epoch")
 #: How often the record is looked at, in seconds.
 LOOK_SECONDS = 1.0
+#: A number that is never reached.
+NEVER = 10**18
 
 
 class Epoch:
@@ -37,12 +39,22 @@ class Epoch:
         self.number = 0
         self.seen = 0
         self.address = address
+        self._known = False
         self._told = 0
         self._listeners: list[Callable[[], None]] = []
 
     def saw(self, number: int) -> None:
         """Note that a number was used: a store without it has gone back."""
         self.seen = max(self.seen, number)
+
+    def unknown(self) -> None:
+        """Have nothing stored before the next look: this may be another run of Redis."""
+        self._known = False
+
+    @property
+    def needed(self) -> int:
+        """The lowest beat of a record by which something may be stored."""
+        return self.seen if self._known else NEVER
 
     async def look(self, run: Callable[..., Awaitable[Any]], *, anew: bool = False) -> None:
         """Look at the record; fails with the errors of `run`.
@@ -52,12 +64,13 @@ class Epoch:
         """
         number, beat, why = await run(1, Key.EPOCH, self.seen, int(anew))
         self.saw(int(beat))
-        if self.number and why:
+        self._known = True
+        if 0 < self.number < int(number):
             self._log.warn(
                 "What Redis at {address} stores may have gone back, or been replaced: {why}. What is known of it is "
                 "read anew, and positions go on in epoch {number}",
                 address=self.address,
-                why=why.decode(),
+                why=why.decode() or "another route has found out",
                 number=int(number),
             )
         self.number = max(self.number, int(number))
