@@ -81,13 +81,18 @@ class RestoreCase(ClusterCase):
         group = await groups.create(self.alice.me.id, "many", open=True, history=True)
         users = [self.bob.me.id, *range(1, BY_USER + 10)]
         await gatherResults([groups.add(group.id, user, user) for user in users])
+        await self.is_known_in(group.id, self.bob)
+        return group.id
+
+    async def is_known_in(self, group, member):
+        """Wait until a member's server knows it: routes look every two seconds what others have changed."""
+        text = f"are you there, {member.me.name}?"
 
         async def heard():
-            await self.say(self.alice, f"g:{group.id}", "are you there?")
-            return self.bob.heard.texts
+            await self.say(self.alice, f"g:{group}", text)
+            return member.heard.texts
 
-        await self.until(heard, lambda texts: "are you there?" in texts, "bob is in the index", SECONDS)
-        return group.id
+        await self.until(heard, lambda texts: text in texts, f"{member.me} is in the index", SECONDS)
 
     async def works(self, text):
         """Two who are new log in over different routes, and talk with those who were there."""
@@ -151,6 +156,7 @@ class RestoredTests(RestoreCase):
         for _ in range(20):
             await groups.add(late.id, self.bob.me.id, self.bob.me.id)
             await groups.remove(late.id, self.bob.me.id, self.bob.me.id)
+        await self.is_known_in(group, carol)
         await self.say(self.alice, f"g:{group}", "lost")
         await self.say(self.bob, self.alice.me, "lost, too")
         await self.hears(carol, "lost")
