@@ -133,6 +133,32 @@ class PromotedTests(EpochCase):
         self.assertEqual(await self.texts(), ["a", "b"])
 
 
+class ReplacedTests(EpochCase):
+    async def replaced(self, ahead):
+        """Go on with another Redis, whose numbers are so much ahead."""
+        said = await self.say("a")
+        other = self.process()
+        await other.start()
+        await self.until(lambda: other.command("HSET", "cim:epoch", "number", "7", "beat", str(self.now() + ahead)))
+        their = self.started(port=other.port)
+        await self.until(their.epoch)
+        theirs = await self.say("theirs", store=their)
+        await self.redis.kill()
+        self.store._connection._endpoint._port = other.port
+        await self.begun()
+        await self.until(lambda: their.epoch() == self.store.epoch())
+        self.assertEqual(await self.texts(), ["theirs"])
+        new = await self.say("b")
+        self.rises([*said, *new])
+        self.rises([*theirs, *new])
+
+    async def test_by_one_that_is_behind(self):
+        await self.replaced(-10_000_000)
+
+    async def test_by_one_that_is_ahead(self):
+        await self.replaced(10_000_000)
+
+
 class RestoredTests(EpochCase):
     async def test_a_snapshot_of_minutes_ago(self):
         said = await self.say("a")
