@@ -59,12 +59,19 @@ class EarlierContract:
             name, conversation = where.split(" ")
             page = await self.store.conversations.read(conversation, limit=500)
             found = {entry.position: native.parse_body(entry.body) for entry in page.entries}
+            # Texts are found as they stand.
+            edits = {one["ref"]: one["text"] for one in messages if one["kind"] == "EDIT"}
             for message in messages:
                 said = found[message["position"]]
                 self.assertEqual(
                     (said.sender, said.sender_name, said.text, Kind.Name(said.kind), said.ref, said.client_id),
-                    tuple(message[key] for key in ("sender", "sender_name", "text", "kind", "ref", "client_id")),
+                    (
+                        *(message["sender"], message["sender_name"]),
+                        edits.get(message["position"], message["text"]),
+                        *(message["kind"], message["ref"], message["client_id"]),
+                    ),
                 )
+                self.assertEqual(said.edited, message["position"] in edits)
                 self.assertEqual(said.data, base64.b64decode(message["data"]))
 
     async def finds_groups(self):

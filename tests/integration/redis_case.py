@@ -15,6 +15,7 @@ from cim.store.clock import StoreClock
 from cim.store.pages import DEFAULT
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.keys import Key
+from cim.store.redis.schema import NEWEST
 from cim.store.redis.store import RedisStore
 from tests.harness.processes import RedisProcess
 
@@ -66,7 +67,7 @@ class RedisCase(TestCase):
         self.raw = self.connection()
         self.raw.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.raw.stop()))
-        await self.until(lambda: not self.store.health())
+        await self.until(lambda: not self.store.health() and self.store.facts().get("schema") == NEWEST)
 
     def process(self, **options):
         directory = self.mktemp()

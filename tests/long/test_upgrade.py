@@ -139,7 +139,7 @@ class RollingUpgradeTests(UpgradeCase):
             shutil.copytree(ROOT / part, folder / part)
         for name, before, after in (
             ("schema.py", f"NEWEST = {NEWEST}", f"NEWEST = {NEWEST + 1}"),
-            ("store.py", "(forms.index_all,", "(forms.index_all, forms.index_all,"),
+            ("store.py", "(forms.index_all, ", "(forms.index_all, forms.index_all, "),
         ):
             path = folder / "cim" / "store" / "redis" / name
             self.assertIn(before, path.read_text())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
 
 #: The schema of this release: the number of steps.
-NEWEST = 1
+NEWEST = 2
 #: How often one looks at the number, in seconds.
 LOOK_SECONDS = 1.0
 #: How long a caller waits for a step, in seconds.
@@ -63,22 +63,27 @@ class RedisSchema:
         self._changing = changing
         self._steps = steps
         self._clock = clock
-        # How many steps are taken, as far as is known.
-        self._taken = 0
+        # How many steps are taken; None while it is not known.
+        self._taken: int | None = None
+        self._starts = 0
         self._running = False
-        self._waiting: list[Deferred[None]] = []
-        self._loop = Loop("the schema in Redis", self._look, clock, every=LOOK_SECONDS)
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._looking = Loop("the look at the schema in Redis", self._look, clock, every=LOOK_SECONDS)
+        self._stepping = Loop("a step of the schema in Redis", self._take, clock)
 
     def start(self) -> None:
         """Begin to look; also when the data may be other data than before."""
-        self._taken = 0
+        self._taken = None
+        self._starts += 1
         self._running = True
-        self._loop.start()
+        self._looking.start()
+        self._stepping.start()
 
     def stop(self) -> Deferred[None]:
         """Look no more; fires when no step is being taken any more."""
         self._running = False
-        return self._loop.cancel()
+        self._looking.cancel()
+        return self._stepping.cancel().addCallback(lambda _: self._release(StoreUnavailable()))
 
     def facts(self) -> dict[str, int]:
         """Return the facts for `/health`."""
@@ -89,49 +94,69 @@ class RedisSchema:
 
         :raises StoreUnavailable: Redis does not answer, or it takes too long
         """
-        if self._taken >= version:
+        if self._taken is not None and self._taken >= version:
             return
         if not self._running:
             raise StoreUnavailable()
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        self._loop.wake()
-        await waiting.addTimeout(WAIT_SECONDS, self._clock, self._late)
-        if self._taken < version:
-            raise StoreUnavailable()
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append((version, waiting))
+        self._looking.wake()
+        waiting.addTimeout(WAIT_SECONDS, self._clock, self._late)
+        await waiting
 
     @staticmethod
     def _late(result: Any, seconds: float) -> Any:
         raise StoreUnavailable("what an earlier release stored is being brought up to date: try again in a moment")
 
+    def _release(self, error: Unavailable | None = None) -> None:
+        """Tell those who wait that enough steps are taken, or all of them that something failed."""
+        waiting, self._waiting = self._waiting, []
+        for version, one in waiting:
+            if one.called:
+                continue
+            if error is not None:
+                one.errback(error)
+            elif self._taken is not None and self._taken >= version:
+                one.callback(None)
+            else:
+                self._waiting.append((version, one))
+
     async def _look(self) -> None:
-        error: Unavailable | None = None
         try:
             ((held,),) = await self._connection.commands("schema", ("MGET", Key.SCHEMA))
-            if reason := complaint(held):
-                self._connection.cut(reason)
+        except Unavailable as error:
+            self._release(error)
+            return
+        if reason := complaint(held):
+            self._connection.cut(reason)
+            return
+        self._taken = taken(held)
+        self._release()
+        if self._taken < len(self._steps):
+            self._stepping.wake()
+
+    async def _take(self) -> None:
+        while self._taken is not None and self._taken < len(self._steps):
+            began, version = self._starts, self._taken + 1
+            try:
+                await self._steps[version - 1]()
+                if began != self._starts:
+                    continue  # it went through other data
+                self._taken = await self._raise(version)
+            except Unavailable as error:
+                self._release(error)
                 return
-            self._taken = taken(held)
-            while self._taken < len(self._steps):
-                await self._steps[self._taken]()
-                await self._raise(self._taken + 1)
-                self._taken += 1
-                self._log.info("Redis has schema {version} now", version=self._taken)
-        except Unavailable as unavailable:
-            error = unavailable
-        finally:
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                if error is None:
-                    one.callback(None)
-                else:
-                    one.errback(error)
+            self._release()
 
-    async def _raise(self, version: int) -> None:
-        """Note that a step is taken, unless a newer route was faster."""
+    async def _raise(self, version: int) -> int:
+        """Note that a step is taken; return how many are, if another route was faster or this is other data."""
 
-        def decide(replies: Sequence[Any], now: int) -> Decision[None]:
+        def decide(replies: Sequence[Any], now: int) -> Decision[int]:
             ((held,),) = replies
-            return Decision([] if taken(held) >= version else [3, "SET", 1, version])
+            if taken(held) != version - 1:
+                return Decision([], taken(held))
+            return Decision([3, "SET", 1, version], version)
 
-        await self._changing.change("schema", (Key.SCHEMA,), Facts(1, 0, (2, "MGET", 1)), decide)
+        now = await self._changing.change("schema", (Key.SCHEMA,), Facts(1, 0, (2, "MGET", 1)), decide)
+        self._log.info("Redis has schema {version} now", version=now)
+        return now

@@ -19,6 +19,7 @@ from cim.store.redis.checking import RedisCheck
 from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
+from cim.store.redis.edits import note_all_edits
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
@@ -62,7 +63,7 @@ class RedisStore(Service):
         self.clock = connection.clock
         changing = Changing(connection, clock, random)
         forms = NameForms(connection, changing)
-        self._schema = RedisSchema(connection, changing, (forms.index_all,), clock)
+        self._schema = RedisSchema(connection, changing, (forms.index_all, lambda: note_all_edits(connection)), clock)
         self.accounts = RedisAccounts(connection, changing, forms, self._schema)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
@@ -80,6 +81,7 @@ class RedisStore(Service):
         self._connection.start()
         self._schema.start()
         self._connection.on_reconnect(self._schema.start)
+        self._connection.on_epoch(self._schema.start)
         self._space.startService()
 
     def stopService(self) -> Deferred[None]:
