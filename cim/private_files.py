@@ -51,6 +51,15 @@ def replace_private(path: Path, content: bytes) -> None:
         raise
 
 
+def stamp(path: str | Path) -> object:
+    """Return something that is another one once a file was written, replaced, or closed or opened to others."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return error.errno  # reading it says the rest
+    return status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size
+
+
 def check_private(file: IO[bytes], path: str | Path) -> None:
     """Check that nobody but its owner can read or change an open file.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cim.private_files import BadFile, check_private
+from cim.private_files import BadFile, check_private, stamp
 from cim.wire.pins import pin_of
 
 #: How often the files are checked while clients connect, seconds.
@@ -208,13 +207,8 @@ class Certificates:
         """Return the files, each with what changes when it is written, replaced or closed to others."""
         stamps: dict[Path, object] = {}
         for path in (file for one in self._paths for file in (sorted(one.rglob("*.pem")) if one.is_dir() else [one])):
-            try:
-                status = path.stat()
-            except OSError as error:
-                stamps[path] = error.errno  # reading it says the rest
-            else:
-                if not stat.S_ISDIR(status.st_mode):
-                    stamps[path] = (status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size)
+            if not path.is_dir():
+                stamps[path] = stamp(path)
         return stamps
 
     def _show(self, found: Sequence[Shown]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import frozen
 
@@ -76,6 +76,7 @@ SESSION = Object(
     },
     "Session",
 )
+_log = Logger()
 #: The id that no account has.
 _NOBODY = 0
 SESSIONS = Object({"sessions": Array(SESSION, "The newest last.")}, "Sessions")
@@ -90,6 +91,27 @@ def _session(record: SessionRecord) -> dict[str, Any]:
     return {"device": record.device, "live": record.live, "since": record.since, "server": record.place.server}
 
 
+async def end_former_sessions(logins: Logins, user: int, *, kept: str = "") -> None:
+    """End the sessions of a user who has a new password.
+
+    One at a server that is not linked ends when that is.
+
+    :param kept: the owner token of a login whose session goes on
+    :raises Unavailable: sessions may go on
+    """
+    try:
+        await logins.end_sessions(user, kept=kept)
+    except LinkLost:
+        _log.warn(
+            "user {user} has a new password, and a session at a server that is not linked: it ends when that is",
+            user=user,
+        )
+    except Unavailable:
+        raise Unavailable(
+            "the password was changed, but other sessions may go on: log in with the new one and change it again"
+        )
+
+
 @frozen(kw_only=True, eq=False)
 class AccountsAPI:
     """The calls about accounts, logins and tokens.
@@ -99,7 +121,6 @@ class AccountsAPI:
     :param new_id: makes a unique id
     """
 
-    _log: ClassVar[Logger] = Logger()
     _store: IStore
     _known: KnownAccounts
     _logins: Logins
@@ -378,15 +399,5 @@ class AccountsAPI:
         self._tokens.forget(user)
         if valid_from is None:
             raise Unauthorized("the account was deleted, or changed elsewhere at the same time: log in again")
-        try:
-            await self._logins.end_sessions(user, kept=proven.owner)
-        except LinkLost:
-            self._log.warn(
-                "user {user} has a new password, and a session at a server that is not linked: it ends when that is",
-                user=user,
-            )
-        except Unavailable:
-            raise Unavailable(
-                "the password was changed, but other sessions may go on: log in with the new one and change it again"
-            )
+        await end_former_sessions(self._logins, user, kept=proven.owner)
         return self._token(caller.account, valid_from, proven.owner, "")

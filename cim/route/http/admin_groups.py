@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from cim.api_keys import Scope
 from cim.errors import AccountMismatch, NotFound
 from cim.interfaces import IGroups
-from cim.model import Group, Member
+from cim.model import Member
 from cim.route.http.access import Caller
-from cim.route.http.groups import AFTER, group_shown
+from cim.route.http.groups import AFTER, group_shown, there
 from cim.route.http.shapes import GROUP, MORE, MORE_ID, PAGE, ROLE, WHERE, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
@@ -60,13 +60,7 @@ class AdminGroupsAPI:
     )
     async def any_group(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a group."""
-        return group_shown(await self._group(id))
-
-    async def _group(self, id: int) -> Group:
-        group = await self._groups.group(id)
-        if group is None:
-            raise NotFound("there is no such group")
-        return group
+        return group_shown(await there(self._groups, id))
 
     @http_call(
         "GET /v1/admin/groups/{id}/members",
@@ -79,7 +73,7 @@ class AdminGroupsAPI:
     )
     async def members_of(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
         """List the members of a group."""
-        await self._group(id)
+        await there(self._groups, id)
         found = await self._groups.members(id, after=after, limit=limit + 1)
         page = found[:limit]
         return {
@@ -145,5 +139,5 @@ class AdminGroupsAPI:
 
         A call removes up to 1,000 members: repeat it until none is left, which is when the group is gone.
         """
-        await self._group(id)
+        await there(self._groups, id)
         return {"members": await self._grouping.empty(id)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from twisted.logger import Logger
 
 from cim.api_keys import APIKey, find, read_keys
 from cim.errors import InvalidField
+from cim.private_files import stamp
 
 #: How often the file is looked at while it is asked for, seconds.
 LOOK_SECONDS = 1.0
@@ -32,7 +32,7 @@ class APIKeys:
         self._path = path
         self._seconds = seconds
         self._looked = seconds()
-        self._stamp = self._stamped()
+        self._stamp = stamp(path)
         self._trouble = ""
 
     @classmethod
@@ -63,10 +63,10 @@ class APIKeys:
         if not self._path or seconds - self._looked < LOOK_SECONDS:
             return
         self._looked = seconds
-        stamp = self._stamped()
-        if stamp == self._stamp:
+        present = stamp(self._path)
+        if present == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = present
         try:
             self._keys = read_keys(self._path)
         except InvalidField as error:
@@ -75,11 +75,3 @@ class APIKeys:
         else:
             self._trouble = ""
             self._log.info("read {count} API keys from {path}", count=len(self._keys), path=self._path)
-
-    def _stamped(self) -> object:
-        """Return what changes when the file is written, replaced or closed to others."""
-        try:
-            status = os.stat(self._path)
-        except OSError as error:
-            return error.errno  # reading it says the rest
-        return status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size

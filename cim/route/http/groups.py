@@ -59,6 +59,17 @@ def _member(member: Member) -> dict[str, Any]:
     return {"user": member.user, "role": member.role.name.lower()}
 
 
+async def there(groups: IGroups, id: int) -> Group:
+    """Return a group.
+
+    :raises NotFound: there is none with that id
+    """
+    group: Group | None = await groups.group(id)
+    if group is None:
+        raise NotFound("there is no such group")
+    return group
+
+
 class GroupsAPI:
     """The calls about groups and their members."""
 
@@ -104,13 +115,7 @@ class GroupsAPI:
         """
         self._rates.take("user-groups", caller.account.id)
         id = await self._grouping.create(caller.account.id, name, open=open, history=history)
-        return group_shown(await self._group(id))
-
-    async def _group(self, id: int) -> Group:
-        group = await self._groups.group(id)
-        if group is None:
-            raise NotFound("there is no such group")
-        return group
+        return group_shown(await there(self._groups, id))
 
     @http_call(
         "GET /v1/groups",
@@ -138,7 +143,7 @@ class GroupsAPI:
     @http_call("GET /v1/groups/{id}", path={"id": Id()}, answers={200: GROUP}, errors=(404,))
     async def group(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a group that the user is in, or an open one."""
-        group = await self._group(id)
+        group = await there(self._groups, id)
         if not group.open:
             await self._must_be_in(caller.account, id)
         return group_shown(group)
@@ -173,7 +178,7 @@ class GroupsAPI:
     )
     async def members(self, caller: Caller, id: int, after: int, limit: int) -> dict[str, Any]:
         """List the members of a group that the user is in."""
-        await self._group(id)
+        await there(self._groups, id)
         await self._must_be_in(caller.account, id)
         async with self._lists.turn(caller.account.id) as counts:
             found = await self._groups.members(id, after=after, limit=limit + 1)
@@ -226,7 +231,7 @@ class GroupsAPI:
             if wanted != present:
                 raise Conflict("invite the user first, and set the role once it is a member")
             self._rates.take("user-invitations", actor.id)
-            if await self._inviting.invite(await self._group(id), actor, user):
+            if await self._inviting.invite(await there(self._groups, id), actor, user):
                 return WithStatus(202, {"user": user, "role": "invited"})
         elif member is None:
             added = await self._grouping.add(id, actor.id, user)
@@ -237,7 +242,7 @@ class GroupsAPI:
     async def _may_invite(self, actor: Account, id: int, user: int) -> None:
         """Check what an invitation needs, in the order in which a stranger may learn of it."""
         self._rates.take("user-memberships", actor.id)
-        await self._group(id)
+        await there(self._groups, id)
         by = await self._groups.member(id, actor.id)
         if by is None:
             raise Forbidden(_NOT_IN)
@@ -250,7 +255,7 @@ class GroupsAPI:
 
     async def _enter(self, id: int, user: int) -> bool:
         """Make a user a member who wants that: of an open group, or of one to which it is invited."""
-        if (await self._group(id)).open:
+        if (await there(self._groups, id)).open:
             return await self._grouping.add(id, user, user)
         return await self._grouping.accept(id, user)
 

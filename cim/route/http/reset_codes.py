@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import frozen
 
-from twisted.logger import Logger
-
 from cim.api_keys import Scope
-from cim.errors import CIMError, Forbidden, LinkLost, NotFound, Unavailable
+from cim.errors import CIMError, Forbidden, NotFound
 from cim.interfaces import IResetCodes
 from cim.reset_codes import RESET_SECONDS, ResetCode, make_reset_code
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
+from cim.route.http.accounts import end_former_sessions
 from cim.route.http.passwords import Passwords, Turn
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN
 from cim.route.http.tokens import Tokens
@@ -37,7 +36,6 @@ class ResetCodesAPI:
     :param random_bytes: returns that many random bytes, fit for secrets
     """
 
-    _log: ClassVar[Logger] = Logger()
     _codes: IResetCodes
     _known: KnownAccounts
     _guests: GuestAccounts
@@ -90,15 +88,7 @@ class ResetCodesAPI:
             raise _refusal()
         self._tokens.forget(given.user)
         self._guests.forget(given.user)
-        try:
-            await self._logins.end_sessions(given.user)
-        except LinkLost:
-            self._log.warn(
-                "user {user} has a new password, and a session at a server that is not linked: it ends when that is",
-                user=given.user,
-            )
-        except Unavailable:
-            raise Unavailable("the password was set, but sessions from before may go on: log in and change it again")
+        await end_former_sessions(self._logins, given.user)
         account = await self._known.get(given.user)
         return {"id": account.id, "name": account.name}
 
