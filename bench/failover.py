@@ -45,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "--lag",
         action="store_true",
-        help="let one replica hang for a second before each failure, and wake when the master fails: a double failure,"
-        " which loses what only the master and the other one have if this one is promoted",
+        help="keep all replicas from the master for a second before it fails: what it acknowledges alone is lost then",
     )
     add_crowd(parser, members=16, library=4, guests=4, groups=4, size=8, rate=100.0)
     option(
@@ -132,16 +131,20 @@ class Failovers:
         await deferLater(self.reactor, chooser.uniform(0.5, 1.5) * arguments.pause, lambda: None)
         master = await servers.master()
         kind = (KILL, HANG)[number % 2] if arguments.fault == "both" else arguments.fault
-        late = chooser.choice([member for member in servers.members if member is not master])
-        if arguments.lag:
-            late.pause()
+        late = [member for member in servers.members if member is not master] if arguments.lag else []
+        for replica in late:
+            replica.pause()
+        if late:
+            # Else what it sends them meanwhile would wait in their sockets.
+            await master.command("CLIENT", "KILL", "TYPE", "replica")
             await deferLater(self.reactor, 1.0, lambda: None)
         began = self.reactor.seconds()
         if kind == KILL:
             await master.kill()
         else:
             master.pause()
-        late.resume()
+        for replica in late:
+            replica.resume()
         other = await servers.master()
         promoted = self.reactor.seconds()
         self._promoted.append(promoted - began)
