@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import random
 import shutil
 import sys
@@ -34,7 +33,7 @@ from bench.restores import RestoreFaults
 from bench.running import run_bounded
 from bench.upgrades import UpgradeFaults, checkout
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
-from tests.harness.processes import DaemonProcess, ProcessFailed
+from tests.harness.processes import ProcessFailed
 
 #: How many violations are shown one by one.
 SHOWN = 40
@@ -145,7 +144,7 @@ class Chaos:
             return await self._torment(crowd, makers, random.Random(chooser.getrandbits(64)))
         finally:
             if arguments.keep:
-                self._keep(cluster.processes)
+                cluster.keep_output(arguments.keep)
             await self._clean(cluster)
 
     def _makers(self, cluster: Cluster, crowd: Crowd) -> list[Maker]:
@@ -244,12 +243,6 @@ class Chaos:
             write(line)
         for name, count in sorted(crowd.counts().items()):
             write(f"  {name}: {count}")
-
-    def _keep(self, processes: list[DaemonProcess]) -> None:
-        os.makedirs(self.arguments.keep, exist_ok=True)
-        for process in processes:
-            with open(os.path.join(self.arguments.keep, f"{process.name}.log"), "w") as file:
-                file.writelines(f"{line}\n" for line in process.lines)
 
 
 def run(reactor: Any, arguments: argparse.Namespace) -> int:

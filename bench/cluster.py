@@ -224,6 +224,13 @@ class Cluster:
         """The URLs at which clients log in."""
         return [route.url for route in self.routes]
 
+    def keep_output(self, folder: str) -> None:
+        """Write the last lines of output of each process into a file of its own in a folder."""
+        os.makedirs(folder, exist_ok=True)
+        for process in self.processes:
+            with open(os.path.join(folder, f"{process.name}.log"), "w") as file:
+                file.writelines(f"{line}\n" for line in process.lines)
+
     def start(self) -> Deferred[None]:
         """Start all processes; fires when all are healthy and every route has a link to every server."""
         return Deferred.fromCoroutine(self._start())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import tempfile
@@ -89,10 +88,7 @@ class Failovers:
             return await self._run(self.cluster, self.cluster.redis_set, random.Random(seed))
         finally:
             if arguments.keep:
-                os.makedirs(arguments.keep, exist_ok=True)
-                for process in self.cluster.processes:
-                    with open(os.path.join(arguments.keep, f"{process.name}.log"), "w") as file:
-                        file.writelines(f"{line}\n" for line in process.lines)
+                self.cluster.keep_output(arguments.keep)
             await self.cluster.stop()
             shutil.rmtree(directory, ignore_errors=True)
 
