@@ -12,12 +12,15 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from cim.errors import Conflict, NoRoom, StoreUnavailable
 from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved, Retention
+from cim.store.redis import edits
 from cim.store.redis.changing import Changing
+from cim.store.redis.edits import note_all_edits
 from cim.store.redis.keys import Key
 from cim.store.redis.names import INDEXED, STEP
 from cim.store.redis.schema import NEWEST, RedisSchema
 from cim.store.space import Usage
-from cim.wire import positions
+from cim.wire import native, positions
+from cim.wire.cim_pb2 import EDIT, REACTION, TEXT, Send
 from tests.integration.redis_case import RedisCase
 from tests.store.blocks_contract import BlocksContract
 from tests.store.contract import HERE, JAVA, THERE, StoreContract
@@ -539,6 +542,41 @@ class SchemaTests(RedisCase):
             store = self.started()
             await self.until(lambda store=store: store.facts().get("schema") == NEWEST)
             self.assertEqual(await self.command("GET", Key.SCHEMA), b"%d" % NEWEST)
+
+
+class OldEditsTests(RedisCase):
+    """Edits that an earlier release stored, and did not note."""
+
+    settings: ClassVar[dict[str, str]] = {"appendonly": "no"}
+
+    async def say(self, n, kind=TEXT, ref=""):
+        send = Send(client_id=f"c{n}", text=f"text {n}", kind=kind, ref=ref and f"5-{ref}")
+        body = native.body_of(send, ALICE, "alice", self.now())
+        await self.command("XADD", f"cim:c:{{{TALK}}}", f"5-{n}", "s", ALICE, "w", self.now(), "t", n, "b", body)
+
+    async def noted(self):
+        places = [place.decode().split(" ") for place in await self.command("ZRANGE", f"cim:e:{{{TALK}}}", 0, -1)]
+        return [(int(text.split("-")[1]), edit) for text, edit in places]
+
+    async def test_the_last_edit_of_each_text_that_stands_is_noted_however_often(self):
+        self.patch(edits, "MESSAGES", 3)
+        for n in range(1, 6):
+            await self.say(n)
+        await self.command("ZADD", f"cim:x:{{{TALK}}}", 0, f"{5:020}-{3:020}")
+        for n, ref in ((6, 1), (7, 2), (8, 1), (9, 3), (10, 99)):
+            await self.say(n, EDIT, ref)
+        await self.say(11, REACTION, 4)
+        await self.command("XADD", "cim:c:{g:7}", "5-1", "strange", "entry")
+        for _ in range(2):
+            await gatherResults([Deferred.fromCoroutine(note_all_edits(self.raw)) for _ in range(2)])
+            self.assertEqual(await self.noted(), [(1, "5-8"), (2, "5-7")])
+
+    async def test_what_a_route_notes_meanwhile_stays(self):
+        await self.say(1)
+        await self.say(2, EDIT, 1)
+        await self.command("ZADD", f"cim:e:{{{TALK}}}", 0, f"{5:020}-{1:020} 5-10")
+        await note_all_edits(self.raw)
+        self.assertEqual(await self.noted(), [(1, "5-10")])
 
 
 class DatabaseTests(RedisCase):
