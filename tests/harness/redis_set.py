@@ -36,7 +36,7 @@ class Sentinel(RedisProcess):
     def __init__(
         self, reactor: Any, directory: str, master: RedisProcess, quorum: int, more: Mapping[str, str], machine: Machine
     ) -> None:
-        super().__init__(reactor, directory, password=more.get("requirepass"), machine=machine)
+        super().__init__(reactor, directory, password=more.get("requirepass"), machine=machine, program=master.program)
         self._master = master
         self._quorum = quorum
         self.settings = {
@@ -56,7 +56,7 @@ class Sentinel(RedisProcess):
             monitored = f"{master.machine.address} {master.port} {self._quorum}"
             self.settings[f"sentinel monitor {NAME}"] = self.settings[f"sentinel monitor {NAME}"] or monitored
             private_file(path, "".join(f"{key} {value}\n" for key, value in self.settings.items()))
-        return [require("redis-server", "redis-server"), path, "--port", str(self.port), "--sentinel"]
+        return [require(self.program, "redis-server"), path, "--port", str(self.port), "--sentinel"]
 
     def command(self, *words: str, timeout: float = 0.2) -> Deferred[bytes]:
         """Send it one command, as to Redis; it does not know QUIT, so all of `timeout` passes."""

