@@ -34,7 +34,8 @@ class ResetCodeTests(APICase):
         )
 
     def test_it_sets_a_password_and_ends_all_that_went_before(self):
-        self.ok("GET", "/v1/sessions", token=self.token, route=1)
+        for route in (0, 1):
+            self.ok("GET", "/v1/sessions", token=self.token, route=route)
         made = self.code(route=1)
         self.assertLess(abs(made["expires"] - self.clock.seconds() * 1000 - 900_000), 2_000)
         self.assertEqual(self.use(made["code"]), {"id": self.alice.id, "name": "alice"})
@@ -46,6 +47,17 @@ class ResetCodeTests(APICase):
         self.problem("POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, status=401, code="unauthorized")
         self.log_in("alice", NEW)
         self.refused(made["code"])
+
+    def test_a_guest_has_a_password_from_then_on(self):
+        guest = self.cluster.account("guest-one")
+        client = self.cluster.log_in(guest)
+        guests = self.cluster.routes[0].guests
+        self.successResultOf(guests.check(guest.id))
+        self.assertTrue(guests.at_hand(guest.id))
+        self.use(self.code(guest.id)["code"])
+        self.assertTrue(client.closed)
+        self.assertFalse(guests.at_hand(guest.id))
+        self.log_in("guest-one", NEW)
 
     def test_how_it_is_typed_does_not_matter(self):
         self.use(f" {self.code()['code'].upper().replace('-', ' ')} ")
