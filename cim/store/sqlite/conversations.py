@@ -277,7 +277,8 @@ def _read_before(
 ) -> tuple[Page, int]:
     id, _ = _conversation(connection, conversation)
     rows = connection.execute(
-        f"{_standing(connection, id)} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? ORDER BY epoch DESC, n DESC",
+        f"{_standing(connection, id)} AND (epoch, n) < (?, ?) AND (epoch, n) > (?, ?) AND sent_at >= ? "
+        "ORDER BY epoch DESC, n DESC",
         (id, *positions.parse(before), *positions.parse(floor), oldest),
     )
     found, more = _bounded(rows, limit)
