@@ -23,7 +23,8 @@ def _whose(case):
     """Whom a call is about; what ends something ends nothing that the others need."""
     if "/admin/" not in case.operation.path:
         return THERE["friend"]
-    return THERE["condemned" if case.operation.path == "/v1/admin/users/{id}" else "victim"]
+    gone = {"/v1/admin/users/{id}": "condemned", "/v1/admin/users/{id}/erase": "erased"}
+    return THERE[gone.get(case.operation.path, "victim")]
 
 
 def _group(case):
@@ -46,7 +47,7 @@ def _in_path(case):
 
 def _spared(case):
     # schemathesis learns ids from answers.
-    needed = {str(THERE[name]) for name in ("user", "friend", "victim")}
+    needed = {str(THERE[name]) for name in ("user", "friend", "victim", "forgetful")}
     groups = {str(THERE[name]) for name in ("group", "changed")}
     return {
         name: _whose(case) if str(value) in needed else _group(case) if str(value) in groups else value

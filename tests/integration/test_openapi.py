@@ -67,7 +67,7 @@ class OpenAPITests(TestCase):
 
     async def there(self):
         """Make users, a group and a message for invented calls to meet."""
-        names = ("user", "friend", "victim", "condemned", "forgetful")
+        names = ("user", "friend", "victim", "condemned", "erased", "forgetful")
         there = {"key": KEY}
         for name in names:
             account = await self.call("POST", "/v1/accounts", {"name": name, "password": PASSWORD})
