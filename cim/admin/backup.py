@@ -16,7 +16,7 @@ from cim.daemon.data_folder import DataFolder
 from cim.errors import CIMError
 from cim.private_files import BadFile, read_private, replace_private
 from cim.store.counted import Counted
-from cim.store.sqlite.backup import BESIDE, copy_database, held, reading, revoke_tokens, sync
+from cim.store.sqlite.backup import BESIDE, copy_database, held, prepare_restore, reading, sync
 from cim.store.sqlite.checking import check, count, is_current
 
 
@@ -127,8 +127,7 @@ def _put_back(source: DataFolder, target: DataFolder, now: datetime, *, revoke: 
     coming.path.mkdir(mode=0o700)
     copy_database(source.database, coming.database)
     _copy_secrets(source, coming)
-    if revoke:
-        revoke_tokens(coming.database, int(now.timestamp() * 1000))
+    prepare_restore(coming.database, target.database, int(now.timestamp() * 1000) if revoke else 0)
     counted = checked(coming)
     names = {path.name for path in coming.path.iterdir()}
     replaced = [target.path / name for name in sorted(names | {target.database.name + end for end in BESIDE})]

@@ -88,6 +88,24 @@ class BackupTests(DataCase):
                 ((valid_from,),) = connection.execute("SELECT valid_from FROM credential")
             self.assertEqual(valid_from > 1_700_000_000_000, revoked)
 
+    def test_positions_that_were_given_since_are_not_given_again(self):
+        """Whatever the clock says when the suite starts again."""
+        self.said("backup", str(self.backup), "--data", str(self.data))
+        with closing(sqlite3.connect(self.data / "cim.db")) as connection:
+            connection.execute("INSERT OR REPLACE INTO given VALUES ('epoch', 1700000000000)")
+            connection.commit()
+        self.said("restore", str(self.backup), "--data", str(self.data))
+        with closing(sqlite3.connect(self.data / "cim.db")) as connection:
+            self.assertEqual(
+                connection.execute("SELECT id FROM given WHERE kind = 'epoch'").fetchall(), [(1_700_000_000_000,)]
+            )
+
+    def test_a_database_that_is_beyond_repair_is_replaced(self):
+        self.said("backup", str(self.backup), "--data", str(self.data))
+        (self.data / "cim.db").write_text("what a broken disk left" * 100)
+        self.said("restore", str(self.backup), "--data", str(self.data))
+        self.assertEqual(self.names(self.data), ["anna"])
+
     def test_nothing_is_overwritten(self):
         self.backup.mkdir()
         self.assertEqual(

@@ -82,7 +82,7 @@ class RestoreTests(RestoreCase):
         waiting = [self.alice.send(self.bob.me, f"waiting {number}") for number in range(5)]
         self.wait(1)
         go_back()
-        self.cluster.store.conversations.epoch += 1
+        self.cluster.store.conversations._appending.epoch += 1
         self.cluster.store.available = True
         self.cluster.store.begin_epoch()
         self.wait(15)

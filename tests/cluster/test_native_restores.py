@@ -77,7 +77,7 @@ class NativeTests(RestoreCase):
             self.cluster.kill_route(route)
         del self.cluster.routes[:]
         go_back()
-        self.cluster.store.conversations.epoch += 1
+        self.cluster.store.conversations._appending.epoch += 1
         self.cluster.start_route()
         self.wait(5, alice)
         self.assertEqual(self.goodbye(new), "unauthorized")
@@ -91,7 +91,7 @@ class NativeTests(RestoreCase):
         for route in list(self.cluster.routes):
             self.cluster.kill_route(route)
         del self.cluster.routes[:]
-        self.cluster.store.conversations.epoch -= 1000
+        self.cluster.store.conversations._appending.epoch -= 1000
         self.cluster.start_route()
         self.cluster.pass_seconds(1)
         self.assertTrue(self.cluster.store.epoch() > first)

@@ -146,7 +146,7 @@ class MemoryStore(Service):
 
     def begin_epoch(self, number: int = 0) -> None:
         """Begin a new epoch: what is stored was changed behind the back of those who use it."""
-        self.conversations.epoch = number or max(self.epoch() + 1, self.clock.now())
+        self.conversations.begin(self.database, number)
         for listener in (*self._epoch_listeners, *self._reconnect_listeners):
             listener()
 

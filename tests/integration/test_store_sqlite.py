@@ -217,6 +217,28 @@ class SqliteEarlierTests(Conversing, SqliteCase):
         self.assertEqual(self.texts(await self.read())[:3], ["old 1", "old 2", "."])
 
 
+class SqliteEpochTests(Conversing, SqliteCase):
+    async def test_each_start_is_a_later_epoch_whatever_the_clock_says(self):
+        epochs = [self.store.epoch()]
+        for jumped in (0.0, -86_400.0, 86_400.0):
+            await self.store.stopService()
+            self.jumped = jumped
+            self.start()
+            epochs.append(self.store.epoch())
+        self.assertEqual(epochs, sorted(set(epochs)))
+        await self.say("hello")
+        self.assertEqual((await self.read()).entries[0].position, f"{epochs[-1]}-1")
+
+    async def test_the_epoch_of_another_store(self):
+        told = []
+        self.store.on_epoch(lambda: told.append(self.store.epoch()))
+        self.store.saw_epoch(self.store.epoch())
+        self.store.saw_epoch(self.store.epoch() + 1000)
+        await self.say("hello")
+        self.assertEqual(told, [self.store.epoch()])
+        self.assertEqual((await self.read()).entries[0].position, f"{told[0]}-1")
+
+
 class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):
     async def test_deleting_one_that_joins_a_group_meanwhile(self):
         alice, bob = [await self.credentials.create(name, "one") for name in ("alice", "bob")]

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cim.errors import Conflict, StoreUnavailable
+from cim.store.sqlite.conversations import epoch_of, raise_epoch
 
 #: What SQLite keeps beside a database while it is open.
 BESIDE = ("-wal", "-shm")
@@ -115,15 +116,22 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def revoke_tokens(path: Path, now: int) -> None:
-    """Void all tokens that were issued so far, in a database that no suite uses.
+def prepare_restore(path: Path, replaced: Path, revoke_before: int = 0) -> None:
+    """Make a copy of a database ready to take the place of another one, which may be missing or damaged.
 
-    :param now: ms since 1970
-    :raises StoreUnavailable: it cannot be written
+    No position that was given in the other one is given again.
+
+    :param revoke_before: void all tokens that were issued so far, or before this time, ms since 1970; 0 leaves them
+    :raises StoreUnavailable: the copy cannot be written
     """
+    given = 0
+    with contextlib.suppress(StoreUnavailable, sqlite3.Error), reading(replaced) as other:
+        given = epoch_of(other)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("UPDATE credential SET valid_from = max(valid_from + 1, ?)", (now,))
+            raise_epoch(connection, given)
+            if revoke_before:
+                connection.execute("UPDATE credential SET valid_from = max(valid_from + 1, ?)", (revoke_before,))
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} cannot be written: {error}") from None

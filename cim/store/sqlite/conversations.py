@@ -48,6 +48,19 @@ _STANDING = (
 )
 
 
+def epoch_of(connection: sqlite3.Connection) -> int:
+    """Return the number of the last epoch that a file has had; 0 if it is not known."""
+    found = connection.execute("SELECT id FROM given WHERE kind = 'epoch'").fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def raise_epoch(connection: sqlite3.Connection, number: int) -> None:
+    """Have the next epoch of a file be later than a number."""
+    connection.execute(
+        "INSERT INTO given VALUES ('epoch', ?) ON CONFLICT (kind) DO UPDATE SET id = max(id, excluded.id)", (number,)
+    )
+
+
 @implementer(IConversations)
 class SqliteConversations:
     """Conversations on disk.
@@ -78,8 +91,10 @@ class SqliteConversations:
         """The number of the epoch."""
         return self._appending.epoch
 
-    @epoch.setter
-    def epoch(self, number: int) -> None:
+    def begin(self, connection: sqlite3.Connection, number: int = 0) -> None:
+        """Begin a new epoch, whose number is the time, or higher: than `number`, and than any that the file has had."""
+        number = max(self._clock.shown(), number, epoch_of(connection) + 1)
+        raise_epoch(connection, number)
         self._appending.epoch = number
 
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:

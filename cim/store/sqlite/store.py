@@ -10,6 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cim.errors import CIMError
 from cim.interfaces import IStore
 from cim.model import Retention
 from cim.store.pages import DEFAULT
@@ -69,6 +70,7 @@ class SqliteStore(Service):
     def _prepare(self, connection: sqlite3.Connection) -> None:
         index_names(connection)
         self._looking.begin(connection)
+        self.conversations.begin(connection)
 
     def _ended(self, operation: str, seconds: float) -> None:
         for listener in self._latency_listeners:
@@ -104,15 +106,20 @@ class SqliteStore(Service):
         return self._space.part()
 
     def epoch(self) -> int:
-        """See IStore: the time at which the process started, for a file is only replaced while no process has it."""
+        """See IStore: it begins when the file is opened, for the file is only replaced while no process has it."""
         return self.conversations.epoch
 
     def saw_epoch(self, number: int) -> None:
         """See IStore."""
         if number > self.epoch():
-            self.conversations.epoch = number + 1
-            for listener in self._epoch_listeners:
-                listener()
+            beginning = self._threads.write(
+                "epoch", lambda connection: self.conversations.begin(connection, number + 1)
+            )
+            beginning.addCallbacks(self._began, lambda failure: failure.trap(CIMError))
+
+    def _began(self, _: None) -> None:
+        for listener in self._epoch_listeners:
+            listener()
 
     def on_epoch(self, listener: Callable[[], None]) -> None:
         """See IStore."""
