@@ -17,7 +17,8 @@ from cim.named_host import NamedHost
 from cim.plain import quoted
 from cim.private_files import BadFile
 from cim.store.pages import DEFAULT
-from cim.store.redis.connection import RedisConnection, credentials
+from cim.store.redis.connection import RedisConnection
+from cim.store.redis.introducing import credentials
 from cim.store.redis.sentinel import Address, Watched, number
 from cim.store.redis.sentinels import Sentinels
 from cim.store.redis.store import RedisStore

@@ -27,6 +27,7 @@ from cim.store.redis.clock import CLOCK, look
 from cim.store.redis.confirming import Confirming
 from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
+from cim.store.redis.introducing import credentials, facts_of, introduce, needed
 from cim.store.redis.keys import Key
 from cim.store.redis.protocol import connections
 from cim.store.redis.schema import complaint
@@ -54,11 +55,6 @@ MAX_DELAY = 2.0
 def retry_delay(failures: int, random: Callable[[], float]) -> float:
     """Return how many seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
-
-
-def credentials(user: str | None, password: str | None) -> tuple[str, ...] | None:
-    """Return the arguments of AUTH, if it is needed; they have the user's name only where there is one."""
-    return None if password is None else (password,) if user is None else (user, password)
 
 
 def _without_script(reason: str) -> str:
@@ -201,22 +197,12 @@ class RedisConnection:
 
     async def _prepare(self, protocol: Any) -> None:
         protocol.transport.setTcpKeepAlive(True)
-        if self._auth is not None:
-            try:
-                await protocol.ask("AUTH", *self._auth)
-            except self._ResponseError as error:
-                who, options = "password", "--store-password-file"
-                if len(self._auth) > 1:
-                    who, options = f"user or the {who}", f"--store-user and {options}"
-                raise StoreUnavailable(f"it refuses the {who} ({error}): check {options}") from error
-        if self._database:
-            await self._needed(protocol, "SELECT", self._database)
-        await protocol.ask("PING")  # refused while it loads its data, needs a password...
-        server = await self._facts(protocol)
+        await introduce(protocol, self._auth, self._database)
+        server = await facts_of(protocol)
         if server.role == "slave":
             advice = "name the master in --store" if self._sentinels is None else "the Sentinels are to name the master"
             raise StoreUnavailable(f"it is a replica, which takes no writes: {advice}")
-        [held] = await self._needed(protocol, "MGET", Key.SCHEMA)
+        [held] = await needed(protocol, "MGET", Key.SCHEMA)
         if reason := complaint(held):
             if not self._used:
                 self._refuse(f"Redis at {self._address} cannot be used: {reason}")
@@ -226,7 +212,7 @@ class RedisConnection:
                 await protocol.ask("SCRIPT", "LOAD", script.text)
             except self._ResponseError:  # forbidden: the first call loads the script
                 pass
-        await self._needed(protocol, "TIME")  # the scripts' own errors do not name it
+        await needed(protocol, "TIME")  # the scripts' own errors do not name it
         try:
             await self._look_at_epoch(protocol, anew=not server.run_id)
         except self._ResponseError as error:
@@ -257,31 +243,6 @@ class RedisConnection:
                     reason=reason,
                     follows=DISPENSABLE[command],
                 )
-
-    async def _needed(self, protocol: Any, command: str, *args: str | int) -> Any:
-        try:
-            return await protocol.ask(command, *args)
-        except self._ResponseError as error:
-            raise StoreUnavailable(f"it refuses {command}, without which nothing can be stored ({error})") from error
-
-    async def _facts(self, protocol: Any) -> ServerFacts:
-        info, settings, refused = b"", {}, {}
-        try:
-            info = await protocol.ask("INFO", "server") + await protocol.ask("INFO", "replication")
-        except self._ResponseError as error:
-            refused["INFO"] = str(error)
-        if protocol.confirming is not None:
-            protocol.confirming.expect(info)
-        for name in ("appendonly", "appendfsync", "maxmemory-policy"):
-            try:
-                found = await protocol.ask("CONFIG", "GET", name)
-                settings[name] = found[1].decode()
-            except self._ResponseError as error:
-                refused["CONFIG"] = str(error)
-                break
-            except IndexError:  # renamed or hidden, as in hosted Redis
-                pass
-        return ServerFacts.read(info, settings, refused)
 
     def _connected(self, protocol: Any) -> None:
         self._protocol = protocol
