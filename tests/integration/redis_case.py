@@ -108,7 +108,7 @@ class RedisCase(TestCase):
         return store
 
     def now(self):
-        return int(self.clock.seconds() * 1000)
+        return int((time_of_day() + self.clock.ahead) * 1000)
 
     def command(self, *words):
         return self.raw.command("test", *words)

@@ -110,11 +110,16 @@ class EitherTests:
 
 
 class UserTests(EitherTests, ClientCase):
-    async def test_a_second_one_of_the_same_folder_says_why_and_ends_with_status_1(self):
-        await self.client("bob")
-        second = await self.client("bob", logged_in=False)
-        self.assertEqual(await second.wait_for_exit(), 1)
-        self.assertIn("history.db", second.err[0])
+    async def test_a_second_one_of_the_same_folder_is_another_device(self):
+        """Both are online, and both get what is said, once."""
+        first = await self.client("bob", "--stay")
+        second = await self.client("bob", "--stay")
+        alice = await self.client("alice")
+        alice.write("@bob to all of you\n:q\n")
+        self.assertEqual(await alice.wait_for_exit(), 0)
+        for client in (first, second):
+            await client.wait_for_line("to all of you")
+            self.assertEqual(len(client.out), 1)
 
     async def test_a_name_that_somebody_else_has(self):
         await self.client("bob")

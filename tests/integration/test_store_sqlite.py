@@ -324,7 +324,7 @@ class SqliteFileTests(TestCase):
 
     async def test_what_no_column_holds_fails_alone(self):
         store = self.start()
-        now = int(self.reactor.seconds() * 1000)
+        now = int(time_of_day() * 1000)
         good = [Append("p:1:2", 1, f"{number}", b"", b"", now) for number in range(2)]
         bad = [
             Append("p:1:2", 1 << 70, "x", b"", b"", now),
