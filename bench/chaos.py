@@ -239,7 +239,7 @@ class Chaos:
         write(f"longest wait until everyone had it: {times.longest(times.complete):.2f} s")
         write("by kind of fault: how long it lasted, the longest wait until accepted, also where no other fault was")
         write("beside it, and the longest time in which nothing at all was accepted, in seconds")
-        for line in table(outages(times.sent, times.accepted, self._mended)):
+        for line in table(outages(times.sent, crowd.accepted(), self._mended)):
             write(line)
         for name, count in sorted(crowd.counts().items()):
             write(f"  {name}: {count}")

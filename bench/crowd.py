@@ -403,6 +403,10 @@ class Crowd:
         for pool in self._pools:
             pool.close()
 
+    def accepted(self) -> dict[Key, float]:
+        """Return when messages were accepted, but for guests': one at a time, these wait for each other."""
+        return {key: moment for key, moment in self.times.accepted.items() if key[0] not in self._guests}
+
     def counts(self) -> Counter[str]:
         """Return the total counts of all members."""
         told: Iterable[Counter[str]] = (log.counts(self.history) for log in self.logs)
