@@ -201,9 +201,9 @@ class ClusterClockTests(ClockCase):
             )
 
         found = await self.until(skews, told, "health tells which clocks differ")
-        self.assertLess(abs(found[0]["store"] - (40 * DAY)), 2)
-        self.assertLess(abs(found[1][server.node] - (30)), 2)
-        self.assertLess(abs(found[2][wrong.node] - (-40 * DAY - 30)), 2)
+        self.assertLess(abs(found[0]["store"] - (40 * DAY)), 10)
+        self.assertLess(abs(found[1][server.node] - (30)), 10)
+        self.assertLess(abs(found[2][wrong.node] - (-40 * DAY - 30)), 10)
         self.assertGreater(await self.metric(wrong, 'cim_clock_skew_seconds{peer="store"}'), 39 * DAY)
 
         clocks["redis"].set(40 * DAY)
