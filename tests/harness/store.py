@@ -146,7 +146,10 @@ class MemoryStore(Service):
 
     def begin_epoch(self, number: int = 0) -> None:
         """Begin a new epoch: what is stored was changed behind the back of those who use it."""
-        self.conversations.begin(self.database, number)
+        if number:
+            self.conversations._appending.epoch = number
+        else:
+            self.conversations.begin(self.database)
         for listener in (*self._epoch_listeners, *self._reconnect_listeners):
             listener()
 
