@@ -149,7 +149,7 @@ class MemoryStore(Service):
         if number:
             self.conversations._appending.epoch = number
         else:
-            self.conversations.begin(self.database)
+            self.conversations.begin(self.database, self.epoch() + 1)
         for listener in (*self._epoch_listeners, *self._reconnect_listeners):
             listener()
 

