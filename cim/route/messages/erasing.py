@@ -9,6 +9,7 @@ from cim.interfaces import IConversations, IStoreClock
 from cim.model import Append, Appended, Charge, Entry
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
+from cim.route.messages.together import together
 from cim.wire import conversations, native
 from cim.wire.cim_pb2 import RECALL, TEXT, Deliver, Send
 
@@ -47,8 +48,8 @@ class Erasing:
             left = {entry.position: blank for entry, body in said if (blank := native.anonymous(body)) != entry.body}
             if conversation != conversations.EVERYONE:
                 recalls = [self._recall(conversation, entry, body) for entry, body in said if _stands(body)]
-                for recall in recalls:
-                    await recall
+                # All of them wait together, so that few calls of the store take them.
+                await together(map(Deferred.fromCoroutine, recalls))
             if left:
                 await self._store.rewrite(conversation, left)
             erased += len(left)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
+
+from cim.errors import StoreUnavailable
 from cim.model import Append
 from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Send
@@ -118,6 +121,23 @@ class ErasingTests(APICase):
         kept = self.stored()
         self.assertEqual(sum(f"text {number}" in kept for number in range(0, 600, 3)), 200)
         self.assertEqual(len(page.entries), 1000)
+
+    def test_a_store_that_goes_away_meanwhile(self):
+        """The caller is told, and calling again does what is left."""
+        for number in range(3):
+            self.say(self.alice, f"{SECRET} {number}", to_user=self.bob.id)
+
+        def append(items):
+            self.cluster.store.available = False
+            return fail(StoreUnavailable())
+
+        patch = self.patch(self.store.conversations, "append", append)
+        path = f"/v1/admin/users/{self.alice.id}/erase"
+        self.problem("POST", path, {}, key=KEY, status=503, code="unavailable")
+        patch.restore()
+        self.cluster.store.available = True
+        self.assertEqual(self.erase(self.alice), 3)
+        self.assertNotIn(SECRET, self.stored())
 
     def test_where_to_go_on(self):
         said = self.problem(
