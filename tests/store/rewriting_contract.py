@@ -36,6 +36,12 @@ class RewritingContract(Conversing):
         self.assertEqual(len(await self.spoken(CAROL)), 251)
         self.assertEqual(await self.spoken(9999), [])
 
+    async def test_what_somebody_said_to_everyone(self):
+        """It does not count as unread."""
+        await self.say("hello, all", sender=BOB, conversation=conversations.EVERYONE, counts=False)
+        self.assertEqual(await self.spoken(BOB), [conversations.EVERYONE])
+        self.assertEqual(await self.spoken(ALICE), [])
+
     async def test_a_cursor_that_is_none(self):
         for cursor in ("x", "-1", "0 0", "9" * 30):
             with self.assertRaises(InvalidField):

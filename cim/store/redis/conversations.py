@@ -24,14 +24,13 @@ removed them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import CIMError, InvalidField, StoreUnavailable
+from cim.errors import CIMError, StoreUnavailable
 from cim.interfaces import IConversations
 from cim.model import Append, Appended, Charge, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
 from cim.store.bounds import blocks, no_room
@@ -51,6 +50,7 @@ from cim.store.pages import (
 from cim.store.redis.invitations import waiting
 from cim.store.redis.keys import Key
 from cim.store.redis.scripts import script
+from cim.store.redis.walking import walk
 from cim.wire import conversations, positions
 
 if TYPE_CHECKING:
@@ -184,20 +184,31 @@ class RedisConversations:
         return {text for text, stands in zip(asked, found, strict=True) if stands}
 
     def spoken(self, user: int, cursor: str = "") -> Deferred[tuple[Sequence[str], str]]:
-        """See IConversations; a cursor is one of SCAN."""
-        if not re.fullmatch("|[1-9][0-9]{0,19}", cursor):
-            raise InvalidField("after", "must be the `more` of the previous page")
-        return Deferred.fromCoroutine(self._spoken(user, cursor or "0"))
+        """See IConversations."""
+        return Deferred.fromCoroutine(self._spoken(user, cursor))
 
     async def _spoken(self, user: int, cursor: str) -> tuple[Sequence[str], str]:
-        scan = ("SCAN", cursor, "MATCH", f"{Key.COUNTERS}*", "COUNT", MAX_LOOKED)
-        ((more, keys),) = await self._connection.commands("spoken", scan)
-        names = [key.decode(errors="replace")[len(Key.COUNTERS) + 1 : -1] for key in keys]
-        said = (
-            await self._connection.commands("spoken", *(("HEXISTS", key, f"s:{user}") for key in keys)) if keys else []
-        )
-        found = [name for name, its in zip(names, said, strict=True) if its or conversations.involves(name, user)]
-        return found, "" if int(more) == 0 else more.decode()
+        async def read(keys: Sequence[bytes]) -> list[str]:
+            names = [key.decode(errors="replace")[len(Key.COUNTERS) + 1 : -1] for key in keys]
+            said = await self._connection.commands("spoken", *(("HEXISTS", key, f"s:{user}") for key in keys))
+            return [
+                name
+                for name, its in zip(names, said, strict=True)
+                if its
+                or conversations.involves(name, user)
+                or (name == conversations.EVERYONE and await self._told_everyone(user))
+            ]
+
+        pattern = f"{Key.COUNTERS}*"
+        found = await walk(self._connection, "spoken", pattern, "hash", read, after=cursor, limit=MAX_LOOKED)
+        return found.items, found.more
+
+    async def _told_everyone(self, user: int) -> bool:
+        """Return whether a user has said something to everyone: few such messages are kept, and nobody counts them."""
+        stream = Key.STREAM.of(conversations.EVERYONE)
+        (entries,) = await self._connection.commands("spoken", ("XRANGE", stream, "-", "+"))
+        senders = (dict(zip(fields[::2], fields[1::2], strict=True)).get(b"s") for _, fields in entries)
+        return str(user).encode() in senders
 
     def rewrite(self, conversation: str, bodies: Mapping[str, bytes]) -> Deferred[None]:
         """See IConversations."""
