@@ -97,8 +97,8 @@ class RedisCase(TestCase):
             servers=self.servers and (lambda: self.servers),
             **options,
         )
-        connection.clock = ShiftedTime("Redis", self.reactor.seconds, time_of_day)
-        connection.clock.shifted = self.clock
+        connection.looks.clock = ShiftedTime("Redis", self.reactor.seconds, time_of_day)
+        connection.looks.clock.shifted = self.clock
         return connection
 
     def started(self, **options):

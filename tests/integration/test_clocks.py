@@ -41,7 +41,7 @@ class RedisClockTests(ClockContract, RedisCase):
         self.fake.set(self.jumped)
         # A command reads the clock, so that the next look is not at what Redis remembers of it.
         await self.command("TIME")
-        await self.store._connection._look_again()
+        await self.store._connection.looks.at_clock_again()
 
     async def test_sessions_and_logins_go_on(self):
         sessions = self.store.sessions
@@ -64,7 +64,7 @@ class RedisClockTests(ClockContract, RedisCase):
         self.assertEqual(await self.all_said(), ["old"] * MANY)
         await self.command("HSET", "cim:clock", "time", await self.command("HGET", "cim:clock", "clock"))
         await self.command("HSET", "cim:clock", "fresh", 0, "aged", 0)
-        await self.store._connection._look_again()
+        await self.store._connection.looks.at_clock_again()
         self.assertNotIn("store_clock", self.store.facts())
         self.assertEqual(self.texts(await self.read()), [])
 

@@ -1,8 +1,8 @@
 """The one pipelined connection to Redis, which reconnects forever.
 
 The sequence: connect -> AUTH, SELECT -> wait until Redis answers PING well -> INFO, CONFIG GET, a look at the epoch and
-one at the clock -> in use, with further looks -> lost -> wait a little -> connect again. An ACL may refuse INFO and
-CONFIG (`facts` says what follows), but nothing else.
+one at the clock (`looks`) -> in use, with further looks -> lost -> wait a little -> connect again. An ACL may refuse
+INFO and CONFIG (`facts` says what follows), but nothing else.
 
 With Sentinels, these name the Redis to connect to, and it is left for another one as soon as they do
 (cim.store.redis.sentinels). When majorities acknowledge, answers wait for replicas (cim.store.redis.confirming).
@@ -14,40 +14,38 @@ retried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cim.errors import StoreUnavailable
-from cim.store.clock import LOOK_SECONDS as CLOCK_SECONDS
 from cim.store.clock import StoreClock
-from cim.store.redis.clock import CLOCK, look
+from cim.store.redis.clock import CLOCK
 from cim.store.redis.confirming import Confirming
-from cim.store.redis.epoch import EPOCH, LOOK_SECONDS, Epoch
+from cim.store.redis.epoch import EPOCH, Epoch
 from cim.store.redis.facts import DISPENSABLE, ServerFacts
 from cim.store.redis.introducing import credentials, facts_of, introduce, needed
 from cim.store.redis.keys import Key
+from cim.store.redis.looks import Looks
+from cim.store.redis.patience import Patience
 from cim.store.redis.protocol import connections
+from cim.store.redis.refusals import Refusals
 from cim.store.redis.schema import complaint
 from cim.supervision import Loop
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
     from cim.store.redis.scripts import Script
     from cim.store.redis.sentinel import Address
     from cim.store.redis.sentinels import Sentinels
 
-#: How long calls wait for a connection that was just lost or not made yet, in seconds; later calls fail at once.
-PATIENCE = 2.0
 #: After how long a silence health calls Redis slow, in seconds. Others can do the work until it answers.
 SLOW_SECONDS = 1.0
 #: While this many calls are unanswered, further ones fail at once.
 MAX_UNANSWERED = 20_000
-#: What the errors begin with of a Redis that can be read although it takes no writes at the moment.
-WRITES_REFUSED = ("OOM", "MISCONF", "NOREPLICAS")
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
 
@@ -55,11 +53,6 @@ MAX_DELAY = 2.0
 def retry_delay(failures: int, random: Callable[[], float]) -> float:
     """Return how many seconds to wait after that many failures in a row: growing, jittered, at most MAX_DELAY."""
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
-
-
-def _without_script(reason: str) -> str:
-    """Return an error of Redis without the script and line where it came up."""
-    return reason.partition(" script: ")[0]
 
 
 class RedisConnection:
@@ -116,28 +109,38 @@ class RedisConnection:
         self._used = False
         self._away: str | None = "not connected yet"
         self._said_away = False
-        self._refusal = ""
-        self._writes_refused = ""
-        self._impatient: IDelayedCall | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._patience = Patience(reactor)
+        self._refusals = Refusals()
         self._unanswered = 0
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._latency_listeners: list[Callable[[str, float], None]] = []
         self._ordered = [EPOCH, CLOCK]
-        self._looking = Loop(f"a look at the epoch of Redis at {address}", self._look, reactor, every=LOOK_SECONDS)
-        self._timing = Loop(
-            f"a look at the clock of Redis at {address}", self._look_again, reactor, every=CLOCK_SECONDS
-        )
         self.server = ServerFacts()
-        self.epoch = Epoch(address)
-        self.clock = StoreClock(f"Redis at {address}", reactor.seconds, time_of_day)
+        self.looks = Looks(
+            reactor,
+            address,
+            time_of_day=time_of_day,
+            refused=self.refused,
+            wrote=self._wrote,
+            changed=self._returned,
+        )
+
+    @property
+    def epoch(self) -> Epoch:
+        """What is known of the epoch."""
+        return self.looks.epoch
+
+    @property
+    def clock(self) -> StoreClock:
+        """The time of the store."""
+        return self.looks.clock
 
     # Lifecycle
 
     def start(self) -> None:
         """Start connecting."""
         self._stopped = False
-        self._be_patient()
+        self._patience.begin()
         if self._sentinels is not None:
             self._sentinels.start(self._moved)
         self._loop.start()
@@ -148,8 +151,7 @@ class RedisConnection:
         if self._sentinels is not None:
             self._sentinels.stop()
         self._loop.cancel()
-        self._looking.stop()
-        self._timing.stop()
+        self.looks.stop()
         opened, self._protocol = self._opened, None
         if opened is not None and opened.connected:
             gone = opened.whenDisconnected()
@@ -159,7 +161,7 @@ class RedisConnection:
             if abort.active():
                 abort.cancel()
         self._away = "stopped"
-        self._lose_patience()
+        self._patience.end()
 
     async def _connect(self) -> float | None:
         """Connect, and stay until the connection is lost; return the seconds until the next attempt."""
@@ -213,19 +215,7 @@ class RedisConnection:
             except self._ResponseError:  # forbidden: the first call loads the script
                 pass
         await needed(protocol, "TIME")  # the scripts' own errors do not name it
-        try:
-            await self._look_at_epoch(protocol, anew=not server.run_id)
-        except self._ResponseError as error:
-            if not str(error).startswith(WRITES_REFUSED):
-                raise StoreUnavailable(
-                    f"its epoch is unknown, without which nothing can be stored ({error})"
-                ) from error
-            self.refused("epoch", str(error))
-            self.epoch.unknown()
-        try:
-            await self._look_at_clock(protocol)
-        except self._ResponseError as error:
-            raise StoreUnavailable(f"its time is unknown, without which nothing can be stored ({error})") from error
+        await self.looks.first(protocol, server)
         if server != self.server:
             self.server = server
             self._log.info(
@@ -248,15 +238,11 @@ class RedisConnection:
         self._protocol = protocol
         self._used = True
         self._away = None
-        self._refusal = ""
-        if self._impatient is not None and self._impatient.active():
-            self._impatient.cancel()
-        self._impatient = None
+        self._refusals.answered()
         was_away, self._said_away = self._said_away, False
         self.epoch.tell()
-        self._looking.start(LOOK_SECONDS)
-        self._timing.start(CLOCK_SECONDS)
-        self._release()
+        self.looks.start()
+        self._patience.end()
         if was_away:
             self._log.info("Redis at {address} is back", address=self._address)
             self._returned()
@@ -266,52 +252,11 @@ class RedisConnection:
             with self._log.failuresHandled("A listener to the return of Redis failed"):
                 listener()
 
-    async def _look_at_epoch(self, protocol: Any, anew: bool = False) -> None:
-        await self.epoch.look(lambda *args: self._ask(protocol, EPOCH, ("EVALSHA", EPOCH.sha, *args), 0), anew=anew)
-        # The look has written: nothing else proves that Redis takes writes.
-        if self._writes_refused:
-            self._writes_refused = ""
-            self._log.info("Redis at {address} takes writes again", address=self._address)
-
-    async def _look_at_clock(self, protocol: Any) -> None:
-        await look(
-            self.clock,
-            self._clock,
-            lambda keys, args: self._ask(protocol, CLOCK, ("EVALSHA", CLOCK.sha, len(keys), *keys, *args), 0),
-        )
-
-    async def _look_again(self) -> None:
-        """Look at the clock; never fails."""
-        try:
-            await self._look_at_clock(self._protocol)
-        except self._ResponseError as error:
-            self.refused("clock", str(error))
-        except self._RedisError:  # it is away
-            return
-
-    async def _look(self) -> None:
-        """Look at the epoch, and begin a new one if what is stored may have gone back; never fails."""
-        protocol = self._protocol
-        try:
-            await self._look_at_epoch(protocol)
-            if protocol.confirming is not None and "INFO" not in self.server.refused:
-                protocol.confirming.expect(await protocol.ask("INFO", "replication"))
-        except self._ResponseError as error:
-            self.refused("epoch", str(error))
-        except (self._RedisError, StoreUnavailable):  # it is away
-            return
-        self._tell_epoch()
-
-    def _tell_epoch(self) -> None:
-        if self.epoch.tell():
-            self._returned()
-
     def _lost(self, reason: str) -> None:
-        self._looking.stop()
-        self._timing.stop()
+        self.looks.stop()
         if self._protocol is not None:
             self._protocol = None
-            self._be_patient()
+            self._patience.begin()
         if not self._said_away:
             self._said_away = True
             self._log.warn(
@@ -326,27 +271,9 @@ class RedisConnection:
         if self._protocol is not None:
             self._protocol.cut(reason)
 
-    # Waiting for a connection
-
-    def _be_patient(self) -> None:
-        self._impatient = self._clock.callLater(PATIENCE, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        if self._impatient is not None and self._impatient.active():
-            self._impatient.cancel()
-        self._impatient = None
-        self._release()
-
-    def _release(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
-
     async def _usable(self) -> Any:
-        if self._protocol is None and self._impatient is not None:
-            waiter: Deferred[None] = Deferred()
-            self._waiting.append(waiter)
-            await waiter
+        if self._protocol is None:
+            await self._patience.wait()
         if self._protocol is None:
             raise StoreUnavailable()
         return self._protocol
@@ -373,13 +300,13 @@ class RedisConnection:
 
         Every failure is a StoreUnavailable: the script may or may not have run.
         """
-        return Deferred.fromCoroutine(self._call(script.name, ("EVALSHA", script.sha, len(keys), *keys, *args), script))
+        return Deferred.fromCoroutine(self._call(script.name, lambda protocol: protocol.run(script, keys, args)))
 
     def evaluate(
         self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
     ) -> Coroutine[Deferred[Any], Any, Any]:
         """Run a script as part of the operation `name`, which the caller counts (see `observed`); fails like `run`."""
-        return self._call(name, ("EVALSHA", script.sha, len(keys), *keys, *args), script, observed=False)
+        return self._call(name, lambda protocol: protocol.run(script, keys, args), observed=False)
 
     def run_in_epoch(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Deferred[Any]:
         """Run a script that may refuse to run because a new epoch must begin, which then does.
@@ -387,33 +314,36 @@ class RedisConnection:
         Its first argument is the highest number of the epoch's record that this route has seen. On one connection these
         calls run in the order in which they are made.
         """
-        call = ("EVALSHA", script.sha, len(keys), *keys, *args)
-        return Deferred.fromCoroutine(self._call(script.name, call, script, seen_at=3 + len(keys)))
+        return Deferred.fromCoroutine(
+            self._call(script.name, lambda protocol: self._in_epoch(protocol, script, keys, args))
+        )
+
+    async def _in_epoch(
+        self, protocol: Any, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Any:
+        try:
+            return await protocol.run(script, keys, (self.epoch.needed, *args))
+        except self._ResponseError as error:
+            if not str(error).startswith("EPOCH"):
+                raise
+        await self.looks.at_epoch(protocol)
+        self.looks.tell()
+        return await protocol.run(script, keys, (self.epoch.needed, *args))
 
     def command(self, name: str, *args: str | bytes | int) -> Deferred[Any]:
         """Run a command and count it under `name`; fails like `run`."""
-        return Deferred.fromCoroutine(self._call(name, args, None))
+        return Deferred.fromCoroutine(self._call(name, lambda protocol: protocol.call(*args)))
 
-    async def _call(
-        self,
-        name: str,
-        args: tuple[str | bytes | int, ...],
-        script: Script | None,
-        seen_at: int = 0,
-        observed: bool = True,
-    ) -> Any:
-        """Make a call, and wait for a connection if necessary.
-
-        :param seen_at: the index at which the highest number that was seen of the epoch is put in; 0 for none
-        """
+    async def _call(self, name: str, ask: Callable[[Any], Awaitable[Any]], observed: bool = True) -> Any:
+        """Ask something, and wait for a connection if necessary."""
         started = self._clock.seconds()
         if self._unanswered >= MAX_UNANSWERED:
             raise StoreUnavailable()
         self._unanswered += 1
         try:
             protocol = self._protocol or await self._usable()
-            reply = await self._ask(protocol, script, args, seen_at)
-            self._refusal = ""
+            reply = await ask(protocol)
+            self._refusals.answered()
             return reply
         except self._RedisError as error:
             raise self._unavailable(name, error) from error
@@ -421,28 +351,6 @@ class RedisConnection:
             self._unanswered -= 1
             if observed:
                 self.observed(name, self._clock.seconds() - started)
-
-    async def _ask(
-        self, protocol: Any, script: Script | None, args: tuple[str | bytes | int, ...], seen_at: int
-    ) -> Any:
-        call = (*args[:seen_at], self.epoch.needed, *args[seen_at:]) if seen_at else args
-        try:
-            return await self._told(protocol, *call)
-        except self._ResponseError as error:
-            reason = str(error)
-            if script is not None and reason.startswith("NOSCRIPT"):
-                return await self._ask(protocol, None, ("EVAL", script.text, *args[2:]), seen_at)
-            if not seen_at or not reason.startswith("EPOCH"):
-                raise
-        await self._look_at_epoch(protocol)
-        self._tell_epoch()
-        return await self._told(protocol, *args[:seen_at], self.epoch.needed, *args[seen_at:])
-
-    @staticmethod
-    def _told(protocol: Any, *args: str | bytes | int) -> Deferred[Any]:
-        """Send a command; fires with its reply when that may be told."""
-        reply: Deferred[Any] = protocol.ask(*args)
-        return reply if protocol.confirming is None else protocol.confirming.follow(reply)
 
     async def commands(self, name: str, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
         """Run commands in one write, as part of the operation `name`, which the caller counts; fails like `run`."""
@@ -453,7 +361,7 @@ class RedisConnection:
         try:
             protocol = self._protocol or await self._usable()
             for words in commands:
-                asked.append(self._told(protocol, *words))
+                asked.append(protocol.call(*words))
             return [await reply for reply in asked]
         except self._RedisError as error:
             raise self._unavailable(name, error) from error
@@ -476,16 +384,14 @@ class RedisConnection:
         """Log that Redis refused an operation or a part of it."""
         if reason.startswith("READONLY"):
             self.cut("it has become a replica")
-        if reason.startswith(WRITES_REFUSED):
-            known, self._writes_refused = self._writes_refused, _without_script(reason)
-            new = not known
-        else:
-            known, self._refusal = self._refusal, reason
-            new = reason != known
-        if new:
+        if self._refusals.note(reason):
             self._log.warn(
                 "Redis at {address} refused {name}: {reason}", address=self._address, name=name, reason=reason
             )
+
+    def _wrote(self) -> None:
+        if self._refusals.wrote():
+            self._log.info("Redis at {address} takes writes again", address=self._address)
 
     # Reporting
 
@@ -496,10 +402,8 @@ class RedisConnection:
         silence = self._protocol.silence
         if silence >= SLOW_SECONDS:
             return f"Redis at {self._address} has not answered for {silence:.1f} s"
-        if self._writes_refused:
-            return f"Redis at {self._address} takes no writes, though it can be read: {self._writes_refused}"
-        if self._refusal:
-            return f"Redis at {self._address} refuses: {self._refusal}"
+        if refused := self._refusals.complaint():
+            return f"Redis at {self._address} {refused}"
         complaint = self.server.version_complaint()
         return f"Redis at {self._address}: {complaint}" if complaint else ""
 

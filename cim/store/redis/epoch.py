@@ -59,10 +59,10 @@ class Epoch:
     async def look(self, run: Callable[..., Awaitable[Any]], *, anew: bool = False) -> None:
         """Look at the record; fails with the errors of `run`.
 
-        :param run: runs EPOCH with the number of its keys, the keys, and arguments
+        :param run: runs EPOCH with keys and arguments
         :param anew: begin a new epoch in any case
         """
-        number, beat, why = await run(1, Key.EPOCH, self.seen, int(anew))
+        number, beat, why = await run((Key.EPOCH,), (self.seen, int(anew)))
         self.saw(int(beat))
         self._known = True
         if 0 < self.number < int(number):

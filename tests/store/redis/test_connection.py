@@ -16,7 +16,8 @@ from twisted.test.proto_helpers import EventLoggingObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import StoreUnavailable
-from cim.store.redis.connection import MAX_DELAY, PATIENCE, RedisConnection, retry_delay
+from cim.store.redis.connection import MAX_DELAY, RedisConnection, retry_delay
+from cim.store.redis.patience import PATIENCE
 
 
 class NobodyThere:
