@@ -113,7 +113,7 @@ class Looks:
             await self._at_clock()
         except self._ResponseError as error:
             self._refused("clock", str(error))
-        except self._RedisError:  # it is away
+        except (self._RedisError, StoreUnavailable):  # it is away
             return
 
     async def _again(self) -> None:
