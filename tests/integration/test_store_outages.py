@@ -204,7 +204,9 @@ class FrozenTests(OutageCase):
         self.addCleanup(self.redis.resume)
         call = store.accounts.named("alice")
         started = self.reactor.seconds()
-        await store.stopService()
+        stopping = store.stopService()
+        self.assertTrue(store.health().endswith("is away: stopped"), store.health())
+        await stopping
         self.assertTrue(self.reactor.seconds() - started < 3)
         await self.fails(call, 0.5)
 

@@ -153,6 +153,7 @@ class RedisConnection:
         self._loop.cancel()
         self.looks.stop()
         opened, self._protocol = self._opened, None
+        self._away = "stopped"
         if opened is not None and opened.connected:
             gone = opened.whenDisconnected()
             opened.transport.loseConnection()
@@ -160,7 +161,6 @@ class RedisConnection:
             await gone
             if abort.active():
                 abort.cancel()
-        self._away = "stopped"
         self._patience.end()
 
     async def _connect(self) -> float | None:
