@@ -174,7 +174,7 @@ class AdminAPI:
         example={},
     )
     async def erase(self, caller: Caller, id: int, after: str) -> dict[str, Any]:
-        """Delete an account, if it is there, and erase what the user said, in some conversations at a time.
+        """Delete an account, if it is there, and erase what the user said, some thousands of messages at a time.
 
         Texts are recalled, so that clients blank them, and neither what was said nor the user's name stays in the log.
         Call again with `after` until `more` is null; what was erased before does not change again.

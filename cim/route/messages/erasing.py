@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred
 
 from cim.errors import CIMError, NotFound
@@ -15,6 +17,10 @@ from cim.wire.cim_pb2 import RECALL, TEXT, Deliver, Send
 
 #: How many messages are read at once.
 PAGE = 500
+#: How many are read before a call ends, so that nobody waits too long for its answer.
+MOST = 5000
+#: Stands between the parts of a cursor that goes on within a conversation.
+_BETWEEN = "@"
 
 
 class Erasing:
@@ -27,33 +33,37 @@ class Erasing:
         self._clock = clock
 
     async def some(self, user: int, cursor: str = "") -> tuple[int, str]:
-        """Erase what a user said in some conversations; what was erased before is left alone.
+        """Erase some of what a user said; what was erased before is left alone.
 
         :returns: how many messages were erased, and the cursor with which to go on; "" at the end
         :raises InvalidField: the cursor is not one that this returned
         :raises CIMError: not all of it was erased
         """
-        names, more = await self._store.spoken(user, cursor)
-        erased = 0
-        for name in names:
-            erased += await self._erase(name, user)
-        return erased, more
+        where, _, within = cursor.partition(_BETWEEN)
+        begun, _, upto = within.partition(_BETWEEN)
+        names, following = await self._store.spoken(user, where)
+        erased = read = 0
+        for name in names[names.index(begun) if begun in names else 0 :]:
+            after, more = upto if name == begun else "", True
+            while more:
+                if read >= MOST:
+                    return erased, _BETWEEN.join((where, name, after))
+                page = await self._store.read(name, after=after, limit=PAGE)
+                erased += await self._erase(name, user, page.entries)
+                read += len(page.entries)
+                after, more = page.upto, page.more
+        return erased, following
 
-    async def _erase(self, conversation: str, user: int) -> int:
-        erased, after, more = 0, "", True
-        while more:
-            page = await self._store.read(conversation, after=after, limit=PAGE)
-            after, more = page.upto, page.more
-            said = [(entry, body) for entry in page.entries if (body := native.parse_body(entry.body)).sender == user]
-            left = {entry.position: blank for entry, body in said if (blank := native.anonymous(body)) != entry.body}
-            if conversation != conversations.EVERYONE:
-                recalls = [self._recall(conversation, entry, body) for entry, body in said if _stands(body)]
-                # All of them wait together, so that few calls of the store take them.
-                await together(map(Deferred.fromCoroutine, recalls))
-            if left:
-                await self._store.rewrite(conversation, left)
-            erased += len(left)
-        return erased
+    async def _erase(self, conversation: str, user: int, entries: Sequence[Entry]) -> int:
+        said = [(entry, body) for entry in entries if (body := native.parse_body(entry.body)).sender == user]
+        left = {entry.position: blank for entry, body in said if (blank := native.anonymous(body)) != entry.body}
+        if conversation != conversations.EVERYONE:
+            recalls = [self._recall(conversation, entry, body) for entry, body in said if _stands(body)]
+            # All of them wait together, so that few calls of the store take them.
+            await together(map(Deferred.fromCoroutine, recalls))
+        if left:
+            await self._store.rewrite(conversation, left)
+        return len(left)
 
     async def _recall(self, conversation: str, entry: Entry, said: Deliver) -> None:
         """Have a text recalled by nobody: its author may be no member any more, and has no name."""

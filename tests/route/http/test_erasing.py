@@ -6,6 +6,7 @@ from twisted.internet.defer import fail
 
 from cim.errors import StoreUnavailable
 from cim.model import Append
+from cim.route.messages import erasing
 from cim.wire import native
 from cim.wire.cim_pb2 import RECALL, Send
 from tests.route.http.api_case import KEY, APICase
@@ -24,15 +25,17 @@ class ErasingTests(APICase):
         body = {"client_id": f"c-{next(self.ids)}", "text": text, **fields}
         return self.ok("POST", "/v1/messages", body, **self.by(account), status=201)["position"]
 
-    def erase(self, account, **query):
-        """Erase all that somebody said, and return how many messages that were."""
-        erased, body = 0, {}
-        while True:
+    def calls(self, account):
+        """Erase all that somebody said, and yield how many messages each call erased."""
+        body = {}
+        while body.get("after", "") is not None:
             said = self.ok("POST", f"/v1/admin/users/{account.id}/erase", body, key=KEY)
-            erased += said["messages"]
-            if said["more"] is None:
-                return erased
+            yield said["messages"]
             body = {"after": said["more"]}
+
+    def erase(self, account):
+        """Erase all that somebody said, and return how many messages that were."""
+        return sum(self.calls(account))
 
     def page(self, account, conversation):
         """Return the texts that somebody sees, without what was recalled."""
@@ -109,13 +112,18 @@ class ErasingTests(APICase):
         self.assertEqual(self.erase(self.alice), 0)
         self.assertEqual(self.stored(), recalled)
 
-    def test_what_others_said_stays(self):
-        for number in range(600):  # more than are read at once
+    def both_say(self, many):
+        """Have alice say two thirds of so many texts, and bob the others."""
+        items = []
+        for number in range(many):
             sender, receiver = (self.alice, self.bob) if number % 3 else (self.bob, self.alice)
             send = Send(client_id=f"{number}", user=receiver.id, text=f"text {number}")
             body = native.body_of(send, sender.id, sender.name, 1)
-            item = Append(self.talk, sender.id, send.client_id, b"", body, 1_700_000_000_000, True)
-            self.successResultOf(self.store.conversations.append([item]))
+            items.append(Append(self.talk, sender.id, send.client_id, b"", body, 1_700_000_000_000, True))
+        self.successResultOf(self.store.conversations.append(items))
+
+    def test_what_others_said_stays(self):
+        self.both_say(600)  # more than are read at once
         self.assertEqual(self.erase(self.alice), 400)
         page = self.successResultOf(self.store.conversations.read(self.talk, limit=2000))
         kept = self.stored()
@@ -139,11 +147,29 @@ class ErasingTests(APICase):
         self.assertEqual(self.erase(self.alice), 3)
         self.assertNotIn(SECRET, self.stored())
 
+    def test_no_call_takes_long(self):
+        """However much somebody said in one conversation, a call reads only so many messages."""
+        self.patch(erasing, "MOST", 1000)
+        self.both_say(2400)
+        self.say(self.alice, SECRET, to_user=self.carol.id)
+        erased = list(self.calls(self.alice))
+        self.assertLess(max(erased), 1000)
+        self.assertEqual(sum(erased), 1601)
+        kept = self.stored()
+        self.assertFalse([number for number in range(1000, 2400) if number % 3 and f"text {number}" in kept])
+        self.assertNotIn(SECRET, kept)
+        self.assertEqual(self.erase(self.alice), 0)
+
     def test_where_to_go_on(self):
-        said = self.problem(
-            "POST", f"/v1/admin/users/{self.alice.id}/erase", {"after": "x"}, key=KEY, status=400, code="invalid"
-        )
-        self.assertIn("after", said["detail"])
+        path = f"/v1/admin/users/{self.alice.id}/erase"
+        self.say(self.alice, SECRET, to_user=self.bob.id)
+        for wrong in ("x", f"x@{self.talk}@", "0@@"):
+            said = self.problem("POST", path, {"after": wrong}, key=KEY, status=400, code="invalid")
+            self.assertIn("after", said["detail"])
+        self.problem("POST", path, {"after": f"@{self.talk}@x"}, key=KEY, status=400, code="invalid")
+        self.assertIn(SECRET, self.stored())
+        gone_since = f"@p:{self.alice.id}:{self.alice.id + 9}@1-1"
+        self.assertEqual(self.ok("POST", path, {"after": gone_since}, key=KEY), {"messages": 1, "more": None})
 
     def test_only_operators(self):
         path = f"/v1/admin/users/{self.alice.id}/erase"
