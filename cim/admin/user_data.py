@@ -9,7 +9,7 @@ from typing import Any
 from cim.admin.naming import YES, UserCommand, confirm, shown
 from cim.admin.printing import Printing
 from cim.client.v1 import V1Calls
-from cim.errors import NotFound
+from cim.errors import NotFound, Unavailable
 
 
 class Export(UserCommand):
@@ -54,16 +54,24 @@ class Erase(UserCommand):
                 raise
             user = {"id": self["user"], "name": "a user who was deleted"}
         confirm(f"erase {shown(user)} and all that was said", bool(self["yes"]))
-        erased, after = 0, ""
-        while True:
-            said = await v1.ask("POST", f"admin/users/{user['id']}/erase", dict, {"after": after} if after else {})
-            erased += said["messages"]
-            if said["more"] is None:
-                break
-            after = said["more"]
+        try:
+            erased = await self._erase(v1, f"admin/users/{user['id']}/erase")
+        except Unavailable as error:
+            # The account and its name are perhaps gone, and nobody else knows the id.
+            raise Unavailable(f"{error}; some of it may be erased, so go on by the id: {user['id']} --id")
         printing.one(
             {**user, "messages": erased}, f"{shown(user)} is erased, with {erased} message{'s' * (erased != 1)}"
         )
+
+    async def _erase(self, v1: V1Calls, path: str) -> int:
+        erased = 0
+        body: dict[str, Any] = {}
+        while True:
+            said = await v1.ask("POST", path, dict, body)
+            erased += said["messages"]
+            if said["more"] is None:
+                return erased
+            body = {"after": said["more"]}
 
 
 async def _pages(v1: V1Calls, path: str, query: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:

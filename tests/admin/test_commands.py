@@ -7,14 +7,14 @@ import io
 import json
 import sys
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.web.http_headers import Headers
 
 from cim.admin.printing import Printing
 from cim.admin.tap import Admin
 from cim.client.routes import Routes
 from cim.client.v1 import V1Calls
-from cim.errors import CIMError
+from cim.errors import CIMError, StoreUnavailable
 from cim.model import LoginPolicy
 from cim.web.calling import Answer
 from tests.harness.spawning import private_file
@@ -268,6 +268,13 @@ class UserDataTests(CommandCase):
         self.assertIn(f"erase alice ({self.alice.id}) and all that was said? [y/N]", asked)
         self.assertIn("there is no user", self.failing("users", "erase", "alice", "--yes"))
         self.assertNotIn("alice says so", self.run_command("users", "export", "bob")[0])
+
+    def test_erase_goes_on_where_it_failed(self):
+        """The name is gone by then, so that the user has to be named in another way."""
+        self.patch(self.store.conversations, "spoken", lambda user, cursor: fail(StoreUnavailable()))
+        said = self.failing("users", "erase", "alice", "--yes")
+        self.assertIn(f"go on by the id: {self.alice.id} --id", said)
+        self.assertIn("there is no user", self.failing("users", "erase", "alice", "--yes"))
 
     def test_erase_who_was_deleted_before(self):
         self.run_command("users", "delete", "alice", "--yes")
