@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from cim.cache import Cache
 from cim.errors import Unauthorized
@@ -61,6 +63,7 @@ class Tokens:
     ) -> None:
         self._key = key
         self._credentials = credentials
+        self._clock = clock
         self._time = time
         self._new_id = new_id
         self.seconds = int(hours * 3600)
@@ -129,6 +132,10 @@ class Tokens:
         """
         await self._credentials.revoke(user, self.now(issued))
         self.forget(user)
+
+    def elsewhere(self) -> Deferred[None]:
+        """Fire once no other route accepts tokens that were revoked before this call."""
+        return deferLater(self._clock, KEPT_SECONDS)
 
     def now(self, issued: int = 0) -> int:
         """Return the `valid_from` that revokes all tokens issued so far, in ms since 1970.

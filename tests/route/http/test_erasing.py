@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import fail
 
 from cim.errors import StoreUnavailable
@@ -15,6 +17,8 @@ SECRET = "meet me at nine"
 
 
 class ErasingTests(APICase):
+    routes = 2
+
     def setUp(self):
         super().setUp()
         self.alice, self.bob, self.carol = (self.user(name) for name in ("alice", "bob", "carol"))
@@ -146,6 +150,17 @@ class ErasingTests(APICase):
         self.cluster.store.available = True
         self.assertEqual(self.erase(self.alice), 3)
         self.assertNotIn(SECRET, self.stored())
+
+    def test_what_was_said_meanwhile(self):
+        """Another route may not know yet that the user is being deleted."""
+        for number in (0, 1):
+            body = {"client_id": f"{number}", "to_user": self.bob.id, "text": f"{SECRET} {number}"}
+            say = partial(self.ok, "POST", "/v1/messages", body, **self.by(self.alice), route=1, status=201)
+            self.clock.callLater(number, say)
+        self.clock.advance(0)
+        self.assertEqual(self.erase(self.alice), 2)
+        self.assertNotIn(SECRET, self.stored())
+        self.problem("GET", "/v1/sessions", **self.by(self.alice), route=1, status=401, code="unauthorized")
 
     def test_no_call_takes_long(self):
         """However much somebody said in one conversation, a call reads only so many messages."""
