@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,12 +80,13 @@ class Restore(DataCommand):
             target.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CIMError(f"--data {target.path}: {error.strerror}") from None
+        _check_owner(target)
         now = datetime.now(UTC)
         with held(target.database):
             try:
                 aside, counted = _put_back(source, target, now, revoke=bool(self["revoke-tokens"]))
             except OSError as error:
-                raise CIMError(f"{target.path}: {error.strerror}") from None
+                raise CIMError(f"{target.path}: {error.strerror or error}") from None
         printing.one(
             {"folder": str(target.path), "aside": str(aside or ""), **asdict(counted)},
             f"{target.path} has {things(counted)}" + (f"; what was there before is in {aside}" if aside else ""),
@@ -113,7 +115,18 @@ def _copy_secrets(source: DataFolder, target: DataFolder) -> None:
     except BadFile as error:
         raise CIMError(str(error)) from None
     except OSError as error:
-        raise CIMError(f"{target.path}: {error.strerror}") from None
+        raise CIMError(f"{target.path}: {error.strerror or error}") from None
+
+
+def _check_owner(folder: DataFolder) -> None:
+    """Check that what is put into a folder will be that of whoever runs the suite.
+
+    :raises CIMError: the folder, or the store in it, is another user's
+    """
+    path = folder.database if folder.database.exists() else folder.path
+    owner = path.stat().st_uid
+    if owner != os.geteuid():
+        raise CIMError(f"{path} belongs to another user, who could not use what is put back: run this as user {owner}")
 
 
 def _put_back(source: DataFolder, target: DataFolder, now: datetime, *, revoke: bool) -> tuple[Path | None, Counted]:

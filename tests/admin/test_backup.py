@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -121,6 +122,25 @@ class BackupTests(DataCase):
                 self.refused("restore", str(self.backup), "--data", str(self.data)),
                 f"cim-admin: {self.data}/cim.db is in use: stop the suite first\n",
             )
+
+    def test_the_data_of_another_user(self):
+        """A suite could not read what root puts there."""
+        self.said("backup", str(self.backup), "--data", str(self.data))
+        owner = os.geteuid()
+        self.patch(os, "geteuid", lambda: owner + 1)
+        said = self.refused("restore", str(self.backup), "--data", str(self.data))
+        self.assertEqual(
+            said,
+            f"cim-admin: {self.data}/cim.db belongs to another user, who could not use what is put back: run this as "
+            f"user {owner}\n",
+        )
+        self.assertEqual([path.name for path in self.data.glob("*restor*")], [])
+
+    def test_certificates_that_cannot_be_copied(self):
+        (self.data / "certificates" / "nothing.pem").symlink_to(self.folder / "gone")
+        said = self.refused("backup", str(self.backup), "--data", str(self.data), "--secrets")
+        self.assertIn("nothing.pem", said)
+        self.assertEqual(said.count("\n"), 1)
 
     def test_what_is_no_backup(self):
         """Nothing is touched for it."""
