@@ -58,6 +58,8 @@ class APIKeyCommand(Command):
             raise UsageError("--name and --scopes belong together")
         if self["to"] and not self["name"]:
             raise UsageError("--to needs --name and --scopes: a key without a name is kept in the file itself")
+        if self["to"] and os.path.realpath(self["to"]) == os.path.realpath(self["file"]):
+            raise UsageError("--to must name another file: what it names is replaced by the key")
 
     async def run(self, reactor: Any, printing: Printing) -> None:
         """See Command."""

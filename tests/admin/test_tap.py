@@ -144,6 +144,7 @@ class UsageTests(CommandCase):
             (("key", "x", "--name", "billing"), "--name and --scopes belong together"),
             (("key", "x", "--name", "billing", "--scopes", "all"), "--scopes must be some of send, users"),
             (("key", "x", "--to", "y"), "--to needs --name"),
+            (("key", "x", "--name", "y", "--scopes", "send", "--to", "./x"), "--to must name another file"),
             (("users",), "give a command: list, show, make"),
             (("users", "show", "--id", "alice"), '"alice" is not an id'),
             (("users", "reset-link", "x", "--url", "chat"), "--url must be"),
