@@ -104,27 +104,32 @@ class Loop:
 
     def wake(self, within: float = 0.0) -> None:
         """Take a step in so many seconds at the latest, unless it is stopped."""
+        if self._stopped:
+            return
         if self._stepping:
             self._again = min(self._again, within)
-        elif not self._stopped:
+        else:
             self._set(within, sooner=True)
 
     def plan(self, after: float | None) -> None:
         """Take the next step in so many seconds and not before, or only when asked for, whatever was planned."""
+        if self._stopped:
+            return
         if self._stepping:
             self._again = inf if after is None else after
-        elif not self._stopped:
+        else:
             self._set(after)
 
     def stop(self) -> Deferred[None]:
         """Take no more steps; fires when the one under way, if there is one, has ended."""
         self._stopped = True
+        self._again = inf
         self._set(None)
         ended: Deferred[None] = Deferred()
-        if self._under_way is None:
-            ended.callback(None)
-        else:
+        if self._stepping:
             self._over = [*(self._over or ()), ended]
+        else:
+            ended.callback(None)
         return ended
 
     def cancel(self) -> Deferred[None]:

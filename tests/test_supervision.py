@@ -158,6 +158,22 @@ class LoopTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_what_a_step_asks_for_when_it_stops_it_is_forgotten(self):
+        def step():
+            self.taken.append(self.clock.seconds())
+            loop.wake(1.0)
+            loop.stop()
+            loop.wake(1.0)
+            loop.plan(1.0)
+            self.assertIsNone(loop.due)
+            if len(self.taken) == 1:
+                loop.start(3.0)
+
+        loop = Loop("the test", step, self.clock)
+        loop.start()
+        self.clock.pump([1.0] * 5)
+        self.assertEqual(self.taken, [0, 3])
+
     def test_step_that_stops_and_starts_it(self):
         def step():
             self.taken.append(self.clock.seconds())
@@ -220,6 +236,18 @@ class CoroutineLoopTests(SynchronousTestCase):
         self.begun[0].callback(1.0)
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_before_the_step_first_waits(self):
+        async def step():
+            stopped.append(loop.stop())
+            await waited
+
+        stopped, waited = [], Deferred()
+        loop = Loop("the test", step, self.clock)
+        loop.start()
+        self.assertNoResult(stopped[0])
+        waited.callback(None)
+        self.successResultOf(stopped[0])
 
     def test_cancelled(self):
         self.loop.wake()
