@@ -203,6 +203,8 @@ class GroupIndex:
         self._advance()
 
     def _missing(self) -> float | None:
+        if not self._ahead:
+            return None  # it failed after what was missing had been given up
         if not self._asked and self._joined:
             self._asked = True
             for ask in self.on_missing:

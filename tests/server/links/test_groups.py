@@ -67,6 +67,14 @@ class VersionTests(IndexCase):
         self.assertEqual((self.index.version, self.in_group()), (9000, set()))
         self.assertEqual((self.clock.getDelayedCalls(), self.outdated), ([], []))
 
+    def test_sessions_that_cannot_be_read_again_do_not_make_it_wait_for_ever(self):
+        self.index.on_outdated.append(lambda sessions: 1 / 0)
+        self.change(9000, previous=5000)
+        self.clock.pump([PATIENCE_SECONDS] * 9)
+        self.assertEqual((self.index.version, self.asked, self.outdated), (9000, [1000], [{ALICE}]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_the_first_of_a_log(self):
         self.index.leave(self.alice)
         self.index = GroupIndex(self.sessions, self.clock)
