@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from cim.server.links.submissions import Submissions
+from cim.supervision import Loop
 from cim.wire import positions
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ class NativeReceipts:
 
     def __init__(self, submissions: Submissions, clock: IReactorTime) -> None:
         self._submissions = submissions
-        self._clock = clock
         self._waiting: dict[NativeSession, None] = {}
-        self._timer: IDelayedCall | None = None
+        self._loop = Loop("passing up what was received", self._pass_up, clock)
 
     def note(self, session: NativeSession, conversation: str, position: str, packet: bytes) -> None:
         """Take a receipt; one that is behind a waiting one is dropped.
@@ -48,8 +48,8 @@ class NativeReceipts:
         self._waiting[session] = None
         if len(waiting) >= MAX_WAITING:
             self.flush(session)
-        elif self._timer is None:
-            self._timer = self._clock.callLater(SECONDS, self._due)
+        elif self._loop.due is None:
+            self._loop.wake(SECONDS)
 
     def flush(self, session: NativeSession) -> None:
         """Send up a session's waiting receipts."""
@@ -58,7 +58,6 @@ class NativeReceipts:
         for conversation, (_, packet) in (waiting or {}).items():
             self._submissions.receipt(session, packet, conversation)
 
-    def _due(self) -> None:
-        self._timer = None
+    def _pass_up(self) -> None:
         for session in list(self._waiting):
             self.flush(session)

@@ -676,6 +676,17 @@ class ReceiptTests(SubmissionCase):
         self.pass_seconds(1)
         self.assertEqual(self.route.requests(), [])
 
+    def test_receipts_of_others_go_up_although_one_cannot(self):
+        bob = self.log_in(BOB, "bob")
+        self.alice.received("p:7:9", "1-1")
+        bob.received("p:7:9", "1-2")
+        self.route.send_packed = lambda item, droppable: 1 / 0
+        self.pass_seconds(0.3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        del self.route.send_packed
+        self.pass_seconds(0.3)
+        self.assertEqual([packet.received.position for _, packet in self.route.requests()], ["1-2"])
+
     def test_receipts_fail_silently(self):
         self.alice.received("p:7:9", "1-1")
         self.pass_seconds(5.5)
