@@ -631,8 +631,7 @@ class TalkCommandTests(CommandTestCase):
             self.screen.lines.clear()
             self.line(line)
             self.assertTrue(self.screen.shown[0].endswith("bob → me (edited): better"), (line, self.screen.shown))
-            self.chat.unread = {"p:1000:1001": 1}
-            self.chat._marks.clear()
+            self.chat.unread.listed([Conversation("p:1000:1001", "bob", 1, "1-1", "")])
 
     def test_typing_marks_the_current_conversation_as_read(self):
         self.line(":to bob")

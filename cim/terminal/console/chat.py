@@ -35,8 +35,8 @@ from cim.terminal.console.address_book import EVERYONE, AddressBook, Talk
 from cim.terminal.console.question import Question
 from cim.terminal.console.robot import Robot
 from cim.terminal.console.typed_names import typed_name
+from cim.terminal.console.unread import Unread, reaches
 from cim.terminal.iconsole import IAnswerer, Screen
-from cim.wire import positions
 
 #: How long a typing note is shown, in seconds.
 TYPING_SECONDS = 6.0
@@ -48,8 +48,6 @@ TOO_MUCH_SECONDS = 60.0
 REMEMBERED = 2000
 #: How many changes of a group's members are shown of those that come together.
 SHOWN_CHANGES = 5
-#: A position before every message.
-BEGINNING = "0-1"
 #: The most users fetched for completion and lists.
 MANY_USERS = 500
 
@@ -71,7 +69,7 @@ class Chat(AddressBook):
     :param now: returns seconds since 1970
     :param new_id: returns a new client id
     :ivar standing: the client's state; `reason` says why
-    :ivar unread: unread counts by conversation, without zeros
+    :ivar unread: how many messages are unread, by conversation
     :ivar numbered: the messages of the last list, by the numbers shown there
     :ivar invitations: the names of groups that the user is invited to, by id
     :ivar facts: further lines for `:info`
@@ -109,15 +107,12 @@ class Chat(AddressBook):
         self.facts = facts
         self.keeps = keeps
         self.commands: Sequence[Any] = ()
-        self.unread: dict[str, int] = {}
+        self.unread = Unread()
         self.unsent: dict[str, Unsent] = {}
         self.numbered: list[Message] = []
         self.standing, self.reason = client.state, ""
         self.present: dict[int, bool] = {}
         self._typing: dict[tuple[str, int], IDelayedCall] = {}
-        # By conversation: up to where messages are counted as unread, and the user's own read mark.
-        self._latest: dict[str, str] = {}
-        self._marks: dict[str, str] = {}
         self._reads: dict[str, dict[int, str]] = {}
         self._said: deque[Message] = deque(maxlen=REMEMBERED)
         self._own: deque[str] = deque(maxlen=REMEMBERED)
@@ -215,9 +210,8 @@ class Chat(AddressBook):
 
     def read(self, conversation: str) -> None:
         """Mark all of a conversation as read."""
-        self.unread.pop(conversation, None)
+        self.unread.read(conversation)
         if conversation != EVERYONE.name:
-            self._marks[conversation] = self._latest.get(conversation, "")
             self.client.mark_read(conversation)
         self.screen.refresh()
 
@@ -228,20 +222,19 @@ class Chat(AddressBook):
         """
         with contextlib.suppress(Unavailable):
             self._listed(await self.client.conversations())
-        after = self._marks.get(talk.name) or BEGINNING
+        after = self.unread.mark(talk.name)
         found = list(await self.client.history(talk.name, limit=most + 1, after=after, revisions=False))
         if not found:
             self.read(talk.name)
             return found, 0
         more = len(found) > most
         del found[most:]
-        left = self.unread.pop(talk.name, 0) - sum(not one.mine and one.kind is Kind.TEXT for one in found)
-        if more or left > 0:
-            self.unread[talk.name] = max(left, 1)
-        self._marks[talk.name] = found[-1].position
+        read = sum(not one.mine and one.kind is Kind.TEXT for one in found)
+        left = max(self.unread.get(talk.name, 0) - read, int(more))
+        self.unread.read_to(talk.name, found[-1].position, left)
         self.client.mark_read(talk.name, found[-1].position)
         self.screen.refresh()
-        return found, self.unread.get(talk.name, 0)
+        return found, left
 
     # Recent messages
 
@@ -280,7 +273,7 @@ class Chat(AddressBook):
         """Return whether somebody else has read one of the user's own messages."""
         me = self.client.me.id if self.client.me is not None else 0
         reads = self._reads.get(message.conversation, {})
-        return any(reader != me and _reaches(mark, message.position) for reader, mark in reads.items())
+        return any(reader != me and reaches(mark, message.position) for reader, mark in reads.items())
 
     def typists(self) -> list[str]:
         """Return the names of the users who are typing in the current talk."""
@@ -299,45 +292,26 @@ class Chat(AddressBook):
             self._stop_typing((message.conversation, message.sender.id))
             if message.kind is Kind.TEXT and message.group == 0:
                 self.titles.setdefault(message.conversation, typed_name(message.sender.name))
-            self._count(message)
+            if message.conversation not in ("", EVERYONE.name):
+                self.unread.came(message)
+                self.screen.refresh()
         self._said.append(message)
         self.screen.message(message, own=own)
-
-    def _count(self, message: Message) -> None:
-        name = message.conversation
-        if name in ("", EVERYONE.name) or (message.position and _reaches(self._latest.get(name, ""), message.position)):
-            return
-        if message.position:
-            self._latest[name] = message.position
-        if message.kind is Kind.TEXT:
-            self.unread[name] = self.unread.get(name, 0) + 1
-        elif (
-            message.kind is Kind.RECALL
-            and self.unread.get(name)
-            and not _reaches(self._marks.get(name, ""), message.ref)
-        ):
-            self.unread[name] -= 1
-            if not self.unread[name]:
-                del self.unread[name]
-        self.screen.refresh()
 
     def receipt(self, client: Client, receipt: Receipt) -> None:
         """See IListener."""
         if client.me is not None and receipt.reader == client.me.id:
-            self._marks[receipt.conversation] = receipt.position
-            if _reaches(receipt.position, self._latest.get(receipt.conversation, "")):
-                self.unread.pop(receipt.conversation, None)
-            else:  # on another device, and not to the end
+            if not self.unread.read_elsewhere(receipt.conversation, receipt.position):
                 self._learn_soon()
             return self.screen.refresh()
         marks = self._reads.setdefault(receipt.conversation, {})
         before = marks.get(receipt.reader, "")
-        if _reaches(before, receipt.position):
+        if reaches(before, receipt.position):
             return
         marks[receipt.reader] = receipt.position
         for message in reversed(self._said):
             if message.mine and message.conversation == receipt.conversation and message.kind is Kind.TEXT:
-                if _reaches(receipt.position, message.position) and not _reaches(before, message.position):
+                if reaches(receipt.position, message.position) and not reaches(before, message.position):
                     where = "" if message.group == 0 else f" in {self.title_of(message.conversation)}"
                     self.screen.show([[("dim", f"      ✓✓ {self.name_of(receipt.reader)} has read{where}")]])
                 break
@@ -427,9 +401,7 @@ class Chat(AddressBook):
     def _listed(self, conversations: Sequence[Conversation]) -> None:
         titled = (one for one in conversations if one.title and one.name != EVERYONE.name)
         self.titles.update({one.name: typed_name(one.title) for one in titled})
-        self._latest.update({one.name: one.latest for one in conversations})
-        self._marks.update({one.name: one.read for one in conversations})
-        self.unread = {one.name: one.unread for one in conversations if one.unread}
+        self.unread.listed(conversations)
 
     def _watch(self) -> None:
         others = [self.other_in(name) for name in [self.current.name, *self.titles]]
@@ -448,7 +420,3 @@ def _happening(one: Change, name_of: Callable[[int], str]) -> str:
         "role": f"{by} made {user} {one.text}",
         "renamed": f"{user} named it {typed_name(one.text)}",
     }.get(one.what, f"{user}: {one.what}")
-
-
-def _reaches(mark: str, position: str) -> bool:
-    return positions.parse(mark) >= positions.parse(position)
