@@ -123,10 +123,11 @@ class ClientCalls:
         :param limit: how many; None for all
         """
         local = await self._written()
+        start = positions.parse(after)
         found: list[Message] = []
         while limit is None or len(found) < limit:
             page = await local.page(conversation, before, MAX_PAGE if limit is None else limit - len(found))
-            wanted = [one for one in page if positions.parse(one.position) > positions.parse(after) or not after]
+            wanted = [one for one in page if not after or positions.parse(one.position) > start]
             found[:0] = [one for one in wanted if revisions or one.kind not in REVISIONS]
             if not wanted or len(wanted) < len(page) or not page[0].position:
                 break
