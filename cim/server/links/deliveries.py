@@ -34,7 +34,7 @@ class Deliveries:
         self._in_time = InTime(clock, ANSWER_SECONDS)
         # By user, what a guest is to get that has logged in: a caller that hears at once that it is not there would say
         # it again, or ask again for what it missed.
-        self._coming: dict[int, list[tuple[SharedPacket, Asked]]] = {}
+        self._coming: dict[int, dict[Asked, SharedPacket]] = {}
 
     def deliver(self, link: ILink, deliver: Deliver, answer: Callable[[int], None]) -> None:
         """Push what came over a link; call `answer` with the number of sessions that it was written to.
@@ -70,6 +70,7 @@ class Deliveries:
         if asked is not None:
             user = deliver.users[0] if len(deliver.users) == 1 else 0
             if not receivers and self._sessions.expects_guest(user):
+                # One of its own, for a batch that this was in is over by then.
                 self._wait(user, SharedPacket(packet, deliver.repeated), asked)
                 return
             asked.written += written
@@ -78,21 +79,19 @@ class Deliveries:
                 self._in_time.answer(asked)
 
     def _wait(self, user: int, shared: SharedPacket, asked: Asked) -> None:
-        self._coming.setdefault(user, []).append((shared, asked))
+        self._coming.setdefault(user, {})[asked] = shared
         self._clock.callLater(COMING_SECONDS, self._waited, user, asked)
 
     def _waited(self, user: int, asked: Asked) -> None:
-        left = [one for one in self._coming.get(user, ()) if one[1] is not asked]
-        if len(left) < len(self._coming.get(user, ())):
+        waiting = self._coming.get(user, {})
+        if waiting.pop(asked, None) is not None:
             asked.settle(False)
-            if left:
-                self._coming[user] = left
-            else:
+            if not waiting:
                 del self._coming[user]
 
     def opened(self, session: Session) -> None:
         """See SessionObserver: write what waits for a guest."""
-        for shared, asked in self._coming.pop(session.user, ()):
+        for asked, shared in self._coming.pop(session.user, {}).items():
             if shared.packet == FETCH:
                 session.fetch(asked)
             elif session.push(shared, asked):
