@@ -470,6 +470,34 @@ class UpstreamCommandTests(CommandTestCase):
         self.line(":password")
         self.assertIn("there is nobody to ask", self.screen.notices[-1])
 
+    def test_another_password_while_the_login_asks_something(self):
+        code = self.chat.question.ask("an invitation, please")
+        setting = Deferred.fromCoroutine(self.interpreter.line(":password"))
+        self.assertFalse(self.chat.question.secret)
+        self.assertTrue(self.chat.question.answer("the code"))
+        self.assertEqual(self.successResultOf(code), "the code")
+        password = self.chat.question.ask_secret("the password of alice")
+        for line in "old", "right", "new one", "new one":
+            self.assertTrue(self.chat.question.answer(line))
+        self.assertEqual(self.successResultOf(password), "right")
+        self.successResultOf(setting)
+        self.assertEqual(self.did("change_password"), [("new one", "old")])
+        self.assertFalse(self.chat.question.answer("a text"))
+
+    def test_questions_that_nobody_asks_any_more(self):
+        question, hidden = self.chat.question, []
+        question.hide = hidden.append
+        asked = [question.ask_secret(f"{number}?") for number in range(4)]
+        for answer in asked:
+            answer.addErrback(lambda failure: failure.trap(CancelledError))
+        asked[1].cancel()
+        asked[0].cancel()
+        self.assertEqual((self.screen.notices, hidden), (["0?", "2?"], [True, False, True]))
+        question.close()
+        asked[2].cancel()
+        asked[3].cancel()
+        self.assertEqual((self.screen.notices, hidden), (["0?", "2?"], [True, False, True, False]))
+
     def test_another_password_than_the_one_that_was_made(self):
         self.chat.passwords = DataDirectory(self.mktemp())
         self.chat.passwords.make_password()

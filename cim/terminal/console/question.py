@@ -1,14 +1,23 @@
-"""A question to the user, whose answer is the next line that is typed."""
+"""Questions to the user, whose answers are the next lines that are typed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import frozen
+
 from twisted.internet.defer import Deferred
 
 
+@frozen(eq=False)
+class _Asked:
+    text: str
+    secret: bool
+    answer: Deferred[str]
+
+
 class Question:
-    """What is being asked, if anything is.
+    """What is being asked, if anything is: one thing after another.
 
     :ivar notice: shows the user a notice; the screen sets it
     :ivar hide: called with whether what is typed must not be seen; the screen sets it
@@ -19,13 +28,13 @@ class Question:
         self.notice: Callable[[str], None] = lambda text: None
         self.hide: Callable[[bool], None] = lambda hidden: None
         self.asks = asks
-        self._asked: Deferred[str] | None = None
-        self._secret = False
+        # The first is being asked, the others wait: a login may ask while a command does.
+        self._asked: list[_Asked] = []
 
     @property
     def secret(self) -> bool:
         """Whether a secret is being asked for, which no screen shows."""
-        return self._asked is not None and self._secret
+        return bool(self._asked) and self._asked[0].secret
 
     def ask(self, text: str) -> Deferred[str]:
         """Ask something; fires with the answer."""
@@ -37,30 +46,40 @@ class Question:
 
     def _ask(self, text: str, *, secret: bool) -> Deferred[str]:
         def gone(_: Deferred[str]) -> None:
-            self._end()
+            if asked in self._asked[:1]:
+                self._end()
+            elif asked in self._asked:
+                self._asked.remove(asked)
 
-        self._asked, self._secret = Deferred(gone), secret
-        if secret:
+        asked = _Asked(text, secret, Deferred(gone))
+        self._asked.append(asked)
+        if asked is self._asked[0]:
+            self._show()
+        return asked.answer
+
+    def _show(self) -> None:
+        if self.secret:
             self.hide(True)
-        self.notice(text)
-        return self._asked
+        self.notice(self._asked[0].text)
 
     def answer(self, line: str) -> bool:
         """Return whether a line is the answer; commands and blank lines are only if a secret is asked for."""
-        asked = self._asked
-        if asked is None or (not self._secret and (line.startswith(":") or not line.strip())):
+        if not self._asked or (not self.secret and (line.startswith(":") or not line.strip())):
             return False
-        line = line if self._secret else line.strip()
-        self._end()
-        asked.callback(line)
+        line = line if self.secret else line.strip()
+        self._end().answer.callback(line)
         return True
 
-    def _end(self) -> None:
-        self._asked = None
-        if self._secret:
+    def _end(self) -> _Asked:
+        if self.secret:
             self.hide(False)
+        asked = self._asked.pop(0)
+        if self._asked:
+            self._show()
+        return asked
 
     def close(self) -> None:
         """Show again what is typed: nobody will answer."""
         if self.secret:
-            self._end()
+            self.hide(False)
+        self._asked.clear()
