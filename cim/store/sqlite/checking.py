@@ -149,14 +149,17 @@ def _messages(connection: sqlite3.Connection, id: int, end: Position, total: int
 
 
 def _marks(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield the marks, records and floors that lie beyond the end of their conversation, or are of none."""
-    for what, who, table in (
-        ("the read mark of user", "user", "reader"),
-        ("the received mark of device", "device", "received"),
-        ("the record of a message of user", "sender", "once"),
+    """Yield the marks, records and floors that lie beyond the end of their conversation, or are of none.
+
+    The received marks of a group that ended go with their devices.
+    """
+    for what, who, table, join in (
+        ("the read mark of user", "user", "reader", "LEFT JOIN"),
+        ("the received mark of device", "device", "received", "JOIN"),
+        ("the record of a message of user", "sender", "once", "LEFT JOIN"),
     ):
         for name, one, epoch, n in connection.execute(
-            f"SELECT name, {who}, at.epoch, at.n FROM {table} AS at LEFT JOIN conversation ON id = conversation "
+            f"SELECT name, {who}, at.epoch, at.n FROM {table} AS at {join} conversation ON id = conversation "
             "WHERE id IS NULL OR (at.epoch, at.n) > (conversation.epoch, conversation.n)"
         ):
             if name is None:

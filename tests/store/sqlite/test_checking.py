@@ -45,6 +45,12 @@ class CheckTests(Conversing, SynchronousTestCase):
         self.assertEqual(list(check(self.store.database)), [])
         self.assertEqual(count(self.store.database), Counted(accounts=2, groups=1, conversations=2, messages=6))
 
+    def test_a_group_that_ended(self):
+        for user in (self.bert, self.anna):
+            self.successResultOf(self.store.groups.remove(int(self.group[2:]), user, user))
+        self.assertEqual(list(check(self.store.database)), [])
+        self.assertEqual(count(self.store.database).groups, 0)
+
     def test_accounts(self):
         self.assertEqual(
             self.found("UPDATE name_form SET form = 'clara' WHERE user = ?", self.bert),
