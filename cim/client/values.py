@@ -180,6 +180,7 @@ class Change:
     """What happened to a group or one of its members.
 
     :param what: joined, accepted (an invitation by `by`), added, left, removed, role or renamed
+    :param user: whom it happened to, or who renamed the group; 0 for an operator
     :param by: who did it; 0 for an operator, or nobody
     :param text: the new role, or the new name
     """

@@ -849,6 +849,7 @@ class GroupCommandTests(CommandTestCase):
         for change, line in (
             (Change("left", 1001, 1001), "bob left"),
             (Change("role", 1001, 1000, "admin"), "me made bob admin"),
+            (Change("renamed", 0, 0, "Our Team"), 'an operator named it "Our Team"'),
             (Change("something new", 1001, 0), "bob: something new"),
         ):
             self.client.tell("members", Members(1, "g:1", "1-9", 5, (change,)))

@@ -410,7 +410,7 @@ class Chat(AddressBook):
 
 def _happening(one: Change, name_of: Callable[[int], str]) -> str:
     """Return what happened to a group in words."""
-    user, by = name_of(one.user), name_of(one.by) if one.by else "an operator"
+    user, by = (name_of(id) if id else "an operator" for id in (one.user, one.by))
     return {
         "joined": f"{user} joined",
         "accepted": f"{user} joined, invited by {by}",
