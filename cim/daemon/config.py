@@ -14,7 +14,7 @@ from twisted.python.reflect import accumulateClassList
 from twisted.python.usage import Options, UsageError
 
 import cim
-from cim.daemon.runtime import command, prepare, refuse
+from cim.daemon.runtime import prepare, refuse
 from cim.limits import count, limit
 from cim.plain import quoted
 from cim.private_files import BadFile, read_private
@@ -194,16 +194,14 @@ class DaemonOptions(Options):
         for variable in sorted(self._environ):
             bare = variable.removeprefix(prefix)
             if bare != variable and bare not in variables and not _PLATFORMS.search(variable):
-                raise UsageError(f"{variable}: there is no such option; {command(self.daemon)} --help lists them")
+                raise UsageError(f"{variable}: there is no such option")
         path = config or self["config"]
         if path:
             for table, key, value in self._keys(path):
                 name = TABLES.get(table, "") + key
                 if name not in known - {"config"} or (not table and name.startswith(tuple(TABLES.values()))):
                     where = f" of [{table}]" if table else ""
-                    raise UsageError(
-                        f"{path}: unknown key {quoted(key)}{where}; {command(self.daemon)} --help lists the options"
-                    )
+                    raise UsageError(f"{path}: unknown key {quoted(key)}{where}")
                 if name not in taken:
                     self._take_toml(name, value, f"{path}: {f'[{table}] ' if table else ''}{key}")
 
