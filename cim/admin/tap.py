@@ -41,7 +41,7 @@ class Admin(Group):
         ["http-key", None, MetricsKey, "Print the key for /metrics."],
         ["backup", None, Backup, "Copy a suite's data, while it runs."],
         ["restore", None, Restore, "Put a backup in the place of a suite's data."],
-        ["check", None, Check, "Read all that a suite stored, and name what does not fit."],
+        ["check", None, Check, "Read all that is stored, and name what does not fit."],
     ]
 
     def __init__(self, environ: Mapping[str, str]) -> None:
