@@ -202,6 +202,20 @@ class APICase(HTTPCase):
         return client
 
 
+class OnlineCase(APICase):
+    """Two routes, and alice, who is online on her phone."""
+
+    routes = 2
+
+    def setUp(self):
+        super().setUp()
+        self.alice = self.account("alice")
+        login = self.log_in("alice", device="phone")
+        self.token = login["token"]
+        self.client = self.connect_to(login)
+        self.client.packets()
+
+
 def segment(text):
     """Return a text as a segment of a path."""
     return quote(text, safe="")

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from cim.errors import LinkLost
 from cim.route.http.tokens import KEPT_SECONDS as TOKEN_SECONDS
 from cim.route.messages.accounts import KEPT_SECONDS
-from tests.route.http.api_case import KEY, PASSWORD, APICase
+from tests.route.http.api_case import KEY, PASSWORD, APICase, OnlineCase
 
 CALLS = (
     ("GET", "/v1/admin/users/{}/sessions", None, 200),
@@ -93,18 +93,8 @@ class NoKeysTests(APICase):
                 self.problem(method, path.format(alice.id), body, **how, status=401, code="unauthorized")
 
 
-class OperatorTests(APICase):
+class OperatorTests(OnlineCase):
     """Tests of the calls."""
-
-    routes = 2
-
-    def setUp(self):
-        super().setUp()
-        self.alice = self.account("alice")
-        login = self.log_in("alice", device="phone")
-        self.token = login["token"]
-        self.client = self.connect_to(login)
-        self.client.packets()
 
     def admin(self, method, path, body=None, status=204, **options):
         return self.ok(method, f"/v1/admin/{path}", body, key=KEY, status=status, **options)

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from cim.reset_codes import RESET_SECONDS
 from cim.route.http.tokens import KEPT_SECONDS as TOKEN_SECONDS
-from tests.route.http.api_case import KEY, PASSWORD, APICase
+from tests.route.http.api_case import KEY, PASSWORD, OnlineCase
 
 NEW = "a new password"
 PATH = "/v1/password-resets"
 
 
-class ResetCodeTests(APICase):
-    routes = 2
-
-    def setUp(self):
-        super().setUp()
-        self.alice = self.account("alice")
-        login = self.log_in("alice", device="phone")
-        self.token = login["token"]
-        self.client = self.connect_to(login)
-        self.client.packets()
-
+class ResetCodeTests(OnlineCase):
     def code(self, user=None, **options):
         return self.ok("POST", f"/v1/admin/users/{user or self.alice.id}/reset-code", key=KEY, status=201, **options)
 
