@@ -5,28 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 
-from twisted.trial.unittest import TestCase
-
-from tests.harness.daemons import ROOT, environment
-from tests.harness.processes import DaemonProcess
+from tests.harness.bench_case import BenchCase
 
 STARTED = 60.0
 #: The order in which the processes must have ended; those of one group in any order.
 GROUPS = ("server", "route", "redis-server")
 
 
-class BenchTests(TestCase):
+class BenchTests(BenchCase):
     timeout = 240
-
-    def bench(self, *arguments, ready_when=None):
-        from twisted.internet import reactor
-
-        argv = [sys.executable, "-m", "bench", *arguments]
-        process = DaemonProcess(reactor, argv, environment(), str(ROOT), ready_when, name="bench")
-        self.addCleanup(process.kill)
-        return process
 
     async def test_the_cluster_until_ctrl_c(self):
         directory = os.path.abspath(self.mktemp())

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 
-from twisted.trial.unittest import TestCase
-
-from tests.harness.daemons import ROOT, environment
-from tests.harness.processes import DaemonProcess
+from tests.harness.bench_case import BenchCase
 from tests.long import SKIP
 
 
-class HostileTests(TestCase):
+class HostileTests(BenchCase):
     skip = SKIP
     timeout = 400
 
     async def hostile(self, *options):
-        from twisted.internet import reactor
-
-        argv = [sys.executable, "-m", "bench", "hostile", "--minutes=1", *options]
-        process = DaemonProcess(reactor, argv, environment(), str(ROOT), name="hostile")
-        self.addCleanup(process.kill)
-        await process.start()
-        await process.wait_for_exit(self.timeout - 20)
-        output = "\n".join(process.lines)
+        process, _, output = await self.ended("hostile", "--minutes=1", *options)
         # How long they waited depends on what else the machine does.
         self.assertIn("refused to people: 0", process.lines, output)
         self.assertIn("lost 0, doubled 0, reordered 0, out of nowhere 0", process.lines, output)
