@@ -24,7 +24,7 @@ from bench.disks import DiskFaults
 from bench.failovers import FailoverFaults, OneAtATime
 from bench.faults import Deck, Havoc, Maker, kind_of
 from bench.figures import Percentiles
-from bench.history import verdict
+from bench.history import told
 from bench.hosts import Network, NoHosts
 from bench.mishaps import ClientFaults, ConnectionFaults, ProcessFaults
 from bench.outages import Mended, outages, table
@@ -35,8 +35,6 @@ from bench.upgrades import UpgradeFaults, checkout
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
 from tests.harness.processes import ProcessFailed
 
-#: How many violations are shown one by one.
-SHOWN = 40
 #: How often a run tells how far it is.
 TELL_SECONDS = 60.0
 #: The machine of the clients, and of this process.
@@ -205,12 +203,11 @@ class Chaos:
                 self.write(f"  not accepted: {sum(member.waiting for member in crowd.members)}")
                 for what, count in (await crowd.ask_everyone(min(10.0, arguments.patience))).items():
                     self.write(f"  missing, {what}: {count}")
-            for violation in violations[:SHOWN]:
-                self.write(str(violation))
         finally:
             await crowd.disperse()
         self._report(crowd)
-        self.write(verdict(violations, read=True))
+        for line in told(violations, read=True):
+            self.write(line)
         return 0 if quiet and not violations else 1
 
     def _note(self, kind: str, began: float, mended: float) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from bench.cluster import Cluster
 from bench.crowd import Crowd, add_crowd
 from bench.figures import Percentiles
-from bench.history import verdict
+from bench.history import told
 from bench.outages import Mended, outages, table
 from bench.running import run_bounded
 from tests.harness.daemons import UNLIMITED, UNLIMITED_SESSIONS
@@ -24,8 +24,6 @@ from tests.harness.redis_set import RedisSet
 KILL, HANG = "kill", "hang"
 #: For how long a master hangs that was replaced, in seconds.
 HANG_SECONDS = 3.0
-#: How many violations are shown one by one.
-SHOWN = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,12 +110,11 @@ class Failovers:
             violations = crowd.violations()
             if not quiet:
                 self.write(f"after {arguments.patience:g} s some members still lack messages")
-            for violation in violations[:SHOWN]:
-                self.write(str(violation))
         finally:
             await crowd.disperse()
         self._report(crowd)
-        self.write(verdict(violations, read=True))
+        for line in told(violations, read=True):
+            self.write(line)
         return 0 if quiet and not violations else 1
 
     async def _fail(self, servers: RedisSet, number: int, chooser: random.Random) -> None:
@@ -158,7 +155,7 @@ class Failovers:
         write("messages: " + ", ".join(f"{name} {outcomes[name]}" for name in ("accepted", "refused", "unknown")))
         write(f"handed to members: {sum(map(len, crowd.history.handed.values()))}")
         write(f"from the failure to the promotion: {Percentiles.of(self._promoted)}")
-        for line in table(outages(crowd.times.sent, crowd.times.accepted, self._mended)):
+        for line in table(outages(crowd.times.sent, crowd.accepted(), self._mended)):
             write(line)
         for name, count in sorted(crowd.counts().items()):
             write(f"  {name}: {count}")

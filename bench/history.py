@@ -23,7 +23,7 @@ that author sent later.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from attrs import define, field, frozen
@@ -31,6 +31,8 @@ from attrs import define, field, frozen
 #: Author, conversation, number.
 Key = tuple[int, str, int]
 Position = tuple[int, int]
+#: How many violations are shown one by one.
+SHOWN = 40
 
 
 class Fault(Enum):
@@ -255,6 +257,12 @@ class History:
         return Counter(
             "accepted" if sent.stored else "refused" if sent.refused else "unknown" for sent in self.sent.values()
         )
+
+
+def told(violations: Sequence[Violation], *, read: bool = False) -> Iterator[str]:
+    """Yield lines about what went wrong: the first SHOWN of all, and how often each thing did (see `verdict`)."""
+    yield from map(str, violations[:SHOWN])
+    yield verdict(violations, read=read)
 
 
 def verdict(violations: Iterable[Violation], *, read: bool = False) -> str:

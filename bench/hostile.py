@@ -23,12 +23,10 @@ from bench.attackers import ATTACKS
 from bench.cluster import Cluster, Suite
 from bench.crowd import PASSWORD, Crowd, add_crowd
 from bench.figures import Percentiles
-from bench.history import verdict
+from bench.history import told
 from bench.http import HTTPError, HTTPPool
 from bench.running import run_bounded
 
-#: How many violations are shown one by one.
-SHOWN = 40
 #: Times by which the p99 of people may grow.
 MOST = 2.0
 #: Answers by which somebody honest was refused something.
@@ -175,8 +173,6 @@ class Hostile(Attacked):
             callers.close()
         for line in attacks:
             self.write(f"  {line}")
-        for violation in violations[:SHOWN]:
-            self.write(str(violation))
         if not calm:
             self.write(f"after {arguments.patience:g} s some members still lacked messages")
         self.write("messages: " + ", ".join(f"{name} {outcomes[name]}" for name in ("accepted", "refused", "unknown")))
@@ -186,7 +182,8 @@ class Hostile(Attacked):
         self.write(f"by HTTP: accepted {len(callers.times)}, " + ", ".join(f"{k} {n}" for k, n in wrong.items()))
         self.write(f"refused to people: {refused}")
         late = self._compare(crowd, callers, attacked, ended)
-        self.write(verdict(violations))
+        for line in told(violations):
+            self.write(line)
         return int(not calm or bool(violations) or refused > 0 or any(wrong.values()) or late)
 
     def _attacks(self, cluster: Cluster | Suite) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.history import Fault, Handed, History, verdict
+from bench.history import Fault, Handed, History, told, verdict
 
 PRIVATE, GROUP = "p:1:2", "g:7"
 MEMBERS = {PRIVATE: (1, 2), GROUP: (1, 2, 3)}
@@ -228,4 +228,4 @@ class HistoryTests(SynchronousTestCase):
         history.send(1, GROUP, 0, b"x")
         history.accept(1, GROUP, 0, (5, 1))
         self.assertEqual(verdict(history.violations()), "lost 3, doubled 0, reordered 0, out of nowhere 0")
-        self.assertIn("lost at 1: message 0 of 1 in g:7: was never handed", map(str, history.violations()))
+        self.assertIn("lost at 1: message 0 of 1 in g:7: was never handed", told(history.violations()))
