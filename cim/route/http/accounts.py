@@ -8,8 +8,6 @@ from typing import Any
 
 from attrs import frozen
 
-from twisted.logger import Logger
-
 from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import (
@@ -19,27 +17,27 @@ from cim.errors import (
     Forbidden,
     InvalidField,
     InvitationNeeded,
-    LinkLost,
     NotFound,
     Unauthorized,
     Unavailable,
 )
 from cim.interfaces import IStore, IStoreClock
 from cim.invitation_codes import AccountPolicy, check_usable, id_of
-from cim.model import Account, Credential, SessionRecord
+from cim.model import Account, Credential
 from cim.names import TAKEN, look_the_same
 from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
-from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN, Device
+from cim.route.http.sessions import SESSIONS, end_former_sessions, sessions_shown
+from cim.route.http.shapes import ACCOUNT, PASSWORD, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Boolean, Id, Integer, Name, NewName, Nullable, Object, Optional, Text
+from cim.web.schema import Id, Integer, Name, NewName, Nullable, Object, Optional, Text
 
 _SERVER = Object(
     {
@@ -67,49 +65,8 @@ _LOGIN = Object(
     },
     "Login",
 )
-SESSION = Object(
-    {
-        "device": Text(64),
-        "live": Boolean("False if the client has not connected yet."),
-        "since": WHEN,
-        "server": Text(300, about="The server's name in the registry."),
-    },
-    "Session",
-)
-_log = Logger()
 #: The id that no account has.
 _NOBODY = 0
-SESSIONS = Object({"sessions": Array(SESSION, "The newest last.")}, "Sessions")
-
-
-def sessions_shown(records: Any) -> dict[str, Any]:
-    """Return session records as JSON values."""
-    return {"sessions": [_session(record) for record in records]}
-
-
-def _session(record: SessionRecord) -> dict[str, Any]:
-    return {"device": record.device, "live": record.live, "since": record.since, "server": record.place.server}
-
-
-async def end_former_sessions(logins: Logins, user: int, *, kept: str = "") -> None:
-    """End the sessions of a user who has a new password.
-
-    One at a server that is not linked ends when that is.
-
-    :param kept: the owner token of a login whose session goes on
-    :raises Unavailable: sessions may go on
-    """
-    try:
-        await logins.end_sessions(user, kept=kept)
-    except LinkLost:
-        _log.warn(
-            "user {user} has a new password, and a session at a server that is not linked: it ends when that is",
-            user=user,
-        )
-    except Unavailable:
-        raise Unavailable(
-            "the password was changed, but other sessions may go on: log in with the new one and change it again"
-        )
 
 
 @frozen(kw_only=True, eq=False)

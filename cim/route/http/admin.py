@@ -12,8 +12,8 @@ from cim.interfaces import IStore
 from cim.route.front.login import Logins
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
-from cim.route.http.accounts import SESSIONS, sessions_shown
 from cim.route.http.passwords import OPERATORS, Passwords
+from cim.route.http.sessions import SESSIONS, sessions_shown
 from cim.route.http.shapes import MORE, PAGE, PASSWORD, WHERE, limit
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts

@@ -11,8 +11,8 @@ from cim.daemon.metrics import Metrics
 from cim.errors import Forbidden
 from cim.interfaces import IStore
 from cim.route.http.access import Caller
-from cim.route.http.accounts import SESSION, sessions_shown
 from cim.route.http.messages import MESSAGE, message_shown
+from cim.route.http.sessions import SESSION, sessions_shown
 from cim.route.http.shapes import MORE, ROLE, WHEN, WHERE, ConversationName, Position
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.reading import Reading

@@ -15,8 +15,8 @@ from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
-from cim.route.http.accounts import end_former_sessions
 from cim.route.http.passwords import Passwords, Turn
+from cim.route.http.sessions import end_former_sessions
 from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
