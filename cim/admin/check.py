@@ -65,17 +65,20 @@ class Check(DataCommand):
             raise CIMError(f"--store {error.reason}") from None
         if not isinstance(store, RedisStore):
             raise CIMError("--store must name Redis; the store of a suite is in the folder of --data")
-        store.startService()
         checking = store.check()
+        checking.start()
         found = 0
         try:
+            if not await checking.is_current():
+                what = f"{self['store']} is of an earlier release, or empty"
+                raise CIMError(f"{what}: start a route of this one with it, which updates it")
             async for wrong in checking.wrong():
                 printing.one({"wrong": wrong}, wrong)
                 found += 1
         except StoreUnavailable:
             raise CIMError(store.health() or "Redis does not answer") from None
         finally:
-            await store.stopService()
+            await checking.stop()
         return found, checking.counted
 
 

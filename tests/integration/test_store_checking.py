@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
+from twisted.internet.defer import Deferred
+
+from cim.admin.check import Check
+from cim.admin.printing import Printing
+from cim.errors import CIMError
 from cim.model import Mark
 from cim.store.redis.accounts import name_key
 from cim.store.redis.keys import Key
@@ -101,3 +108,24 @@ class CheckTests(Conversing, RedisCase):
     async def test_names_of_no_conversation(self):
         await self.command("HSET", f"{Key.COUNTERS}{{p:2:1}}", "log", "1-1 1 1 1")
         self.assertEqual(await self.found(), ['"cim:n:{p:2:1}" is of "p:2:1", which is no name of a conversation'])
+
+
+class CommandTests(RedisCase):
+    async def said(self):
+        out = StringIO()
+        command = Check()
+        command.parseOptions(["--store", f"redis:127.0.0.1:{self.redis.port}"])
+        await command.run(self.reactor, Printing(out, out))
+        return out.getvalue()
+
+    async def test_all_fits(self):
+        await self.store.credentials.create("anna", "a hash")
+        self.assertEqual(await self.said(), "all fits: 1 account, 0 groups, 0 conversations and 0 messages\n")
+
+    async def test_what_an_earlier_release_left_stays_as_it_is(self):
+        """The routes of that release would stop if it were updated."""
+        await self.store.stopService()
+        await self.command("SET", Key.SCHEMA, "1")
+        error = await self.assertFailure(Deferred.fromCoroutine(self.said()), CIMError)
+        self.assertIn("is of an earlier release, or empty: start a route of this one", str(error))
+        self.assertEqual(await self.command("GET", Key.SCHEMA), b"1")

@@ -14,6 +14,7 @@ from cim.store.counted import Counted
 from cim.store.redis.accounts import account_key, name_key
 from cim.store.redis.keys import Key
 from cim.store.redis.names import form_key, id_of_account, ids_of
+from cim.store.redis.schema import NEWEST, taken
 from cim.store.redis.walking import walk
 from cim.wire import conversations, native, positions
 from cim.wire.positions import ZERO, Position
@@ -40,6 +41,22 @@ class RedisCheck:
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self.counted = Counted()
+
+    def start(self) -> None:
+        """Connect, without the steps that a route would take, at which routes of earlier releases stop."""
+        self._connection.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._connection.stop()
+
+    async def is_current(self) -> bool:
+        """Return whether the data has the schema of this release, not that of an earlier one.
+
+        :raises StoreUnavailable: Redis does not answer, or a newer release has changed the data
+        """
+        ((held,),) = await self._ask(("MGET", Key.SCHEMA))
+        return taken(held) == NEWEST
 
     async def wrong(self) -> AsyncIterator[str]:
         """Yield a sentence for each thing that does not fit.
