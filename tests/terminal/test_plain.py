@@ -133,6 +133,8 @@ class ChatTests(TerminalTestCase):
         self.client.push(1001, "bob", "right", kind=Kind.EDIT, ref=message.position)
         self.client.push(1001, "bob", "👍", kind=Kind.REACTION, ref=message.position)
         self.client.push(1001, "bob", "", kind=Kind.RECALL, ref=message.position)
+        self.client.push(1001, "bob", "")
+        self.client.push(1001, "bob", "", kind=Kind.EDIT, ref=message.position)
         self.assertEqual(self.shown(), ["bob: wrong", "bob (edited): right"])
         self.assertEqual(self.errors.lines, ["* bob: 👍", "* bob took back a message"])
 

@@ -135,7 +135,8 @@ class PlainTerminal(TwistedProtocol):
 
     def message(self, message: Message, *, own: bool) -> None:
         """Show a message from another user, or one's own from another device."""
-        if own:
+        taken_back = message.kind in (Kind.TEXT, Kind.EDIT) and not (message.text or message.data)
+        if own or taken_back:  # the recall says so
             return
         where = f"[{self.chat.title_of(message.conversation)}] " if message.group else ""
         said = f"{where}{typed_name(message.sender.name)}"
