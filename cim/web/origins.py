@@ -30,6 +30,8 @@ def normal_origin(text: str) -> str:
         return origin
     if not (found and scheme.isalnum() and host and origin.isascii()) or any(mark in host for mark in "/?#@ "):
         raise ValueError(f"must be * or an origin such as https://chat.example.com, not {quoted(text)}")
+    if ANY in host:
+        raise ValueError(f"must name each origin, or be * alone for any: {quoted(text)} would match none")
     usual = {"http": ":80", "https": ":443"}.get(scheme)
     return origin.removesuffix(usual) if usual else origin
 

@@ -38,6 +38,7 @@ class OriginTests(SynchronousTestCase):
             "https://a?b",
             "https://u@a",
             "https://é",
+            "https://*.example.com",
             "a b://c",
         ):
             with self.assertRaises(ValueError):
