@@ -182,7 +182,8 @@ class ComeBackTests(ClusterCase):
         await self.come_back(await self.phones(self.sessions))
 
     async def test_when_one_of_two_servers_stops(self):
-        await self.started_up(servers=2)
+        # Their accounts were not made in a day.
+        await self.started_up("--limit-address-accounts", "0", "--limit-address-http", "0", servers=2)
         await self.change_over(await self.phones(2 * self.sessions))
 
     async def test_guests(self):
