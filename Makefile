@@ -60,7 +60,7 @@ bench: $(READY)
 	@.ci/packages cluster
 	@exec $(BIN)/python -m bench load --own-cluster $(OPTIONS)
 
-# Redis, ZooKeeper and nginx are for tests.integration alone.
+# Redis, ZooKeeper, nginx and Chromium are for tests.integration alone.
 test: $(DEVELOPMENT)
 	@$(if $(findstring integration,$(or $(TESTS),integration)),.ci/packages tests)
 	@MAKE="$(MAKE) --no-print-directory" $(BIN)/python .ci/tests $(TESTS)
@@ -73,6 +73,7 @@ lint: $(DEVELOPMENT)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python .ci/lua cim/store/redis/*.lua
+	@.ci/javascript
 
 types: $(DEVELOPMENT)
 	@$(BIN)/mypy
@@ -99,6 +100,6 @@ reset:
 	@.ci/reset
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) web/node_modules
 
 .PHONY: help venv run client invitation cluster bench test test-long lint types proto check-proto clean reset distclean
