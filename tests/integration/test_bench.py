@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from tests.harness.bench_case import BenchCase
+from tests.integration.bench_case import BenchCase
 
 STARTED = 60.0
 #: The order in which the processes must have ended; those of one group in any order.

@@ -10,7 +10,7 @@ import random
 import re
 import sys
 
-from tests.harness.bench_case import BenchCase
+from tests.integration.bench_case import BenchCase
 
 SECONDS = 60
 

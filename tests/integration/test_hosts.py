@@ -15,8 +15,8 @@ import sys
 from twisted.trial.unittest import TestCase
 
 from bench.hosts import unavailable
-from tests.harness.bench_case import BenchCase
 from tests.harness.daemons import ROOT, environment
+from tests.integration.bench_case import BenchCase
 
 SKIP = unavailable() or None
 #: Makes two machines and says, for each way of breaking what is between them, which packets arrive.

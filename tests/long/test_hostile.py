@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.harness.bench_case import BenchCase
+from tests.integration.bench_case import BenchCase
 from tests.long import SKIP
 
 

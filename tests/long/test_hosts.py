@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bench.hosts import unavailable
-from tests.harness.bench_case import BenchCase
+from tests.integration.bench_case import BenchCase
 from tests.long import SKIP
 
 #: The last commit before links, stores and daemons were told apart by the epochs and schemas that they have now.
