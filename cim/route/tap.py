@@ -35,7 +35,7 @@ from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
-from cim.route.http.api import Settings, api_resource
+from cim.route.http.api import Settings, about, api_resource
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
@@ -46,6 +46,7 @@ from cim.web.calling import JSONCalls
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
+from cim.web.pages import Front, Page, WebFiles
 from cim.web.site import BoundedSite, Bounds, HTTPService
 
 
@@ -168,8 +169,10 @@ def add_route(
         metrics=metrics,
         where=where,
     )
+    files = WebFiles(("cim", "shared", "chat"))
+    page = Page(files.page("chat/index.html"), about(settings), route.directory.websockets)
     site = BoundedSite(
-        resource,
+        Front(resource, files, {b"/": page}, metrics),
         reactor,
         metrics,
         hosts=hosts_of(options),

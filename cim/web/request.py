@@ -16,6 +16,8 @@ JSON = b"application/json"
 PIECE = 64 * 1024
 #: The reason phrases of statuses; twisted.web does not have all of them.
 _REASONS = {**{status.value: status.phrase.encode() for status in HTTPStatus}, **http.RESPONSES}
+#: The statuses of answers that have neither Content-Type nor Content-Length (RFC 9110, section 8.6).
+_EMPTY = (204, 304)
 #: How many bytes of an oversized body are read and discarded, so that its sender gets to read our answer.
 _MAX_DISCARDED = 8 * 1024 * 1024
 
@@ -135,7 +137,7 @@ class BoundedRequest(server.Request):
             b"Server: CIM",
             b"Date: " + channel.site.date(),
         ]
-        if status != 204:  # which has neither header (RFC 9110, section 8.6)
+        if status not in _EMPTY:
             lines += (b"Content-Type: " + content_type, b"Content-Length: %d" % len(body))
         lines.extend(
             b"%b: %b" % (name, value) for name, values in self.responseHeaders.getAllRawHeaders() for value in values

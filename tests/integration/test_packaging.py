@@ -33,9 +33,9 @@ class PackagingTests(SynchronousTestCase):
         source.mkdir(parents=True)
         for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
             shutil.copy(TOP / name, source / name)
-        unwanted = shutil.ignore_patterns("__pycache__", "dropin.cache")
-        for name in ("cim", "twisted"):
-            shutil.copytree(TOP / name, source / name, ignore=unwanted)
+        unwanted = shutil.ignore_patterns("__pycache__", "dropin.cache", "node_modules")
+        for name in ("cim", "twisted", "web"):
+            shutil.copytree(TOP / name, source / name, symlinks=True, ignore=unwanted)
         run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(self.directory), cwd=source)
         (self.wheel,) = self.directory.glob("*.whl")
 
@@ -48,6 +48,14 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual((modules | scripts) - set(names), set())
         self.assertIn("cim/py.typed", names)
         self.assertIn("cim/wire/cim_pb2.pyi", names)
+        pages = {
+            f"cim/web/static/{path.relative_to(TOP / 'web')}"
+            for folder in ("cim", "shared", "chat")
+            for path in (TOP / "web" / folder).glob("*")
+            if path.suffix in (".html", ".js", ".css", ".svg", ".png")
+        }
+        self.assertIn("cim/web/static/chat/index.html", pages)
+        self.assertEqual({name for name in names if name.startswith("cim/web/static/")}, pages)
         # Nothing of Twisted's own, and nothing that would hide it.
         self.assertEqual([name for name in names if name.startswith("twisted/")], ["twisted/plugins/cim_dropin.py"])
         self.assertEqual([name for name in names if name.startswith(("tests", "bench"))], [])
@@ -73,4 +81,6 @@ class PackagingTests(SynchronousTestCase):
             told = run(python, "-c", RUN_TWISTD, command, "--help", cwd=empty)
             self.assertIn("--config=", told)
             self.assertIn("cim-im", run(python, "-c", RUN_TWISTD, command, "--version", cwd=empty))
+        page = "from cim.web.pages import WebFiles; print(WebFiles(['chat']).page('chat/index.html').decode())"
+        self.assertIn('src="/web-', run(python, "-c", page, cwd=empty))
         self.assertEqual(list(empty.iterdir()), [])

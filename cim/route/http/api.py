@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
@@ -26,7 +27,7 @@ from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
-from cim.route.http.passwords import Passwords
+from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
@@ -80,6 +81,17 @@ class Settings:
     password_limits: Mapping[str, Limit] = field(factory=lambda: defaults(PASSWORD_LIMITS))
     group_consent: str = INVITE
     accounts: AccountPolicy = AccountPolicy.OPEN
+
+
+def about(settings: Settings) -> dict[str, Any]:
+    """Return what programs that ask for `/` are told."""
+    return {
+        "name": "CIM",
+        "version": cim.__version__,
+        "accounts": settings.accounts.value,
+        "openapi": DOCUMENT,
+        "max_password": MAX_BYTES,
+    }
 
 
 def document() -> bytes:

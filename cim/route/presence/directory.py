@@ -83,6 +83,10 @@ class Directory:
         """Return what `/health` shows of the nodes that are ignored."""
         return {"ignored_servers": sorted(self.ignored)[:_SHOWN]} if self.ignored else {}
 
+    def websockets(self) -> list[str]:
+        """Return the URLs of our servers' WebSockets."""
+        return sorted({data.websocket for data in self.ours.values() if data.websocket})
+
     def linked(self, name: str) -> Host | None:
         """Return one of our servers if it is listed and linked, else None."""
         host = self._presence.hosts.get(name)
