@@ -76,6 +76,20 @@ class IAccounts(Interface):
         not what a call returned.
         """
 
+    def accounts(users: Collection[int]) -> Deferred[Mapping[int, Account]]:
+        """Return those of some accounts that are there, by id."""
+
+    def people(form: str, *, whole: bool = False, after: str = "", limit: int) -> Deferred[Listing[Account]]:
+        """Return accounts with a password whose names have a comparison form that begins with `form`.
+
+        They are sorted by the code points of their forms, then by id. An account that an earlier release makes beside
+        this one is among them once its credential was read. A page may have fewer than `limit` accounts, or none, even
+        if more follow.
+
+        :param whole: those with this very form only
+        :param after: where another call ended
+        """
+
     def guests() -> Deferred[bool]:
         """Return whether there may be accounts without a password: `register` made one, or an earlier release may have.
 

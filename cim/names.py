@@ -33,6 +33,7 @@ _INVISIBLE_IN_EMOJI = re.compile(f"[{_JOINER}{_EMOJI_STYLE}]")
 _PICTURE = re.compile(f"[{_PICTURES}]")
 #: Stands for emoji that Python's Unicode does not know yet, while the profile is applied.
 _STAND_IN = "\U0001f000"
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 #: What PRECIS takes for a symbol or a mark, and nobody sees.
 _BLANK = "\u2800\ufffc\U0001107f\U00016fe4\U0001bc9d\U0001d159\U0001da7f\U0001da80"
 #: The same, and what is only seen by what it does to the letter behind it, where there is none.
@@ -67,6 +68,15 @@ def comparison_form(name: str) -> str:
         return _form(name).translate(_TWINS)
     except UnicodeEncodeError:
         return ""
+
+
+def seen_characters(name: str) -> int:
+    """Return how many characters people see in a name or a part of one: one for an emoji, or a letter with its marks.
+
+    0 if it has no comparison form.
+    """
+    form = comparison_form(_EMOJI.sub(_STAND_IN, _FLAG.sub(_STAND_IN, name)))
+    return sum(not unicodedata.category(character).startswith("M") for character in form)
 
 
 def look_the_same(one: str, other: str) -> bool:

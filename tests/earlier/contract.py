@@ -6,6 +6,7 @@ import base64
 
 from cim.errors import Conflict
 from cim.model import Append, Retention
+from cim.names import comparison_form
 from cim.route.http.passwords import strong_hasher
 from cim.wire import native
 from cim.wire.cim_pb2 import TEXT, Kind, Send
@@ -35,9 +36,12 @@ class EarlierContract:
             self.assertEqual(await store.accounts.account(id), account)
             credential = await store.credentials.credential(id)
             self.assertTrue(strong_hasher().verify(credential.password, password))
+            self.assertIn(account, (await store.accounts.people(comparison_form(name[:3]), limit=100)).items)
         for name, id in told["guests"].items():
             self.assertEqual((await store.accounts.register(name)).id, id)
             self.assertIsNone(await store.credentials.credential(id))
+            people = (await store.accounts.people(comparison_form(name), limit=100)).items
+            self.assertNotIn(id, [one.id for one in people])
         self.assertTrue(await store.accounts.guests())
         # No new account looks like an old one.
         for name in (*told["accounts"], *told["guests"]):

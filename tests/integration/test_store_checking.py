@@ -13,6 +13,7 @@ from cim.model import Mark
 from cim.store.redis.accounts import name_key
 from cim.store.redis.keys import Key
 from cim.store.redis.names import form_key
+from cim.store.redis.people import member_of
 from tests.integration.redis_case import RedisCase
 from tests.store.conversing import RETENTION, Conversing
 
@@ -43,6 +44,18 @@ class CheckTests(Conversing, RedisCase):
         self.assertEqual(
             (self.counted.accounts, self.counted.groups, self.counted.conversations, self.counted.messages),
             (2, 1, 2, 6),
+        )
+
+    async def test_people(self):
+        guest = await self.store.accounts.register("guest")
+        await self.command("ZREM", Key.PEOPLE, member_of("anna", self.anna))
+        await self.command("ZADD", Key.PEOPLE, 0, member_of("guest", guest.id))
+        self.assertCountEqual(
+            await self.found(),
+            [
+                f"account {self.anna} has a password and is not found by the beginning of its name",
+                f"account {guest.id} has no password and is found by the beginning of its name",
+            ],
         )
 
     async def test_names(self):

@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from cim.daemon.clock import time_of_day
 from cim.errors import Conflict, NoRoom, StoreUnavailable
-from cim.model import GUEST, Account, Appended, LoginPolicy, Reserved, Retention
+from cim.model import GUEST, Account, Appended, Credential, LoginPolicy, Reserved, Retention
 from cim.store.redis import edits
 from cim.store.redis.changing import Changing
 from cim.store.redis.edits import note_all_edits
 from cim.store.redis.keys import Key
 from cim.store.redis.names import INDEXED, STEP
+from cim.store.redis.people import STEP as PEOPLE_STEP
 from cim.store.redis.schema import NEWEST, RedisSchema
 from cim.store.space import Usage
 from cim.wire import native, positions
@@ -34,6 +35,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
+from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
@@ -182,6 +184,64 @@ class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):
         self.patch(self.store.groups, "leave_all", and_join)
         await self.credentials.delete(bob.id)
         self.assertEqual([one.user for one in await self.store.groups.members(group.id)], [alice.id])
+
+
+class RedisPeopleTests(PeopleContract, RedisCase):
+    settings = {"appendonly": "no"}
+
+    async def made_earlier(self, name, id):
+        """Make an account as a route of an earlier release does."""
+        await self.command("SET", f"cim-account:{id}", name)
+        await self.command("SET", f"cim-name:{quote(name, safe='')}", id)
+        await self.command("SET", f"cim:form:{{{name.lower()}}}", id)
+        await self.command("HSET", f"cim:auth:{{{id}}}", "password", "hash", "valid_from", 0)
+
+    async def test_those_who_are_there_are_put_in_by_a_step(self):
+        await self.store.stopService()
+        await self.command("FLUSHALL")
+        for number in range(PEOPLE_STEP + 50):
+            await self.made_earlier(f"User {number}", 1700000000000 + number)
+        await self.command("SET", "cim-account:5", "Usertha, who is a guest")
+        stores = [self.started() for _ in range(2)]
+        for self.store in stores:
+            await self.until(lambda: self.store.facts().get("schema") == NEWEST)
+            self.assertEqual(len(await self.people("user ")), PEOPLE_STEP + 50)
+        self.assertEqual(await self.command("ZCARD", Key.PEOPLE), PEOPLE_STEP + 50)
+
+    async def test_who_is_made_by_an_earlier_release_later_is_found_from_the_first_login_on(self):
+        await self.made_earlier("Alice", 1700000000001)
+        self.assertEqual(await self.people("ali"), [])
+        await self.credentials.credential(1700000000001)
+        self.assertEqual(await self.people("ali"), ["Alice"])
+
+    async def test_a_guest_who_gets_a_password_by_an_earlier_release_is_too(self):
+        guest = await self.store.accounts.register("Alice")
+        await self.command("HSET", f"cim:auth:{{{guest.id}}}", "password", "hash", "valid_from", 0)
+        await self.credentials.credential(guest.id)
+        self.assertEqual(await self.people("ali"), ["Alice"])
+
+    async def test_who_is_deleted_by_an_earlier_release_is_not_found(self):
+        alice, _ = await self.person("alice"), await self.person("alina")
+        await self.command("DEL", f"cim-account:{alice.id}", f"cim-name:{alice.name}", f"cim:auth:{{{alice.id}}}")
+        self.assertEqual(await self.people("ali"), ["alina"])
+        self.assertEqual(await self.command("ZCARD", Key.PEOPLE), 1)
+
+    async def test_who_is_deleted_while_the_step_goes_on_stays_deleted(self):
+        await self.made_earlier("Alice", 1700000000001)
+        people = self.store.credentials._people
+        await gatherResults([Deferred.fromCoroutine(people.put_all()), self.credentials.delete(1700000000001)])
+        self.assertEqual(await self.people("ali"), [])
+        self.assertEqual(await self.command("EXISTS", Key.PEOPLE, "cim:auth:{1700000000001}"), 0)
+
+    async def test_a_login_does_not_fail_with_what_lists_people(self):
+        await self.made_earlier("Alice", 1700000000001)
+        await self.command("SET", Key.PEOPLE, "something else")
+        self.assertEqual(await self.credentials.credential(1700000000001), Credential("hash", 0))
+        self.flushLoggedErrors()
+
+    @property
+    def credentials(self):
+        return self.store.credentials
 
 
 class SharedKeysTests(RedisCase):

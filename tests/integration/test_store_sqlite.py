@@ -41,6 +41,7 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
+from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
@@ -246,6 +247,10 @@ class SqliteGroupsTests(GroupsContract, CredentialsContract, SqliteCase):
         await gatherResults([self.credentials.delete(bob.id), self.store.groups.add(group.id, bob.id, bob.id)])
         self.assertEqual([one.user for one in await self.store.groups.members(group.id)], [alice.id])
         self.assertEqual((await self.store.groups.memberships(bob.id)).members, ())
+
+
+class SqlitePeopleTests(PeopleContract, SqliteCase):
+    pass
 
 
 class SqliteStoreTests(StoreContract, DevicesContract, SqliteCase):
@@ -549,7 +554,9 @@ class OldNamesTests(TestCase):
         with closing(sqlite3.connect(self.path)) as connection, connection:
             connection.execute("DELETE FROM name_form WHERE form = 'user 7'")
             connection.execute("INSERT INTO account VALUES (1800000000000, 'Late')")
+            connection.execute("INSERT INTO credential VALUES (1800000000000, 'hash', 0)")
         store = self.start()
+        self.assertEqual([one.id for one in (await store.accounts.people("lat", limit=9)).items], [1800000000000])
         self.assertEqual((self.of_form("user 7"), self.of_form("late")), ([], [(1800000000000,)]))
         await self.assertFailure(store.accounts.register("LATE"), Conflict)
 

@@ -26,6 +26,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
+from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
@@ -55,6 +56,10 @@ class MemoryCase(TestCase):
 
     def now(self):
         return int(self.clock.seconds() * 1000)
+
+
+class MemoryPeopleTests(PeopleContract, MemoryCase):
+    pass
 
 
 class MemoryClockTests(ClockContract, MemoryCase):

@@ -4,6 +4,7 @@
     cim-name:<percent-encoded name>    the id
     cim:last-account-id                the highest id given
     cim:form:{<form>}                  who has the comparison form of a name (cim/store/redis/names.py)
+    cim:people                         those with a password, by the form (cim/store/redis/people.py)
     cim:guests                         1 once an account without a password was made, 0 if the first has one; none in a
                                        store of an earlier release, until a guest is made
 
@@ -19,13 +20,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from attrs import frozen
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from cim.errors import Conflict, Unavailable
@@ -36,7 +37,8 @@ from cim.names import LOOKS_TAKEN, TAKEN, comparison_form
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
-from cim.store.redis.names import INDEXED, NameForms, form_key, id_of_account, ids_of
+from cim.store.redis.names import INDEXED, NameForms, account_key, form_key, id_of_account, ids_of
+from cim.store.redis.people import People, member_of
 from cim.store.redis.walking import walk
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ _ID = re.compile(rb"[1-9][0-9]*")
 _UPSTREAM = re.compile(rb"%b([1-9][0-9]*)" % Key.ACCOUNT.encode())
 
 #: The numbers of a change's keys.
-_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS, _CODES, _CODE_USES = range(1, 10)
+_NAME, _BARE_NAME, _FORM, _ACCOUNT, _LAST, _CREDENTIAL, _GUESTS, _CODES, _CODE_USES, _PEOPLE = range(1, 11)
 _NAMES = Facts(0, 3, (2, "MGET", _NAME, 2, "MGET", _BARE_NAME, 2, "MGET", _FORM))
 
 
@@ -66,19 +68,17 @@ def name_key(name: str) -> str:
     return f"{Key.ACCOUNT_NAME}{quote(name, safe='')}"
 
 
-def account_key(user: int) -> str:
-    """Return the key of an account."""
-    return f"{Key.ACCOUNT}{user}"
-
-
 @implementer(IAccounts)
 class RedisAccounts:
     """Accounts that all routes share."""
 
-    def __init__(self, connection: RedisConnection, changing: Changing, forms: NameForms, schema: RedisSchema) -> None:
+    def __init__(
+        self, connection: RedisConnection, changing: Changing, forms: NameForms, people: People, schema: RedisSchema
+    ) -> None:
         self._connection = connection
         self._changing = changing
         self._forms = forms
+        self._people = people
         self._schema = schema
 
     def register(self, name: str) -> Deferred[Account]:
@@ -166,6 +166,22 @@ class RedisAccounts:
             ),
         )
 
+    def accounts(self, users: Collection[int]) -> Deferred[Mapping[int, Account]]:
+        """See IAccounts."""
+        if not users:
+            return succeed({})
+        return self._connection.command("accounts", "MGET", *map(account_key, users)).addCallback(
+            lambda names: {
+                user: Account(user, name.decode(errors="replace"))
+                for user, name in zip(users, names, strict=True)
+                if name is not None
+            }
+        )
+
+    def people(self, form: str, *, whole: bool = False, after: str = "", limit: int) -> Deferred[Listing[Account]]:
+        """See IAccounts."""
+        return self._changing.operation("people", self._people.found(form, whole, after, limit))
+
     def guests(self) -> Deferred[bool]:
         """See IAccounts."""
         return self._changing.operation("guests", self._guests())
@@ -234,7 +250,9 @@ class RedisAccounts:
         if password is None:
             words[:0] = 3, "SET", _GUESTS, 1
         else:
-            words[:0] = 6, "HSET", _CREDENTIAL, "password", password, "valid_from", 0
+            words[:0] = 8, "HSET", _CREDENTIAL, "password", password, "valid_from", 0, "listed", 1
+            if form:
+                words += 4, "ZADD", _PEOPLE, 0, member_of(form, id)
 
         def decide(replies: Sequence[Any], now: int) -> Decision[tuple[int, _Held]]:
             (ours,), (looks,), taken, past, begun, record, (theirs,), used = replies
@@ -255,6 +273,6 @@ class RedisAccounts:
         free: list[str | int] = [2, "MGET", _NAME, 2, "MGET", _FORM, 2, "EXISTS", _ACCOUNT, 3, "@PAST", _LAST, id]
         free += 2, "EXISTS", _LAST, 3, "HGET", _CODES, invitation, 2, "MGET", _BARE_NAME, 2, "HLEN", _CODE_USES
         keys = [name_key(name), name, form_key(form), account_key(id), Key.LAST_ACCOUNT, Key.CREDENTIAL.of(id)]
-        keys += [Key.GUESTS, Key.CODES, Key.CODE_USES.of(invitation)]
+        keys += [Key.GUESTS, Key.CODES, Key.CODE_USES.of(invitation), Key.PEOPLE]
         guess = ([held.ours], [held.form], 0, 0, 1, None, [held.theirs], 0)
         return await self._changing.change(operation, keys, Facts(6 + counts, 2 - counts, free), decide, guess)

@@ -11,9 +11,10 @@ from cim.model import Role
 from cim.names import comparison_form
 from cim.plain import quoted
 from cim.store.counted import Counted
-from cim.store.redis.accounts import account_key, name_key
+from cim.store.redis.accounts import name_key
 from cim.store.redis.keys import Key
-from cim.store.redis.names import form_key, id_of_account, ids_of
+from cim.store.redis.names import account_key, form_key, id_of_account, ids_of
+from cim.store.redis.people import member_of
 from cim.store.redis.schema import NEWEST, taken
 from cim.store.redis.walking import walk
 from cim.wire import conversations, native, positions
@@ -93,11 +94,20 @@ class RedisCheck:
             return []
         name = value.decode(errors="replace")
         form = comparison_form(name)
-        ours, theirs, held = await self._ask(("GET", name_key(name)), ("MGET", name), ("GET", form_key(form)))
+        ours, theirs, held, password, place = await self._ask(
+            ("GET", name_key(name)),
+            ("MGET", name),
+            ("GET", form_key(form)),
+            ("HEXISTS", Key.CREDENTIAL.of(user), "password"),
+            ("ZSCORE", Key.PEOPLE, member_of(form, user)),
+        )
         found = ours == str(user).encode() or (ours is None and theirs == [account_key(user).encode()])
         wrong = [] if found else [f"account {user} is called {quoted(name)} and is not found by that"]
         if form and user not in ids_of(held):
             wrong.append(f"account {user} is called {quoted(name)} and is not found by {quoted(form)}")
+        if form and (place is not None) is not bool(password):
+            why = "has a password and is not" if password else "has no password and is"
+            wrong.append(f"account {user} {why} found by the beginning of its name")
         return wrong
 
     async def _group(self, key: str) -> list[str]:

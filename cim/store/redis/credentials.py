@@ -1,24 +1,27 @@
 """Credentials in Redis.
 
-cim:auth:{<user>}    hash: password, valid_from
+cim:auth:{<user>}    hash: password, valid_from, and whether the account is `listed` (cim/store/redis/people.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cim.errors import Unavailable
 from cim.interfaces import ICredentials
 from cim.model import Account, Credential
 from cim.names import comparison_form
-from cim.store.redis.accounts import RedisAccounts, account_key, name_key
+from cim.store.redis.accounts import RedisAccounts, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
-from cim.store.redis.names import form_key, form_value, ids_of
+from cim.store.redis.names import account_key, form_key, form_value, ids_of
+from cim.store.redis.people import People, member_of
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -29,22 +32,36 @@ class RedisCredentials:
     """Credentials that all routes share."""
 
     def __init__(
-        self, connection: RedisConnection, changing: Changing, accounts: RedisAccounts, groups: RedisGroups
+        self,
+        connection: RedisConnection,
+        changing: Changing,
+        accounts: RedisAccounts,
+        people: People,
+        groups: RedisGroups,
     ) -> None:
         self._connection = connection
         self._changing = changing
         self._accounts = accounts
+        self._people = people
         self._groups = groups
 
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
+        return self._changing.operation("credential", self._credential(user))
 
-        def read(held: Any) -> Credential | None:
-            password, valid_from = held
-            return None if password is None else Credential(password.decode(), int(valid_from or 0))
+    async def _credential(self, user: int) -> Credential | None:
+        asked = ("HMGET", Key.CREDENTIAL.of(user), "password", "valid_from", "listed")
+        ((password, valid_from, listed),) = await self._connection.commands("credential", asked)
+        if password is None:
+            return None
+        if listed is None:
+            # A route of an earlier release made it.
+            await self._list(user)
+        return Credential(password.decode(), int(valid_from or 0))
 
-        key = Key.CREDENTIAL.of(user)
-        return self._connection.command("credential", "HMGET", key, "password", "valid_from").addCallback(read)
+    async def _list(self, user: int) -> None:
+        with suppress(Unavailable):
+            await self._people.put([user])
 
     def create(self, name: str, password: str, invitation: str = "") -> Deferred[Account]:
         """See ICredentials."""
@@ -52,7 +69,14 @@ class RedisCredentials:
 
     def set_password(self, user: int, password: str, now: int, seen: int | None = None) -> Deferred[int | None]:
         """See ICredentials."""
-        return self._set("set_password", user, account_key(user), now, ("password", password), seen)
+        return self._changing.operation("set_password", self._set_password(user, password, now, seen))
+
+    async def _set_password(self, user: int, password: str, now: int, seen: int | None) -> int | None:
+        valid_from = await self._set("set_password", user, account_key(user), now, ("password", password), seen)
+        if valid_from is not None:
+            # It may have been a guest's. If this fails, it is done when the credential is read.
+            await self._list(user)
+        return valid_from
 
     def rehash(self, user: int, before: str, password: str) -> Deferred[None]:
         """See ICredentials."""
@@ -66,11 +90,12 @@ class RedisCredentials:
 
     def revoke(self, user: int, now: int) -> Deferred[None]:
         """See ICredentials."""
-        return self._set("revoke", user, Key.CREDENTIAL.of(user), now).addCallback(lambda _: None)
+        revoking = self._set("revoke", user, Key.CREDENTIAL.of(user), now)
+        return self._changing.operation("revoke", revoking).addCallback(lambda _: None)
 
-    def _set(
+    async def _set(
         self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = (), seen: int | None = None
-    ) -> Deferred[int | None]:
+    ) -> int | None:
         """Set fields and revoke tokens; return from when they are valid, None if the key `needed` does not exist.
 
         :param seen: do it only if they are still valid from then
@@ -88,7 +113,7 @@ class RedisCredentials:
 
         keys = (Key.CREDENTIAL.of(user), needed, Key.RESET.of(user))
         facts = Facts(2, 0, (2, "EXISTS", 2, 3, "HGET", 1, "valid_from"))
-        return self._changing.operation(name, self._changing.change(name, keys, facts, decide))
+        return await self._changing.change(name, keys, facts, decide)
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
@@ -111,14 +136,16 @@ class RedisCredentials:
                 words += 3, "SET", 5, form_value(set(alike) - {user})
             # Devices' marks expire by themselves.
             words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 9
+            if form:
+                words += 3, "ZREM", 10, member_of(form, user)
             words += 2, "DEL", 1
             return Decision(words, bool(there))
 
         name = account.name if account is not None else ""
-        form = form_key(comparison_form(name))
+        form = comparison_form(name)
         of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
         others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form, *others, Key.RESET.of(user))
+        keys = (account_key(user), name_key(name), *of_user, form_key(form), *others, Key.RESET.of(user), Key.PEOPLE)
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
         deleted = await self._changing.change("delete", keys, facts, decide)
         # What it came into meanwhile.

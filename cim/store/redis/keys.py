@@ -18,6 +18,7 @@ class Key(StrEnum):
     ACCOUNT_NAME = "cim-name:"
     NAME_FORM = "cim:form:"
     NAMES_INDEXED = "cim:names-indexed"
+    PEOPLE = "cim:people"
     LAST_ACCOUNT = "cim:last-account-id"
     GUESTS = "cim:guests"
     CODES = "cim:codes"

@@ -51,6 +51,11 @@ def form_value(ids: Iterable[int]) -> str:
     return " ".join(map(str, sorted(set(ids))))
 
 
+def account_key(user: int) -> str:
+    """Return the key of an account."""
+    return f"{Key.ACCOUNT}{user}"
+
+
 def id_of_account(key: bytes) -> int | None:
     """Return the id of the account with a key; None if the key is not one of an account."""
     match = _ACCOUNT.fullmatch(key)
@@ -76,7 +81,7 @@ class NameForms:
             ((cursor, keys),) = await self._connection.commands(_NAME, scan)
             ids = [id for key in keys if (id := id_of_account(key)) is not None]
             if ids:
-                (names,) = await self._connection.commands(_NAME, ("MGET", *(f"{Key.ACCOUNT}{id}" for id in ids)))
+                (names,) = await self._connection.commands(_NAME, ("MGET", *map(account_key, ids)))
                 forms: dict[str, list[int]] = {}
                 for id, name in zip(ids, names, strict=True):
                     form = comparison_form((name or b"").decode(errors="replace"))

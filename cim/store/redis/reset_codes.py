@@ -13,9 +13,9 @@ from zope.interface import implementer
 
 from cim.interfaces import IResetCodes
 from cim.reset_codes import ResetCode
-from cim.store.redis.accounts import account_key
 from cim.store.redis.changing import Changing, Decision, Facts
 from cim.store.redis.keys import Key
+from cim.store.redis.names import account_key
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
 
 #: The schema of this release: the number of steps.
-NEWEST = 2
+NEWEST = 3
 #: How often one looks at the number, in seconds.
 LOOK_SECONDS = 1.0
 #: How long a caller waits for a step, in seconds.

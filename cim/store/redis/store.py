@@ -24,6 +24,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
+from cim.store.redis.people import People
 from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
 from cim.store.redis.sessions import RedisSessions
@@ -63,8 +64,10 @@ class RedisStore(Service):
         self.clock = connection.clock
         changing = Changing(connection, clock, random)
         forms = NameForms(connection, changing)
-        self._schema = RedisSchema(connection, changing, (forms.index_all, lambda: note_all_edits(connection)), clock)
-        self.accounts = RedisAccounts(connection, changing, forms, self._schema)
+        people = People(connection, changing)
+        steps = (forms.index_all, lambda: note_all_edits(connection), people.put_all)
+        self._schema = RedisSchema(connection, changing, steps, clock)
+        self.accounts = RedisAccounts(connection, changing, forms, people, self._schema)
         self.sessions = RedisSessions(connection, changing)
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
         self.conversations = RedisConversations(connection, retention, no_space=self._space.full, random=random)
@@ -73,7 +76,7 @@ class RedisStore(Service):
         self.blocks = RedisBlocks(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
-        self.credentials = RedisCredentials(connection, changing, self.accounts, self.groups)
+        self.credentials = RedisCredentials(connection, changing, self.accounts, people, self.groups)
 
     def startService(self) -> None:
         """Start connecting; Redis need not be there yet."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -119,6 +120,33 @@ class SqliteAccounts:
             return Listing(items, items[-1].account.name if len(rows) > limit else "")
 
         return self._sqlite.read("list_accounts", work)
+
+    def accounts(self, users: Collection[int]) -> Deferred[Mapping[int, Account]]:
+        """See IAccounts."""
+        ids = json.dumps([user for user in users if 0 < user < ID_LIMIT])
+
+        def work(connection: sqlite3.Connection) -> dict[int, Account]:
+            found = connection.execute(
+                "SELECT id, name FROM account WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+            )
+            return {id: Account(id, name) for id, name in found}
+
+        return self._sqlite.read("accounts", work)
+
+    def people(self, form: str, *, whole: bool = False, after: str = "", limit: int) -> Deferred[Listing[Account]]:
+        """See IAccounts."""
+        behind, _, user = after.rpartition("\0")
+
+        def work(connection: sqlite3.Connection) -> Listing[Account]:
+            rows = connection.execute(
+                "SELECT form, id, name FROM person JOIN account ON id = user "
+                "WHERE form >= ? AND form < ? AND (form, user) > (?, ?) ORDER BY form, user LIMIT ?",
+                (form, form + ("\0" if whole else _LAST), behind, int(user or 0), limit + 1),
+            ).fetchall()
+            accounts = [Account(id, name) for _, id, name in rows[:limit]]
+            return Listing(accounts, "{}\0{}".format(*rows[limit - 1][:2]) if len(rows) > limit else "")
+
+        return self._sqlite.read("people", work)
 
     def guests(self) -> Deferred[bool]:
         """See IAccounts."""

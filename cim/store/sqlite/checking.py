@@ -63,6 +63,12 @@ def _accounts(connection: sqlite3.Connection) -> Iterator[str]:
         right = comparison_form(name)
         if form != right:
             yield f"account {user} is called {quoted(name)} and is found by {quoted(form)}, not by {quoted(right)}"
+    for user, name, form in connection.execute(
+        "SELECT id, name, coalesce(form, '') FROM credential JOIN account ON id = user LEFT JOIN person USING (user)"
+    ):
+        right = comparison_form(name)
+        if form != right:
+            yield f"account {user} is found by the beginning of {quoted(form)}, not of {quoted(right)}"
     for kind, table in (("account", "account"), ("group", "talk")):
         (given,) = connection.execute("SELECT max(id) FROM given WHERE kind = ?", (kind,)).fetchone()
         (highest,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()

@@ -144,6 +144,19 @@ _RESETS = (
 )
 
 
+#: The accounts with a password, by the comparison forms of their names. Triggers keep it, whatever writes.
+_PUT = "INSERT OR IGNORE INTO person SELECT form, name_form.user FROM name_form JOIN credential USING (user)"
+_PERSONS = (
+    """CREATE TABLE person (
+        form TEXT NOT NULL, user INTEGER NOT NULL REFERENCES credential (user) ON DELETE CASCADE,
+        PRIMARY KEY (form, user)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX person_of_user ON person (user)",
+    _PUT,
+    f"CREATE TRIGGER person_with_password AFTER INSERT ON credential BEGIN {_PUT} WHERE name_form.user = NEW.user; END",
+    f"CREATE TRIGGER person_with_form AFTER INSERT ON name_form BEGIN {_PUT} WHERE name_form.user = NEW.user; END",
+)
+
+
 def _recalled(connection: sqlite3.Connection) -> None:
     connection.execute(
         f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}"
@@ -190,5 +203,6 @@ _STEPS = (
     _recalled,
     statements(_CLOCK),
     _edited,
+    statements(*_PERSONS),
 )
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

@@ -63,6 +63,12 @@ class CheckTests(Conversing, SynchronousTestCase):
             [f'account {self.bert} is called "bert" and is found by "", not by "bert"'],
         )
 
+    def test_people_who_cannot_be_found(self):
+        self.assertEqual(
+            self.found("DELETE FROM person WHERE user = ?", self.bert),
+            [f'account {self.bert} is found by the beginning of "", not of "bert"'],
+        )
+
     def test_ids_that_might_be_given_twice(self):
         self.assertEqual(
             self.found("UPDATE given SET id = 5 WHERE kind = 'account'"),
