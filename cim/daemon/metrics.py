@@ -6,11 +6,12 @@ someone asks for them.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.logger import ILogObserver, LogEvent, LogPublisher
@@ -130,6 +131,18 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
+
+    def figures(self) -> dict[str, list[dict[str, Any]]]:
+        """Return each of these metrics by the name that `render` gives it: the labels and the value of its samples.
+
+        A value that is no finite number is None.
+        """
+        found: dict[str, list[dict[str, Any]]] = {}
+        for family in self.collect():
+            for sample in family.samples:
+                value = sample.value if math.isfinite(sample.value) else None
+                found.setdefault(sample.name, []).append({"labels": dict(sample.labels), "value": value})
+        return found
 
     def describe(self) -> list[Metric]:
         """Return nothing, so that registering does not collect."""

@@ -35,7 +35,7 @@ from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
-from cim.route.http.api import Settings, about, api_resource
+from cim.route.http.api import Settings, about, api_resource, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
@@ -158,13 +158,12 @@ def add_route(
     route.facts.append(settings.keys.facts)
     threads = PasswordThreads(reactor)
     passwords = Passwords(threads, strong_hasher())
+    v1 = v1_of(route, passwords, settings, lambda: token(os.urandom), health=health, metrics=metrics)
     resource = api_resource(
+        v1,
         route,
-        passwords,
         settings,
-        lambda: token(os.urandom),
         beside=(*beside, UpstreamAPI(route, route.store.accounts, metrics)),
-        health=health,
         cluster_only=guests_only(route.door, cluster_only(options, metrics, where)),
         metrics=metrics,
         where=where,

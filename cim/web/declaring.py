@@ -54,6 +54,7 @@ class Call:
     :ivar errors: the statuses of its problems
     :ivar example: an example of a body, for the document
     :ivar asks_whether_awaited: its handler wants to know whether the client still waits
+    :ivar private: it shows an operator what users said
     """
 
     methods: tuple[str, ...]
@@ -70,6 +71,16 @@ class Call:
     example: Mapping[str, Any] | None = None
     asks_whether_awaited: bool = False
     scope: Scope | None = None
+    private: bool = False
+
+    @property
+    def audited(self) -> bool:
+        """Whether the log says which API key made it: it changes something, or shows what users said.
+
+        Messages that back ends send are not: there are too many.
+        """
+        changes = self.scope not in (None, Scope.SEND) and "GET" not in self.methods
+        return changes or self.private
 
     @property
     def usual(self) -> int:
@@ -85,6 +96,10 @@ class Call:
 
 #: Returns the caller of a request, directly or as an awaitable, or raises; the handler gets the result.
 Gate = Callable[[Any, Call], Any]
+
+
+#: Notes what an operator did: the request, the status of the answer, and what the handler returned.
+Audit = Callable[[Any, int, Any], None]
 
 
 @frozen
@@ -127,6 +142,7 @@ def http_call(
     errors: tuple[int, ...] = (),
     example: Mapping[str, Any] | None = None,
     asks_whether_awaited: bool = False,
+    private: bool = False,
 ) -> Callable[[_H], _H]:
     """Declare a method `(self, caller, **values)` as a call that gets the values of path, query and body.
 
@@ -138,6 +154,7 @@ def http_call(
     :param errors: the statuses of its problems, except those that follow from the other arguments
     :param asks_whether_awaited: the handler also gets a function `awaited`, which returns whether the client is still
         connected
+    :param private: it shows an operator what users said
     """
     *methods, template = line.split(" ")
     if (scope is None) is (who in OPERATORS):
@@ -165,6 +182,7 @@ def http_call(
             example,
             asks_whether_awaited,
             scope,
+            private,
         )
         return handler
 

@@ -40,5 +40,11 @@ class Dialect(Protocol):
     def fail(self, request: Any, error: BaseException) -> int:
         """Answer with an error, and return the status; only the text of a CIMError is shown."""
 
+    def done(self, request: Any, call: Call, status: int, result: Any = None) -> None:
+        """Note that a call was answered.
+
+        :param result: what its handler returned, None if it failed
+        """
+
     def options(self, request: Any, methods: Iterable[bytes]) -> None:
         """Answer OPTIONS for a path that has these methods."""

@@ -77,6 +77,9 @@ class Envelopes:
         respond(request, status, failure(error) if isinstance(error, CIMError) else INTERNAL_ERROR)
         return status
 
+    def done(self, request: Any, call: Call, status: int, result: Any = None) -> None:
+        """See Dialect."""
+
     def options(self, request: Any, methods: Iterable[bytes]) -> None:
         """See Dialect."""
         respond(request, 200, b"", b"text/plain")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cim.errors import BadRequest, CIMError, InvalidField
-from cim.web.declaring import Call, Gate, WithStatus
+from cim.web.declaring import Audit, Call, Gate, WithStatus
 from cim.web.inputs import read_object
 from cim.web.origins import NO_ORIGINS, Origins
 from cim.web.request import respond
@@ -67,13 +67,15 @@ class Problems:
     """The strict dialect, of `/v1` and its OpenAPI document.
 
     :param origins: the web origins whose pages may call
+    :param audit: called with each audited call of an operator once it is answered
     """
 
     refusal = ""
 
-    def __init__(self, admit: Gate, origins: Origins = NO_ORIGINS) -> None:
+    def __init__(self, admit: Gate, origins: Origins = NO_ORIGINS, audit: Audit | None = None) -> None:
         self.admit = admit
         self._origins = origins
+        self._audit = audit
 
     def speaks(self, path: str) -> bool:
         """See Dialect."""
@@ -112,6 +114,11 @@ class Problems:
             request.setHeader(b"WWW-Authenticate", b"Bearer")
         respond(request, status, document, CONTENT_TYPE)
         return status
+
+    def done(self, request: Any, call: Call, status: int, result: Any = None) -> None:
+        """See Dialect."""
+        if self._audit is not None and call.audited:
+            self._audit(request, status, result)
 
     def options(self, request: Any, methods: Iterable[bytes]) -> None:
         """See Dialect."""

@@ -62,6 +62,7 @@ class BoundedRequest(server.Request):
     """
 
     channel: Any  # a BoundedChannel
+    caller: Any = None  # of a call, once it is let in
     content: Any
     defaultContentType = None
     _too_large = False

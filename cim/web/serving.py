@@ -78,7 +78,8 @@ class Endpoint:
         return await result if isinstance(result, Awaitable) else result
 
     def _note_proof(self, request: Any, caller: Any) -> None:
-        """Note on a connection which user has made a call on it, or that a call was not for anyone."""
+        """Note who makes a request; on its connection, which user has made a call, or that one was not for anyone."""
+        request.caller = caller
         if request.channel is not None:
             user = getattr(caller, "user", "")
             if user:
@@ -115,7 +116,7 @@ class Endpoint:
             respond(request, status, result.body, result.content_type)
         else:
             status = self._dialect.succeed(request, self._call, result)
-        self._metrics.http_request(self._label, status)
+        self._done(request, status, result)
 
     def _fail(self, request: Any, error: Exception) -> None:
         if not isinstance(error, CIMError):
@@ -124,7 +125,11 @@ class Endpoint:
             self._metrics.refused("http-request")
         elif isinstance(error, RateLimited) and request.channel is not None:
             request.channel.hold()
-        self._metrics.http_request(self._label, self._dialect.fail(request, error))
+        self._done(request, self._dialect.fail(request, error))
+
+    def _done(self, request: Any, status: int, result: Any = None) -> None:
+        self._metrics.http_request(self._label, status)
+        self._dialect.done(request, self._call, status, result)
 
 
 class _Segment(BaseConverter):

@@ -18,7 +18,7 @@ from cim.client.values import Password, State
 from cim.invitation_codes import AccountPolicy
 from cim.limits import Limit
 from cim.model import LoginPolicy
-from cim.route.http.api import Settings, api_resource
+from cim.route.http.api import Settings, api_resource, v1_of
 from cim.route.http.passwords import Passwords
 from cim.web.operations import internal_only
 from cim.web.site import BoundedSite
@@ -106,13 +106,12 @@ class ClientCase(SynchronousTestCase):
         settings = Settings(self.cluster.ticket_key, b"k" * 32, accounts=self.accounts)
         passwords = Passwords(execute, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         metrics = self.cluster.metrics
+        v1 = v1_of(route, passwords, settings, lambda: f"id-{next(self.ids)}", health=route.health, metrics=metrics)
         resource = api_resource(
+            v1,
             route,
-            passwords,
             settings,
-            lambda: f"id-{next(self.ids)}",
             beside=(),
-            health=route.health,
             cluster_only=internal_only(None, metrics),
             metrics=metrics,
         )

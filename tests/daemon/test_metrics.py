@@ -72,6 +72,24 @@ class MetricsTests(SynchronousTestCase):
         ):
             self.assertEqual(self.value(name, **labels), value, name)
 
+    def test_as_values(self):
+        """The same figures as Prometheus gets, but for those of the process."""
+        metrics = self.metrics
+        metrics.login("ok")
+        metrics.store_call("append", 0.004)
+        metrics.gauge("broken", "No number.", lambda: float("nan"))
+        figures = metrics.figures()
+        self.assertEqual(figures["cim_logins_total"], [{"labels": {"outcome": "ok"}, "value": 1}])
+        self.assertEqual(figures["cim_store_seconds_count"], [{"labels": {"operation": "append"}, "value": 1.0}])
+        self.assertEqual(figures["cim_broken"], [{"labels": {}, "value": None}])
+        told = {
+            (name, tuple(sorted(one["labels"].items()))): one["value"]
+            for name, samples in figures.items()
+            for one in samples
+        }
+        shown = {key: value for key, value in _samples(metrics).items() if key[0].startswith("cim_")}
+        self.assertEqual(told.keys(), {key for key in shown if not key[0].endswith("_created")})
+
     def test_the_process_is_shown(self):
         self.assertGreater(self.value("process_resident_memory_bytes"), 0)
 

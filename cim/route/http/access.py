@@ -26,7 +26,7 @@ class Caller:
 
     :param proven: None for operators, and for calls that anyone may make
     :param key: an operator's API key
-    :param address: where it comes from, in calls that need no proof
+    :param address: where it comes from, in calls that need no proof or are audited
     :param tokens: where its token was checked
     """
 
@@ -107,10 +107,10 @@ class Access:
                     if self._keys
                     else "this route accepts no API keys: it was started without --api-key-file"
                 )
-            return _operator(key, call)
+            return self._operator(key, call, request)
         key = self._keys.find(bearer) if bearer else None
         if key is not None:
-            return _operator(key, call)
+            return self._operator(key, call, request)
         if who is Who.MAYBE_OPERATOR:
             # As for anyone: a user's token adds nothing.
             return Caller(address=address)
@@ -119,6 +119,10 @@ class Access:
                 return Caller(address=address)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
         return self._user(bearer, who, address)
+
+    def _operator(self, key: APIKey, call: Call, request: Any) -> Caller:
+        check_scope(key, call)
+        return Caller(key=key, address=self._where(request) if call.audited else "")
 
     async def _user(self, bearer: bytes, who: Who, address: str) -> Caller:
         try:
@@ -132,9 +136,12 @@ class Access:
         return Caller(proven, address=address, tokens=self._tokens)
 
 
-def _operator(key: APIKey, call: Call) -> Caller:
+def check_scope(key: APIKey, call: Call) -> None:
+    """Check that an API key may make a call.
+
+    :raises Forbidden: it may not
+    """
     if call.scope is None:
         raise Forbidden("this call needs a user's token, not an API key")
     if call.scope not in key.scopes:
         raise Forbidden(f"this API key may not do that: it lacks the scope `{call.scope}`")
-    return Caller(key=key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -20,6 +20,7 @@ from cim.route.http.admin import AdminAPI
 from cim.route.http.admin_groups import AdminGroupsAPI
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
+from cim.route.http.audit import Auditing
 from cim.route.http.blocks import BlocksAPI
 from cim.route.http.export import ExportAPI
 from cim.route.http.groups import INVITE, GroupsAPI
@@ -112,26 +113,32 @@ class Description:
         return Content(self._document)
 
 
-def api_resource(
+@frozen
+class V1:
+    """What serves `/v1` at one route, at whatever listeners.
+
+    :ivar apis: the objects with the calls, one of each of `APIS`
+    :ivar tokens: checks users' tokens
+    """
+
+    apis: Sequence[object]
+    tokens: Tokens
+
+
+def v1_of(
     route: Route,
     passwords: Passwords,
     settings: Settings,
     new_id: Callable[[], str],
     *,
-    beside: Iterable[object],
     health: Callable[[], Health],
-    cluster_only: Gate,
     metrics: Metrics,
-    where: Where = nowhere,
     random_bytes: Callable[[int], bytes] = os.urandom,
-) -> CallResource:
-    """Return the resource that serves `/v1`, its OpenAPI document, and other APIs in upstream's dialect.
+) -> V1:
+    """Assemble the calls of `/v1` of a route.
 
     :param new_id: makes an unguessable token
-    :param beside: those other APIs
     :param health: returns the health of all parts of the daemon
-    :param cluster_only: their gate
-    :param where: gives the address of a request's client
     :param random_bytes: returns that many random bytes, fit for secrets
     """
     store, clock = route.store, route.reactor
@@ -195,6 +202,7 @@ def api_resource(
             directory=route.directory,
             routes=route.routes,
             names=names,
+            metrics=metrics,
         ),
         InvitationCodesAPI(invitations=store.invitation_codes, random_bytes=random_bytes),
         ResetCodesAPI(
@@ -207,7 +215,26 @@ def api_resource(
             tokens=tokens,
             random_bytes=random_bytes,
         ),
-        Description(),
     )
-    problems = Problems(Access(tokens, settings.keys, where, route.rates), settings.origins)
-    return CallResource({problems: apis, Envelopes(cluster_only): beside}, metrics)
+    return V1(apis, tokens)
+
+
+def api_resource(
+    v1: V1,
+    route: Route,
+    settings: Settings,
+    *,
+    beside: Iterable[object],
+    cluster_only: Gate,
+    metrics: Metrics,
+    where: Where = nowhere,
+) -> CallResource:
+    """Return the resource that serves `/v1`, its OpenAPI document, and other APIs in upstream's dialect.
+
+    :param beside: those other APIs
+    :param cluster_only: their gate
+    :param where: gives the address of a request's client
+    """
+    access = Access(v1.tokens, settings.keys, where, route.rates)
+    problems = Problems(access, settings.origins, Auditing("API"))
+    return CallResource({problems: (*v1.apis, Description()), Envelopes(cluster_only): beside}, metrics)

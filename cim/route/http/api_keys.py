@@ -53,6 +53,11 @@ class APIKeys:
         self._look()
         return find(self._keys, given)
 
+    def present(self, key: APIKey) -> APIKey | None:
+        """Return a key as it stands in the file now, None if it was removed from it."""
+        self._look()
+        return next((one for one in self._keys if one.digest == key.digest and one.name == key.name), None)
+
     def facts(self) -> Mapping[str, Any]:
         """Return what `/health` says of them: nothing while all is well."""
         self._look()

@@ -97,6 +97,7 @@ class ExportAPI:
             "after": Optional(Position("Return messages after this position.", empty=True), ""),
         },
         answers={200: _MESSAGES},
+        private=True,
     )
     async def messages_of(self, caller: Caller, id: int, conversation: str, after: str) -> dict[str, Any]:
         """Read what a user may read of a conversation, or what the user said there, if it is no member any more."""

@@ -11,6 +11,7 @@ from attrs import frozen
 
 import cim
 from cim.api_keys import Scope
+from cim.daemon.metrics import Metrics
 from cim.model import Account, Health
 from cim.nodes import RouteAddress
 from cim.route.http.access import Caller
@@ -49,6 +50,7 @@ _STATUS = Object(
     },
     "Status",
 )
+_FIGURES = Object({"figures": Anything("Each metric by its name: a list of labels and values.")}, "Figures")
 _SESSION = Object({"user": ACCOUNT, "device": Text(64), "server": Text(300)}, "LiveSession")
 _SESSIONS = Object({"sessions": Array(_SESSION, "By the names of their users."), "more": MORE_NAME}, "LiveSessions")
 
@@ -66,6 +68,7 @@ class StatusAPI:
     _directory: Directory
     _routes: RouteList
     _names: OnlineNames
+    _metrics: Metrics
 
     @http_call("GET /v1/admin/status", who=Who.OPERATOR, scope=Scope.ADMIN, answers={200: _STATUS})
     def status(self, caller: Caller) -> dict[str, Any]:
@@ -87,6 +90,14 @@ class StatusAPI:
             "servers": list(self._servers()),
             "routes": [{"name": name, "version": version or None} for name, version in sorted(routes.items())],
         }
+
+    @http_call("GET /v1/admin/figures", who=Who.OPERATOR, scope=Scope.ADMIN, answers={200: _FIGURES})
+    def figures(self, caller: Caller) -> dict[str, Any]:
+        """Return the metrics of the daemon that answers, those of its process left out.
+
+        They are those of `/metrics`, as JSON. Counters begin at 0 when the daemon starts.
+        """
+        return {"figures": self._metrics.figures()}
 
     def _servers(self) -> Iterator[Mapping[str, Any]]:
         hosts, ours, upstream = self._presence.hosts, self._directory.ours, self._directory.upstream

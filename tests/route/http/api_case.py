@@ -16,7 +16,7 @@ from cim.api_keys import parse_keys
 from cim.invitation_codes import AccountPolicy
 from cim.model import Account, LoginPolicy
 from cim.route.guests.door import OPTION
-from cim.route.http.api import Settings, api_resource, document
+from cim.route.http.api import Settings, api_resource, document, v1_of
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.groups import INVITE
 from cim.route.http.passwords import Passwords
@@ -100,13 +100,14 @@ class APICase(HTTPCase):
             accounts=self.accounts,
         )
         passwords = Passwords(self.run_now, cheap_hasher())
+        self.v1 = v1_of(
+            route, passwords, settings, lambda: f"id-{next(self.ids)}", health=route.health, metrics=self.metrics
+        )
         resource = api_resource(
+            self.v1,
             route,
-            passwords,
             settings,
-            lambda: f"id-{next(self.ids)}",
             beside=self.beside(route),
-            health=route.health,
             cluster_only=guests_only(route.door, internal_only(None, self.metrics)),
             metrics=self.metrics,
             where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),

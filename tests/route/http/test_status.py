@@ -58,6 +58,20 @@ class StatusTests(APICase):
         self.assertEqual((said["ok"], said["parts"]["store"]), (False, "the store in memory is away"))
 
 
+class FiguresTests(APICase):
+    def test_those_of_the_process(self):
+        self.account("alice")
+        self.log_in("alice")
+        figures = self.ok("GET", "/v1/admin/figures", key=KEY)["figures"]
+        self.assertEqual(figures["cim_logins_total"], [{"labels": {"outcome": "ok"}, "value": 1}])
+        self.assertEqual(figures["cim_build_info"][0]["value"], 1)
+
+    def test_only_with_a_key(self):
+        token = self.by(self.user("alice"))["token"]
+        self.problem("GET", "/v1/admin/figures", status=401, code="unauthorized")
+        self.problem("GET", "/v1/admin/figures", token=token, status=403, code="forbidden")
+
+
 class SessionsTests(APICase):
     servers = 2
 
