@@ -28,6 +28,7 @@ ROOMS = {
         ("front",),
         ("service",),
         ("http",),
+        ("console",),
         ("options",),
         ("tap",),
     ),
@@ -38,6 +39,7 @@ HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
 SEES = {
     "web/": HTTP[:-1],
     "route/http/": HTTP,
+    "route/console/": HTTP,
     "route/options.py": ("cim.route.http", "cim.web.origins"),
     "server/edge/http_api.py": HTTP[:-1],
     # WebSockets begin as HTTP, which wsproto reads.
