@@ -958,7 +958,7 @@ class WholeTests(SynchronousTestCase):
         for name, log in world.logs.items():
             self.assertEqual(world.screen[name], log, name)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.data(), steps("fetch", "recheck", "drop"), st.integers(1, 5))
     def test_a_guest_sees_everything_once_and_in_order(self, data, steps, capacity):
         world = GuestWorld(data, capacity)
@@ -967,7 +967,7 @@ class WholeTests(SynchronousTestCase):
         world.rest()
         self.assert_seen(world)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.data(), steps("lose", "write", "recheck"))
     def test_a_client_of_the_library_too(self, data, steps):
         world = LibraryWorld(data)
