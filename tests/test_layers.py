@@ -41,7 +41,7 @@ SEES = {
     "route/http/": HTTP,
     "route/console/": HTTP,
     "route/options.py": ("cim.route.http", "cim.web.origins"),
-    "server/edge/http_api.py": HTTP[:-1],
+    "server/edge/http_": HTTP[:-1],
     # WebSockets begin as HTTP, which wsproto reads.
     "server/edge/websocket": ("cim.web.origins",),
     "client/": ("cim.web.calling", "twisted.web.iweb"),

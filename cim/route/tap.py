@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -146,10 +146,12 @@ def add_route(
     metrics: Metrics,
     ports: Ports,
     reactor: Any,
+    others: Mapping[bytes, Callable[[Any], object]] | None = None,
 ) -> None:
     """Add a route's HTTP side to `root`.
 
     :param beside: further APIs to serve, in upstream's dialect
+    :param others: what else is served, by its paths
     :param health: returns the health of all parts of the daemon
     """
     addresses = addresses_of(options, metrics.refused)
@@ -171,7 +173,7 @@ def add_route(
     files = WebFiles(("cim", "shared", "chat"))
     page = Page(files.page("chat/index.html"), about(settings), route.directory.websockets)
     site = BoundedSite(
-        Front(resource, files, {b"/": page}, metrics),
+        Front(resource, files, {b"/": page}, metrics, others),
         reactor,
         metrics,
         hosts=hosts_of(options),

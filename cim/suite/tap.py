@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
@@ -43,13 +45,16 @@ from cim.route.options import RouteRules, account_policy_of, guests_of, retentio
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
 from cim.server.edge.http_api import ServerAPI
+from cim.server.edge.http_socket import HTTPSockets
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
 from cim.server.service import Server
 from cim.server.tap import SESSION_LIMITS, add_server, limits_of
 from cim.store.choose import store_from
 from cim.web.calling import JSONCalls
-from cim.web.operations import Operations
+from cim.web.operations import Operations, located
+from cim.web.origins import origins_of
 from cim.wire.framing import DEFAULT_MAX_FRAME
+from cim.wire.websocket_frames import PATH
 
 #: To how many accounts, and for how many days, the invitation is good that a new suite shows.
 FIRST_USES, FIRST_DAYS = 10, 7
@@ -302,7 +307,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     add_engine(root, route)
     root.add(Stopping("calls to upstream's servers", calls.close))
     add_server(root, server, links, options, metrics, ports)
-    add_route(root, route, beside, health, options, settings, metrics, ports, reactor)
+    where = located(addresses_of(options, metrics.refused))
+    sockets = HTTPSockets(server.gateway, origins_of(options), where, metrics)
+    settings = evolve(settings, socket=PATH.decode())
+    add_route(root, route, beside, health, options, settings, metrics, ports, reactor, others={PATH: sockets.render})
 
     async def welcoming() -> list[str]:
         code = ""

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IDelayedCall, ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IProtocol, ISystemHandle, ITCPTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -22,10 +22,10 @@ HELD_SECONDS = 1.0
 _BUFFERED = 2 * PIECE
 
 
-def _hold_little(transport: Any) -> None:
-    """Have the system take no more of an answer than _BUFFERED beyond what is on its way; else it takes megabytes.
+def _hold(transport: Any, size: int) -> None:
+    """Have the system take no more to write than so many bytes beyond what is on its way; 0 for its own bound.
 
-    So a client that reads nothing is known, and costs as much as is counted.
+    That may be megabytes. With less a client that reads nothing is known, and costs as much as is counted.
     """
     while hasattr(transport, "transport"):
         # TLS's wrapper of the connection proper, or that of a PROXY header.
@@ -33,7 +33,7 @@ def _hold_little(transport: Any) -> None:
     if ITCPTransport.providedBy(transport) and ISystemHandle.providedBy(transport):
         with suppress(AttributeError, OSError):  # not every system has it
             handle: Any = transport.getHandle()
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _BUFFERED)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
 
 
 class BoundedChannel(http.HTTPChannel):
@@ -63,12 +63,13 @@ class BoundedChannel(http.HTTPChannel):
     _stalled_since: float | None = None
     _deaf = False
     _closing = False
+    _other: IProtocol | None = None
 
     def connectionMade(self) -> None:
         """Called by the transport; closes a connection beyond the site's bound at once."""
         super().connectionMade()
         self._peer, self._host = super().getPeer(), super().getHost()
-        _hold_little(self.transport)
+        _hold(self.transport, _BUFFERED)
         self.since = self.site.reactor.seconds()
         if not self.site.opened(self):
             self.give_way()
@@ -84,6 +85,8 @@ class BoundedChannel(http.HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Called by the transport. Only the first byte of a request starts the clock: sending slowly does not help."""
         if self._deaf:
+            if self._other is not None:
+                self._other.dataReceived(data)
             return
         if not self._receiving:
             self._receiving = True
@@ -97,6 +100,8 @@ class BoundedChannel(http.HTTPChannel):
             self._rest += data
         elif not self._deaf:
             super().rawDataReceived(data)
+        elif self._other is not None:
+            self._other.dataReceived(data)
 
     def allContentReceived(self) -> None:
         """Called when a request's body is complete."""
@@ -204,6 +209,19 @@ class BoundedChannel(http.HTTPChannel):
         """Return whether its client has read nothing for so long of what waits for it."""
         return self._stalled_since is not None and self.site.reactor.seconds() - self._stalled_since >= seconds
 
+    def switch(self, other: IProtocol) -> None:
+        """Give the connection to another protocol, within a request: it has the transport from now on."""
+        self.site.used(self.address)
+        self.site.closed(self)
+        self.requests = []
+        self.transport.unregisterProducer()
+        _hold(self.transport, 0)
+        self._deaf = True
+        self._other = other
+        # Whoever asks for it anew calls the other one directly.
+        self.dataReceived = other.dataReceived  # type: ignore[method-assign]
+        other.makeConnection(self.transport)
+
     def give_way(self) -> None:
         """Close at once: there are too many connections, or bytes that wait for them."""
         self._deaf = True
@@ -229,6 +247,9 @@ class BoundedChannel(http.HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # twisted.web leaves out the default
         """Called by the transport."""
+        if self._other is not None:
+            self._other.connectionLost(reason)
+            return
         self.site.closed(self)
         self._answer = b""
         if self._due is not None:

@@ -36,6 +36,19 @@ def normal_origin(text: str) -> str:
     return origin.removesuffix(usual) if usual else origin
 
 
+def is_of_host(origin: bytes, request: Any) -> bool:
+    """Return whether an origin is that of the host and port that a request is for.
+
+    By http or https: TLS may end before us. That is enough where nothing but what a page itself sends gives it rights.
+    """
+    hosts = request.requestHeaders.getRawHeaders(b"host") or ()
+    try:
+        (host,) = (host.decode("ascii") for host in hosts)
+        return origin.lower().decode("ascii") in {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https")}
+    except ValueError:
+        return False
+
+
 class Origins:
     """The web origins whose pages may call, each in the form of `normal_origin`."""
 

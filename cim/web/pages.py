@@ -132,12 +132,12 @@ class Page:
 
 
 class Front(PathResource):
-    """Serves pages and their files, other resources at paths of their own, and all else by calls.
+    """Serves pages and their files, and all else by calls.
 
     :param calls: what serves all other paths, and refuses requests
     :param files: what the pages consist of
     :param pages: by their paths
-    :param others: by their paths
+    :param others: what answers at paths of its own, by them
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Front(PathResource):
         files: WebFiles,
         pages: Mapping[bytes, Page],
         metrics: Metrics,
-        others: Mapping[bytes, PathResource] | None = None,
+        others: Mapping[bytes, Callable[[Any], object]] | None = None,
     ) -> None:
         super().__init__()
         self._calls = calls
@@ -159,7 +159,7 @@ class Front(PathResource):
         """Answer a request."""
         path: bytes = request.path
         if path in self._others:
-            return self._others[path].render(request)
+            return self._others[path](request)
         page = self._pages.get(path)
         file = self._files.find(path) if page is None else None
         if page is None and file is None:

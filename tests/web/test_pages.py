@@ -10,20 +10,13 @@ from pathlib import Path
 from cim.web.envelope import Envelopes
 from cim.web.operations import internal_only
 from cim.web.pages import STATIC, Front, Page, WebFiles, content_policy
-from cim.web.request import PathResource, respond
+from cim.web.request import respond
 from cim.web.serving import CallResource
 from tests.web.http_case import HTTPCase
 
 BROWSER = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 HTML = '<!DOCTYPE html><script type="module" src="/web/chat/main.js"></script><a href="https://x/web/y">'
 SCRIPT = "export const one = 1;\n" * 100
-
-
-class Other(PathResource):
-    """Answers at a path of its own."""
-
-    def render(self, request):
-        respond(request, 200, b"other")
 
 
 class PagesCase(HTTPCase):
@@ -50,7 +43,9 @@ class PagesCase(HTTPCase):
         page = Page(files.page("chat/index.html"), {"name": "CIM"}, lambda: self.sockets)
         self.serve(None)
         calls = CallResource({Envelopes(internal_only(None, self.metrics)): ()}, self.metrics)
-        self.site.resource = Front(calls, files, {b"/": page}, self.metrics, {b"/other": Other()})
+        self.site.resource = Front(
+            calls, files, {b"/": page}, self.metrics, {b"/other": lambda request: respond(request, 200, b"other")}
+        )
         self.prefix = files.prefix.decode()
 
     def get(self, path, *headers, method="GET"):

@@ -45,6 +45,7 @@ _SERVER = Object(
         "tcp_port": Integer(1, 65535),
         "tls": Nullable(Text(300, about="The name to verify on the TCP port; null if that is used without TLS.")),
         "websocket": Nullable(Text(300, about="The URL for WebSockets; null if the server has none.")),
+        "socket": Nullable(Text(300, about="The path for WebSockets where this call was made; null if there is none.")),
     },
     "Server",
     "Where to connect.",
@@ -75,6 +76,7 @@ class AccountsAPI:
 
     :param policy: who may make accounts
     :param ticket_key: the key derived for "ticket"
+    :param socket: the path at which the listener takes WebSockets to the only server; empty if it does not
     :param new_id: makes a unique id
     """
 
@@ -88,6 +90,7 @@ class AccountsAPI:
     _tokens: Tokens
     _policy: AccountPolicy
     _ticket_key: bytes
+    _socket: str
     _new_id: Callable[[], str]
     _time: IStoreClock
     _metrics: Metrics
@@ -210,6 +213,7 @@ class AccountsAPI:
                 "tcp_port": address.tcp_port,
                 "tls": admission.tls_name or None,
                 "websocket": admission.websocket or None,
+                "socket": self._socket or None,
             },
             "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._time.shown() / 1000, self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,

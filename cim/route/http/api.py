@@ -72,6 +72,7 @@ class Settings:
     :param password_limits: limits of wrong passwords, by name
     :param group_consent: how users come into groups that others add them to, INVITE or DIRECT
     :param accounts: who may make accounts
+    :param socket: the path at which the listener takes WebSockets, too; empty if it does not
     """
 
     ticket_key: bytes
@@ -82,6 +83,7 @@ class Settings:
     password_limits: Mapping[str, Limit] = field(factory=lambda: defaults(PASSWORD_LIMITS))
     group_consent: str = INVITE
     accounts: AccountPolicy = AccountPolicy.OPEN
+    socket: str = ""
 
 
 def about(settings: Settings) -> dict[str, Any]:
@@ -158,6 +160,7 @@ def v1_of(
             tokens=tokens,
             policy=settings.accounts,
             ticket_key=settings.ticket_key,
+            socket=settings.socket,
             new_id=new_id,
             time=store.clock,
             metrics=metrics,

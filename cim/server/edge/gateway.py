@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -31,6 +31,7 @@ COUNTED = 64
 #: The lowest first byte of a frame whose first field is numbered 16 or above.
 _NATIVE = 0x80
 
+_C = TypeVar("_C", bound=ClientConnection)
 #: Makes the session of a connection.
 MakeSession = Callable[[ClientConnection], Session]
 
@@ -119,14 +120,14 @@ class Gateway(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
         """Return a connection's protocol, or None to close it at once because too many are open."""
-        return self.admitted(addr, TCPConnection)
+        return self.admitted(self.address_of(addr), TCPConnection)
 
-    def admitted(self, peer: IAddress | None, make: Callable[[Gateway], ClientConnection]) -> ClientConnection | None:
+    def admitted(self, address: str, make: Callable[[Gateway], _C]) -> _C | None:
         """Return a new connection, or None if it is one too many.
 
+        :param address: where its client is, as it is counted; empty if it is not
         :param make: makes it
         """
-        address = self.address_of(peer)
         if address and not self.connects.take(address, self.clock.seconds(), 1):
             self.refused("limit-address-connects")
             return None

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from cim.errors import FrameTooLarge, ProtocolViolation
 from cim.server.edge.connection import ClientConnection
 from cim.server.edge.gateway import Gateway
-from cim.server.edge.websocket_upgrade import Refused, Upgrade
+from cim.server.edge.websocket_upgrade import Accepted, Refused, Upgrade
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.web.origins import Origins
 from cim.wire.cim_pb2 import Packet
@@ -41,15 +41,18 @@ _CLOSE_CODES = {
 
 
 class WebSocketConnection(ClientConnection):
-    """One client's connection: an HTTP request, then messages, then a Close from both sides."""
+    """One client's connection: an HTTP request, then messages, then a Close from both sides.
+
+    :param upgrade: reads the request; None if somebody else has read it, and calls `opened`
+    """
 
     _reader: MessageReader | None = None
     _last: bytes = b""  # the Close that this end sends
     _ended = False  # the other end has sent its Close, or something unreadable
 
-    def __init__(self, gateway: Gateway, upgrade: Upgrade) -> None:
+    def __init__(self, gateway: Gateway, upgrade: Upgrade | None = None) -> None:
         super().__init__(gateway)
-        self._upgrade: Upgrade | None = upgrade
+        self._upgrade = upgrade
 
     def take(self, data: bytes) -> int:
         """See ClientConnection; control frames and fragments of messages count, too."""
@@ -70,15 +73,16 @@ class WebSocketConnection(ClientConnection):
             self._last = refused.answer
             self.close("no-websocket")
             return 0
-        if accepted is not None:
-            self._upgrade = None
-            is_json = accepted.subprotocol == JSON
-            max_packet = self.gateway.limits.max_frame
-            self._reader = MessageReader(is_json, JSON_GROWTH * max_packet if is_json else max_packet)
-            self.transport.write(accepted.answer)
-            if accepted.rest:
-                return self._read(self._reader, accepted.rest)
-        return 0
+        return self.opened(accepted) if accepted is not None else 0
+
+    def opened(self, accepted: Accepted) -> int:
+        """Answer the request, which was accepted; return how many frames came right after it."""
+        self._upgrade = None
+        is_json = accepted.subprotocol == JSON
+        max_packet = self.gateway.limits.max_frame
+        self._reader = MessageReader(is_json, JSON_GROWTH * max_packet if is_json else max_packet)
+        self.transport.write(accepted.answer)
+        return self._read(self._reader, accepted.rest) if accepted.rest else 0
 
     def _read(self, reader: MessageReader, data: bytes) -> int:
         completed = False
@@ -206,4 +210,6 @@ class WebSocketPort(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ClientConnection | None:
         """Return a connection's protocol, or None to close it at once because there are too many."""
-        return self.gateway.admitted(addr, lambda gateway: WebSocketConnection(gateway, Upgrade(self.origins)))
+        return self.gateway.admitted(
+            self.gateway.address_of(addr), lambda gateway: WebSocketConnection(gateway, Upgrade(self.origins))
+        )

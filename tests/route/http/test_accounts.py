@@ -110,7 +110,7 @@ class LoginTests(APICase):
 
     def test_how_to_reach_the_server(self):
         self.account("alice")
-        place = {"host": "127.0.0.1", "tcp_port": 11211, "websocket": "ws://127.0.0.1:11212/v1/socket"}
+        place = {"host": "127.0.0.1", "tcp_port": 11211, "websocket": "ws://127.0.0.1:11212/v1/socket", "socket": None}
         self.assertEqual(self.log_in("alice", device="phone")["server"], {**place, "tls": None})
         (link,) = self.cluster.routes[0].presence.links()
         link.peer = evolve(link.peer, tls_name="chat.example.com", websocket="")

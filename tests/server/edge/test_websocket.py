@@ -45,6 +45,9 @@ HELLO = Packet(hello=Hello(ticket="t")).SerializeToString()
 PING = Packet(ping=PacketPing()).SerializeToString()
 
 
+PIECES = st.integers(1, 200), st.sampled_from((PROTOBUF, JSON)), st.lists(st.integers(0, 300), max_size=6)
+
+
 class StandIn(Session):
     """A native session that records what it is told and answers pings."""
 
@@ -143,6 +146,7 @@ class PortTestCase(SynchronousTestCase):
     """A port with a stand-in behind it."""
 
     limits = Limits(max_frame=1000)
+    client_of = WebSocketClient
 
     def setUp(self):
         self.clock = Clock()
@@ -169,7 +173,7 @@ class PortTestCase(SynchronousTestCase):
 
     def connect(self, subprotocol=PROTOBUF, **options):
         """Return a client with an open WebSocket."""
-        client = WebSocketClient(self.port, subprotocol, **options)
+        client = self.client_of(self.port, subprotocol, **options)
         (event,) = client.upgrade()
         self.assertIsInstance(event, AcceptConnection)
         return client
@@ -196,7 +200,7 @@ class PortTestCase(SynchronousTestCase):
 class HandshakeTests(PortTestCase):
     def test_both_subprotocols(self):
         for subprotocol in (PROTOBUF, JSON):
-            client = WebSocketClient(self.port, subprotocol)
+            client = self.client_of(self.port, subprotocol)
             (event,) = client.upgrade()
             self.assertEqual(event.subprotocol, subprotocol)
             client.say(HELLO)
@@ -205,12 +209,12 @@ class HandshakeTests(PortTestCase):
             self.assertEqual(self.native[-1].packets, [HELLO, PING])
 
     def test_a_hello_may_follow_at_once(self):
-        client = WebSocketClient(self.port)
+        client = self.client_of(self.port)
         client.send(client.request + masked(2, HELLO))
         self.assertEqual(self.native[0].packets, [HELLO])
 
     def test_requests_for_anything_but_a_websocket_are_answered_and_closed(self):
-        client = WebSocketClient(self.port, path="/")
+        client = self.client_of(self.port, path="/")
         (event,) = [event for event in client.upgrade() if isinstance(event, RejectConnection)]
         self.assertEqual(event.status_code, 404)
         self.assertTrue(client.closed)
@@ -224,12 +228,12 @@ class HandshakeTests(PortTestCase):
             (b"https://evil.example", RejectConnection),
             (b"https://chat.example.com", AcceptConnection),
         ):
-            client = WebSocketClient(self.port, headers=[(b"Origin", origin)])
+            client = self.client_of(self.port, headers=[(b"Origin", origin)])
             self.assertIsInstance(client.upgrade()[0], kind)
         self.assertEqual(self.counted, ["foreign-origin"])
 
     def test_a_request_that_never_ends(self):
-        client = WebSocketClient(self.port)
+        client = self.client_of(self.port)
         for byte in client.request[:10]:
             self.assertFalse(client.closed)
             client.send(bytes((byte,)))
@@ -255,12 +259,15 @@ class HandshakeTests(PortTestCase):
         self.assertEqual(self.counted, ["too-many-connections"])
 
     @settings(max_examples=60, deadline=None)
-    @given(st.integers(1, 200), st.sampled_from((PROTOBUF, JSON)), st.lists(st.integers(0, 300), max_size=6))
+    @given(*PIECES)
     def test_any_pieces(self, piece, subprotocol, sizes):
+        self.send_in_pieces(piece, subprotocol, sizes)
+
+    def send_in_pieces(self, piece, subprotocol, sizes):
         """Request, Hello and messages come out the same, however the bytes are cut."""
         packets = [HELLO]
         packets += [Packet(send=Send(user=7, text="€" * size)).SerializeToString() for size in sizes]
-        client = WebSocketClient(self.port, subprotocol)
+        client = self.client_of(self.port, subprotocol)
         data = client.request
         for packet in packets:
             payload = to_json(packet).encode() if subprotocol == JSON else packet
@@ -512,7 +519,7 @@ class EndTests(PortTestCase):
 
     def test_draining(self):
         member, stranger = self.log_in(), self.connect()
-        early = WebSocketClient(self.port)
+        early = self.client_of(self.port)
         drained = self.gateway.drain()
         self.assert_closing(member, 1001, "draining")
         self.assert_closing(stranger, 1001)
