@@ -173,9 +173,13 @@ def welcome(
     return [
         "",
         f"CIM {cim.__version__} is ready.",
+        f"  open:     {route} in a browser; the HTTP API is there, too",
+        *(
+            ["            (browsers ask about the certificate, which the suite has made)"]
+            if options.shows_own("http")
+            else []
+        ),
         f"  clients:  {bracketed(server.host)}:{server.tcp_port}",
-        *([f"  browsers: {websocket_url(options)}"] if options["websocket"] else []),
-        f"  HTTP API: {route}",
         f"  accounts: {accounts}",
         "  guests:   served without a password (--no-guests closes this)"
         if guests

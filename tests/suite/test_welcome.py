@@ -28,15 +28,19 @@ class WelcomeTests(SynchronousTestCase):
         self.assertIn("--no-guests", self.line(lines, "guests:"))
         self.assertIn("anyone", self.line(lines, "accounts:"))
         self.assertIn("    make client NAME=alice", lines)
-        self.assertIn("http://127.0.0.1:8083", self.line(lines, "HTTP API:"))
+        self.assertEqual(
+            [line for line in lines if "://" in line and "--route" not in line], [self.line(lines, "open:")]
+        )
+        self.assertIn("http://127.0.0.1:8083 in a browser", self.line(lines, "open:"))
+        self.assertFalse([line for line in lines if "certificate" in line])
 
     def test_for_other_machines(self):
         lines = self.lines("--advertise", "192.168.1.5", host="192.168.1.5", invitation="code")
         self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN={PIN}", lines)
         # Not in a command, which others see while it runs.
         self.assertEqual([line for line in lines if "code" in line], ["    code"])
-        self.assertIn("https://192.168.1.5:8083", self.line(lines, "HTTP API:"))
-        self.assertIn("wss://192.168.1.5", self.line(lines, "browsers:"))
+        self.assertIn("https://192.168.1.5:8083 in a browser", self.line(lines, "open:"))
+        self.assertIn("certificate", self.line(lines, "(browsers ask"))
         self.assertIn("GUESTS=1", self.line(lines, "guests:"))
         self.assertTrue(self.line(lines, "accounts:").endswith(": make invitation"))
         self.assertIn(f"--route https://192.168.1.5:8083 --pin {PIN}", self.line(lines, "or from"))
