@@ -205,6 +205,7 @@ class IStore(Interface):
     credentials: ICredentials = Attribute("The credentials.")
     invitation_codes: IInvitationCodes = Attribute("The invitation codes, with which accounts are made.")
     reset_codes: IResetCodes = Attribute("The reset codes, with which a forgotten password is replaced.")
+    page_logins: IPageLogins = Attribute("Who is logged in by a cookie.")
 
     def health() -> str:
         """Return "" when the store answers, else a sentence that says what is wrong."""
@@ -574,6 +575,32 @@ class IInvitationCodes(Interface):
 
     def revoke(id: str) -> Deferred[bool]:
         """Remove an invitation; False if there is none. Accounts that were made with it stay."""
+
+
+class IPageLogins(Interface):
+    """Which devices are logged in by a cookie, one login for each. Every method fails with StoreUnavailable likewise.
+
+    When they end is up to the store's clock. They go with the account.
+    """
+
+    def begin(
+        user: int, device: str, login: str, seconds: float, instead: tuple[str, str] | None = None
+    ) -> Deferred[bool]:
+        """Begin a login of a device, in the place of a former one of it; return whether it was begun.
+
+        A user has at most `cim.store.rules.page_logins.MOST`; for one more, the one that ends first goes.
+
+        :param login: which login it is; not empty
+        :param seconds: how long it lasts
+        :param instead: a device and its login, which ends now; if that is not there, nothing is begun
+        :returns: False also if there is no such account
+        """
+
+    def login(user: int, device: str) -> Deferred[str]:
+        """Return which login a device has; empty for none."""
+
+    def end(user: int, device: str) -> Deferred[bool]:
+        """End the login of a device; return whether it had one."""
 
 
 class IResetCodes(Interface):

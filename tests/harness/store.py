@@ -24,6 +24,7 @@ from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
+from cim.store.sqlite.page_logins import SqlitePageLogins
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
@@ -99,6 +100,7 @@ class MemoryStore(Service):
         self.credentials = SqliteCredentials(sqlite, now)
         self.invitation_codes = SqliteInvitationCodes(sqlite, now)
         self.reset_codes = SqliteResetCodes(sqlite, now)
+        self.page_logins = SqlitePageLogins(sqlite, now)
         self._available = True
         self._reconnect_listeners: list[Callable[[], None]] = []
         self._epoch_listeners: list[Callable[[], None]] = []

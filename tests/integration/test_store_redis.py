@@ -35,6 +35,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
+from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
@@ -155,7 +156,7 @@ class RedisOrderTests(OrderContract, RedisCase):
         return self.second
 
 
-class RedisCodesTests(InvitationCodesContract, ResetCodesContract, RedisCase):
+class RedisCodesTests(InvitationCodesContract, PageLoginsContract, ResetCodesContract, RedisCase):
     settings = {"appendonly": "no"}
 
     async def setUp(self):

@@ -41,6 +41,7 @@ from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import InvitationsContract
 from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
+from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
@@ -180,6 +181,11 @@ class SqliteInvitationCodesTests(InvitationCodesContract, SqliteCase):
 
 
 class SqliteResetCodesTests(ResetCodesContract, SqliteCase):
+    def other(self):
+        return self.store
+
+
+class SqlitePageLoginsTests(PageLoginsContract, SqliteCase):
     def other(self):
         return self.store
 

@@ -26,6 +26,7 @@ from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
 from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
+from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
@@ -185,6 +186,11 @@ class MemoryInvitationCodesTests(InvitationCodesContract, MemoryCase):
 
 
 class MemoryResetCodesTests(ResetCodesContract, MemoryCase):
+    def other(self):
+        return self.store
+
+
+class MemoryPageLoginsTests(PageLoginsContract, MemoryCase):
     def other(self):
         return self.store
 

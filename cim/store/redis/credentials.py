@@ -135,7 +135,29 @@ class RedisCredentials:
             elif user in alike:
                 words += 3, "SET", 5, form_value(set(alike) - {user})
             # Devices' marks expire by themselves.
-            words += 2, "UNLINK", 3, 2, "DEL", 4, 2, "UNLINK", 6, 2, "UNLINK", 7, 2, "UNLINK", 8, 2, "DEL", 9
+            words += (
+                2,
+                "UNLINK",
+                3,
+                2,
+                "DEL",
+                4,
+                2,
+                "UNLINK",
+                6,
+                2,
+                "UNLINK",
+                7,
+                2,
+                "UNLINK",
+                8,
+                2,
+                "DEL",
+                9,
+                2,
+                "DEL",
+                11,
+            )
             if form:
                 words += 3, "ZREM", 10, member_of(form, user)
             words += 2, "DEL", 1
@@ -145,7 +167,8 @@ class RedisCredentials:
         form = comparison_form(name)
         of_user = (Key.ACTIVITY.of(user), Key.CREDENTIAL.of(user))
         others = (Key.BLOCKED.of(user), Key.INVITED.of(user), Key.BLOCKERS.of(user))
-        keys = (account_key(user), name_key(name), *of_user, form_key(form), *others, Key.RESET.of(user), Key.PEOPLE)
+        last = (Key.RESET.of(user), Key.PEOPLE, Key.PAGES.of(user))
+        keys = (account_key(user), name_key(name), *of_user, form_key(form), *others, *last)
         facts = Facts(3, 0, (2, "MGET", 2, 2, "MGET", 5, 2, "EXISTS", 1))
         deleted = await self._changing.change("delete", keys, facts, decide)
         # What it came into meanwhile.

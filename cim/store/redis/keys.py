@@ -25,6 +25,7 @@ class Key(StrEnum):
     CODE_USES = "cim:code:"
     CREDENTIAL = "cim:auth:"
     RESET = "cim:reset:"
+    PAGES = "cim:pages:"
     SESSIONS = "cim:session:"
     ENDED = "cim:ended:"
     BARRED = "cim:barred:"

@@ -24,6 +24,7 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
 from cim.store.redis.names import NameForms
+from cim.store.redis.page_logins import RedisPageLogins
 from cim.store.redis.people import People
 from cim.store.redis.reset_codes import RedisResetCodes
 from cim.store.redis.schema import RedisSchema
@@ -76,6 +77,7 @@ class RedisStore(Service):
         self.blocks = RedisBlocks(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)
         self.reset_codes = RedisResetCodes(connection, changing)
+        self.page_logins = RedisPageLogins(connection, changing)
         self.credentials = RedisCredentials(connection, changing, self.accounts, people, self.groups)
 
     def startService(self) -> None:

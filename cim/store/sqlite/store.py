@@ -23,6 +23,7 @@ from cim.store.sqlite.credentials import SqliteCredentials
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
+from cim.store.sqlite.page_logins import SqlitePageLogins
 from cim.store.sqlite.reset_codes import SqliteResetCodes
 from cim.store.sqlite.sessions import LocalSessions
 from cim.store.sqlite.tables import STORE
@@ -66,6 +67,7 @@ class SqliteStore(Service):
         self.credentials = SqliteCredentials(self._threads, now)
         self.invitation_codes = SqliteInvitationCodes(self._threads, now)
         self.reset_codes = SqliteResetCodes(self._threads, now)
+        self.page_logins = SqlitePageLogins(self._threads, now)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         index_names(connection)

@@ -157,6 +157,15 @@ _PERSONS = (
 )
 
 
+#: For logins whose token is in a cookie: when each ends, ms since 1970, and which login it is.
+_PAGES = (
+    """CREATE TABLE page_login (
+        user INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, device TEXT NOT NULL, login TEXT NOT NULL,
+        ends INTEGER NOT NULL, PRIMARY KEY (user, device)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX page_login_by_end ON page_login (ends)",
+)
+
+
 def _recalled(connection: sqlite3.Connection) -> None:
     connection.execute(
         f"CREATE INDEX message_recalled ON message (conversation, epoch, n, sender) WHERE counts = {RECALLED}"
@@ -204,5 +213,6 @@ _STEPS = (
     statements(_CLOCK),
     _edited,
     statements(*_PERSONS),
+    statements(*_PAGES),
 )
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS
