@@ -1,6 +1,7 @@
-// The page begins here.
-const answer = await fetch('/', { headers: { Accept: 'application/json' } });
-const about = await answer.json();
-document.title = `${about.name} ${about.version}`;
+/** Where the page begins. */
 
-export {};
+import { browserPorts } from '../cim/browser.js';
+import { createClient } from '../cim/client.js';
+import { start } from './page.js';
+
+start(createClient(browserPorts()));

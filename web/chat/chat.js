@@ -1,0 +1,379 @@
+/** The chat as a whole: the list at the left, the open talk at the right, and who tells whom what happened. */
+
+import { el, fill, perFrame } from '../shared/dom.js';
+import { shownName } from '../shared/visible.js';
+import { Announcer } from './announcer.js';
+import { Banner } from './banner.js';
+import { errorText } from './errors.js';
+import { Find } from './find.js';
+import { GroupDetails, newGroup } from './groups.js';
+import { logInAgain } from './login.js';
+import { Names } from './names.js';
+import { Notifications } from './notifications.js';
+import { aboutPerson } from './people.js';
+import { pictureButton, sign } from './pictures.js';
+import { openSettings } from './settings.js';
+import { OpenTalk, titleOf } from './talk.js';
+import { invitationNode, Talks } from './talks.js';
+import { setLanguage, t } from './texts.js';
+
+/**
+ * @typedef {import('../cim/types.js').Client} Client
+ * @typedef {import('../cim/types.js').Conversation} Conversation
+ * @typedef {import('../cim/types.js').Invitation} Invitation
+ * @typedef {import('../cim/types.js').Message} Message
+ * @typedef {import('../cim/types.js').Position} Position
+ * @typedef {import('../cim/types.js').Talk} Talk
+ * @typedef {import('../cim/types.js').User} User
+ */
+
+/** The most users whose coming and going is reported. */
+const WATCHED = 200;
+
+export class Chat {
+  /** @type {OpenTalk | null} */
+  #open = null;
+  /** @type {Map<number, Invitation>} by the group */
+  #invitations = new Map();
+  /** @type {(() => void)[]} */
+  #ends = [];
+  #watched = '';
+  #directory = 'prefix';
+  #user;
+  #client;
+  #left;
+
+  /**
+   * @param {Client} client that is logged in
+   * @param {User} user
+   * @param {() => void} left called when the user logged out
+   */
+  constructor(client, user, left) {
+    this.#client = client;
+    this.#user = user;
+    this.#left = left;
+    const open = (/** @type {Conversation} */ conversation, /** @type {Position} */ position = '') => this.open(conversation, position);
+    const renew = perFrame(() => {
+      this.#open?.renew();
+      this.talks.schedule();
+    });
+    this.names = new Names(client, renew);
+    this.talks = new Talks({ client, names: this.names, open });
+    this.notifications = new Notifications(client, open);
+    this.announcer = new Announcer();
+    this.banner = new Banner(client, () => this.#logInAgain());
+    this.find = new Find({
+      client,
+      directory: () => this.#directory,
+      open,
+      found: (showing) => (this.talks.node.hidden = showing),
+      back: () => this.talks.focus(),
+    });
+    this.invited = el('ul', { class: 'invitations', 'aria-label': t('invitations') });
+    this.notKept = el('p', { class: 'notice warn', role: 'status', 'data-testid': 'not-kept', hidden: client.kept }, t('not-kept'));
+    this.main = el('main', { class: 'talk-place' });
+    const name = shownName(user.name);
+    this.node = el(
+      'div',
+      { class: 'chat', 'data-testid': 'chat' },
+      this.banner.node,
+      el(
+        'nav',
+        { class: 'side', 'aria-label': t('talks') },
+        el(
+          'header',
+          { class: 'bar' },
+          sign(user.id, name),
+          el('h1', { class: 'grow' }, el('bdi', { 'data-testid': 'me' }, name)),
+          pictureButton('plus', t('group.new'), { 'data-testid': 'new-group', onclick: () => newGroup(client, open) }),
+          pictureButton('settings', t('settings'), { 'data-testid': 'settings', onclick: () => this.#settings() }),
+        ),
+        this.find.node,
+        this.notKept,
+        this.invited,
+        this.find.results,
+        this.talks.node,
+      ),
+      this.main,
+      this.announcer.node,
+    );
+    this.#listen();
+    this.#show(null);
+  }
+
+  /** Begin: what is stored at once, and what the page's address names. */
+  start() {
+    this.talks.schedule();
+    this.notifications.count();
+    this.#watch();
+    this.#client.about().then((about) => (this.#directory = about.directory ?? 'prefix')).catch(() => {});
+    this.#client.invitations().then((all) => all.forEach((one) => this.#invite(one))).catch(() => {});
+    for (const { conversation } of this.#client.talks.slice(0, 50)) {
+      this.#client.draft(conversation).then((text) => this.talks.draft(conversation, text)).catch(() => {});
+    }
+    this.#address();
+  }
+
+  close() {
+    this.#open?.close();
+    this.#open = null;
+    for (const end of this.#ends) end();
+    document.title = 'CIM';
+  }
+
+  #listen() {
+    const client = this.#client;
+    const watch = perFrame(() => this.#watch());
+    this.#ends.push(
+      client.on('state', () => {
+        this.banner.update();
+        if (client.state.name === 'ended' && client.state.code !== 'replaced' && client.me) this.#logInAgain();
+      }),
+      client.on('talk', (talk) => {
+        if (talk.user) this.names.learn(talk.user, talk.title);
+        this.talks.schedule();
+        this.notifications.count();
+        watch();
+        if (this.#open?.talk.conversation === talk.conversation) this.#open.update(talk);
+      }),
+      client.on('gone', ({ conversation }) => {
+        this.talks.schedule();
+        if (this.#open?.talk.conversation === conversation) this.#leaveTalk();
+      }),
+      client.on('message', (message) => {
+        this.names.learn(message.sender.id, message.sender.name);
+        this.notifications.heard(message);
+        if (this.#open?.talk.conversation !== message.conversation) return;
+        this.#open.add(message);
+        this.announcer.heard(message);
+      }),
+      client.on('changed', (message) => {
+        this.talks.schedule();
+        if (this.#open?.talk.conversation === message.conversation) this.#open.timeline.changed(message);
+      }),
+      client.on('outgoing', (item) => {
+        if (this.#open?.talk.conversation === item.conversation) this.#open.timeline.outgoing(item);
+      }),
+      client.on('typing', ({ conversation, user }) => {
+        if (this.#open?.talk.conversation === conversation) this.#open.types(user);
+      }),
+      client.on('presence', () => {
+        this.talks.schedule();
+        this.#open?.head();
+      }),
+      client.on('invited', (invitation) => this.#invite(invitation)),
+      client.on('reset', ({ conversation }) => {
+        this.talks.schedule();
+        if (this.#open?.talk.conversation === conversation) this.#open.timeline.reset();
+      }),
+      client.on('storage', ({ kept }) => (this.notKept.hidden = kept)),
+    );
+    const onPlace = () => this.#address();
+    const onHide = () => this.#open?.composer.close();
+    const onKey = (/** @type {KeyboardEvent} */ event) => this.#key(event);
+    addEventListener('popstate', onPlace);
+    addEventListener('pagehide', onHide);
+    document.addEventListener('keydown', onKey);
+    this.#ends.push(() => {
+      removeEventListener('popstate', onPlace);
+      removeEventListener('pagehide', onHide);
+      document.removeEventListener('keydown', onKey);
+    });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (document.querySelector('dialog[open]')) return;
+    if (event.key === 'k' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.#back();
+      this.find.field.focus();
+    } else if (event.key === 'Escape' && this.main.contains(document.activeElement)) {
+      if (document.activeElement === this.#open?.composer.area) {
+        this.#back();
+        this.talks.focus();
+      } else this.#open?.composer.area.focus();
+    }
+  }
+
+  /** Open the talk that the page's address names. */
+  #address() {
+    const found = /^#\/([gp]:[\d:]+)$/.exec(location.hash);
+    if (found) this.#turn(found[1]);
+    else this.#show(null);
+  }
+
+  /** @param {Conversation} conversation @param {Position} [position] to jump to */
+  open(conversation, position = '') {
+    const place = `#/${conversation}`;
+    if (location.hash !== place) history.pushState(null, '', place);
+    this.#turn(conversation, position);
+  }
+
+  /** @param {Conversation} conversation @param {Position} [position] */
+  async #turn(conversation, position = '') {
+    if (this.#open?.talk.conversation !== conversation) {
+      const talk = this.#client.talks.find((one) => one.conversation === conversation) ?? (await this.#newTalk(conversation));
+      if (!talk) return this.#show(null);
+      const opened = new OpenTalk(talk, {
+        client: this.#client,
+        names: this.names,
+        back: () => this.#back(),
+        details: () => this.#details(),
+        search: () => this.#search(),
+        drafted: (text) => this.talks.draft(conversation, text),
+      });
+      this.#show(opened);
+      await opened.open();
+    }
+    this.node.classList.add('reading');
+    if (position) await this.#open?.timeline.jump(position);
+    else if (!matchMedia('(pointer: coarse)').matches) this.#open?.composer.area.focus();
+  }
+
+  /** A talk in which nothing was said yet. @param {Conversation} conversation @returns {Promise<Talk | null>} */
+  async #newTalk(conversation) {
+    const [kind, ...ids] = conversation.split(':');
+    /** @type {Talk} */
+    const talk = { conversation, title: '', user: 0, group: 0, last: null, unread: 0, read: '', readBy: {}, role: '' };
+    try {
+      if (kind === 'p') {
+        talk.user = ids.map(Number).find((id) => id !== this.#user.id) ?? this.#user.id;
+        talk.title = (await this.#client.user(talk.user)).name;
+        this.names.learn(talk.user, talk.title);
+      } else if (ids[0] !== '0') {
+        talk.group = Number(ids[0]);
+        talk.title = (await this.#client.group(talk.group)).name;
+      }
+      return talk;
+    } catch (error) {
+      this.#problem = errorText(error);
+      return null;
+    }
+  }
+
+  #problem = '';
+
+  /** @param {OpenTalk | null} opened */
+  #show(opened) {
+    this.#open?.close();
+    this.#open = opened;
+    this.node.classList.toggle('reading', opened !== null);
+    this.talks.choose(opened?.talk.conversation ?? '');
+    fill(this.main, opened?.node ?? this.#nothing());
+    this.#watch();
+  }
+
+  /** What stands where no talk is open. */
+  #nothing() {
+    const problem = this.#problem;
+    this.#problem = '';
+    return el(
+      'div',
+      { class: 'nothing' },
+      problem && el('p', { class: 'notice', role: 'alert', 'data-testid': 'problem' }, problem),
+      el('h2', {}, t('nothing')),
+      el('p', { class: 'faint' }, t('nothing.what')),
+      el(
+        'div',
+        { class: 'row' },
+        el('button', { type: 'button', class: 'main', onclick: () => this.find.field.focus() }, t('nothing.find')),
+        el('button', { type: 'button', onclick: () => newGroup(this.#client, (conversation) => this.open(conversation)) }, t('group.new')),
+        el('button', { type: 'button', 'data-testid': 'everyone', onclick: () => this.open('g:0') }, t('everyone')),
+      ),
+      !isSecureContext && el('p', { class: 'faint small', 'data-testid': 'insecure' }, t('notifications.insecure')),
+    );
+  }
+
+  /** To the list of talks, where the page has one column. */
+  #back() {
+    this.node.classList.remove('reading');
+    if (matchMedia('(max-width: 45rem)').matches && location.hash) {
+      history.pushState(null, '', location.pathname);
+      this.#show(null);
+      this.talks.focus();
+    }
+  }
+
+  #leaveTalk() {
+    history.replaceState(null, '', location.pathname);
+    this.#show(null);
+  }
+
+  #details() {
+    const talk = this.#open?.talk;
+    if (talk?.group) new GroupDetails(this.#client, talk.group, this.#directory).open();
+    else if (talk) aboutPerson(this.#client, talk.user, titleOf(talk));
+  }
+
+  #search() {
+    const talk = this.#open?.talk;
+    if (!talk) return;
+    this.node.classList.remove('reading');
+    this.find.within(talk.conversation, titleOf(talk));
+  }
+
+  #settings() {
+    openSettings({
+      client: this.#client,
+      speak: (language) => {
+        setLanguage(language);
+        location.reload();
+      },
+      notifications: this.notifications,
+      leave: async () => {
+        await this.#client.logOut();
+        history.replaceState(null, '', location.pathname);
+        this.#left();
+      },
+    });
+  }
+
+  #logInAgain() {
+    logInAgain(this.#client, this.#user.name, (user) => {
+      // Somebody else sees their own talks, and nothing of these.
+      if (user.id !== this.#user.id) location.reload();
+      else this.banner.update();
+    });
+  }
+
+  /** @param {Invitation} invitation */
+  #invite(invitation) {
+    this.names.learn(invitation.by.id, invitation.by.name);
+    this.#invitations.set(invitation.group.id, invitation);
+    this.#drawInvitations();
+  }
+
+  #drawInvitations() {
+    const answer = (/** @type {number} */ id, /** @type {() => Promise<void>} */ run, /** @type {() => void} */ then) => async () => {
+      try {
+        await run();
+        then();
+      } catch (error) {
+        this.#problem = errorText(error);
+        this.#show(null);
+      }
+      this.#invitations.delete(id);
+      this.#drawInvitations();
+    };
+    fill(
+      this.invited,
+      ...[...this.#invitations.values()].map((one) => {
+        const { id } = one.group;
+        return invitationNode(one, answer(id, () => this.#client.join(id), () => this.open(`g:${id}`)), answer(id, () => this.#client.decline(id), () => {}));
+      }),
+    );
+  }
+
+  /** Hear whether those in the list are online, the newest first. */
+  #watch() {
+    const users = this.#client.talks.map((talk) => talk.user).filter((user) => user !== 0);
+    const open = this.#open?.talk.user;
+    if (open) users.unshift(open);
+    const wanted = [...new Set(users)].slice(0, WATCHED).sort((one, other) => one - other);
+    const key = wanted.join();
+    if (key === this.#watched) return;
+    this.#watched = key;
+    this.#client.watch(wanted);
+  }
+}

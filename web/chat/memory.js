@@ -1,0 +1,26 @@
+/** Settings of this browser, such as the language; a private window may have none. */
+
+/**
+ * @param {string} key
+ * @returns {string} '' if it was not set
+ */
+export function remembered(key) {
+  try {
+    return localStorage.getItem(`cim-chat ${key}`) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {string} value '' forgets it
+ */
+export function remember(key, value) {
+  try {
+    if (value) localStorage.setItem(`cim-chat ${key}`, value);
+    else localStorage.removeItem(`cim-chat ${key}`);
+  } catch {
+    // It holds until the page is closed.
+  }
+}

@@ -1,0 +1,246 @@
+/** One message as it is shown. */
+
+import { el } from '../shared/dom.js';
+import { shownName, visibleText } from '../shared/visible.js';
+import { errorText } from './errors.js';
+import { sign } from './pictures.js';
+import { beginning, onlyEmoji, parts } from './rich.js';
+import { count, number, t } from './texts.js';
+import { clock, whole } from './times.js';
+
+/**
+ * @typedef {import('../cim/types.js').Message} Message
+ * @typedef {import('../cim/types.js').Outgoing} Outgoing
+ * @typedef {import('./layout.js').MessageRow} MessageRow
+ * @typedef {import('./layout.js').OutgoingRow} OutgoingRow
+ * @typedef {import('./layout.js').Mark} Mark
+ * @typedef {import('./names.js').Names} Names
+ *
+ * @typedef {object} Surroundings
+ * @property {Names} names
+ * @property {number} me
+ * @property {boolean} named whether it says who wrote a message
+ * @property {(message: Message, text: string) => void} react
+ * @property {(clientId: string) => void} again
+ * @property {(clientId: string) => void} forget
+ */
+
+/** How marks look; what they mean is read out. @type {Record<Mark, string>} */
+const MARKS = { waiting: '◷', sent: '↑', stored: '✓', read: '✓✓', refused: '!', '': '' };
+
+/**
+ * @param {MessageRow} row
+ * @param {Surroundings} around
+ * @returns {HTMLElement}
+ */
+export function messageNode({ message, first, mark }, around) {
+  if (message.kind === 'members') return membersNode(message, around);
+  const name = shownName(message.sender.name);
+  const named = around.named && first && !message.mine;
+  const who = message.mine ? t('you') : name;
+  const bubble = el(
+    'div',
+    { class: 'bubble' },
+    named && el('bdi', { class: `name hue-${message.sender.id % 8}`, 'data-testid': 'sender' }, name),
+    ...content(message),
+    foot(message.sentAt, mark, message.edited && !message.recalled),
+  );
+  const reactions = Object.entries(message.reactions).filter(([, users]) => users.length > 0);
+  return el(
+    'article',
+    {
+      class: `message ${message.mine ? 'mine' : 'theirs'} ${first ? 'first' : ''}`,
+      'data-testid': 'message',
+      'data-position': message.position,
+      'data-client-id': message.clientId,
+      'data-mine': message.mine,
+      'data-mark': mark,
+      'data-edited': message.edited,
+      'data-recalled': message.recalled,
+      tabindex: -1,
+      'aria-label': t('message.by', { who, time: clock(message.sentAt) }),
+    },
+    around.named && !message.mine && (first ? sign(message.sender.id, name) : el('span', { class: 'sign none' })),
+    bubble,
+    reactions.length > 0 && reactionsNode(message, reactions, around),
+  );
+}
+
+/**
+ * A message that is not stored yet, or was refused.
+ * @param {OutgoingRow} row
+ * @param {Surroundings} around
+ * @returns {HTMLElement}
+ */
+export function outgoingNode({ outgoing, mark }, around) {
+  const refused = outgoing.state === 'refused';
+  const { clientId } = outgoing;
+  const words = outgoing.kind === 'text' ? '' : t(`refused.${outgoing.kind}`);
+  return el(
+    'article',
+    {
+      class: `message mine first ${mark}`,
+      'data-testid': 'message',
+      'data-client-id': clientId,
+      'data-mine': true,
+      'data-mark': mark,
+      tabindex: -1,
+      'aria-label': t('message.by', { who: t('you'), time: clock(outgoing.at) }),
+    },
+    el('div', { class: 'bubble' }, words && el('p', { class: 'faint' }, words), ...textNodes(outgoing.text), foot(outgoing.at, mark, false)),
+    refused &&
+      el(
+        'div',
+        { class: 'refusal', role: 'alert', 'data-testid': 'refusal' },
+        el('span', {}, t('refused', { why: errorText({ code: outgoing.code, message: outgoing.reason }, 'send') })),
+        el('button', { type: 'button', 'data-testid': 'again', onclick: () => around.again(clientId) }, t('again')),
+        el('button', { type: 'button', 'data-testid': 'forget', onclick: () => around.forget(clientId) }, t('forget')),
+      ),
+  );
+}
+
+/**
+ * @param {Message} message
+ * @returns {Node[]}
+ */
+function content(message) {
+  if (message.recalled) return [el('p', { class: 'text recalled' }, t('message.recalled'))];
+  const found = message.text || !message.data ? textNodes(message.text) : [];
+  if (message.data) found.push(dataNode(message.data, message.contentType));
+  return found;
+}
+
+/**
+ * @param {string} text
+ * @returns {Node[]}
+ */
+function textNodes(text) {
+  const shown = visibleText(text);
+  const start = beginning(shown);
+  const box = el('div', { class: `text ${onlyEmoji(shown) ? 'large' : ''}`, 'data-testid': 'text' });
+  if (start === null) {
+    box.append(...words(shown));
+    return [box];
+  }
+  box.append(...words(start));
+  const more = el('button', { type: 'button', class: 'plain more', 'data-testid': 'show-all' }, t('message.all'));
+  more.addEventListener('click', () => {
+    box.replaceChildren(...words(shown));
+    more.remove();
+    box.closest('article')?.focus();
+  });
+  return [box, more];
+}
+
+/**
+ * @param {string} shown
+ * @returns {Node[]}
+ */
+function words(shown) {
+  return parts(shown).map(({ kind, text }) => {
+    if (kind === 'link') return el('a', { href: text, target: '_blank', rel: 'noopener noreferrer' }, text);
+    if (kind === 'code') return el('code', {}, text);
+    if (kind === 'block') return el('pre', {}, el('code', {}, text));
+    return document.createTextNode(text);
+  });
+}
+
+/**
+ * Bytes, which can be saved: they are never shown as what they claim to be.
+ * @param {Uint8Array} data
+ * @param {string} contentType
+ */
+function dataNode(data, contentType) {
+  const save = () => {
+    const link = el('a', { download: 'data' });
+    link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (data)], { type: 'application/octet-stream' }));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+  return el(
+    'div',
+    { class: 'row' },
+    el('span', { class: 'faint' }, t('message.data', { type: visibleText(contentType) || '?', size: number(data.length) })),
+    el('button', { type: 'button', onclick: save }, t('save')),
+  );
+}
+
+/**
+ * @param {number} moment
+ * @param {Mark} mark
+ * @param {boolean} edited
+ */
+function foot(moment, mark, edited) {
+  return el(
+    'span',
+    { class: 'foot' },
+    edited && el('span', {}, t('message.edited')),
+    el('time', { 'data-testid': 'time', datetime: new Date(moment).toISOString(), title: whole(moment) }, clock(moment)),
+    mark &&
+      el('span', { class: `mark ${mark}`, role: 'img', 'aria-label': t(`mark.${mark}`), title: t(`mark.${mark}`) }, MARKS[mark]),
+  );
+}
+
+/**
+ * @param {Message} message
+ * @param {[string, number[]][]} reactions
+ * @param {Surroundings} around
+ */
+function reactionsNode(message, reactions, { names, me, react }) {
+  return el(
+    'div',
+    { class: 'reactions' },
+    ...reactions.map(([text, users]) => {
+      const own = users.includes(me);
+      const who = users.slice(0, 20).map((id) => (id === me ? t('you') : names.of(id)));
+      const shown = visibleText(text);
+      return el(
+        'button',
+        {
+          type: 'button',
+          class: 'reaction',
+          'data-testid': 'reaction',
+          'data-reaction': text,
+          'data-count': users.length,
+          'aria-pressed': String(own),
+          'aria-label': count('reaction', users.length, { text: shown }),
+          title: who.join(', '),
+          onclick: () => react(message, own ? '' : text),
+        },
+        el('span', {}, shown),
+        el('span', { class: 'count' }, number(users.length)),
+      );
+    }),
+  );
+}
+
+/**
+ * @param {Message} message
+ * @param {Surroundings} around
+ */
+function membersNode(message, around) {
+  return el(
+    'article',
+    { class: 'event', 'data-testid': 'event', 'data-position': message.position, tabindex: -1 },
+    ...changeLines(message, around).map((line) => el('p', {}, line)),
+  );
+}
+
+/**
+ * What happened in a group, a sentence for each change.
+ * @param {Message} message
+ * @param {Pick<Surroundings, 'names' | 'me'>} around
+ * @returns {string[]}
+ */
+export function changeLines({ changes }, { names, me }) {
+  const lines = changes.slice(0, 10).map(({ what, user, by, text }) => {
+    const values = {
+      user: user === me ? t('you') : names.of(user),
+      by: by === me ? t('you') : by ? names.of(by) : t('operator'),
+      text: what === 'role' ? t(`change.as.${text}`) : shownName(text),
+    };
+    return t(`change.${what}${user === me && what !== 'renamed' ? '.me' : by === me ? '.by-me' : ''}`, values);
+  });
+  if (changes.length > 10) lines.push(count('change.more', changes.length - 10));
+  return lines;
+}

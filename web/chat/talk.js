@@ -1,0 +1,199 @@
+/** The talk that is open: who it is with, its messages, and the field in which one writes. */
+
+import { el, fill } from '../shared/dom.js';
+import { shownName } from '../shared/visible.js';
+import { actions } from './actions.js';
+import { Composer } from './composer.js';
+import { ask, notice } from './dialog.js';
+import { errorText } from './errors.js';
+import { pictureButton, sign } from './pictures.js';
+import { count, t } from './texts.js';
+import { Timeline } from './timeline.js';
+
+/**
+ * @typedef {import('../cim/types.js').Client} Client
+ * @typedef {import('../cim/types.js').Message} Message
+ * @typedef {import('../cim/types.js').Talk} Talk
+ * @typedef {import('./names.js').Names} Names
+ */
+
+/** So long somebody types who was told to, ms. */
+const TYPES = 5000;
+
+/**
+ * What a talk is called.
+ * @param {Talk} talk
+ */
+export function titleOf(talk) {
+  return talk.conversation === 'g:0' ? t('everyone') : shownName(talk.title) || String(talk.user || talk.group);
+}
+
+export class OpenTalk {
+  /** @type {Map<number, number>} user -> until when */
+  #typing = new Map();
+  #clock = 0;
+  #members = 0;
+  #client;
+  #names;
+
+  /**
+   * @param {Talk} talk
+   * @param {{ client: Client, names: Names, back: () => void, details: () => void, search: () => void, drafted: (text: string) => void }} chat
+   */
+  constructor(talk, { client, names, back, details, search, drafted }) {
+    this.talk = talk;
+    this.#client = client;
+    this.#names = names;
+    this.problem = notice();
+    const { conversation } = talk;
+    /** @param {Promise<unknown>} done */
+    const tried = (done) => done.then(() => this.problem.say('')).catch((error) => this.problem.say(errorText(error)));
+    const react = (/** @type {Message} */ message, /** @type {string} */ text) => tried(client.react(message, text));
+    const forget = async (/** @type {string} */ clientId) => {
+      await client.forget(clientId);
+      this.timeline.forgotten(clientId);
+    };
+    const again = async (/** @type {string} */ clientId) => {
+      await client.again(clientId);
+      this.timeline.forgotten(clientId);
+    };
+    this.timeline = new Timeline(talk, client, {
+      names,
+      me: client.me?.id ?? 0,
+      named: talk.user === 0,
+      react,
+      again: (clientId) => tried(again(clientId)),
+      forget: (clientId) => tried(forget(clientId)),
+    });
+    this.composer = new Composer({
+      send: async (text) => {
+        await client.send(conversation, text);
+        await this.timeline.toEnd();
+      },
+      edit: (message, text) => client.edit(message, text),
+      keep: (text) => {
+        drafted(text);
+        client.setDraft(conversation, text).catch(() => {});
+      },
+      typing: () => client.typing(conversation),
+      last: () => this.timeline.lastOwn(),
+      failed: (error) => this.problem.say(errorText(error, 'send')),
+    });
+    actions(this.timeline.node, {
+      at: (position) => this.timeline.at(position),
+      react,
+      edit: (message) => this.composer.edit(message),
+      recall: async (message) => {
+        if (await ask(t('recall.sure'), t('recall'))) await tried(client.recall(message));
+      },
+    });
+    this.heading = el('h2', { 'data-testid': 'title', tabindex: -1 });
+    this.line = el('p', { class: 'faint small', 'data-testid': 'presence' });
+    this.typingLine = el('p', { class: 'typing faint small', 'data-testid': 'typing' });
+    this.picture = el('span', { class: 'sign-place' });
+    this.node = el(
+      'section',
+      { class: 'talk-view', 'aria-label': titleOf(talk) },
+      el(
+        'header',
+        { class: 'bar' },
+        pictureButton('back', t('back'), { class: 'plain square narrow-only', 'data-testid': 'back', onclick: back }),
+        this.picture,
+        el('div', { class: 'grow' }, this.heading, this.line),
+        pictureButton('search', t('search.here'), { 'data-testid': 'search-here', onclick: search }),
+        conversation !== 'g:0' &&
+          pictureButton(talk.group ? 'group' : 'info', t(talk.group ? 'members.show' : 'about'), {
+            'data-testid': talk.group ? 'members' : 'about',
+            onclick: details,
+          }),
+      ),
+      this.timeline.node,
+      this.typingLine,
+      this.problem,
+      this.composer.node,
+    );
+    this.update(talk);
+  }
+
+  async open() {
+    const { conversation, group } = this.talk;
+    this.#client.draft(conversation).then((text) => this.composer.start(text)).catch(() => {});
+    if (group) {
+      this.#client.group(group).then((found) => {
+        this.#members = found.members;
+        this.#head();
+      }).catch(() => {});
+    }
+    await this.timeline.open();
+  }
+
+  close() {
+    clearTimeout(this.#clock);
+    this.composer.close();
+    this.timeline.close();
+  }
+
+  /** @param {Talk} talk as it is now */
+  update(talk) {
+    this.talk = talk;
+    this.timeline.talk(talk);
+    this.#head();
+  }
+
+  /** @param {Message} message */
+  add(message) {
+    this.#typing.delete(message.sender.id);
+    if (message.kind === 'members') this.#count();
+    if (this.#typing.size || this.typingLine.textContent) this.#sayTyping();
+    this.timeline.add(message);
+  }
+
+  /** @param {number} user */
+  types(user) {
+    if (user === this.#client.me?.id) return;
+    this.#typing.set(user, Date.now() + TYPES);
+    this.#sayTyping();
+  }
+
+  /** Names or presence changed. */
+  renew() {
+    this.#head();
+    this.timeline.renew();
+  }
+
+  head() {
+    this.#head();
+  }
+
+  async #count() {
+    if (!this.talk.group) return;
+    const found = await this.#client.group(this.talk.group).catch(() => null);
+    if (found) this.#members = found.members;
+    this.#head();
+  }
+
+  #head() {
+    const { talk } = this;
+    const title = titleOf(talk);
+    if (this.heading.textContent !== title) {
+      fill(this.heading, el('bdi', {}, title));
+      fill(this.picture, sign(talk.user || talk.group, title));
+    }
+    const online = talk.user !== 0 && this.#client.isOnline(talk.user);
+    this.line.classList.toggle('online', online);
+    this.line.dataset.online = String(online);
+    if (talk.user) this.line.textContent = t(online ? 'online' : 'offline');
+    else if (talk.conversation === 'g:0') this.line.textContent = t('everyone.about');
+    else this.line.textContent = this.#members ? count('members', this.#members) : '';
+  }
+
+  #sayTyping() {
+    clearTimeout(this.#clock);
+    const now = Date.now();
+    for (const [user, until] of this.#typing) if (until <= now) this.#typing.delete(user);
+    const who = [...this.#typing.keys()];
+    this.typingLine.textContent =
+      who.length === 0 ? '' : who.length > 2 ? count('typing', who.length) : who.length === 2 ? t('typing.two', { one: this.#names.of(who[0]), other: this.#names.of(who[1]) }) : t('typing.one', { who: this.#names.of(who[0]) });
+    if (who.length) this.#clock = window.setTimeout(() => this.#sayTyping(), 1000);
+  }
+}
