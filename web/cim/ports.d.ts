@@ -66,6 +66,8 @@ export interface Transaction {
 export interface Table {
   key: string | string[];
   indexes?: Record<string, string | string[]>;
+  /** What only this machine has: it is carried over to another version of the tables. */
+  ours?: boolean;
 }
 
 /** A database of a user. */

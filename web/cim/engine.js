@@ -1,0 +1,470 @@
+// What the leading tab does: keeps the session, reads by the gap rule, sends from the outbox, and stores what comes
+// before it tells of it. It outlasts sessions; a new leader makes its own from what is stored.
+
+import { EVERYONE, between, groupOf, ofGroup } from './conversations.js';
+import { CIMError, RETRYABLE, asCIMError } from './errors.js';
+import { Outbox } from './outbox.js';
+import { headOf, rowOf, rowOfMine, sendOf } from './packets.js';
+import { Reader } from './reader.js';
+import { Reconnection } from './reconnection.js';
+import { Session } from './session.js';
+
+/** @typedef {import('./types.js').Outgoing} Outgoing */
+/** @typedef {import('./packets.js').Row} Row */
+/** @typedef {import('./history.js').Piece & { told?: Outgoing[] }} Piece */
+
+/** While so many pieces wait to be stored, no further page is asked for. */
+const BACKLOG = 1_000;
+/** How many pieces are stored at a time. */
+const BATCH = 200;
+const TYPING_MS = 500;
+/** For how long a login that got no answer may still be done, and end the session of a later one. */
+const DOUBT_MS = 120_000;
+/** After how many ms offline what was said to everyone meanwhile is left to whoever scrolls back. */
+const EVERYONE_MS = 300_000;
+
+export class Engine {
+  #ports;
+  #api;
+  #me;
+  #device;
+  #history;
+  #talks;
+  #tell;
+  #rivals;
+  #reader;
+  /** @type {Outbox<Outgoing>} */
+  #outbox;
+  #reconnection;
+  /** @type {Session | null} */
+  #session = null;
+  #live = false;
+  /** @type {import('./api.js').Login | null} */
+  #login = null;
+  /** Where conversations ended before the first session. @type {Map<string, string> | null} */
+  #baseline = null;
+  /** Talks with something unread that the present list of heads has not named yet, and up to where that counts.
+   * @type {Map<string, string>} */
+  #unlisted = new Map();
+  #onlineUntil = -Infinity;
+  #doubtEnds = -Infinity;
+  #asked = false;
+  /** @type {Piece[]} */
+  #queue = [];
+  #storing = false;
+  #typedAt = -Infinity;
+  /** @type {number[]} */
+  #watched = [];
+  /** @type {Map<number, number>} */
+  #invited = new Map();
+  /** @type {() => void} */
+  #stop = () => {};
+
+  /**
+   * @param {{ ports: import('./ports.js').Ports, api: import('./api.js').Api, me: import('./types.js').User, device: string,
+   *   history: import('./history.js').History, talks: import('./talks.js').Talks,
+   *   tell: import('./events.js').Tell, rivals: () => Promise<boolean> }} world `rivals` says whether another tab
+   *   leads now
+   */
+  constructor({ ports, api, me, device, history, talks, tell, rivals }) {
+    this.#ports = ports;
+    this.#api = api;
+    this.#me = me;
+    this.#device = device;
+    this.#history = history;
+    this.#talks = talks;
+    this.#tell = tell;
+    this.#rivals = rivals;
+    /** @type {Reader<Row>} */
+    this.#reader = new Reader(ports.random);
+    this.#outbox = new Outbox(ports.random);
+    this.#reconnection = new Reconnection(ports, () => this.#connect(), (state) => tell('state', state));
+  }
+
+  get state() {
+    return this.#reconnection.state;
+  }
+
+  /** Go online with what is stored.
+   * @param {import('./api.js').Login | null} login one that is not used yet */
+  async start(login) {
+    this.#login = login;
+    this.#reader.load(await this.#history.places());
+    await this.sent();
+    this.#reconnection.start();
+  }
+
+  /** Say goodbye and stop, for good. */
+  leave() {
+    if (this.#live) this.#acknowledge(Infinity);
+    this.#reconnection.leave();
+    this.#stop();
+    const session = this.#session;
+    this.#session = null;
+    this.#live = false;
+    session?.leave();
+  }
+
+  /** The network came back, or the page woke up: try now, or see whether the connection still is one. */
+  wake() {
+    if (this.#live) this.#session?.probe();
+    else this.#reconnection.start();
+  }
+
+  /** Something was put into the stored outbox. */
+  async sent() {
+    /** @type {(Outgoing & { order: number })[]} */
+    const stored = await this.#history.all('outbox');
+    for (const one of stored.sort((left, right) => left.order - right.order)) {
+      if (one.state !== 'refused') this.#outbox.add(one.conversation, one.clientId, one);
+    }
+    this.#tick();
+  }
+
+  /** The user has read up to a position.
+   * @param {string} conversation
+   * @param {string} position */
+  async markRead(conversation, position) {
+    if (conversation === EVERYONE || !this.#talks.read(conversation, this.#me.id, position)) return;
+    await this.#recount(conversation, { sayRead: true });
+    this.#sayRead();
+  }
+
+  /** @param {string} conversation */
+  typing(conversation) {
+    const now = this.#ports.now();
+    if (!this.#live || now - this.#typedAt < TYPING_MS) return;
+    this.#typedAt = now;
+    const group = groupOf(conversation);
+    const user = this.#talks.get(conversation)?.user ?? 0;
+    this.#say({ typing: group === null ? { user: String(user) } : { group: String(group) } });
+  }
+
+  /** @param {number[]} users */
+  watch(users) {
+    this.#watched = users;
+    this.#say({ watch: { users: users.map(String) } });
+  }
+
+  // The session
+
+  async #connect() {
+    const login = this.#login ?? (await this.#logIn());
+    this.#login = null;
+    if (login.user.id !== this.#me.id) {
+      this.#reconnection.end('logged-out', `somebody else is logged in here now: ${login.user.name}`);
+      return;
+    }
+    if (!login.socket) throw new CIMError('unavailable', 'the system names no address for WebSockets');
+    await this.#begin();
+    const hello = { ticket: login.ticket, device: login.device, agent: this.#ports.agent, members: true };
+    this.#session = new Session(this.#ports, login.socket, hello, {
+      packet: (name, body) => this.#hear(name, body),
+      ended: (end) => void this.#ended(end),
+    });
+  }
+
+  async #logIn() {
+    try {
+      return await this.#api.logIn(this.#device);
+    } catch (error) {
+      // It may be done all the same, later.
+      if (error instanceof CIMError && error.code === 'unreachable') this.#doubtEnds = this.#ports.now() + DOUBT_MS;
+      throw error;
+    }
+  }
+
+  /** Learn where conversations end, before the session begins: every message from then on is behind that. */
+  async #begin() {
+    if (!this.#baseline) {
+      this.#baseline = new Map();
+      for (const head of await this.#api.all('/v1/conversations', 'conversations')) {
+        this.#baseline.set(head.conversation, head.latest);
+        this.#changed(this.#talks.head(head).talk);
+      }
+    }
+    if (this.#ports.now() - this.#onlineUntil > EVERYONE_MS) {
+      const { rows } = await this.#api.page(EVERYONE, {}, 1);
+      const [last] = rows;
+      this.#reader.drop(EVERYONE);
+      this.#reader.load(new Map([[EVERYONE, last?.position ?? '']]));
+      if (last) this.#keep({ conversation: EVERYONE, after: last.previous, upto: last.position, rows, held: true });
+      if (this.#onlineUntil !== -Infinity) this.#tell('reset', { conversation: EVERYONE });
+    }
+  }
+
+  /** @param {import('./session.js').End} end */
+  async #ended(end) {
+    const wasLive = this.#live;
+    this.#session = null;
+    this.#live = false;
+    const now = this.#ports.now();
+    if (wasLive) this.#onlineUntil = now;
+    this.#reader.ended(now);
+    this.#outbox.ended();
+    this.#stop();
+    if (wasLive) for (const outgoing of this.#outbox.all()) this.#tell('outgoing', { ...outgoing, state: 'waiting' });
+    if (end.code === 'replaced' && now >= this.#doubtEnds) {
+      // By a tab that took over while this one slept, or by a login of this device elsewhere.
+      if (!(await this.#rivals())) this.#reconnection.end(end.code, end.message);
+    } else if (end.code === 'logged-out') this.#reconnection.end(end.code, end.message);
+    else if (end.code === 'unauthorized' && !this.#asked) {
+      // The ticket was no good: one new one, at once.
+      this.#asked = true;
+      this.#reconnection.lost({ ...end, retryAfter: 0 });
+      this.#reconnection.start();
+    } else {
+      // A late login of our own replaced us: once only, so that two devices do not replace each other for ever.
+      if (end.code === 'replaced') this.#doubtEnds = -Infinity;
+      this.#reconnection.lost(end);
+    }
+  }
+
+  /** @param {object} packet */
+  #say(packet) {
+    if (this.#live) this.#session?.say(packet);
+  }
+
+  /** @param {string} name
+   * @param {any} body */
+  #hear(name, body) {
+    const now = this.#ports.now();
+    if (name === 'welcome') this.#welcome(body, now);
+    else if (name === 'failure') this.#failure(body, now);
+    else if (!this.#live) return;
+    else if (name === 'deliver') this.#pushed(rowOf(body.conversation, body), now);
+    else if (name === 'accepted') this.#accepted(body, now);
+    else if (name === 'synced') this.#synced(body, now);
+    else if (name === 'news') this.#news(body, now);
+    else if (name === 'read') void this.#read(body.conversation, Number(body.reader), body.position);
+    else if (name === 'typing') {
+      const user = Number(body.who);
+      const conversation = body.user === undefined ? ofGroup(Number(body.group ?? 0)) : between(this.#me.id, user);
+      this.#tell('typing', { conversation, user });
+    } else if (name === 'presence') this.#tell('presence', { user: Number(body.userId), online: body.online ?? false });
+    else if (name === 'invited') this.#invite(body);
+    this.#tick();
+  }
+
+  /** @param {any} body
+   * @param {number} now */
+  #welcome(body, now) {
+    this.#live = true;
+    this.#asked = false;
+    this.#unlisted = new Map();
+    for (const talk of this.#talks.list()) if (talk.unread) this.#unlisted.set(talk.conversation, talk.counted);
+    this.#listed(this.#reader.begin(this.#heads(body), body.more ?? '', this.#baseline ?? new Map(), now));
+    if (this.#watched.length) this.#say({ watch: { users: this.#watched.map(String) } });
+    this.#sayRead();
+    this.#reconnection.welcomed();
+    for (const invited of body.invited ?? []) this.#invite(invited);
+  }
+
+  /** @param {any} body
+   * @param {number} now */
+  #news(body, now) {
+    const heads = this.#heads(body);
+    const more = body.more ?? '';
+    this.#listed(body.unasked ? this.#reader.unasked(heads, more, now) : this.#reader.listed(heads, more, now));
+    for (const invited of body.invited ?? []) this.#invite(invited);
+  }
+
+  /** The heads of a packet, once the list of talks has them.
+   * @param {any} body */
+  #heads(body) {
+    const heads = (body.heads ?? []).map(headOf);
+    for (const head of heads) {
+      this.#unlisted.delete(head.conversation);
+      const { talk, recount } = this.#talks.head(head);
+      if (recount) void this.#recount(head.conversation, { sayRead: true });
+      else this.#changed(talk);
+    }
+    return heads;
+  }
+
+  /** @param {import('./reader.js').Begun<Row>[]} begun */
+  #listed(begun) {
+    for (const { conversation, start, items } of begun) {
+      this.#keep({ conversation, after: start, upto: this.#reader.held(conversation), rows: items, held: true });
+    }
+    if (this.#reader.listing) return;
+    this.#baseline = new Map();
+    // What no head named was read on another device.
+    for (const [conversation, counted] of this.#unlisted) {
+      this.#talks.read(conversation, this.#me.id, counted);
+      void this.#recount(conversation, {});
+    }
+    this.#unlisted.clear();
+  }
+
+  // Messages
+
+  /** @param {Row} row
+   * @param {number} now */
+  #pushed(row, now) {
+    const before = this.#reader.held(row.conversation);
+    const items = this.#reader.pushed(row.conversation, row.position, row.previous, row, now);
+    if (items.length) this.#hand(row.conversation, before, items);
+  }
+
+  /** @param {string} conversation
+   * @param {string} after
+   * @param {Row[]} rows */
+  #hand(conversation, after, rows) {
+    this.#keep({ conversation, after, upto: this.#reader.held(conversation), rows, held: true });
+  }
+
+  /** @param {any} body
+   * @param {number} now */
+  #accepted(body, now) {
+    const outgoing = this.#outbox.take(body.clientId);
+    if (!outgoing) return;
+    this.#pushed(rowOfMine(body, outgoing, this.#me), now);
+    const told = [/** @type {Outgoing} */ ({ ...outgoing, state: 'stored' })];
+    this.#keep({ conversation: body.conversation, after: '', upto: '', rows: [], answered: [body.clientId], told });
+  }
+
+  /** @param {any} body
+   * @param {number} now */
+  #synced(body, now) {
+    const { conversation, after = '', upto = '', more = false, reset = false } = body;
+    const before = this.#reader.held(conversation);
+    const rows = this.#reader.synced(conversation, after, upto, more, reset, now);
+    const held = this.#reader.held(conversation);
+    if (held !== before || rows.length) this.#hand(conversation, reset ? (rows[0]?.previous ?? held) : before, rows);
+    if (reset && held !== before) this.#tell('reset', { conversation });
+  }
+
+  /** @param {any} body
+   * @param {number} now */
+  #failure({ code = '', message = '', clientId, conversation = '', retryAfterSeconds = 0 }, now) {
+    const retryAfter = retryAfterSeconds * 1000;
+    if (!this.#live) this.#session?.abort({ code, message: message || code, retryAfter });
+    else if (!clientId) {
+      this.#reader.failed(conversation, now, RETRYABLE.has(code) ? retryAfter || 1000 : Infinity);
+    } else if (this.#outbox.failed(clientId, code, retryAfter, now)) {
+      const outgoing = this.#outbox.get(clientId);
+      if (outgoing) this.#tell('outgoing', { ...outgoing, state: 'waiting', code, reason: message || code });
+    } else {
+      const outgoing = this.#outbox.take(clientId);
+      if (!outgoing) return;
+      /** @type {Outgoing} */
+      const refused = { ...outgoing, state: 'refused', code, reason: message || code };
+      void this.#history.put('outbox', refused).then(() => this.#tell('outgoing', refused));
+    }
+  }
+
+  /** Store a piece, then tell of it.
+   * @param {Piece} piece */
+  #keep(piece) {
+    this.#queue.push(piece);
+    if (!this.#storing) void this.#store();
+  }
+
+  async #store() {
+    this.#storing = true;
+    try {
+      while (this.#queue.length) await this.#storeSome();
+    } catch (error) {
+      this.#reconnection.end('storage', `what comes cannot be stored: ${asCIMError(error).message}`);
+    }
+    this.#storing = false;
+  }
+
+  async #storeSome() {
+    const pieces = this.#queue.splice(0, BATCH);
+    /** @type {import('./talks.js').Listed[]} */
+    let talks = [];
+    const { fresh, changed } = await this.#history.add(pieces, (...stored) => (talks = this.#talks.stored(...stored)));
+    for (const message of fresh) this.#tell('message', message);
+    for (const message of changed) this.#tell('changed', message);
+    for (const talk of talks) this.#changed(talk, false);
+    const now = this.#ports.now();
+    for (const { conversation, upto, held, told = [] } of pieces) {
+      for (const outgoing of told) this.#tell('outgoing', outgoing);
+      if (held) this.#reader.kept(conversation, upto, now);
+    }
+    this.#plan();
+  }
+
+  // Marks, talks, invitations
+
+  /** @param {string} conversation
+   * @param {number} user
+   * @param {string} position */
+  async #read(conversation, user, position) {
+    const talk = this.#talks.read(conversation, user, position);
+    if (!talk) return;
+    if (user === this.#me.id) await this.#recount(conversation, {});
+    else this.#changed(talk);
+    this.#tell('read', { conversation, user, position });
+  }
+
+  /** Count what is unread after the user's mark has moved.
+   * @param {string} conversation
+   * @param {Partial<import('./talks.js').Listed>} change */
+  async #recount(conversation, change) {
+    const read = this.#talks.get(conversation)?.read ?? '';
+    const unread = await this.#history.unread(conversation, read);
+    if (this.#talks.get(conversation)?.read === read) this.#changed(this.#talks.change(conversation, { unread, ...change }));
+  }
+
+  #sayRead() {
+    if (!this.#live) return;
+    for (const { conversation, read, sayRead } of this.#talks.list()) {
+      if (!sayRead) continue;
+      this.#say({ read: { conversation, position: read } });
+      this.#changed(this.#talks.change(conversation, { sayRead: false }));
+    }
+  }
+
+  /** @param {import('./talks.js').Listed} talk
+   * @param {boolean} [store] */
+  #changed(talk, store = true) {
+    if (store) void this.#history.put('talks', talk);
+    this.#tell('talk', talk);
+  }
+
+  /** @param {any} body */
+  #invite(body) {
+    const [id, at] = [Number(body.group), Number(body.at)];
+    if ((this.#invited.get(id) ?? 0) >= at) return; // it comes again with each Welcome
+    this.#invited.set(id, at);
+    const group = { id, name: body.groupName ?? '', open: false, history: false, members: 0 };
+    this.#tell('invited', { group, by: { id: Number(body.by ?? 0), name: body.byName ?? '' }, at });
+  }
+
+  // Time
+
+  /** @param {number} upto */
+  #acknowledge(upto) {
+    for (const received of this.#reader.receipts(upto)) this.#say({ received });
+  }
+
+  #tick() {
+    if (!this.#live) return;
+    const now = this.#ports.now();
+    if (this.#outbox.stuck(now)) {
+      this.#session?.abort({ code: 'timeout', message: 'the server stopped answering', retryAfter: 0 });
+      return;
+    }
+    this.#acknowledge(now);
+    if (this.#queue.length < BACKLOG) for (const sync of this.#reader.requests(now)) this.#say({ sync });
+    for (const outgoing of this.#outbox.ready(now)) {
+      this.#say(sendOf(outgoing, this.#me.id));
+      this.#tell('outgoing', { ...outgoing, state: 'sent' });
+    }
+    this.#plan();
+  }
+
+  /** Come back when the next thing is due. */
+  #plan() {
+    this.#stop();
+    if (!this.#live) return;
+    const now = this.#ports.now();
+    // What is not stored yet comes first; `#store` comes back. Whether messages are answered is looked at now and then.
+    const reading = this.#queue.length < BACKLOG ? this.#reader.due : Infinity;
+    const due = Math.min(reading, this.#outbox.due, this.#outbox.size ? now + 5_000 : Infinity);
+    if (due < Infinity) this.#stop = this.#ports.later(Math.max(0, due - now), () => this.#tick());
+  }
+}

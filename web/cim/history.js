@@ -1,0 +1,290 @@
+// What is stored of a user: messages as they stand, which stretches of which conversations are complete, what became of
+// messages, and what waits to be sent.
+//
+// Edits, recalls and reactions are folded into the message that they are about, in whatever order they are stored. They
+// are kept as well, for a message that is stored later, as when somebody scrolls back to it.
+// A stretch [after, upto] says: all messages after the one position up to the other are here.
+
+import { compare, later, sortable } from './positions.js';
+import { Blocks, search } from './search.js';
+
+/** @typedef {import('./types.js').Message} Message */
+/** @typedef {import('./packets.js').Row} Row */
+/** @typedef {import('./ports.js').Transaction} Transaction */
+
+/** The version of the tables: with another one the tables that the servers can fill again are made anew. */
+export const VERSION = 1;
+
+/** @type {Record<string, import('./ports.js').Table>} */
+export const TABLES = {
+  messages: { key: ['conversation', 'place'], indexes: { block: 'block' } },
+  revisions: { key: ['conversation', 'about', 'place'] },
+  stretches: { key: 'conversation' },
+  blocks: { key: 'number' },
+  talks: { key: 'conversation' },
+  users: { key: 'id' },
+  outbox: { key: 'clientId', indexes: { order: 'order' }, ours: true },
+  drafts: { key: 'conversation', ours: true },
+};
+const ADDED = ['messages', 'revisions', 'stretches', 'blocks', 'talks', 'outbox'];
+
+/** What came of a conversation: rows, and that all after one position up to another is among them.
+ * @typedef {{ conversation: string, after: string, upto: string, rows: Row[], held?: boolean,
+ *   answered?: string[] }} Piece `held`: the gap rule's prefix ends there; `answered`: client ids that were accepted */
+
+/** @typedef {Message & { place: string, block: number }} Stored */
+
+/** A message as it comes, as it stands.
+ * @param {Row} row
+ * @param {number} me
+ * @returns {Message} */
+export function messageOf(row, me) {
+  return {
+    conversation: row.conversation,
+    position: row.position,
+    previous: row.previous,
+    sender: row.sender,
+    mine: row.sender.id === me,
+    sentAt: row.sentAt,
+    clientId: row.clientId,
+    kind: row.kind === 'members' ? 'members' : 'text',
+    text: row.text,
+    data: row.data,
+    contentType: row.contentType,
+    edited: row.edited,
+    recalled: row.kind === 'text' && row.text === '' && row.data === null,
+    reactions: {},
+    changes: row.changes,
+  };
+}
+
+/** A message with what became of it.
+ * @template {Message} M
+ * @param {M} message
+ * @param {(Row & { place: string })[]} revisions in the order of their positions
+ * @returns {M} */
+export function fold(message, revisions) {
+  if (message.recalled || revisions.some((row) => row.kind === 'recall')) {
+    return { ...message, text: '', data: null, contentType: '', edited: false, recalled: true, reactions: {} };
+  }
+  const folded = { ...message };
+  /** @type {Map<number, string>} */
+  const reactions = new Map();
+  for (const { kind, text, data, contentType, sender } of revisions) {
+    if (kind === 'edit') Object.assign(folded, { text, data, contentType, edited: true });
+    else if (kind === 'reaction') reactions.set(sender.id, text);
+  }
+  folded.reactions = {};
+  for (const [user, text] of reactions) {
+    if (text) folded.reactions[text] = [...(folded.reactions[text] ?? []), user];
+  }
+  return folded;
+}
+
+/** Put a stretch among others; those that touch become one.
+ * @param {[string, string][]} stretches in order
+ * @param {string} after
+ * @param {string} upto
+ * @returns {[string, string][]} */
+export function joined(stretches, after, upto) {
+  const apart = [];
+  for (const [start, end] of stretches) {
+    if (compare(end, after) < 0 || compare(upto, start) < 0) apart.push(/** @type {[string, string]} */ ([start, end]));
+    else {
+      after = compare(start, after) < 0 ? start : after;
+      upto = later(end, upto);
+    }
+  }
+  return [...apart, /** @type {[string, string]} */ ([after, upto])].sort((one, other) => compare(one[0], other[0]));
+}
+
+export class History {
+  #storage;
+  #me;
+
+  /** @param {import('./ports.js').Storage} storage
+   * @param {number} me */
+  constructor(storage, me) {
+    this.#storage = storage;
+    this.#me = me;
+  }
+
+  get storage() {
+    return this.#storage;
+  }
+
+  /** How far each conversation was received.
+   * @returns {Promise<Map<string, string>>} */
+  async places() {
+    const all = await this.#storage.read(['stretches'], (transaction) => transaction.range('stretches', {}));
+    return new Map(all.filter(({ held }) => held !== null).map(({ conversation, held }) => [conversation, held]));
+  }
+
+  /** Store what came, all of it or nothing.
+   * @param {Piece[]} pieces
+   * @param {(fresh: Message[], changed: Message[]) => object[]} [talks] called at the end; returns the talks to store
+   * @returns {Promise<{ fresh: Message[], changed: Message[] }>} messages in the order in which they came, those that
+   *   were here already among them; and messages of before that are different now */
+  async add(pieces, talks = () => []) {
+    return this.#storage.write(ADDED, async (transaction) => {
+      const adding = new Adding(transaction, this.#me);
+      for (const piece of pieces) await adding.piece(piece);
+      await adding.blocks.save();
+      const [fresh, changed] = [[...adding.fresh.values()], [...adding.changed.values()]];
+      for (const talk of talks(fresh, changed)) await transaction.put('talks', talk);
+      return { fresh, changed };
+    });
+  }
+
+  /** The stretches of a conversation, in order.
+   * @param {string} conversation
+   * @returns {Promise<[string, string][]>} */
+  async stretches(conversation) {
+    const found = await this.#storage.read(['stretches'], (transaction) => transaction.get('stretches', conversation));
+    return found?.known ?? [];
+  }
+
+  /** Messages between two positions, oldest first: the last ones, or the first ones.
+   * @param {string} conversation
+   * @param {{ after?: string, before?: string, limit: number, last: boolean }} where
+   * @returns {Promise<Message[]>} */
+  async between(conversation, { after = '', before, limit, last }) {
+    // ! sorts before the digits of the next position, and after the end of this one.
+    const from = [conversation, after && `${sortable(after)}!`];
+    const to = before === undefined ? [conversation, ':'] : [conversation, sortable(before)];
+    const found = await this.#storage.read(['messages'], (transaction) =>
+      transaction.range('messages', { from, to, down: last, limit: limit + 1 }),
+    );
+    const inside = found.filter(({ position }) => position !== before).slice(0, limit);
+    return last ? inside.reverse() : inside;
+  }
+
+  /** @param {string} conversation
+   * @param {string} position
+   * @returns {Promise<Message | undefined>} */
+  message(conversation, position) {
+    return this.#storage.read(['messages'], (transaction) =>
+      transaction.get('messages', [conversation, sortable(position)]),
+    );
+  }
+
+  /** How many messages of others after a position were not recalled, up to 999.
+   * @param {string} conversation
+   * @param {string} after */
+  async unread(conversation, after) {
+    const found = await this.between(conversation, { after, limit: 2000, last: false });
+    return Math.min(999, found.filter(({ mine, kind, recalled }) => !mine && kind === 'text' && !recalled).length);
+  }
+
+  /** See search.js.
+   * @param {string} text
+   * @param {{ conversation?: string, before?: { sentAt: number }, limit?: number }} where
+   * @returns {Promise<Message[]>} */
+  search(text, where) {
+    return search(this.#storage, text, where);
+  }
+
+  /** All values of a small table.
+   * @param {string} table
+   * @returns {Promise<any[]>} */
+  all(table) {
+    return this.#storage.read([table], (transaction) => transaction.range(table, {}));
+  }
+
+  /** @param {string} table
+   * @param {import('./ports.js').Key} key
+   * @returns {Promise<any>} */
+  get(table, key) {
+    return this.#storage.read([table], (transaction) => transaction.get(table, key));
+  }
+
+  /** @param {string} table
+   * @param {object} value */
+  put(table, value) {
+    return this.#storage.write([table], (transaction) => transaction.put(table, value));
+  }
+
+  /** @param {string} table
+   * @param {import('./ports.js').Key} key */
+  remove(table, key) {
+    return this.#storage.write([table], (transaction) => transaction.remove(table, key));
+  }
+}
+
+/** One transaction that stores what came. */
+class Adding {
+  #transaction;
+  #me;
+
+  /** @param {Transaction} transaction
+   * @param {number} me */
+  constructor(transaction, me) {
+    this.#transaction = transaction;
+    this.#me = me;
+    this.blocks = new Blocks(transaction);
+    /** By conversation and position, so that a message that changes at once is told as it stands.
+     * @type {Map<string, Stored>} */
+    this.fresh = new Map();
+    /** @type {Map<string, Stored>} */
+    this.changed = new Map();
+  }
+
+  /** @param {Piece} piece */
+  async piece({ conversation, after, upto, rows, held = false, answered = [] }) {
+    const before = (await this.#transaction.get('stretches', conversation)) ?? { conversation, held: null, known: [] };
+    const newest = before.known.length ? before.known[before.known.length - 1][1] : '';
+    for (const row of rows) {
+      if (row.kind === 'text' || row.kind === 'members') await this.#message(row, compare(row.position, newest) > 0);
+      else if (row.ref) await this.#revision(row);
+    }
+    for (const id of answered) await this.#transaction.remove('outbox', id);
+    await this.#transaction.put('stretches', {
+      conversation,
+      held: held ? upto : before.held,
+      known: compare(after, upto) < 0 ? joined(before.known, after, upto) : before.known,
+    });
+  }
+
+  /** @param {Row} row
+   * @param {boolean} isNew whether nothing of it can be here */
+  async #message(row, isNew) {
+    const place = sortable(row.position);
+    const there = isNew ? undefined : await this.#transaction.get('messages', [row.conversation, place]);
+    const block = there?.block ?? (await this.blocks.next(row.sentAt));
+    const revisions = isNew ? [] : await this.#revisions(row.conversation, place);
+    const message = fold({ ...messageOf(row, this.#me), place, block }, revisions);
+    await this.#transaction.put('messages', message);
+    await this.blocks.add(block, row.conversation, message.text);
+    this.fresh.set(`${row.conversation} ${place}`, message);
+  }
+
+  /** @param {Row} row */
+  async #revision(row) {
+    const [about, place] = [sortable(row.ref), sortable(row.position)];
+    await this.#transaction.put('revisions', { ...row, about, place });
+    const there = await this.#transaction.get('messages', [row.conversation, about]);
+    if (!there) return;
+    const message = fold(there, await this.#revisions(row.conversation, about));
+    await this.#transaction.put('messages', message);
+    if (message.text !== there.text) await this.blocks.add(message.block, row.conversation, message.text);
+    const name = `${row.conversation} ${about}`;
+    (this.fresh.has(name) ? this.fresh : this.changed).set(name, message);
+    if (row.kind === 'recall') await this.#erase(row.conversation, about);
+  }
+
+  /** What was recalled is not kept as an edit either.
+   * @param {string} conversation
+   * @param {string} about */
+  async #erase(conversation, about) {
+    for (const row of await this.#revisions(conversation, about)) {
+      if (row.kind === 'edit') await this.#transaction.remove('revisions', [conversation, about, row.place]);
+    }
+  }
+
+  /** @param {string} conversation
+   * @param {string} about
+   * @returns {Promise<(Row & { place: string })[]>} */
+  #revisions(conversation, about) {
+    return this.#transaction.range('revisions', { from: [conversation, about], to: [conversation, about, ':'] });
+  }
+}

@@ -1,0 +1,106 @@
+// Pages of a conversation: from what is stored where that is complete, otherwise from the servers, and stored then.
+
+import { CIMError } from './errors.js';
+import { compare, later } from './positions.js';
+
+/** @typedef {import('./types.js').Message} Message */
+/** @typedef {import('./types.js').Page} Page */
+
+/** A page of the servers may bring less than was asked for, for reactions are among them; it is asked so often. */
+const ROUNDS = 4;
+
+/** @param {import('./api.js').Api} api
+ * @param {import('./history.js').History} history
+ * @param {string} conversation
+ * @param {{ before?: string, after?: string, around?: string, limit?: number }} where
+ * @param {string} end the end of the conversation, as far as it is known
+ * @returns {Promise<Page>} */
+export async function pageOf(api, history, conversation, { before, after, around, limit = 50 }, end) {
+  if (around !== undefined) {
+    const half = Math.ceil(limit / 2);
+    const older = await older_(api, history, conversation, around, half, end);
+    const newer = await newer_(api, history, conversation, around, half, end);
+    const middle = await history.message(conversation, around);
+    return {
+      messages: [...older.messages, ...(middle ? [middle] : []), ...newer.messages],
+      before: older.before,
+      after: newer.after,
+    };
+  }
+  if (after !== undefined) return newer_(api, history, conversation, after, limit, end);
+  return older_(api, history, conversation, before, limit, end);
+}
+
+/** The messages before a position, or the last ones.
+ * @param {import('./api.js').Api} api
+ * @param {import('./history.js').History} history
+ * @param {string} conversation
+ * @param {string | undefined} before
+ * @param {number} limit
+ * @param {string} end
+ * @returns {Promise<Page>} */
+async function older_(api, history, conversation, before, limit, end) {
+  /** @type {Message[]} */
+  let messages = [];
+  let start = '';
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    const known = await history.stretches(conversation);
+    const stretch = known.find(([first, last]) =>
+      before === undefined ? compare(last, end) >= 0 && last !== '' : compare(first, before) < 0 && compare(before, last) <= 0,
+    );
+    start = stretch ? stretch[0] : before ?? end;
+    messages = stretch ? await history.between(conversation, { after: start, before, limit, last: true }) : [];
+    if (messages.length >= limit || (stretch && start === '') || round === ROUNDS) break;
+    const first = messages[0]?.position ?? before;
+    let page;
+    try {
+      page = await api.page(conversation, { before: first }, limit);
+    } catch (error) {
+      if (!(error instanceof CIMError) || error.status) throw error;
+      // No network: what is here, although something may be missing in between.
+      messages = await history.between(conversation, { before, limit, last: true });
+      return { messages, before: messages.length >= limit, after: before !== undefined };
+    }
+    const { rows, more } = page;
+    const upto = first ?? later(end, rows[rows.length - 1]?.position ?? '');
+    if (upto === '') break;
+    await history.add([{ conversation, after: more ? (rows[0]?.previous ?? '') : '', upto, rows }]);
+  }
+  const more = messages.length ? start !== '' || messages.length >= limit : false;
+  return { messages, before: more, after: before !== undefined };
+}
+
+/** The messages after a position.
+ * @param {import('./api.js').Api} api
+ * @param {import('./history.js').History} history
+ * @param {string} conversation
+ * @param {string} after
+ * @param {number} limit
+ * @param {string} end
+ * @returns {Promise<Page>} */
+async function newer_(api, history, conversation, after, limit, end) {
+  /** @type {Message[]} */
+  let messages = [];
+  let last = after;
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    const known = await history.stretches(conversation);
+    const stretch = known.find(([first, upto]) => compare(first, after) <= 0 && compare(after, upto) <= 0);
+    last = stretch ? stretch[1] : after;
+    messages = stretch ? await history.between(conversation, { after, limit, last: false }) : [];
+    messages = messages.filter(({ position }) => compare(position, last) <= 0);
+    if (messages.length >= limit || compare(last, end) >= 0 || round === ROUNDS) break;
+    let page;
+    try {
+      page = await api.page(conversation, { after: last }, limit);
+    } catch (error) {
+      if (!(error instanceof CIMError) || error.status) throw error;
+      messages = await history.between(conversation, { after, limit, last: false });
+      return { messages, before: true, after: messages.length >= limit };
+    }
+    if (compare(page.upto, last) <= 0) break;
+    await history.add([{ conversation, after: last, upto: page.upto, rows: page.rows }]);
+    if (!page.more) end = later(end, page.upto);
+  }
+  const shown = messages[messages.length - 1]?.position ?? after;
+  return { messages, before: true, after: messages.length >= limit && compare(shown, end) < 0 };
+}
