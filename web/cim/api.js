@@ -76,6 +76,12 @@ export class Api {
     return { user: { id: said.user_id, name: said.name }, device: said.device, ticket: said.ticket, socket: socket ?? '' };
   }
 
+  /** Log a device out; with its own cookie or token that ends, too.
+   * @param {string} device */
+  async endSession(device) {
+    await this.call('DELETE', `/v1/sessions/${encodeURIComponent(device)}`);
+  }
+
   /** @param {{ name: string, password: string, invitation?: string }} account
    * @returns {Promise<User>} */
   async register({ name, password, invitation }) {

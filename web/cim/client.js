@@ -1,15 +1,13 @@
 // The client: what applications import. It joins the parts; each part says what it promises.
 
 import { Api } from './api.js';
-import { check, between } from './conversations.js';
-import { Engine } from './engine.js';
+import { between, check } from './conversations.js';
 import { CIMError } from './errors.js';
 import { Listeners } from './events.js';
-import { History, TABLES, VERSION } from './history.js';
-import { MemoryStorage } from './memory.js';
 import { pageOf } from './paging.js';
 import { sizeOf } from './packets.js';
-import { Talks } from './talks.js';
+import { UserStorage, databaseOf } from './storage.js';
+import { Tab } from './tab.js';
 
 export { CIMError } from './errors.js';
 export { compare as comparePositions } from './positions.js';
@@ -17,9 +15,12 @@ export { compare as comparePositions } from './positions.js';
 /** @typedef {import('./types.js').Client} Client */
 /** @typedef {import('./types.js').User} User */
 /** @typedef {import('./types.js').Outgoing} Outgoing */
+/** Who was here last. @typedef {User & { device: string }} Stored */
 
 /** Text and data of a message together, in bytes. */
 const MAX_CONTENT = 48 * 1024;
+/** How many messages may wait. */
+const MAX_WAITING = 1_000;
 
 /** A client of one user at one system, idle until `logIn` or `resume`.
  * @param {import('./ports.js').Ports} ports
@@ -27,56 +28,100 @@ const MAX_CONTENT = 48 * 1024;
 export function createClient(ports) {
   const api = new Api(ports);
   const listeners = new Listeners();
-  /** What there is of the user who is logged in. @type {{ me: User, device: string, history: History, talks: Talks, engine: Engine, online: Map<number, boolean> } | null} */
-  let here = null;
+  /** @type {Tab | null} */
+  let tab = null;
   /** @type {import('./types.js').State} */
   let state = { name: 'idle', since: ports.now() };
 
   /** @type {import('./events.js').Tell} */
   const tell = (event, value) => {
-    if (event === 'state') state = /** @type {any} */ (value);
-    if (event === 'presence' && here) {
-      const { user, online } = /** @type {any} */ (value);
-      here.online.set(user, online);
-    }
+    if (event === 'state') state = /** @type {import('./types.js').State} */ (value);
     listeners.tell(event, value);
   };
 
   const known = () => {
-    if (!here) throw new CIMError('unauthorized', 'nobody is logged in');
-    return here;
+    if (!tab) throw new CIMError('unauthorized', 'nobody is logged in here');
+    return tab;
   };
 
-  const device = () => {
-    let name = ports.settings.get('device');
-    if (!name) ports.settings.set('device', (name = `${ports.device}-${ports.newId().slice(0, 8)}`));
-    return name;
+  /** @returns {Stored | null} */
+  const stored = () => {
+    try {
+      return JSON.parse(ports.settings.get('user') || 'null');
+    } catch {
+      return null;
+    }
+  };
+
+  const newDevice = () => `${ports.device}-${ports.newId().slice(0, 8)}`;
+
+  // Between tabs: all that is said is about one user.
+  const channel = ports.channel('cim', (message) => {
+    if (!tab) return;
+    if (message.user === tab.me.id) {
+      if (message.kind === 'out') end('logged-out', 'This user was logged out in another tab.');
+      else tab.heard(message);
+    } else if (message.kind === 'in') end('logged-out', 'Another user logged in in another tab.');
+  });
+
+  /** @param {number} user
+   * @returns {(message: object) => boolean} */
+  const postAs = (user) => (message) => {
+    channel?.post({ ...message, user });
+    return channel !== null;
+  };
+
+  /** Nobody is logged in here any more.
+   * @param {string} code
+   * @param {string} reason */
+  const end = (code, reason) => {
+    tab?.leave();
+    tab = null;
+    tell('state', { name: 'ended', since: ports.now(), code, reason });
   };
 
   /** Begin as a user, with what is stored of it.
-   * @param {User} me
-   * @param {import('./api.js').Login | null} login */
-  const begin = async (me, login) => {
-    if (here?.me.id === me.id) here.engine.leave();
-    const name = `cim-${me.id}`;
-    const storage = await ports.databases.open(name, VERSION, TABLES).catch(() => new MemoryStorage(TABLES));
-    const history = new History(storage, me.id);
-    const talks = new Talks(me.id);
-    for (const talk of await history.all('talks')) talks.put(talk);
-    const engine = new Engine({ ports, api, me, device: device(), history, talks, tell, rivals: async () => false });
-    here = { me, device: device(), history, talks, engine, online: new Map() };
-    ports.settings.set('user', JSON.stringify(me));
-    await engine.start(login);
-    return me;
+   * @param {Stored} user
+   * @param {import('./api.js').Login | null} login
+   * @returns {Promise<User>} */
+  const begin = async ({ id, name, device }, login) => {
+    tab?.leave();
+    const lost = (/** @type {string} */ reason) => tell('storage', { kept: false, reason });
+    const storage = await UserStorage.open(ports.databases, id, lost);
+    ports.settings.set('user', JSON.stringify({ id, name, device }));
+    const its = storage.kept || !login ? device : login.device;
+    tab = new Tab({ ports, api, me: { id, name }, device: its, storage, login, tell, post: postAs(id) });
+    await tab.begin();
+    return tab.me;
   };
 
-  ports.wake(() => here?.engine.wake());
+  /** Log in, and begin as whoever that is.
+   * @param {string} device
+   * @param {{ name: string, password: string }} [credentials] */
+  const logIn = async (device, credentials) => {
+    const login = await api.logIn(device, credentials);
+    if (credentials) channel?.post({ kind: 'in', user: login.user.id });
+    return begin({ ...login.user, device }, login);
+  };
+
+  const forgetUser = () => {
+    for (const key of ['user', 'token', 'leaving']) ports.settings.remove(key);
+  };
+
+  ports.wake((leaving) => (leaving ? tab?.hide() : tab?.wake()));
+
+  /** Something happened in this tab: tell of it here and in the others.
+   * @type {import('./events.js').Tell} */
+  const announce = (event, value) => {
+    postAs(known().me.id)({ kind: 'event', event, value });
+    tell(event, value);
+  };
 
   /** Put a message into the outbox.
    * @param {Pick<Outgoing, 'conversation' | 'kind' | 'text'> & Partial<Outgoing>} message
    * @returns {Promise<Outgoing>} */
   const put = async ({ conversation, kind, text, data = null, contentType = '', ref = '' }) => {
-    const { me, history, engine } = known();
+    const { me, history } = known();
     check(conversation, me.id);
     const size = sizeOf(text) + (data?.length ?? 0);
     if (size > MAX_CONTENT) throw new CIMError('too-large', `the message has ${size} bytes; ${MAX_CONTENT} is the most`);
@@ -87,11 +132,14 @@ export function createClient(ports) {
     /** @type {Outgoing} */
     const outgoing = { clientId: ports.newId(), conversation, kind, text, data, contentType, ref, at, state: 'waiting' };
     await history.storage.write(['outbox'], async (transaction) => {
-      const [last] = await transaction.range('outbox', { index: 'order', down: true, limit: 1 });
-      await transaction.put('outbox', { ...outgoing, order: (last?.order ?? 0) + 1 });
+      const waiting = await transaction.range('outbox', { index: 'order', down: true, limit: MAX_WAITING });
+      if (waiting.length >= MAX_WAITING) {
+        throw new CIMError('rate-limited', `${MAX_WAITING} messages are already waiting to be sent: try again later`);
+      }
+      await transaction.put('outbox', { ...outgoing, order: (waiting[0]?.order ?? 0) + 1 });
     });
-    tell('outgoing', outgoing);
-    await engine.sent();
+    announce('outgoing', outgoing);
+    known().command('sent');
     return outgoing;
   };
 
@@ -101,34 +149,42 @@ export function createClient(ports) {
       return state;
     },
     get me() {
-      return here?.me ?? null;
+      return tab?.me ?? null;
     },
     get talks() {
-      return here?.talks.list() ?? [];
+      return tab?.talks ?? [];
     },
     get leads() {
-      return here !== null;
+      return tab?.leads ?? false;
     },
     get kept() {
-      return here?.history.storage.kept ?? true;
+      return tab?.storage.kept ?? true;
     },
     on: (event, listener) => listeners.on(event, listener),
 
     about: () => api.about(),
     register: (account) => api.register(account),
-    async logIn(credentials) {
-      const login = await api.logIn(device(), credentials);
-      return begin(login.user, login);
+    logIn(credentials) {
+      const last = stored();
+      const same = last?.name.toLowerCase() === credentials.name.toLowerCase();
+      return logIn(last && same ? last.device : newDevice(), credentials);
     },
     async resume() {
+      const leaving = ports.settings.get('leaving');
+      if (leaving) {
+        // There was no network when the user logged out.
+        await api.endSession(leaving).catch(() => {});
+        forgetUser();
+        return null;
+      }
+      const last = stored();
+      if (last) return begin(last, null);
+      if (!ports.cookie && !api.token) return null;
       try {
-        const login = await api.logIn(device());
-        return await begin(login.user, login);
+        return await logIn(newDevice());
       } catch (error) {
-        if (!(error instanceof CIMError)) throw error;
-        if (error.code === 'unauthorized') return null;
-        const stored = ports.settings.get('user');
-        return stored ? begin(JSON.parse(stored), null) : null;
+        if (error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'unreachable')) return null;
+        throw error;
       }
     },
     async resetPassword(code, password) {
@@ -139,18 +195,29 @@ export function createClient(ports) {
       if (said.token) api.token = said.token;
     },
     async logOut() {
-      const { me, device: name, engine, history } = known();
-      engine.leave();
-      await api.call('DELETE', `/v1/sessions/${encodeURIComponent(name)}`);
-      history.storage.close();
-      await ports.databases.remove(`cim-${me.id}`);
-      for (const key of ['user', 'device', 'token']) ports.settings.remove(key);
-      here = null;
+      const { me, device } = known();
+      postAs(me.id)({ kind: 'out' });
+      end('logged-out', 'You logged out.');
+      await ports.databases.remove(databaseOf(me.id));
+      try {
+        await api.endSession(device);
+        forgetUser();
+      } catch (error) {
+        const isOver = error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'not-found');
+        forgetUser();
+        // The cookie is still there: it is ended the next time.
+        if (!isOver) {
+          ports.settings.set('leaving', device);
+          throw error;
+        }
+      }
     },
-    retry: () => here?.engine.wake(),
+    retry: () => tab?.wake(),
     async close() {
-      here?.engine.leave();
-      here = null;
+      tab?.leave();
+      tab = null;
+      channel?.close();
+      tell('state', { name: 'idle', since: ports.now() });
     },
 
     send: (to, text, more = {}) => put({ conversation: to, kind: 'text', text, ...more }),
@@ -173,19 +240,16 @@ export function createClient(ports) {
     },
     forget: (clientId) => known().history.remove('outbox', clientId),
 
-    page(conversation, where = {}) {
-      const { history, talks } = known();
-      return pageOf(api, history, conversation, where, talks.get(conversation)?.latest ?? '');
-    },
+    page: (conversation, where = {}) =>
+      pageOf(api, known().history, conversation, where, known().talk(conversation)?.latest ?? ''),
     search: (text, where = {}) => known().history.search(text, where),
     async markRead(conversation, position) {
-      const { engine, talks } = known();
-      const upto = position ?? talks.get(conversation)?.latest;
-      if (upto) await engine.markRead(conversation, upto);
+      const upto = position ?? known().talk(conversation)?.latest;
+      if (upto) known().command('read', conversation, upto);
     },
-    typing: (conversation) => here?.engine.typing(conversation),
-    watch: (users) => here?.engine.watch(users.slice(0, 200)),
-    isOnline: (user) => here?.online.get(user) ?? false,
+    typing: (conversation) => tab?.command('typing', conversation),
+    watch: (users) => tab?.command('watch', users),
+    isOnline: (user) => tab?.isOnline(user) ?? false,
     async draft(conversation) {
       return (await known().history.get('drafts', conversation))?.text ?? '';
     },
@@ -195,7 +259,7 @@ export function createClient(ports) {
     },
 
     findUsers: (prefix) => api.findUsers(prefix),
-    user: (id) => api.user(id),
+    user: (id) => known().names.user(id),
     userNamed: (name) => api.userNamed(name),
     conversationWith: (user) => between(known().me.id, user),
     async sessions() {
@@ -203,12 +267,10 @@ export function createClient(ports) {
       const mine = known().device;
       return sessions.map((/** @type {any} */ one) => ({ ...one, mine: one.device === mine }));
     },
-    async endSession(name) {
-      await api.call('DELETE', `/v1/sessions/${encodeURIComponent(name)}`);
-    },
+    endSession: (device) => api.endSession(device),
     async blocks() {
       const { users } = await api.call('GET', '/v1/blocks');
-      return Promise.all(users.map((/** @type {number} */ id) => client.user(id)));
+      return known().names.users(users);
     },
     async block(user) {
       await api.call('PUT', `/v1/blocks/${user}`);
@@ -217,22 +279,30 @@ export function createClient(ports) {
       await api.call('DELETE', `/v1/blocks/${user}`);
     },
 
-    makeGroup: ({ name, open = false, history = false }) => api.call('POST', '/v1/groups', { name, open, history }),
+    async makeGroup({ name, open = false, history = false }) {
+      const group = await api.call('POST', '/v1/groups', { name, open, history });
+      known().command('groups');
+      return group;
+    },
     group: (id) => api.call('GET', `/v1/groups/${id}`),
     groups: () => api.groups(),
     async members(group) {
       const members = await api.all(`/v1/groups/${group}/members`, 'members');
-      return Promise.all(
-        members.map(async ({ user, role, name }) => ({ user, role, name: name ?? (await client.user(user)).name })),
-      );
+      const nameless = members.filter(({ name }) => !name).map(({ user }) => user);
+      const names = new Map((await known().names.users(nameless)).map(({ id, name }) => [id, name]));
+      return members.map(({ user, role, name }) => ({ user, role, name: name || (names.get(user) ?? '') }));
     },
     invitations: () => api.invitations(),
     invite: (group, user) => api.putMember(group, user),
     async join(group) {
       await api.putMember(group, known().me.id);
+      known().command('groups');
     },
     decline: (group) => api.deleteMember(group, known().me.id),
-    leave: (group) => api.deleteMember(group, known().me.id),
+    async leave(group) {
+      await api.deleteMember(group, known().me.id);
+      known().command('groups');
+    },
     remove: (group, user) => api.deleteMember(group, user),
     async setRole(group, user, role) {
       await api.putMember(group, user, { role });

@@ -121,6 +121,12 @@ export class Engine {
     this.#tick();
   }
 
+  /** A conversation is not the user's any more.
+   * @param {string} conversation */
+  drop(conversation) {
+    this.#reader.drop(conversation);
+  }
+
   /** The user has read up to a position.
    * @param {string} conversation
    * @param {string} position */
