@@ -60,6 +60,12 @@ class RouteRules:
             "File with API keys, read again when it changes; without it, calls that need a key are refused.",
         ],
         [
+            "console",
+            None,
+            None,
+            "Endpoint for the operators' console, on loopback or with TLS; without it there is none.",
+        ],
+        [
             "group-consent",
             None,
             INVITE,
@@ -119,6 +125,7 @@ class RouteRules:
             " loopback, or the store has accounts without a password]",
         ],
         ["no-guests", None, "Serve accounts with a password only."],
+        ["console-reads-messages", None, "Let operators read at the console what users said, with a line in the log."],
     ]
 
 

@@ -35,6 +35,8 @@ from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
+from cim.route.console.options import check_console, console_hosts
+from cim.route.console.site import console_calls
 from cim.route.http.api import Settings, about, api_resource, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
@@ -112,6 +114,7 @@ class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesO
         advertised(self["advertise"], ((self["http"], "http"), (self["link"], "link")))
         if not self["secret-file"] and not is_loopback(self["link"]):
             raise UsageError(f"--link {self['link']} is reachable from other machines: give --secret-file FILE")
+        check_console(self)
 
 
 def add_engine(root: DaemonRoot, route: Route) -> None:
@@ -204,6 +207,29 @@ def add_route(
     root.add(CatchingUp(route))
     root.add(threads)
     root.add(HTTPService(ports.listening("http", options["http"], site), site, reactor), stop_timeout=6.0)
+    if options["console"]:
+        if not options["api-key-file"]:
+            raise UsageError("--console needs --api-key-file: operators log in with a key (cim-admin key)")
+        calls = console_calls(
+            v1,
+            settings.keys,
+            metrics=metrics,
+            where=where,
+            seconds=reactor.seconds,
+            new_id=lambda: token(os.urandom, 32),
+            reads_messages=bool(options["console-reads-messages"]),
+        )
+        files = WebFiles(("shared", "console"))
+        console = BoundedSite(
+            Front(calls, files, {b"/": Page(files.page("console/index.html"))}, metrics),
+            reactor,
+            metrics,
+            hosts=console_hosts(options),
+            max_connections=256,
+            bounds=_http_bounds(options),
+            address_of=addresses.at,
+        )
+        root.add(HTTPService(ports.listening("console", options["console"], console), console, reactor))
 
 
 def _password(options: Any, name: str) -> str | None:

@@ -41,6 +41,7 @@ from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import RouteAddress, ServerAddress, bracketed, host_and_ports
 from cim.registry.memory import MemoryRegistry
+from cim.route.console.options import check_console
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
 from cim.route.service import Route
 from cim.route.tap import add_engine, add_route, selection
@@ -91,6 +92,7 @@ class Options(RouteRules, WebSocketOptions, ProxiesOptions):
         self["secret-file"] = str(self.data.secret)
         self["own-keys"] = not self["api-key-file"]
         self["api-key-file"] = self["api-key-file"] or str(self.data.api_keys)
+        check_console(self)
 
     @property
     def host(self) -> str:

@@ -76,6 +76,34 @@ class OptionsTests(SynchronousTestCase):
         self.parse("--link", "tcp:8084:interface=127.0.0.1")
         self.parse("--link", "tcp:8084", "--secret-file", "/etc/cim/secret")
 
+    def test_the_console_is_for_this_machine_or_with_tls(self):
+        """An API key goes over it."""
+        for kind in (Options, suite_tap.Options):
+            for good in (
+                "tcp:8085:interface=127.0.0.1",
+                "tcp6:8085:interface=\\:\\:1",
+                "unix:/run/cim/console",
+                "tls:/etc/ssl/cim:8085",
+                "haproxy:tls:/etc/ssl/cim:8085",
+                "tls:/etc/ssl/cim:8085:interface=127.0.0.1:plain=yes",
+            ):
+                kind({}).parseOptions(["--console", good])
+            for bad in (
+                "tcp:8085",
+                "tcp:8085:interface=0.0.0.0",
+                "tcp:8085:interface=192.168.1.5",
+                "tls:/etc/ssl/cim:8085:plain=yes",
+                "haproxy:tcp:8085:interface=127.0.0.1",
+                "systemd:domain=INET:name=console",
+            ):
+                error = self.assertRaises(UsageError, kind({}).parseOptions, ["--console", bad])
+                self.assertIn("without TLS", str(error))
+
+    def test_the_console_needs_keys(self):
+        options = self.parse("--console", "tcp:8085:interface=127.0.0.1", "--registry", "memory", "--store", "sqlite:x")
+        error = self.assertRaises(UsageError, route_tap.makeService, options, MemoryReactorClock())
+        self.assertIn("--console needs --api-key-file", str(error))
+
     def test_advertise(self):
         self.parse("--advertise", "10.0.0.1")
         self.parse("--advertise", "10.0.0.1:80:90", "--http", "systemd:domain=INET:name=http")

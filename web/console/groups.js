@@ -1,0 +1,169 @@
+/** Finding groups, and what operators do to one. */
+
+import { el, fill } from '../shared/dom.js';
+import { call, withQuery } from './api.js';
+import { ask } from './dialog.js';
+import { list } from './list.js';
+import { action, amount, button, facts, load, named, notice, section, sentence } from './parts.js';
+import { t } from './texts.js';
+
+/**
+ * @typedef {{ id: number, name: string, open: boolean, history: boolean, members: number }} Group
+ * @typedef {{ user: { id: number, name: string }, role: string }} Member
+ */
+
+/** @param {Group} group */
+const entry = ({ open }) => t(open ? 'entry.open' : 'entry.invitation');
+/** @param {Group} group */
+const reach = ({ history }) => t(history ? 'history.all' : 'history.since');
+
+/** What was looked for last, so that coming back finds it. */
+let looked = '';
+
+/**
+ * @param {HTMLElement} main
+ * @param {import('./main.js').Context} context
+ */
+export function groups(main, { left }) {
+  const field = el('input', { type: 'search', maxlength: 256, value: looked, 'data-testid': 'group-part' });
+  const box = el('div', { class: 'stack' });
+  const find = list(
+    box,
+    left,
+    /** @type {Parameters<typeof list<Group>>[2]} */ ({
+      title: t('nav.groups'),
+      headings: [t('name'), t('id'), t('members'), t('entry'), t('history')],
+      empty: t('groups.empty'),
+      searching: t('groups.search-on'),
+      row: (one) => [
+        el('a', { href: `#/groups/${one.id}`, 'data-testid': 'group' }, named(one.name)),
+        `g:${one.id}`,
+        amount(one.members),
+        entry(one),
+        reach(one),
+      ],
+      page: async (after) => {
+        const said = await call('GET', withQuery('/v1/admin/groups', { part: looked, after }));
+        return { items: said.groups, more: said.more };
+      },
+    }),
+  );
+  fill(
+    main,
+    el('h1', { tabindex: -1 }, t('nav.groups')),
+    el(
+      'form',
+      {
+        class: 'row search',
+        role: 'search',
+        onsubmit: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          looked = field.value;
+          find();
+        },
+      },
+      el('label', { class: 'field grow' }, el('span', {}, t('groups.search')), field),
+      el('button', { class: 'main', 'data-testid': 'find-groups' }, t('users.find')),
+    ),
+    box,
+  );
+  find();
+}
+
+/**
+ * One group, at `#/groups/<id>`.
+ * @param {HTMLElement} main
+ * @param {import('./main.js').Context} context
+ */
+export function group(main, { left, rest, session }) {
+  const path = `/v1/admin/groups/${encodeURIComponent(rest[0])}`;
+  const line = notice();
+  const box = el('div', { class: 'stack' });
+  fill(main, el('h1', { tabindex: -1 }, t('group')), line.line, box);
+  const show = () =>
+    load(box, left, async () => {
+      const found = /** @type {Group} */ (await call('GET', path));
+      fill(/** @type {Element} */ (main.querySelector('h1')), named(found.name));
+      const members = el('div', { class: 'stack' });
+      membersOf(members, found, { path, line, show, left, reads: session.reads_messages })();
+      return [
+        section(
+          t('group'),
+          facts([
+            [t('id'), `g:${found.id}`],
+            [t('members'), amount(found.members)],
+            [t('entry'), entry(found)],
+            [t('history'), reach(found)],
+          ]),
+          el(
+            'div',
+            { class: 'row actions' },
+            el('a', { href: `#/talks/g:${found.id}` }, t('talk')),
+            button(t('dissolve'), action(line, () => dissolve(found, path, line, left)), { class: 'danger', testid: 'dissolve' }),
+          ),
+        ),
+        section(t('members'), members),
+      ];
+    });
+  show();
+}
+
+/**
+ * @param {HTMLElement} box
+ * @param {Group} of
+ * @param {{ path: string, line: import('./parts.js').Notice, show: () => void, left: AbortSignal, reads: boolean }} acting
+ */
+function membersOf(box, { id, name: groupName }, { path, line, show, left, reads }) {
+  return list(
+    box,
+    left,
+    /** @type {Parameters<typeof list<Member>>[2]} */ ({
+      title: t('members'),
+      headings: [t('name'), t('id'), t('role'), ''],
+      empty: t('none'),
+      row: ({ user, role }) => [
+        el('a', { href: `#/users/${user.id}` }, user.name ? named(user.name) : String(user.id)),
+        String(user.id),
+        t(`role.${role}`),
+        el(
+          'span',
+          { class: 'row' },
+          reads ? el('a', { href: `#/users/${user.id}/g:${id}` }, t('talk')) : null,
+          button(
+            t('member.remove'),
+            action(line, async () => {
+              const question = sentence('member.remove.ask', { name: user.name, group: groupName });
+              if (!(await ask({ title: t('member.remove'), yes: t('member.remove'), danger: true }, el('p', {}, question)))) return;
+              await call('DELETE', `${path}/members/${user.id}`);
+              show();
+            }),
+            { class: 'small danger' },
+          ),
+        ),
+      ],
+      page: async (after) => {
+        const said = await call('GET', withQuery(`${path}/members`, { after }));
+        return { items: said.members, more: said.more };
+      },
+    }),
+  );
+}
+
+/**
+ * @param {Group} found
+ * @param {string} path
+ * @param {import('./parts.js').Notice} line
+ * @param {AbortSignal} left
+ */
+async function dissolve({ name }, path, line, left) {
+  const question = sentence('dissolve.ask', { group: name });
+  if (!(await ask({ title: t('dissolve'), yes: t('dissolve'), danger: true }, el('p', {}, question)))) return;
+  let members = 1;
+  while (members) {
+    // A call removes some of them: the group is gone with the last one.
+    ({ members } = /** @type {{ members: number }} */ (await call('DELETE', path)));
+    if (members) line.good(t('dissolve.going', { count: members }));
+  }
+  line.good(sentence('dissolve.done', { group: name }));
+  if (!left.aborted) location.hash = '#/groups';
+}

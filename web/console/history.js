@@ -1,0 +1,107 @@
+/** What happened of late, computed from the counters of `/v1/admin/figures` that are fetched again and again. Pure. */
+
+/**
+ * @typedef {Record<string, { labels: Record<string, string>, value: number | null }[]>} Figures
+ * @typedef {{ at: number, sessions: number | null, logins: number | null, failed: number | null,
+ *   messages: number | null, deliveries: number | null, refusals: number | null, mean: number | null,
+ *   p99: number | null }} Sample rates a second, latencies in seconds; null where it is not known
+ */
+
+/** Seconds between two samples, and how many are kept: ten minutes. */
+export const SECONDS = 5;
+export const KEPT = 120;
+
+/**
+ * The sum of a metric over all labels, or over those that a test takes; 0 where there is none.
+ * @param {Figures} figures
+ * @param {string} name
+ * @param {(labels: Record<string, string>) => boolean} [wanted]
+ */
+export function total(figures, name, wanted = () => true) {
+  let sum = 0;
+  for (const { labels, value } of figures[name] ?? []) if (wanted(labels)) sum += value ?? 0;
+  return sum;
+}
+
+/**
+ * What was refused, by kind, most first.
+ * @param {Figures} figures
+ * @returns {[string, number][]}
+ */
+export function refusals(figures) {
+  const found = (figures['cim_refused_total'] ?? []).map(({ labels, value }) => /** @type {[string, number]} */ ([labels.kind, value ?? 0]));
+  return found.sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
+}
+
+/**
+ * How many store calls ended within each bound between two moments, over all operations: [bound, calls within it].
+ * @param {Figures} before
+ * @param {Figures} now
+ * @returns {[number, number][]}
+ */
+function within(before, now) {
+  /** @type {Map<number, number>} */
+  const calls = new Map();
+  for (const [figures, sign] of /** @type {[Figures, number][]} */ ([[now, 1], [before, -1]])) {
+    for (const { labels, value } of figures['cim_store_seconds_bucket'] ?? []) {
+      const bound = labels.le === '+Inf' ? Infinity : Number(labels.le);
+      calls.set(bound, (calls.get(bound) ?? 0) + sign * (value ?? 0));
+    }
+  }
+  return [...calls].sort((one, other) => one[0] - other[0]);
+}
+
+/**
+ * The bound within which a part of the store calls ended; null if there were none. Beyond the last, that one.
+ * @param {Figures} before
+ * @param {Figures} now
+ * @param {number} part such as 0.99
+ */
+export function quantile(before, now, part) {
+  const buckets = within(before, now);
+  const all = buckets.at(-1)?.[1] ?? 0;
+  if (all <= 0) return null;
+  const finite = buckets.filter(([bound]) => Number.isFinite(bound));
+  return (finite.find(([, calls]) => calls >= part * all) ?? finite.at(-1))?.[0] ?? null;
+}
+
+/**
+ * What happened between two moments. Counters that went back belong to a process that has started anew.
+ * @param {{ at: number, figures: Figures }} before
+ * @param {{ at: number, figures: Figures }} now seconds, on a clock that only goes forward
+ * @param {number | null} sessions at all servers
+ * @returns {Sample}
+ */
+export function between(before, now, sessions) {
+  const seconds = now.at - before.at;
+  const anew = total(now.figures, 'cim_http_requests_total') < total(before.figures, 'cim_http_requests_total');
+  /**
+   * @param {string} name
+   * @param {(labels: Record<string, string>) => boolean} [wanted]
+   */
+  const rate = (name, wanted) => {
+    if (anew || seconds <= 0) return null;
+    return Math.max(0, total(now.figures, name, wanted) - total(before.figures, name, wanted)) / seconds;
+  };
+  /** @param {string} name */
+  const grown = (name) => total(now.figures, name) - total(before.figures, name);
+  const calls = anew ? 0 : grown('cim_store_seconds_count');
+  return {
+    at: now.at,
+    sessions,
+    logins: rate('cim_logins_total', ({ outcome }) => outcome === 'ok'),
+    failed: rate('cim_logins_total', ({ outcome }) => outcome !== 'ok'),
+    messages: rate('cim_messages_total', ({ direction }) => direction === 'in'),
+    deliveries: rate('cim_messages_total', ({ direction }) => direction === 'out'),
+    refusals: rate('cim_refused_total'),
+    mean: calls > 0 ? grown('cim_store_seconds_sum') / calls : null,
+    p99: anew ? null : quantile(before.figures, now.figures, 0.99),
+  };
+}
+
+/**
+ * The samples with another one, the oldest gone.
+ * @param {Sample[]} samples
+ * @param {Sample} sample
+ */
+export const kept = (samples, sample) => [...samples, sample].slice(-KEPT);

@@ -1,0 +1,61 @@
+/** Lists that come page by page: what is found so far, and a button for what follows. */
+
+import { el, fill } from '../shared/dom.js';
+import { action, button, notice, table } from './parts.js';
+import { t } from './texts.js';
+
+/** How many pages without anything are fetched for one press. */
+const EMPTY_PAGES = 20;
+
+/**
+ * @template T
+ * @typedef {{ items: T[], more: string | number | null }} Page
+ */
+
+/**
+ * Show a list, and return what begins it anew.
+ * @template T
+ * @param {HTMLElement} box
+ * @param {AbortSignal} left aborted when the view is left
+ * @param {{ title: string, headings: string[], empty: string, searching?: string,
+ *   row: (item: T) => import('../shared/dom.js').Child[], page: (after: string | number) => Promise<Page<T>> }} options
+ *   `searching` is said when nothing was found yet, though there is more
+ */
+export function list(box, left, { title, headings, empty, searching = empty, row, page }) {
+  let run = 0;
+  return async () => {
+    run += 1;
+    const mine = run;
+    /** @type {import('../shared/dom.js').Child[][]} */
+    const rows = [];
+    /** @type {string | number | null} */
+    let after = '';
+    const line = notice();
+    const next = async () => {
+      const before = rows.length;
+      for (let pages = 0; pages < EMPTY_PAGES && after !== null && rows.length === before; pages += 1) {
+        const found = /** @type {Page<T>} */ (await page(after));
+        if (left.aborted || mine !== run) return;
+        rows.push(...found.items.map(row));
+        after = found.more;
+      }
+      draw();
+    };
+    const more = button(t('more'), action(line, next), { testid: 'more' });
+    const draw = () =>
+      fill(
+        box,
+        rows.length ? table(title, headings, rows) : el('p', { class: 'faint' }, after === null ? empty : searching),
+        line.line,
+        after === null ? null : more,
+      );
+    fill(box, el('p', { class: 'faint' }, t('loading')));
+    try {
+      await next();
+    } catch (error) {
+      if (left.aborted || mine !== run) return;
+      draw();
+      line.bad(error);
+    }
+  };
+}
