@@ -185,6 +185,16 @@ class ClientCalls:
         return found
 
     @call
+    async def find(self, prefix: str) -> Sequence[User]:
+        """Return up to ten users whose names begin so; with fewer than three characters, who is called just so."""
+        v1, _ = await self._v1()
+        query = {"prefix": prefix}
+        found = await v1.ask("GET", "users", lambda said: [user_of(one) for one in said["users"]], query=query)
+        for user in found:
+            self._names.learn(user)
+        return found
+
+    @call
     async def online(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[Sequence[User], int]:
         """Return users who are online, sorted by name, and their total number."""
         return await (await self._any_engine()).online(prefix, after, limit)
@@ -289,9 +299,13 @@ class ClientCalls:
         """List the members of a group."""
         v1, _ = await self._v1()
         path = f"groups/{check_id(group, 'group')}/members"
-        found = await v1.pages(path, "members", 1000, lambda said: (said["user"], said["role"]))
-        users = await self._names.users(user for user, _ in found)
-        return [Member(user, role) for user, (_, role) in zip(users, found, strict=True)]
+        # Routes of earlier releases do not tell names.
+        found = await v1.pages(
+            path, "members", 1000, lambda said: (User(said["user"], said.get("name", "")), said["role"])
+        )
+        unknown = [user.id for user, _ in found if not user.name]
+        names = {user.id: user for user in await self._names.users(unknown)}
+        return [Member(names.get(user.id, user), role) for user, role in found]
 
 
 class AwaitedCalls:
@@ -303,6 +317,7 @@ class AwaitedCalls:
     history = awaited(ClientCalls.history)
     search = awaited(ClientCalls.search)
     user = awaited(ClientCalls.user)
+    find = awaited(ClientCalls.find)
     online = awaited(ClientCalls.online)
     change_password = awaited(ClientCalls.change_password)
     block = awaited(ClientCalls.block)

@@ -20,6 +20,7 @@ from cim.route.http.api import Settings
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS
 from cim.route.http.groups import DIRECT, INVITE
+from cim.route.http.users import EXACT, OFF, PREFIX
 from cim.route.messages.limits import MESSAGE_LIMITS
 from cim.web.origins import origins_of
 
@@ -51,6 +52,13 @@ class RouteRules:
             "Who may make accounts: open (anyone), invited (those with an invitation) or key (back ends, with an API"
             " key) [default: open if all that is advertised is loopback, else invited].",
             one_of(*AccountPolicy),
+        ],
+        [
+            "directory",
+            None,
+            PREFIX,
+            "How users find others: by how their names begin (prefix), by whole names (exact) or not at all (off).",
+            one_of(PREFIX, EXACT, OFF),
         ],
         ["token-hours", None, 12, "Hours for which a token of /v1 is valid.", positive_int],
         [
@@ -186,4 +194,5 @@ def settings_of(options: Any, secret: bytes, seconds: Callable[[], float]) -> Se
         password_limits=_limits(options, PASSWORD_LIMITS),
         group_consent=options["group-consent"],
         accounts=account_policy_of(options),
+        directory=options["directory"],
     )

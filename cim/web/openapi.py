@@ -121,6 +121,8 @@ def _parameters(place: str, fields: Fields) -> Iterator[dict[str, Any]]:
             parameter["description"] = document.pop("description")
         if isinstance(given, Optional) and given.default is not None:
             document["default"] = given.default
+        if document["type"] == "array":
+            parameter["explode"] = False
         if place == "path" and document["type"] == "string":
             document.setdefault("minLength", 1)
         parameter["schema"] = document

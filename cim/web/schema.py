@@ -102,6 +102,25 @@ class Id(Integer):
 
 
 @frozen
+class Ids(Schema):
+    """Ids in a query, separated by commas."""
+
+    most: int
+    about: str = ""
+
+    def read_text(self, name: str, text: str) -> list[int]:
+        """See Schema."""
+        given = text.split(",")
+        if len(given) > self.most:
+            raise InvalidField(name, f"must name at most {self.most}")
+        return [Id().read_text(name, one) for one in given]
+
+    def document(self) -> dict[str, Any]:
+        """See Schema."""
+        return _about(self.about, {"type": "array", "items": Id().document(), "minItems": 1, "maxItems": self.most})
+
+
+@frozen
 class Boolean(Schema):
     """True or false."""
 

@@ -124,6 +124,7 @@ class AsyncClientTests(SynchronousTestCase):
                 (c.history("g:7", "1-1", 5), ("history", "g:7", "1-1", 5)),
                 (c.search("x", 5), ("search", "x", 5)),
                 (c.user("x"), ("user", "x")),
+                (c.find("xyz"), ("find", "xyz")),
                 (c.online("x", "a", 5), ("online", "x", "a", 5)),
                 (c.groups(), ("groups",)),
                 (c.create_group("x", open=True), ("create_group", "x", {"open": True})),

@@ -488,6 +488,11 @@ class AskingTests(ReadingCase):
         self.assertEqual(self.result(self.alice.online("b"))[0], [self.bob.me])
         self.assertEqual(self.result(self.alice.online(after="alice", limit=1))[0], [self.bob.me])
 
+    def test_finding_people(self):
+        self.assertEqual(self.result(self.alice.find("BOB")), [self.bob.me])
+        self.assertEqual(self.result(self.alice.find("bo")), [])
+        self.assertEqual(self.result(self.alice.find("nobody")), [])
+
     def test_groups(self):
         group = self.result(self.alice.create_group("friends", history=True))
         self.assertEqual((group.name, group.open, group.history, group.members), ("friends", False, True, 1))

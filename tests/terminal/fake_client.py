@@ -188,6 +188,10 @@ class FakeClient(Service):
                 return succeed(User(id, name))
         return fail(NotFound("there is no such user"))
 
+    def find(self, prefix):
+        found = [User(id, name) for name, id in sorted(self.people.items()) if name.startswith(prefix)]
+        return self._answer("find", prefix, result=found[:10])
+
     def online(self, prefix="", after="", limit=100):
         found = sorted((user for user in self.online_now if user.name.startswith(prefix)), key=lambda user: user.name)
         page = [user for user in found if user.name > after][:limit]

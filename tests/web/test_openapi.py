@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.route.http.api import APIS, document
 from cim.web.declaring import Who, calls_of
+from cim.web.openapi import _titled
 
 CALLS = {f"{' '.join(call.methods)} {call.path}": call for api in APIS for call in calls_of(api).values()}
 
@@ -50,6 +51,13 @@ class DocumentTests(SynchronousTestCase):
         for schema in found:
             jsonschema_rs.meta.validate(schema)
             jsonschema_rs.Draft202012Validator({**schema, "components": self.document["components"]})
+
+    def test_no_two_schemas_have_one_name(self):
+        found = [
+            one for call in CALLS.values() for schema in (*call.answers.values(), call.body) for one in _titled(schema)
+        ]
+        for one in found:
+            self.assertEqual(one.whole(), self.document["components"]["schemas"][one.title], one.title)
 
     def test_every_call_has_its_own_operation_id(self):
         self.assertEqual(set(self.operations()), set(CALLS))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
 
-from twisted.internet.defer import Deferred, gatherResults
-
 from cim.api_keys import Scope
-from cim.errors import AccountMismatch, NotFound
+from cim.errors import NotFound
 from cim.interfaces import IGroups
-from cim.model import Member
 from cim.route.http.access import Caller
 from cim.route.http.groups import AFTER, group_shown, there
 from cim.route.http.shapes import GROUP, MORE, MORE_ID, PAGE, ROLE, WHERE, limit
@@ -76,24 +72,14 @@ class AdminGroupsAPI:
         await there(self._groups, id)
         found = await self._groups.members(id, after=after, limit=limit + 1)
         page = found[:limit]
+        names = await self._known.names([member.user for member in page])
         return {
             "members": [
                 {"user": {"id": member.user, "name": name}, "role": member.role.name.lower()}
-                for member, name in zip(page, await self._names(page), strict=True)
+                for member, name in zip(page, names, strict=True)
             ],
             "more": page[-1].user if len(found) > limit else None,
         }
-
-    async def _names(self, members: Sequence[Member]) -> list[str]:
-        """Return the names of members; that of an account that is just being deleted is empty."""
-
-        async def name(user: int) -> str:
-            try:
-                return (await self._known.get(user)).name
-            except AccountMismatch:
-                return ""
-
-        return await gatherResults([Deferred.fromCoroutine(name(member.user)) for member in members])
 
     @http_call(
         "PATCH /v1/admin/groups/{id}",

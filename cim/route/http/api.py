@@ -32,7 +32,7 @@ from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
-from cim.route.http.users import UsersAPI
+from cim.route.http.users import PREFIX, UsersAPI
 from cim.route.service import Route
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
 from cim.web.envelope import Envelopes
@@ -73,6 +73,7 @@ class Settings:
     :param group_consent: how users come into groups that others add them to, INVITE or DIRECT
     :param accounts: who may make accounts
     :param socket: the path at which the listener takes WebSockets, too; empty if it does not
+    :param directory: how users find others: PREFIX, EXACT or OFF
     """
 
     ticket_key: bytes
@@ -84,6 +85,7 @@ class Settings:
     group_consent: str = INVITE
     accounts: AccountPolicy = AccountPolicy.OPEN
     socket: str = ""
+    directory: str = PREFIX
 
 
 def about(settings: Settings) -> dict[str, Any]:
@@ -165,7 +167,16 @@ def v1_of(
             time=store.clock,
             metrics=metrics,
         ),
-        UsersAPI(store.accounts, route.accounts, route.directory, names, route.blocks),
+        UsersAPI(
+            store.accounts,
+            route.accounts,
+            route.directory,
+            names,
+            route.blocks,
+            rates=route.rates,
+            lists=lists,
+            search=settings.directory,
+        ),
         MessagesAPI(
             known=route.accounts,
             sending=route.sending,

@@ -9,7 +9,7 @@ from twisted.internet.defer import gatherResults
 from cim.api_keys import Scope
 from cim.errors import AccountMismatch, Conflict, Forbidden, NotFound
 from cim.interfaces import IGroups, IInvitations
-from cim.model import Account, Group, Member, Role
+from cim.model import MAX_NAME, Account, Group, Role
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.lists import Lists
@@ -19,13 +19,16 @@ from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.presence.blocks import Blocks
 from cim.web.declaring import Who, WithStatus, http_call
-from cim.web.schema import Array, Boolean, Choice, Id, Integer, NewName, Object, Optional
+from cim.web.schema import Array, Boolean, Choice, Id, Integer, NewName, Object, Optional, Text
 
 _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
 )
-_MEMBER = Object({"user": Id(), "role": ROLE}, "Member")
-_MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "Members")
+_MEMBER = Object({"user": Id(), "role": ROLE}, "MemberRole")
+_NAMED = {"name": Text(MAX_NAME, about="Empty if the account was just deleted.")}
+_MEMBERS = Object(
+    {"members": Array(Object({"user": Id(), **_NAMED, "role": ROLE}, "Member"), "By id."), "more": MORE_ID}, "Members"
+)
 AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
 _INVITED = Object({"user": Id(), "role": Choice(("invited",), "It waits.")}, "InvitedMember")
@@ -53,10 +56,6 @@ def group_shown(group: Group) -> dict[str, Any]:
         "history": group.history,
         "members": group.members,
     }
-
-
-def _member(member: Member) -> dict[str, Any]:
-    return {"user": member.user, "role": member.role.name.lower()}
 
 
 async def there(groups: IGroups, id: int) -> Group:
@@ -184,8 +183,12 @@ class GroupsAPI:
             found = await self._groups.members(id, after=after, limit=limit + 1)
             page = found[:limit]
             counts(len(page))
+            names = await self._known.names([member.user for member in page])
         return {
-            "members": [_member(member) for member in page],
+            "members": [
+                {"user": member.user, "name": name, "role": member.role.name.lower()}
+                for member, name in zip(page, names, strict=True)
+            ],
             "more": page[-1].user if len(found) > limit else None,
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from twisted.internet.interfaces import IReactorTime
 
 from cim.cache import Cache
@@ -36,6 +38,22 @@ class KnownAccounts:
         :raises AccountMismatch: there is no account with that id
         """
         return await self._kept.look_up(user, self._look_up)
+
+    async def some(self, users: Iterable[int]) -> dict[int, Account]:
+        """Return those of some accounts that are there, by id; those that are not cached are read at once."""
+        found = {user: self.at_hand(user) for user in users}
+        missing = [user for user, account in found.items() if account is None]
+        if missing:
+            read = await self._accounts.accounts(missing)
+            for account in read.values():
+                self.keep(account)
+            found |= read
+        return {user: account for user, account in found.items() if account is not None}
+
+    async def names(self, users: Sequence[int]) -> list[str]:
+        """Return the names of some accounts; that of one that is just being deleted is empty."""
+        found = await self.some(users)
+        return [found[user].name if user in found else "" for user in users]
 
     async def _look_up(self, user: int) -> Account:
         account = await self._accounts.account(user)

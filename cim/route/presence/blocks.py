@@ -69,6 +69,13 @@ class Blocks:
             self._blockers.keep(viewer, found)
         return found
 
+    async def apart(self, viewer: int) -> frozenset[int]:
+        """Return all who block a viewer, and whom it blocks.
+
+        :raises Unavailable: the store is away
+        """
+        return (await self.blockers(viewer)).union(await self._store.blocked(viewer))
+
     def forget_all(self) -> None:
         """Drop all that is cached: the store may have gone back."""
         self._blocked.clear()

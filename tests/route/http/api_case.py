@@ -21,6 +21,7 @@ from cim.route.http.api_keys import APIKeys
 from cim.route.http.groups import INVITE
 from cim.route.http.passwords import Passwords
 from cim.route.http.upstream import guests_only
+from cim.route.http.users import PREFIX
 from cim.web.operations import internal_only, located
 from cim.web.origins import Origins
 from cim.web.site import BoundedSite
@@ -68,6 +69,7 @@ class APICase(HTTPCase):
     consent = INVITE
     guests = True, OPTION
     accounts = AccountPolicy.OPEN
+    directory = PREFIX
 
     def setUp(self):
         self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy, guests=self.guests)
@@ -98,6 +100,7 @@ class APICase(HTTPCase):
             token_hours=12,
             group_consent=self.consent,
             accounts=self.accounts,
+            directory=self.directory,
         )
         passwords = Passwords(self.run_now, cheap_hasher())
         self.v1 = v1_of(

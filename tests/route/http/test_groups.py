@@ -48,6 +48,14 @@ class GroupsCase(APICase):
 class GroupTests(GroupsCase):
     """Tests of creating, renaming and showing groups."""
 
+    def test_members_come_with_their_names(self):
+        self.put(self.alice, self.bob)
+        self.assertEqual(sorted(one["name"] for one in self.members(self.alice)["members"]), ["alice", "bob"])
+        # One that is just being deleted.
+        self.store.database.execute("DELETE FROM account WHERE id = ?", (self.bob.id,))
+        self.cluster.routes[0].accounts.forget_all()
+        self.assertEqual(sorted(one["name"] for one in self.members(self.alice)["members"]), ["", "alice"])
+
     def test_a_new_group(self):
         shown = self.ok("GET", self.path(), **self.by(self.alice))
         self.assertEqual(shown, {"id": self.group, "name": "friends", "open": False, "history": False, "members": 1})
