@@ -5,11 +5,12 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.client.outbox import ANSWER_SECONDS, LANE_WINDOW, MAX_WAITING, WINDOW, Outbox, send_of
+from cim.client.outbox import MAX_WAITING, Outbox, send_of
 from cim.client.values import Sent, Waiting
 from cim.errors import BadRequest, CIMError, Conflict, Forbidden, NotFound, RateLimited, TooLarge, Unavailable
 from cim.wire.cim_pb2 import Failure, Packet
 from cim.wire.framing import FrameReader
+from tests.harness.vectors import vectors
 
 SENT = Sent("", "c", "1-1", 1)
 
@@ -41,6 +42,37 @@ class OutboxTests(SynchronousTestCase):
         for id in ids:
             self.outbox.failed(Failure(client_id=str(id), code=code, message="why", retry_after_seconds=retry))
 
+    def test_vectors(self):
+        for case in vectors("outbox"):
+            self.setUp()
+            began = self.clock.seconds()
+            for number, step in enumerate(case["steps"]):
+                where = f"{case['name']}, step {number}"
+                self.clock.advance(began + step["now"] / 1000 - self.clock.seconds())
+                self.do(step, where)
+                self.assertEqual(self.taken(), step.get("writes", []), where)
+
+    def do(self, step, where):
+        """Do a step of a vector."""
+        what = step["do"]
+        if what == "add":
+            for sent in self.add(*step["ids"], user=int(step["lane"][1:])):
+                sent.addErrback(lambda _: None)
+        elif what == "begin":
+            self.outbox.begin(self.write)
+        elif what == "ended":
+            self.outbox.ended()
+        elif what == "accepted":
+            self.assertEqual(self.outbox.accepted(step["id"]) is not None, step["known"], where)
+        elif what == "failed":
+            self.broken(step["id"], code=step["code"], retry=step.get("retryAfter", 0) // 1000)
+            if "waits" in step:
+                self.assertEqual(self.outbox.knows(step["id"]), step["waits"], where)
+        elif what == "stuck":
+            self.assertEqual(self.outbox.stuck(), step["is"], where)
+        else:
+            self.assertEqual(what, "wait")
+
     def test_nothing_is_sent_without_a_session(self):
         one, two = self.add(1, 2)
         self.assertEqual(self.taken(), [])
@@ -49,84 +81,6 @@ class OutboxTests(SynchronousTestCase):
         self.accept(1)
         self.assertEqual((self.successResultOf(one), self.forgotten, len(self.outbox)), (SENT, ["1"], 1))
         self.assertNoResult(two)
-
-    def test_unanswered_messages_are_resent_in_the_next_session(self):
-        self.outbox.begin(self.write)
-        self.add(1, 2, 3)
-        self.accept(2)
-        self.taken()
-        self.outbox.ended()
-        self.add(4)
-        self.outbox.begin(self.write)
-        self.assertEqual(self.taken(), ["1", "3", "4"])
-
-    def test_messages_under_way_are_bounded_per_lane(self):
-        self.outbox.begin(self.write)
-        self.add(*range(100))
-        self.assertEqual(self.taken(), [str(id) for id in range(LANE_WINDOW)])
-        self.accept(3)
-        self.assertEqual(self.taken(), [str(LANE_WINDOW)])
-
-    def test_messages_under_way_are_bounded_in_total(self):
-        self.outbox.begin(self.write)
-        for user in range(1, 7):
-            self.add(*(f"{user}.{number}" for number in range(20)), user=user)
-        written = self.taken()
-        self.assertEqual(len(written), WINDOW)
-        self.accept(*written[:5])
-        self.assertEqual(len(self.taken()), 5)
-        self.accept(*written[5:])
-        self.assertEqual(len(self.taken()), WINDOW - 5)
-
-    def test_a_failed_lane_is_resent_from_the_first_once_all_behind_it_failed(self):
-        self.outbox.begin(self.write)
-        self.add(1, 2, 3, 4)
-        self.taken()
-        self.accept(1)
-        self.broken(2)
-        self.clock.advance(60)
-        self.add(5)
-        self.assertEqual(self.taken(), [], "3 and 4 are under way: they would overtake")
-        self.broken(3, 4)
-        self.clock.advance(0)
-        self.assertEqual(self.taken(), ["2", "3", "4", "5"])
-
-    def test_it_waits_for_as_long_as_it_is_told_and_a_little_more(self):
-        self.outbox.begin(self.write)
-        self.add(1)
-        self.broken(1, code="rate-limited", retry=3)
-        self.taken()
-        self.clock.advance(3.2)
-        self.assertEqual(self.taken(), [])
-        self.clock.advance(0.1)
-        self.assertEqual(self.taken(), ["1"])
-
-    def test_waits_grow_until_something_is_accepted(self):
-        self.outbox.begin(self.write)
-        self.add(1, 2)
-        waits = []
-        for _ in range(8):
-            self.broken(1, 2, code="timeout")
-            self.taken()
-            began = self.clock.seconds()
-            while not self.written:
-                self.clock.advance(0.25)
-            waits.append(self.clock.seconds() - began)
-        self.assertEqual(waits, [0.25, 0.5, 1, 2, 4, 8, 10, 10])
-        self.accept(1)
-        self.broken(2)
-        self.taken()
-        self.clock.advance(0.25)
-        self.assertEqual(self.taken(), ["2"])
-
-    def test_a_lane_that_waits_lets_others_pass(self):
-        self.outbox.begin(self.write)
-        self.add(1)
-        self.broken(1)
-        self.taken()
-        self.add(2, user=2)
-        self.add(3, user=0, group=2)
-        self.assertEqual(self.taken(), ["2", "3"])
 
     def test_refusals(self):
         self.outbox.begin(self.write)
@@ -190,16 +144,6 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.ended()
         self.outbox.begin(self.write, 1000)
         self.assertIn("may or may not have been sent", self.failureResultOf(sent, TooLarge).value.message)
-
-    def test_stuck(self):
-        self.outbox.begin(self.write)
-        self.add(1)
-        self.clock.advance(ANSWER_SECONDS - 1)
-        self.assertFalse(self.outbox.stuck())
-        self.clock.advance(1)
-        self.assertTrue(self.outbox.stuck())
-        self.outbox.ended()
-        self.assertFalse(self.outbox.stuck())
 
     def test_closing(self):
         self.outbox.begin(self.write)

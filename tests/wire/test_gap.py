@@ -9,248 +9,66 @@ from hypothesis import strategies as st
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.wire.gap import GapPolicy, GapRule
+from cim.wire import positions
+from cim.wire.gap import UNKNOWN, GapPolicy, GapRule
 from cim.wire.positions import ZERO
+from tests.harness.vectors import vectors
 
 
 def policy(capacity=16):
     return GapPolicy(random=lambda: 0.5, capacity=capacity)
 
 
-def at(n):
-    return (1000, n)
-
-
 class RuleTests(SynchronousTestCase):
-    def setUp(self):
-        self.rule = GapRule(policy(), at(1))
-
-    def push(self, n, previous=None, now=0.0):
-        return self.rule.pushed(at(n), at(n - 1 if previous is None else previous), n, now)
-
-    def test_in_order(self):
-        self.assertEqual([self.push(n) for n in (2, 3, 4)], [[2], [3], [4]])
-        self.assertEqual(self.rule.held, at(4))
-        self.assertIsNone(self.rule.due)
-        self.assertTrue(self.rule.settled)
-
-    def test_repeats_are_dropped(self):
-        self.push(2)
-        self.assertEqual([self.push(n) for n in (1, 2)], [[], []])
-
-    def test_the_very_first_message(self):
-        rule = GapRule(policy())
-        self.assertEqual(rule.pushed((7, 1), ZERO, "first", 0.0), ["first"])
-
-    def test_a_new_epoch_follows_the_old(self):
-        self.assertEqual(self.rule.pushed((2000, 1), at(1), "a", 0.0), ["a"])
-        self.assertEqual(self.rule.pushed((2000, 2), (2000, 1), "b", 0.0), ["b"])
-
-    def test_a_tail_that_the_store_lost_does_not_block_new_messages(self):
-        for n in (2, 3, 4):
-            self.push(n)
-        self.assertEqual(self.rule.pushed((2000, 1), at(2), "new", 0.0), ["new"])
-
-    def test_a_message_that_overtook_waits_for_the_missing_one(self):
-        self.assertEqual(self.push(3), [])
-        self.assertEqual(self.push(5), [])
-        self.assertEqual(self.rule.held, at(1))
-        self.assertEqual(self.push(2), [2, 3])
-        self.assertEqual(self.push(4), [4, 5])
-        self.assertIsNone(self.rule.due)
-
-    def test_a_gap_is_synced_when_patience_ends(self):
-        self.push(3, now=10.0)
-        self.assertAlmostEqual(self.rule.due, 10.2)
-        self.assertIsNone(self.rule.sync_due(10.1))
-        self.assertEqual(self.rule.sync_due(10.2), at(1))
-        self.assertIsNone(self.rule.sync_due(10.3))
+    def test_vectors(self):
+        for case in vectors("gap"):
+            rule = GapRule(policy(case["capacity"]), parsed(case["held"]))
+            for number, step in enumerate(case["steps"]):
+                where = f"{case['name']}, step {number}"
+                self.assertEqual(taken(rule, step), step.get("gives", []), where)
+                if "held" in step:
+                    self.assertEqual(rule.held, parsed(step["held"]), where)
 
     def test_patience_has_jitter(self):
         waits = [GapPolicy(random=random.Random(n).random).wait() for n in range(100)]
         self.assertTrue(all(0.15 <= wait <= 0.25 for wait in waits))
         self.assertGreater(max(waits) - min(waits), 0.05)
 
-    def test_a_page_fills_the_gap(self):
-        self.push(4)
-        self.rule.sync_due(0.2)
-        self.assertEqual(self.push(2), [2])
-        self.assertEqual(self.push(3), [3, 4])
-        self.assertEqual(self.rule.synced(at(1), at(4), False, False, 0.3), [])
-        self.assertTrue(self.rule.settled)
+    def test_settled(self):
+        rule = GapRule(policy(), (1000, 1))
+        self.assertTrue(rule.settled)
+        rule.pushed((1000, 3), (1000, 2), 3, 0.0)
+        self.assertFalse(rule.settled)
+        rule.sync_due(0.2)
+        rule.synced((1000, 1), (1000, 1), False, False, 0.3)
+        self.assertTrue(rule.settled, "what does not exist is not waited for")
 
-    def test_trimmed_messages_are_skipped(self):
-        self.push(9)
-        self.rule.sync_due(0.2)
-        self.assertEqual(self.push(6), [])
-        self.assertEqual(self.push(8), [])
-        self.assertEqual(self.rule.synced(at(1), at(9), False, True, 0.3), [6, 8, 9])
-        self.assertEqual(self.rule.held, at(9))
 
-    def test_a_page_without_entries_moves_the_prefix(self):
-        self.rule.news(at(5), 0.0)
-        self.rule.sync_due(0.0)
-        self.assertEqual(self.rule.synced(at(1), at(5), False, True, 0.1), [])
-        self.assertEqual(self.push(6), [6])
+def parsed(text):
+    return UNKNOWN if text is None else positions.parse(text)
 
-    def test_more_asks_again_at_once(self):
-        self.rule.news(at(5), 0.0)
-        self.assertEqual(self.rule.sync_due(0.0), at(1))
-        self.push(2), self.push(3)
-        self.rule.synced(at(1), at(3), True, False, 0.1)
-        self.assertEqual(self.rule.sync_due(0.1), at(3))
-        self.push(4), self.push(5)
-        self.rule.synced(at(3), at(5), False, False, 0.2)
-        self.assertIsNone(self.rule.sync_due(100.0))
 
-    def test_more_is_not_forgotten_for_a_live_message(self):
-        self.rule.news(at(5), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.synced(at(1), at(2), True, False, 0.1)
-        self.push(3, now=0.1)
-        self.assertEqual(self.rule.sync_due(0.1), at(3))
-
-    def test_more_without_progress_does_not_spin(self):
-        self.rule.news(at(5), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.synced(at(1), at(1), True, False, 1.0)
-        self.assertIsNone(self.rule.sync_due(1.0))
-        self.assertEqual(self.rule.sync_due(1.2), at(1))
-
-    def test_news_of_what_is_held_changes_nothing(self):
-        self.rule.news(at(1), 0.0)
-        self.assertIsNone(self.rule.due)
-
-    def test_news_during_a_sync_asks_once_more(self):
-        self.rule.news(at(2), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.news(at(3), 0.05)
-        self.push(2)
-        self.rule.synced(at(1), at(2), False, False, 0.1)
-        self.assertEqual(self.rule.sync_due(0.1), at(2))
-
-    def test_news_of_what_no_longer_exists_ends(self):
-        self.rule.news(at(5), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.synced(at(1), at(1), False, False, 0.1)
-        self.assertTrue(self.rule.settled)
-
-    def test_waiting_for_what_no_longer_exists_ends(self):
-        self.push(5)
-        self.rule.sync_due(0.2)
-        self.assertEqual(self.rule.synced(at(1), at(1), False, False, 0.3), [])
-        self.assertTrue(self.rule.settled)
-
-    def test_messages_after_the_sync_are_kept(self):
-        self.push(3)
-        self.rule.sync_due(0.2)
-        self.push(5, now=0.25)
-        self.push(2)
-        self.assertEqual(self.rule.synced(at(1), at(3), False, False, 0.3), [])
-        self.assertEqual(self.rule.held, at(3))
-        self.assertEqual(self.push(4), [4, 5])
-
-    def test_messages_that_follow_the_page_are_handed_over_with_it(self):
-        self.rule.news(at(3), 0.0)
-        self.rule.sync_due(0.0)
-        self.push(4)
-        self.assertEqual(self.rule.synced(at(1), at(3), False, True, 0.1), [4])
-
-    def test_one_sync_at_a_time(self):
-        self.push(3)
-        self.rule.sync_due(0.2)
-        self.push(5, now=0.3)
-        self.rule.news(at(9), 0.3)
-        self.assertIsNone(self.rule.sync_due(5.0))
-
-    def test_an_unanswered_sync_is_asked_again(self):
-        self.push(3)
-        self.rule.sync_due(0.2)
-        self.assertEqual(self.rule.sync_due(10.2), at(1))
-
-    def test_a_failed_sync_is_asked_again_after_the_delay(self):
-        self.push(3)
-        self.rule.sync_due(0.2)
-        self.rule.failed(1.0, 3.0)
-        self.assertIsNone(self.rule.sync_due(3.9))
-        self.assertEqual(self.rule.sync_due(4.0), at(1))
-
-    def test_a_live_message_does_not_make_up_for_a_failed_page(self):
-        self.rule.news(at(2), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.failed(0.1, 1.0)
-        self.push(2, now=0.2)
-        self.assertEqual(self.rule.sync_due(1.1), at(2))
-
-    def test_failure_of_nothing(self):
-        self.rule.failed(1.0, 3.0)
-        self.assertTrue(self.rule.settled)
-
-    def test_the_answer_to_an_older_sync_is_valid(self):
-        self.push(5)
-        self.rule.sync_due(0.2)
-        self.rule.synced(at(0), at(5), False, False, 0.3)
-        self.assertEqual(self.rule.held, at(5))
-
-    def test_a_page_that_begins_beyond_the_prefix_says_nothing(self):
-        self.push(5)
-        self.rule.sync_due(0.2)
-        self.assertEqual(self.rule.synced(at(3), at(5), False, False, 0.3), [])
-        self.assertEqual(self.rule.held, at(1))
-
-    def test_back_to_where_a_lost_tail_ends(self):
-        self.rule.news((2000, 1), 0.0)
-        self.rule.sync_due(0.0)
-        self.rule.synced(at(1), (999, 7), False, True, 0.1)
-        self.assertEqual(self.rule.held, (999, 7))
-        self.assertEqual(self.rule.pushed((999, 8), (999, 7), "again", 0.2), ["again"])
-
-    def test_not_back_when_something_arrived_meanwhile(self):
-        self.rule.news(at(3), 0.0)
-        self.rule.sync_due(0.0)
-        self.push(2)
-        self.rule.synced(at(1), (999, 7), False, True, 0.1)
-        self.assertEqual(self.rule.held, at(2))
-
-    def test_messages_kept_aside_are_bounded(self):
-        rule = GapRule(policy(capacity=3), ZERO)
-        for n in range(2, 100):
-            rule.pushed(at(n), at(n - 1), n, 0.0)
-        self.assertEqual(rule.pushed(at(1), ZERO, 1, 0.1), [1, 2, 3, 4])
-        self.assertEqual(rule.sync_due(1.0), at(4))
-
-    def test_a_page_longer_than_the_bound_is_taken_in_pieces(self):
-        rule = GapRule(policy(capacity=3), ZERO)
-        rule.news(at(20), 0.0)
-        taken = []
-        now = 0.0
-        while (after := rule.sync_due(now)) is not None:
-            for n in range(max(after[1] + 1, 11), 21):
-                # Trimmed up to 10: the first message of each page does not follow what is held.
-                taken += rule.pushed(at(n), at(n - 1) if n > 11 else at(10), n, now)
-            taken += rule.synced(after, at(20), False, True, now)
-            now += 1.0
-        self.assertEqual(taken, list(range(11, 21)))
-
-    def test_forgotten_messages_do_not_count_as_sent(self):
-        rule = GapRule(policy(capacity=2), at(1))
-        rule.news(at(20), 0.0)
-        rule.sync_due(0.0)
-        for n in (6, 7, 8):
-            rule.pushed(at(n), at(n - 1), n, 0.0)
-        # 8 was forgotten. Live messages make room in the middle of the page, then 11 is forgotten, too.
-        self.assertEqual([rule.pushed(at(n), at(n - 1), n, 0.0) for n in (2, 3, 4, 5)], [[2], [3], [4], [5, 6, 7]])
-        for n in (9, 10, 11):
-            rule.pushed(at(n), at(n - 1), n, 0.0)
-        self.assertEqual(rule.synced(at(1), at(10), False, False, 0.1), [])
-        self.assertEqual(rule.sync_due(1.0), at(7))
-        self.assertEqual(rule.pushed(at(8), at(7), 8, 1.0), [8, 9, 10])
-
-    def test_a_page_overrides_the_content_of_a_message(self):
-        self.rule.pushed(at(5), at(4), "secret", 0.0)
-        self.rule.sync_due(0.2)
-        self.rule.pushed(at(5), at(4), "", 0.3)
-        self.assertEqual(self.rule.synced(at(1), at(5), False, True, 0.3), [""])
+def taken(rule, step):
+    """Do a step of a vector; return what came of it."""
+    now = step.get("now", 0) / 1000
+    if "push" in step:
+        return rule.pushed(parsed(step["push"]), parsed(step["previous"]), step["item"], now)
+    if "synced" in step:
+        page = parsed(step["after"]), parsed(step["synced"])
+        return rule.synced(*page, step.get("more", False), step.get("reset", False), now)
+    if "ask" in step:
+        after = rule.sync_due(step["ask"] / 1000)
+        return None if after is None else positions.text(after)
+    if "begin" in step:
+        return rule.begin(parsed(step["begin"]), now)
+    if "news" in step:
+        rule.news(parsed(step["news"]), now)
+    elif "failed" in step:
+        rule.failed(step["failed"] / 1000, step["delay"] / 1000)
+    else:
+        assert step == {"giveUp": True}
+        rule.give_up()
+    return []
 
 
 class World:
