@@ -139,7 +139,7 @@ export function createClient(ports) {
       await transaction.put('outbox', { ...outgoing, order: (waiting[0]?.order ?? 0) + 1 });
     });
     announce('outgoing', outgoing);
-    known().command('sent');
+    await known().command('sent');
     return outgoing;
   };
 
@@ -245,10 +245,10 @@ export function createClient(ports) {
     search: (text, where = {}) => known().history.search(text, where),
     async markRead(conversation, position) {
       const upto = position ?? known().talk(conversation)?.latest;
-      if (upto) known().command('read', conversation, upto);
+      if (upto) await known().command('read', conversation, upto);
     },
-    typing: (conversation) => tab?.command('typing', conversation),
-    watch: (users) => tab?.command('watch', users),
+    typing: (conversation) => void tab?.command('typing', conversation),
+    watch: (users) => void tab?.command('watch', users),
     isOnline: (user) => tab?.isOnline(user) ?? false,
     async draft(conversation) {
       return (await known().history.get('drafts', conversation))?.text ?? '';
@@ -281,7 +281,7 @@ export function createClient(ports) {
 
     async makeGroup({ name, open = false, history = false }) {
       const group = await api.call('POST', '/v1/groups', { name, open, history });
-      known().command('groups');
+      await known().command('groups');
       return group;
     },
     group: (id) => api.call('GET', `/v1/groups/${id}`),
@@ -296,12 +296,12 @@ export function createClient(ports) {
     invite: (group, user) => api.putMember(group, user),
     async join(group) {
       await api.putMember(group, known().me.id);
-      known().command('groups');
+      await known().command('groups');
     },
     decline: (group) => api.deleteMember(group, known().me.id),
     async leave(group) {
       await api.deleteMember(group, known().me.id);
-      known().command('groups');
+      await known().command('groups');
     },
     remove: (group, user) => api.deleteMember(group, user),
     async setRole(group, user, role) {

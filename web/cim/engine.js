@@ -384,7 +384,8 @@ export class Engine {
     const { fresh, changed } = await this.#history.add(pieces, (...stored) => (talks = this.#talks.stored(...stored)));
     for (const message of fresh) this.#tell('message', message);
     for (const message of changed) this.#tell('changed', message);
-    for (const talk of talks) this.#changed(talk, false);
+    // As they are by now: a listener may have changed them.
+    for (const { conversation } of talks) this.#tell('talk', this.#talks.change(conversation, {}));
     const now = this.#ports.now();
     for (const { conversation, upto, held, told = [] } of pieces) {
       for (const outgoing of told) this.#tell('outgoing', outgoing);
@@ -424,10 +425,9 @@ export class Engine {
     }
   }
 
-  /** @param {import('./talks.js').Listed} talk
-   * @param {boolean} [store] */
-  #changed(talk, store = true) {
-    if (store) void this.#history.put('talks', talk);
+  /** @param {import('./talks.js').Listed} talk */
+  #changed(talk) {
+    void this.#history.putTalk(this.#talks, talk.conversation);
     this.#tell('talk', talk);
   }
 

@@ -204,6 +204,16 @@ export class History {
     return this.#storage.write([table], (transaction) => transaction.put(table, value));
   }
 
+  /** Store a talk as it is by then: what is stored meanwhile may change it.
+   * @param {import('./talks.js').Talks} talks
+   * @param {string} conversation */
+  putTalk(talks, conversation) {
+    return this.#storage.write(['talks'], async (transaction) => {
+      const talk = talks.get(conversation);
+      if (talk) await transaction.put('talks', talk);
+    });
+  }
+
   /** @param {string} table
    * @param {import('./ports.js').Key} key */
   remove(table, key) {

@@ -121,14 +121,14 @@ export class Tab {
   /** The page came back, or the network did. */
   wake() {
     if (this.#hidden) this.#elect();
-    else this.command('wake');
+    else void this.command('wake');
   }
 
-  /** Have something done by the tab that leads.
+  /** Have something done by the tab that leads; resolves when that is this tab and it is done, or when it was passed on.
    * @param {string} name
    * @param {...any} values */
-  command(name, ...values) {
-    if (this.#engine) void this.#run(this.#id, { name, values });
+  async command(name, ...values) {
+    if (this.#engine) await this.#run(this.#id, { name, values });
     else {
       const id = this.#ports.newId();
       const command = { name, values };
@@ -191,7 +191,7 @@ export class Tab {
     this.#stopLeading();
     for (const [id, command] of this.#commands) this.#post({ kind: 'command', from: this.#id, id, command });
     const mine = this.#watched.get(this.#id);
-    if (mine) this.command('watch', mine);
+    if (mine) void this.command('watch', mine);
   }
 
   #stopLeading() {
@@ -220,7 +220,7 @@ export class Tab {
     /** @type {any} */
     const what = value;
     if (event === 'state') this.state = what;
-    else if (event === 'talk') this.#talks.put(what);
+    else if (event === 'talk' && !this.leads) this.#talks.put(what);
     else if (event === 'gone') this.#talks.remove(what.conversation);
     else if (event === 'presence') this.#online.set(what.user, what.online);
     this.#tell(event, value);
@@ -228,7 +228,7 @@ export class Tab {
 
   /** @param {import('./talks.js').Listed} talk */
   #changed(talk) {
-    void this.history.put('talks', talk);
+    void this.history.putTalk(this.#talks, talk.conversation);
     this.#share('talk', talk);
   }
 
