@@ -89,8 +89,10 @@ export function createClient(ports) {
     const lost = (/** @type {string} */ reason) => tell('storage', { kept: false, reason });
     const storage = await UserStorage.open(ports.databases, id, lost);
     ports.settings.set('user', JSON.stringify({ id, name, device }));
-    const its = storage.kept || !login ? device : login.device;
-    tab = new Tab({ ports, api, me: { id, name }, device: its, storage, login, tell, post: postAs(id) });
+    // Tabs that do not see the same database are devices of their own.
+    const alone = channel !== null && !storage.kept;
+    const its = alone ? { device: newDevice(), login: null } : { device, login };
+    tab = new Tab({ ports, api, me: { id, name }, storage, tell, post: postAs(id), ...its });
     await tab.begin();
     return tab.me;
   };

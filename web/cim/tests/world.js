@@ -437,7 +437,7 @@ export class Browser {
   databases = memoryDatabases();
   /** @type {Map<string, string>} */
   settings = new Map();
-  /** @type {{ name: string, heard: (message: any) => void, over: boolean, frozen: boolean }[]} */
+  /** @type {{ name: string, heard: (message: any) => void, over: boolean }[]} */
   channels = [];
   kept = true;
 
@@ -452,9 +452,17 @@ export class Browser {
     const { system } = this;
     /** @type {((leaving: boolean) => void)[]} */
     const wakers = [];
-    /** @type {{ name: string, heard: (message: any) => void, over: boolean, frozen: boolean } | null} */
-    let own = null;
     let crashed = false;
+    /** What waits until the tab is not frozen any more. @type {(() => void)[] | null} */
+    let waiting = null;
+    /** @param {() => void} action */
+    const run = (action) => {
+      if (crashed) return;
+      if (waiting) waiting.push(action);
+      else action();
+    };
+    /** @type {import('../ports.js').Socket[]} */
+    const sockets = [];
     const client = createClient({
       api: 'http://cim',
       cookie: true,
@@ -464,7 +472,13 @@ export class Browser {
       connect: (url, protocol, hearing) => {
         assert.equal(url, 'ws://cim/v1/socket');
         assert.equal(protocol, 'cim.v1.json');
-        return system.connect(hearing);
+        const socket = system.connect({
+          opened: () => run(() => hearing.opened()),
+          heard: (text) => run(() => hearing.heard(text)),
+          closed: (...why) => run(() => hearing.closed(...why)),
+        });
+        sockets.push(socket);
+        return socket;
       },
       settings: {
         get: (key) => this.settings.get(key) ?? '',
@@ -476,16 +490,16 @@ export class Browser {
         remove: (name) => this.databases.remove(name),
       },
       channel: (name, heard) => {
-        /** @type {NonNullable<typeof own>} */
-        const channel = (own = { name, heard, over: false, frozen: false });
+        const channel = { name, heard: (/** @type {any} */ message) => run(() => heard(message)), over: false };
         this.channels.push(channel);
         return {
           post: (message) => {
+            if (crashed) return;
             assert(!channel.over);
             const sent = structuredClone(message);
             for (const other of this.channels) {
               if (other === channel || other.name !== name) continue;
-              system.clock.later(1, () => other.over || channel.over || other.frozen || other.heard(sent));
+              system.clock.later(1, () => other.over || other.heard(sent));
             }
           },
           close: () => void (channel.over = true),
@@ -496,7 +510,7 @@ export class Browser {
         return () => {};
       },
       now: system.clock.now,
-      later: (ms, action) => system.clock.later(ms, () => crashed || action()),
+      later: (ms, action) => system.clock.later(ms, () => run(action)),
       random: () => 0.5,
       newId: () => `${String(system.next()).padStart(6, '0')}abcdefgh`,
       ...given,
@@ -519,13 +533,16 @@ export class Browser {
       /** It is gone at once, without a word. */
       crash: () => {
         crashed = true;
-        if (own) own.over = own.frozen = true;
-        for (const { socket } of system.live.filter(({ user }) => user === client.me?.id)) socket.end();
+        for (const socket of sockets) system.gone(/** @type {FakeSocket} */ (socket));
       },
-      /** It neither runs nor hears anything, as a page in the background may be.
-       * @param {boolean} frozen */
-      freeze: (frozen) => {
-        if (own) own.frozen = frozen;
+      /** It neither runs nor hears anything, as a page in the background may be; what came meanwhile comes then. */
+      freeze: () => {
+        waiting = [];
+      },
+      thaw: () => {
+        const late = waiting ?? [];
+        waiting = null;
+        for (const action of late) action();
       },
     };
   }
