@@ -105,6 +105,12 @@ class Addresses:
             at = str(further)
         return counted(at)
 
+    def trusts(self, transport: Any) -> bool:
+        """Return whether a connection is from a trusted proxy."""
+        while hasattr(transport, "transport"):
+            transport = transport.transport
+        return self._trusts(_host(transport.getPeer()))
+
     def at(self, peer: Any) -> str:
         """Return the address of a new connection; empty for a trusted proxy, which says later for whom it connects.
 

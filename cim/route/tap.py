@@ -182,6 +182,7 @@ def add_route(
         hosts=hosts_of(options),
         bounds=_http_bounds(options),
         address_of=addresses.at,
+        proxied=addresses.trusts,
     )
     route.store.observe(metrics.store_call)
     metrics.gauge("online", "Users online, as far as this route knows.", lambda: len(route.presence))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cim.web.origins import normal_origin
+
 #: The largest header with cookies that is looked at, bytes.
 _MOST = 8192
 
@@ -25,8 +27,11 @@ def same_origin(request: Any) -> bool:
     host: list[bytes] = request.requestHeaders.getRawHeaders(b"host") or []
     if len(origin) != 1 or len(host) != 1:
         return False
-    scheme = b"https" if request.isSecure() else b"http"
-    return bool(origin[0].lower() == scheme + b"://" + host[0].lower())
+    try:
+        ours = normal_origin(f"{'https' if request.isSecure() else 'http'}://{host[0].decode('ascii')}")
+        return origin[0].decode("ascii").lower() == ours
+    except ValueError:
+        return False
 
 
 def cookie_name(request: Any, base: str) -> str:

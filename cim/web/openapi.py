@@ -12,11 +12,11 @@ from cim.web.schema import Array, Fields, Nullable, Object, Optional, Schema
 #: What proves who makes a call; nothing is "".
 _SECURITY: dict[Who, tuple[str, ...]] = {
     Who.ANYONE: (),
-    Who.MAYBE_USER: ("", "token"),
+    Who.MAYBE_USER: ("", "token", "cookie"),
     Who.MAYBE_OPERATOR: ("", "key"),
-    Who.USER: ("token",),
+    Who.USER: ("token", "cookie"),
     Who.OPERATOR: ("key",),
-    Who.USER_OR_OPERATOR: ("token", "key"),
+    Who.USER_OR_OPERATOR: ("token", "cookie", "key"),
 }
 _PROBLEM = {
     "type": "object",
@@ -66,6 +66,12 @@ def openapi(calls: Iterable[Call], title: str, version: str, about: str = "") ->
             "responses": {str(status): _problem(status) for status in _PROBLEMS},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "From `POST /v1/sessions`."},
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-cim",
+                    "description": "Of the page at `/`, for which alone it counts; without TLS `cim-` and the port.",
+                },
                 "key": {
                     "type": "apiKey",
                     "in": "header",

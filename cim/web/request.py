@@ -96,6 +96,18 @@ class BoundedRequest(server.Request):
             if self._discarded > _MAX_DISCARDED:
                 self._refuse_at_once()
 
+    def isSecure(self) -> bool:
+        """Return whether the client uses TLS, to us or to a proxy that we believe it of."""
+        channel = self.channel
+        if channel is None:
+            return False
+        if channel.isSecure():
+            return True
+        said = self.requestHeaders.getRawHeaders(b"x-forwarded-proto")
+        return (
+            said is not None and [one.lower() for one in said] == [b"https"] and channel.site.proxied(channel.transport)
+        )
+
     def _refuse_at_once(self) -> None:
         channel = self.channel
         self._refuse()

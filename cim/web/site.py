@@ -54,6 +54,7 @@ class BoundedSite(server.Site):
 
     :param hosts: the names that it answers to; None for any
     :param address_of: returns the address of a peer as it is counted; empty if it is not
+    :param proxied: returns whether a connection is a proxy's that is believed how its clients reach it
     :ivar draining: whether connections close after their present request
     """
 
@@ -75,6 +76,7 @@ class BoundedSite(server.Site):
         max_connections: int = 4096,
         bounds: Bounds = NO_BOUNDS,
         address_of: Callable[[Any], str] = lambda peer: "",
+        proxied: Callable[[Any], bool] = lambda transport: False,
         idle_seconds: float = 60.0,
     ) -> None:
         # One periodic sweep instead of a timer per connection.
@@ -88,6 +90,7 @@ class BoundedSite(server.Site):
         self._channels: set[BoundedChannel] = set()
         self._connects = Buckets(bounds.connects)
         self.address_of = address_of
+        self.proxied = proxied
         # Those that wait for their clients: by address, by user, and those whose clients have shown a key.
         self._by_address: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.address_connections)
         self._by_user: Waiting[BoundedChannel] = Waiting(most_of_one=bounds.user_connections)

@@ -86,11 +86,11 @@ class HTTPCase(SynchronousTestCase):
         return conversation.answer(method)
 
 
-def encode(method, path, body=None, headers=(), content_type="application/json"):
+def encode(method, path, body=None, headers=(), content_type="application/json", host="route.example"):
     """Return the bytes of a request."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: route.example", *headers]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
         if content_type:

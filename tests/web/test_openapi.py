@@ -73,11 +73,11 @@ class DocumentTests(SynchronousTestCase):
             ways = {name for way in operation["security"] for name in way}
             wanted = {
                 Who.ANYONE: set(),
-                Who.MAYBE_USER: {"token"},
+                Who.MAYBE_USER: {"token", "cookie"},
                 Who.MAYBE_OPERATOR: {"key"},
-                Who.USER: {"token"},
+                Who.USER: {"token", "cookie"},
                 Who.OPERATOR: {"key"},
-                Who.USER_OR_OPERATOR: {"token", "key"},
+                Who.USER_OR_OPERATOR: {"token", "cookie", "key"},
             }[CALLS[call].who]
             self.assertEqual(ways, wanted, call)
             self.assertEqual("401" in operation["responses"], bool(ways), call)

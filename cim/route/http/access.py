@@ -1,4 +1,4 @@
-"""Authenticates calls of `/v1`: users by their tokens, back ends by API keys."""
+"""Authenticates calls of `/v1`: users by their tokens, the page by its cookie, back ends by API keys."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cim.api_keys import APIKey
 from cim.errors import Forbidden, Unauthorized
 from cim.model import Account
 from cim.route.front.rates import Rates
 from cim.route.http.api_keys import APIKeys
+from cim.route.http.page_logins import COOKIE, PageLogins
 from cim.route.http.tokens import Proven, Tokens
+from cim.web.cookies import cookie_name, cookie_of, same_origin
 from cim.web.declaring import UNPROVEN, Call, Who
 from cim.web.operations import Where
 
+#: Calls of operators, where no cookie counts.
+_ADMIN = "/v1/admin"
 _H = TypeVar("_H", bound=Callable[..., Awaitable[Any]])
 
 
@@ -28,12 +32,14 @@ class Caller:
     :param key: an operator's API key
     :param address: where it comes from, in calls that need no proof or are audited
     :param tokens: where its token was checked
+    :param page: what the page's cookie is called, if the page makes the call and it is a login or by the cookie
     """
 
     proven: Proven | None = None
     key: APIKey | None = None
     address: str = ""
     tokens: Tokens | None = None
+    page: str = ""
 
     @property
     def operator(self) -> bool:
@@ -84,8 +90,9 @@ class Access:
     :param rates: counts users' calls
     """
 
-    def __init__(self, tokens: Tokens, keys: APIKeys, where: Where, rates: Rates) -> None:
+    def __init__(self, tokens: Tokens, pages: PageLogins, keys: APIKeys, where: Where, rates: Rates) -> None:
         self._tokens = tokens
+        self._pages = pages
         self._where = where
         self._rates = rates
         self._keys = keys
@@ -97,7 +104,11 @@ class Access:
         if who is Who.ANYONE:
             return Caller(address=address)
         given = request.getHeader(b"x-api-key")
-        scheme, _, bearer = (request.getHeader(b"authorization") or b"").partition(b" ")
+        authorization = request.getHeader(b"authorization")
+        cookie = cookie_of(request, cookie_name(request, COOKIE)) if request.getHeader(b"cookie") is not None else ""
+        if cookie and (given is not None or authorization is not None):
+            raise Forbidden("a request must not have both the page's cookie and Authorization, or an API key")
+        scheme, _, bearer = (authorization or b"").partition(b" ")
         bearer = bearer.strip() if scheme.lower() == b"bearer" else b""
         if given is not None:
             key = self._keys.find(given)
@@ -115,8 +126,11 @@ class Access:
             # As for anyone: a user's token adds nothing.
             return Caller(address=address)
         if not bearer:
+            page = cookie_name(request, COOKIE) if (cookie or who is Who.MAYBE_USER) and same_origin(request) else ""
+            if cookie and page and not call.path.startswith(_ADMIN):
+                return self._page(cookie, Caller(address=address, page=page), who)
             if who is Who.MAYBE_USER:
-                return Caller(address=address)
+                return Caller(address=address, page=page)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
         return self._user(bearer, who, address)
 
@@ -129,11 +143,22 @@ class Access:
             text = bearer.decode("ascii")
         except UnicodeDecodeError:
             raise Unauthorized() from None
-        proven = await self._tokens.check(text)
+        return self._caller(Caller(address=address), await self._tokens.check(text), who)
+
+    async def _page(self, cookie: str, caller: Caller, who: Who) -> Caller:
+        try:
+            proven = await self._pages.check(cookie)
+        except Unauthorized:
+            if who is Who.MAYBE_USER:
+                return caller  # who logs in with a password, and cannot remove the cookie
+            raise
+        return self._caller(caller, proven, who)
+
+    def _caller(self, caller: Caller, proven: Proven, who: Who) -> Caller:
         self._rates.take("user-calls", proven.account.id)
         if who not in (Who.USER, Who.MAYBE_USER, Who.USER_OR_OPERATOR):
             raise Forbidden("this call is for operators: it needs an API key")
-        return Caller(proven, address=address, tokens=self._tokens)
+        return evolve(caller, proven=proven, tokens=self._tokens)
 
 
 def check_scope(key: APIKey, call: Call) -> None:

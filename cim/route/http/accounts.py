@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
@@ -29,15 +29,16 @@ from cim.route.front.login import Logins
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
+from cim.route.http.page_logins import PageLogins, without_cookie
 from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
 from cim.route.http.sessions import SESSIONS, end_former_sessions, sessions_shown
 from cim.route.http.shapes import ACCOUNT, PASSWORD, Device
-from cim.route.http.tokens import Tokens
+from cim.route.http.tokens import Proven, Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
-from cim.web.declaring import Who, http_call
-from cim.web.schema import Id, Integer, Name, NewName, Nullable, Object, Optional, Text
+from cim.web.declaring import Who, WithHeaders, http_call
+from cim.web.schema import Boolean, Id, Integer, Name, NewName, Nullable, Object, Optional, Schema, Text
 
 _SERVER = Object(
     {
@@ -50,9 +51,11 @@ _SERVER = Object(
     "Server",
     "Where to connect.",
 )
-_TOKEN = {
-    "token": Text(4096, about="Goes into `Authorization: Bearer`, for calls and for logging in again."),
-    "token_expires_in": Integer(1, 1 << 31, "Seconds."),
+_TOKEN: dict[str, Schema | Optional] = {
+    "token": Optional(
+        Text(4096, about="Goes into `Authorization: Bearer`, for calls and for logging in again; none by a cookie.")
+    ),
+    "token_expires_in": Integer(1, 1 << 31, "Seconds, of the cookie, too."),
 }
 _LOGIN = Object(
     {
@@ -65,6 +68,10 @@ _LOGIN = Object(
         **_TOKEN,
     },
     "Login",
+)
+_NO_PAGE = (
+    "only the page of this very address may log in by cookie, as far as its browser says (Sec-Fetch-Site or Origin): "
+    "leave out `cookie`; or, if a proxy ends TLS before this daemon, name it in --trusted-proxies"
 )
 #: The id that no account has.
 _NOBODY = 0
@@ -88,6 +95,7 @@ class AccountsAPI:
     _attempts: Attempts
     _rates: Rates
     _tokens: Tokens
+    _pages: PageLogins
     _policy: AccountPolicy
     _ticket_key: bytes
     _socket: str
@@ -155,6 +163,7 @@ class AccountsAPI:
             "id": Optional(Id(about="With `password`; or `name`.")),
             "password": Optional(PASSWORD),
             "device": Optional(Device("1 to 64 printable characters; random if left out.")),
+            "cookie": Optional(Boolean("For the page: the token goes into a cookie in place of the answer."), False),
         },
         answers={201: _LOGIN},
         errors=(409,),
@@ -168,16 +177,28 @@ class AccountsAPI:
         id: int | None,
         password: str | None,
         device: str | None,
+        cookie: bool,
         *,
         awaited: Callable[[], bool],
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Log in.
 
-        With a password, or with a token and no password. A session is reserved for 30 s at the server in the answer.
-        A name that looks like that of the account will do; the answer has the account's own.
+        With a password, or with a token or the page's cookie and no password. A session is reserved for 30 s at the
+        server in the answer. A name that looks like that of the account will do; the answer has the account's own.
         409 with the code `second-login` if the user has a session on another device and the login policy refuses a
         second one; a login always replaces a session of the same device.
         """
+        if cookie and not caller.page:
+            raise Forbidden(_NO_PAGE)
+        former = caller.proven if caller.page else None
+        if password is not None:
+            caller = evolve(caller, proven=None)
+        elif former is not None:
+            # A script of the page must not get a token for the cookie, which it cannot read.
+            cookie = True
+        elif cookie:
+            raise Unauthorized("log in with a name and a password")
+        value = ""
         try:
             claimed = await self._claimed(caller, name, id, password)
             with ExitStack() as counted:
@@ -192,19 +213,21 @@ class AccountsAPI:
                     root = ""
                 if not self._directory.caught_up:
                     await self._directory.when_caught_up()
-                device = device or self._new_id()
+                device = device or (former.device if former is not None else "") or self._new_id()
                 if not awaited():
                     # A client that gave up has maybe logged in elsewhere since: this login would end that session.
                     raise Unavailable("the client has gone before its login was made")
                 admission = await self._logins.login_native(account, device)
             await self._still_stands(caller, account, credential, device)
+            if cookie:
+                value = await self._keep(former, account, device, credential.valid_from, admission.owner, bool(root))
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise
         self._metrics.login("ok")
         address = admission.address
         ticket = Ticket(account.id, account.name, device, admission.owner)
-        return {
+        said = {
             "user_id": account.id,
             "name": account.name,
             "device": device,
@@ -217,8 +240,28 @@ class AccountsAPI:
             },
             "ticket": make_ticket(self._ticket_key, ticket, admission.place, self._time.shown() / 1000, self._new_id()),
             "ticket_expires_in": TICKET_SECONDS,
-            **self._token(account, credential.valid_from, admission.owner, root),
         }
+        if cookie:
+            return self._pages.answer(caller.page, value, said)
+        return {**said, **self._token(account, credential.valid_from, admission.owner, root)}
+
+    async def _keep(
+        self, former: Proven | None, account: Account, device: str, valid_from: int, owner: str, goes_on: bool
+    ) -> str:
+        """Begin a login by cookie, and return what is in it.
+
+        :param former: of the cookie that the browser has now
+        :param goes_on: whether that login goes on
+        """
+        try:
+            value = await self._pages.begin(account, device, valid_from, owner, former if goes_on else None)
+        except Unauthorized:
+            await self._logins.end_sessions(account.id, device)
+            raise
+        if former is not None and not goes_on and (former.account.id, former.device) != (account.id, device):
+            # The browser has its cookie no more.
+            await self._pages.end(former.account.id, former.device)
+        return value
 
     def _token(self, account: Account, valid_from: int, owner: str, root: str) -> dict[str, Any]:
         return {
@@ -306,20 +349,24 @@ class AccountsAPI:
 
     @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
     @confirmed
-    async def log_out(self, caller: Caller, device: str) -> None:
-        """End the session of one of the user's devices."""
-        if not await self._logins.end_sessions(caller.account.id, device):
+    async def log_out(self, caller: Caller, device: str) -> WithHeaders | None:
+        """End the session of one of the user's devices, and its cookie if it is a page."""
+        # First, so that the page does not log in again.
+        kept = await self._pages.end(caller.account.id, device)
+        if not await self._logins.end_sessions(caller.account.id, device) and not kept:
             raise NotFound("there is no session on this device")
+        return without_cookie(caller.page) if caller.proven is not None and caller.proven.device == device else None
 
     @http_call("DELETE /v1/token", answers={204: None})
     @confirmed
-    async def revoke(self, caller: Caller) -> None:
-        """Revoke all tokens of the user.
+    async def revoke(self, caller: Caller) -> WithHeaders | None:
+        """Revoke all tokens of the user, those in cookies, too.
 
         Other routes may accept them for up to 3 s more where they only read and write messages. Sessions stay.
         """
         assert caller.proven is not None
         await self._tokens.revoke(caller.account.id, caller.proven.issued)
+        return without_cookie(caller.page)
 
     @http_call(
         "PUT /v1/password",
@@ -327,12 +374,12 @@ class AccountsAPI:
         answers={200: Object(_TOKEN, "NewToken", "Replaces the token of the call.")},
         example={"password": "correct horse", "new_password": "battery staple"},
     )
-    async def change_password(self, caller: Caller, password: str, new_password: str) -> dict[str, Any]:
+    async def change_password(self, caller: Caller, password: str, new_password: str) -> Any:
         """Change the user's password.
 
         Ends all sessions but the one whose login gave the token of this call, and revokes all tokens; the answer has a
-        new one. Other routes may accept revoked tokens for up to 3 s more, where they only read and write messages.
-        403 if `password` is not the current one.
+        new one, in the cookie if the call was made by one. Other routes may accept revoked tokens for up to 3 s more,
+        where they only read and write messages. 403 if `password` is not the current one.
         """
         user = caller.account.id
         proven = caller.proven
@@ -361,4 +408,7 @@ class AccountsAPI:
         if valid_from is None:
             raise Unauthorized("the account was deleted, or changed elsewhere at the same time: log in again")
         await end_former_sessions(self._logins, user, kept=proven.owner)
+        if caller.page:
+            value = await self._pages.begin(caller.account, proven.device, valid_from, proven.owner, proven)
+            return self._pages.answer(caller.page, value)
         return self._token(caller.account, valid_from, proven.owner, "")

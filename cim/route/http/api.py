@@ -28,6 +28,7 @@ from cim.route.http.invitation_codes import InvitationCodesAPI
 from cim.route.http.lists import Lists
 from cim.route.http.messages import MessagesAPI
 from cim.route.http.online_names import OnlineNames
+from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.status import StatusAPI
@@ -123,10 +124,12 @@ class V1:
 
     :ivar apis: the objects with the calls, one of each of `APIS`
     :ivar tokens: checks users' tokens
+    :ivar pages: checks the page's cookies
     """
 
     apis: Sequence[object]
     tokens: Tokens
+    pages: PageLogins
 
 
 def v1_of(
@@ -148,6 +151,7 @@ def v1_of(
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
     store.on_epoch(tokens.forget_all)
+    pages = PageLogins(tokens, store.page_logins)
     names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (
@@ -160,6 +164,7 @@ def v1_of(
             rates=route.rates,
             attempts=Attempts(clock, settings.password_limits, metrics.refused),
             tokens=tokens,
+            pages=pages,
             policy=settings.accounts,
             ticket_key=settings.ticket_key,
             socket=settings.socket,
@@ -230,7 +235,7 @@ def v1_of(
             random_bytes=random_bytes,
         ),
     )
-    return V1(apis, tokens)
+    return V1(apis, tokens, pages)
 
 
 def api_resource(
@@ -249,6 +254,6 @@ def api_resource(
     :param cluster_only: their gate
     :param where: gives the address of a request's client
     """
-    access = Access(v1.tokens, settings.keys, where, route.rates)
+    access = Access(v1.tokens, v1.pages, settings.keys, where, route.rates)
     problems = Problems(access, settings.origins, Auditing("API"))
     return CallResource({problems: (*v1.apis, Description()), Envelopes(cluster_only): beside}, metrics)

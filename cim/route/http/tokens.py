@@ -25,6 +25,8 @@ from cim.signed import sign, verify
 #: How long a look-up of a user's credential is cached, in seconds.
 KEPT_SECONDS = 3.0
 KEPT_USERS = 100_000
+#: The audience of tokens that are good in a cookie alone.
+PAGE = "page"
 #: How much the routes' clocks may differ: revoking tokens also revokes those issued this far ahead.
 SKEW_MS = 60_000
 
@@ -36,12 +38,14 @@ class Proven:
     :param issued: when the token was issued, in ms since 1970
     :param owner: the owner token of the login that it came with; empty for tokens of earlier releases
     :param root: the owner token of the login with a password that it goes back to, by however many logins with tokens
+    :param device: which the token of a cookie is for; empty for others
     """
 
     account: Account
     issued: int
     owner: str = ""
     root: str = ""
+    device: str = ""
 
 
 class Tokens:
@@ -70,12 +74,13 @@ class Tokens:
         # From when each user's tokens are valid.
         self._kept: Cache[int, float] = Cache(clock.seconds, KEPT_SECONDS, KEPT_USERS)
 
-    def issue(self, account: Account, valid_from: int, owner: str, root: str = "") -> str:
+    def issue(self, account: Account, valid_from: int, owner: str, root: str = "", device: str = "") -> str:
         """Return a new token.
 
         :param valid_from: of the user's credential, since other routes' clocks may be ahead of ours
         :param owner: the owner token of the login that it comes with
         :param root: of the token that it is made for; empty if that was a password
+        :param device: makes it good for that device, in a cookie alone
         """
         now = self._time.now()
         issued = max(now, valid_from)
@@ -90,22 +95,27 @@ class Tokens:
         }
         if root:
             claims["root"] = root
+        if device:
+            claims |= {"aud": PAGE, "dev": device}
         return sign(self._key, claims)
 
-    async def check(self, text: str) -> Proven:
+    async def check(self, text: str, *, page: bool = False) -> Proven:
         """Return the user that a token proves.
 
+        :param page: whether it is that of a cookie
         :raises Unauthorized: the token is not signed with our key, or expired, or revoked
         """
-        claims = verify(self._key, text, self._time.now() / 1000)
+        claims = verify(self._key, text, self._time.now() / 1000, PAGE if page else None)
         subject, name, issued, owner, root = (claims.get(claim) for claim in ("sub", "name", "ims", "own", "root"))
+        device = claims.get("dev")
         if not (isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= 16):
             raise Unauthorized()
         user = int(subject)
         if not (0 < user < ID_LIMIT and isinstance(name, str) and type(issued) is int):
             raise Unauthorized()
         owner = owner if isinstance(owner, str) else ""
-        proven = Proven(Account(user, name), issued, owner, root if isinstance(root, str) else owner)
+        root = root if isinstance(root, str) else owner
+        proven = Proven(Account(user, name), issued, owner, root, device if isinstance(device, str) else "")
         valid_from = self._kept.get(user)
         if valid_from is None:
             await self.confirm(proven)

@@ -68,6 +68,8 @@ class APICase(HTTPCase):
     origins = (PAGE,)
     consent = INVITE
     guests = True, OPTION
+    #: Whether calls come through a trusted proxy.
+    proxied = False
     accounts = AccountPolicy.OPEN
     directory = PREFIX
 
@@ -115,12 +117,26 @@ class APICase(HTTPCase):
             metrics=self.metrics,
             where=located(Addresses([proxy("192.168.1.1")], self.metrics.refused)),
         )
-        site = BoundedSite(resource, self.clock, self.metrics)
+        site = BoundedSite(resource, self.clock, self.metrics, proxied=lambda transport: self.proxied)
         site.startFactory()
         return site
 
+    def transport(self):
+        """Return the transport of a call's connection; None for any."""
+        return None
+
     def call(
-        self, method, path, body=None, *, token=None, key=None, headers=(), route=0, content_type="application/json"
+        self,
+        method,
+        path,
+        body=None,
+        *,
+        token=None,
+        key=None,
+        headers=(),
+        route=0,
+        content_type="application/json",
+        host="route.example",
     ):
         """Make a call, check that the answer is as documented, and return its status, headers and parsed body."""
         headers = list(headers)
@@ -128,8 +144,8 @@ class APICase(HTTPCase):
             headers.append(f"Authorization: Bearer {token}")
         if key is not None:
             headers.append(f"X-API-Key: {key}")
-        conversation = Conversation(self.sites[route])
-        conversation.send(encode(method, path, body, headers, content_type))
+        conversation = Conversation(self.sites[route], self.transport())
+        conversation.send(encode(method, path, body, headers, content_type, host))
         self.cluster.turn()
         for _ in range(60):
             if conversation.transport.value():

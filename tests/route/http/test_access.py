@@ -32,7 +32,7 @@ from tests.web.http_case import Conversation, encode
 class PastBlocksTests(SynchronousTestCase):
     def test_which_keys_send_past_blocks(self):
         lines = (f"operator {KEY}a", f"{KEY}b", line_of(f"{KEY}c", "c", [Scope.READ], past_blocks=True))
-        access = Access(SimpleNamespace(), APIKeys(parse_keys(lines)), nowhere, SimpleNamespace())
+        access = Access(SimpleNamespace(), None, APIKeys(parse_keys(lines)), nowhere, SimpleNamespace())
         for last, past_blocks in (("a", True), ("b", False), ("c", True)):
             request = DummyRequest([b""])
             request.requestHeaders.addRawHeader(b"x-api-key", f"{KEY}{last}".encode())
@@ -152,7 +152,7 @@ class CallerTests(SynchronousTestCase):
     def test_a_token_opens_calls_that_are_only_for_users(self):
         proven = Proven(Account(1, "alice"), 0)
         rates = Rates(defaults(RATE_LIMITS), Clock(), lambda kind: None)
-        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), APIKeys(), nowhere, rates)
+        access = Access(SimpleNamespace(check=lambda text: succeed(proven)), None, APIKeys(), nowhere, rates)
         request = DummyRequest([b""])
         request.requestHeaders.addRawHeader(b"authorization", b"Bearer token")
         for who in Who:

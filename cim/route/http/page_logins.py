@@ -1,0 +1,75 @@
+"""Logins of the page: its token is in a cookie, which no script can read (docs/security.md, Cookies).
+
+Such a token is good in the cookie alone, and only as long as the store has the login of its device: so logging out ends
+it at once and everywhere, which nothing does to a token that a program keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cim.errors import Unauthorized
+from cim.interfaces import IPageLogins
+from cim.model import Account
+from cim.route.http.tokens import Proven, Tokens
+from cim.web.cookies import set_cookie
+from cim.web.declaring import WithHeaders
+
+#: What the cookie is called, with what `cim.web.cookies.cookie_name` adds.
+COOKIE = "cim"
+
+
+class PageLogins:
+    """Begins them, checks them, and ends them."""
+
+    def __init__(self, tokens: Tokens, logins: IPageLogins) -> None:
+        self._tokens = tokens
+        self._logins = logins
+
+    async def check(self, value: str) -> Proven:
+        """Return the user that a cookie proves.
+
+        :raises Unauthorized: it is none of ours, or expired, or void
+        """
+        proven = await self._tokens.check(value, page=True)
+        if await self._logins.login(proven.account.id, proven.device) != proven.root:
+            raise Unauthorized("you were logged out: log in again")
+        return proven
+
+    async def begin(self, account: Account, device: str, valid_from: int, owner: str, former: Proven | None) -> str:
+        """Begin a login, and return the value of its cookie.
+
+        :param valid_from: of the user's credential
+        :param owner: the owner token of the session that it comes with
+        :param former: of the login of the user that goes on with it; None for one with a password
+        :raises Unauthorized: that was ended meanwhile, or the account is gone
+        """
+        root = former.root if former is not None else owner
+        instead = (former.device, former.root) if former is not None else None
+        if not await self._logins.begin(account.id, device, root, self._tokens.seconds, instead):
+            raise Unauthorized("you were logged out: log in again")
+        return self._tokens.issue(account, valid_from, owner, root, device)
+
+    def answer(self, page: str, value: str, said: Mapping[str, Any] | None = None) -> WithHeaders:
+        """Return the answer to a login, with a cookie in the place of a token.
+
+        :param page: what the cookie is called
+        :param said: what else it says
+        """
+        seconds = self._tokens.seconds
+        return WithHeaders(
+            {"Set-Cookie": set_cookie(page, value, seconds)}, {**(said or {}), "token_expires_in": seconds}
+        )
+
+    async def end(self, user: int, device: str) -> bool:
+        """End the login of a device; return whether it had one."""
+        return bool(await self._logins.end(user, device))
+
+
+def without_cookie(page: str) -> WithHeaders | None:
+    """Return an empty answer that removes a cookie.
+
+    :param page: what it is called; empty for none
+    """
+    return WithHeaders({"Set-Cookie": set_cookie(page, "", 0)}) if page else None
