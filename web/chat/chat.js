@@ -106,7 +106,7 @@ export class Chat {
     this.talks.schedule();
     this.notifications.count();
     this.#watch();
-    this.#client.about().then((about) => (this.#directory = about.directory ?? 'prefix')).catch(() => {});
+    this.#client.about().then((about) => (this.#directory = about.directory ?? 'exact')).catch(() => {});
     this.#client.invitations().then((all) => all.forEach((one) => this.#invite(one))).catch(() => {});
     for (const { conversation } of this.#client.talks.slice(0, 50)) {
       this.#client.draft(conversation).then((text) => this.talks.draft(conversation, text)).catch(() => {});

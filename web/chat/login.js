@@ -9,6 +9,7 @@ import { language, setLanguage, t } from './texts.js';
  * @typedef {import('../cim/types.js').Client} Client
  * @typedef {import('../cim/types.js').About} About
  * @typedef {import('../cim/types.js').User} User
+ * @typedef {'log-in' | 'register' | 'reset'} Way
  */
 
 /**
@@ -59,7 +60,7 @@ export function passwordField(label, attributes, hint = '') {
 export const NEW_PASSWORD = { autocomplete: 'new-password', minlength: 8, maxlength: 1024 };
 
 export class Login {
-  /** @type {'log-in' | 'register' | 'reset'} */
+  /** @type {Way} */
   #what = 'log-in';
   #name = '';
   /** @type {About | null} */
@@ -109,7 +110,7 @@ export class Login {
     this.#draw();
   }
 
-  /** @param {typeof this.#what} what */
+  /** @param {Way} what */
   #turn(what) {
     return () => {
       this.#what = what;
@@ -178,7 +179,7 @@ export class Login {
 
   /**
    * @param {'login' | 'register' | 'reset'} what
-   * @param {'log-in' | 'register' | 'reset'} label of its button, and how it is called in the table of errors
+   * @param {Way} label of its button, and how it is called in the table of errors
    * @param {(Node | false)[]} fields
    * @param {() => Promise<void>} run
    */

@@ -68,7 +68,7 @@ export class OpenTalk {
     this.composer = new Composer({
       send: async (text) => {
         await client.send(conversation, text);
-        await this.timeline.toEnd();
+        await this.timeline.toEnd(true);
       },
       edit: (message, text) => client.edit(message, text),
       keep: (text) => {

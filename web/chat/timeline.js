@@ -186,7 +186,9 @@ export class Timeline {
     return this.#messages.find((one) => one.position === position) ?? null;
   }
 
-  async toEnd() {
+  /** @param {boolean} [answered] whether the user said something, so that all above is read */
+  async toEnd(answered = false) {
+    if (answered) this.#line = null;
     this.#arrived = 0;
     this.#atEnd = true;
     if (this.#after) await this.#load({ limit: PAGE });
