@@ -18,8 +18,7 @@ const KEEP = 300;
  * @param {string} text
  */
 export function bytes(text) {
-  // No character has more than three bytes for each of its halves.
-  return text.length * 3 <= MOST ? text.length : new TextEncoder().encode(text).length;
+  return new TextEncoder().encode(text).length;
 }
 
 export class Composer {

@@ -49,7 +49,7 @@ export function messageNode({ message, first, mark }, around) {
   return el(
     'article',
     {
-      class: `message ${message.mine ? 'mine' : 'theirs'} ${first ? 'first' : ''}`,
+      class: `message ${message.mine ? 'mine' : 'theirs'} ${first ? 'first' : ''} ${around.named && !message.mine ? 'signed' : ''}`,
       'data-testid': 'message',
       'data-position': message.position,
       'data-client-id': message.clientId,
@@ -60,7 +60,7 @@ export function messageNode({ message, first, mark }, around) {
       tabindex: -1,
       'aria-label': t('message.by', { who, time: clock(message.sentAt) }),
     },
-    around.named && !message.mine && (first ? sign(message.sender.id, name) : el('span', { class: 'sign none' })),
+    named && sign(message.sender.id, name),
     bubble,
     reactions.length > 0 && reactionsNode(message, reactions, around),
   );

@@ -55,9 +55,11 @@ export function sign(id, name, more = '') {
   return made;
 }
 
+const LETTERS = new Intl.Segmenter();
+
 /** @param {string} name */
 function firstLetter(name) {
-  for (const { segment } of new Intl.Segmenter().segment(name)) {
+  for (const { segment } of LETTERS.segment(name)) {
     if (segment.trim()) return segment.toUpperCase();
   }
   return '?';

@@ -180,11 +180,17 @@ export class OpenTalk {
       fill(this.picture, sign(talk.user || talk.group, title));
     }
     const online = talk.user !== 0 && this.#client.isOnline(talk.user);
-    this.line.classList.toggle('online', online);
+    const words = talk.user
+      ? t(online ? 'online' : 'offline')
+      : talk.conversation === 'g:0'
+        ? t('everyone.about')
+        : this.#members
+          ? count('members', this.#members)
+          : '';
+    // Writing what is there already would have the page laid out anew.
+    if (this.line.textContent === words) return;
+    this.line.textContent = words;
     this.line.dataset.online = String(online);
-    if (talk.user) this.line.textContent = t(online ? 'online' : 'offline');
-    else if (talk.conversation === 'g:0') this.line.textContent = t('everyone.about');
-    else this.line.textContent = this.#members ? count('members', this.#members) : '';
   }
 
   #sayTyping() {

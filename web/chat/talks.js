@@ -19,6 +19,8 @@ import { brief } from './times.js';
 
 /** How many talks are shown, and how many more each time. */
 const SHOWN = 100;
+/** The list changes so often at most, ms. */
+const PAUSE = 100;
 
 export class Talks {
   /** @type {Map<Conversation, { node: HTMLElement, looks: string }>} */
@@ -37,7 +39,7 @@ export class Talks {
     this.#client = client;
     this.#names = names;
     this.#open = open;
-    this.schedule = perFrame(() => this.#render());
+    this.schedule = perFrame(() => this.#render(), PAUSE);
     this.list = el('ul', { class: 'talks', 'aria-label': t('talks'), 'data-testid': 'talks' });
     this.more = el('button', { type: 'button', class: 'plain', hidden: true }, t('talks.more'));
     this.more.addEventListener('click', () => {

@@ -27,8 +27,10 @@ import { dayName } from './times.js';
  */
 
 /** The most messages in the page, and how many come at once. */
-const MOST = 150;
-const PAGE = 60;
+const MOST = 120;
+const PAGE = 50;
+/** In a flood the page changes so often, ms: nobody reads faster, and the device has other things to do. */
+const PAUSE = 60;
 /** So near an end, in pixels, the next page is fetched; so near the last line counts as at the end. */
 const NEAR = 700;
 const AT_END = 40;
@@ -73,17 +75,16 @@ export class Timeline {
     this.#talk = talk;
     this.#client = client;
     this.#around = around;
-    this.schedule = perFrame(() => this.#render());
-    this.#status = el('p', { class: 'faint small status', 'data-testid': 'timeline-status', hidden: true });
+    this.schedule = perFrame(() => this.#render(), PAUSE);
+    this.#status = el('p', { class: 'faint small status', role: 'status', 'data-testid': 'timeline-status', hidden: true });
     this.#box = el(
       'div',
       { class: 'scroll', role: 'log', 'aria-live': 'off', 'aria-label': t('messages'), 'data-testid': 'messages' },
-      this.#status,
       this.#rows,
     );
     this.#down = pictureButton('down', t('to-newest'), { class: 'down', 'data-testid': 'to-newest', onclick: () => this.toEnd() });
     this.#down.append(el('span', { class: 'badge' }));
-    this.node = el('div', { class: 'timeline' }, this.#box, this.#down);
+    this.node = el('div', { class: 'timeline' }, this.#box, this.#status, this.#down);
     this.#box.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     roving(this.#rows, 'article');
     this.#sizes = new ResizeObserver(() => this.#atEnd && this.#toBottom());

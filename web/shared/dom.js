@@ -81,23 +81,31 @@ export function drawing(path) {
  * Return a function that has `run` called once in the next frame, however often it is called until then.
  * In a hidden page there are no frames, so there it is a quarter of a second.
  * @param {() => void} run
+ * @param {number} [pause] ms from one run to the next at least
  * @returns {() => void}
  */
-export function perFrame(run) {
+export function perFrame(run, pause = 0) {
   let due = false;
+  let last = -Infinity;
   const now = () => {
     if (!due) return;
     due = false;
+    last = performance.now();
     run();
   };
-  return () => {
-    if (due) return;
-    due = true;
+  const frame = () => {
     if (document.hidden) setTimeout(now, 250);
     else {
       requestAnimationFrame(now);
       // The page may be hidden before its next frame.
       setTimeout(now, 1000);
     }
+  };
+  return () => {
+    if (due) return;
+    due = true;
+    const wait = last + pause - performance.now();
+    if (wait > 0) setTimeout(frame, wait);
+    else frame();
   };
 }
