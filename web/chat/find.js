@@ -186,7 +186,7 @@ export class Find {
 
   /** @param {string} title @param {Node[]} hits */
   #group(title, hits) {
-    return hits.length > 0 && el('section', {}, el('h3', {}, title), el('ul', {}, ...hits));
+    return hits.length > 0 && el('section', {}, el('h2', {}, title), el('ul', {}, ...hits));
   }
 
   /**

@@ -136,9 +136,10 @@ export class GroupDetails {
   }
 
   #invite() {
-    const name = field(t('group.invite.who'), { required: true, autocomplete: 'off', list: 'people', 'data-testid': 'invite-name' }, t(this.#directory === 'prefix' ? 'find.longer' : 'find.whole-name'));
+    const name = field(t('group.invite.who'), { required: true, autocomplete: 'off', list: 'people', 'data-testid': 'invite-name' });
+    const hint = el('p', { class: 'faint small' }, t(this.#directory === 'prefix' ? 'find.longer' : 'find.whole-name'));
     const people = el('datalist', { id: 'people' });
-    const form = el('form', { class: 'stack' }, el('div', { class: 'row end' }, el('div', { class: 'grow' }, name.node), el('button', { 'data-testid': 'invite' }, t('group.invite'))), people);
+    const form = el('form', { class: 'stack' }, el('div', { class: 'row end' }, el('div', { class: 'grow' }, name.node), el('button', { 'data-testid': 'invite' }, t('group.invite'))), hint, people);
     let turn = 0;
     name.input.addEventListener('input', async () => {
       turn += 1;

@@ -203,7 +203,6 @@ function reactionsNode(message, reactions, { names, me, react }) {
           'data-reaction': text,
           'data-count': users.length,
           'aria-pressed': String(own),
-          'aria-label': count('reaction', users.length, { text: shown }),
           title: who.join(', '),
           onclick: () => react(message, own ? '' : text),
         },

@@ -70,8 +70,6 @@ export const TEXTS = {
   online: ['Online', '在线'],
   operator: ['An operator', '管理员'],
   react: ['React', '添加回应'],
-  reaction: ['{text}, {n} people. Press to change yours.', '{text}，{n} 人。按下可更改你的回应。'],
-  'reaction.1': ['{text}, {n} person. Press to change yours.', '{text}，{n} 人。按下可更改你的回应。'],
   recall: ['Take back', '撤回'],
   'recall.sure': [
     'Take this message back? Its text disappears for everyone.',
