@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.main import installReactor
 from zope.interface import implementer
 
-from cim.client.awaiting import awaited, passed_on, result_of
+from cim.client.awaiting import awaited, noted, passed_on, result_of
 from cim.client.calls import AwaitedCalls
 from cim.client.client import TRUST, Client
 from cim.client.history import SqliteHistory
@@ -313,6 +313,6 @@ class AsyncClient(AwaitedCalls):
     recall = awaited(Client.recall)
     edit = awaited(Client.edit)
     react = awaited(Client.react)
-    mark_read = passed_on(Client.mark_read)
-    typing = passed_on(Client.typing)
-    watch = passed_on(Client.watch)
+    mark_read = noted(Client.mark_read)
+    typing = noted(Client.typing)
+    watch = noted(Client.watch)

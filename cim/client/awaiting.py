@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -33,6 +33,24 @@ def awaited(
     signature = inspect.signature(method)
     returned = signature.return_annotation.removeprefix("Deferred[").removesuffix("]")
     called.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return called
+
+
+class _Done:
+    """Can be awaited, and need not be."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+def noted(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], Awaitable[None]]:
+    """Return a method of a client that does not wait as `passed_on` does; its result can be awaited, too."""
+
+    @wraps(method)
+    def called(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
+        getattr(self._client, method.__name__)(*args, **kwargs)
+        return _Done()
+
     return called
 
 

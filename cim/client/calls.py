@@ -354,7 +354,7 @@ def _message(conversation: str, said: Any, me: int) -> Message:
         said["text"],
         base64.b64decode(said["data"]),
         said["content_type"],
-        Kind(said["kind"].lower()),
+        Kind(said["kind"]),
         said["ref"],
         said["client_id"],
         parsed.id if isinstance(parsed, conversations.GroupConversation) else 0,

@@ -18,12 +18,16 @@ class State(enum.Enum):
 
 
 class Kind(enum.Enum):
-    """The kind of a message."""
+    """The kind of a message; `Kind("TEXT")`, as `/v1` calls it, and `Kind("text")` are the same, and so its `name`."""
 
     TEXT = "text"
     RECALL = "recall"
     EDIT = "edit"
     REACTION = "reaction"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        return cls.__members__.get(value) if isinstance(value, str) else None
 
 
 @frozen
@@ -71,7 +75,13 @@ class Message:
 
     :param conversation: `p:<lower id>:<higher id>`, `g:<group id>`, or `g:0` for everyone
     :param position: its position there; empty for messages of upstream's servers, which have no positions
-    :param sent_at: in ms since 1970
+    :param sender: who said it; its name is `user <id>` if it was erased since
+    :param sent_at: in ms since 1970, by the route's clock
+    :param text: what it says: of a TEXT as it stands, of an EDIT the new text, of a REACTION the reaction, else empty
+    :param data: bytes that go with it
+    :param content_type: the type of `data`, such as `image/png`
+    :param kind: a TEXT, or what became of one
+    :param client_id: what its sender called it, as `send` returned it
     :param group: the group's id; 0 for a private message
     :param ref: the position of the message that this one recalls, edits or reacts to
     :param mine: whether the client's own user sent it, here or on another device

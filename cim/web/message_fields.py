@@ -11,7 +11,10 @@ from cim.web.schema import Fields, Optional, Text, Texts
 MAX_TEXT = 48 * 1024
 MAX_BATCH = 100
 
-MESSAGE: Fields = {"batchMsg": Optional(Texts(MAX_BATCH, MAX_TEXT)), "msg": Optional(Text(MAX_TEXT))}
+MESSAGE: Fields = {
+    "batchMsg": Optional(Texts(MAX_BATCH, MAX_TEXT, "Several texts that arrive as one batch.")),
+    "msg": Optional(Text(MAX_TEXT, about="Or one text.")),
+}
 
 
 def texts_of(batch: list[str] | None, text: str | None) -> Sequence[str]:

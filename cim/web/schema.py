@@ -19,6 +19,7 @@ from cim.model import ID_LIMIT, MAX_NAME, check_id, check_name
 from cim.names import check_new_name
 
 _MAX_DIGITS = 16
+_LIMIT_32 = 1 << 31
 
 
 def string(name: str, value: Any) -> str:
@@ -84,7 +85,8 @@ class Integer(Schema):
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
-        return _about(self.about, {"type": "integer", "minimum": self.low, "maximum": self.high})
+        width = "int32" if self.low >= -_LIMIT_32 and self.high < _LIMIT_32 else "int64"
+        return _about(self.about, {"type": "integer", "format": width, "minimum": self.low, "maximum": self.high})
 
 
 @frozen
@@ -193,7 +195,7 @@ class Name(Schema):
     def document(self) -> dict[str, Any]:
         """See Schema."""
         return _about(
-            f"{self.about} No control characters, not blank.".strip(),
+            f"{self.about or 'A name.'} No control characters, not blank.",
             {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
         )
 
@@ -221,6 +223,7 @@ class Texts(Schema):
 
     items: int
     high: int
+    about: str = ""
 
     def read(self, name: str, value: Any) -> list[str]:
         """See Schema."""
@@ -237,7 +240,7 @@ class Texts(Schema):
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
-        return {"type": "array", "items": {"type": "string"}, "maxItems": self.items}
+        return _about(self.about, {"type": "array", "items": {"type": "string"}, "maxItems": self.items})
 
 
 @frozen
@@ -269,13 +272,19 @@ class TextMap(Schema):
 
 @frozen
 class Choice(Schema):
-    """One of several words."""
+    """One of several words.
+
+    :param any_case: words, which are upper case, are taken in any
+    """
 
     words: tuple[str, ...]
     about: str = ""
+    any_case: bool = False
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
+        if self.any_case and type(value) is str and value.isascii():
+            value = value.upper()
         if type(value) is not str or value not in self.words:
             raise InvalidField(name, f"must be one of {', '.join(self.words)}")
         return value
@@ -317,10 +326,15 @@ class Nullable(Schema):
     """A value or null, only in answers."""
 
     item: Schema
+    about: str = ""
 
     def document(self) -> dict[str, Any]:
         """See Schema."""
-        return {"anyOf": [self.item.document(), {"type": "null"}]}
+        document = self.item.document()
+        if isinstance(document.get("type"), str):
+            document["type"] = [document["type"], "null"]
+            return _about(self.about, document)
+        return _about(self.about, {"anyOf": [document, {"type": "null"}]})
 
 
 @frozen
@@ -359,7 +373,7 @@ Fields = Mapping[str, Schema | Optional]
 
 @frozen
 class Object(Schema):
-    """An object with these fields and no others.
+    """An object with these fields, and in requests no others: answers may get further ones in later releases.
 
     :param title: its name in the OpenAPI document, where it is defined once
     """
@@ -414,7 +428,7 @@ class Object(Schema):
                     properties[name]["default"] = schema.default
             else:
                 properties[name] = schema.document()
-        whole: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+        whole: dict[str, Any] = {"type": "object", "properties": properties}
         required = [name for name, schema in self.fields.items() if not isinstance(schema, Optional)]
         if required:
             whole["required"] = required
@@ -445,4 +459,4 @@ def _text(value: Any) -> Any:
 
 
 def _about(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, **schema} if text else schema
+    return {**schema, "description": text} if text else schema

@@ -143,6 +143,8 @@ class AsyncClientTests(SynchronousTestCase):
             self.assertIsNone(await c.when_closed())
             c.watch([2, 3])
             self.assertEqual(self.played.watched, [2, 3])
+            self.assertIsNone(await c.watch([4]))
+            self.assertEqual(self.played.watched, [4])
             self.assertEqual((c.state, c.me), (State.READY, User(1, "alice")))
 
         self.run_(main)

@@ -37,3 +37,10 @@ class PublicTests(SynchronousTestCase):
     def test_importing_it_installs_no_reactor(self):
         asked = "import sys, cim.client, cim.client.aio; sys.exit('twisted.internet.reactor' in sys.modules)"
         subprocess.run([sys.executable, "-c", asked], check=True)
+
+    def test_kinds_are_called_as_in_the_http_api_too(self):
+        for kind in cim.client.Kind:
+            self.assertIs(cim.client.Kind(kind.name), kind)
+            self.assertIs(cim.client.Kind(kind.value), kind)
+        with self.assertRaises(ValueError):
+            cim.client.Kind("Text")

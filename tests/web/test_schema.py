@@ -80,7 +80,7 @@ class SchemaTests(SynchronousTestCase):
             self.assertEqual(raised.exception.field, field)
         self.assertEqual(thing.document(), {"$ref": "#/components/schemas/Thing"})
         whole = thing.whole()
-        self.assertEqual((whole["required"], whole["additionalProperties"]), (["id"], False))
+        self.assertEqual(whole["required"], ["id"])
         self.assertEqual(whole["properties"]["n"]["default"], 3)
 
     def test_schemas_that_are_only_in_answers(self):

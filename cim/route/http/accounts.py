@@ -32,7 +32,7 @@ from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.page_logins import PageLogins, without_cookie
 from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
 from cim.route.http.sessions import SESSIONS, end_former_sessions, sessions_shown
-from cim.route.http.shapes import ACCOUNT, PASSWORD, Device
+from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, Device
 from cim.route.http.tokens import Proven, Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
@@ -42,8 +42,8 @@ from cim.web.schema import Boolean, Id, Integer, Name, NewName, Nullable, Object
 
 _SERVER = Object(
     {
-        "host": Text(255),
-        "tcp_port": Integer(1, 65535),
+        "host": Text(255, about="Its host."),
+        "tcp_port": Integer(1, 65535, "Its port for native clients."),
         "tls": Nullable(Text(300, about="The name to verify on the TCP port; null if that is used without TLS.")),
         "websocket": Nullable(Text(300, about="The URL for WebSockets; null if the server has none.")),
         "socket": Nullable(Text(300, about="The path for WebSockets where this call was made; null if there is none.")),
@@ -59,9 +59,9 @@ _TOKEN: dict[str, Schema | Optional] = {
 }
 _LOGIN = Object(
     {
-        "user_id": Id(),
+        "user_id": USER_ID,
         "name": Name(),
-        "device": Device(),
+        "device": Device("The device that the session is of."),
         "server": _SERVER,
         "ticket": Text(4096, about="Goes into the Hello to that server; valid once."),
         "ticket_expires_in": Integer(1, 3600, "Seconds."),
@@ -162,7 +162,7 @@ class AccountsAPI:
             "name": Optional(Name("With `password`; or `id`.")),
             "id": Optional(Id(about="With `password`; or `name`.")),
             "password": Optional(PASSWORD),
-            "device": Optional(Device("1 to 64 printable characters; random if left out.")),
+            "device": Optional(Device("The name of the device, by 1 to 64 printable characters; random if left out.")),
             "cookie": Optional(Boolean("For the page: the token goes into a cookie in place of the answer."), False),
         },
         answers={201: _LOGIN},

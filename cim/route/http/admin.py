@@ -14,17 +14,17 @@ from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.passwords import OPERATORS, Passwords
 from cim.route.http.sessions import SESSIONS, sessions_shown
-from cim.route.http.shapes import MORE, PAGE, PASSWORD, WHERE, limit
+from cim.route.http.shapes import MORE, PAGE, PASSWORD, USER_ID, WHERE, limit
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.erasing import Erasing
 from cim.route.presence.presence import Presence
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Boolean, Id, Integer, Name, Object, Optional, Text
+from cim.web.schema import Array, Boolean, Integer, Name, Object, Optional, Text
 
 _USER = Object(
     {
-        "id": Id(),
+        "id": USER_ID,
         "name": Name(),
         "password": Boolean("False for guests."),
         "online": Boolean("At a server that is linked to the route that answers."),
@@ -80,7 +80,7 @@ class AdminAPI:
         "GET /v1/admin/users/{id}/sessions",
         who=Who.OPERATOR,
         scope=Scope.READ,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={200: SESSIONS},
         errors=(404,),
     )
@@ -93,7 +93,7 @@ class AdminAPI:
         "POST /v1/admin/users/{id}/logout",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={204: None},
         errors=(404,),
     )
@@ -107,7 +107,7 @@ class AdminAPI:
         "DELETE /v1/admin/sessions/{user}/{device}",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"user": Id(), "device": Text(64, 1, "A device, or `guest`.", printable=True)},
+        path={"user": USER_ID, "device": Text(64, 1, "A device, or `guest`.", printable=True)},
         answers={204: None},
         errors=(404,),
     )
@@ -120,7 +120,7 @@ class AdminAPI:
         "PUT /v1/admin/users/{id}/password",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         body={"password": PASSWORD},
         answers={204: None},
         errors=(404,),
@@ -142,7 +142,7 @@ class AdminAPI:
         "DELETE /v1/admin/users/{id}",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={204: None},
         errors=(404,),
     )
@@ -168,7 +168,7 @@ class AdminAPI:
         "POST /v1/admin/users/{id}/erase",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         body={"after": Optional(WHERE, "")},
         answers={200: _ERASED},
         example={},

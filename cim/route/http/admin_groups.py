@@ -11,14 +11,15 @@ from cim.errors import NotFound
 from cim.interfaces import IGroups
 from cim.route.http.access import Caller
 from cim.route.http.groups import AFTER, group_shown, there
-from cim.route.http.shapes import GROUP, MORE, MORE_ID, PAGE, ROLE, WHERE, limit
+from cim.route.http.shapes import GROUP, GROUP_ID, MORE, MORE_ID, PAGE, ROLE, USER_ID, WHERE, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Id, Integer, NewName, Object, Optional, Text
+from cim.web.schema import Array, Integer, NewName, Object, Optional, Text
 
 _GROUPS = Object({"groups": Array(GROUP, "In an order of the store's own."), "more": MORE}, "Groups")
-_MEMBER = Object({"user": Object({"id": Id(), "name": Text(1024)}, "MemberName"), "role": ROLE}, "NamedMember")
+_MEMBER_NAME = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was just deleted.")}, "MemberName")
+_MEMBER = Object({"user": _MEMBER_NAME, "role": ROLE}, "NamedMember")
 _MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "NamedMembers")
 _LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")
 
@@ -50,7 +51,7 @@ class AdminGroupsAPI:
         "GET /v1/admin/groups/{id}",
         who=Who.OPERATOR,
         scope=Scope.READ,
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         answers={200: GROUP},
         errors=(404,),
     )
@@ -62,7 +63,7 @@ class AdminGroupsAPI:
         "GET /v1/admin/groups/{id}/members",
         who=Who.OPERATOR,
         scope=Scope.READ,
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         query={"after": AFTER, "limit": Optional(limit(), PAGE)},
         answers={200: _MEMBERS},
         errors=(404,),
@@ -85,7 +86,7 @@ class AdminGroupsAPI:
         "PATCH /v1/admin/groups/{id}",
         who=Who.OPERATOR,
         scope=Scope.GROUPS,
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         body={"name": NewName()},
         answers={200: GROUP},
         errors=(404,),
@@ -99,7 +100,7 @@ class AdminGroupsAPI:
         "DELETE /v1/admin/groups/{id}/members/{user}",
         who=Who.OPERATOR,
         scope=Scope.GROUPS,
-        path={"id": Id(), "user": Id()},
+        path={"id": GROUP_ID, "user": USER_ID},
         answers={204: None},
         errors=(404, 409),
     )
@@ -116,7 +117,7 @@ class AdminGroupsAPI:
         "DELETE /v1/admin/groups/{id}",
         who=Who.OPERATOR,
         scope=Scope.GROUPS,
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         answers={200: _LEFT},
         errors=(404, 409),
     )

@@ -33,6 +33,7 @@ from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
+from cim.route.http.upstream import UpstreamAPI
 from cim.route.http.users import PREFIX, UsersAPI
 from cim.route.service import Route
 from cim.web.declaring import Content, Gate, Who, calls_of, http_call
@@ -57,8 +58,9 @@ APIS = (
     ResetCodesAPI,
 )
 _ABOUT = (
-    "Accounts, messages, conversations and groups of CIM. Every error is an RFC 9457 problem document, "
-    "including 404 for an unknown path and 405 for a method that a path does not support."
+    "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "
+    "including 404 for an unknown path and 405 for a method that a path does not support. Answers may get further "
+    "fields in later releases: ignore what you do not know. Requests with fields that are not described are refused."
 )
 
 
@@ -95,6 +97,7 @@ def about(settings: Settings) -> dict[str, Any]:
         "name": "CIM",
         "version": cim.__version__,
         "accounts": settings.accounts.value,
+        "directory": settings.directory,
         "openapi": DOCUMENT,
         "max_password": MAX_BYTES,
     }
@@ -102,7 +105,7 @@ def about(settings: Settings) -> dict[str, Any]:
 
 def document() -> bytes:
     """Return the OpenAPI document."""
-    calls = [call for api in APIS for call in calls_of(api).values()]
+    calls = [call for api in (*APIS, UpstreamAPI) for call in calls_of(api).values()]
     return json.dumps(openapi(calls, "CIM", cim.__version__, _ABOUT), ensure_ascii=False).encode()
 
 

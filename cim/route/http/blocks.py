@@ -9,6 +9,7 @@ from attrs import frozen
 from cim.errors import InvalidField, NotFound
 from cim.interfaces import IBlocks, IInvitations
 from cim.route.http.access import Caller, confirmed
+from cim.route.http.shapes import USER_ID
 from cim.route.messages.delivery import Delivery
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.presence import Presence
@@ -34,7 +35,7 @@ class BlocksAPI:
         """List whom the user blocks."""
         return {"users": list(await self._store.blocked(caller.account.id))}
 
-    @http_call("PUT /v1/blocks/{user}", path={"user": Id()}, answers={204: None}, errors=(409,))
+    @http_call("PUT /v1/blocks/{user}", path={"user": USER_ID}, answers={204: None}, errors=(409,))
     @confirmed
     async def block(self, caller: Caller, user: int) -> None:
         """Block a user.
@@ -53,7 +54,7 @@ class BlocksAPI:
                 await self._invitations.end(one.group, me, declined=False)
         self._tell_presence(me, user, online=False)
 
-    @http_call("DELETE /v1/blocks/{user}", path={"user": Id()}, answers={204: None}, errors=(404,))
+    @http_call("DELETE /v1/blocks/{user}", path={"user": USER_ID}, answers={204: None}, errors=(404,))
     @confirmed
     async def unblock(self, caller: Caller, user: int) -> None:
         """Unblock a user."""

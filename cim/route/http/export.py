@@ -13,7 +13,7 @@ from cim.interfaces import IStore
 from cim.route.http.access import Caller
 from cim.route.http.messages import MESSAGE, message_shown
 from cim.route.http.sessions import SESSION, sessions_shown
-from cim.route.http.shapes import MORE, ROLE, WHEN, WHERE, ConversationName, Position
+from cim.route.http.shapes import GROUP_ID, MORE, ROLE, USER_ID, WHEN, WHERE, ConversationName, Position
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.reading import Reading
 from cim.web.declaring import Who, http_call
@@ -22,11 +22,14 @@ from cim.wire import native
 
 _STORED = Object(
     {
-        "id": Id(),
+        "id": USER_ID,
         "name": Name(),
         "password": Boolean("False for guests."),
-        "groups": Array(Object({"group": Id(), "role": ROLE}, "Membership")),
-        "invitations": Array(Object({"group": Id(), "by": Id(), "at": WHEN}, "InvitationToGroup")),
+        "groups": Array(Object({"group": GROUP_ID, "role": ROLE}, "Membership"), "The user's own."),
+        "invitations": Array(
+            Object({"group": GROUP_ID, "by": Id(about="Who invites."), "at": WHEN}, "InvitationToGroup"),
+            "Those that wait.",
+        ),
         "blocked": Array(Id(), "Whom the user blocks."),
         "sessions": Array(SESSION, "The newest last."),
     },
@@ -51,7 +54,7 @@ class ExportAPI:
         "GET /v1/admin/users/{id}/stored",
         who=Who.OPERATOR,
         scope=Scope.ADMIN,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={200: _STORED},
         errors=(404,),
     )
@@ -75,7 +78,7 @@ class ExportAPI:
         "GET /v1/admin/users/{id}/conversations",
         who=Who.OPERATOR,
         scope=Scope.ADMIN,
-        path={"id": Id()},
+        path={"id": USER_ID},
         query={"after": Optional(WHERE, "")},
         answers={200: _CONVERSATIONS},
     )
@@ -91,7 +94,7 @@ class ExportAPI:
         "GET /v1/admin/users/{id}/messages",
         who=Who.OPERATOR,
         scope=Scope.ADMIN,
-        path={"id": Id()},
+        path={"id": USER_ID},
         query={
             "conversation": ConversationName(),
             "after": Optional(Position("Return messages after this position.", empty=True), ""),

@@ -13,25 +13,25 @@ from cim.model import MAX_NAME, Account, Group, Role
 from cim.route.front.rates import Rates
 from cim.route.http.access import Caller, confirmed
 from cim.route.http.lists import Lists
-from cim.route.http.shapes import ACCOUNT, GROUP, MORE_ID, PAGE, ROLE, WHEN, limit
+from cim.route.http.shapes import ACCOUNT, GROUP, GROUP_ID, MORE_ID, PAGE, ROLE, USER_ID, WHEN, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.grouping import Grouping
 from cim.route.messages.inviting import Inviting
 from cim.route.presence.blocks import Blocks
 from cim.web.declaring import Who, WithStatus, http_call
-from cim.web.schema import Array, Boolean, Choice, Id, Integer, NewName, Object, Optional, Text
+from cim.web.schema import Array, Boolean, Choice, Integer, NewName, Object, Optional, Text
 
 _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
 )
-_MEMBER = Object({"user": Id(), "role": ROLE}, "MemberRole")
-_NAMED = {"name": Text(MAX_NAME, about="Empty if the account was just deleted.")}
-_MEMBERS = Object(
-    {"members": Array(Object({"user": Id(), **_NAMED, "role": ROLE}, "Member"), "By id."), "more": MORE_ID}, "Members"
+_MEMBER = Object({"user": USER_ID, "role": ROLE}, "MemberRole")
+_NAMED_MEMBER = Object(
+    {"user": USER_ID, "name": Text(MAX_NAME, about="Empty if the account was just deleted."), "role": ROLE}, "Member"
 )
+_MEMBERS = Object({"members": Array(_NAMED_MEMBER, "By id."), "more": MORE_ID}, "Members")
 AFTER = Optional(Integer(0, (1 << 53) - 1, "`more` of the previous page."), 0)
 _MAX_MINE = 100
-_INVITED = Object({"user": Id(), "role": Choice(("invited",), "It waits.")}, "InvitedMember")
+_INVITED = Object({"user": USER_ID, "role": Choice(("invited",), "It waits.")}, "InvitedMember")
 _INVITATIONS = Object(
     {
         "invitations": Array(
@@ -139,7 +139,7 @@ class GroupsAPI:
             "more": page[-1].group if len(mine) > limit else None,
         }
 
-    @http_call("GET /v1/groups/{id}", path={"id": Id()}, answers={200: GROUP}, errors=(404,))
+    @http_call("GET /v1/groups/{id}", path={"id": GROUP_ID}, answers={200: GROUP}, errors=(404,))
     async def group(self, caller: Caller, id: int) -> dict[str, Any]:
         """Return a group that the user is in, or an open one."""
         group = await there(self._groups, id)
@@ -153,7 +153,7 @@ class GroupsAPI:
 
     @http_call(
         "PATCH /v1/groups/{id}",
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         body={"name": NewName()},
         answers={200: GROUP},
         errors=(404,),
@@ -170,7 +170,7 @@ class GroupsAPI:
 
     @http_call(
         "GET /v1/groups/{id}/members",
-        path={"id": Id()},
+        path={"id": GROUP_ID},
         query={"after": AFTER, "limit": Optional(limit(1000), PAGE)},
         answers={200: _MEMBERS},
         errors=(404,),
@@ -196,7 +196,7 @@ class GroupsAPI:
         "PUT /v1/groups/{id}/members/{user}",
         who=Who.USER_OR_OPERATOR,
         scope=Scope.GROUPS,
-        path={"id": Id(), "user": Id()},
+        path={"id": GROUP_ID, "user": USER_ID},
         body={"role": Optional(ROLE)},
         answers={200: _MEMBER, 201: _MEMBER, 202: _INVITED},
         errors=(404, 409),
@@ -276,7 +276,7 @@ class GroupsAPI:
 
     @http_call(
         "DELETE /v1/groups/{id}/members/{user}",
-        path={"id": Id(), "user": Id()},
+        path={"id": GROUP_ID, "user": USER_ID},
         answers={204: None},
         errors=(404, 409),
     )

@@ -33,7 +33,7 @@ from cim.wire.cim_pb2 import Kind, Send
 #: The device whose received marks the HTTP API reads; they never move, so all conversations are listed.
 _DEVICE = " "
 _KINDS = ("TEXT", "RECALL", "EDIT", "REACTION")
-_KIND = Choice(_KINDS, "RECALL, EDIT and REACTION refer to a message by `ref`.")
+_KIND = Choice(_KINDS, "RECALL, EDIT and REACTION refer to a message by `ref`.", any_case=True)
 _ACCEPTED = Object(
     {
         "conversation": ConversationName(),
@@ -48,15 +48,15 @@ MESSAGE = Object(
     {
         "position": Position(),
         "previous": SOME_POSITION,
-        "sender": Id(),
+        "sender": Id(about="Who sent it."),
         "sender_name": Text(MAX_NAME, about="Empty if the sender was erased since."),
         "sent_at": WHEN,
-        "client_id": Text(native.MAX_CLIENT_ID),
-        "text": Text(native.MAX_CONTENT),
-        "data": Base64(native.MAX_CONTENT),
-        "content_type": Text(native.MAX_CONTENT_TYPE),
+        "client_id": Text(native.MAX_CLIENT_ID, about="What its sender called it."),
+        "text": Text(native.MAX_CONTENT, about="What it says; of a REACTION, the reaction."),
+        "data": Base64(native.MAX_CONTENT, "Bytes that go with it."),
+        "content_type": Text(native.MAX_CONTENT_TYPE, about="The type of `data`."),
         "kind": _KIND,
-        "ref": SOME_POSITION,
+        "ref": Position("The message that a RECALL, EDIT or REACTION refers to; else empty.", empty=True),
         "edited": Boolean("A TEXT that was edited: it has the content of its last EDIT."),
     },
     "Message",
@@ -143,7 +143,7 @@ class MessagesAPI:
             "to_group": Optional(Integer(0, (1 << 53) - 1, "Or `to_user`; 0 is everyone online.")),
             "client_id": CLIENT_ID,
             "text": Optional(Text(native.MAX_CONTENT, about="Together with `data`:"), ""),
-            "data": Optional(Base64(native.MAX_CONTENT)),
+            "data": Optional(Base64(native.MAX_CONTENT, "Bytes that go with it.")),
             "content_type": Optional(Text(native.MAX_CONTENT_TYPE, about="The type of `data`; printable ASCII."), ""),
             "kind": Optional(_KIND, "TEXT"),
             "ref": Optional(Position(empty=True), ""),

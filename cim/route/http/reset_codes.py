@@ -17,11 +17,11 @@ from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.passwords import Passwords, Turn
 from cim.route.http.sessions import end_former_sessions
-from cim.route.http.shapes import ACCOUNT, PASSWORD, WHEN
+from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, WHEN
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Id, Object, Text
+from cim.web.schema import Object, Text
 
 _CODE = Text(128, 1, "The code, of which spaces, hyphens and case do not matter.")
 _MADE = Object(
@@ -49,7 +49,7 @@ class ResetCodesAPI:
         "POST /v1/admin/users/{id}/reset-code",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={201: _MADE},
         errors=(404,),
     )

@@ -15,7 +15,7 @@ from cim.web.schema import Array, Boolean, Object, Text
 
 SESSION = Object(
     {
-        "device": Text(64),
+        "device": Text(64, about="Its device, or `guest`."),
         "live": Boolean("False if the client has not connected yet."),
         "since": WHEN,
         "server": Text(300, about="The server's name in the registry."),

@@ -24,7 +24,7 @@ _LAST_MS = (1 << 63) - 1
 class Device(Schema):
     """The name of one of a user's devices."""
 
-    about: str = "1 to 64 printable characters; not `guest`, which is reserved."
+    about: str = "A device, by 1 to 64 printable characters; not `guest`, which is reserved."
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
@@ -88,10 +88,12 @@ MORE = Nullable(Text(1024, about="The `after` of the next page; null at the end.
 MORE_NAME = Nullable(Text(1024, about="The `after` of the next page; null at the end."))
 MORE_ID = Nullable(Id(about="The `after` of the next page; null at the end."))
 
-ACCOUNT = Object({"id": Id(), "name": Name()}, "Account")
+USER_ID = Id(about="The id of a user.")
+GROUP_ID = Id(about="The id of a group.")
+ACCOUNT = Object({"id": USER_ID, "name": Name()}, "Account")
 GROUP = Object(
     {
-        "id": Id(),
+        "id": GROUP_ID,
         "name": Name(),
         "open": Boolean("Anyone may join."),
         "history": Boolean("Members may read messages from before they joined."),

@@ -32,11 +32,11 @@ _SERVER = Object(
         "version": _VERSION,
         "listed": Boolean("The registry lists it."),
         "linked": Boolean("It has a link to the route that answers."),
-        "sessions": Integer(0, 1 << 53),
+        "sessions": Integer(0, 1 << 53, "The sessions that the route which answers knows of there."),
     },
     "ServerStatus",
 )
-_ROUTE = Object({"name": Text(300), "version": _VERSION}, "RouteStatus")
+_ROUTE = Object({"name": Text(300, about="Its name in the registry."), "version": _VERSION}, "RouteStatus")
 _STATUS = Object(
     {
         "route": Text(300, about="The route that answers."),
@@ -51,7 +51,14 @@ _STATUS = Object(
     "Status",
 )
 _FIGURES = Object({"figures": Anything("Each metric by its name: a list of labels and values.")}, "Figures")
-_SESSION = Object({"user": ACCOUNT, "device": Text(64), "server": Text(300)}, "LiveSession")
+_SESSION = Object(
+    {
+        "user": ACCOUNT,
+        "device": Text(64, about="Its device, or `guest`."),
+        "server": Text(300, about="The server's name in the registry."),
+    },
+    "LiveSession",
+)
 _SESSIONS = Object({"sessions": Array(_SESSION, "By the names of their users."), "more": MORE_NAME}, "LiveSessions")
 
 

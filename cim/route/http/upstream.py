@@ -10,12 +10,23 @@ from cim.errors import AccountMismatch, CIMError, Conflict, InvalidField
 from cim.interfaces import IAccounts
 from cim.names import check_new_name
 from cim.route.guests.door import GuestDoor
+from cim.route.http.shapes import USER_ID
 from cim.route.messages.limits import Guest
 from cim.route.service import Route
 from cim.web.declaring import Call, Gate, Who, WithHeaders, http_call
 from cim.web.message_fields import MAX_TEXT, MESSAGE, texts_of
-from cim.web.schema import Id, Name, Text
+from cim.web.schema import Array, Integer, Name, Object, Text
 from cim.wire.guests import TLS_NAME
+
+_GUEST = Object({"userId": USER_ID, "userName": Name()}, "Guest")
+_SERVER = Object(
+    {
+        "ip": Text(255, about="Its host."),
+        "cimServerPort": Integer(1, 65535, "Its TCP port, for clients."),
+        "httpPort": Integer(0, 65535, "Its HTTP port, for routes."),
+    },
+    "GuestServer",
+)
 
 
 def guests_only(door: GuestDoor, gate: Gate) -> Gate:
@@ -44,7 +55,7 @@ class UpstreamAPI:
         if not self._route.directory.caught_up:
             await self._route.directory.when_caught_up()
 
-    @http_call("POST /registerAccount", who=Who.GUEST, body={"userName": Name()})
+    @http_call("POST /registerAccount", who=Who.GUEST, body={"userName": Name()}, answers={200: _GUEST})
     async def register(self, caller: str, userName: str) -> dict[str, Any]:
         """Create an account, or return the one that already has the name."""
         self._rates.take("address-calls", caller)
@@ -61,7 +72,7 @@ class UpstreamAPI:
         self._route.accounts.keep(account)
         return {"userId": account.id, "userName": account.name}
 
-    @http_call("POST /login", who=Who.GUEST, body={"userId": Id(), "userName": Name()})
+    @http_call("POST /login", who=Who.GUEST, body={"userId": USER_ID, "userName": Name()}, answers={200: _SERVER})
     async def login(self, caller: str, userId: int, userName: str) -> dict[str, Any] | WithHeaders:
         """Reserve a session and return the server's address."""
         await self._caught_up()
@@ -82,8 +93,8 @@ class UpstreamAPI:
         "POST /p2pRoute",
         who=Who.GUEST,
         body={
-            "userId": Id(),
-            "receiveUserId": Id(),
+            "userId": USER_ID,
+            "receiveUserId": USER_ID,
             **MESSAGE,
         },
     )
@@ -100,7 +111,7 @@ class UpstreamAPI:
         sender = Guest(userId, caller)
         await self._route.messages.private(sender, receiveUserId, texts, batch=bool(batchMsg))
 
-    @http_call("POST /groupRoute", who=Who.GUEST, body={"userId": Id(), "msg": Text(MAX_TEXT)})
+    @http_call("POST /groupRoute", who=Who.GUEST, body={"userId": USER_ID, "msg": Text(MAX_TEXT, about="The text.")})
     async def everyone(self, caller: str, userId: int, msg: str) -> None:
         """Push a message to everyone online except the sender."""
         self._rates.take("address-calls", caller)
@@ -108,14 +119,14 @@ class UpstreamAPI:
         await self._route.guests.check(userId)
         await self._route.messages.everyone(Guest(userId, caller), msg)
 
-    @http_call("GET POST /onlineUser", who=Who.GUEST)
+    @http_call("GET POST /onlineUser", who=Who.GUEST, answers={200: Array(_GUEST)})
     async def online(self, caller: str) -> list[dict[str, Any]]:
         """Return which guests are online: an empty list where upstream returns null, which its SDK cannot handle."""
         self._rates.take("address-online", caller)
         await self._caught_up()
         return [{"userId": account.id, "userName": account.name} for account in await self._route.messages.online()]
 
-    @http_call("POST /offLine", who=Who.GUEST, body={"userId": Id()})
+    @http_call("POST /offLine", who=Who.GUEST, body={"userId": USER_ID})
     async def log_out(self, caller: str, userId: int) -> None:
         """End a guest's session; for any other id, whether there is such an account or not, do nothing."""
         self._rates.take("address-calls", caller)
@@ -124,7 +135,7 @@ class UpstreamAPI:
             await self._route.guests.check(userId)
             await self._route.logins.log_out(userId)
 
-    @http_call("POST /fetchOfflineMsgs", who=Who.GUEST, body={"receiveUserId": Id()})
+    @http_call("POST /fetchOfflineMsgs", who=Who.GUEST, body={"receiveUserId": USER_ID})
     async def fetch_offline(self, caller: str, receiveUserId: int) -> None:
         """Push the messages that a guest missed while offline."""
         self._rates.take("address-calls", caller)

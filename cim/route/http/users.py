@@ -14,7 +14,7 @@ from cim.route.front.rates import Rates
 from cim.route.http.access import Caller
 from cim.route.http.lists import Lists
 from cim.route.http.online_names import OnlineNames
-from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, limit
+from cim.route.http.shapes import ACCOUNT, MORE_NAME, PAGE, USER_ID, limit
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.directory import Directory
@@ -86,7 +86,7 @@ class UsersAPI:
         "GET /v1/users/{id}",
         who=Who.USER_OR_OPERATOR,
         scope=Scope.READ,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={200: ACCOUNT},
         errors=(404,),
     )

@@ -52,9 +52,18 @@ def operation_at(method, path):
     return None
 
 
+#: The schemas of answers without room for further fields, so that none is missing in the document.
+CLOSED = {
+    "schemas": {
+        title: schema if title == "Problem" or "properties" not in schema else {**schema, "additionalProperties": False}
+        for title, schema in DOCUMENT["components"]["schemas"].items()
+    }
+}
+
+
 def fault_of(schema, value):
     """Return the part of a value that its documented schema does not allow, or None."""
-    validator = jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    validator = jsonschema_rs.Draft202012Validator({**schema, "components": CLOSED})
     return next((str(error) for error in validator.iter_errors(value)), None)
 
 

@@ -140,7 +140,7 @@ class SendTests(MessagesCase):
             body = {"client_id": kind, "to_user": 0, "kind": kind, "ref": second, "text": "2" * (kind == "EDIT")}
             body["to_user"] = self.bob.id if sender is self.alice else self.alice.id
             self.ok("POST", "/v1/messages", body, **self.by(sender), status=status)
-        self.send(self.alice, to_user=self.bob.id, client_id="recall", kind="RECALL", ref=first)
+        self.send(self.alice, to_user=self.bob.id, client_id="recall", kind="recall", ref=first)
         self.send(self.bob, to_user=self.alice.id, client_id="like", kind="REACTION", ref=second, text="👍")
         shown = [(message["kind"], message["text"]) for message in self.page(self.bob)["messages"]]
         self.assertEqual(shown, [("TEXT", ""), ("TEXT", "2"), ("EDIT", "2"), ("RECALL", ""), ("REACTION", "👍")])
