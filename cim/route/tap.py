@@ -37,7 +37,7 @@ from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.console.options import check_console, console_hosts
 from cim.route.console.site import console_calls
-from cim.route.http.api import Settings, about, api_resource, v1_of
+from cim.route.http.api import Settings, about, api_resource, document, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
@@ -45,6 +45,7 @@ from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import Acknowledge, RedisAccess, store_from
 from cim.web.calling import JSONCalls
+from cim.web.document_page import document_page
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only, is_loopback, located
 from cim.web.origins import OriginsOptions
@@ -173,10 +174,13 @@ def add_route(
         metrics=metrics,
         where=where,
     )
-    files = WebFiles(("cim", "shared", "chat"))
-    page = Page(files.page("chat/index.html"), about(settings), route.directory.websockets)
+    files = WebFiles(("cim", "shared", "chat", "docs"))
+    pages = {
+        b"/": Page(files.page("chat/index.html"), about(settings), route.directory.websockets),
+        b"/docs": Page(document_page(files.page("docs/index.html"), document())),
+    }
     site = BoundedSite(
-        Front(resource, files, {b"/": page}, metrics, others),
+        Front(resource, files, pages, metrics, others),
         reactor,
         metrics,
         hosts=hosts_of(options),

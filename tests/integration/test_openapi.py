@@ -142,6 +142,9 @@ class OpenAPITests(TestCase):
 
     async def test_calls_at_once_all_end(self):
         there = await self.there()
+        page = await treq.get(f"{self.suite.url}/docs", persistent=False, timeout=10)
+        self.assertIn("default-src 'none'", page.headers.getRawHeaders("Content-Security-Policy")[0])
+        self.assertIn("/v1/conversations/{conversation}/read", await page.text())
         proof = {"Authorization": f"Bearer {there['token']}"}
         body = {"to_user": there["friend"], "client_id": "the same", "text": "once"}
         said = await gatherResults([self._send(body, proof) for _ in range(50)])

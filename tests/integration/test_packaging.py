@@ -50,7 +50,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertIn("cim/wire/cim_pb2.pyi", names)
         pages = {
             f"cim/web/static/{path.relative_to(TOP / 'web')}"
-            for folder in ("cim", "shared", "chat", "console")
+            for folder in ("cim", "shared", "chat", "console", "docs")
             for path in (TOP / "web" / folder).glob("*")
             if path.suffix in (".html", ".js", ".css", ".svg", ".png")
         }

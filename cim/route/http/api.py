@@ -99,21 +99,22 @@ def about(settings: Settings) -> dict[str, Any]:
         "accounts": settings.accounts.value,
         "directory": settings.directory,
         "openapi": DOCUMENT,
+        "docs": "/docs",
         "max_password": MAX_BYTES,
     }
 
 
-def document() -> bytes:
+def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
     calls = [call for api in (*APIS, UpstreamAPI) for call in calls_of(api).values()]
-    return json.dumps(openapi(calls, "CIM", cim.__version__, _ABOUT), ensure_ascii=False).encode()
+    return openapi(calls, "CIM", cim.__version__, _ABOUT)
 
 
 class Description:
     """The call that describes `/v1` to programs."""
 
     def __init__(self) -> None:
-        self._document = document()
+        self._document = json.dumps(document(), ensure_ascii=False).encode()
 
     @http_call(f"GET {DOCUMENT}", who=Who.ANYONE)
     def document(self, caller: Caller) -> Content:

@@ -32,7 +32,7 @@ from tests.web.http_case import Conversation, HTTPCase, encode
 PASSWORD = "correct horse battery"
 KEY = "operators-key-0123456789"
 PAGE = "https://chat.example.com"
-DOCUMENT = json.loads(document())
+DOCUMENT = document()
 
 
 def cheap_hasher():
