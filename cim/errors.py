@@ -197,6 +197,12 @@ class AccountsClosed(Forbidden):
     text = "accounts are made by operators here: ask one of them"
 
 
+class Suspended(Forbidden):
+    """An operator keeps this account from logging in."""
+
+    text = "this account is blocked by an operator: ask one of them"
+
+
 class NotFound(CIMError):
     """What was named does not exist, or this user may not see it."""
 

@@ -547,6 +547,16 @@ class ICredentials(Interface):
     def revoke(user: int, now: int) -> Deferred[None]:
         """Void all tokens issued before `now` (ms since 1970)."""
 
+    def suspend(user: int, now: int) -> Deferred[bool]:
+        """Note that an account with a password may not log in; False if there is none.
+
+        Voids all tokens issued before `now` (ms since 1970) and all issued so far, and a reset code. A new password
+        does not end it.
+        """
+
+    def resume(user: int) -> Deferred[bool]:
+        """Note that an account may log in again; False if it was not suspended."""
+
     def delete(user: int) -> Deferred[bool]:
         """Remove an account with all that is its own; False if there is no such account.
 

@@ -71,10 +71,12 @@ class ListedAccount:
     """An account in a list.
 
     :param password: whether it has a password; guests have none
+    :param suspended: whether an operator keeps it from logging in
     """
 
     account: Account
     password: bool
+    suspended: bool = False
 
 
 @frozen
@@ -442,10 +444,12 @@ class Credential:
 
     :param password: the argon2 hash
     :param valid_from: tokens issued before this are void, ms since 1970
+    :param suspended: whether an operator keeps it from logging in
     """
 
     password: str
     valid_from: int
+    suspended: bool = False
 
 
 #: How long the marks of a device are kept that neither logs in nor receives anything.

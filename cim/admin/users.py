@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -21,10 +21,19 @@ from cim.errors import CIMError
 
 #: The items of a page of a list.
 PAGE = 200
+
+
+def _account(row: Mapping[str, Any]) -> str:
+    # A route of an earlier release does not say.
+    if row.get("suspended"):
+        return "blocked"
+    return "password" if row["password"] else "guest"
+
+
 _COLUMNS = (
     Column("NAME"),
     Column("ID"),
-    Column("ACCOUNT", lambda row: "password" if row["password"] else "guest"),
+    Column("ACCOUNT", _account),
     Column("ONLINE", lambda row: "online" if row["online"] else ""),
 )
 _PASSWORD = ["password-file", None, "", "File with the password; otherwise it is asked for."]
@@ -105,6 +114,29 @@ class ResetLink(UserCommand):
         printing.note(f"for {shown(user)}, once, until {when(made['expires'])}")
 
 
+class Block(UserCommand):
+    """Logs a user out, and refuses every login until `users unblock`; name and messages stay."""
+
+    optFlags = [YES]
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        user = await self.user(v1)
+        confirm(f"block {shown(user)}", bool(self["yes"]))
+        await v1.ask("PUT", f"admin/users/{user['id']}/suspension", nothing)
+        printing.note(f"{shown(user)} is blocked; all sessions have ended")
+
+
+class Unblock(UserCommand):
+    """Lets a user log in again who was blocked."""
+
+    async def call(self, v1: V1Calls, printing: Printing) -> None:
+        """See RouteCommand."""
+        user = await self.user(v1)
+        await v1.ask("DELETE", f"admin/users/{user['id']}/suspension", nothing)
+        printing.note(f"{shown(user)} may log in again")
+
+
 class Delete(UserCommand):
     """Deletes an account, with its name and memberships; what it said stays with those who heard it."""
 
@@ -127,6 +159,8 @@ class Users(Group):
         ["make", None, Make, "Make an account."],
         ["password", None, Password, "Set a password, and end all sessions."],
         ["reset-link", None, ResetLink, "Make a code for somebody who forgot the password."],
+        ["block", None, Block, "Keep a user from logging in, and end all sessions."],
+        ["unblock", None, Unblock, "Let a blocked user log in again."],
         ["delete", None, Delete, "Delete an account."],
         ["export", None, Export, "Print all that is stored about a user."],
         ["erase", None, Erase, "Delete an account, and erase what the user said."],

@@ -28,7 +28,7 @@ from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Invitation, Members, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
-from cim.errors import CIMError, Unauthorized, Unavailable, Untrusted
+from cim.errors import CIMError, Suspended, Unauthorized, Unavailable, Untrusted
 from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
@@ -236,7 +236,7 @@ class NativeEngine:
 
     def is_final(self, error: CIMError) -> bool:
         """See Reconnectable: at a system that let us in before, most errors are temporary."""
-        if isinstance(error, (Over, Unauthorized)):
+        if isinstance(error, (Over, Suspended, Unauthorized)):
             return True
         if isinstance(error, NotNative):
             return self._me is None

@@ -127,7 +127,9 @@ class UsersTests(CommandCase):
         self.cluster.account("al\u202e the guest")
         self.online("alice")
         rows = self.rows("users", "list", "--prefix", "ali")
-        self.assertEqual(rows, [{"id": alice.id, "name": "alice", "password": True, "online": True}])
+        self.assertEqual(
+            rows, [{"id": alice.id, "name": "alice", "password": True, "suspended": False, "online": True}]
+        )
         self.assertEqual(len(self.rows("users", "list")), 3)
         text, _ = self.run_command("users", "list")
         self.assertNotIn("\u202e", text)
@@ -172,6 +174,18 @@ class UsersTests(CommandCase):
         (made,) = self.rows("users", "reset-link", "alice", "--url", link)
         self.assertEqual(made["link"], f"{link}#code={made['code']}")
         self.ok("POST", "/v1/password-resets", {"code": made["code"], "password": PASSWORD})
+
+    def test_blocking(self):
+        alice = self.account("alice")
+        self.online("alice")
+        self.assertEqual(self.failing("users", "block", "alice"), f"block alice ({alice.id})? Say so with --yes")
+        _, told = self.run_command("users", "block", "alice", "--yes")
+        self.assertEqual(told, f"alice ({alice.id}) is blocked; all sessions have ended\n")
+        self.assertRegex(self.run_command("users", "list")[0], rf"(?m)^alice +{alice.id}  blocked *$")
+        _, told = self.run_command("users", "unblock", "alice")
+        self.assertEqual(told, f"alice ({alice.id}) may log in again\n")
+        self.online("alice")
+        self.assertIn("not blocked", self.failing("users", "unblock", "alice"))
 
     def test_deleting(self):
         alice = self.account("alice")

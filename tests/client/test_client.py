@@ -25,6 +25,7 @@ from cim.errors import (
     Misdirected,
     NotSupported,
     RepeatLogin,
+    Suspended,
     Unauthorized,
     Unreachable,
     UserOffline,
@@ -444,6 +445,16 @@ class ReconnectionTests(ClientCase):
         self.wires_of(alice)[0].cut()
         self.wait(1)
         self.assertEqual((asked, alice.state), ([(False, True), (True, False)], State.READY))
+
+    def test_a_blocked_account_is_left_alone(self):
+        """It was let in before, and does not try for ever."""
+        alice = self.online("alice")
+        closed = alice.when_closed()
+        self.successResultOf(self.cluster.store.credentials.suspend(alice.me.id, 5))
+        self.wait(5)  # the route remembers its credential
+        self.wires_of(alice)[0].cut()
+        self.wait(5)
+        self.error(closed, Suspended)
 
     def test_garbage_from_the_server(self):
         alice = self.online("alice")

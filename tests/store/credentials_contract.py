@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
 from cim.errors import Conflict
 from cim.interfaces import ICredentials
 from cim.model import Account, Append, Credential, Role
+from cim.reset_codes import ResetCode, make_reset_code
 from cim.wire import conversations
 from tests.store.looking import end_of
 
@@ -113,6 +116,50 @@ class CredentialsContract:
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one again", 7))
         await self.credentials.rehash(alice.id + 1, "one", "two")
         self.assertIsNone(await self.credentials.credential(alice.id + 1))
+
+    async def test_suspending(self):
+        alice = await self.credentials.create("alice", "one")
+        bob = await self.credentials.create("bob", "two")
+        await self.credentials.revoke(alice.id, 1_700_000_000_009)
+        self.assertTrue(await self.credentials.suspend(alice.id, 1_700_000_000_002))
+        # Tokens of the very same moment are void, too, whatever a clock says.
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_010, True))
+        self.assertEqual(await self.credentials.credential(bob.id), Credential("two", 0))
+        listing = await self.store.accounts.listed(limit=10)
+        self.assertEqual({one.account.id: one.suspended for one in listing.items}, {alice.id: True, bob.id: False})
+        self.assertTrue(await self.credentials.suspend(alice.id, 1_700_000_000_020))
+
+        self.assertTrue(await self.credentials.resume(alice.id))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_020))
+        self.assertFalse(await self.credentials.resume(alice.id))
+
+    async def test_a_new_password_ends_no_suspension(self):
+        alice = await self.credentials.create("alice", "one")
+        await self.credentials.suspend(alice.id, 5)
+        await self.credentials.set_password(alice.id, "two", 7)
+        await self.credentials.rehash(alice.id, "two", "two again")
+        await self.credentials.revoke(alice.id, 9)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two again", 9, True))
+
+    async def test_a_suspension_voids_a_reset_code(self):
+        alice = await self.credentials.create("alice", "one")
+        code = ResetCode.parse(make_reset_code(alice.id, os.urandom))
+        await self.store.reset_codes.make(code, 900)
+        self.assertTrue(await self.store.reset_codes.valid(code))
+        await self.credentials.suspend(alice.id, 5)
+        self.assertFalse(await self.store.reset_codes.valid(code))
+
+    async def test_who_cannot_be_suspended(self):
+        guest = await self.store.accounts.register("guest")
+        for id in (guest.id, guest.id + 1):
+            self.assertFalse(await self.credentials.suspend(id, 5))
+            self.assertFalse(await self.credentials.resume(id))
+            self.assertIsNone(await self.credentials.credential(id))
+        alice = await self.credentials.create("alice", "one")
+        await self.credentials.suspend(alice.id, 5)
+        await self.credentials.delete(alice.id)
+        again = await self.credentials.create("alice", "two")
+        self.assertEqual(await self.credentials.credential(again.id), Credential("two", 0))
 
     async def test_deleting(self):
         alice = await self.credentials.create("alice", "one")

@@ -13,6 +13,7 @@ from cim.route.http.admin_groups import AdminGroupsAPI
 from cim.route.http.api import V1
 from cim.route.http.api_keys import APIKeys
 from cim.route.http.audit import Auditing
+from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
 from cim.route.http.reset_codes import ResetCodesAPI
 from cim.route.http.status import StatusAPI
@@ -22,7 +23,7 @@ from cim.web.problem import Problems
 from cim.web.serving import CallResource
 
 #: Whose calls operators make at the console; calls of users among them are refused.
-SERVED = (AdminAPI, AdminGroupsAPI, ExportAPI, ResetCodesAPI, StatusAPI, UsersAPI)
+SERVED = (AdminAPI, AdminGroupsAPI, ConversationsAPI, ExportAPI, ResetCodesAPI, StatusAPI, UsersAPI)
 
 
 def console_calls(

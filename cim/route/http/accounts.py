@@ -18,6 +18,7 @@ from cim.errors import (
     InvalidField,
     InvitationNeeded,
     NotFound,
+    Suspended,
     Unauthorized,
     Unavailable,
 )
@@ -185,6 +186,7 @@ class AccountsAPI:
 
         With a password, or with a token or the page's cookie and no password. A session is reserved for 30 s at the
         server in the answer. A name that looks like that of the account will do; the answer has the account's own.
+        403 with the code `suspended` if an operator has blocked the account.
         409 with the code `second-login` if the user has a session on another device and the login policy refuses a
         second one; a login always replaces a session of the same device.
         """
@@ -293,6 +295,8 @@ class AccountsAPI:
         credential = await self._store.credentials.credential(caller.account.id)
         if credential is None or caller.proven.issued < credential.valid_from:
             raise Unauthorized("the token was revoked: log in again")
+        if credential.suspended:
+            raise Suspended()
         return caller.account, credential, caller.proven.root
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
@@ -335,6 +339,9 @@ class AccountsAPI:
         if account is None or credential is None or match is Match.WRONG:
             raise Unauthorized("the name or the password is wrong")
         attempt.right()
+        if credential.suspended:
+            # Told to nobody but its owner.
+            raise Suspended()
         if match is Match.AS_TYPED:
             # It does not matter if that fails: the next login tries again.
             with suppress(CIMError):

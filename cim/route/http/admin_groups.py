@@ -36,16 +36,22 @@ class AdminGroupsAPI:
         "GET /v1/admin/groups",
         who=Who.OPERATOR,
         scope=Scope.READ,
-        query={"after": Optional(WHERE, ""), "limit": Optional(limit(), PAGE)},
+        query={
+            "part": Optional(Text(256, about="A part of their names, whatever the case."), ""),
+            "after": Optional(WHERE, ""),
+            "limit": Optional(limit(), PAGE),
+        },
         answers={200: _GROUPS},
     )
-    async def all_groups(self, caller: Caller, after: str, limit: int) -> dict[str, Any]:
-        """List all groups.
+    async def all_groups(self, caller: Caller, part: str, after: str, limit: int) -> dict[str, Any]:
+        """List all groups, or those whose names have a part in common.
 
         A page may have somewhat more than `limit` groups, or few or none even if more follow.
         """
         listing = await self._groups.listed(after=after, limit=limit)
-        return {"groups": list(map(group_shown, listing.items)), "more": listing.more or None}
+        folded = part.casefold()
+        found = [group for group in listing.items if folded in group.name.casefold()]
+        return {"groups": list(map(group_shown, found)), "more": listing.more or None}
 
     @http_call(
         "GET /v1/admin/groups/{id}",

@@ -22,6 +22,7 @@ from cim.route.http.api_keys import APIKeys
 from cim.route.http.attempts import PASSWORD_LIMITS, Attempts
 from cim.route.http.audit import Auditing
 from cim.route.http.blocks import BlocksAPI
+from cim.route.http.conversations import ConversationsAPI
 from cim.route.http.export import ExportAPI
 from cim.route.http.groups import INVITE, GroupsAPI
 from cim.route.http.invitation_codes import InvitationCodesAPI
@@ -52,6 +53,7 @@ APIS = (
     BlocksAPI,
     AdminAPI,
     ExportAPI,
+    ConversationsAPI,
     AdminGroupsAPI,
     StatusAPI,
     InvitationCodesAPI,
@@ -217,6 +219,7 @@ def v1_of(
             erasing=route.erasing,
         ),
         ExportAPI(store=store, known=route.accounts, reading=route.reading, metrics=metrics),
+        ConversationsAPI(conversations=store.conversations, groups=store.groups, accounts=store.accounts),
         AdminGroupsAPI(groups=store.groups, grouping=route.grouping, known=route.accounts),
         StatusAPI(
             address=route.address,

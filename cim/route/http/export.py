@@ -25,6 +25,7 @@ _STORED = Object(
         "id": USER_ID,
         "name": Name(),
         "password": Boolean("False for guests."),
+        "suspended": Boolean("May not log in."),
         "groups": Array(Object({"group": GROUP_ID, "role": ROLE}, "Membership"), "The user's own."),
         "invitations": Array(
             Object({"group": GROUP_ID, "by": Id(about="Who invites."), "at": WHEN}, "InvitationToGroup"),
@@ -62,10 +63,12 @@ class ExportAPI:
         """Get what is stored about a user but conversations."""
         account = await self._known.get(id)
         memberships = await self._store.groups.memberships(id)
+        credential = await self._store.credentials.credential(id)
         return {
             "id": account.id,
             "name": account.name,
-            "password": await self._store.credentials.credential(id) is not None,
+            "password": credential is not None,
+            "suspended": credential is not None and credential.suspended,
             "groups": [{"group": one.group, "role": one.role.name.lower()} for one in memberships.members],
             "invitations": [
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)

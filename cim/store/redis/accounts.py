@@ -146,10 +146,13 @@ class RedisAccounts:
                 for id, raw in zip(ids, names, strict=True)
                 if raw is not None and (name := raw.decode(errors="replace")).startswith(prefix)
             ]
-            passwords = await self._connection.commands(
-                "list_accounts", *(("HEXISTS", Key.CREDENTIAL.of(one.id), "password") for one in found)
+            credentials = await self._connection.commands(
+                "list_accounts", *(("HMGET", Key.CREDENTIAL.of(one.id), "password", "suspended") for one in found)
             )
-            return [ListedAccount(one, bool(has)) for one, has in zip(found, passwords, strict=True)]
+            return [
+                ListedAccount(one, password is not None, suspended is not None)
+                for one, (password, suspended) in zip(found, credentials, strict=True)
+            ]
 
         pattern = f"{Key.ACCOUNT}*"
         return self._changing.operation(

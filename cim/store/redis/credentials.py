@@ -1,6 +1,7 @@
 """Credentials in Redis.
 
-cim:auth:{<user>}    hash: password, valid_from, and whether the account is `listed` (cim/store/redis/people.py)
+cim:auth:{<user>}    hash: password, valid_from, `suspended` if it is, and whether the account is `listed`
+                     (cim/store/redis/people.py)
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ class RedisCredentials:
         return self._changing.operation("credential", self._credential(user))
 
     async def _credential(self, user: int) -> Credential | None:
-        asked = ("HMGET", Key.CREDENTIAL.of(user), "password", "valid_from", "listed")
-        ((password, valid_from, listed),) = await self._connection.commands("credential", asked)
+        asked = ("HMGET", Key.CREDENTIAL.of(user), "password", "valid_from", "listed", "suspended")
+        ((password, valid_from, listed, suspended),) = await self._connection.commands("credential", asked)
         if password is None:
             return None
         if listed is None:
             # A route of an earlier release made it.
             await self._list(user)
-        return Credential(password.decode(), int(valid_from or 0))
+        return Credential(password.decode(), int(valid_from or 0), suspended is not None)
 
     async def _list(self, user: int) -> None:
         with suppress(Unavailable):
@@ -92,6 +93,21 @@ class RedisCredentials:
         """See ICredentials."""
         revoking = self._set("revoke", user, Key.CREDENTIAL.of(user), now)
         return self._changing.operation("revoke", revoking).addCallback(lambda _: None)
+
+    def suspend(self, user: int, now: int) -> Deferred[bool]:
+        """See ICredentials."""
+        setting = self._set("suspend", user, Key.CREDENTIAL.of(user), now, ("suspended", "1"))
+        return self._changing.operation("suspend", setting).addCallback(lambda valid_from: valid_from is not None)
+
+    def resume(self, user: int) -> Deferred[bool]:
+        """See ICredentials."""
+
+        def decide(replies: Sequence[Any], time: int) -> Decision[bool]:
+            return Decision([3, "HDEL", 1, "suspended"] if replies[0] else [], bool(replies[0]))
+
+        facts = Facts(1, 0, (3, "HGET", 1, "suspended"))
+        change = self._changing.change("resume", (Key.CREDENTIAL.of(user),), facts, decide)
+        return self._changing.operation("resume", change)
 
     async def _set(
         self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = (), seen: int | None = None

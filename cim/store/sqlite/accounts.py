@@ -112,11 +112,12 @@ class SqliteAccounts:
 
         def work(connection: sqlite3.Connection) -> Listing[ListedAccount]:
             rows = connection.execute(
-                "SELECT id, name, user IS NOT NULL FROM account LEFT JOIN credential ON user = id "
+                "SELECT id, name, user IS NOT NULL, id IN suspended "
+                "FROM account LEFT JOIN credential ON user = id "
                 "WHERE name >= ? AND name > ? AND name < ? ORDER BY name LIMIT ?",
                 (prefix, after, prefix + _LAST, limit + 1),
             ).fetchall()
-            items = [ListedAccount(Account(id, name), bool(password)) for id, name, password in rows[:limit]]
+            items = [ListedAccount(Account(id, name), bool(has), bool(held)) for id, name, has, held in rows[:limit]]
             return Listing(items, items[-1].account.name if len(rows) > limit else "")
 
         return self._sqlite.read("list_accounts", work)

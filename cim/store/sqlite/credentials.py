@@ -54,8 +54,10 @@ class SqliteCredentials:
         """See ICredentials."""
 
         def work(connection: sqlite3.Connection) -> Credential | None:
-            row = connection.execute("SELECT password, valid_from FROM credential WHERE user = ?", (user,)).fetchone()
-            return None if row is None else Credential(*row)
+            row = connection.execute(
+                "SELECT password, valid_from, user IN suspended FROM credential WHERE user = ?", (user,)
+            ).fetchone()
+            return None if row is None else Credential(row[0], row[1], bool(row[2]))
 
         return self._sqlite.read("credential", work)
 
@@ -97,6 +99,27 @@ class SqliteCredentials:
             connection.execute("UPDATE credential SET valid_from = max(valid_from, ?) WHERE user = ?", (now, user))
 
         return self._sqlite.write("revoke", work)
+
+    def suspend(self, user: int, now: int) -> Deferred[bool]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            revoking = "UPDATE credential SET valid_from = max(valid_from + 1, ?) WHERE user = ?"
+            if not connection.execute(revoking, (now, user)).rowcount:
+                return False
+            connection.execute("INSERT OR IGNORE INTO suspended VALUES (?)", (user,))
+            connection.execute("DELETE FROM reset_code WHERE user = ?", (user,))
+            return True
+
+        return self._sqlite.write("suspend", work)
+
+    def resume(self, user: int) -> Deferred[bool]:
+        """See ICredentials."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            return connection.execute("DELETE FROM suspended WHERE user = ?", (user,)).rowcount > 0
+
+        return self._sqlite.write("resume", work)
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""

@@ -165,6 +165,10 @@ _PAGES = (
     "CREATE INDEX page_login_by_end ON page_login (ends)",
 )
 
+#: Whom operators keep from logging in.
+_SUSPENDED = """CREATE TABLE suspended (
+    user INTEGER PRIMARY KEY REFERENCES credential (user) ON DELETE CASCADE) STRICT"""
+
 
 def _recalled(connection: sqlite3.Connection) -> None:
     connection.execute(
@@ -214,5 +218,6 @@ _STEPS = (
     _edited,
     statements(*_PERSONS),
     statements(*_PAGES),
+    statements(_SUSPENDED),
 )
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from cim.errors import StoreUnavailable
 from cim.route.messages import grouping
 from cim.wire import native
@@ -56,6 +58,21 @@ class AdminGroupsTests(GroupsCase):
         self.assertIn(wanted, found)
         self.assertEqual(self.admin("GET", f"/{self.group}"), wanted)
         self.problem("GET", "/v1/admin/groups?after=x", key=KEY, status=400, code="invalid")
+
+    def test_searching(self):
+        for name in ("Chess Club", "chess for children", "Räucherverein"):
+            self.create(self.bob, name)
+
+        def found(part):
+            return sorted(one["name"] for one in self.admin("GET", f"?{urlencode({'part': part})}")["groups"])
+
+        self.assertEqual(found("CHESS"), ["Chess Club", "chess for children"])
+        self.assertEqual(found("räucher"), ["Räucherverein"])
+        self.assertEqual(found("no such"), [])
+        # A page is as long as ever, whatever is left of it.
+        page = self.admin("GET", "?part=no+such&limit=1")
+        self.assertEqual(page["groups"], [])
+        self.assertIsNotNone(page["more"])
 
     def test_members(self):
         page = self.admin("GET", f"/{self.group}/members?limit=1")
