@@ -37,8 +37,8 @@ const SESSION = '/v1/console/session';
  */
 export const logIn = (key) => request('POST', SESSION, { key });
 
-/** @returns {Promise<Session>} */
-export const session = () => request('GET', SESSION);
+/** Whose session this is, if there is one. @returns {Promise<Session | null>} */
+export const session = async () => (await request('GET', SESSION)).session;
 
 /** @returns {Promise<void>} */
 export const logOut = () => request('DELETE', SESSION);

@@ -66,7 +66,7 @@ export function chart(title, words) {
       const now = values.at(-1) ?? null;
       fill(value, now === null ? '–' : words(now));
       fill(beside, note);
-      fill(most, known.length ? words(highest) : '');
+      fill(most, known.length ? t('chart.most', { value: words(highest) }) : '');
       lines[0].setAttribute('d', path(second, highest));
       lines[1].setAttribute('d', path(values, highest));
       picture.setAttribute(

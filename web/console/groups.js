@@ -4,7 +4,7 @@ import { el, fill } from '../shared/dom.js';
 import { call, withQuery } from './api.js';
 import { ask } from './dialog.js';
 import { list } from './list.js';
-import { action, amount, button, facts, load, named, notice, section, sentence } from './parts.js';
+import { action, amount, button, facts, goTo, load, named, notice, section, sentence } from './parts.js';
 import { t } from './texts.js';
 
 /**
@@ -164,6 +164,5 @@ async function dissolve({ name }, path, line, left) {
     ({ members } = /** @type {{ members: number }} */ (await call('DELETE', path)));
     if (members) line.good(t('dissolve.going', { count: members }));
   }
-  line.good(sentence('dissolve.done', { group: name }));
-  if (!left.aborted) location.hash = '#/groups';
+  if (!left.aborted) goTo('#/groups', sentence('dissolve.done', { group: name }));
 }

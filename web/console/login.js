@@ -61,5 +61,6 @@ export function login(box, { ended, entered, controls }) {
 /** @param {unknown} error */
 function words(error) {
   if (error instanceof Refused && error.status === 429) return t('login.wait', { seconds: error.retryAfter });
+  if (error instanceof Refused && error.status === 401) return t('login.wrong');
   return said(error);
 }

@@ -5,7 +5,7 @@ import { logOut, session, whenEnded } from './api.js';
 import { group, groups } from './groups.js';
 import { login } from './login.js';
 import { overview } from './overview.js';
-import { named } from './parts.js';
+import { named, saidBefore } from './parts.js';
 import { sessions } from './sessions.js';
 import { talk } from './talk.js';
 import { language, switchLanguage, t } from './texts.js';
@@ -122,10 +122,12 @@ function show(moved) {
   }
   if (found) found[2](main, { ...inside, left: leaving.signal, rest });
   else fill(main, el('h1', { tabindex: -1 }, t('error.no-such-page')));
+  const heading = main.querySelector('h1');
+  const done = saidBefore();
+  if (done) heading?.after(done);
   if (moved) {
     scrollTo(0, 0);
-    const heading = main.querySelector('h1');
-    if (heading instanceof HTMLElement) heading.focus();
+    heading?.focus();
   }
 }
 
@@ -146,4 +148,4 @@ whenEnded(() => {
   if (inside) leave(true);
 });
 addEventListener('hashchange', () => show(true));
-session().then(entered, () => start(false));
+session().then((found) => (found ? entered(found) : start(false)), () => start(false));

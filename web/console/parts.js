@@ -86,6 +86,26 @@ export const section = (title, ...children) => el('section', { class: 'card' }, 
  */
 export const state = (good, words) => el('span', { class: good ? 'state good' : 'state wrong' }, words);
 
+/** What the next view says first. @type {string} */
+let word = '';
+
+/**
+ * Go to another view, and have it say what was done.
+ * @param {string} address
+ * @param {string} words
+ */
+export function goTo(address, words) {
+  word = words;
+  location.hash = address;
+}
+
+/** The line in which a view says what was done before it, if anything was. */
+export function saidBefore() {
+  const words = word;
+  word = '';
+  return words ? el('p', { class: 'notice good', role: 'status', 'data-testid': 'notice' }, words) : null;
+}
+
 /** A line that says what was done or what went wrong, read out when it appears. */
 export function notice() {
   const line = el('p', { class: 'notice', role: 'status', 'data-testid': 'notice', hidden: true });

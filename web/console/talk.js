@@ -71,7 +71,7 @@ function said(reader, conversation, may, left) {
     left,
     /** @type {Parameters<typeof list<Message>>[2]} */ ({
       title: t('talk'),
-      headings: [t('since'), t('user'), t('talk')],
+      headings: [t('time'), t('user'), t('text')],
       empty: t('talk.nothing'),
       row: (message) => [when(message.sent_at), named(message.sender_name || String(message.sender)), el('span', { class: 'text', dir: 'auto' }, visibleText(message.text) || message.kind)],
       page: async (after) => {

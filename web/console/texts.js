@@ -26,6 +26,7 @@ const TEXTS = {
   'login.key': ['API key', 'API 密钥'],
   'login.enter': ['Log in', '登录'],
   'login.ended': ['You were logged out: the session has expired, or its key was removed.', '您已退出：会话已过期，或密钥已被移除。'],
+  'login.wrong': ['This key is wrong.', '密钥错误。'],
   'login.wait': ['Too many wrong keys. Try again in {seconds} s.', '错误的密钥过多，请在 {seconds} 秒后重试。'],
 
   'error.offline': ['The console cannot be reached.', '无法连接控制台。'],
@@ -83,6 +84,7 @@ const TEXTS = {
   'chart.failed': ['{value} refused', '{value} 被拒绝'],
   'chart.p99': ['p99 {value}', 'p99 {value}'],
   'chart.reading': ['{title}: now {now}, at most {most}', '{title}：当前 {now}，最高 {most}'],
+  'chart.most': ['max {value}', '最高 {value}'],
   'chart.waiting': ['waiting for figures', '等待数据'],
   'refusals': ['Refusals by kind, since the start of the process', '进程启动以来按类型统计的拒绝'],
   'kind': ['Kind', '类型'],
@@ -182,12 +184,13 @@ const TEXTS = {
     'This console does not show what people say (--console-reads-messages).',
     '此控制台不显示消息内容（--console-reads-messages）。',
   ],
-  'talk.recalled': ['recalled', '已撤回'],
+  'time': ['Time', '时间'],
+  'text': ['Text', '内容'],
 };
 
 const KEPT = 'cim-console-language';
 /** @type {'en' | 'zh'} */
-let present = navigator.language.startsWith('zh') ? 'zh' : 'en';
+let present = globalThis.navigator?.language.startsWith('zh') ? 'zh' : 'en';
 try {
   const kept = localStorage.getItem(KEPT);
   if (kept === 'en' || kept === 'zh') present = kept;

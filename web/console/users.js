@@ -4,7 +4,7 @@ import { el, fill } from '../shared/dom.js';
 import { call, withQuery } from './api.js';
 import { ask } from './dialog.js';
 import { list } from './list.js';
-import { action, button, facts, load, named, notice, section, sentence, state, table, when } from './parts.js';
+import { action, button, facts, goTo, load, named, notice, section, sentence, state, table, when } from './parts.js';
 import { t } from './texts.js';
 
 /**
@@ -137,7 +137,7 @@ function actions(stored, { path, line, show, context }) {
   /**
    * @param {string} words
    * @param {() => Promise<string>} run returns what was done, empty for nothing
-   * @param {{ class?: string, testid: string, after?: () => void }} look
+   * @param {{ class?: string, testid: string, after?: (done: string) => void }} look
    */
   const one = (words, run, { after = show, ...look }) =>
     button(
@@ -146,7 +146,7 @@ function actions(stored, { path, line, show, context }) {
         const done = await run();
         if (!done) return;
         line.good(done);
-        after();
+        after(done);
       }),
       look,
     );
@@ -173,8 +173,8 @@ function actions(stored, { path, line, show, context }) {
     one(t('delete'), () => remove(path, name, line), {
       testid: 'delete',
       class: 'danger',
-      after: () => {
-        if (!context.left.aborted) location.hash = '#/users';
+      after: (done) => {
+        if (!context.left.aborted) goTo('#/users', done);
       },
     }),
   ];
@@ -249,7 +249,7 @@ function sessionsOf({ id, name, sessions }, { line, show }) {
     [t('device'), t('state'), t('since'), t('server'), ''],
     sessions.map(({ device, live, since, server }) => [
       named(device),
-      state(live, t(live ? 'live' : 'reserved')),
+      live ? state(true, t('live')) : t('reserved'),
       when(since),
       el('code', {}, server),
       button(

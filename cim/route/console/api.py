@@ -14,7 +14,7 @@ from cim.route.http.api_keys import APIKeys
 from cim.route.http.audit import Auditing
 from cim.web.cookies import set_cookie
 from cim.web.declaring import Who, WithHeaders, http_call
-from cim.web.schema import Array, Boolean, Choice, Integer, Object, Text
+from cim.web.schema import Array, Boolean, Choice, Integer, Nullable, Object, Text
 
 #: Wrong keys from one address.
 WRONG_KEYS = "0.167/10"
@@ -27,6 +27,7 @@ _SESSION = Object(
     },
     "ConsoleSession",
 )
+_WHOSE = Object({"session": Nullable(_SESSION)}, "WhoseConsoleSession")
 
 
 class ConsoleAPI:
@@ -84,11 +85,11 @@ class ConsoleAPI:
         self._audit.event(found, caller.address, "logged in")
         return WithHeaders({"Set-Cookie": set_cookie(caller.cookie, secret, SECONDS)}, self._shown(found, SECONDS))
 
-    @http_call(f"GET {SESSION}", who=Who.OPERATOR, scope=Scope.ADMIN, answers={200: _SESSION})
+    @http_call(f"GET {SESSION}", who=Who.ANYONE, answers={200: _WHOSE}, errors=(403,))
     async def session(self, caller: Visitor) -> dict[str, Any]:
-        """Return whose session this is."""
-        assert caller.key is not None
-        return self._shown(caller.key, caller.left)
+        """Return whose session this is, null if there is none."""
+        found = self._sessions.find(caller.secret)
+        return {"session": None if found is None else self._shown(*found)}
 
     @http_call(f"DELETE {SESSION}", who=Who.ANYONE, answers={204: None})
     async def log_out(self, caller: Visitor) -> WithHeaders:

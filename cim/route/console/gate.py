@@ -24,12 +24,10 @@ class Visitor(Caller):
 
     :param cookie: what the browser calls its cookie
     :param secret: what the cookie has; empty for none
-    :param left: for how many seconds its login lasts
     """
 
     cookie: str = ""
     secret: str = ""
-    left: float = 0.0
 
 
 class ConsoleGate:
@@ -55,8 +53,8 @@ class ConsoleGate:
         found = self._sessions.find(secret)
         if found is None:
             raise Unauthorized("you are not logged in: log in with an API key")
-        key, left = found
+        key, _ = found
         check_scope(key, call)
         if call.private and not self._reads_messages:
             raise Forbidden("this console shows nothing that users said: it needs --console-reads-messages")
-        return Visitor(key=key, address=address, cookie=cookie, secret=secret, left=left)
+        return Visitor(key=key, address=address, cookie=cookie, secret=secret)

@@ -21,7 +21,7 @@ class LoginTests(ConsoleCase):
         (line,) = headers.get_all("Set-Cookie")
         self.assertEqual(line, "cim-console-8085=secret-1; Path=/; Max-Age=28800; HttpOnly; SameSite=Strict")
         self.assertEqual(headers["Cache-Control"], "no-store")
-        self.assertEqual(self.ask("GET", SESSION)[2]["name"], "ops")
+        self.assertEqual(self.ask("GET", SESSION)[2]["session"]["name"], "ops")
         self.assertTrue(self.ask("GET", STATUS)[2]["ok"])
 
     def test_over_tls(self):
@@ -65,9 +65,10 @@ class LoginTests(ConsoleCase):
     def test_it_ends_after_eight_hours(self):
         self.enter()
         self.clock.advance(SECONDS - 1)
-        self.assertEqual(self.ask("GET", SESSION)[2]["expires_in"], 1)
+        self.assertEqual(self.ask("GET", SESSION)[2]["session"]["expires_in"], 1)
         self.clock.advance(1)
-        self.assertEqual(self.ask("GET", SESSION)[0], 401)
+        self.assertEqual(self.ask("GET", STATUS)[0], 401)
+        self.assertEqual(self.ask("GET", SESSION)[2], {"session": None})
 
     def test_it_ends_with_its_key(self):
         self.enter()
@@ -88,7 +89,7 @@ class LoginTests(ConsoleCase):
         self.enter()
         self.write(line_of(OPS, "ops", [Scope.ADMIN]))
         self.clock.advance(LOOK_SECONDS)
-        self.assertEqual(self.ask("GET", SESSION)[2]["scopes"], ["admin"])
+        self.assertEqual(self.ask("GET", SESSION)[2]["session"]["scopes"], ["admin"])
         self.assertEqual(self.ask("GET", "/v1/admin/users")[0], 403)
 
     def test_logins_are_bounded(self):

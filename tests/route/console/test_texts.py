@@ -38,7 +38,7 @@ class ReadTests(TextsCase):
     reads_messages = True
 
     def test_each_reading_is_logged(self):
-        self.assertTrue(self.ask("GET", "/v1/console/session")[2]["reads_messages"])
+        self.assertTrue(self.ask("GET", "/v1/console/session")[2]["session"]["reads_messages"])
         self.assertNotIn("secret", self.shown())
         self.assertEqual(len(self.audits()), 1)
         _, _, said = self.ask("GET", self.path)
