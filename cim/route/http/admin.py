@@ -144,7 +144,7 @@ class AdminAPI:
         "PUT /v1/admin/users/{id}/suspension",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={204: None},
         errors=(404, 409),
     )
@@ -165,7 +165,7 @@ class AdminAPI:
         "DELETE /v1/admin/users/{id}/suspension",
         who=Who.OPERATOR,
         scope=Scope.USERS,
-        path={"id": Id()},
+        path={"id": USER_ID},
         answers={204: None},
         errors=(404,),
     )
