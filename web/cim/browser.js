@@ -113,18 +113,23 @@ function channel(name, heard) {
   return { post: (message) => opened.postMessage(message), close: () => opened.close() };
 }
 
-/** @param {(leaving: boolean) => void} listener */
+/** @param {(what: import('./ports.js').Wake) => void} listener */
 function wake(listener) {
-  const back = () => listener(false);
-  const shown = () => document.visibilityState === 'visible' && listener(false);
-  const leaving = () => listener(true);
+  const back = () => listener('back');
+  const offline = () => listener('offline');
+  const leaving = () => listener('leaving');
+  const shown = () => {
+    if (document.visibilityState === 'visible') back();
+  };
   window.addEventListener('online', back);
   window.addEventListener('pageshow', back);
+  window.addEventListener('offline', offline);
   window.addEventListener('pagehide', leaving);
   document.addEventListener('visibilitychange', shown);
   return () => {
     window.removeEventListener('online', back);
     window.removeEventListener('pageshow', back);
+    window.removeEventListener('offline', offline);
     window.removeEventListener('pagehide', leaving);
     document.removeEventListener('visibilitychange', shown);
   };

@@ -110,7 +110,11 @@ export function createClient(ports) {
     for (const key of ['user', 'token', 'leaving']) ports.settings.remove(key);
   };
 
-  ports.wake((leaving) => (leaving ? tab?.hide() : tab?.wake()));
+  const deaf = ports.wake((what) => {
+    if (what === 'leaving') tab?.hide();
+    else if (what === 'offline') tab?.offline();
+    else tab?.wake();
+  });
 
   /** Something happened in this tab: tell of it here and in the others.
    * @type {import('./events.js').Tell} */
@@ -180,14 +184,7 @@ export function createClient(ports) {
         return null;
       }
       const last = stored();
-      if (last) return begin(last, null);
-      if (!ports.cookie && !api.token) return null;
-      try {
-        return await logIn(newDevice());
-      } catch (error) {
-        if (error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'unreachable')) return null;
-        throw error;
-      }
+      return last ? begin(last, null) : null;
     },
     async resetPassword(code, password) {
       await api.call('POST', '/v1/password-resets', { code, password }, false);
@@ -219,6 +216,7 @@ export function createClient(ports) {
       tab?.leave();
       tab = null;
       channel?.close();
+      deaf();
       tell('state', { name: 'idle', since: ports.now() });
     },
 

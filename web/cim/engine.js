@@ -111,6 +111,11 @@ export class Engine {
     else this.#reconnection.start();
   }
 
+  /** The device has no network: do not wait until the silence shows it. */
+  offline() {
+    this.#session?.abort({ code: 'offline', message: 'This device has no network.', retryAfter: 0 });
+  }
+
   /** Something was put into the stored outbox. */
   async sent() {
     /** @type {(Outgoing & { order: number })[]} */

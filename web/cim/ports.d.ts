@@ -86,6 +86,9 @@ export interface Databases {
   remove(name: string): Promise<void>;
 }
 
+/** The network is gone; it came back, or a hidden page is shown; the page goes away. */
+export type Wake = 'offline' | 'back' | 'leaving';
+
 export interface Ports {
   /** The origin of the API, such as `https://chat.example.com`. */
   api: string;
@@ -101,8 +104,8 @@ export interface Ports {
   databases: Databases;
   /** Null where there are no other tabs. */
   channel(name: string, heard: (message: any) => void): Channel | null;
-  /** Called when a network came back or a hidden page is shown, and with `true` when the page goes away. */
-  wake(listener: (leaving: boolean) => void): () => void;
+  /** Tells what becomes of the place; the result ends that. */
+  wake(listener: (what: Wake) => void): () => void;
   /** ms since 1970. */
   now(): number;
   /** Call after so many ms; the result takes it back. */

@@ -124,6 +124,11 @@ export class Tab {
     else void this.command('wake');
   }
 
+  /** The device has no network. */
+  offline() {
+    this.#engine?.offline();
+  }
+
   /** Have something done by the tab that leads; resolves when that is this tab and it is done, or when it was passed on.
    * @param {string} name
    * @param {...any} values */

@@ -80,13 +80,13 @@ test('when the leader is gone without a word, another one leads in about a secon
 
 test('when the leader is closed, another one leads at once', async () => {
   const { clock, all } = await tabs(2);
-  all[0].hide();
+  all[0].wake('leaving');
   await clock.advance(200);
   assert.deepEqual(leaders(all), [1]);
   await clock.advance(500);
   assert.equal(all[1].client.state.name, 'online');
   // The page comes back, and follows.
-  all[0].wake();
+  all[0].wake('back');
   await clock.advance(1_000);
   assert.deepEqual(leaders(all), [1]);
   assert.equal(all[0].client.state.name, 'online');

@@ -450,7 +450,7 @@ export class Browser {
    * @param {Partial<import('../ports.js').Ports>} [given] */
   tab(given = {}) {
     const { system } = this;
-    /** @type {((leaving: boolean) => void)[]} */
+    /** @type {((what: import('../ports.js').Wake) => void)[]} */
     const wakers = [];
     let crashed = false;
     /** What waits until the tab is not frozen any more. @type {(() => void)[] | null} */
@@ -528,8 +528,8 @@ export class Browser {
       /** @param {string} event
        * @returns {any[]} */
       heard: (event) => told.filter((one) => one.event === event).map(({ value }) => value),
-      wake: () => wakers.forEach((waker) => waker(false)),
-      hide: () => wakers.forEach((waker) => waker(true)),
+      /** @param {import('../ports.js').Wake} what */
+      wake: (what) => wakers.forEach((waker) => waker(what)),
       /** It is gone at once, without a word. */
       crash: () => {
         crashed = true;
