@@ -37,12 +37,11 @@ from cim.registry.options import RegistryOptions, chosen_registry
 from cim.server.edge.connection import ADDRESS_CONNECTS, ADDRESS_UNPROVEN, SESSION_FRAMES, UNPROVEN, Limits
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.websocket import WebSocketPort
-from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
+from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_origins, websocket_url
 from cim.server.service import Server
 from cim.web.envelope import Envelopes
 from cim.web.hosts import hosts_of
 from cim.web.operations import Operations, cluster_only
-from cim.web.origins import origins_of
 from cim.web.serving import CallResource
 from cim.web.site import BoundedSite, HTTPService
 from cim.wire.framing import DEFAULT_MAX_FRAME
@@ -127,7 +126,7 @@ def add_server(root: DaemonRoot, server: Server, links: IService, options: Any, 
     root.add(Stopping("clients' connections", server.gateway.drain), stop_timeout=6.0)
     root.add(ports.listening("listen", options["listen"], server.gateway))
     if options["websocket"]:
-        port = WebSocketPort(server.gateway, origins_of(options))
+        port = WebSocketPort(server.gateway, websocket_origins(options))
         root.add(ports.listening("websocket", options["websocket"], port))
     own = server.own
     value = NodeData(cim.__version__, own.incarnation, own.websocket, own.tls_name).encode()

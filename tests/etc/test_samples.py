@@ -14,6 +14,7 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from cim.daemon.config import TABLES
+from tests.harness.certificates import certified, put
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
 #: A key, or the head of a table.
@@ -173,10 +174,19 @@ class ProgramTests(SynchronousTestCase):
         nginx = self.program("nginx")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        # A socket that needs no rights; the rest is taken as it is.
+        # Sockets that need no rights, and a certificate; the rest is taken as it is.
         text = (ETC / "nginx.conf").read_text()
-        self.assertIn("listen 80;", text)
-        (folder / "cim.conf").write_text(text.replace("listen 80;", f"listen unix:{folder}/socket;"))
+        made = certified("chat.example.com")
+        put(folder / "cim.pem", made.certificate_pem)
+        put(folder / "cim.key", made.key_pem)
+        for documented, real in (
+            ("listen 80;", f"listen unix:{folder}/80;"),
+            ("listen 443 ssl;", f"listen unix:{folder}/443 ssl;"),
+            ("/etc/cim/certificates/", f"{folder}/"),
+        ):
+            self.assertIn(documented, text)
+            text = text.replace(documented, real)
+        (folder / "cim.conf").write_text(text)
         (folder / "nginx.conf").write_text(
             f"error_log stderr; pid {folder}/pid; events {{}}\n"
             f"http {{ access_log off; {temporary(folder)} include {folder}/cim.conf; }}\n"

@@ -1,9 +1,10 @@
-"""Clients and bots through the nginx of `etc/nginx.conf`, as it stands and with its lines for TLS."""
+"""Pages, clients and bots through the nginx of `etc/nginx.conf`, with and without TLS."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cim.client.values import Password
 from tests.client.client_case import Listener
 from tests.etc.test_samples import ETC, temporary
 from tests.harness.asking import ask
-from tests.harness.certificates import certified
+from tests.harness.certificates import certified, put
 from tests.harness.daemons import ROOT, environment, loopback, twistd
 from tests.harness.processes import HOST, DaemonProcess, free_port
 from tests.harness.spawning import require
@@ -32,29 +33,47 @@ class NginxCase(ClusterCase):
         super().setUp()
         self.http, self.tcp, self.websocket, self.port = (free_port() for _ in range(4))
 
-    async def begin(self, *options, changes=None):
+    async def begin(self, *options, **front):
         """Start both.
 
         :param options: further ones for the suite
-        :param changes: texts of the sample and what stands in their places, addresses apart; without them nginx listens
-            at `port` without TLS
         """
         self.suite = self.daemon(
             *("suite", self.http, "--listen", loopback(self.tcp), "--http", loopback(self.http)),
             *("--websocket", loopback(self.websocket), "--data", "data", *options),
         )
         await self.started(self.suite)
+        await self.front([self.http], [self.websocket, self.websocket], **front)
+
+    async def front(self, routes, servers, certificate=None):
+        """Start nginx; only addresses and paths are changed in the sample.
+
+        :param routes: the ports of one or two
+        :param servers: the ports of the WebSockets of two
+        :param certificate: what nginx shows at `port`; without it there is no TLS there
+        """
         text = (ETC / "nginx.conf").read_text()
-        for documented, real in (
-            *(changes or [("listen 80;", f"listen {HOST}:{self.port};")]),
-            ("    server 10.0.0.2:8083 max_fails=2 fail_timeout=5s;\n", ""),
-            ("10.0.0.1:8083", f"{HOST}:{self.http}"),
-            ("10.0.0.11:11212", f"{HOST}:{self.websocket}"),
-        ):
+        second = "    server 10.0.0.2:8083 max_fails=2 fail_timeout=5s;\n"
+        lines = "".join(re.findall("^ *ssl_certificate.*\n", text, re.MULTILINE))
+        changes = [
+            ("listen 80;", f"listen {HOST}:{free_port()};"),
+            ("listen 443 ssl;", f"listen {HOST}:{self.port}{' ssl' if certificate else ''};"),
+            (second, second.replace("10.0.0.2:8083", f"{HOST}:{routes[-1]}") if len(routes) > 1 else ""),
+            ("10.0.0.1:8083", f"{HOST}:{routes[0]}"),
+            ("10.0.0.11:11212", f"{HOST}:{servers[0]}"),
+            ("10.0.0.12:11212", f"{HOST}:{servers[1]}"),
+        ]
+        folder = self.folder("nginx")
+        if certificate:
+            put(Path(folder, "cim.pem"), certificate.pem)
+            put(Path(folder, "cim.key"), certificate.key_pem)
+            changes.append(("/etc/cim/certificates/", f"{folder}/"))
+        else:
+            changes.append((lines, ""))
+        for documented, real in changes:
             self.assertIn(documented, text)
             text = text.replace(documented, real)
         self.assertNotIn("10.0.0.", text)
-        folder = self.folder("nginx")
         Path(folder, "cim.conf").write_text(text)
         path = Path(folder, "nginx.conf")
         path.write_text(
@@ -144,18 +163,7 @@ class OnePortTests(NginxCase):
             # Where others are told to find its TCP port, nobody listens: a firewall, or an address inside.
             *("--advertise", f"{HOST}:{free_port()}:{self.http}", "--login-policy", "many"),
             *("--advertise-websocket", f"wss://{self.NAME}:{self.port}/servers/1/v1/socket"),
-            changes=[
-                ("    listen 80;\n", ""),
-                ("# listen 443 ssl;", f"listen {HOST}:{self.port} ssl;"),
-                (
-                    "# ssl_certificate     /etc/cim/certificates/cim.pem",
-                    f"ssl_certificate {self.written('a.pem', made.pem)}",
-                ),
-                (
-                    "# ssl_certificate_key /etc/cim/certificates/cim.key",
-                    f"ssl_certificate_key {self.written('a.key', made.key_pem)}",
-                ),
-            ],
+            certificate=made,
         )
 
     @property

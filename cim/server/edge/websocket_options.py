@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.python.usage import UsageError
 
@@ -11,7 +13,7 @@ from cim.daemon.announcing import port_of
 from cim.daemon.endpoints import Endpoint
 from cim.nodes import bracketed, host_and_ports
 from cim.plain import quoted
-from cim.web.origins import OriginsOptions
+from cim.web.origins import Origins, OriginsOptions, normal_origin
 from cim.wire.websocket_frames import PATH
 
 
@@ -50,6 +52,18 @@ def websocket_url(options: Any) -> str:
         raise UsageError(f"--websocket {description} has no port number; give the URL with --advertise-websocket")
     host, _ = host_and_ports(options["advertise"])
     return f"{'wss' if Endpoint.parse(description).tls else 'ws'}://{bracketed(host)}:{port}{PATH.decode()}"
+
+
+def websocket_origins(options: Any) -> Origins:
+    """Return the web origins whose pages may connect: those of `--origins`, and that of the WebSocket's own URL.
+
+    A page of the latter came from the same host and port, so a proxy is in between, and the page is the cluster's.
+    """
+    origins = set(options.get("origins") or ())
+    with suppress(ValueError):  # no address that a browser could use
+        own = urlsplit(websocket_url(options).replace("ws", "http", 1))
+        origins.add(normal_origin(f"{own.scheme}://{own.netloc}"))
+    return Origins(origins)
 
 
 def tls_name(options: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from cim.server.edge.websocket_options import tls_name, websocket_url
+from cim.server.edge.websocket_options import tls_name, websocket_origins, websocket_url
 from cim.server.tap import Options as ServerOptions
 from cim.suite.tap import Options as SuiteOptions
 from cim.web.origins import origins_of
@@ -49,6 +49,34 @@ class URLTests(SynchronousTestCase):
             (("--websocket", ""), ""),
         ):
             self.assertEqual(parsed(*arguments, kind=SuiteOptions)["websocket"], description)
+
+
+class OwnOriginTests(SynchronousTestCase):
+    def test_pages_of_the_same_host_and_port_may_connect(self):
+        behind = ("--advertise-websocket", "wss://chat.example.com/servers/1/v1/socket")
+        for arguments, allowed in (
+            (behind, "https://chat.example.com"),
+            (("--advertise-websocket", "ws://chat.example.com:8000/v1/socket"), "http://chat.example.com:8000"),
+            ((*behind, "--origins", "https://other.example"), "https://other.example"),
+            (("--advertise", "10.0.0.1"), "http://10.0.0.1:11212"),
+        ):
+            origins = websocket_origins(parsed(*arguments))
+            self.assertTrue(origins.allows(allowed.encode()), allowed)
+            for other in (
+                b"http://chat.example.com",
+                b"https://chat.example.com:11212",
+                b"https://evil.example",
+                b"null",
+            ):
+                self.assertFalse(origins.allows(other), other)
+
+    def test_without_any(self):
+        for arguments in (
+            ("--websocket", ""),
+            ("--advertise-websocket", "wss://"),
+            ("--advertise-websocket", "ws://a b"),
+        ):
+            self.assertFalse(websocket_origins(parsed(*arguments)).allows(b"https://chat.example.com"))
 
 
 class TLSTests(SynchronousTestCase):
