@@ -85,6 +85,12 @@ def _plain(name: str) -> str:
         return name
 
 
+def is_for_loopback(request: Any) -> bool:
+    """Return whether a request names this machine alone as its Host, which browsers trust without TLS."""
+    match = _HOST.fullmatch((request.getHeader(b"host") or b"").decode("latin-1"))
+    return match is not None and _is_loopback(_plain(match["name"]))
+
+
 def _is_loopback(name: str) -> bool:
     try:
         return ip_address(name).is_loopback

@@ -20,6 +20,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from cim.daemon.metrics import Metrics
 from cim.errors import BadRequest
+from cim.web.hosts import is_for_loopback
 from cim.web.request import JSON, PathResource, respond
 
 #: Links to the folders of `web/` whose files are served; in a wheel, copies.
@@ -40,7 +41,6 @@ _SOCKET = re.compile(r"(?P<origin>wss?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.
 _HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Referrer-Policy", b"no-referrer"),
-    (b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
     (b"Permissions-Policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
@@ -166,6 +166,9 @@ class Front(PathResource):
             return self._calls.render(request)
         for name, value in _HEADERS:
             request.setHeader(name, value)
+        if request.isSecure() or is_for_loopback(request):
+            # Elsewhere browsers ignore it, and say so in their consoles.
+            request.setHeader(b"Cross-Origin-Opener-Policy", b"same-origin")
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
             self.refuse(request, path, BadRequest(405, "use GET"))

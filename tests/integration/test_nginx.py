@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import sys
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from twisted.internet.threads import deferToThread
 
 from cim.client.client import Client
 from cim.client.trust import Trust
 from cim.client.values import Password
+from cim.wire.websocket_frames import JSON
 from tests.client.client_case import Listener
 from tests.etc.test_samples import ETC, temporary
 from tests.harness.asking import ask
@@ -231,3 +239,178 @@ class OnePortTests(NginxCase):
             await carol.wait_for_line("logged in as carol", 30)
             carol.close_stdin()
             self.assertEqual(await carol.wait_for_exit(30), 0)
+
+
+class Browser:
+    """What a browser does of the page at a host, with a jar of cookies. Its methods block."""
+
+    def __init__(self, port, ca=None):
+        self.context = ssl.create_default_context(cafile=ca) if ca else None
+        self.place = f"localhost:{port}"
+        self.origin = f"http{'s' if ca else ''}://{self.place}"
+        self.jar = {}
+
+    def ask(self, method, path, body=None, **headers):
+        """Return the status, the headers and the body of an answer."""
+        connection = (
+            HTTPSConnection(self.place, context=self.context, timeout=30)
+            if self.context is not None
+            else HTTPConnection(self.place, timeout=30)
+        )
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.jar.items())
+        if method != "GET":
+            headers["Origin"] = self.origin
+            headers["Content-Type"] = "application/json"
+        else:
+            headers["Sec-Fetch-Site"] = "same-origin"
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        for cookie in answer.headers.get_all("Set-Cookie", ()):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.jar[name] = value
+        raw = answer.read()
+        connection.close()
+        return answer.status, answer.headers, raw
+
+    def log_in(self, name=None, device="web-1"):
+        """Log in by the page, or go on with its cookie; return the answer and the cookie's header."""
+        proof = {"name": name, "password": f"password of {name}"} if name else {}
+        status, headers, raw = self.ask("POST", "/v1/sessions", {**proof, "device": device, "cookie": True})
+        return status, json.loads(raw), headers["Set-Cookie"]
+
+    def register(self, name):
+        """Make an account, and log in."""
+        self.ask("POST", "/v1/accounts", {"name": name, "password": f"password of {name}"})
+        return self.log_in(name)
+
+    def connect(self, url, login, origin=None):
+        """Return a WebSocket with a session, and the first Packet on it."""
+        socket = connect(
+            url,
+            subprotocols=[JSON],
+            origin=origin or self.origin,
+            proxy=None,
+            open_timeout=30,
+            **({"ssl": self.context} if url.startswith("wss:") else {}),
+        )
+        socket.send(json.dumps({"hello": {"ticket": login["ticket"], "device": login["device"]}}))
+        return socket, json.loads(socket.recv(timeout=30))
+
+
+def heard(socket):
+    """Return the next text that a socket gets."""
+    while True:
+        packet = json.loads(socket.recv(timeout=30))
+        if "deliver" in packet:
+            return packet["deliver"]["text"]
+
+
+class ClusterPageTests(NginxCase):
+    """Two routes and two servers behind one host name."""
+
+    async def test_a_page(self):
+        root = certified("root", ca=True)
+        ca = Path(self.folder("files"), "root.pem")
+        ca.write_bytes(root.certificate_pem)
+        await self.stores()
+        sockets = [free_port(), free_port()]
+        servers = [
+            self.server(
+                *("--websocket", loopback(port)),
+                *("--advertise-websocket", f"wss://localhost:{self.port}/servers/{number}/v1/socket"),
+            )
+            for number, port in enumerate(sockets, 1)
+        ]
+        routes = [self.route("--accounts", "open", "--trusted-proxies", HOST) for _ in range(2)]
+        await self.started(*servers, *routes)
+        await self.linked(servers, routes)
+        await self.front([route.http_port for route in routes], sockets, certified("localhost", signer=root))
+        await deferToThread(self.use, str(ca), [server.node for server in servers])
+
+    def use(self, ca, nodes):
+        """Do what people do; blocks."""
+        alice, bob, mallory = (Browser(self.port, ca) for _ in range(3))
+        status, headers, page = alice.ask("GET", "/", Accept="text/html")
+        policy = headers["Content-Security-Policy"]
+        self.assertEqual((status, policy.count(f"wss://localhost:{self.port}"), policy.count("ws:")), (200, 1, 0))
+        files = re.findall(rb'(?:src|href)="(/web-[^"]+)"', page)
+        self.assertTrue(files)
+        # From whichever route.
+        self.assertEqual({alice.ask("GET", file.decode())[0] for file in files * 2}, {200})
+        # Round-robin: at different servers.
+        logins = [browser.register(name) for browser, name in ((alice, "alice"), (bob, "bob"))]
+        for status, said, cookie in logins:
+            self.assertEqual((status, "token" in said, said["server"]["socket"]), (201, False, None))
+            self.assertTrue(cookie.startswith("__Host-cim="))
+            self.assertIn("; Secure", cookie)
+        (_, at_alice, _), (_, at_bob, _) = logins
+        urls = [at_alice["server"]["websocket"], at_bob["server"]["websocket"]]
+        places = [f"wss://localhost:{self.port}/servers/{number}/v1/socket" for number in (1, 2)]
+        self.assertEqual(sorted(urls), places)
+        for url, said in zip(urls, (at_alice, at_bob), strict=True):
+            port = nodes[places.index(url)].split(":")[1]
+            self.assertEqual(str(said["server"]["tcp_port"]), port)
+        # A ticket is for one server, and a foreign page is let in nowhere.
+        with self.assertRaises(InvalidStatus) as caught:
+            mallory.connect(urls[0], at_alice, origin="https://evil.example")
+        self.assertEqual(caught.exception.response.status_code, 403)
+        _, packet = mallory.connect(urls[1], at_alice)
+        self.assertEqual(packet["goodbye"]["code"], "unauthorized")
+        first, packet = alice.connect(urls[0], at_alice)
+        self.assertIn("welcome", packet)
+        second, packet = bob.connect(urls[1], at_bob)
+        self.assertIn("welcome", packet)
+        first.send(json.dumps({"send": {"user": str(at_bob["user_id"]), "clientId": "1", "text": "hello"}}))
+        self.assertEqual(heard(second), "hello")
+        for path in ("/servers/3/v1/socket", "/v1/socket", "/metrics"):
+            self.assertEqual(alice.ask("GET", path)[0], 404)
+        # Whichever route is asked, and whoever has a copy.
+        mallory.jar = dict(alice.jar)
+        self.assertEqual([mallory.ask("GET", "/v1/sessions")[0] for _ in range(4)], [200] * 4)
+        self.assertEqual(alice.ask("DELETE", "/v1/sessions/web-1")[0], 204)
+        self.assertEqual([mallory.ask("GET", "/v1/sessions")[0] for _ in range(4)], [401] * 4)
+        self.assertEqual(mallory.log_in()[0], 401)
+        self.assertEqual(bob.ask("GET", "/v1/sessions")[0], 200)
+        second.close()
+
+
+class SuitePageTests(NginxCase):
+    """A suite, with and without nginx before it."""
+
+    async def test_a_page(self):
+        await self.begin("--accounts", "open")
+        direct = [Browser(self.http), Browser(self.http)]
+        await deferToThread(self.use, direct)
+        await self.suite.restart()
+        await deferToThread(self.go_on, direct)
+
+    def use(self, direct):
+        """Log in with nginx and without, and out; blocks."""
+        near, other = direct
+        behind = Browser(self.port)
+        logins = [browser.register(name) for browser, name in ((near, "alice"), (other, "carol"), (behind, "bob"))]
+        for (status, said, cookie), browser in zip(logins, (near, other, behind), strict=True):
+            self.assertEqual((status, said["server"]["socket"]), (201, "/v1/socket"))
+            self.assertTrue(cookie.startswith(f"cim-{browser.place.partition(':')[2]}="))
+        sockets = [
+            browser.connect(f"ws://{browser.place}/v1/socket", said)
+            for browser, (_, said, _) in zip((near, behind), (logins[0], logins[2]), strict=True)
+        ]
+        self.assertEqual([list(packet) for _, packet in sockets], [["welcome"]] * 2)
+        (first, _), (second, _) = sockets
+        first.send(json.dumps({"send": {"user": str(logins[2][1]["user_id"]), "clientId": "1", "text": "x" * 40_000}}))
+        self.assertEqual(heard(second), "x" * 40_000)
+        with self.assertRaises(InvalidStatus):
+            near.connect(f"ws://{near.place}/v1/socket", logins[0][1], origin=behind.origin)
+        self.assertEqual([browser.ask("GET", "/v1/sessions")[0] for browser in (near, other, behind)], [200] * 3)
+        near.copy = dict(near.jar)
+        self.assertEqual(near.ask("DELETE", "/v1/sessions/web-1")[0], 204)
+        for socket, _ in sockets:
+            socket.close()
+
+    def go_on(self, direct):
+        """Who had logged out still is, and who had not is still in; blocks."""
+        near, other = direct
+        near.jar = near.copy
+        self.assertEqual([near.ask("GET", "/v1/sessions")[0], near.log_in()[0]], [401, 401])
+        self.assertEqual([other.ask("GET", "/v1/sessions")[0], other.log_in()[0]], [200, 201])

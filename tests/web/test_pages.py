@@ -12,7 +12,7 @@ from cim.web.operations import internal_only
 from cim.web.pages import STATIC, Front, Page, WebFiles, content_policy
 from cim.web.request import respond
 from cim.web.serving import CallResource
-from tests.web.http_case import HTTPCase
+from tests.web.http_case import HTTPCase, encode
 
 BROWSER = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 HTML = '<!DOCTYPE html><script type="module" src="/web/chat/main.js"></script><a href="https://x/web/y">'
@@ -72,9 +72,21 @@ class PageTests(PagesCase):
         self.assertEqual(headers["Content-Security-Policy"], content_policy(self.sockets).decode())
         self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
         self.assertEqual(headers["Referrer-Policy"], "no-referrer")
-        self.assertEqual(headers["Cross-Origin-Opener-Policy"], "same-origin")
         self.assertIn("microphone=()", headers["Permissions-Policy"])
         self.assertNotIn("Access-Control-Allow-Origin", headers)
+
+    def test_what_browsers_ignore_without_tls_is_not_sent(self):
+        for host, sent in (
+            ("route.example", None),
+            ("192.168.1.5:8083", None),
+            ("127.0.0.1:8083", "same-origin"),
+            ("localhost", "same-origin"),
+            ("[::1]:8083", "same-origin"),
+            ("localhost.evil.example", None),
+        ):
+            conversation = self.connect()
+            conversation.send(encode("GET", "/", headers=[BROWSER], host=host))
+            self.assertEqual(conversation.answer("GET")[1]["Cross-Origin-Opener-Policy"], sent, host)
 
     def test_who_has_the_page_is_not_sent_it_again(self):
         _, headers, _ = self.get("/", BROWSER)
