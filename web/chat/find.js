@@ -23,8 +23,8 @@ const WAIT = 350;
 const HITS = 30;
 
 /**
- * Who is found by what was typed: by the beginning of names, and by the whole name where it is short or the directory
- * has no beginnings.
+ * Who is found by what was typed: by the beginning of names (what is short is taken for a whole name), or where the
+ * directory has no beginnings by the whole name.
  * @param {Pick<Client, 'findUsers' | 'userNamed'>} client
  * @param {string} typed
  * @param {string} directory `prefix`, `exact` or `off`
@@ -33,7 +33,7 @@ const HITS = 30;
 export async function findPeople(client, typed, directory) {
   const name = typed.trim();
   if (!name) return [];
-  if (directory === 'prefix' && [...name].length >= PREFIX) return client.findUsers(name);
+  if (directory === 'prefix') return client.findUsers(name);
   try {
     return [await client.userNamed(name)];
   } catch (error) {

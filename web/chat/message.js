@@ -176,9 +176,25 @@ function foot(moment, mark, edited) {
     { class: 'foot' },
     edited && el('span', {}, t('message.edited')),
     el('time', { 'data-testid': 'time', datetime: new Date(moment).toISOString(), title: whole(moment) }, clock(moment)),
-    mark &&
-      el('span', { class: `mark ${mark}`, role: 'img', 'aria-label': t(`mark.${mark}`), title: t(`mark.${mark}`) }, MARKS[mark]),
+    mark && markNode(mark),
   );
+}
+
+/** @param {Exclude<Mark, ''>} mark */
+function markNode(mark) {
+  const words = t(`mark.${mark}`);
+  return el('span', { class: `mark ${mark}`, role: 'img', 'aria-label': words, title: words }, MARKS[mark]);
+}
+
+/**
+ * Show another mark at a message that is shown already, which may have the focus or the pointer.
+ * @param {HTMLElement} node
+ * @param {Mark} mark
+ */
+export function setMark(node, mark) {
+  node.dataset.mark = mark;
+  node.querySelector('.mark')?.remove();
+  if (mark) node.querySelector('.foot')?.append(markNode(mark));
 }
 
 /**

@@ -71,9 +71,13 @@ export class OpenTalk {
         await this.timeline.toEnd(true);
       },
       edit: (message, text) => client.edit(message, text),
-      keep: (text) => {
+      keep: async (text) => {
         drafted(text);
-        client.setDraft(conversation, text).catch(() => {});
+        try {
+          await client.setDraft(conversation, text);
+        } catch {
+          // Nobody is logged in any more, or there is no space: the draft stays as long as the page.
+        }
       },
       typing: () => client.typing(conversation),
       last: () => this.timeline.lastOwn(),

@@ -10,7 +10,7 @@ import { el, perFrame } from '../shared/dom.js';
 import { roving, settle } from '../shared/roving.js';
 import { errorText } from './errors.js';
 import { layout } from './layout.js';
-import { messageNode, outgoingNode } from './message.js';
+import { messageNode, outgoingNode, setMark } from './message.js';
 import { pictureButton } from './pictures.js';
 import { count, t } from './texts.js';
 import { dayName } from './times.js';
@@ -328,6 +328,7 @@ export class Timeline {
     for (const row of rows) {
       const shown = this.#nodes.get(row.key);
       if (shown && shown.row && same(shown.row, row)) {
+        if ('mark' in row && row.mark !== shown.node.dataset.mark) setMark(shown.node, row.mark);
         if (shown.node === next) next = next.nextElementSibling;
         else this.#rows.insertBefore(shown.node, next);
         continue;
@@ -450,11 +451,11 @@ export class Timeline {
   }
 }
 
-/** Whether a row looks as one that is shown already. @param {Row} one @param {Row} other */
+/** Whether a row looks as one that is shown already, but for its mark. @param {Row} one @param {Row} other */
 function same(one, other) {
   if (one.kind === 'message' && other.kind === 'message') {
-    return one.message === other.message && one.first === other.first && one.mark === other.mark;
+    return one.message === other.message && one.first === other.first;
   }
-  if (one.kind === 'outgoing' && other.kind === 'outgoing') return one.outgoing === other.outgoing && one.mark === other.mark;
+  if (one.kind === 'outgoing' && other.kind === 'outgoing') return one.outgoing === other.outgoing;
   return one.kind === other.kind && one.kind !== 'message' && one.kind !== 'outgoing';
 }

@@ -16,20 +16,19 @@ test('the size of a text is that of its bytes', () => {
   assert.ok(bytes('a'.repeat(MOST + 1)) > MOST);
 });
 
-test('people are found by a beginning of three characters, or else by the whole name', async () => {
+test('people are found by a beginning, or by the whole name where there are no beginnings', async () => {
   const double = new Double();
   for (const [id, name] of /** @type {[number, string][]} */ ([[2, 'bob'], [3, 'bobby'], [4, 'Bo'], [5, '林小雨']])) double.users.set(id, { id, name });
   const found = async (/** @type {string} */ typed, directory = 'prefix') => (await findPeople(double, typed, directory)).map((user) => user.name);
   assert.deepEqual(await found(' bob '), ['bob', 'bobby']);
-  assert.deepEqual(await found('Bo'), ['Bo']);
-  assert.deepEqual(await found('bo'), []);
   assert.deepEqual(await found('bob', 'exact'), ['bob']);
-  assert.deepEqual(await found('林小雨'), ['林小雨']);
+  assert.deepEqual(await found('bo', 'exact'), []);
+  assert.deepEqual(await found('林小雨', 'off'), ['林小雨']);
   assert.deepEqual(await found('   '), []);
   double.userNamed = async () => {
     throw Object.assign(new Error('away'), { code: 'unreachable' });
   };
-  await assert.rejects(found('bo'), { code: 'unreachable' });
+  await assert.rejects(found('bo', 'exact'), { code: 'unreachable' });
 });
 
 test('a hit is shown with what is around it', () => {
