@@ -13,21 +13,24 @@ from cim.interfaces import IAccounts, IConversations, IGroups
 from cim.model import Entry
 from cim.route.http.access import Caller
 from cim.route.http.groups import group_shown
-from cim.route.http.shapes import GROUP, WHEN, ConversationName, Position
+from cim.route.http.shapes import GROUP, USER_ID, WHEN, ConversationName, Position
 from cim.web.declaring import Who, http_call
-from cim.web.schema import Array, Id, Integer, Nullable, Object, Text
+from cim.web.schema import Array, Integer, Nullable, Object, Text
 from cim.wire import conversations, native
 from cim.wire.positions import NOWHERE
 
-_MARK = Nullable(Object({"position": Position(), "sender": Integer(0, 1 << 53), "sent_at": WHEN}, "MessageMark"))
-_PARTNER = Object({"id": Id(), "name": Text(1024, about="Empty if the account was deleted.")}, "Partner")
+_MARK = Object(
+    {"position": Position(), "sender": Integer(0, 1 << 53, "The id of a user."), "sent_at": WHEN},
+    "MessageMark",
+)
+_PARTNER = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was deleted.")}, "Partner")
 _CONVERSATION = Object(
     {
         "conversation": ConversationName(),
         "users": Array(_PARTNER, "The two of a private conversation; none for a group, which has members."),
-        "group": Nullable(GROUP),
-        "oldest": _MARK,
-        "newest": _MARK,
+        "group": Nullable(GROUP, "Null for two people, and for everyone's."),
+        "oldest": Nullable(_MARK, "The first message that is kept; null if there is none."),
+        "newest": Nullable(_MARK, "The last message; null if there is none."),
     },
     "ConversationFacts",
 )
