@@ -41,7 +41,6 @@ const TEXTS = {
 
   'health.ok': ['All parts are well', '各部分运行正常'],
   'health.failing': ['Something is wrong', '有故障'],
-  'health.parts': ['Health', '健康状况'],
   'health.as-known': [
     'As the route {route} knows it, {version}. Others may know it otherwise.',
     '以上为路由 {route}（{version}）所知，其他路由所知可能不同。',
