@@ -47,7 +47,8 @@ os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 class Chromium:
     """The browser and its driver; it is started when it is made.
 
-    :ivar driver: selenium's, which speaks to one tab at a time: the one that `Tab` last switched to
+    :ivar driver: selenium's, which is at one tab at a time
+    :ivar at: the target of that tab
     :raises MissingProgram: names the Debian package
     :raises ProcessFailed: it did not start
     """
@@ -89,6 +90,7 @@ class Chromium:
         for argument in (*ARGUMENTS, f"--user-data-dir={self.directory}/profile"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.at = ""
         self.driver = Remote(url, options=options, client_config=ClientConfig(url, timeout=int(PATIENCE)))
         where = self.driver.capabilities["goog:chromeOptions"]["debuggerAddress"]
         with urlopen(f"http://{where}/json/version", timeout=PATIENCE) as answer:

@@ -9,7 +9,6 @@ from urllib.request import Request, urlopen
 
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from twisted.internet.defer import Deferred
@@ -26,9 +25,17 @@ PATIENCE = 15.0
 PASSWORD = "correct horse battery"
 
 
-def named(name):
-    """Return the selector of what has that data-testid."""
-    return f'[data-testid="{name}"]'
+_SHOWN = """
+const [selector, text] = arguments;
+return [...document.querySelectorAll(selector)].find(
+  (one) => one.checkVisibility({ visibilityProperty: true }) && one.innerText.includes(text),
+) ?? null;
+"""
+
+
+def selected(selector):
+    """Return a selector of CSS as it is, and make one of a data-testid."""
+    return selector if "[" in selector else f'[data-testid="{selector}"]'
 
 
 class Tab:
@@ -44,10 +51,11 @@ class Tab:
 
     @property
     def driver(self):
-        """Selenium's, at this tab."""
-        driver = self.chromium.driver
-        driver.switch_to.window(self.target)
-        return driver
+        """Selenium's, at this tab, which it brings to the front when it was at another."""
+        if self.chromium.at != self.target:
+            self.chromium.driver.switch_to.window(self.target)
+            self.chromium.at = self.target
+        return self.chromium.driver
 
     # Whole pages
 
@@ -96,24 +104,26 @@ class Tab:
         return wait.until(look, f"in vain: {what}")
 
     def all(self, selector):
-        """Return the elements that a name or a selector of CSS finds now."""
-        return self.driver.find_elements(By.CSS_SELECTOR, selector if "[" in selector else named(selector))
+        """Return the elements that a name or a selector of CSS finds, on show or not."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selected(selector))
 
-    def texts(self, name):
-        """Return the texts of all that have that name, as they are shown."""
-        return self.run("return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)", named(name))
-
-    def sees(self, selector, text="", seconds=PATIENCE):
-        """Return the first element on show that is so named and has this text in it, when there is one."""
-        return self.until(
-            lambda _: next((one for one in self.all(selector) if one.is_displayed() and text in one.text), None),
-            f"{selector} with {text!r}",
-            seconds,
+    def texts(self, selector):
+        """Return the texts of all that is so named, as they are shown."""
+        return self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)", selected(selector)
         )
 
-    def misses(self, selector, seconds=PATIENCE):
-        """Wait until nothing so named is on show."""
-        self.until(lambda _: not any(one.is_displayed() for one in self.all(selector)), f"{selector} is gone", seconds)
+    def shown(self, selector, text=""):
+        """Return the first element on show that is so named and has this text in it, or None."""
+        return self.run(_SHOWN, selected(selector), text)
+
+    def sees(self, selector, text="", seconds=PATIENCE):
+        """Return that element when there is one."""
+        return self.until(lambda _: self.shown(selector, text), f"{selector} with {text!r}", seconds)
+
+    def misses(self, selector, text="", seconds=PATIENCE):
+        """Wait until there is none."""
+        self.until(lambda _: self.shown(selector, text) is None, f"{selector} with {text!r} is gone", seconds)
 
     def press(self, selector, text=""):
         """Click on what is so named and has this text in it."""
@@ -122,10 +132,73 @@ class Tab:
     def write(self, selector, text):
         """Replace what is in a field by a text of any characters, as pasting does; return the field."""
         field = self.sees(selector)
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(Keys.BACKSPACE)
+        self.run("arguments[0].focus(); arguments[0].select()", field)
         self.command("Input.insertText", text=text)
         return field
+
+
+class ChatTab(Tab):
+    """A tab that shows the chat, and what people do there."""
+
+    def register(self, name, password=PASSWORD):
+        """Make an account, which logs in."""
+        self.press("to-register")
+        self._enter(name, password, "register")
+
+    def log_in(self, name, password=PASSWORD):
+        """Log in, and wait until the session is live."""
+        self._enter(name, password, "log-in")
+
+    def _enter(self, name, password, button):
+        self.write("name", name)
+        self.write("password", password)
+        self.press(button)
+        self.is_online()
+
+    def is_online(self, seconds=PATIENCE):
+        """Wait until it is connected."""
+        self.until(lambda _: self.all('[data-testid="state"][data-state="online"]'), "it is online", seconds)
+
+    def find(self, name):
+        """Look for a person, and open the talk with them."""
+        self.write("find", name)
+        self.press("found", name)
+        self.sees("title", name)
+
+    def open_talk(self, title):
+        """Open a talk of the list."""
+        self.press("talk", title)
+        self.sees("title", title)
+
+    def say(self, *texts):
+        """Send texts in the talk that is open."""
+        for text in texts:
+            self.write("composer", text)
+            self.press("send")
+
+    def said(self):
+        """Return the texts of the messages in the page, the oldest first."""
+        return self.texts("text")
+
+    def hears(self, *texts, seconds=PATIENCE):
+        """Wait until these are the last texts of the talk that is open."""
+        self.until(lambda _: self.said()[-len(texts) :] == list(texts), f"{texts}, not {self.said()[-9:]},", seconds)
+
+    def message(self, text):
+        """Return the message in which this text stands."""
+        return self.sees("message", text)
+
+    def is_marked(self, text, mark):
+        """Wait until a message of one's own is marked as waiting, sent, stored, read or refused."""
+        self.until(lambda _: self.message(text).get_attribute("data-mark") == mark, f"{text} is {mark}")
+
+    def act(self, text, action):
+        """Press a button of the bar that a message has when it has the focus."""
+        self.until(
+            lambda driver: driver.execute_script("arguments[0].focus()", self.message(text)) or self.all(action),
+            f"{text} can be acted on",
+        )
+        self.press(action)
 
 
 class Profile:
@@ -136,9 +209,9 @@ class Profile:
         self.page = page
         self.id = chromium.command("Target.createBrowserContext", disposeOnDetach=True)["browserContextId"]
 
-    def tab(self, page=""):
+    def tab(self, page="", kind=Tab):
         """Return a new tab, which shows its own page or another."""
-        return Tab(self.chromium, self.id, page or self.page)
+        return kind(self.chromium, self.id, page or self.page)
 
     def end(self):
         """Close all its tabs and forget what it stored."""
@@ -203,6 +276,12 @@ class BrowserCase(ClusterCase):
         """Return a new profile."""
         self.profiles.append(Profile(self.chromium, self.page))
         return self.profiles[-1]
+
+    def chat(self, name, profile=None):
+        """Return a tab with the chat, in which somebody is logged in who had no account."""
+        tab = (profile or self.profile()).tab(kind=ChatTab)
+        tab.register(name)
+        return tab
 
     def api(self, method, path, body=None, token=None):
         """Return the JSON of an answer of the suite, which is to succeed."""
