@@ -126,7 +126,7 @@ export function createClient(ports) {
   /** Put a message into the outbox.
    * @param {Pick<Outgoing, 'conversation' | 'kind' | 'text'> & Partial<Outgoing>} message
    * @returns {Promise<Outgoing>} */
-  const put = async ({ conversation, kind, text, data = null, contentType = '', ref = '' }) => {
+  const put = async ({ conversation, kind, text, data = null, contentType = '', ref = '', clientId = ports.newId() }) => {
     const { me, history } = known();
     check(conversation, me.id);
     const size = sizeOf(text) + (data?.length ?? 0);
@@ -136,14 +136,17 @@ export function createClient(ports) {
     }
     const at = ports.now();
     /** @type {Outgoing} */
-    const outgoing = { clientId: ports.newId(), conversation, kind, text, data, contentType, ref, at, state: 'waiting' };
-    await history.storage.write(['outbox'], async (transaction) => {
+    const outgoing = { clientId, conversation, kind, text, data, contentType, ref, at, state: 'waiting' };
+    const there = await history.storage.write(['outbox'], async (transaction) => {
+      const same = await transaction.get('outbox', clientId);
+      if (same && same.state !== 'refused') return same;
       const waiting = await transaction.range('outbox', { index: 'order', down: true, limit: MAX_WAITING });
       if (waiting.length >= MAX_WAITING) {
         throw new CIMError('rate-limited', `${MAX_WAITING} messages are already waiting to be sent: try again later`);
       }
       await transaction.put('outbox', { ...outgoing, order: (waiting[0]?.order ?? 0) + 1 });
     });
+    if (there) return there;
     announce('outgoing', outgoing);
     await known().command('sent');
     return outgoing;
@@ -234,7 +237,7 @@ export function createClient(ports) {
       const { history } = known();
       const refused = await history.get('outbox', clientId);
       if (!refused || refused.state !== 'refused') throw new CIMError('not-found', 'there is no such refused message');
-      const sent = await put(refused);
+      const sent = await put({ ...refused, clientId: ports.newId() });
       await history.remove('outbox', clientId);
       return sent;
     },

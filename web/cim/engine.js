@@ -11,7 +11,8 @@ import { Session } from './session.js';
 
 /** @typedef {import('./types.js').Outgoing} Outgoing */
 /** @typedef {import('./packets.js').Row} Row */
-/** @typedef {import('./history.js').Piece & { told?: Outgoing[] }} Piece */
+/** @typedef {import('./history.js').Piece & { held?: boolean, told?: Outgoing[] }} Piece `held`: the gap rule's prefix
+ *   ends there; `told`: what to tell of once it is stored */
 
 /** While so many pieces wait to be stored, no further page is asked for. */
 const BACKLOG = 1_000;
@@ -449,7 +450,11 @@ export class Engine {
 
   /** @param {number} upto */
   #acknowledge(upto) {
-    for (const received of this.#reader.receipts(upto)) this.#say({ received });
+    const receipts = this.#reader.receipts(upto);
+    if (!receipts.length) return;
+    // Here first: what is acknowledged does not come again.
+    void this.#history.hold(receipts);
+    for (const received of receipts) this.#say({ received });
   }
 
   #tick() {

@@ -20,6 +20,7 @@ export const TABLES = {
   messages: { key: ['conversation', 'place'], indexes: { block: 'block' } },
   revisions: { key: ['conversation', 'about', 'place'] },
   stretches: { key: 'conversation' },
+  places: { key: 'conversation' },
   blocks: { key: 'number' },
   talks: { key: 'conversation' },
   users: { key: 'id' },
@@ -29,8 +30,8 @@ export const TABLES = {
 const ADDED = ['messages', 'revisions', 'stretches', 'blocks', 'talks', 'outbox'];
 
 /** What came of a conversation: rows, and that all after one position up to another is among them.
- * @typedef {{ conversation: string, after: string, upto: string, rows: Row[], held?: boolean,
- *   answered?: string[] }} Piece `held`: the gap rule's prefix ends there; `answered`: client ids that were accepted */
+ * @typedef {{ conversation: string, after: string, upto: string, rows: Row[], answered?: string[] }} Piece
+ *   `answered`: client ids that were accepted */
 
 /** @typedef {Message & { place: string, block: number }} Stored */
 
@@ -116,8 +117,15 @@ export class History {
   /** How far each conversation was received.
    * @returns {Promise<Map<string, string>>} */
   async places() {
-    const all = await this.#storage.read(['stretches'], (transaction) => transaction.range('stretches', {}));
-    return new Map(all.filter(({ held }) => held !== null).map(({ conversation, held }) => [conversation, held]));
+    return new Map((await this.all('places')).map(({ conversation, held }) => [conversation, held]));
+  }
+
+  /** What was received up to there was stored and told: it need not come again.
+   * @param {{ conversation: string, position: string }[]} receipts */
+  hold(receipts) {
+    return this.#storage.write(['places'], async (transaction) => {
+      for (const { conversation, position } of receipts) await transaction.put('places', { conversation, held: position });
+    });
   }
 
   /** Store what came, all of it or nothing.
@@ -240,19 +248,18 @@ class Adding {
   }
 
   /** @param {Piece} piece */
-  async piece({ conversation, after, upto, rows, held = false, answered = [] }) {
-    const before = (await this.#transaction.get('stretches', conversation)) ?? { conversation, held: null, known: [] };
-    const newest = before.known.length ? before.known[before.known.length - 1][1] : '';
+  async piece({ conversation, after, upto, rows, answered = [] }) {
+    /** @type {[string, string][]} */
+    const known = (await this.#transaction.get('stretches', conversation))?.known ?? [];
+    const newest = known.length ? known[known.length - 1][1] : '';
     for (const row of rows) {
       if (row.kind === 'text' || row.kind === 'members') await this.#message(row, compare(row.position, newest) > 0);
       else if (row.ref) await this.#revision(row);
     }
     for (const id of answered) await this.#transaction.remove('outbox', id);
-    await this.#transaction.put('stretches', {
-      conversation,
-      held: held ? upto : before.held,
-      known: compare(after, upto) < 0 ? joined(before.known, after, upto) : before.known,
-    });
+    if (compare(after, upto) < 0) {
+      await this.#transaction.put('stretches', { conversation, known: joined(known, after, upto) });
+    }
   }
 
   /** @param {Row} row

@@ -60,7 +60,8 @@ export function fileDatabases(folder) {
       }
       replace(file, `${JSON.stringify({ version })}\n${JSON.stringify(storage.dump(), write)}\n`);
       journal = fs.openSync(file, 'a', 0o600);
-      storage.close = () => fs.closeSync(journal);
+      // After what was asked for before.
+      storage.close = () => void storage.read([], async () => fs.closeSync(journal));
       return storage;
     },
     async remove(name) {

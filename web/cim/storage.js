@@ -10,7 +10,7 @@ import { MemoryStorage } from './memory.js';
 export const databaseOf = (user) => `cim-${user}`;
 
 /** What is copied when a database takes no more: not the messages, which the servers have. */
-const COPIED = ['outbox', 'drafts', 'talks', 'users', 'stretches'];
+const COPIED = ['outbox', 'drafts', 'talks', 'users', 'places'];
 
 export class UserStorage {
   /** @type {import('./ports.js').Storage} */
@@ -84,10 +84,7 @@ export class UserStorage {
     for (const table of COPIED) {
       const values = await from.read([table], (transaction) => transaction.range(table, {})).catch(() => []);
       await memory.write([table], async (transaction) => {
-        for (const value of values) {
-          // What is complete is no longer known without the messages.
-          await transaction.put(table, table === 'stretches' ? { ...value, known: [] } : value);
-        }
+        for (const value of values) await transaction.put(table, value);
       });
     }
     this.#lost(`There is no space to store more (${reasonOf(error)}): messages that wait to be sent are lost when the page is closed.`);

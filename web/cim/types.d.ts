@@ -14,7 +14,7 @@ export interface State {
   since: number;
   /** While waiting: when the next attempt is made, in ms since 1970. */
   retryAt?: number;
-  /** Why it waits or ended: a code such as `replaced`, `logged-out`, `unauthorized`, `draining`, `unavailable`, `offline`. */
+  /** Why it waits or ended: a code such as `replaced`, `logged-out`, `unauthorized`, `draining`, `unavailable`, `unreachable`, `offline`. */
   code?: string;
   /** The reason as a sentence for people. */
   reason?: string;
@@ -100,7 +100,10 @@ export interface Events {
   talk: Talk;
   /** A talk is gone: left, or removed from it. */
   gone: { conversation: Conversation };
-  /** A new text or what happened in a group, in the order of its conversation. */
+  /**
+   * A new text or what happened in a group, in the order of its conversation, stored already. After a crash or in a new
+   * leading tab what came in the last second comes again: show it by its position, once.
+   */
   message: Message;
   /** A message that was shown before was edited, recalled or reacted to. */
   changed: Message;
@@ -165,8 +168,15 @@ export interface Client {
   retry(): void;
   close(): Promise<void>;
 
-  /** Put a text into the outbox; resolves when it is in the outbox, which survives a reload. */
-  send(to: Conversation, text: string, more?: { data?: Uint8Array; contentType?: string }): Promise<Outgoing>;
+  /**
+   * Put a text into the outbox; resolves when it is in the outbox, which survives a reload. What has the `clientId` of
+   * an earlier message to the same conversation is that message, and is stored once: a bot makes it from what it answers.
+   */
+  send(
+    to: Conversation,
+    text: string,
+    more?: { data?: Uint8Array; contentType?: string; clientId?: string },
+  ): Promise<Outgoing>;
   edit(message: Message, text: string): Promise<Outgoing>;
   recall(message: Message): Promise<Outgoing>;
   /** An empty text takes one's reaction back. */
