@@ -6,6 +6,8 @@ is killed leaves nothing behind, and that gives it a session of its own, so that
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import os
 import random
 import re
@@ -13,9 +15,10 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from attrs import frozen
 
@@ -37,6 +40,8 @@ signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 _PORT_TAKEN = re.compile(r"already in use|BindException", re.IGNORECASE)
+#: Of this file each process of tests locks a byte for each port that it was given.
+_PORTS = os.path.join(tempfile.gettempdir(), f"cim-test-ports-{os.getuid()}")
 _given_ports: set[int] = set()
 
 
@@ -75,6 +80,8 @@ class MissingProgram(Exception):
 def free_port() -> int:
     """Return a TCP port of the loopback interface on which nothing listens, never the same one twice.
 
+    No other process that runs meanwhile is given it either.
+
     It lies below the range from which the kernel takes the ports of outgoing connections: in that range a client that
     keeps redialling a stopped daemon may take the port, or even connect to itself.
     """
@@ -89,10 +96,24 @@ def free_port() -> int:
             except OSError:
                 continue
             port = probe.getsockname()[1]
-        if port not in _given_ports:
+        if port not in _given_ports and _lock(port):
             _given_ports.add(port)
             return port
     raise ProcessFailed("no free port was found")
+
+
+@functools.cache
+def _ports() -> IO[bytes]:
+    return open(_PORTS, "ab")
+
+
+def _lock(port: int) -> bool:
+    """Return whether this process has a port to itself from now on; the lock ends with the process."""
+    try:
+        fcntl.lockf(_ports(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
 
 
 def launched(argv: Sequence[str]) -> list[str]:
