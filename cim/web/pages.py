@@ -1,4 +1,4 @@
-"""Pages for browsers, and the files of `web/` that they consist of (docs/http-api.md, Pages).
+"""Pages for browsers, and the files of `web/` that they consist of (docs/http-api.md, The page).
 
 The files are at `/web-<hash>/`, where the hash is one of all their contents: their addresses change with them, so that
 browsers keep them for ever, and what they import of one another is never of another release.
