@@ -190,7 +190,7 @@ class CallResource(KleinResource, PathResource):
         """Answer a request."""
         path = request.path
         if request.method == b"POST" and request.getHeader(_OVERRIDE) == b"GET":
-            # Browsers tell us nothing about who makes a GET at an address without TLS (docs/http-api.md, The page's login).
+            # Without TLS browsers tell nothing about who makes a GET (docs/http-api.md, The page's login).
             request.method = b"GET"
         find = self._remembered if len(path) <= _LONGEST else self._find
         try:
