@@ -112,6 +112,16 @@ class DocumentTests(SynchronousTestCase):
             self.assertTrue(validator.is_valid({"code": code, "message": "x", "reqNo": None, "dataBody": data}))
         self.assertFalse(validator.is_valid({"code": "9000", "message": "x", "reqNo": None, "dataBody": [said]}))
 
+    def test_no_enum_and_no_schema_have_one_name_in_generated_code(self):
+        """Generators call the type of a field by its object and the field: MemberRole for the role of a Member."""
+        schemas = self.document["components"]["schemas"]
+        fields = {
+            (title + "".join(map(str.title, name.split("_")))).lower(): f"{title}.{name}"
+            for title, schema in schemas.items()
+            for name in schema.get("properties", ())
+        }
+        self.assertEqual({title: fields[title.lower()] for title in schemas if title.lower() in fields}, {})
+
     def test_no_two_schemas_have_one_name(self):
         found = [
             one for call in CALLS.values() for schema in (*call.answers.values(), call.body) for one in _titled(schema)

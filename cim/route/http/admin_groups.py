@@ -18,7 +18,7 @@ from cim.web.declaring import Who, http_call
 from cim.web.schema import Array, Integer, NewName, Object, Optional, Text
 
 _GROUPS = Object({"groups": Array(GROUP, "In an order of the store's own."), "more": MORE}, "Groups")
-_MEMBER_NAME = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was just deleted.")}, "MemberName")
+_MEMBER_NAME = Object({"id": USER_ID, "name": Text(1024, about="Empty if the account was just deleted.")}, "NamedUser")
 _MEMBER = Object({"user": _MEMBER_NAME, "role": ROLE}, "NamedMember")
 _MEMBERS = Object({"members": Array(_MEMBER, "By id."), "more": MORE_ID}, "NamedMembers")
 _LEFT = Object({"members": Integer(0, 1 << 53, "How many are left; 0 if the group is gone.")}, "MembersLeft")

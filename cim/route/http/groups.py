@@ -24,7 +24,7 @@ from cim.web.schema import Array, Boolean, Choice, Integer, NewName, Object, Opt
 _MINE = Object(
     {"groups": Array(Object({"group": GROUP, "role": ROLE}, "OwnGroup"), "By id."), "more": MORE_ID}, "OwnGroups"
 )
-_MEMBER = Object({"user": USER_ID, "role": ROLE}, "MemberRole")
+_MEMBER = Object({"user": USER_ID, "role": ROLE}, "ChangedMember")
 _NAMED_MEMBER = Object(
     {"user": USER_ID, "name": Text(MAX_NAME, about="Empty if the account was just deleted."), "role": ROLE}, "Member"
 )
