@@ -1,7 +1,6 @@
 /** What one can do with a message: a bar of buttons that goes where the pointer or the focus is. */
 
 import { el } from '../shared/dom.js';
-import { openPicker } from './picker.js';
 import { pictureButton } from './pictures.js';
 import { t } from './texts.js';
 
@@ -24,12 +23,12 @@ const CHANGEABLE = 24 * 3600 * 1000;
 export function actions(box, does) {
   /** @type {Message | null} */
   let message = null;
-  const act = (/** @type {(message: Message) => void} */ run) => () => {
+  const act = (/** @type {(message: Message) => unknown} */ run) => () => {
     if (message) run(message);
   };
   const react = pictureButton('smile', t('react'), {
     'data-testid': 'react',
-    onclick: act((one) => openPicker(react, (emoji) => does.react(one, emoji))),
+    onclick: act(async (one) => (await import('./picker.js')).openPicker(react, (emoji) => does.react(one, emoji))),
   });
   const copy = pictureButton('copy', t('copy'), { onclick: act((one) => navigator.clipboard.writeText(one.text)) });
   const edit = pictureButton('edit', t('edit'), { 'data-testid': 'edit', onclick: act(does.edit) });

@@ -4,15 +4,12 @@ import { el, fill, perFrame } from '../shared/dom.js';
 import { shownName } from '../shared/visible.js';
 import { Announcer } from './announcer.js';
 import { Banner } from './banner.js';
+import { notice } from './dialog.js';
 import { errorText } from './errors.js';
 import { Find } from './find.js';
-import { GroupDetails, newGroup } from './groups.js';
-import { logInAgain } from './login.js';
 import { Names } from './names.js';
 import { Notifications } from './notifications.js';
-import { aboutPerson } from './people.js';
 import { pictureButton, sign } from './pictures.js';
-import { openSettings } from './settings.js';
 import { OpenTalk, titleOf } from './talk.js';
 import { invitationNode, Talks } from './talks.js';
 import { setLanguage, t } from './texts.js';
@@ -26,6 +23,14 @@ import { setLanguage, t } from './texts.js';
  * @typedef {import('../cim/types.js').Talk} Talk
  * @typedef {import('../cim/types.js').User} User
  */
+
+/** What is not needed at first, by when it is loaded all the same, ms: later there may be no connection. */
+const groups = () => import('./groups.js');
+const people = () => import('./people.js');
+const settings = () => import('./settings.js');
+const login = () => import('./login.js');
+const picker = () => import('./picker.js');
+const SOON = 10_000;
 
 /** The most users whose coming and going is reported. */
 const WATCHED = 200;
@@ -71,6 +76,7 @@ export class Chat {
     });
     this.invited = el('ul', { class: 'invitations', 'aria-label': t('invitations') });
     this.notKept = el('p', { class: 'notice warn', role: 'status', 'data-testid': 'not-kept', hidden: client.kept }, t('not-kept'));
+    this.problem = notice();
     this.main = el('main', { class: 'talk-place' });
     const name = shownName(user.name);
     this.node = el(
@@ -85,10 +91,11 @@ export class Chat {
           { class: 'bar' },
           sign(user.id, name),
           el('h1', { class: 'grow' }, el('bdi', { 'data-testid': 'me' }, name)),
-          pictureButton('plus', t('group.new'), { 'data-testid': 'new-group', onclick: () => newGroup(client, open) }),
+          pictureButton('plus', t('group.new'), { 'data-testid': 'new-group', onclick: () => this.#newGroup() }),
           pictureButton('settings', t('settings'), { 'data-testid': 'settings', onclick: () => this.#settings() }),
         ),
         this.find.node,
+        this.problem,
         this.notKept,
         this.invited,
         this.find.results,
@@ -112,6 +119,8 @@ export class Chat {
       this.#client.draft(conversation).then((text) => this.talks.draft(conversation, text)).catch(() => {});
     }
     this.#address();
+    const soon = setTimeout(() => Promise.allSettled([groups(), people(), settings(), login(), picker()]), SOON);
+    this.#ends.push(() => clearTimeout(soon));
   }
 
   close() {
@@ -247,12 +256,10 @@ export class Chat {
       }
       return talk;
     } catch (error) {
-      this.#problem = errorText(error);
+      this.#say(errorText(error));
       return null;
     }
   }
-
-  #problem = '';
 
   /** @param {OpenTalk | null} opened */
   #show(opened) {
@@ -266,19 +273,16 @@ export class Chat {
 
   /** What stands where no talk is open. */
   #nothing() {
-    const problem = this.#problem;
-    this.#problem = '';
     return el(
       'div',
       { class: 'nothing' },
-      problem && el('p', { class: 'notice', role: 'alert', 'data-testid': 'problem' }, problem),
       el('h2', {}, t('nothing')),
       el('p', { class: 'faint' }, t('nothing.what')),
       el(
         'div',
         { class: 'row' },
         el('button', { type: 'button', class: 'main', onclick: () => this.find.field.focus() }, t('nothing.find')),
-        el('button', { type: 'button', onclick: () => newGroup(this.#client, (conversation) => this.open(conversation)) }, t('group.new')),
+        el('button', { type: 'button', onclick: () => this.#newGroup() }, t('group.new')),
         el('button', { type: 'button', 'data-testid': 'everyone', onclick: () => this.open('g:0') }, t('everyone')),
       ),
       !isSecureContext && el('p', { class: 'faint small', 'data-testid': 'insecure' }, t('notifications.insecure')),
@@ -300,10 +304,34 @@ export class Chat {
     this.#show(null);
   }
 
+  /**
+   * Go on with a part of the page that may have to be loaded first.
+   * @template T
+   * @param {() => Promise<T>} load
+   * @param {(part: T) => void} run
+   */
+  async #with(load, run) {
+    try {
+      run(await load());
+    } catch {
+      this.#say(t('error.unreachable'));
+    }
+  }
+
+  /** @param {string} words about what went wrong */
+  #say(words) {
+    this.problem.say(words);
+    setTimeout(() => this.problem.say(''), 10_000);
+  }
+
+  #newGroup() {
+    this.#with(groups, ({ newGroup }) => newGroup(this.#client, (conversation) => this.open(conversation)));
+  }
+
   #details() {
     const talk = this.#open?.talk;
-    if (talk?.group) new GroupDetails(this.#client, talk.group, this.#directory).open();
-    else if (talk) aboutPerson(this.#client, talk.user, titleOf(talk));
+    if (talk?.group) this.#with(groups, ({ GroupDetails }) => new GroupDetails(this.#client, talk.group, this.#directory).open());
+    else if (talk) this.#with(people, ({ aboutPerson }) => aboutPerson(this.#client, talk.user, titleOf(talk)));
   }
 
   #search() {
@@ -314,27 +342,27 @@ export class Chat {
   }
 
   #settings() {
-    openSettings({
-      client: this.#client,
-      speak: (language) => {
-        setLanguage(language);
-        location.reload();
-      },
-      notifications: this.notifications,
-      leave: async () => {
-        await this.#client.logOut();
-        history.replaceState(null, '', location.pathname);
-        this.#left();
-      },
-    });
+    const speak = (/** @type {string} */ language) => {
+      setLanguage(language);
+      location.reload();
+    };
+    const leave = async () => {
+      await this.#client.logOut();
+      history.replaceState(null, '', location.pathname);
+      this.#left();
+    };
+    const { notifications } = this;
+    this.#with(settings, ({ openSettings }) => openSettings({ client: this.#client, speak, notifications, leave }));
   }
 
   #logInAgain() {
-    logInAgain(this.#client, this.#user.name, (user) => {
-      // Somebody else sees their own talks, and nothing of these.
-      if (user.id !== this.#user.id) location.reload();
-      else this.banner.update();
-    });
+    this.#with(login, ({ logInAgain }) =>
+      logInAgain(this.#client, this.#user.name, (user) => {
+        // Somebody else sees their own talks, and nothing of these.
+        if (user.id !== this.#user.id) location.reload();
+        else this.banner.update();
+      }),
+    );
   }
 
   /** @param {Invitation} invitation */
@@ -350,8 +378,7 @@ export class Chat {
         await run();
         then();
       } catch (error) {
-        this.#problem = errorText(error);
-        this.#show(null);
+        this.#say(errorText(error));
       }
       this.#invitations.delete(id);
       this.#drawInvitations();

@@ -1,7 +1,6 @@
 /** The field in which one writes: a draft for each talk, Enter to send, and the text of a message that is edited. */
 
 import { el } from '../shared/dom.js';
-import { openPicker } from './picker.js';
 import { picture, pictureButton } from './pictures.js';
 import { number, t } from './texts.js';
 
@@ -66,7 +65,7 @@ export class Composer {
     );
     const emoji = pictureButton('smile', t('picker'), {
       'data-testid': 'emoji',
-      onclick: () => openPicker(emoji, (one) => this.#insert(one)),
+      onclick: async () => (await import('./picker.js')).openPicker(emoji, (one) => this.#insert(one)),
     });
     this.node = el(
       'form',

@@ -4,8 +4,8 @@ import { el, fill } from '../shared/dom.js';
 import { shownName } from '../shared/visible.js';
 import { ask, busy, notice, openDialog } from './dialog.js';
 import { errorText } from './errors.js';
+import { field } from './fields.js';
 import { findPeople } from './find.js';
-import { field } from './login.js';
 import { sign } from './pictures.js';
 import { count, t } from './texts.js';
 

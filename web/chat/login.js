@@ -3,6 +3,7 @@
 import { el, fill } from '../shared/dom.js';
 import { busy, notice, openDialog } from './dialog.js';
 import { errorText } from './errors.js';
+import { field, NEW_PASSWORD, passwordField } from './fields.js';
 import { language, setLanguage, t } from './texts.js';
 
 /**
@@ -11,53 +12,6 @@ import { language, setLanguage, t } from './texts.js';
  * @typedef {import('../cim/types.js').User} User
  * @typedef {'log-in' | 'register' | 'reset'} Way
  */
-
-/**
- * Take the code of a reset link out of the page's address, where it must not stay.
- * @returns {string} '' if there is none
- */
-export function takeResetCode() {
-  const found = /^#reset=(.+)$/.exec(location.hash);
-  if (!found) return '';
-  history.replaceState(null, '', location.pathname);
-  try {
-    return decodeURIComponent(found[1]).trim();
-  } catch {
-    return found[1].trim();
-  }
-}
-
-/**
- * A field with its label.
- * @param {string} label
- * @param {Record<string, unknown>} attributes
- * @param {string} [hint]
- */
-export function field(label, attributes, hint = '') {
-  const input = el('input', attributes);
-  return { input, node: el('label', { class: 'field' }, el('span', {}, label), input, hint && el('small', { class: 'faint' }, hint)) };
-}
-
-/**
- * A password, with a button that shows it.
- * @param {string} label
- * @param {Record<string, unknown>} attributes
- * @param {string} [hint]
- */
-export function passwordField(label, attributes, hint = '') {
-  const { input, node } = field(label, { type: 'password', required: true, ...attributes }, hint);
-  const show = el('button', { type: 'button', class: 'plain show', 'aria-pressed': 'false' }, t('password.show'));
-  show.addEventListener('click', () => {
-    const shown = input.type === 'password';
-    input.type = shown ? 'text' : 'password';
-    show.setAttribute('aria-pressed', String(shown));
-    show.textContent = t(shown ? 'password.hide' : 'password.show');
-  });
-  return { input, node: el('div', { class: 'password' }, node, show) };
-}
-
-/** What a new password must have. */
-export const NEW_PASSWORD = { autocomplete: 'new-password', minlength: 8, maxlength: 1024 };
 
 export class Login {
   /** @type {Way} */

@@ -24,3 +24,15 @@ export function remember(key, value) {
     // It holds until the page is closed.
   }
 }
+
+/** Light or dark as the user set it; '' follows the device. */
+export function theme() {
+  return remembered('theme');
+}
+
+/** @param {string} name */
+export function setTheme(name) {
+  remember('theme', name);
+  if (name) document.documentElement.dataset.theme = name;
+  else delete document.documentElement.dataset.theme;
+}

@@ -4,25 +4,13 @@ import { el, fill } from '../shared/dom.js';
 import { shownName, visibleText } from '../shared/visible.js';
 import { ask, busy, notice, openDialog } from './dialog.js';
 import { errorText } from './errors.js';
-import { NEW_PASSWORD, passwordField } from './login.js';
-import { remember, remembered } from './memory.js';
+import { NEW_PASSWORD, passwordField } from './fields.js';
+import { setTheme, theme } from './memory.js';
 import { sign } from './pictures.js';
 import { language, t } from './texts.js';
 import { whole } from './times.js';
 
 /** @typedef {import('../cim/types.js').Client} Client */
-
-/** Light or dark as the user set it; '' follows the device. */
-export function theme() {
-  return remembered('theme');
-}
-
-/** @param {string} name */
-export function setTheme(name) {
-  remember('theme', name);
-  if (name) document.documentElement.dataset.theme = name;
-  else delete document.documentElement.dataset.theme;
-}
 
 /**
  * @param {string} label
