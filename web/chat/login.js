@@ -20,6 +20,7 @@ export class Login {
   /** @type {About | null} */
   #about = null;
   #code = '';
+  #asked;
   #client;
   #done;
 
@@ -31,17 +32,17 @@ export class Login {
     this.#client = client;
     this.#done = done;
     this.node = el('main', { class: 'login' });
-    client.about().then((about) => {
-      this.#about = about;
-      if (this.#what !== 'reset') this.#draw(false);
-    }).catch(() => {});
+    this.#asked = client.about().then((about) => (this.#about = about)).catch(() => {});
   }
 
   /** @param {string} [code] of a reset link */
-  show(code = '') {
+  async show(code = '') {
     this.#code = code;
     this.#what = code ? 'reset' : 'log-in';
+    // Who may register changes the form, so it waits for that a little: it should not change under one's fingers.
+    await Promise.race([this.#asked, new Promise((resolve) => setTimeout(resolve, 500))]);
     this.#draw();
+    if (!this.#about) this.#asked.then(() => this.#what !== 'reset' && this.#draw(false));
   }
 
   /** @param {boolean} [focus] @param {string} [said] what went well */
