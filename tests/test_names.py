@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cim.errors import InvalidField
 from cim.names import _PICTURE, check_new_name, comparison_form, look_the_same, meant_name, seen_characters, shown_name
+from tests.harness.vectors import vectors
 
 #: Names that people have, and their comparison forms.
 TAKEN = {
@@ -64,30 +65,8 @@ SEEN = {
     "": 0,
     "\u202e": 0,
 }
-#: Names as they are shown to people.
-SHOWN = {
-    "al\u200bice": "al<U+200B>ice",
-    "al\u202eice": "al<U+202E>ice",
-    "a\u2028b": "a<U+2028>b",
-    "al\u034fice": "al<U+034F>ice",
-    "al\u2800ice": "al<U+2800>ice",
-    "x\ufe0f": "x<U+FE0F>",
-    "\u3164": "<U+3164>",
-    "bob\U00016fe4\ufffc\U0001da7f": "bob<U+16FE4><U+FFFC><U+1DA7F>",
-    " alice ": "<U+0020>alice<U+0020>",
-    "   ": "<U+0020> <U+0020>",
-    "👨\u200d👩\u200b": "👨\u200d👩<U+200B>",
-    "1\ufe0f\u20e3 x\u200d": "1\ufe0f\u20e3 x<U+200D>",
-    "": "",
-    "al\x1b[2Jice\n": "al<U+001B><U+005B>2Jice<U+000A>",
-    "bob: I owe you": "bob<U+003A> I owe you",
-    "[friends] bob": "<U+005B>friends<U+005D> bob",
-    "bob： yes": "bob<U+FF1A> yes",
-    "bob\u2236 yes": "bob<U+2236> yes",
-    'Dwayne "Rock" J': "Dwayne <U+0022>Rock<U+0022> J",
-    "al<U+200B>ice": "al<U+003C>U+200B>ice",
-    "al<u+200b>ice": "al<U+003C>u+200b>ice",
-}
+#: Names as they are shown to people, here and in web/shared/visible.js.
+SHOWN: dict[str, str] = vectors("names")["names"]
 #: Names that nobody may be given any more, and a word of the reason.
 REFUSED = {
     "": "blank",
