@@ -82,7 +82,7 @@ export function overview(main, { watch, left }) {
 function healthOf(status) {
   return el(
     'section',
-    { class: status.ok ? 'card health good' : 'card health wrong', 'data-testid': 'health', 'data-ok': status.ok },
+    { class: status.ok ? 'card health good' : 'card health wrong', 'data-testid': 'health', 'data-ok': String(status.ok) },
     el('h2', {}, status.ok ? t('health.ok') : t('health.failing')),
     el(
       'ul',
