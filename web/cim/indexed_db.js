@@ -114,27 +114,37 @@ function rangeOf(from, to) {
 
 /** @type {import('./ports.js').Databases} */
 export const indexedDatabases = {
-  open(name, version, tables) {
-    return new Promise((resolve, reject) => {
-      const request = indexedDB.open(name, version);
-      request.onupgradeneeded = () => {
-        // What another version stored is dropped: the servers have it still.
-        for (const old of [...request.result.objectStoreNames]) request.result.deleteObjectStore(old);
-        for (const [table, { key, indexes }] of Object.entries(tables)) {
-          const store = request.result.createObjectStore(table, { keyPath: key });
-          for (const [index, path] of Object.entries(indexes ?? {})) store.createIndex(index, path);
-        }
-      };
-      request.onsuccess = () => resolve(new IndexedStorage(request.result));
-      // `blocked` is no end: a tab of an older version closes its database soon.
-      request.onerror = () => reject(request.error);
-    });
+  async open(name, version, tables) {
+    try {
+      return await open(name, version, tables);
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'VersionError') throw error;
+      // A newer release was here before: what it stored has a form that is not known.
+      await this.remove(name);
+      return open(name, version, tables);
+    }
   },
-  remove(name) {
-    return new Promise((resolve, reject) => {
-      const request = indexedDB.deleteDatabase(name);
-      request.onsuccess = () => resolve();
-      request.onerror = () => reject(request.error);
-    });
+  async remove(name) {
+    await answer(indexedDB.deleteDatabase(name));
   },
 };
+
+/** @param {string} name
+ * @param {number} version
+ * @param {Record<string, import('./ports.js').Table>} tables
+ * @returns {Promise<IndexedStorage>} */
+async function open(name, version, tables) {
+  const request = indexedDB.open(name, version);
+  request.onupgradeneeded = () => {
+    const database = request.result;
+    // What another version stored is dropped, for the servers have it; but not what only this machine has.
+    for (const old of [...database.objectStoreNames]) if (!tables[old]?.ours) database.deleteObjectStore(old);
+    for (const [table, { key, indexes }] of Object.entries(tables)) {
+      if (database.objectStoreNames.contains(table)) continue;
+      const store = database.createObjectStore(table, { keyPath: key });
+      for (const [index, path] of Object.entries(indexes ?? {})) store.createIndex(index, path);
+    }
+  };
+  // `blocked` is no end: a tab of an older version closes its database soon.
+  return new IndexedStorage(await answer(request));
+}
