@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.examples.suite_case import SuiteCase
 from tests.harness.daemons import ROOT, environment
 from tests.harness.spawning import DaemonProcess
+from tests.integration.browser_case import BrowserCase
 
 NODE = shutil.which("node")
 PACKAGE = ROOT / "web" / "cim"
@@ -120,3 +121,18 @@ class KillTests(ProcessCase):
             for name in "alice", "bob":
                 mine = [text for text in heard if text.startswith(name)]
                 self.assertEqual(mine, [f"{name} {n}" for n in range(300)])
+
+
+class BrowserTests(BrowserCase):
+    def test_databases_of_a_browser(self):
+        """IndexedDB keeps the contract of all databases, in a page of ours."""
+        contract = (PACKAGE / "tests" / "storage_contract.js").read_text().replace("export async", "async")
+        tab = self.profile().tab()
+        [page] = re.findall("/web-[^/]*/", tab.run("return document.documentElement.outerHTML"))[:1]
+        script = f"""{contract}
+            const done = arguments[0];
+            import("{page}cim/indexed_db.js")
+                .then(({{ indexedDatabases }}) => contract(indexedDatabases, true))
+                .then(done, (error) => done(String(error)));
+        """
+        self.assertEqual(tab.driver.execute_async_script(script), "kept")
