@@ -39,7 +39,7 @@ function newId() {
  * @returns {Promise<import('./ports.js').Answer>} */
 async function request({ method, url, headers, body }) {
   // Without a secure context a GET says nothing of where it comes from, and the cookie would not count.
-  const hidden = method === 'GET' && !isSecureContext;
+  const hidden = method === 'GET' && !isSecureContext && new URL(url).pathname.startsWith('/v1/');
   const answer = await fetch(url, {
     method: hidden ? 'POST' : method,
     headers: hidden ? { ...headers, 'X-HTTP-Method-Override': 'GET' } : headers,

@@ -192,7 +192,7 @@ export class Engine {
       this.#baseline = new Map();
       for (const head of await this.#api.all('/v1/conversations', 'conversations')) {
         this.#baseline.set(head.conversation, head.latest);
-        this.#changed(this.#talks.head(head).talk);
+        this.#changed(this.#talks.head(head));
       }
     }
     if (this.#ports.now() - this.#onlineUntil > EVERYONE_MS) {
@@ -267,7 +267,6 @@ export class Engine {
     for (const talk of this.#talks.list()) if (talk.unread) this.#unlisted.set(talk.conversation, talk.counted);
     this.#listed(this.#reader.begin(this.#heads(body), body.more ?? '', this.#baseline ?? new Map(), now));
     if (this.#watched.length) this.#say({ watch: { users: this.#watched.map(String) } });
-    this.#sayRead();
     this.#reconnection.welcomed();
     for (const invited of body.invited ?? []) this.#invite(invited);
   }
@@ -287,10 +286,9 @@ export class Engine {
     const heads = (body.heads ?? []).map(headOf);
     for (const head of heads) {
       this.#unlisted.delete(head.conversation);
-      const { talk, recount } = this.#talks.head(head);
-      if (recount) void this.#recount(head.conversation, { sayRead: true });
-      else this.#changed(talk);
+      this.#changed(this.#talks.head(head));
     }
+    this.#sayRead();
     return heads;
   }
 
@@ -413,13 +411,13 @@ export class Engine {
     this.#tell('read', { conversation, user, position });
   }
 
-  /** Count what is unread after the user's mark has moved.
+  /** Count what is unread of what is stored, after the user's mark has moved; what is stored later counts then.
    * @param {string} conversation
    * @param {Partial<import('./talks.js').Listed>} change */
   async #recount(conversation, change) {
     const read = this.#talks.get(conversation)?.read ?? '';
-    const unread = await this.#history.unread(conversation, read);
-    if (this.#talks.get(conversation)?.read === read) this.#changed(this.#talks.change(conversation, { unread, ...change }));
+    const counts = await this.#history.unread(conversation, read);
+    if (this.#talks.get(conversation)?.read === read) this.#changed(this.#talks.change(conversation, { ...counts, ...change }));
   }
 
   #sayRead() {

@@ -176,12 +176,13 @@ export class History {
     );
   }
 
-  /** How many messages of others after a position were not recalled, up to 999.
+  /** How many of the stored messages of others after a position were not recalled, up to 999, and up to where that counts.
    * @param {string} conversation
    * @param {string} after */
   async unread(conversation, after) {
     const found = await this.between(conversation, { after, limit: 2000, last: false });
-    return Math.min(999, found.filter(({ mine, kind, recalled }) => !mine && kind === 'text' && !recalled).length);
+    const unread = found.filter(({ mine, kind, recalled }) => !mine && kind === 'text' && !recalled).length;
+    return { unread: Math.min(999, unread), counted: found[found.length - 1]?.position ?? after };
   }
 
   /** See search.js.

@@ -80,18 +80,18 @@ export class Talks {
 
   /** Take a head of a list.
    * @param {{ conversation: string, latest: string, read: string, unread: number, active?: number }} head
-   * @returns {{ talk: Listed, recount: boolean }} `recount` when only the messages tell what is unread */
+   * @returns {Listed} */
   head({ conversation, latest, read, unread, active }) {
     const before = this.#talks.get(conversation);
-    // One's own mark may be further, if the servers were not told yet.
+    // One's own mark is further: the servers have not heard of it, and do not know what is unread.
     const ahead = before !== undefined && compare(before.read, read) > 0;
-    const talk = this.change(conversation, {
+    // What was said since the head was read is counted already.
+    const isOld = before !== undefined && before.read === read && compare(before.counted, latest) > 0;
+    return this.change(conversation, {
       latest: later(before?.latest ?? '', latest),
-      counted: later(before?.counted ?? '', latest),
-      ...(!ahead && { read, unread, sayRead: false }),
+      ...(ahead ? { sayRead: true } : isOld ? {} : { read, unread, counted: latest, sayRead: false }),
       ...(active && { active }),
     });
-    return { talk, recount: ahead };
   }
 
   /** Take messages that were stored: new ones, and those of before that are different now.

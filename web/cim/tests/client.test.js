@@ -248,6 +248,41 @@ test('what was read is told, counted, and the same on all devices', async () => 
   assert.equal(alice.client.talks[0].readBy[101], system.log(TALK)[2].position);
 });
 
+test('a mark that is set when the system dies is told later, and what comes then is unread', async () => {
+  const { system, clock, alice, bob } = await two();
+  await alice.client.send(TALK, 'one');
+  await clock.advance(100);
+  system.socketOf('bob').dead = true;
+  await bob.client.markRead(TALK);
+  system.stop();
+  await clock.advance(1_000);
+  for (const text of ['two', 'three']) await alice.client.send(TALK, text);
+  system.start();
+  await clock.advance(5_000);
+  assert.deepEqual(bob.texts(), ['one', 'two', 'three']);
+  assert.equal(bob.client.talks[0].unread, 2);
+  assert.equal(system.reads.get(`${TALK} 101`), system.log(TALK)[0].position);
+  assert.equal(alice.client.talks[0].readBy[101], system.log(TALK)[0].position);
+});
+
+test('what comes while a mark moves is counted', async () => {
+  const system = new System();
+  for (const name of ['alice', 'bob']) system.user(name);
+  for (let i = 1; i <= 20; i += 1) system.store(TALK, 100, { text: `${i}`, clientId: `c${i}` });
+  const heard = system.heard.bind(system);
+  /** @type {(() => void)[]} */
+  const held = [];
+  // Pages wait.
+  system.heard = (socket, packet) => void (packet.sync?.conversation ? held.push(() => heard(socket, packet)) : heard(socket, packet));
+  const bob = await online(system, 'bob');
+  assert.equal(bob.client.talks[0].unread, 20);
+  await bob.client.markRead(TALK, system.log(TALK)[4].position);
+  for (const go of held) go();
+  system.heard = heard;
+  await system.clock.advance(1_000);
+  assert.equal(bob.client.talks[0].unread, 15);
+});
+
 test('what was read elsewhere meanwhile is not unread any more', async () => {
   const { system, clock, alice, bob } = await two();
   await alice.client.send(TALK, 'one');
