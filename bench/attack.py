@@ -119,7 +119,7 @@ class Attackers:
         if self._process.pid is None:
             return []
         self._process.close_stdin()
-        await self._process.wait_for_exit(15.0)
+        await self._process.wait_for_exit(60.0)
         lines = list(self._process.out)
         return lines[lines.index(READY) + 1 :] if READY in lines else lines
 
