@@ -132,6 +132,13 @@ export class Api {
     return userOf(await this.call('GET', `/v1/users/${id}`));
   }
 
+  /** Those of some users that there are, at most 100.
+   * @param {number[]} ids
+   * @returns {Promise<User[]>} */
+  async users(ids) {
+    return (await this.call('GET', `/v1/users${queryOf({ ids: ids.join(',') })}`)).users.map(userOf);
+  }
+
   /** @param {string} name
    * @returns {Promise<User>} */
   async userNamed(name) {

@@ -17,7 +17,7 @@ import { Session } from './session.js';
 /** While so many pieces wait to be stored, no further page is asked for. */
 const BACKLOG = 1_000;
 /** How many pieces are stored at a time. */
-const BATCH = 200;
+const BATCH = 50;
 const TYPING_MS = 500;
 /** For how long a login that got no answer may still be done, and end the session of a later one. */
 const DOUBT_MS = 120_000;

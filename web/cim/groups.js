@@ -1,10 +1,10 @@
 // Names and groups: what talks are called, which groups the user is in, and what it may do there.
 
 import { EVERYONE } from './conversations.js';
-import { CIMError, passes } from './errors.js';
+import { passes } from './errors.js';
 
 /** How many names are asked for at a time. */
-const AT_A_TIME = 4;
+const AT_A_TIME = 100;
 /** Changes of a group come several at a time; the list is read once for them. */
 const QUIET_MS = 200;
 const RETRY_MS = 10_000;
@@ -15,7 +15,7 @@ const RETRY_MS = 10_000;
 export class Names {
   #api;
   #history;
-  /** @type {Map<number, Promise<User>>} */
+  /** @type {Map<number, User>} */
   #known = new Map();
 
   /** @param {import('./api.js').Api} api
@@ -26,48 +26,36 @@ export class Names {
   }
 
   /** @param {number} id
-   * @returns {Promise<User>} rejected if it cannot be found out */
-  user(id) {
-    let found = this.#known.get(id);
-    if (!found) {
-      this.#known.set(id, (found = this.#find(id)));
-      found.catch(() => this.#known.delete(id));
-    }
-    return found;
-  }
-
-  /** Several, a few at a time; who is gone is called by its id.
-   * @param {number[]} ids
-   * @returns {Promise<User[]>} */
-  async users(ids) {
-    /** @type {User[]} */
-    const found = [];
-    for (let at = 0; at < ids.length; at += AT_A_TIME) {
-      found.push(...(await Promise.all(ids.slice(at, at + AT_A_TIME).map((id) => this.#orId(id)))));
-    }
-    return found;
-  }
-
-  /** @param {number} id */
-  async #orId(id) {
-    try {
-      return await this.user(id);
-    } catch (error) {
-      if (error instanceof CIMError && error.code === 'not-found') return { id, name: `user ${id}` };
-      throw error;
-    }
-  }
-
-  /** @param {number} id
    * @returns {Promise<User>} */
-  async #find(id) {
-    const stored = await this.#history.get('users', id);
-    if (stored) return stored;
-    const user = await this.#api.user(id);
-    await this.#history.put('users', user);
+  async user(id) {
+    const [user] = await this.users([id]);
     return user;
   }
+
+  /** Several; who is gone is called by the id.
+   * @param {number[]} ids
+   * @returns {Promise<User[]>} rejected if they cannot be found out */
+  async users(ids) {
+    if (ids.some((id) => !this.#known.has(id))) await this.#load(ids);
+    for (;;) {
+      const unknown = ids.filter((id) => !this.#known.has(id)).slice(0, AT_A_TIME);
+      if (!unknown.length) return ids.map((id) => this.#known.get(id) ?? nameless(id));
+      const found = await this.#api.users(unknown);
+      for (const id of unknown) this.#known.set(id, nameless(id));
+      for (const user of found) this.#known.set(user.id, user);
+      await this.#history.putUsers(found);
+    }
+  }
+
+  /** @param {number[]} ids */
+  async #load(ids) {
+    for (const user of await this.#history.users(ids)) this.#known.set(user.id, user);
+  }
 }
+
+/** @param {number} id
+ * @returns {User} */
+const nameless = (id) => ({ id, name: `user ${id}` });
 
 /** Keeps titles and roles of the talks, and notices when the user left a group. */
 export class Groups {
@@ -151,11 +139,11 @@ export class Groups {
     if (this.#naming) return;
     this.#naming = true;
     try {
-      const nameless = this.#talks.list().filter(({ title, user }) => !title && user);
-      for (let at = 0; at < nameless.length && !this.#over; at += AT_A_TIME) {
-        const some = nameless.slice(at, at + AT_A_TIME);
-        const users = await this.#names.users(some.map(({ user }) => user));
-        some.forEach(({ conversation }, i) => this.#changed(this.#talks.change(conversation, { title: users[i].name })));
+      for (;;) {
+        const nameless = this.#talks.list().filter(({ title, user }) => !title && user);
+        if (!nameless.length || this.#over) break;
+        const users = await this.#names.users(nameless.map(({ user }) => user));
+        nameless.forEach(({ conversation }, i) => this.#changed(this.#talks.change(conversation, { title: users[i].name })));
       }
     } catch {
       // Without a network the next session asks again.

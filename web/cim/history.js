@@ -193,6 +193,23 @@ export class History {
     return search(this.#storage, text, where);
   }
 
+  /** Users of whom there is something.
+   * @param {number[]} ids
+   * @returns {Promise<import('./types.js').User[]>} */
+  async users(ids) {
+    return this.#storage.read(['users'], async (transaction) => {
+      const found = await Promise.all(ids.map((id) => transaction.get('users', id)));
+      return found.filter((user) => user !== undefined);
+    });
+  }
+
+  /** @param {import('./types.js').User[]} users */
+  putUsers(users) {
+    return this.#storage.write(['users'], async (transaction) => {
+      for (const user of users) await transaction.put('users', user);
+    });
+  }
+
   /** All values of a small table.
    * @param {string} table
    * @returns {Promise<any[]>} */

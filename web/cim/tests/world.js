@@ -236,10 +236,9 @@ export class System {
       }));
       return [200, { messages, upto: found.upto, reset: false, more: found.more ? 'more' : null }];
     }
-    const one = /^GET \/v1\/users\/([0-9]+)$/.exec(call);
-    if (one) {
-      const account = named(Number(one[1]));
-      return account ? [200, { id: account.id, name: account.name }] : [404, { code: 'not-found', detail: 'nobody' }];
+    if (call === 'GET /v1/users') {
+      const users = (given.get('ids') ?? '').split(',').flatMap((id) => named(Number(id)) ?? []);
+      return [200, { users: users.map(({ id, name }) => ({ id, name })) }];
     }
     const device = /^DELETE \/v1\/sessions\/(.*)$/.exec(call);
     if (device) {
