@@ -188,7 +188,14 @@ def _login(said: Any) -> Callable[[str], LoggedIn]:
     device, ticket, token = str(said["device"]), str(said["ticket"]), str(said["token"])
     host, port = str(server["host"]), int(server["tcp_port"])
     tls_name, websocket = str(server.get("tls") or ""), str(server.get("websocket") or "")
-    return lambda route: LoggedIn(user, device, Entrance(route, host, port, tls_name, websocket), ticket, token)
+    path = str(server.get("socket") or "")
+
+    def logged_in(route: str) -> LoggedIn:
+        # Where the API was reached its WebSockets are reached, too, whatever proxy is in between.
+        url = f"ws{'/'.join(route.split('/')[:3]).removeprefix('http')}{path}" if path.startswith("/") else websocket
+        return LoggedIn(user, device, Entrance(route, host, port, tls_name, url), ticket, token)
+
+    return logged_in
 
 
 def _line(said: Any) -> Listed:

@@ -87,6 +87,21 @@ class V1Tests(SynchronousTestCase):
             ],
         )
 
+    def test_where_the_websockets_are(self):
+        for route, socket, told, url in (
+            ("http://127.0.0.1:1", None, "ws://127.0.0.1:2/v1/socket", "ws://127.0.0.1:2/v1/socket"),
+            ("http://127.0.0.1:1", "/v1/socket", "ws://127.0.0.1:2/v1/socket", "ws://127.0.0.1:1/v1/socket"),
+            ("https://chat.example.com", "/v1/socket", None, "wss://chat.example.com/v1/socket"),
+            ("https://[fd00::1]:8083", "/v1/socket", None, "wss://[fd00::1]:8083/v1/socket"),
+            # Nowhere but where the API is.
+            ("https://chat.example.com", "ws://evil.example/", None, ""),
+            ("https://chat.example.com", "@evil.example/", None, ""),
+        ):
+            api = self.api(
+                answer(201, {**LOGIN, "server": {**PLACE, "websocket": told, "socket": socket}}), urls=(route,)
+            )
+            self.assertEqual(self.ok(api.log_in("alice", "d", "secret")).entrance.websocket, url)
+
     def test_errors(self):
         for status, code, kind in (
             (400, "invalid", BadRequest),
