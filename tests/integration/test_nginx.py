@@ -377,8 +377,14 @@ class ClusterPageTests(NginxCase):
 class SuitePageTests(NginxCase):
     """A suite, with and without nginx before it."""
 
+    @property
+    def url(self):
+        return f"http://{HOST}:{self.port}"
+
     async def test_a_page(self):
-        await self.begin("--accounts", "open")
+        # Its HTTP port is enough.
+        await self.begin("--accounts", "open", "--websocket", "")
+        await self.client("dave", websocket=True)
         direct = [Browser(self.http), Browser(self.http)]
         await deferToThread(self.use, direct)
         await self.suite.restart()
