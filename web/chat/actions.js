@@ -3,6 +3,7 @@
 import { el } from '../shared/dom.js';
 import { pictureButton } from './pictures.js';
 import { t } from './texts.js';
+import { whole } from './times.js';
 
 /**
  * @typedef {import('../cim/types.js').Message} Message
@@ -39,6 +40,8 @@ export function actions(box, does) {
   const move = (target) => {
     const article = target instanceof Element ? target.closest('article.message') : null;
     if (!article || article === bar.parentElement) return;
+    const time = article.querySelector('time');
+    if (time) time.title = whole(Date.parse(time.dateTime));
     const found = does.at(article.getAttribute('data-position') ?? '');
     if (!found || found.recalled || found.kind !== 'text') return;
     message = found;

@@ -7,6 +7,7 @@ import { Banner } from './banner.js';
 import { notice } from './dialog.js';
 import { errorText } from './errors.js';
 import { Find } from './find.js';
+import { forgetDraft } from './memory.js';
 import { Names } from './names.js';
 import { Notifications } from './notifications.js';
 import { pictureButton, sign } from './pictures.js';
@@ -30,7 +31,7 @@ const people = () => import('./people.js');
 const settings = () => import('./settings.js');
 const login = () => import('./login.js');
 const picker = () => import('./picker.js');
-const SOON = 10_000;
+const SOON = 3000;
 
 /** The most users whose coming and going is reported. */
 const WATCHED = 200;
@@ -44,6 +45,7 @@ export class Chat {
   #ends = [];
   #watched = '';
   #directory = 'prefix';
+  #over = false;
   #user;
   #client;
   #left;
@@ -119,7 +121,9 @@ export class Chat {
       this.#client.draft(conversation).then((text) => this.talks.draft(conversation, text)).catch(() => {});
     }
     this.#address();
-    const soon = setTimeout(() => Promise.allSettled([groups(), people(), settings(), login(), picker()]), SOON);
+    const soon = setTimeout(() => {
+      if (this.#client.state.name === 'online') Promise.allSettled([groups(), people(), settings(), login(), picker()]);
+    }, SOON);
     this.#ends.push(() => clearTimeout(soon));
   }
 
@@ -136,7 +140,10 @@ export class Chat {
     this.#ends.push(
       client.on('state', () => {
         this.banner.update();
-        if (client.state.name === 'ended' && client.state.code !== 'replaced' && client.me) this.#logInAgain();
+        if (client.state.name !== 'ended' || client.state.code === 'replaced') return;
+        // Without a user it was this browser that logged out, here or in another tab: nothing of the user stays in sight.
+        if (client.me) this.#logInAgain();
+        else this.#leave();
       }),
       client.on('talk', (talk) => {
         if (talk.user) this.names.learn(talk.user, talk.title);
@@ -178,7 +185,7 @@ export class Chat {
       client.on('storage', ({ kept }) => (this.notKept.hidden = kept)),
     );
     const onPlace = () => this.#address();
-    const onHide = () => this.#open?.composer.close();
+    const onHide = () => this.#open?.leave();
     const onKey = (/** @type {KeyboardEvent} */ event) => this.#key(event);
     addEventListener('popstate', onPlace);
     addEventListener('pagehide', onHide);
@@ -346,13 +353,21 @@ export class Chat {
       setLanguage(language);
       location.reload();
     };
+    const { notifications } = this;
     const leave = async () => {
       await this.#client.logOut();
-      history.replaceState(null, '', location.pathname);
-      this.#left();
+      this.#leave();
     };
-    const { notifications } = this;
     this.#with(settings, ({ openSettings }) => openSettings({ client: this.#client, speak, notifications, leave }));
+  }
+
+  /** To the first page, once. */
+  #leave() {
+    if (this.#over) return;
+    this.#over = true;
+    forgetDraft();
+    history.replaceState(null, '', location.pathname);
+    this.#left();
   }
 
   #logInAgain() {

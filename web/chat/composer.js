@@ -84,10 +84,20 @@ export class Composer {
     this.#changed(false);
   }
 
+  /** What is written and not sent, edits aside. */
+  get draft() {
+    return this.#editing ? this.#draft : this.area.value;
+  }
+
   /** Keep what is there now. */
-  close() {
+  keep() {
+    this.#rest();
+    this.#does.keep(this.draft);
+  }
+
+  #rest() {
     clearTimeout(this.#keeping);
-    this.#does.keep(this.#editing ? this.#draft : this.area.value);
+    this.#keeping = 0;
   }
 
   /** @param {Message} message */
@@ -145,8 +155,11 @@ export class Composer {
       this.#told = now;
       this.#does.typing();
     }
-    clearTimeout(this.#keeping);
-    this.#keeping = window.setTimeout(() => this.#does.keep(this.area.value), KEEP);
+    // The timer is not begun anew by each key: who types without a pause has a draft, too.
+    this.#keeping ||= window.setTimeout(() => {
+      this.#keeping = 0;
+      this.#does.keep(this.draft);
+    }, KEEP);
   }
 
   /** @param {Event} event */
@@ -164,7 +177,7 @@ export class Composer {
       this.area.value = '';
       this.#changed(false);
       this.#told = 0;
-      clearTimeout(this.#keeping);
+      this.#rest();
       await this.#does.send(text);
       // Not before it is in the outbox, so that a reload in between loses nothing.
       this.#does.keep(this.area.value);

@@ -1,4 +1,4 @@
-/** Settings of this browser, such as the language; a private window may have none. */
+/** What this browser remembers beside the client's own storage; a private window may remember nothing. */
 
 /**
  * @param {string} key
@@ -35,4 +35,43 @@ export function setTheme(name) {
   remember('theme', name);
   if (name) document.documentElement.dataset.theme = name;
   else delete document.documentElement.dataset.theme;
+}
+
+/**
+ * Leave a draft for the page that comes in place of this one: while a page goes away its database takes nothing more.
+ * @param {number} user
+ * @param {string} conversation
+ * @param {string} text
+ */
+export function leaveDraft(user, conversation, text) {
+  try {
+    sessionStorage.setItem('cim-chat draft', JSON.stringify({ user, conversation, text }));
+  } catch {
+    // What was typed until shortly before is in the database.
+  }
+}
+
+/**
+ * The draft that was left, if it is of this talk; it is not there any more then.
+ * @param {number} user
+ * @param {string} conversation
+ * @returns {string | null}
+ */
+export function takeDraft(user, conversation) {
+  try {
+    const left = JSON.parse(sessionStorage.getItem('cim-chat draft') ?? 'null');
+    if (left?.user !== user || left.conversation !== conversation) return null;
+    forgetDraft();
+    return String(left.text);
+  } catch {
+    return null;
+  }
+}
+
+export function forgetDraft() {
+  try {
+    sessionStorage.removeItem('cim-chat draft');
+  } catch {
+    // Nothing was kept.
+  }
 }

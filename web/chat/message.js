@@ -6,7 +6,7 @@ import { errorText } from './errors.js';
 import { sign } from './pictures.js';
 import { beginning, onlyEmoji, parts } from './rich.js';
 import { count, number, t } from './texts.js';
-import { clock, whole } from './times.js';
+import { clock } from './times.js';
 
 /**
  * @typedef {import('../cim/types.js').Message} Message
@@ -175,7 +175,7 @@ function foot(moment, mark, edited) {
     'span',
     { class: 'foot' },
     edited && el('span', {}, t('message.edited')),
-    el('time', { 'data-testid': 'time', datetime: new Date(moment).toISOString(), title: whole(moment) }, clock(moment)),
+    el('time', { 'data-testid': 'time', datetime: new Date(moment).toISOString() }, clock(moment)),
     mark && markNode(mark),
   );
 }

@@ -6,6 +6,7 @@ import { actions } from './actions.js';
 import { Composer } from './composer.js';
 import { ask, notice } from './dialog.js';
 import { errorText } from './errors.js';
+import { leaveDraft, takeDraft } from './memory.js';
 import { pictureButton, sign } from './pictures.js';
 import { count, t } from './texts.js';
 import { Timeline } from './timeline.js';
@@ -121,7 +122,11 @@ export class OpenTalk {
 
   async open() {
     const { conversation, group } = this.talk;
-    this.#client.draft(conversation).then((text) => this.composer.start(text)).catch(() => {});
+    const left = takeDraft(this.#client.me?.id ?? 0, conversation);
+    if (left !== null) {
+      this.composer.start(left);
+      this.composer.keep();
+    } else this.#client.draft(conversation).then((text) => this.composer.start(text)).catch(() => {});
     if (group) {
       this.#client.group(group).then((found) => {
         this.#members = found.members;
@@ -133,8 +138,14 @@ export class OpenTalk {
 
   close() {
     clearTimeout(this.#clock);
-    this.composer.close();
+    this.composer.keep();
     this.timeline.close();
+  }
+
+  /** The page goes away, perhaps for good. */
+  leave() {
+    leaveDraft(this.#client.me?.id ?? 0, this.talk.conversation, this.composer.draft);
+    this.composer.keep();
   }
 
   /** @param {Talk} talk as it is now */

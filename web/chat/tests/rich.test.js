@@ -42,9 +42,9 @@ test('nothing of a text is lost, whatever it is', () => {
 });
 
 test('a hostile text of full length is read quickly', () => {
-  const began = performance.now();
+  const began = process.cpuUsage();
   for (const one of ['https://a(', 'http://a)', '```', '`', 'https://', '``` `']) parts(one.repeat(Math.ceil(49_152 / one.length)));
-  assert.ok(performance.now() - began < 500);
+  assert.ok(process.cpuUsage(began).user < 1_000_000);
 });
 
 test('up to three emoji are shown large', () => {
