@@ -181,6 +181,7 @@ def welcome(
             if options.shows_own("http")
             else []
         ),
+        *([f"  console:  {_console(options)}, with an API key"] if options["console"] else []),
         f"  clients:  {bracketed(server.host)}:{server.tcp_port}",
         f"  accounts: {accounts}",
         "  guests:   served without a password (--no-guests closes this)"
@@ -200,6 +201,15 @@ def welcome(
         "  Ctrl-C stops it.",
         "",
     ]
+
+
+def _console(options: Options) -> str:
+    """Return where operators find the console, as far as its endpoint tells."""
+    endpoint = Endpoint.parse(options["console"])
+    if endpoint.port is None:
+        return str(options["console"])
+    host = options.host if endpoint.interface in _EVERYWHERE else endpoint.interface
+    return f"{'https' if endpoint.tls else 'http'}://{bracketed(host)}:{endpoint.port}"
 
 
 def _inviting(options: Options, route: str, pins: Sequence[str]) -> str:

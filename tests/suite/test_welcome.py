@@ -34,6 +34,15 @@ class WelcomeTests(SynchronousTestCase):
         self.assertIn("http://127.0.0.1:8083 in a browser", self.line(lines, "open:"))
         self.assertFalse([line for line in lines if "certificate" in line])
 
+    def test_the_console(self):
+        for endpoint, told in (
+            ("tcp:8085:interface=127.0.0.1", "http://127.0.0.1:8085"),
+            ("tls:/etc/ssl/cim:8085", "https://192.168.1.5:8085"),
+            ("unix:/run/cim/console", "unix:/run/cim/console"),
+        ):
+            lines = self.lines("--advertise", "192.168.1.5", "--console", endpoint, host="192.168.1.5")
+            self.assertEqual(self.line(lines, "console:"), f"  console:  {told}, with an API key")
+
     def test_for_other_machines(self):
         lines = self.lines("--advertise", "192.168.1.5", host="192.168.1.5", invitation="code")
         self.assertIn(f"    make client NAME=alice ROUTE=https://192.168.1.5:8083 PIN={PIN}", lines)

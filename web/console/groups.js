@@ -119,7 +119,7 @@ function membersOf(box, { id, name: groupName }, { path, line, show, left, reads
     left,
     /** @type {Parameters<typeof list<Member>>[2]} */ ({
       title: t('members'),
-      headings: [t('name'), t('id'), t('role'), ''],
+      headings: [t('name'), t('id'), t('role'), t('actions')],
       empty: t('none'),
       row: ({ user, role }) => [
         el('a', { href: `#/users/${user.id}` }, user.name ? named(user.name) : String(user.id)),

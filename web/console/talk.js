@@ -29,12 +29,15 @@ export function talk(main, { left, rest, session }) {
   });
 }
 
+/** @param {number} id 0 for what no user said */
+const sender = (id) => (id ? el('a', { href: `#/users/${id}` }, String(id)) : t('talk.cluster'));
+
 /** @param {Talk} found */
 function about({ users, group, oldest, newest }) {
   /** @param {Mark} mark */
   const told = (mark) =>
     mark
-      ? el('span', {}, t('talk.by', { time: when(mark.sent_at), id: '' }), el('a', { href: `#/users/${mark.sender}` }, String(mark.sender)), ' ', el('code', {}, mark.position))
+      ? el('span', {}, t('talk.by', { time: when(mark.sent_at), id: '' }), sender(mark.sender), ' ', el('code', {}, mark.position))
       : t('talk.nothing');
   return facts([
     ...(users.length

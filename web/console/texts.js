@@ -15,6 +15,7 @@ const TEXTS = {
   'more': ['More', '更多'],
   'loading': ['One moment …', '请稍候……'],
   'again': ['Try again', '重试'],
+  'actions': ['Actions', '操作'],
   'none': ['none', '无'],
   'yes': ['yes', '是'],
   'no': ['no', '否'],
@@ -178,6 +179,7 @@ const TEXTS = {
   'talk.newest': ['Newest message', '最新消息'],
   'talk.nothing': ['no messages', '无消息'],
   'talk.by': ['{time}, by {id}', '{time}，发送者 {id}'],
+  'talk.cluster': ['the cluster itself', '系统'],
   'talk.read': ['Read as {name} may (goes into the log)', '按 {name} 的权限阅读（将记入日志）'],
   'talk.not-read': [
     'This console does not show what people say (--console-reads-messages).',

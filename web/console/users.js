@@ -19,6 +19,8 @@ import { t } from './texts.js';
 const kind = ({ password, suspended }) =>
   suspended ? state(false, t('account.suspended')) : t(password ? 'account.password' : 'account.guest');
 
+/** Of how many groups of a user the names are shown. */
+const NAMED_GROUPS = 50;
 /** What was looked for last, so that coming back finds it. */
 let looked = '';
 
@@ -87,8 +89,9 @@ export function user(main, context) {
       // With the scope `read` alone, it is the name and where the user is logged in.
       if (!session.scopes.includes('admin')) throw new Error(t('needs-admin'));
       const stored = /** @type {Stored} */ (await call('GET', `${path}/stored`));
+      const names = await groupNames(stored.groups.map(({ group }) => group));
       fill(/** @type {Element} */ (main.querySelector('h1')), named(stored.name));
-      return parts(stored, { path, line, show, context });
+      return parts(stored, names, { path, line, show, context });
     });
   show();
 }
@@ -96,10 +99,21 @@ export function user(main, context) {
 /** @typedef {{ path: string, line: import('./parts.js').Notice, show: () => void, context: import('./main.js').Context }} Acting */
 
 /**
+ * The names of some groups, as far as there are few of them and the key may see groups.
+ * @param {number[]} ids
+ * @returns {Promise<Map<number, string>>}
+ */
+async function groupNames(ids) {
+  const found = await Promise.allSettled(ids.slice(0, NAMED_GROUPS).map((id) => call('GET', `/v1/admin/groups/${id}`)));
+  return new Map(found.flatMap((one) => (one.status === 'fulfilled' ? [[one.value.id, one.value.name]] : [])));
+}
+
+/**
  * @param {Stored} stored
+ * @param {Map<number, string>} names of groups
  * @param {Acting} acting
  */
-function parts(stored, acting) {
+function parts(stored, names, acting) {
   return [
     section(
       t('account'),
@@ -110,7 +124,11 @@ function parts(stored, acting) {
     section(
       t('member-of'),
       stored.groups.length
-        ? table(t('member-of'), [t('group'), t('role')], stored.groups.map(({ group, role }) => [groupLink(group), t(`role.${role}`)]))
+        ? table(
+            t('member-of'),
+            [t('group'), t('id'), t('role')],
+            stored.groups.map(({ group, role }) => [groupLink(group, names.get(group)), `g:${group}`, t(`role.${role}`)]),
+          )
         : el('p', { class: 'faint' }, t('none')),
       facts([
         [t('invited-to'), linked(stored.invitations.map(({ group }) => groupLink(group)))],
@@ -124,8 +142,11 @@ function parts(stored, acting) {
 /** @param {Node[]} links */
 const linked = (links) => (links.length ? el('span', { class: 'row' }, ...links) : t('none'));
 
-/** @param {number} id */
-const groupLink = (id) => el('a', { href: `#/groups/${id}` }, `g:${id}`);
+/**
+ * @param {number} id
+ * @param {string} [name]
+ */
+const groupLink = (id, name) => el('a', { href: `#/groups/${id}` }, name ? named(name) : `g:${id}`);
 
 /**
  * The buttons, each of which asks again.
@@ -246,7 +267,7 @@ function sessionsOf({ id, name, sessions }, { line, show }) {
   if (!sessions.length) return el('p', { class: 'faint' }, t('no-sessions'));
   return table(
     t('sessions'),
-    [t('device'), t('state'), t('since'), t('server'), ''],
+    [t('device'), t('state'), t('since'), t('server'), t('actions')],
     sessions.map(({ device, live, since, server }) => [
       named(device),
       live ? state(true, t('live')) : t('reserved'),
