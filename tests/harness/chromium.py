@@ -23,7 +23,7 @@ from selenium.webdriver import ChromeOptions, Remote
 from selenium.webdriver.remote.client_config import ClientConfig
 from websockets.sync.client import connect
 
-from tests.harness.spawning import HOST, ProcessFailed, launched, require
+from tests.harness.spawning import HOST, ProcessFailed, free_port, launched, require
 
 #: How long one command may take, seconds.
 PATIENCE = 30.0
@@ -61,7 +61,7 @@ class Chromium:
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         with open(os.path.join(self.directory, "log"), "wb") as log:
             self.process = subprocess.Popen(
-                launched([driver, "--port=0"]),
+                launched([driver, f"--port={free_port()}"]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

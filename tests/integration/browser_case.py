@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import wraps
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -132,8 +133,14 @@ class Tab:
     def write(self, selector, text):
         """Replace what is in a field by a text of any characters, as pasting does; return the field."""
         field = self.sees(selector)
-        self.run("arguments[0].focus(); arguments[0].select()", field)
-        self.command("Input.insertText", text=text)
+
+        def written(_):
+            # The page may move the focus meanwhile.
+            self.run("arguments[0].focus(); arguments[0].select()", field)
+            self.command("Input.insertText", text=text)
+            return self.run("return arguments[0].value === arguments[1]", field, text)
+
+        self.until(written, f"{selector} takes a text")
         return field
 
 
@@ -208,10 +215,12 @@ class Profile:
         self.chromium = chromium
         self.page = page
         self.id = chromium.command("Target.createBrowserContext", disposeOnDetach=True)["browserContextId"]
+        self.tabs = []
 
     def tab(self, page="", kind=Tab):
         """Return a new tab, which shows its own page or another."""
-        return kind(self.chromium, self.id, page or self.page)
+        self.tabs.append(kind(self.chromium, self.id, page or self.page))
+        return self.tabs[-1]
 
     def end(self):
         """Close all its tabs and forget what it stored."""
@@ -256,6 +265,9 @@ class BrowserCase(ClusterCase):
 
     def _close(self):
         said = self.chromium.console()
+        if self._troubles() > self._before:
+            for tab in (tab for profile in self.profiles for tab in profile.tabs):
+                sys.stdout.write(f"\n--- {tab.peek('location.href')}:\n{tab.peek('document.body.innerText')}\n")
         for profile in self.profiles:
             profile.end()
         self.assertEqual([entry["message"] for entry in said if self._is_wrong(entry)], [])
