@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.filepath import FilePath
@@ -40,6 +41,63 @@ class OwnTests(TestCase):
             if tests:
                 out, err, status = await getProcessOutputAndValue(node(), ["--test", *tests], env=os.environ)
                 self.assertEqual((status, err.decode()), (0, ""), out.decode())
+
+
+#: A program in TypeScript that uses the package as it is packed, and must compile.
+PROGRAM = """
+import { CIMError, createClient } from 'cim-im';
+import { browserPorts } from 'cim-im/browser';
+import { nodePorts } from 'cim-im/node';
+import type { Message } from 'cim-im/types';
+import { wxPorts } from 'cim-im/wx';
+
+const client = createClient(nodePorts({ api: 'http://127.0.0.1:8083' }));
+client.on('message', ({ text, position }: Message) => console.log(position, text.length));
+// @ts-expect-error: a message is no number
+client.on('message', (message: number) => console.log(message));
+export const found: Promise<Message[]> = client.search('x', { limit: 3 });
+export const code = (error: CIMError): string => error.code;
+export const others = [browserPorts, wxPorts];
+"""
+
+
+class PackTests(TestCase):
+    timeout = 120
+
+    async def test_it_is_packed_with_declarations(self):
+        node()
+        modules = ROOT / "web" / "node_modules"
+        if not (modules / "typescript").exists():
+            raise SkipTest("there is no TypeScript here: `make lint` installs it")
+        top = Path(self.mktemp()).absolute()
+        shutil.copytree(PACKAGE, top / "web" / "cim", ignore=shutil.ignore_patterns("tests"))
+        shutil.copy(ROOT / "LICENSE", top)
+        os.symlink(modules, top / "web" / "node_modules")
+        await self.run_(["npm", "pack", "--silent", "--pack-destination", str(top)], top / "web" / "cim")
+        self.assertEqual(
+            sorted(path.name for path in (top / "web" / "cim").glob("*.d.ts")), ["ports.d.ts", "types.d.ts"]
+        )
+        app = top / "app"
+        installed = app / "node_modules" / "cim-im"
+        installed.mkdir(parents=True)
+        [packed] = top.glob("cim-im-*.tgz")
+        await self.run_(["tar", "xzf", str(packed), "--strip-components=1"], installed)
+        self.assertTrue((installed / "LICENSE").exists())
+        os.symlink(modules / "@types", app / "node_modules" / "@types")
+        (app / "main.ts").write_text(PROGRAM)
+        options = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext", "--types", "node"]
+        await self.run_([node(), str(modules / "typescript" / "bin" / "tsc"), *options, "main.ts"], app)
+        said = await self.run_(
+            [node(), "--input-type=module", "-e", "console.log(typeof (await import('cim-im')).createClient)"], app
+        )
+        self.assertEqual(said.strip(), "function")
+
+    async def run_(self, command, folder):
+        out, err, status = await getProcessOutputAndValue(
+            shutil.which(command[0]), command[1:], env=os.environ, path=str(folder)
+        )
+        self.assertEqual(status, 0, (out + err).decode())
+        return out.decode()
 
 
 class ExampleTests(SuiteCase):
