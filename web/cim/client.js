@@ -223,7 +223,7 @@ export function createClient(ports) {
       tell('state', { name: 'idle', since: ports.now() });
     },
 
-    send: (to, text, more = {}) => put({ conversation: to, kind: 'text', text, ...more }),
+    send: async (to, text, more = {}) => put({ conversation: to, kind: 'text', text, ...more }),
     edit: ({ conversation, position }, text) => put({ conversation, kind: 'edit', text, ref: position }),
     recall: ({ conversation, position }) => put({ conversation, kind: 'recall', text: '', ref: position }),
     react: ({ conversation, position }, text) => put({ conversation, kind: 'reaction', text, ref: position }),
@@ -241,11 +241,11 @@ export function createClient(ports) {
       await history.remove('outbox', clientId);
       return sent;
     },
-    forget: (clientId) => known().history.remove('outbox', clientId),
+    forget: async (clientId) => known().history.remove('outbox', clientId),
 
-    page: (conversation, where = {}) =>
+    page: async (conversation, where = {}) =>
       pageOf(api, known().history, conversation, where, known().talk(conversation)?.latest ?? ''),
-    search: (text, where = {}) => known().history.search(text, where),
+    search: async (text, where = {}) => known().history.search(text, where),
     async markRead(conversation, position) {
       const upto = position ?? known().talk(conversation)?.latest;
       if (upto) await known().command('read', conversation, upto);
@@ -256,13 +256,13 @@ export function createClient(ports) {
     async draft(conversation) {
       return (await known().history.get('drafts', conversation))?.text ?? '';
     },
-    setDraft(conversation, text) {
+    async setDraft(conversation, text) {
       const { history } = known();
-      return text ? history.put('drafts', { conversation, text }) : history.remove('drafts', conversation);
+      await (text ? history.put('drafts', { conversation, text }) : history.remove('drafts', conversation));
     },
 
     findUsers: (prefix) => api.findUsers(prefix),
-    user: (id) => known().names.user(id),
+    user: async (id) => known().names.user(id),
     userNamed: (name) => api.userNamed(name),
     conversationWith: (user) => between(known().me.id, user),
     async sessions() {
@@ -301,7 +301,7 @@ export function createClient(ports) {
       await api.putMember(group, known().me.id);
       await known().command('groups');
     },
-    decline: (group) => api.deleteMember(group, known().me.id),
+    decline: async (group) => api.deleteMember(group, known().me.id),
     async leave(group) {
       await api.deleteMember(group, known().me.id);
       await known().command('groups');

@@ -169,6 +169,7 @@ export class Engine {
     }
     if (!login.socket) throw new CIMError('unavailable', 'the system names no address for WebSockets');
     await this.#begin();
+    // Without `since`: what was read on other devices meanwhile shows only in a whole list of what is unread.
     const hello = { ticket: login.ticket, device: login.device, agent: this.#ports.agent, members: true };
     this.#session = new Session(this.#ports, login.socket, hello, {
       packet: (name, body) => this.#hear(name, body),

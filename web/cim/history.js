@@ -75,10 +75,11 @@ export function fold(message, revisions) {
     if (kind === 'edit') Object.assign(folded, { text, data, contentType, edited: true });
     else if (kind === 'reaction') reactions.set(sender.id, text);
   }
-  folded.reactions = {};
-  for (const [user, text] of reactions) {
-    if (text) folded.reactions[text] = [...(folded.reactions[text] ?? []), user];
-  }
+  /** @type {Map<string, number[]>} */
+  const who = new Map();
+  for (const [user, text] of reactions) if (text) who.set(text, [...(who.get(text) ?? []), user]);
+  // Not key by key: a reaction may be `__proto__`.
+  folded.reactions = Object.fromEntries(who);
   return folded;
 }
 

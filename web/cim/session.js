@@ -1,8 +1,7 @@
 // One connection to a server, from Hello to its end: pings in every heartbeat, and a server that is silent for two and a
 // half heartbeats is taken for dead.
 
-import { decode, encode } from './packets.js';
-import { PROTOCOL } from './packets.js';
+import { PROTOCOL, decode, encode } from './packets.js';
 
 /** Until the Welcome names another, in ms. */
 const HEARTBEAT = 10_000;
@@ -98,7 +97,12 @@ export class Session {
         this.#heartbeat = (body.heartbeatSeconds || HEARTBEAT / 1000) * 1000;
         this.#plan(this.#heartbeat / 2);
       }
-      this.user.packet(name, body);
+      try {
+        this.user.packet(name, body);
+      } catch (error) {
+        console.error('a packet could not be handled', error);
+        this.abort({ code: 'protocol-error', message: 'the server sent something that makes no sense', retryAfter: 0 });
+      }
     }
   }
 

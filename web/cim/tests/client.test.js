@@ -155,6 +155,21 @@ test('edits, recalls and reactions change the message', async () => {
   assert.deepEqual((await bob.client.search('HELLO')).map(({ position }) => position), [first.position]);
 });
 
+test('texts that mean something to JavaScript are texts', async () => {
+  const { system, clock, alice, bob } = await two();
+  await alice.client.send(TALK, '__proto__');
+  await clock.advance(100);
+  const [message] = bob.heard('message');
+  const reactions = ['__proto__', 'constructor', 'toString'];
+  for (const [i, text] of reactions.entries()) {
+    system.store(TALK, 200 + i, { kind: 'REACTION', text, ref: message.position, clientId: text });
+  }
+  await clock.advance(100);
+  const { messages } = await bob.client.page(TALK);
+  assert.deepEqual(Object.entries(messages[0].reactions), reactions.map((text, i) => [text, [200 + i]]));
+  assert.deepEqual((await bob.client.search('__proto__')).length, 1);
+});
+
 test('scrolling back pages from the servers once, and from what is stored then', async () => {
   const system = new System();
   for (const name of ['alice', 'bob']) system.user(name);

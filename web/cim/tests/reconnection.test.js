@@ -253,7 +253,9 @@ test('without a login there is nothing, and that is said', async () => {
   assert.equal(await resumed, null);
   assert.deepEqual([client.me, client.talks, client.leads, client.state.name], [null, [], false, 'idle']);
   await assert.rejects(client.send('g:0', 'x'), { code: 'unauthorized' });
-  await assert.rejects(Promise.resolve().then(() => client.page('g:0')), { code: 'unauthorized' });
+  for (const call of [() => client.page('g:0'), () => client.setDraft('g:0', 'x'), () => client.search('x'), () => client.logOut()]) {
+    await assert.rejects(call(), { code: 'unauthorized' });
+  }
 });
 
 test('a wrong password is told, and nothing begins', async () => {
