@@ -140,7 +140,7 @@ function words(shown) {
   return parts(shown).map(({ kind, text }) => {
     if (kind === 'link') return el('a', { href: text, target: '_blank', rel: 'noopener noreferrer' }, text);
     if (kind === 'code') return el('code', {}, text);
-    if (kind === 'block') return el('pre', {}, el('code', {}, text));
+    if (kind === 'block') return el('pre', { tabindex: 0 }, el('code', {}, text));
     return document.createTextNode(text);
   });
 }
