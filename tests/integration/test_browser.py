@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import deferLater
+
 from tests.harness.chromium import LAN_NAME
 from tests.integration.browser_case import PASSWORD, BrowserCase, ChatTab
 
@@ -97,7 +99,9 @@ class TalkTests(ChatCase):
         self.assertEqual(phone.said(), ["one", "two", "from the second tab", "three", "four"])
 
 
-class BadMomentTests(ChatCase):
+class BadMomentCase(ChatCase):
+    """Somebody whom bad moments meet while they talk."""
+
     network_fails = True
 
     def begin(self):
@@ -107,6 +111,11 @@ class BadMomentTests(ChatCase):
         bob.open_talk("alice")
         bob.hears("first")
         return alice, bob
+
+
+class BadMomentTests(BadMomentCase):
+    #: How long somebody is offline, seconds.
+    away = 0.0
 
     def test_the_suite_is_killed_and_the_page_reloaded(self):
         alice, bob = self.begin()
@@ -132,6 +141,7 @@ class BadMomentTests(ChatCase):
         alice.is_marked("into the void", "waiting")
         bob.say("meanwhile")
         bob.is_marked("meanwhile", "stored")
+        self.wait(deferLater, self.reactor, self.away)
         alice.offline(False)
         alice.is_online()
         bob.hears("first", "meanwhile", "into the void")
