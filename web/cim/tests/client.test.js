@@ -45,6 +45,20 @@ test('what is received is acknowledged at most once a second, or for 100 message
   assert.equal(bob.texts().length, 110);
 });
 
+test('a receipt that was lost is sent again', async () => {
+  const { system, clock, alice, bob } = await two();
+  await alice.client.send(TALK, 'one');
+  await clock.advance(10_000);
+  const [name] = [...system.received.keys()].filter((one) => one.startsWith(`${TALK} 101`));
+  const { position } = system.log(TALK)[0];
+  assert.equal(system.received.get(name), position);
+  system.received.clear();
+  system.socketOf('bob').end();
+  await clock.advance(10_000);
+  assert.equal(system.received.get(name), position);
+  assert.deepEqual(bob.texts(), ['one']);
+});
+
 test('messages of a conversation are shown once and in order, whatever is lost, repeated or overtaken', async () => {
   const { system, clock, bob } = await two();
   let lost = 0;
@@ -152,6 +166,18 @@ test('edits, recalls and reactions change the message', async () => {
   assert.deepEqual((await alice.client.page(TALK)).messages[0].reactions, {});
   assert.equal(bob.client.talks[0].unread, 1, 'a recalled message is not unread');
   assert.deepEqual(await bob.client.search('secret'), []);
+  await alice.client.send(TALK, 'harmless');
+  await clock.advance(100);
+  const third = bob.heard('message')[2];
+  await alice.client.edit(third, 'secret as well');
+  await clock.advance(100);
+  await alice.client.recall(third);
+  await clock.advance(100);
+  const storage = await bob.browser.databases.open('cim-101', 1, {});
+  for (const table of ['messages', 'revisions', 'talks']) {
+    const all = await storage.read([table], (transaction) => transaction.range(table, {}));
+    assert.doesNotMatch(JSON.stringify(all), /secret/, table);
+  }
   assert.deepEqual((await bob.client.search('HELLO')).map(({ position }) => position), [first.position]);
 });
 
@@ -213,6 +239,20 @@ test('without a network pages come from what is stored', async () => {
   const asked = bob.client.page(TALK);
   await clock.advance(100);
   assert.deepEqual((await asked).messages.map(({ text }) => text), ['here']);
+});
+
+test('without a network a page has what is stored, although more is missing', async () => {
+  const system = new System();
+  for (const name of ['alice', 'bob']) system.user(name);
+  for (let i = 1; i <= 30; i += 1) system.store(TALK, 100, { text: `${i}`, clientId: `c${i}` });
+  system.reads.set(`${TALK} 101`, system.log(TALK)[19].position);
+  const bob = await online(system, 'bob');
+  system.stop();
+  for (const where of [{}, { after: system.log(TALK)[4].position }, { around: system.log(TALK)[25].position, limit: 20 }]) {
+    const asked = bob.client.page(TALK, where);
+    await system.clock.advance(100);
+    assert.deepEqual((await asked).messages.map(({ text }) => Number(text)), [21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
+  }
 });
 
 test('heads come in pages, and each conversation begins where it was received or read', async () => {

@@ -108,6 +108,34 @@ test('a leader that was frozen follows when it wakes', async () => {
   assert.deepEqual(bob.texts(), ['once']);
 });
 
+test('a leader whose session was taken over by another tab follows, although it hears of that by the socket first', async () => {
+  const { system, clock, all } = await tabs(2);
+  all[0].freeze();
+  await clock.advance(5_000);
+  all[0].thaw(true);
+  await clock.advance(5_000);
+  assert.deepEqual(leaders(all), [1]);
+  assert(!all[0].heard('state').some(({ name }) => name === 'ended'), 'nobody is told that it is over');
+  assert.equal(sessionsOf(system, 'alice'), 1);
+  assert.deepEqual(all.map(({ client }) => client.state.name), ['online', 'online']);
+});
+
+test('what followers want done while nobody leads is done by the next leader', async () => {
+  const { system, clock, bob, all } = await tabs(3);
+  system.user('carol');
+  const other = 'p:101:102';
+  await bob.client.send(TALK, 'one');
+  system.store(other, 102, { text: 'two', clientId: 'x' });
+  await clock.advance(1_000);
+  all[0].crash();
+  const me = system.user('alice').id;
+  await all[1].client.markRead(TALK);
+  await all[2].client.markRead(other);
+  await clock.advance(5_000);
+  for (const talk of [TALK, other]) assert.equal(system.reads.get(`${talk} ${me}`), system.log(talk)[0].position);
+  assert.deepEqual(all.slice(1).flatMap(({ client }) => client.talks.map(({ unread }) => unread)), Array(6).fill(0));
+});
+
 test('tabs that open at the same moment agree', async () => {
   const { system, clock, all } = await tabs(1);
   all[0].crash();

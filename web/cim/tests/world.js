@@ -452,12 +452,14 @@ export class Browser {
     /** @type {((what: import('../ports.js').Wake) => void)[]} */
     const wakers = [];
     let crashed = false;
-    /** What waits until the tab is not frozen any more. @type {(() => void)[] | null} */
+    /** What waits until the tab is not frozen any more.
+     * @type {{ action: () => void, socket: boolean }[] | null} */
     let waiting = null;
-    /** @param {() => void} action */
-    const run = (action) => {
+    /** @param {() => void} action
+     * @param {boolean} [socket] whether it comes from a socket */
+    const run = (action, socket = false) => {
       if (crashed) return;
-      if (waiting) waiting.push(action);
+      if (waiting) waiting.push({ action, socket });
       else action();
     };
     /** @type {import('../ports.js').Socket[]} */
@@ -472,9 +474,9 @@ export class Browser {
         assert.equal(url, 'ws://cim/v1/socket');
         assert.equal(protocol, 'cim.v1.json');
         const socket = system.connect({
-          opened: () => run(() => hearing.opened()),
-          heard: (text) => run(() => hearing.heard(text)),
-          closed: (...why) => run(() => hearing.closed(...why)),
+          opened: () => run(() => hearing.opened(), true),
+          heard: (text) => run(() => hearing.heard(text), true),
+          closed: (...why) => run(() => hearing.closed(...why), true),
         });
         sockets.push(socket);
         return socket;
@@ -538,10 +540,12 @@ export class Browser {
       freeze: () => {
         waiting = [];
       },
-      thaw: () => {
+      /** @param {boolean} [socketsFirst] */
+      thaw: (socketsFirst = false) => {
         const late = waiting ?? [];
         waiting = null;
-        for (const action of late) action();
+        for (const { action, socket } of late) if (socket || !socketsFirst) action();
+        if (socketsFirst) for (const { action, socket } of late) if (!socket) action();
       },
     };
   }
