@@ -60,6 +60,7 @@ export function createClient(ports) {
     if (!tab) return;
     if (message.user === tab.me.id) {
       if (message.kind === 'out') end('logged-out', 'This user was logged out in another tab.');
+      else if (message.kind === 'in') tab.again();
       else tab.heard(message);
     } else if (message.kind === 'in') end('logged-out', 'Another user logged in in another tab.');
   });

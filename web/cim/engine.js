@@ -112,6 +112,11 @@ export class Engine {
     else this.#reconnection.start();
   }
 
+  /** The user logged in anew in another tab. */
+  again() {
+    this.#reconnection.again();
+  }
+
   /** The device has no network: do not wait until the silence shows it. */
   offline() {
     this.#session?.abort({ code: 'offline', message: 'This device has no network.', retryAfter: 0 });

@@ -37,6 +37,11 @@ export class Reconnection {
     if (this.state.name === 'idle' || this.state.name === 'waiting') this.#try();
   }
 
+  /** Somebody logged in anew: what ended goes on. */
+  again() {
+    if (this.state.name === 'ended') this.#try();
+  }
+
   /** The server has accepted the login. */
   welcomed() {
     this.#steadyFrom = this.#ports.now() + STEADY;
@@ -58,7 +63,7 @@ export class Reconnection {
     this.#become({ name: 'waiting', since, retryAt: now + wait, code, reason: message });
   }
 
-  /** It is over until `start` of another one: no further attempt is made.
+  /** It is over until `again`: no further attempt is made.
    * @param {string} code
    * @param {string} reason */
   end(code, reason) {
@@ -81,9 +86,10 @@ export class Reconnection {
     this.#stop();
     const attempt = (this.#attempt += 1);
     const now = this.#ports.now();
-    if (this.state.name === 'idle') this.#offlineSince = now;
-    const { code, reason } = this.state;
-    this.#become({ name: 'connecting', since: this.#offlineSince, ...(code && { code, reason }) });
+    if (this.state.name === 'idle' || this.state.name === 'ended') this.#offlineSince = now;
+    const { name, code, reason } = this.state;
+    const why = name === 'waiting' ? { code, reason } : {};
+    this.#become({ name: 'connecting', since: this.#offlineSince, ...why });
     this.#connect().catch((error) => {
       if (attempt !== this.#attempt) return;
       const { code: why, message, retryAfter } = asCIMError(error);

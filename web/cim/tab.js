@@ -124,6 +124,11 @@ export class Tab {
     else void this.command('wake');
   }
 
+  /** The user logged in anew in another tab. */
+  again() {
+    this.#engine?.again();
+  }
+
   /** The device has no network. */
   offline() {
     this.#engine?.offline();

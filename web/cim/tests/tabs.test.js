@@ -147,6 +147,22 @@ test('tabs that open at the same moment agree', async () => {
   assert.equal(sessionsOf(system, 'alice'), 1);
 });
 
+test('a login that expired is made anew in any tab, for all', async () => {
+  for (const which of [0, 1]) {
+    const { system, clock, browser, all } = await tabs(2);
+    browser.jar.user = 0;
+    system.socketOf('alice').end({ code: 'idle' });
+    await clock.advance(2_000);
+    assert.deepEqual(all.map(({ client }) => [client.state.name, client.state.code]), Array(2).fill(['ended', 'unauthorized']));
+    const login = all[which].client.logIn({ name: 'alice', password: 'correct horse' });
+    await clock.advance(3_000);
+    await login;
+    assert.deepEqual(all.map(({ client }) => client.state.name), ['online', 'online']);
+    assert.equal(leaders(all).length, 1);
+    assert.equal(sessionsOf(system, 'alice'), 1);
+  }
+});
+
 test('logged out in one tab is logged out in all, and nothing stays', async () => {
   const { system, clock, browser, all } = await tabs(3);
   await all[1].client.setDraft(TALK, 'a secret');
