@@ -128,7 +128,7 @@ class Access:
         if not bearer:
             page = cookie_name(request, COOKIE) if (cookie or who is Who.MAYBE_USER) and same_origin(request) else ""
             if cookie and page and not call.path.startswith(_ADMIN):
-                return self._page(cookie, Caller(address=address, page=page), who)
+                return self._page(request, cookie, Caller(address=address, page=page), who)
             if who is Who.MAYBE_USER:
                 return Caller(address=address, page=page)
             raise Unauthorized("this call needs `Authorization: Bearer` with a token or a key")
@@ -145,9 +145,12 @@ class Access:
             raise Unauthorized() from None
         return self._caller(Caller(address=address), await self._tokens.check(text), who)
 
-    async def _page(self, cookie: str, caller: Caller, who: Who) -> Caller:
+    async def _page(self, request: Any, cookie: str, caller: Caller, who: Who) -> Caller:
         try:
             proven = await self._pages.check(cookie)
+            if value := await self._pages.renewed(proven):
+                # A login or a log-out that this call is puts its own in the place of it.
+                request.setHeader(b"Set-Cookie", self._pages.set_cookie(caller.page, value))
         except Unauthorized:
             if who is Who.MAYBE_USER:
                 return caller  # who logs in with a password, and cannot remove the cookie

@@ -51,16 +51,32 @@ class PageLogins:
             raise Unauthorized("you were logged out: log in again")
         return self._tokens.issue(account, valid_from, owner, root, device)
 
+    async def renewed(self, proven: Proven) -> str:
+        """Return a new value for a cookie of which half the time is over; "" if it is not.
+
+        So a page that is used stays logged in.
+
+        :raises Unauthorized: it was logged out meanwhile
+        """
+        if self._tokens.age(proven) < self._tokens.seconds / 2:
+            return ""
+        return await self.begin(proven.account, proven.device, proven.issued, proven.owner, proven)
+
+    def set_cookie(self, page: str, value: str) -> str:
+        """Return the header that keeps a value.
+
+        :param page: what the cookie is called
+        """
+        return set_cookie(page, value, self._tokens.seconds)
+
     def answer(self, page: str, value: str, said: Mapping[str, Any] | None = None) -> WithHeaders:
         """Return the answer to a login, with a cookie in the place of a token.
 
         :param page: what the cookie is called
         :param said: what else it says
         """
-        seconds = self._tokens.seconds
-        return WithHeaders(
-            {"Set-Cookie": set_cookie(page, value, seconds)}, {**(said or {}), "token_expires_in": seconds}
-        )
+        said = {**(said or {}), "token_expires_in": self._tokens.seconds}
+        return WithHeaders({"Set-Cookie": self.set_cookie(page, value)}, said)
 
     async def end(self, user: int, device: str) -> bool:
         """End the login of a device; return whether it had one."""

@@ -123,6 +123,10 @@ class Tokens:
             _check_issued(proven, valid_from)
         return proven
 
+    def age(self, proven: Proven) -> float:
+        """Return for how many seconds a token has been valid."""
+        return (self._time.now() - proven.issued) / 1000
+
     async def confirm(self, proven: Proven) -> None:
         """Look up whether a token is valid at this moment, whatever is cached.
 

@@ -154,6 +154,38 @@ class LogInTests(PageCase):
         self.clock.advance(10)
         self.assertFalse(self.is_good(cookie))
 
+    def test_a_page_that_is_used_stays_logged_in(self):
+        cookie = self.cookie()
+        headers = [OWN, f"Cookie: {cookie}"]
+        self.clock.advance(6 * 3600 - 5)
+        self.assertIsNone(self.call("GET", "/v1/sessions", headers=headers)[1]["Set-Cookie"])
+        self.clock.advance(5)
+        header = self.call("GET", "/v1/sessions", headers=headers)[1]["Set-Cookie"]
+        newer, _, attributes = header.partition("; ")
+        self.assertEqual(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict")
+        self.assertNotEqual(newer, cookie)
+        self.clock.advance(6 * 3600)
+        self.assertEqual([self.is_good(cookie), self.is_good(newer)], [False, True])
+        # What a call itself does to the cookie counts.
+        self.clock.advance(3600)
+        _, answered, _ = self.call("DELETE", "/v1/sessions/web-1", headers=[OWN, f"Cookie: {newer}"])
+        self.assertEqual(answered.get_all("Set-Cookie"), ["cim=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"])
+        self.assertFalse(self.is_good(newer))
+
+    def test_no_void_cookie_is_renewed(self):
+        cookie = self.cookie()
+        self.clock.advance(7 * 3600)
+        # Both routes remember for 3 s that it was valid.
+        self.assertTrue(self.is_good(cookie))
+        token = self.log_in("alice", device="phone")["token"]
+        body = {"password": PASSWORD, "new_password": "another one"}
+        self.ok("PUT", "/v1/password", body, token=token, route=0)
+        _, answered, _ = self.call("GET", "/v1/sessions", headers=[OWN, f"Cookie: {cookie}"], route=1)
+        newer = (answered["Set-Cookie"] or "").partition(";")[0]
+        self.assertTrue(newer)
+        self.cluster.pass_seconds(4)
+        self.assertFalse(self.is_good(newer))
+
     def test_programs_get_tokens_as_ever(self):
         status, answered, said = self.call(
             "POST", "/v1/sessions", {"name": "alice", "password": PASSWORD}, headers=[OWN]
@@ -252,6 +284,9 @@ class WhereItCountsTests(PageCase):
             for method, path, body in (("GET", "/v1/sessions", None), ("POST", "/v1/groups", {"name": "friends"})):
                 self.assertEqual(self.status(cookie, OWN, header, method=method, path=path, body=body), 403, header)
         self.assertEqual(self.ok("GET", "/v1/groups", token=token)["groups"], [])
+        # A call that the key alone may make.
+        self.ok("GET", f"/v1/users/{self.alice.id}", key=KEY)
+        self.assertEqual(self.status(self.cookie(), OWN, f"X-API-Key: {KEY}", path=f"/v1/users/{self.alice.id}"), 403)
         # Cookies of whatever else is at this host do not matter.
         self.assertEqual(self.status("other=1; cim-8083=2", f"Authorization: Bearer {token}"), 200)
 
