@@ -375,17 +375,23 @@ class ClusterPageTests(NginxCase):
 
 
 class SuitePageTests(NginxCase):
-    """A suite, with and without nginx before it."""
+    """A suite whose HTTP port takes connections with TLS and without it, with and without nginx before it."""
 
     @property
     def url(self):
         return f"http://{HOST}:{self.port}"
 
     async def test_a_page(self):
-        # Its HTTP port is enough.
-        await self.begin("--accounts", "open", "--websocket", "")
+        root = certified("root", ca=True)
+        files = Path(self.folder("files"))
+        (files / "root.pem").write_bytes(root.certificate_pem)
+        certificates = Path(self.folder("certificates"))
+        put(certificates / "a.pem", certified("localhost", signer=root).pem)
+        # That port is enough.
+        http = f"tls:{certificates}:{self.http}:interface={HOST}:plain=yes"
+        await self.begin("--accounts", "open", "--websocket", "", "--http", http)
         await self.client("dave", websocket=True)
-        direct = [Browser(self.http), Browser(self.http)]
+        direct = [Browser(self.http, str(files / "root.pem")), Browser(self.http)]
         await deferToThread(self.use, direct)
         await self.suite.restart()
         await deferToThread(self.go_on, direct)
@@ -397,9 +403,10 @@ class SuitePageTests(NginxCase):
         logins = [browser.register(name) for browser, name in ((near, "alice"), (other, "carol"), (behind, "bob"))]
         for (status, said, cookie), browser in zip(logins, (near, other, behind), strict=True):
             self.assertEqual((status, said["server"]["socket"]), (201, "/v1/socket"))
-            self.assertTrue(cookie.startswith(f"cim-{browser.place.partition(':')[2]}="))
+            name = "__Host-cim" if browser.context else f"cim-{browser.place.partition(':')[2]}"
+            self.assertEqual((cookie.partition("=")[0], "Secure" in cookie), (name, bool(browser.context)))
         sockets = [
-            browser.connect(f"ws://{browser.place}/v1/socket", said)
+            browser.connect(f"{browser.origin.replace('http', 'ws')}/v1/socket", said)
             for browser, (_, said, _) in zip((near, behind), (logins[0], logins[2]), strict=True)
         ]
         self.assertEqual([list(packet) for _, packet in sockets], [["welcome"]] * 2)
@@ -407,7 +414,7 @@ class SuitePageTests(NginxCase):
         first.send(json.dumps({"send": {"user": str(logins[2][1]["user_id"]), "clientId": "1", "text": "x" * 40_000}}))
         self.assertEqual(heard(second), "x" * 40_000)
         with self.assertRaises(InvalidStatus):
-            near.connect(f"ws://{near.place}/v1/socket", logins[0][1], origin=behind.origin)
+            near.connect(f"wss://{near.place}/v1/socket", logins[0][1], origin=behind.origin)
         self.assertEqual([browser.ask("GET", "/v1/sessions")[0] for browser in (near, other, behind)], [200] * 3)
         near.copy = dict(near.jar)
         self.assertEqual(near.ask("DELETE", "/v1/sessions/web-1")[0], 204)

@@ -100,6 +100,11 @@ class OperationsTests(HTTPCase):
         self.assertEqual(self.request("GET", "/health")[0], 200)
         self.assertIn('cim_refused_total{kind="http-key"} 6.0', self.counted.render().decode())
 
+    def test_a_cookie_opens_nothing(self):
+        self.start("the key")
+        for headers in (["Cookie: cim=x", "Sec-Fetch-Site: same-origin"], ["Cookie: cim-console=x; __Host-cim=y"]):
+            self.assertEqual(self.request("GET", "/metrics", headers=headers)[0], 401)
+
     def test_which_daemons_require_the_key(self):
         secret = self.mktemp()
         with open(secret, "w") as file:

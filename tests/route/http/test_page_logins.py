@@ -113,6 +113,12 @@ class LogInTests(PageCase):
         # Calls of other tabs may be under way with the former one.
         self.assertEqual([self.is_good(cookie), self.is_good(newer)], [True, True])
 
+    def test_a_login_with_the_password_takes_the_place_of_a_former_one_of_the_device(self):
+        former = self.cookie()
+        _, answered, _ = self.go_on(former)
+        cookies = [former, answered["Set-Cookie"].partition(";")[0], self.cookie()]
+        self.assertEqual([self.is_good(cookie) for cookie in cookies], [False, False, True])
+
     def test_a_script_gets_no_token_for_the_cookie(self):
         """Nor may it name another user."""
         cookie = self.cookie()
