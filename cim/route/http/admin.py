@@ -114,8 +114,9 @@ class AdminAPI:
         errors=(404,),
     )
     async def close_session(self, caller: Caller, user: int, device: str) -> None:
-        """End the session of one device of a user."""
-        if not await self._logins.end_sessions(user, device):
+        """End the session of one device of a user, and its cookie if it is a page."""
+        kept = await self._store.page_logins.end(user, device)
+        if not await self._logins.end_sessions(user, device) and not kept:
             raise NotFound("there is no session on this device")
 
     @http_call(

@@ -389,6 +389,15 @@ class LogOutTests(PageCase):
         self.assertFalse(self.is_good(first))
         self.problem("DELETE", "/v1/sessions/web-1", token=token, status=404, code="not-found")
 
+    def test_by_an_operator(self):
+        cookies = [self.cookie(device=f"web-{number}") for number in (1, 2)]
+        self.ok("DELETE", f"/v1/admin/sessions/{self.alice.id}/web-1", key=KEY, status=204)
+        self.assertEqual([self.is_good(cookie) for cookie in cookies], [False, True])
+        self.problem("DELETE", f"/v1/admin/sessions/{self.alice.id}/web-1", key=KEY, status=404, code="not-found")
+        self.ok("POST", f"/v1/admin/users/{self.alice.id}/logout", key=KEY, status=204)
+        self.cluster.pass_seconds(4)
+        self.assertFalse(self.is_good(cookies[1]))
+
     def test_not_those_of_others(self):
         self.account("bob")
         alice, bob = self.cookie(), self.cookie("bob")
