@@ -17,6 +17,8 @@ from twisted.application.service import Service
 from twisted.logger import ILogObserver, LogEvent, LogPublisher
 from zope.interface import implementer
 
+from cim.daemon.clock import monotonic
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
@@ -49,6 +51,25 @@ class Distribution:
         return list(zip(bounds, (float(count) for count in accumulate(self.counts)), strict=True))
 
 
+class Distributions(dict[tuple[str, ...], Distribution]):
+    """Histograms of one kind, by the values of their labels.
+
+    :param bounds: see Distribution
+    """
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def of(self, *labelled: str) -> Distribution:
+        """Return the histogram with these values of the labels; it is made if it is not there."""
+        return self.get(labelled) or self._new(labelled)
+
+    def _new(self, labelled: tuple[str, ...]) -> Distribution:
+        made = self[labelled] = Distribution(self._bounds)
+        return made
+
+
 class Metrics:
     """The counters of one daemon, in a registry of their own.
 
@@ -56,6 +77,7 @@ class Metrics:
     :ivar messages_out: messages written to users' sessions; callers add to it
     :ivar internal_errors: unexpected exceptions; CountingErrors adds to it
     :ivar sessions: returns the number of sessions by wire generation; a daemon that has sessions sets it
+    :ivar seconds: returns the seconds of the clock by which calls are timed
     """
 
     def __init__(self, daemon: str, version: str = "") -> None:
@@ -65,16 +87,19 @@ class Metrics:
         self.messages_out = 0
         self.internal_errors = 0
         self.sessions: Callable[[], Mapping[str, int]] = dict
+        self.seconds: Callable[[], float] = monotonic
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         #: By how many seconds the clock of this machine is ahead of others', by whose they are.
         self.clock_skews: Callable[[], Mapping[str, float]] = dict
         self._logins: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._requests: Counter[tuple[str, int]] = Counter()
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._http = Distributions(LATENCY_BOUNDS)
+        self._deliveries = Distributions(LATENCY_BOUNDS)
         self._link_bytes: Counter[str] = Counter()
-        self._link_batches: dict[str, Distribution] = {}
-        self._store: dict[str, Distribution] = {}
+        self._link_batches = Distributions(SIZE_BOUNDS)
+        self._store = Distributions(LATENCY_BOUNDS)
         self._registry: CollectorRegistry | None = None
 
     def login(self, outcome: str) -> None:
@@ -91,22 +116,27 @@ class Metrics:
 
     def link_batch(self, direction: str, items: int, size: int) -> None:
         """Count a batch of `items` items and `size` bytes on a link; `direction` is `in` or `out`."""
-        distribution = self._link_batches.get(direction)
-        if distribution is None:
-            distribution = self._link_batches[direction] = Distribution(SIZE_BOUNDS)
-        distribution.observe(items)
+        self._link_batches.of(direction).observe(items)
         self._link_bytes[direction] += size
 
     def store_call(self, operation: str, seconds: float) -> None:
         """Count a finished store call; fits `IStore.observe`."""
-        distribution = self._store.get(operation)
-        if distribution is None:
-            distribution = self._store[operation] = Distribution(LATENCY_BOUNDS)
-        distribution.observe(seconds)
+        self._store.of(operation).observe(seconds)
 
-    def http_request(self, path: str, status: int) -> None:
-        """Count an answered request; `path` is a declared path or `other`."""
-        self._requests[path, status] += 1
+    def http_request(self, method: str, path: str, status: int, seconds: float | None = None) -> None:
+        """Count an answered request.
+
+        :param method: one that the path has; empty for a path that is none
+        :param path: a declared path, or one of a few words such as `other`
+        :param seconds: how long the answer took, if that is of interest
+        """
+        self._requests[method, path, status] += 1
+        if seconds is not None:
+            self._http.of(method, path).observe(seconds)
+
+    def delivered(self, seconds: float) -> None:
+        """Count how long after it was sent a message was written to sessions."""
+        self._deliveries.of().observe(seconds)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge `cim_<name>` whose value is `value()` at the time of each scrape.
@@ -188,18 +218,27 @@ class Metrics:
                 family.add_metric((key,), count)
             yield family
 
-        requests = CounterMetricFamily("cim_http_requests", "HTTP requests answered.", labels=("path", "status"))
-        for (path, status), count in self._requests.items():
-            requests.add_metric((path, str(status)), count)
+        requests = CounterMetricFamily(
+            "cim_http_requests", "HTTP requests answered.", labels=("method", "path", "status")
+        )
+        for (method, path, status), count in self._requests.items():
+            requests.add_metric((method, path, str(status)), count)
         yield requests
 
-        for distributions, name, text, label in (
-            (self._link_batches, "cim_link_batch_items", "Items in a batch on a link.", "direction"),
-            (self._store, "cim_store_seconds", "How long store calls took.", "operation"),
+        for distributions, name, text, labels in (
+            (self._link_batches, "cim_link_batch_items", "Items in a batch on a link.", ("direction",)),
+            (self._store, "cim_store_seconds", "How long store calls took.", ("operation",)),
+            (self._http, "cim_http_seconds", "How long HTTP calls took, from their last byte on.", ("method", "path")),
+            (
+                self._deliveries,
+                "cim_delivery_seconds",
+                "How long messages took to sessions, by their time.",
+                (),
+            ),
         ):
-            histogram = HistogramMetricFamily(name, text, labels=(label,))
-            for key, distribution in distributions.items():
-                histogram.add_metric((key,), distribution.buckets(), distribution.sum)
+            histogram = HistogramMetricFamily(name, text, labels=labels)
+            for labelled, distribution in distributions.items():
+                histogram.add_metric(labelled, distribution.buckets(), distribution.sum)
             yield histogram
 
 

@@ -40,6 +40,7 @@ class Server:
     :param address_of: see Gateway
     :param ticket_key: the key that tickets are signed with
     :param random: returns evenly distributed numbers from 0 to 1
+    :param time_of_day: the time in seconds since 1970 by this machine
     :ivar gateway: accepts client TCP connections
     :ivar native: makes the sessions of native clients, for any kind of connection
     """
@@ -56,6 +57,7 @@ class Server:
         address_of: Callable[[Any], str] = lambda peer: "",
         ticket_key: bytes,
         random: Callable[[], float],
+        time_of_day: Callable[[], float],
     ) -> None:
         self.own = own
         self.registry = registry
@@ -67,7 +69,7 @@ class Server:
         self.submissions = Submissions(reactor, metrics)
         self.rechecks = Rechecks(reactor, self.sessions, self.submissions)
         self.index = GroupIndex(self.sessions, reactor)
-        self.deliveries = Deliveries(self.sessions, self.index, reactor, metrics)
+        self.deliveries = Deliveries(self.sessions, self.index, reactor, metrics, time_of_day)
         self.uplink = Uplink(
             sessions=self.sessions,
             submissions=self.submissions,

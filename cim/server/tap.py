@@ -158,6 +158,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         address_of=addresses_of(options, metrics.refused).at,
         ticket_key=derive_key(secret, "ticket"),
         random=random.random,
+        time_of_day=time_of_day,
     )
 
     def endpoint_for(route: RouteAddress) -> NamedHost:

@@ -21,9 +21,6 @@ class Dialect(Protocol):
     def speaks(self, path: str) -> bool:
         """Return whether requests for a path, served or not, are answered in this dialect."""
 
-    def label(self, call: Call) -> str:
-        """Return the name that a call is counted under."""
-
     def begin(self, request: Any) -> None:
         """Set the headers that every answer has."""
 

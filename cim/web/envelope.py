@@ -52,10 +52,6 @@ class Envelopes:
         """See Dialect."""
         return True
 
-    def label(self, call: Call) -> str:
-        """See Dialect."""
-        return call.path
-
     def begin(self, request: Any) -> None:
         """See Dialect."""
 

@@ -174,7 +174,7 @@ class Front(PathResource):
             self.refuse(request, path, BadRequest(405, "use GET"))
         else:
             status = page.render(request) if page is not None else self._send(request, file)
-            self._metrics.http_request("page" if page is not None else "page file", status)
+            self._metrics.http_request("GET", "page" if page is not None else "page file", status)
         return NOT_DONE_YET
 
     def _send(self, request: Any, file: Any) -> int:

@@ -82,10 +82,6 @@ class Problems:
         """See Dialect."""
         return path.startswith(PREFIX) or path == DOCUMENT
 
-    def label(self, call: Call) -> str:
-        """See Dialect."""
-        return f"{' '.join(call.methods)} {call.path}"
-
     def begin(self, request: Any) -> None:
         """See Dialect."""
         self._origins.allow(request)

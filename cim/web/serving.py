@@ -49,13 +49,13 @@ class Endpoint:
         self._handler = handler
         self._dialect = dialect
         self._metrics = metrics
-        self._label = dialect.label(call)
 
     def serve(self, request: Any, **segments: str) -> None:
         """Answer a request, now or later.
 
         :param segments: the named segments of its path
         """
+        request.began = self._metrics.seconds()
         try:
             caller = self._dialect.admit(request, self._call)
             result: Any
@@ -121,7 +121,7 @@ class Endpoint:
 
     def _fail(self, request: Any, error: Exception) -> None:
         if not isinstance(error, CIMError):
-            _log.failure("{call} failed", call=self._label)
+            _log.failure("{methods} {path} failed", methods=" ".join(self._call.methods), path=self._call.path)
         elif row_of(error).status in _MALFORMED:
             self._metrics.refused("http-request")
         elif isinstance(error, RateLimited) and request.channel is not None:
@@ -129,7 +129,8 @@ class Endpoint:
         self._done(request, self._dialect.fail(request, error))
 
     def _done(self, request: Any, status: int, result: Any = None) -> None:
-        self._metrics.http_request(self._label, status)
+        took = self._metrics.seconds() - request.began
+        self._metrics.http_request(request.method.decode(), self._call.path, status, took)
         self._dialect.done(request, self._call, status, result)
 
 
@@ -232,10 +233,10 @@ class CallResource(KleinResource, PathResource):
         elif not isinstance(error, BadRequest):
             error = BadRequest(404, f"{dialect.refusal}no such path")
         self._metrics.refused("http-request")
-        self._metrics.http_request("other", dialect.fail(request, error))
+        self._metrics.http_request("", "other", dialect.fail(request, error))
 
     def refuse(self, request: Any, path: bytes, error: BadRequest) -> None:
         """See PathResource."""
         dialect = self._dialect_at(path.decode("latin-1"))
         dialect.begin(request)
-        self._metrics.http_request("other", dialect.fail(request, error))
+        self._metrics.http_request("", "other", dialect.fail(request, error))

@@ -68,6 +68,8 @@ def packet(**body: Any) -> bytes:
 
 PING = packet(ping=Ping())
 PONG = packet(pong=Pong())
+#: How a packet with a Deliver begins.
+DELIVER = packet(deliver=Deliver())[:2]
 #: Pushed by a route to make guests' sessions write what they have missed; other sessions ignore it.
 FETCH = packet(news=News())
 

@@ -49,7 +49,9 @@ class MetricsTests(SynchronousTestCase):
         metrics.link_batch("out", 3, 100)
         metrics.link_batch("out", 1000, 50)
         metrics.store_call("reserve", 0.002)
-        metrics.http_request("/login", 200)
+        metrics.http_request("POST", "/login", 200, 0.003)
+        metrics.http_request("GET", "page", 200)
+        metrics.delivered(0.07)
         for value, name, labels in (
             (3, "cim_messages_total", {"direction": "in"}),
             (5, "cim_messages_total", {"direction": "out"}),
@@ -67,7 +69,12 @@ class MetricsTests(SynchronousTestCase):
             (1, "cim_store_seconds_bucket", {"operation": "reserve", "le": "0.0025"}),
             (0, "cim_store_seconds_bucket", {"operation": "reserve", "le": "0.001"}),
             (1, "cim_store_seconds_count", {"operation": "reserve"}),
-            (1, "cim_http_requests_total", {"path": "/login", "status": "200"}),
+            (1, "cim_http_requests_total", {"method": "POST", "path": "/login", "status": "200"}),
+            (1, "cim_http_requests_total", {"method": "GET", "path": "page", "status": "200"}),
+            (1, "cim_http_seconds_bucket", {"method": "POST", "path": "/login", "le": "0.005"}),
+            (0, "cim_http_seconds_bucket", {"method": "POST", "path": "/login", "le": "0.0025"}),
+            (1, "cim_delivery_seconds_bucket", {"le": "0.1"}),
+            (0.07, "cim_delivery_seconds_sum", {}),
             (1, "cim_build_info", {"daemon": "route", "version": "1.2"}),
         ):
             self.assertEqual(self.value(name, **labels), value, name)

@@ -178,6 +178,7 @@ class Cluster:
             limits=self.limits,
             ticket_key=self.ticket_key,
             random=lambda: 0.5,
+            time_of_day=self.clock.seconds,
         )
         if at is None:
             self.servers.append(server)

@@ -121,8 +121,9 @@ class OpenAPITests(TestCase):
         """Which statuses each call was answered with, as the suite counted them."""
         answer = await treq.get(f"{self.suite.url}/metrics", persistent=False, timeout=10)
         found = {}
-        for call, status in re.findall(r'path="([A-Z]+ /v1/[^"]*)",status="(\d+)"', await answer.text()):
-            found.setdefault(call, set()).add(int(status))
+        counted = r'cim_http_requests_total{method="([A-Z]+)",path="(/v1/[^"]*)",status="(\d+)"'
+        for method, path, status in re.findall(counted, await answer.text()):
+            found.setdefault(f"{method} {path}", set()).add(int(status))
         return found
 
     async def test_no_call_fails_or_is_answered_in_a_way_that_is_not_documented(self):

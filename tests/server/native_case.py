@@ -130,6 +130,7 @@ class ServerCase(SynchronousTestCase):
             limits=self.limits,
             ticket_key=KEY,
             random=lambda: 0.5,
+            time_of_day=self.clock.seconds,
         )
         self.server.wheel.startService()
         self.routes = []

@@ -89,10 +89,13 @@ class TableTests(ThingsCase):
             ("POST /v1/things", 413),
             ("POST /v1/things", 415),
             ("GET /v1/things/{id}", 200),
-            ("other", 404),
-            ("other", 405),
+            (" other", 404),
+            (" other", 405),
         ):
-            self.assertIn(f'cim_http_requests_total{{path="{label}",status="{status}"}} 1.0', text)
+            method, _, path = label.partition(" ")
+            counted = f'cim_http_requests_total{{method="{method}",path="{path}",status="{status}"}} 1.0'
+            self.assertIn(counted, text)
+        self.assertIn('cim_http_seconds_count{method="POST",path="/v1/things"} 5.0', text)
         self.assertIn('cim_refused_total{kind="http-request"} 5.0', text)
 
     def test_the_document(self):

@@ -190,8 +190,8 @@ class ServingTests(HTTPCase):
         self.post("/nothing")
         self.post("/nowhere")
         text = self.counted.render()
-        self.assertIn(b'cim_http_requests_total{path="/nothing",status="200"} 1.0', text)
-        self.assertIn(b'cim_http_requests_total{path="other",status="404"} 1.0', text)
+        self.assertIn(b'cim_http_requests_total{method="POST",path="/nothing",status="200"} 1.0', text)
+        self.assertIn(b'cim_http_requests_total{method="",path="other",status="404"} 1.0', text)
         self.assertNotIn(b"nowhere", text)
 
 

@@ -45,7 +45,7 @@ class HTTPSockets:
             for name, value in refused.headers:
                 request.setHeader(name.encode(), value.encode())
             respond(request, status, f"{refused.reason}\n".encode(), b"text/plain; charset=utf-8")
-        self._metrics.http_request(f"GET {PATH.decode()}", status)
+        self._metrics.http_request("GET", PATH.decode(), status)
         return NOT_DONE_YET
 
     def _open(self, request: Any) -> None:

@@ -13,22 +13,34 @@ from cim.server.sessions.asked import Asked, InTime
 from cim.server.sessions.batches import Batches
 from cim.server.sessions.shared_packet import SharedPacket
 from cim.server.sessions.table import Session, Sessions
+from cim.wire.cim_pb2 import Packet
 from cim.wire.link_pb2 import Deliver
-from cim.wire.native import FETCH, skipped_packet
+from cim.wire.native import DELIVER, FETCH, skipped_packet
 
 #: How long an answer waits for sessions that must write something else first, and before that for a guest that is about
 #: to connect; routes wait 2 s for it.
 ANSWER_SECONDS = 1.5
 COMING_SECONDS = 0.4
+#: Of how many packets that are written one message is timed, so that this costs nothing.
+TIMED = 16
 
 
 class Deliveries:
     """Pushes what routes send to the sessions that it is for."""
 
-    def __init__(self, sessions: Sessions, index: GroupIndex, clock: IReactorTime, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        index: GroupIndex,
+        clock: IReactorTime,
+        metrics: Metrics,
+        time_of_day: Callable[[], float],
+    ) -> None:
         self._sessions = sessions
         self._index = index
         self._metrics = metrics
+        self._time_of_day = time_of_day
+        self._untimed = 0
         self._batches = Batches()
         self._clock = clock
         self._in_time = InTime(clock, ANSWER_SECONDS)
@@ -65,6 +77,10 @@ class Deliveries:
             elif session.push(shared, asked):
                 written += 1
         self._metrics.messages_out += written
+        self._untimed += written
+        if self._untimed >= TIMED and written and packet.startswith(DELIVER) and not deliver.repeated:
+            self._untimed = 0
+            self._time(packet)
         if left == 1:
             self._batches.finish(link)
         if asked is not None:
@@ -77,6 +93,11 @@ class Deliveries:
             asked.settle(False)
             if asked.open:
                 self._in_time.answer(asked)
+
+    def _time(self, packet: bytes) -> None:
+        sent_at = Packet.FromString(packet).deliver.sent_at
+        # Another machine's clock has said when that was.
+        self._metrics.delivered(max(0.0, self._time_of_day() - sent_at / 1000))
 
     def _wait(self, user: int, shared: SharedPacket, asked: Asked) -> None:
         self._coming.setdefault(user, {})[asked] = shared
