@@ -129,6 +129,14 @@ class DaemonOptions(Options):
         sys.stdout.write(f"cim-im {cim.__version__}\n")
         raise SystemExit(0)
 
+    def parseArgs(self, *given: str) -> None:
+        """Take no arguments besides options.
+
+        :raises UsageError: names the first one
+        """
+        if given:
+            raise UsageError(f'"{given[0]}" is no option: options begin with --')
+
     def add(self, option: str, value: Any) -> None:
         """Append a value to an option that may be given several times."""
         if not self.get(option):

@@ -106,6 +106,9 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse("--idle-seconds=9", "-h", "tcp:3", file="idle-seconds = 5", environ=environ)
         self.assertEqual((options["idle-seconds"], options["http"]), (9.0, "tcp:3"))
 
+    def test_what_is_no_option_is_named(self):
+        self.assertEqual(self.refused("--http", "tcp:1", "more"), '"more" is no option: options begin with --')
+
     def test_abbreviation_counts_as_given(self):
         self.assertEqual(self.parse("--idle=9", environ={"CIM_SERVER_IDLE_SECONDS": "7"})["idle-seconds"], 9.0)
 
@@ -216,7 +219,6 @@ class OptionsTests(SynchronousTestCase):
 
     def test_the_parser_itself_refuses(self):
         self.assertIn("nonsense", self.refused("--nonsense"))
-        self.assertIn("arguments", self.refused("surplus"))
 
     def test_help_works_in_a_bad_environment(self):
         self.patch(sys, "stdout", io.StringIO())
