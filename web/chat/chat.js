@@ -46,6 +46,8 @@ export class Chat {
   #watched = '';
   #directory = 'prefix';
   #over = false;
+  /** What was opened last; what took longer is dropped. */
+  #turns = 0;
   #user;
   #client;
   #left;
@@ -154,7 +156,10 @@ export class Chat {
       }),
       client.on('gone', ({ conversation }) => {
         this.talks.schedule();
-        if (this.#open?.talk.conversation === conversation) this.#leaveTalk();
+        const open = this.#open?.talk;
+        if (open?.conversation !== conversation) return;
+        this.#say(t('group.gone', { title: titleOf(open) }));
+        this.#leaveTalk();
       }),
       client.on('message', (message) => {
         this.names.learn(message.sender.id, message.sender.name);
@@ -228,8 +233,12 @@ export class Chat {
 
   /** @param {Conversation} conversation @param {Position} [position] */
   async #turn(conversation, position = '') {
+    this.#turns += 1;
+    const turn = this.#turns;
     if (this.#open?.talk.conversation !== conversation) {
       const talk = this.#client.talks.find((one) => one.conversation === conversation) ?? (await this.#newTalk(conversation));
+      // Another talk was opened meanwhile.
+      if (turn !== this.#turns) return;
       if (!talk) return this.#show(null);
       const opened = new OpenTalk(talk, {
         client: this.#client,
@@ -241,6 +250,7 @@ export class Chat {
       });
       this.#show(opened);
       await opened.open();
+      if (turn !== this.#turns) return;
     }
     this.node.classList.add('reading');
     if (position) await this.#open?.timeline.jump(position);
@@ -321,7 +331,7 @@ export class Chat {
     try {
       run(await load());
     } catch {
-      this.#say(t('error.unreachable'));
+      this.#say(t('error.part'));
     }
   }
 

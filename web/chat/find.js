@@ -32,7 +32,7 @@ const HITS = 30;
  */
 export async function findPeople(client, typed, directory) {
   const name = typed.trim();
-  if (!name) return [];
+  if (!name || directory === 'off') return [];
   if (directory === 'prefix') return client.findUsers(name);
   try {
     return [await client.userNamed(name)];
@@ -180,6 +180,7 @@ export class Find {
   #hint(typed, within) {
     if (within) return '';
     const directory = this.#chat.directory();
+    if (directory === 'off') return t('find.off');
     if (directory !== 'prefix') return t('find.whole-name');
     return [...typed].length < PREFIX ? t('find.longer') : '';
   }

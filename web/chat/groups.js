@@ -55,6 +55,8 @@ export function newGroup(client, open) {
   name.input.focus();
 }
 
+/** How people are found, said by the directory. @type {Record<string, string>} */
+const HINTS = { prefix: 'find.longer', off: 'find.off' };
 /** Who may do what, the lowest first. */
 const ROLES = ['member', 'admin', 'owner'];
 
@@ -137,7 +139,7 @@ export class GroupDetails {
 
   #invite() {
     const name = field(t('group.invite.who'), { required: true, autocomplete: 'off', list: 'people', 'data-testid': 'invite-name' });
-    const hint = el('p', { class: 'faint small' }, t(this.#directory === 'prefix' ? 'find.longer' : 'find.whole-name'));
+    const hint = el('p', { class: 'faint small' }, t(HINTS[this.#directory] ?? 'find.whole-name'));
     const people = el('datalist', { id: 'people' });
     const form = el('form', { class: 'stack' }, el('div', { class: 'row end' }, el('div', { class: 'grow' }, name.node), el('button', { 'data-testid': 'invite' }, t('group.invite'))), hint, people);
     let turn = 0;

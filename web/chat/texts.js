@@ -149,6 +149,7 @@ export const TEXTS = {
   'find.longer': ['People are found by the first 3 characters of their name, or by the whole name.', '输入用户名的前 3 个字符或完整用户名即可查找联系人。'],
   'find.messages': ['Messages', '消息'],
   'find.nothing': ['Nothing found.', '没有找到结果。'],
+  'find.off': ['People cannot be looked up here.', '此处不支持查找联系人。'],
   'find.people': ['People', '联系人'],
   'find.talks': ['Talks', '会话'],
   'find.whole-name': ['Type the whole name to find somebody.', '请输入完整用户名来查找联系人。'],
@@ -160,6 +161,7 @@ export const TEXTS = {
 
   // Groups
   group: ['Group', '群组'],
+  'group.gone': ['You are no longer a member of {title}.', '你已不是 {title} 的成员。'],
   'group.added': ['{who} is a member now.', '{who} 已成为成员。'],
   'group.has-history': ['New members can read what was said before', '新成员可以查看以前的消息'],
   'group.history': ['New members may read what was said before they joined', '新成员可以查看加入前的消息'],
@@ -279,6 +281,7 @@ export const TEXTS = {
   'error.join.forbidden': ['This group can be joined by invitation only. Ask a member to invite you.', '该群组仅限邀请加入，请让群成员邀请你。'],
   'error.join.not-found': ['There is no group with this number. Check it with a member.', '没有这个编号的群组，请向群成员核实。'],
   'error.login.unauthorized': ['The name or the password is wrong. Check both, then try again.', '用户名或密码错误，请检查后重试。'],
+  'error.part': ['This part of the page could not be loaded. Check your network, or reload the page.', '页面的这一部分无法加载。请检查网络，或重新加载页面。'],
   'error.password.forbidden': ['The present password is wrong.', '当前密码错误。'],
   'error.register.accounts-closed': ['Nobody can register here. Ask an operator for an account.', '此处不开放注册，请向管理员申请账号。'],
   'error.register.conflict': ['This name is taken, or looks like one that is. Choose another.', '该用户名已被占用，或与已有用户名过于相似，请换一个。'],

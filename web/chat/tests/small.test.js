@@ -23,7 +23,8 @@ test('people are found by a beginning, or by the whole name where there are no b
   assert.deepEqual(await found(' bob '), ['bob', 'bobby']);
   assert.deepEqual(await found('bob', 'exact'), ['bob']);
   assert.deepEqual(await found('bo', 'exact'), []);
-  assert.deepEqual(await found('林小雨', 'off'), ['林小雨']);
+  assert.deepEqual(await found('林小雨', 'exact'), ['林小雨']);
+  assert.deepEqual(await found('bob', 'off'), []);
   assert.deepEqual(await found('   '), []);
   double.userNamed = async () => {
     throw Object.assign(new Error('away'), { code: 'unreachable' });
