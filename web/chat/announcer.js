@@ -32,7 +32,9 @@ export class Announcer {
     const message = this.#last;
     if (!message || !this.#waiting) return;
     this.node.textContent =
-      this.#waiting > 2 ? count('announced', this.#waiting) : t('last.by', { who: shownName(message.sender.name), words: oneLine(message.text) });
+      this.#waiting > 2
+        ? count('announced', this.#waiting)
+        : t('last.by', { who: shownName(message.sender.name), words: oneLine(message.text) });
     this.#waiting = 0;
     this.#clock = window.setTimeout(() => this.#say(), PAUSE);
   }

@@ -34,7 +34,13 @@ export class Banner {
       if (name === 'ended' && code !== 'replaced') logIn();
       else this.#client.retry();
     });
-    this.node = el('div', { class: 'banner', 'data-testid': 'state', 'data-state': client.state.name, hidden: true }, this.words, this.count, this.button);
+    this.node = el(
+      'div',
+      { class: 'banner', 'data-testid': 'state', 'data-state': client.state.name, hidden: true },
+      this.words,
+      this.count,
+      this.button,
+    );
     this.update();
   }
 
@@ -56,8 +62,11 @@ export class Banner {
     const wait = state.name === 'waiting' && state.retryAt ? Math.max(0, Math.ceil((state.retryAt - now) / 1000)) : 0;
     this.count.textContent = wait ? t('banner.next', { seconds: wait }) : '';
     this.button.hidden = !words || state.name === 'connecting';
-    this.button.textContent = t(state.name !== 'ended' ? 'banner.retry' : state.code === 'replaced' ? 'banner.here' : 'log-in');
-    if (this.#since && state.name !== 'ended') this.#clock = window.setTimeout(() => this.update(), state.name === 'connecting' ? PATIENCE : 1000);
+    this.button.textContent = t(
+      state.name !== 'ended' ? 'banner.retry' : state.code === 'replaced' ? 'banner.here' : 'log-in',
+    );
+    if (this.#since && state.name !== 'ended')
+      this.#clock = window.setTimeout(() => this.update(), state.name === 'connecting' ? PATIENCE : 1000);
   }
 
   /** @param {State} state @param {number} now */

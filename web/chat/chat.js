@@ -61,7 +61,8 @@ export class Chat {
     this.#client = client;
     this.#user = user;
     this.#left = left;
-    const open = (/** @type {Conversation} */ conversation, /** @type {Position} */ position = '') => this.open(conversation, position);
+    const open = (/** @type {Conversation} */ conversation, /** @type {Position} */ position = '') =>
+      this.open(conversation, position);
     const renew = perFrame(() => {
       this.#open?.renew();
       this.talks.schedule();
@@ -79,7 +80,11 @@ export class Chat {
       back: () => this.talks.focus(),
     });
     this.invited = el('ul', { class: 'invitations', 'aria-label': t('invitations') });
-    this.notKept = el('p', { class: 'notice warn', role: 'status', 'data-testid': 'not-kept', hidden: client.kept }, t('not-kept'));
+    this.notKept = el(
+      'p',
+      { class: 'notice warn', role: 'status', 'data-testid': 'not-kept', hidden: client.kept },
+      t('not-kept'),
+    );
     this.problem = notice();
     this.main = el('main', { class: 'talk-place' });
     const name = shownName(user.name);
@@ -117,10 +122,19 @@ export class Chat {
     this.talks.schedule();
     this.notifications.count();
     this.#watch();
-    this.#client.about().then((about) => (this.#directory = about.directory ?? 'exact')).catch(() => {});
-    this.#client.invitations().then((all) => all.forEach((one) => this.#invite(one))).catch(() => {});
+    this.#client
+      .about()
+      .then((about) => (this.#directory = about.directory ?? 'exact'))
+      .catch(() => {});
+    this.#client
+      .invitations()
+      .then((all) => all.forEach((one) => this.#invite(one)))
+      .catch(() => {});
     for (const { conversation } of this.#client.talks.slice(0, 50)) {
-      this.#client.draft(conversation).then((text) => this.talks.draft(conversation, text)).catch(() => {});
+      this.#client
+        .draft(conversation)
+        .then((text) => this.talks.draft(conversation, text))
+        .catch(() => {});
     }
     this.#address();
     const soon = setTimeout(() => {
@@ -236,7 +250,8 @@ export class Chat {
     this.#turns += 1;
     const turn = this.#turns;
     if (this.#open?.talk.conversation !== conversation) {
-      const talk = this.#client.talks.find((one) => one.conversation === conversation) ?? (await this.#newTalk(conversation));
+      const talk =
+        this.#client.talks.find((one) => one.conversation === conversation) ?? (await this.#newTalk(conversation));
       // Another talk was opened meanwhile.
       if (turn !== this.#turns) return;
       if (!talk) return this.#show(null);
@@ -347,7 +362,8 @@ export class Chat {
 
   #details() {
     const talk = this.#open?.talk;
-    if (talk?.group) this.#with(groups, ({ GroupDetails }) => new GroupDetails(this.#client, talk.group, this.#directory).open());
+    if (talk?.group)
+      this.#with(groups, ({ GroupDetails }) => new GroupDetails(this.#client, talk.group, this.#directory).open());
     else if (talk) this.#with(people, ({ aboutPerson }) => aboutPerson(this.#client, talk.user, titleOf(talk)));
   }
 
@@ -398,21 +414,35 @@ export class Chat {
   }
 
   #drawInvitations() {
-    const answer = (/** @type {number} */ id, /** @type {() => Promise<void>} */ run, /** @type {() => void} */ then) => async () => {
-      try {
-        await run();
-        then();
-      } catch (error) {
-        this.#say(errorText(error));
-      }
-      this.#invitations.delete(id);
-      this.#drawInvitations();
-    };
+    const answer =
+      (/** @type {number} */ id, /** @type {() => Promise<void>} */ run, /** @type {() => void} */ then) =>
+      async () => {
+        try {
+          await run();
+          then();
+        } catch (error) {
+          this.#say(errorText(error));
+        }
+        this.#invitations.delete(id);
+        this.#drawInvitations();
+      };
     fill(
       this.invited,
       ...[...this.#invitations.values()].map((one) => {
         const { id } = one.group;
-        return invitationNode(one, answer(id, () => this.#client.join(id), () => this.open(`g:${id}`)), answer(id, () => this.#client.decline(id), () => {}));
+        return invitationNode(
+          one,
+          answer(
+            id,
+            () => this.#client.join(id),
+            () => this.open(`g:${id}`),
+          ),
+          answer(
+            id,
+            () => this.#client.decline(id),
+            () => {},
+          ),
+        );
       }),
     );
   }

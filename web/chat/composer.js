@@ -50,7 +50,13 @@ export class Composer {
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
       oninput: () => this.#changed(),
     });
-    this.size = el('p', { id: 'composer-size', class: 'notice', role: 'alert', 'data-testid': 'too-large', hidden: true });
+    this.size = el('p', {
+      id: 'composer-size',
+      class: 'notice',
+      role: 'alert',
+      'data-testid': 'too-large',
+      hidden: true,
+    });
     this.button = el(
       'button',
       { type: 'submit', class: 'main square', 'aria-label': t('send'), title: t('send'), 'data-testid': 'send' },

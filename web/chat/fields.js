@@ -11,7 +11,10 @@ import { t } from './texts.js';
  */
 export function field(label, attributes, hint = '') {
   const input = el('input', attributes);
-  return { input, node: el('label', { class: 'field' }, el('span', {}, label), input, hint && el('small', { class: 'faint' }, hint)) };
+  return {
+    input,
+    node: el('label', { class: 'field' }, el('span', {}, label), input, hint && el('small', { class: 'faint' }, hint)),
+  };
 }
 
 /**

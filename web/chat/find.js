@@ -56,7 +56,11 @@ export function snippet(text, sought) {
   // What upper case is longer or shorter than lower case is shown from its beginning.
   if (at < 0 || !word || line.toLowerCase().length !== line.length) return [line.slice(0, 120), '', ''];
   const from = at > 40 ? at - 30 : 0;
-  return [(from ? '…' : '') + line.slice(from, at), line.slice(at, at + word.length), line.slice(at + word.length, at + 120)];
+  return [
+    (from ? '…' : '') + line.slice(from, at),
+    line.slice(at, at + word.length),
+    line.slice(at + word.length, at + 120),
+  ];
 }
 
 export class Find {
@@ -71,7 +75,16 @@ export class Find {
    */
   constructor(chat) {
     this.#chat = chat;
-    this.field = el('input', { type: 'search', 'data-testid': 'find', 'aria-label': t('find'), placeholder: t('find'), autocomplete: 'off', spellcheck: 'false', maxlength: 200, enterkeyhint: 'search' });
+    this.field = el('input', {
+      type: 'search',
+      'data-testid': 'find',
+      'aria-label': t('find'),
+      placeholder: t('find'),
+      autocomplete: 'off',
+      spellcheck: 'false',
+      maxlength: 200,
+      enterkeyhint: 'search',
+    });
     this.scope = el('div', { class: 'scope row', hidden: true, 'data-testid': 'find-scope' });
     this.results = el('div', { class: 'results', hidden: true, 'data-testid': 'results' });
     this.status = el('p', { class: 'unseen', role: 'status' });
@@ -85,7 +98,11 @@ export class Find {
   /** Look within one talk. @param {Conversation} conversation @param {string} title */
   within(conversation, title) {
     this.#within = conversation;
-    fill(this.scope, el('span', { class: 'grow small' }, t('find.within', { title })), pictureButton('close', t('find.everywhere'), { onclick: () => this.#everywhere() }));
+    fill(
+      this.scope,
+      el('span', { class: 'grow small' }, t('find.within', { title })),
+      pictureButton('close', t('find.everywhere'), { onclick: () => this.#everywhere() }),
+    );
     this.scope.hidden = false;
     this.field.focus();
     this.field.select();
@@ -154,13 +171,31 @@ export class Find {
     const small = typed.toLowerCase();
     const talks = within ? [] : client.talks.filter((talk) => titleOf(talk).toLowerCase().includes(small)).slice(0, 10);
     const known = new Set(talks.map((talk) => talk.user));
-    const others = people.status === 'fulfilled' ? people.value.filter((user) => !known.has(user.id) && user.id !== client.me?.id) : [];
+    const others =
+      people.status === 'fulfilled'
+        ? people.value.filter((user) => !known.has(user.id) && user.id !== client.me?.id)
+        : [];
     const found = messages.status === 'fulfilled' ? messages.value : [];
-    const failed = [people, messages].filter((one) => one.status === 'rejected').map((one) => errorText(/** @type {PromiseRejectedResult} */ (one).reason, 'find'));
+    const failed = [people, messages]
+      .filter((one) => one.status === 'rejected')
+      .map((one) => errorText(/** @type {PromiseRejectedResult} */ (one).reason, 'find'));
     const groups = [
-      this.#group(t('find.talks'), talks.map((talk) => this.#hit(talk.user || talk.group, titleOf(talk), '', 'found-talk', () => this.#open(talk.conversation)))),
-      this.#group(t('find.people'), others.map((user) => this.#hit(user.id, shownName(user.name), '', 'found', () => this.#open(client.conversationWith(user.id))))),
-      this.#group(t('find.messages'), found.map((message) => this.#message(message, typed))),
+      this.#group(
+        t('find.talks'),
+        talks.map((talk) =>
+          this.#hit(talk.user || talk.group, titleOf(talk), '', 'found-talk', () => this.#open(talk.conversation)),
+        ),
+      ),
+      this.#group(
+        t('find.people'),
+        others.map((user) =>
+          this.#hit(user.id, shownName(user.name), '', 'found', () => this.#open(client.conversationWith(user.id))),
+        ),
+      ),
+      this.#group(
+        t('find.messages'),
+        found.map((message) => this.#message(message, typed)),
+      ),
     ];
     const total = talks.length + others.length + found.length;
     const hint = this.#hint(typed, within);
@@ -206,7 +241,17 @@ export class Find {
         'button',
         { type: 'button', class: 'talk hit', 'data-testid': testid, 'data-user': id, tabindex: -1, onclick: open },
         sign(id, name),
-        el('span', { class: 'two' }, el('span', { class: 'upper' }, el('bdi', { class: 'talk-title' }, name), el('span', { class: 'talk-time' }, time)), ...lower),
+        el(
+          'span',
+          { class: 'two' },
+          el(
+            'span',
+            { class: 'upper' },
+            el('bdi', { class: 'talk-title' }, name),
+            el('span', { class: 'talk-time' }, time),
+          ),
+          ...lower,
+        ),
       ),
     );
   }
@@ -216,7 +261,11 @@ export class Find {
     const talk = this.#chat.client.talks.find((one) => one.conversation === message.conversation);
     const [before, hit, after] = snippet(visibleText(message.text), typed);
     const where = talk ? titleOf(talk) : message.conversation;
-    const by = message.mine ? t('last.mine', { words: '' }) : talk?.user ? '' : t('last.by', { who: shownName(message.sender.name), words: '' });
+    const by = message.mine
+      ? t('last.mine', { words: '' })
+      : talk?.user
+        ? ''
+        : t('last.by', { who: shownName(message.sender.name), words: '' });
     return this.#hit(
       talk ? talk.user || talk.group : 1,
       where,

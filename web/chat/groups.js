@@ -28,29 +28,66 @@ function choice(label, attributes) {
  * @param {(conversation: Conversation) => void} open
  */
 export function newGroup(client, open) {
-  const name = field(t('group.name'), { required: true, maxlength: 64, autocomplete: 'off', 'data-testid': 'group-name' });
+  const name = field(t('group.name'), {
+    required: true,
+    maxlength: 64,
+    autocomplete: 'off',
+    'data-testid': 'group-name',
+  });
   const anyone = choice(t('group.open'), { 'data-testid': 'group-open' });
   const history = choice(t('group.history'), { checked: true, 'data-testid': 'group-history' });
   const problem = notice();
-  const make = el('form', { class: 'stack' }, name.node, anyone.node, history.node, problem, el('button', { class: 'main', 'data-testid': 'make-group' }, t('group.make')));
-  const id = field(t('group.id'), { required: true, inputmode: 'numeric', pattern: '[0-9]+', autocomplete: 'off', 'data-testid': 'group-id' }, t('group.id.hint'));
-  const join = el('form', { class: 'stack' }, el('h3', {}, t('group.join.title')), id.node, el('button', { 'data-testid': 'join-group' }, t('group.join')));
+  const make = el(
+    'form',
+    { class: 'stack' },
+    name.node,
+    anyone.node,
+    history.node,
+    problem,
+    el('button', { class: 'main', 'data-testid': 'make-group' }, t('group.make')),
+  );
+  const id = field(
+    t('group.id'),
+    { required: true, inputmode: 'numeric', pattern: '[0-9]+', autocomplete: 'off', 'data-testid': 'group-id' },
+    t('group.id.hint'),
+  );
+  const join = el(
+    'form',
+    { class: 'stack' },
+    el('h3', {}, t('group.join.title')),
+    id.node,
+    el('button', { 'data-testid': 'join-group' }, t('group.join')),
+  );
   const dialog = openDialog(t('group.new'), { testid: 'group-dialog' }, make, join);
   make.addEventListener('submit', (event) => {
     event.preventDefault();
-    busy(make, problem, async () => {
-      const made = await client.makeGroup({ name: name.input.value.trim(), open: anyone.input.checked, history: history.input.checked });
-      dialog.close();
-      open(`g:${made.id}`);
-    }, errorText);
+    busy(
+      make,
+      problem,
+      async () => {
+        const made = await client.makeGroup({
+          name: name.input.value.trim(),
+          open: anyone.input.checked,
+          history: history.input.checked,
+        });
+        dialog.close();
+        open(`g:${made.id}`);
+      },
+      errorText,
+    );
   });
   join.addEventListener('submit', (event) => {
     event.preventDefault();
-    busy(join, problem, async () => {
-      await client.join(Number(id.input.value));
-      dialog.close();
-      open(`g:${Number(id.input.value)}`);
-    }, (error) => errorText(error, 'join'));
+    busy(
+      join,
+      problem,
+      async () => {
+        await client.join(Number(id.input.value));
+        dialog.close();
+        open(`g:${Number(id.input.value)}`);
+      },
+      (error) => errorText(error, 'join'),
+    );
   });
   name.input.focus();
 }
@@ -93,16 +130,23 @@ export class GroupDetails {
   async #read() {
     const [group, members] = await Promise.all([this.#client.group(this.#id), this.#client.members(this.#id)]);
     this.#group = group;
-    this.#members = [...members].sort((one, other) => ROLES.indexOf(other.role) - ROLES.indexOf(one.role) || one.name.localeCompare(other.name));
+    this.#members = [...members].sort(
+      (one, other) => ROLES.indexOf(other.role) - ROLES.indexOf(one.role) || one.name.localeCompare(other.name),
+    );
     this.#draw();
   }
 
   /** Do something, and show how the group is then. @param {() => Promise<unknown>} run @param {boolean} [again] */
   async #tried(run, again = false) {
-    await busy(this.about, this.problem, async () => {
-      await run();
-      if (again) await this.#read();
-    }, errorText);
+    await busy(
+      this.about,
+      this.problem,
+      async () => {
+        await run();
+        if (again) await this.#read();
+      },
+      errorText,
+    );
   }
 
   get #me() {
@@ -114,22 +158,50 @@ export class GroupDetails {
     if (!group) return;
     const role = this.#members.find((one) => one.user === this.#me)?.role ?? '';
     const leads = role === 'owner' || role === 'admin';
-    const facts = [count('members', group.members), t(group.open ? 'group.is-open' : 'group.is-closed'), t(group.history ? 'group.has-history' : 'group.no-history'), t('group.number', { id: String(group.id) })];
+    const facts = [
+      count('members', group.members),
+      t(group.open ? 'group.is-open' : 'group.is-closed'),
+      t(group.history ? 'group.has-history' : 'group.no-history'),
+      t('group.number', { id: String(group.id) }),
+    ];
     fill(
       this.about,
-      el('div', { class: 'row' }, sign(group.id, shownName(group.name)), el('strong', { class: 'grow' }, el('bdi', {}, shownName(group.name)))),
+      el(
+        'div',
+        { class: 'row' },
+        sign(group.id, shownName(group.name)),
+        el('strong', { class: 'grow' }, el('bdi', {}, shownName(group.name))),
+      ),
       el('ul', { class: 'faint small' }, ...facts.map((fact) => el('li', {}, fact))),
       leads && this.#rename(group),
       leads && this.#invite(),
-      el('div', { class: 'row' }, el('button', { type: 'button', class: 'danger', 'data-testid': 'leave', onclick: () => this.#leave() }, t('group.leave'))),
+      el(
+        'div',
+        { class: 'row' },
+        el(
+          'button',
+          { type: 'button', class: 'danger', 'data-testid': 'leave', onclick: () => this.#leave() },
+          t('group.leave'),
+        ),
+      ),
     );
     fill(this.list, ...this.#members.map((member) => this.#member(member, role)));
   }
 
   /** @param {GroupInfo} group */
   #rename(group) {
-    const name = field(t('group.name'), { required: true, maxlength: 64, value: group.name, 'data-testid': 'rename-name' });
-    const form = el('form', { class: 'row end' }, el('div', { class: 'grow' }, name.node), el('button', { 'data-testid': 'rename' }, t('group.rename')));
+    const name = field(t('group.name'), {
+      required: true,
+      maxlength: 64,
+      value: group.name,
+      'data-testid': 'rename-name',
+    });
+    const form = el(
+      'form',
+      { class: 'row end' },
+      el('div', { class: 'grow' }, name.node),
+      el('button', { 'data-testid': 'rename' }, t('group.rename')),
+    );
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#tried(() => this.#client.rename(this.#id, name.input.value.trim()), true);
@@ -138,10 +210,26 @@ export class GroupDetails {
   }
 
   #invite() {
-    const name = field(t('group.invite.who'), { required: true, autocomplete: 'off', list: 'people', 'data-testid': 'invite-name' });
+    const name = field(t('group.invite.who'), {
+      required: true,
+      autocomplete: 'off',
+      list: 'people',
+      'data-testid': 'invite-name',
+    });
     const hint = el('p', { class: 'faint small' }, t(HINTS[this.#directory] ?? 'find.whole-name'));
     const people = el('datalist', { id: 'people' });
-    const form = el('form', { class: 'stack' }, el('div', { class: 'row end' }, el('div', { class: 'grow' }, name.node), el('button', { 'data-testid': 'invite' }, t('group.invite'))), hint, people);
+    const form = el(
+      'form',
+      { class: 'stack' },
+      el(
+        'div',
+        { class: 'row end' },
+        el('div', { class: 'grow' }, name.node),
+        el('button', { 'data-testid': 'invite' }, t('group.invite')),
+      ),
+      hint,
+      people,
+    );
     let turn = 0;
     name.input.addEventListener('input', async () => {
       turn += 1;
@@ -153,12 +241,20 @@ export class GroupDetails {
     });
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      busy(this.about, this.problem, async () => {
-        const user = await this.#client.userNamed(name.input.value.trim());
-        const answer = await this.#client.invite(this.#id, user.id);
-        await this.#read();
-        this.problem.say(t(answer === 'invited' ? 'group.invited' : 'group.added', { who: shownName(user.name) }), true);
-      }, (error) => errorText(error, 'invite'));
+      busy(
+        this.about,
+        this.problem,
+        async () => {
+          const user = await this.#client.userNamed(name.input.value.trim());
+          const answer = await this.#client.invite(this.#id, user.id);
+          await this.#read();
+          this.problem.say(
+            t(answer === 'invited' ? 'group.invited' : 'group.added', { who: shownName(user.name) }),
+            true,
+          );
+        },
+        (error) => errorText(error, 'invite'),
+      );
     });
     return form;
   }
@@ -175,9 +271,11 @@ export class GroupDetails {
   #member(member, role) {
     const me = member.user === this.#me;
     const name = shownName(member.name || String(member.user));
-    const roles = role === 'owner' ? this.#roles(member, name) : el('span', { class: 'faint small' }, t(`role.${member.role}`));
+    const roles =
+      role === 'owner' ? this.#roles(member, name) : el('span', { class: 'faint small' }, t(`role.${member.role}`));
     const remove = async () => {
-      if (await ask(t('group.remove.sure', { who: name }), t('group.remove'))) await this.#tried(() => this.#client.remove(this.#id, member.user), true);
+      if (await ask(t('group.remove.sure', { who: name }), t('group.remove')))
+        await this.#tried(() => this.#client.remove(this.#id, member.user), true);
     };
     return el(
       'li',
@@ -185,13 +283,29 @@ export class GroupDetails {
       sign(member.user, name),
       el('span', { class: 'grow' }, el('bdi', {}, name), me && el('span', { class: 'faint' }, ` (${t('you')})`)),
       roles,
-      !me && ROLES.indexOf(role) > ROLES.indexOf(member.role) && el('button', { type: 'button', class: 'danger', 'data-testid': 'remove', 'aria-label': t('group.remove.who', { who: name }), onclick: remove }, t('group.remove')),
+      !me &&
+        ROLES.indexOf(role) > ROLES.indexOf(member.role) &&
+        el(
+          'button',
+          {
+            type: 'button',
+            class: 'danger',
+            'data-testid': 'remove',
+            'aria-label': t('group.remove.who', { who: name }),
+            onclick: remove,
+          },
+          t('group.remove'),
+        ),
     );
   }
 
   /** @param {Member} member @param {string} name */
   #roles(member, name) {
-    const select = el('select', { 'aria-label': t('role.of', { who: name }), 'data-testid': 'role' }, ...ROLES.map((role) => el('option', { value: role, selected: role === member.role }, t(`role.${role}`))));
+    const select = el(
+      'select',
+      { 'aria-label': t('role.of', { who: name }), 'data-testid': 'role' },
+      ...ROLES.map((role) => el('option', { value: role, selected: role === member.role }, t(`role.${role}`))),
+    );
     select.addEventListener('change', async () => {
       await this.#tried(() => this.#client.setRole(this.#id, member.user, select.value), true);
       // Refused: it is as it was.

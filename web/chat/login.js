@@ -32,7 +32,10 @@ export class Login {
     this.#client = client;
     this.#done = done;
     this.node = el('main', { class: 'login' });
-    this.#asked = client.about().then((about) => (this.#about = about)).catch(() => {});
+    this.#asked = client
+      .about()
+      .then((about) => (this.#about = about))
+      .catch(() => {});
   }
 
   /** @param {string} [code] of a reset link */
@@ -47,16 +50,42 @@ export class Login {
 
   /** @param {boolean} [focus] @param {string} [said] what went well */
   #draw(focus = true, said = '') {
-    const before = /** @type {HTMLInputElement[]} */ ([...this.node.querySelectorAll('input')]).map((one) => [one.name, one.value]);
+    const before = /** @type {HTMLInputElement[]} */ ([...this.node.querySelectorAll('input')]).map((one) => [
+      one.name,
+      one.value,
+    ]);
     const form = this.#what === 'reset' ? this.#reset() : this.#what === 'register' ? this.#register() : this.#logIn();
-    const other = el('button', { type: 'button', class: 'plain', 'data-testid': 'language', lang: language() === 'zh' ? 'en' : 'zh', onclick: () => this.#speak() }, language() === 'zh' ? 'English' : '中文');
+    const other = el(
+      'button',
+      {
+        type: 'button',
+        class: 'plain',
+        'data-testid': 'language',
+        lang: language() === 'zh' ? 'en' : 'zh',
+        onclick: () => this.#speak(),
+      },
+      language() === 'zh' ? 'English' : '中文',
+    );
     const had = this.node.contains(document.activeElement);
-    fill(this.node, el('div', { class: 'card' }, el('h1', {}, 'CIM'), el('p', { class: 'faint' }, t('login.about')), said && el('p', { class: 'notice good', role: 'status' }, said), ...form), el('p', {}, other));
+    fill(
+      this.node,
+      el(
+        'div',
+        { class: 'card' },
+        el('h1', {}, 'CIM'),
+        el('p', { class: 'faint' }, t('login.about')),
+        said && el('p', { class: 'notice good', role: 'status' }, said),
+        ...form,
+      ),
+      el('p', {}, other),
+    );
     for (const [name, value] of before) {
       const input = /** @type {HTMLInputElement | null} */ (this.node.querySelector(`input[name="${name}"]`));
       if (input && !input.value) input.value = value;
     }
-    const first = /** @type {HTMLInputElement | undefined} */ ([...this.node.querySelectorAll('input')].find((one) => !one.value));
+    const first = /** @type {HTMLInputElement | undefined} */ (
+      [...this.node.querySelectorAll('input')].find((one) => !one.value)
+    );
     if (focus || had) first?.focus();
   }
 
@@ -77,12 +106,29 @@ export class Login {
   #tabs() {
     if (this.#about?.accounts === 'key') return null;
     const tab = (/** @type {'log-in' | 'register'} */ what) =>
-      el('button', { type: 'button', 'aria-pressed': String(this.#what === what), 'data-testid': `to-${what}`, onclick: this.#turn(what) }, t(what));
+      el(
+        'button',
+        {
+          type: 'button',
+          'aria-pressed': String(this.#what === what),
+          'data-testid': `to-${what}`,
+          onclick: this.#turn(what),
+        },
+        t(what),
+      );
     return el('div', { class: 'tabs', role: 'group', 'aria-label': t('login.ways') }, tab('log-in'), tab('register'));
   }
 
   #nameField() {
-    const found = field(t('name'), { name: 'name', required: true, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false', maxlength: 64, 'data-testid': 'name' });
+    const found = field(t('name'), {
+      name: 'name',
+      required: true,
+      autocomplete: 'username',
+      autocapitalize: 'none',
+      spellcheck: 'false',
+      maxlength: 64,
+      'data-testid': 'name',
+    });
     found.input.value = this.#name;
     found.input.addEventListener('input', () => (this.#name = found.input.value));
     return found;
@@ -90,39 +136,65 @@ export class Login {
 
   #logIn() {
     const name = this.#nameField();
-    const password = passwordField(t('password'), { name: 'password', autocomplete: 'current-password', 'data-testid': 'password' });
+    const password = passwordField(t('password'), {
+      name: 'password',
+      autocomplete: 'current-password',
+      'data-testid': 'password',
+    });
     const form = this.#form('login', 'log-in', [name.node, password.node], async () => {
       this.#done(await this.#client.logIn({ name: name.input.value.trim(), password: password.input.value }));
     });
     const forgot = el('details', {}, el('summary', {}, t('forgot')), el('p', { class: 'faint' }, t('forgot.what')));
-    return [this.#tabs(), form, forgot, this.#about?.accounts === 'key' && el('p', { class: 'faint' }, t('register.key'))];
+    return [
+      this.#tabs(),
+      form,
+      forgot,
+      this.#about?.accounts === 'key' && el('p', { class: 'faint' }, t('register.key')),
+    ];
   }
 
   #register() {
     const name = this.#nameField();
-    const password = passwordField(t('password'), { name: 'password', ...NEW_PASSWORD, 'data-testid': 'password' }, t('password.hint'));
-    const invitation = field(t('invitation-code'), { name: 'invitation', autocomplete: 'off', spellcheck: 'false', required: true, 'data-testid': 'invitation' }, t('invitation-code.hint'));
+    const password = passwordField(
+      t('password'),
+      { name: 'password', ...NEW_PASSWORD, 'data-testid': 'password' },
+      t('password.hint'),
+    );
+    const invitation = field(
+      t('invitation-code'),
+      { name: 'invitation', autocomplete: 'off', spellcheck: 'false', required: true, 'data-testid': 'invitation' },
+      t('invitation-code.hint'),
+    );
     const invited = this.#about?.accounts === 'invited';
-    const form = this.#form('register', 'register', [name.node, password.node, invited && invitation.node], async () => {
-      const account = { name: name.input.value.trim(), password: password.input.value };
-      const code = invited ? { invitation: invitation.input.value.trim() } : {};
-      try {
-        await this.#client.register({ ...account, ...code });
-      } catch (error) {
-        // The system may have changed its mind since the page was opened.
-        if (/** @type {{ code?: string }} */ (error).code === 'invitation-needed' && !invited && this.#about) {
-          this.#about = { ...this.#about, accounts: 'invited' };
-          this.#draw();
+    const form = this.#form(
+      'register',
+      'register',
+      [name.node, password.node, invited && invitation.node],
+      async () => {
+        const account = { name: name.input.value.trim(), password: password.input.value };
+        const code = invited ? { invitation: invitation.input.value.trim() } : {};
+        try {
+          await this.#client.register({ ...account, ...code });
+        } catch (error) {
+          // The system may have changed its mind since the page was opened.
+          if (/** @type {{ code?: string }} */ (error).code === 'invitation-needed' && !invited && this.#about) {
+            this.#about = { ...this.#about, accounts: 'invited' };
+            this.#draw();
+          }
+          throw error;
         }
-        throw error;
-      }
-      this.#done(await this.#client.logIn(account));
-    });
+        this.#done(await this.#client.logIn(account));
+      },
+    );
     return [this.#tabs(), form];
   }
 
   #reset() {
-    const password = passwordField(t('password.new'), { name: 'new-password', ...NEW_PASSWORD, 'data-testid': 'new-password' }, t('password.hint'));
+    const password = passwordField(
+      t('password.new'),
+      { name: 'new-password', ...NEW_PASSWORD, 'data-testid': 'new-password' },
+      t('password.hint'),
+    );
     const form = this.#form('reset', 'reset', [el('p', {}, t('reset.what')), password.node], async () => {
       await this.#client.resetPassword(this.#code, password.input.value);
       this.#code = '';
@@ -140,7 +212,13 @@ export class Login {
    */
   #form(what, label, fields, run) {
     const problem = notice();
-    const form = el('form', { class: 'stack', 'data-testid': what === 'reset' ? 'reset' : 'login' }, ...fields, problem, el('button', { class: 'main', 'data-testid': label }, t(label)));
+    const form = el(
+      'form',
+      { class: 'stack', 'data-testid': what === 'reset' ? 'reset' : 'login' },
+      ...fields,
+      problem,
+      el('button', { class: 'main', 'data-testid': label }, t(label)),
+    );
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       busy(form, /** @type {ReturnType<typeof notice>} */ (problem), run, (error) => {
@@ -165,17 +243,34 @@ export function logInAgain(client, name, done) {
   if (document.querySelector('[data-testid="expired"]')) return;
   const who = field(t('name'), { name: 'name', autocomplete: 'username', required: true, 'data-testid': 'name' });
   who.input.value = name;
-  const password = passwordField(t('password'), { name: 'password', autocomplete: 'current-password', 'data-testid': 'password' });
+  const password = passwordField(t('password'), {
+    name: 'password',
+    autocomplete: 'current-password',
+    'data-testid': 'password',
+  });
   const problem = notice();
-  const form = el('form', { class: 'stack' }, el('p', {}, t('expired')), who.node, password.node, problem, el('button', { class: 'main', 'data-testid': 'log-in' }, t('log-in')));
+  const form = el(
+    'form',
+    { class: 'stack' },
+    el('p', {}, t('expired')),
+    who.node,
+    password.node,
+    problem,
+    el('button', { class: 'main', 'data-testid': 'log-in' }, t('log-in')),
+  );
   const dialog = openDialog(t('expired.title'), { testid: 'expired' }, form);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    busy(form, problem, async () => {
-      const user = await client.logIn({ name: who.input.value.trim(), password: password.input.value });
-      dialog.close();
-      done(user);
-    }, (error) => errorText(error, 'login'));
+    busy(
+      form,
+      problem,
+      async () => {
+        const user = await client.logIn({ name: who.input.value.trim(), password: password.input.value });
+        dialog.close();
+        done(user);
+      },
+      (error) => errorText(error, 'login'),
+    );
   });
   password.input.focus();
 }

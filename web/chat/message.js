@@ -87,7 +87,13 @@ export function outgoingNode({ outgoing, mark }, around) {
       tabindex: -1,
       'aria-label': t('message.by', { who: t('you'), time: clock(outgoing.at) }),
     },
-    el('div', { class: 'bubble' }, words && el('p', { class: 'faint' }, words), ...textNodes(outgoing.text), foot(outgoing.at, mark, false)),
+    el(
+      'div',
+      { class: 'bubble' },
+      words && el('p', { class: 'faint' }, words),
+      ...textNodes(outgoing.text),
+      foot(outgoing.at, mark, false),
+    ),
     refused &&
       el(
         'div',
@@ -160,7 +166,11 @@ function dataNode(data, contentType) {
   return el(
     'div',
     { class: 'row' },
-    el('span', { class: 'faint' }, t('message.data', { type: visibleText(contentType) || '?', size: number(data.length) })),
+    el(
+      'span',
+      { class: 'faint' },
+      t('message.data', { type: visibleText(contentType) || '?', size: number(data.length) }),
+    ),
     el('button', { type: 'button', onclick: save }, t('save')),
   );
 }

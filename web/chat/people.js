@@ -19,7 +19,18 @@ export async function aboutPerson(client, user, name) {
   const about = el(
     'div',
     { class: 'stack' },
-    el('div', { class: 'row' }, sign(user, name, 'big'), el('div', {}, el('strong', {}, el('bdi', {}, name)), el('p', { class: 'faint small' }, t(client.isOnline(user) ? 'online' : 'offline')), el('p', { class: 'faint small' }, t('person.number', { id: String(user) })))),
+    el(
+      'div',
+      { class: 'row' },
+      sign(user, name, 'big'),
+      el(
+        'div',
+        {},
+        el('strong', {}, el('bdi', {}, name)),
+        el('p', { class: 'faint small' }, t(client.isOnline(user) ? 'online' : 'offline')),
+        el('p', { class: 'faint small' }, t('person.number', { id: String(user) })),
+      ),
+    ),
     el('p', { class: 'faint' }, t('block.what')),
     buttons,
     problem,
@@ -27,11 +38,24 @@ export async function aboutPerson(client, user, name) {
   openDialog(t('about'), { testid: 'person' }, about);
   const draw = async () => {
     const blocked = (await client.blocks()).some((one) => one.id === user);
-    const turn = () => busy(about, problem, async () => {
-      await (blocked ? client.unblock(user) : client.block(user));
-      await draw();
-    }, errorText);
-    fill(buttons, el('button', { type: 'button', class: blocked ? '' : 'danger', 'data-testid': blocked ? 'unblock' : 'block', onclick: turn }, t(blocked ? 'unblock' : 'block')));
+    const turn = () =>
+      busy(
+        about,
+        problem,
+        async () => {
+          await (blocked ? client.unblock(user) : client.block(user));
+          await draw();
+        },
+        errorText,
+      );
+    fill(
+      buttons,
+      el(
+        'button',
+        { type: 'button', class: blocked ? '' : 'danger', 'data-testid': blocked ? 'unblock' : 'block', onclick: turn },
+        t(blocked ? 'unblock' : 'block'),
+      ),
+    );
   };
   await busy(about, problem, draw, errorText);
 }

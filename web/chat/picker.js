@@ -29,7 +29,12 @@ export function openPicker(place, picked) {
     dialog.close();
     picked(emoji);
   };
-  const other = el('input', { 'aria-label': t('picker.other'), placeholder: t('picker.other'), maxlength: 32, 'data-testid': 'pick-other' });
+  const other = el('input', {
+    'aria-label': t('picker.other'),
+    placeholder: t('picker.other'),
+    maxlength: 32,
+    'data-testid': 'pick-other',
+  });
   const form = el('form', { class: 'row' }, other, el('button', { class: 'main' }, t('ok')));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -40,7 +45,11 @@ export function openPicker(place, picked) {
     'div',
     { class: 'emoji', role: 'group', 'aria-label': t('picker') },
     ...EMOJI.map((emoji) =>
-      el('button', { type: 'button', class: 'plain', 'data-testid': 'pick', 'data-reaction': emoji, onclick: () => done(emoji) }, emoji),
+      el(
+        'button',
+        { type: 'button', class: 'plain', 'data-testid': 'pick', 'data-reaction': emoji, onclick: () => done(emoji) },
+        emoji,
+      ),
     ),
   );
   const dialog = el('dialog', { class: 'picker', 'aria-label': t('picker'), 'data-testid': 'picker' }, grid, form);

@@ -126,12 +126,19 @@ export class OpenTalk {
     if (left !== null) {
       this.composer.start(left);
       this.composer.keep();
-    } else this.#client.draft(conversation).then((text) => this.composer.start(text)).catch(() => {});
+    } else
+      this.#client
+        .draft(conversation)
+        .then((text) => this.composer.start(text))
+        .catch(() => {});
     if (group) {
-      this.#client.group(group).then((found) => {
-        this.#members = found.members;
-        this.#head();
-      }).catch(() => {});
+      this.#client
+        .group(group)
+        .then((found) => {
+          this.#members = found.members;
+          this.#head();
+        })
+        .catch(() => {});
     }
     await this.timeline.open();
   }
@@ -214,7 +221,13 @@ export class OpenTalk {
     for (const [user, until] of this.#typing) if (until <= now) this.#typing.delete(user);
     const who = [...this.#typing.keys()];
     this.typingLine.textContent =
-      who.length === 0 ? '' : who.length > 2 ? count('typing', who.length) : who.length === 2 ? t('typing.two', { one: this.#names.of(who[0]), other: this.#names.of(who[1]) }) : t('typing.one', { who: this.#names.of(who[0]) });
+      who.length === 0
+        ? ''
+        : who.length > 2
+          ? count('typing', who.length)
+          : who.length === 2
+            ? t('typing.two', { one: this.#names.of(who[0]), other: this.#names.of(who[1]) })
+            : t('typing.one', { who: this.#names.of(who[0]) });
     if (who.length) this.#clock = window.setTimeout(() => this.#sayTyping(), 1000);
   }
 }

@@ -69,7 +69,9 @@ export class Talks {
 
   /** Where one goes on by the keyboard. */
   focus() {
-    /** @type {HTMLElement | null} */ (this.list.querySelector('[aria-current]') ?? this.list.querySelector('button'))?.focus();
+    /** @type {HTMLElement | null} */ (
+      this.list.querySelector('[aria-current]') ?? this.list.querySelector('button')
+    )?.focus();
   }
 
   #render() {
@@ -86,7 +88,13 @@ export class Talks {
     for (const talk of talks) {
       let shown = this.#nodes.get(talk.conversation);
       if (!shown) {
-        const button = el('button', { type: 'button', class: 'talk', 'data-testid': 'talk', 'data-conversation': talk.conversation, tabindex: -1 });
+        const button = el('button', {
+          type: 'button',
+          class: 'talk',
+          'data-testid': 'talk',
+          'data-conversation': talk.conversation,
+          tabindex: -1,
+        });
         shown = { node: el('li', {}, button), looks: '' };
         this.#nodes.set(talk.conversation, shown);
       }
@@ -95,11 +103,15 @@ export class Talks {
       else {
         const focused = document.activeElement;
         this.list.insertBefore(shown.node, next);
-        if (focused instanceof HTMLElement && focused !== document.activeElement && shown.node.contains(focused)) focused.focus();
+        if (focused instanceof HTMLElement && focused !== document.activeElement && shown.node.contains(focused))
+          focused.focus();
       }
     }
     const buttons = /** @type {HTMLElement[]} */ ([...this.list.querySelectorAll('button')]);
-    settle(buttons, /** @type {HTMLElement | null} */ (this.list.contains(document.activeElement) ? document.activeElement : null));
+    settle(
+      buttons,
+      /** @type {HTMLElement | null} */ (this.list.contains(document.activeElement) ? document.activeElement : null),
+    );
   }
 
   /** @param {Talk} talk @param {{ node: HTMLElement, looks: string }} shown @param {number} now */
@@ -123,7 +135,12 @@ export class Talks {
       el(
         'span',
         { class: 'two' },
-        el('span', { class: 'upper' }, el('bdi', { class: 'talk-title', 'data-testid': 'talk-title' }, title), el('span', { class: 'talk-time' }, time)),
+        el(
+          'span',
+          { class: 'upper' },
+          el('bdi', { class: 'talk-title', 'data-testid': 'talk-title' }, title),
+          el('span', { class: 'talk-time' }, time),
+        ),
         el(
           'span',
           { class: 'lower' },
@@ -131,7 +148,11 @@ export class Talks {
           el('span', { class: 'talk-last', dir: 'auto', 'data-testid': 'talk-last' }, last),
           online && el('span', { class: 'unseen' }, `, ${t('online')}`),
           talk.unread > 0 &&
-            el('span', { class: 'badge', 'data-testid': 'talk-unread', 'aria-label': count('unread', talk.unread) }, talk.unread >= 999 ? '999+' : number(talk.unread)),
+            el(
+              'span',
+              { class: 'badge', 'data-testid': 'talk-unread', 'aria-label': count('unread', talk.unread) },
+              talk.unread >= 999 ? '999+' : number(talk.unread),
+            ),
         ),
       ),
     );
@@ -140,7 +161,8 @@ export class Talks {
   /** @param {Talk} talk */
   #last({ last, user }) {
     if (!last) return '';
-    if (last.kind === 'members') return changeLines(last, { names: this.#names, me: this.#client.me?.id ?? 0 })[0] ?? '';
+    if (last.kind === 'members')
+      return changeLines(last, { names: this.#names, me: this.#client.me?.id ?? 0 })[0] ?? '';
     const words = last.recalled ? t('message.recalled') : last.text ? oneLine(last.text) : t('message.bytes');
     if (last.mine) return t('last.mine', { words });
     return user ? words : t('last.by', { who: shownName(last.sender.name), words });

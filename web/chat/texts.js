@@ -99,7 +99,10 @@ export const TEXTS = {
   'banner.here': ['Use it here', '在此处使用'],
   'banner.next': ['Next attempt in {seconds} s', '{seconds} 秒后重试'],
   'banner.retry': ['Retry now', '立即重试'],
-  'banner.waiting': ['Not connected since {since}. What you write is sent later.', '连接已于 {since} 断开。你写的消息会稍后发送。'],
+  'banner.waiting': [
+    'Not connected since {since}. What you write is sent later.',
+    '连接已于 {since} 断开。你写的消息会稍后发送。',
+  ],
   'state.draining': ['The server is restarting.', '服务器正在重启。'],
   'state.logged-out': ['You have been logged out.', '你已被退出登录。'],
   'state.offline': ['This device has no network.', '此设备没有网络连接。'],
@@ -140,13 +143,19 @@ export const TEXTS = {
   'register.key': ['New accounts are made by an operator here.', '此处的新账号由管理员创建。'],
   reset: ['Set the password', '设置密码'],
   'reset.done': ['Your new password is set. Log in with it.', '新密码已设置，请用它登录。'],
-  'reset.what': ['Choose a new password. It logs out all your devices.', '请设置新密码。设置后，你的所有设备都会退出登录。'],
+  'reset.what': [
+    'Choose a new password. It logs out all your devices.',
+    '请设置新密码。设置后，你的所有设备都会退出登录。',
+  ],
 
   // Finding
   find: ['Find people, talks, messages', '查找联系人、会话或消息'],
   'find.count': ['{number} found', '找到 {number} 个结果'],
   'find.everywhere': ['Search everywhere', '搜索全部会话'],
-  'find.longer': ['People are found by the first 3 characters of their name, or by the whole name.', '输入用户名的前 3 个字符或完整用户名即可查找联系人。'],
+  'find.longer': [
+    'People are found by the first 3 characters of their name, or by the whole name.',
+    '输入用户名的前 3 个字符或完整用户名即可查找联系人。',
+  ],
   'find.messages': ['Messages', '消息'],
   'find.nothing': ['Nothing found.', '没有找到结果。'],
   'find.off': ['People cannot be looked up here.', '此处不支持查找联系人。'],
@@ -157,7 +166,10 @@ export const TEXTS = {
   'search.here': ['Search in this talk', '在此会话中搜索'],
   nothing: ['Whom would you like to talk to?', '想和谁聊聊？'],
   'nothing.find': ['Find somebody', '查找联系人'],
-  'nothing.what': ['Choose a talk, find somebody by name, or make a group.', '选择一个会话，按用户名查找联系人，或创建群组。'],
+  'nothing.what': [
+    'Choose a talk, find somebody by name, or make a group.',
+    '选择一个会话，按用户名查找联系人，或创建群组。',
+  ],
 
   // Groups
   group: ['Group', '群组'],
@@ -166,7 +178,10 @@ export const TEXTS = {
   'group.has-history': ['New members can read what was said before', '新成员可以查看以前的消息'],
   'group.history': ['New members may read what was said before they joined', '新成员可以查看加入前的消息'],
   'group.id': ['Number of the group', '群组编号'],
-  'group.id.hint': ['A member can tell you: it stands in the details of the group.', '可向群成员询问，编号显示在群组详情中。'],
+  'group.id.hint': [
+    'A member can tell you: it stands in the details of the group.',
+    '可向群成员询问，编号显示在群组详情中。',
+  ],
   'group.invite': ['Invite', '邀请'],
   'group.invite.who': ['Invite somebody', '邀请成员'],
   'group.invited': ['{who} is invited.', '已邀请 {who}。'],
@@ -175,7 +190,10 @@ export const TEXTS = {
   'group.join': ['Join', '加入'],
   'group.join.title': ['Or join an open group', '或加入公开群组'],
   'group.leave': ['Leave the group', '退出群组'],
-  'group.leave.sure': ['Leave {name}? You will get no more of its messages.', '要退出 {name} 吗？你将不再收到该群的消息。'],
+  'group.leave.sure': [
+    'Leave {name}? You will get no more of its messages.',
+    '要退出 {name} 吗？你将不再收到该群的消息。',
+  ],
   'group.make': ['Make the group', '创建群组'],
   'group.name': ['Name of the group', '群组名称'],
   'group.new': ['New group', '新建群组'],
@@ -263,30 +281,72 @@ export const TEXTS = {
 
   // What goes wrong
   'error.words': ['{words}', '服务器拒绝了操作：{words}'],
-  'error.unknown': ['Something went wrong. Try again; if it stays so, tell an operator.', '出了点问题。请重试；如仍未解决，请联系管理员。'],
+  'error.unknown': [
+    'Something went wrong. Try again; if it stays so, tell an operator.',
+    '出了点问题。请重试；如仍未解决，请联系管理员。',
+  ],
   'error.conflict': ['Something else was done meanwhile. Look again, then retry.', '期间状态已改变，请查看后重试。'],
   'error.forbidden': ['You may not do this.', '你没有权限执行此操作。'],
   'error.not-found': ['There is no such thing, or you may not see it.', '不存在，或你无权查看。'],
   'error.not-supported': ['This browser cannot do that.', '此浏览器不支持该操作。'],
   'error.ended': ['You are logged out. Log in again first.', '你已退出登录，请先重新登录。'],
-  'error.rate-limited': ['That was too much at once. Wait {seconds} s, then try again.', '操作太频繁，请等待 {seconds} 秒后重试。'],
-  'error.second-login': ['You are online on another device. Log out there first.', '你已在另一台设备上在线，请先在那里退出登录。'],
+  'error.rate-limited': [
+    'That was too much at once. Wait {seconds} s, then try again.',
+    '操作太频繁，请等待 {seconds} 秒后重试。',
+  ],
+  'error.second-login': [
+    'You are online on another device. Log out there first.',
+    '你已在另一台设备上在线，请先在那里退出登录。',
+  ],
   'error.suspended': ['This account is blocked. Ask an operator why.', '此账号已被停用，请联系管理员。'],
   'error.timeout': ['The server did not answer in time. Try again.', '服务器响应超时，请重试。'],
-  'error.too-large': ['This is too long for one message: at most 48 KiB. Send it in parts.', '内容太长，一条消息最多 48 KiB，请分几条发送。'],
+  'error.too-large': [
+    'This is too long for one message: at most 48 KiB. Send it in parts.',
+    '内容太长，一条消息最多 48 KiB，请分几条发送。',
+  ],
   'error.unauthorized': ['Your login has expired. Log in again.', '登录已过期，请重新登录。'],
-  'error.unavailable': ['The server cannot do this right now. Try again in a moment.', '服务器暂时无法处理，请稍后重试。'],
-  'error.unreachable': ['The server cannot be reached. Check your network, then try again.', '无法连接服务器，请检查网络后重试。'],
+  'error.unavailable': [
+    'The server cannot do this right now. Try again in a moment.',
+    '服务器暂时无法处理，请稍后重试。',
+  ],
+  'error.unreachable': [
+    'The server cannot be reached. Check your network, then try again.',
+    '无法连接服务器，请检查网络后重试。',
+  ],
   'error.invite.not-found': ['Nobody has this name. Check how it is written.', '没有这个用户，请检查用户名是否正确。'],
-  'error.join.forbidden': ['This group can be joined by invitation only. Ask a member to invite you.', '该群组仅限邀请加入，请让群成员邀请你。'],
-  'error.join.not-found': ['There is no group with this number. Check it with a member.', '没有这个编号的群组，请向群成员核实。'],
-  'error.login.unauthorized': ['The name or the password is wrong. Check both, then try again.', '用户名或密码错误，请检查后重试。'],
-  'error.part': ['This part of the page could not be loaded. Check your network, or reload the page.', '页面的这一部分无法加载。请检查网络，或重新加载页面。'],
+  'error.join.forbidden': [
+    'This group can be joined by invitation only. Ask a member to invite you.',
+    '该群组仅限邀请加入，请让群成员邀请你。',
+  ],
+  'error.join.not-found': [
+    'There is no group with this number. Check it with a member.',
+    '没有这个编号的群组，请向群成员核实。',
+  ],
+  'error.login.unauthorized': [
+    'The name or the password is wrong. Check both, then try again.',
+    '用户名或密码错误，请检查后重试。',
+  ],
+  'error.part': [
+    'This part of the page could not be loaded. Check your network, or reload the page.',
+    '页面的这一部分无法加载。请检查网络，或重新加载页面。',
+  ],
   'error.password.forbidden': ['The present password is wrong.', '当前密码错误。'],
-  'error.register.accounts-closed': ['Nobody can register here. Ask an operator for an account.', '此处不开放注册，请向管理员申请账号。'],
-  'error.register.conflict': ['This name is taken, or looks like one that is. Choose another.', '该用户名已被占用，或与已有用户名过于相似，请换一个。'],
-  'error.register.invitation-needed': ['You need a valid invitation code. Check it, or ask an operator for one.', '需要有效的邀请码。请检查，或向管理员索取。'],
-  'error.reset.forbidden': ['This reset link is wrong, was used, or is too old. Ask an operator for a new one.', '重置链接无效、已使用或已过期，请向管理员索取新的链接。'],
+  'error.register.accounts-closed': [
+    'Nobody can register here. Ask an operator for an account.',
+    '此处不开放注册，请向管理员申请账号。',
+  ],
+  'error.register.conflict': [
+    'This name is taken, or looks like one that is. Choose another.',
+    '该用户名已被占用，或与已有用户名过于相似，请换一个。',
+  ],
+  'error.register.invitation-needed': [
+    'You need a valid invitation code. Check it, or ask an operator for one.',
+    '需要有效的邀请码。请检查，或向管理员索取。',
+  ],
+  'error.reset.forbidden': [
+    'This reset link is wrong, was used, or is too old. Ask an operator for a new one.',
+    '重置链接无效、已使用或已过期，请向管理员索取新的链接。',
+  ],
   'error.send.not-found': ['There is nobody there any more who could read it.', '对方已不存在，无法送达。'],
   'error.send.forbidden': ['You may not write here any more.', '你已无法在此发言。'],
 };

@@ -76,13 +76,22 @@ export class Timeline {
     this.#client = client;
     this.#around = around;
     this.schedule = perFrame(() => this.#render(), PAUSE);
-    this.#status = el('p', { class: 'faint small status', role: 'status', 'data-testid': 'timeline-status', hidden: true });
+    this.#status = el('p', {
+      class: 'faint small status',
+      role: 'status',
+      'data-testid': 'timeline-status',
+      hidden: true,
+    });
     this.#box = el(
       'div',
       { class: 'scroll', role: 'log', 'aria-live': 'off', 'aria-label': t('messages'), 'data-testid': 'messages' },
       this.#rows,
     );
-    this.#down = pictureButton('down', t('to-newest'), { class: 'down', 'data-testid': 'to-newest', onclick: () => this.toEnd() });
+    this.#down = pictureButton('down', t('to-newest'), {
+      class: 'down',
+      'data-testid': 'to-newest',
+      onclick: () => this.toEnd(),
+    });
     this.#down.append(el('span', { class: 'badge' }));
     this.node = el('div', { class: 'timeline' }, this.#box, this.#status, this.#down);
     this.#box.addEventListener('scroll', () => this.#scrolled(), { passive: true });
@@ -114,7 +123,8 @@ export class Timeline {
 
   /** @param {Message} message */
   add(message) {
-    if (!this.#looking() && this.#line === null && !message.mine) this.#line = this.#messages.at(-1)?.position ?? this.#talk.read;
+    if (!this.#looking() && this.#line === null && !message.mine)
+      this.#line = this.#messages.at(-1)?.position ?? this.#talk.read;
     this.#fresh.push(message);
     // A page that nobody looks at gets no frames: what would leave the window at once is not kept for it.
     if (this.#fresh.length > 2 * MOST) this.#fresh.splice(0, this.#fresh.length - MOST, ...this.#skip());
@@ -151,7 +161,9 @@ export class Timeline {
 
   /** Whether a stored text is not in the window yet, though it will be. @param {Outgoing} item */
   #awaits(item) {
-    return item.kind === 'text' && !this.#after && !this.#messages.some((one) => one.mine && one.clientId === item.clientId);
+    return (
+      item.kind === 'text' && !this.#after && !this.#messages.some((one) => one.mine && one.clientId === item.clientId)
+    );
   }
 
   /** @param {string} clientId of what was forgotten, or goes again under another one */
@@ -179,7 +191,12 @@ export class Timeline {
 
   /** The last message of one's own that can be edited. @returns {Message | null} */
   lastOwn() {
-    return this.#messages.slice().reverse().find((one) => one.mine && one.kind === 'text' && !one.recalled && !one.data) ?? null;
+    return (
+      this.#messages
+        .slice()
+        .reverse()
+        .find((one) => one.mine && one.kind === 'text' && !one.recalled && !one.data) ?? null
+    );
   }
 
   /** @param {Position} position @returns {Message | null} */
@@ -232,7 +249,8 @@ export class Timeline {
 
   /** Fetch the page before or after the window. @param {'before' | 'after'} side */
   async #more(side) {
-    if (this.#loading || this.#failed || !(side === 'before' ? this.#before : this.#after) || !this.#messages.length) return;
+    if (this.#loading || this.#failed || !(side === 'before' ? this.#before : this.#after) || !this.#messages.length)
+      return;
     const turn = this.#turn;
     this.#loading = side;
     this.#sayStatus();
@@ -350,7 +368,11 @@ export class Timeline {
     if (row.kind === 'message') return messageNode(row, this.#around);
     if (row.kind === 'outgoing') return outgoingNode(row, this.#around);
     const words = row.kind === 'day' ? dayName(row.at, Date.now()) : t('unread-line');
-    return el('h3', { class: row.kind, 'data-testid': row.kind === 'day' ? 'day' : 'unread-line' }, el('span', {}, words));
+    return el(
+      'h3',
+      { class: row.kind, 'data-testid': row.kind === 'day' ? 'day' : 'unread-line' },
+      el('span', {}, words),
+    );
   }
 
   /** The first message in sight, and where it is. */
@@ -401,11 +423,18 @@ export class Timeline {
 
   #sayStatus() {
     const status = this.#status;
-    const said = this.#failed ? 'failed' : this.#loading === 'page' || this.#loading === 'before' ? 'loading' : this.#messages.length || this.#outgoing.length ? '' : 'empty';
+    const said = this.#failed
+      ? 'failed'
+      : this.#loading === 'page' || this.#loading === 'before'
+        ? 'loading'
+        : this.#messages.length || this.#outgoing.length
+          ? ''
+          : 'empty';
     if (status.dataset.said === said) return;
     status.dataset.said = said;
     status.hidden = !said;
-    status.textContent = said === 'failed' ? t('timeline.failed', { why: errorText(this.#failed) }) : said ? t(`timeline.${said}`) : '';
+    status.textContent =
+      said === 'failed' ? t('timeline.failed', { why: errorText(this.#failed) }) : said ? t(`timeline.${said}`) : '';
     if (said === 'failed') {
       const again = () => {
         this.#failed = null;
@@ -431,7 +460,12 @@ export class Timeline {
       this.#marking = 0;
       if (this.#gone || document.visibilityState !== 'visible') return;
       const position = this.#lastSeen();
-      if (!position || comparePositions(position, this.#marked) <= 0 || comparePositions(position, this.#talk.read) <= 0) return;
+      if (
+        !position ||
+        comparePositions(position, this.#marked) <= 0 ||
+        comparePositions(position, this.#talk.read) <= 0
+      )
+        return;
       this.#marked = position;
       this.#client.markRead(this.#talk.conversation, position).catch(() => {
         this.#marked = '';

@@ -35,7 +35,8 @@ export function dayName(moment, now) {
   const day = dayOf(moment);
   if (day === dayOf(now)) return t('day.today');
   const date = new Date(now);
-  if (day === dayOf(new Date(date.getFullYear(), date.getMonth(), date.getDate() - 1).getTime())) return t('day.yesterday');
+  if (day === dayOf(new Date(date.getFullYear(), date.getMonth(), date.getDate() - 1).getTime()))
+    return t('day.yesterday');
   const year = new Date(moment).getFullYear() === date.getFullYear() ? undefined : 'numeric';
   return format({ weekday: 'long', day: 'numeric', month: 'long', year }).format(moment);
 }

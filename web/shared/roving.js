@@ -11,7 +11,8 @@ export function roving(box, selector, { columns } = {}) {
     const target = event.target instanceof Element ? event.target.closest(selector) : null;
     if (!target || target !== event.target || event.altKey || event.ctrlKey || event.metaKey) return;
     const items = all();
-    const next = items[nextPlace(event.key, items.indexOf(/** @type {HTMLElement} */ (target)), items.length, columns?.())];
+    const next =
+      items[nextPlace(event.key, items.indexOf(/** @type {HTMLElement} */ (target)), items.length, columns?.())];
     if (!next) return;
     event.preventDefault();
     next.focus();

@@ -48,7 +48,18 @@ export function message(n, more = {}) {
  * @returns {Outgoing}
  */
 export function outgoing(more = {}) {
-  return { clientId: 'o1', conversation: 'p:1:2', kind: 'text', text: 'soon', data: null, contentType: '', ref: '', at: MORNING, state: 'waiting', ...more };
+  return {
+    clientId: 'o1',
+    conversation: 'p:1:2',
+    kind: 'text',
+    text: 'soon',
+    data: null,
+    contentType: '',
+    ref: '',
+    at: MORNING,
+    state: 'waiting',
+    ...more,
+  };
 }
 
 /** It answers at once, keeps everything in memory, and loses it. */
@@ -107,7 +118,17 @@ export class Double {
   /** @param {Partial<Talk> & { conversation: string }} talk @param {Message[]} messages */
   put(talk, messages) {
     this.#said.set(talk.conversation, messages);
-    this.#talks.set(talk.conversation, { title: '', user: 0, group: 0, last: messages.at(-1) ?? null, unread: 0, read: '', readBy: {}, role: '', ...talk });
+    this.#talks.set(talk.conversation, {
+      title: '',
+      user: 0,
+      group: 0,
+      last: messages.at(-1) ?? null,
+      unread: 0,
+      read: '',
+      readBy: {},
+      role: '',
+      ...talk,
+    });
     if (talk.user) this.users.set(talk.user, { id: talk.user, name: talk.title ?? '' });
   }
 
@@ -128,7 +149,10 @@ export class Double {
   /** @param {Message} one */
   change(one) {
     const all = this.#said.get(one.conversation) ?? [];
-    this.#said.set(one.conversation, all.map((old) => (old.position === one.position ? one : old)));
+    this.#said.set(
+      one.conversation,
+      all.map((old) => (old.position === one.position ? one : old)),
+    );
     this.tell('changed', one);
   }
 
@@ -168,7 +192,15 @@ export class Double {
     if (one.kind === 'text') {
       const last = (this.#said.get(one.conversation) ?? []).at(-1);
       const n = last ? Number(last.position.split('-')[1]) + 1 : 1;
-      this.hear(message(n, { conversation: one.conversation, sender: ME, text: one.text, clientId: one.clientId, sentAt: Date.now() }));
+      this.hear(
+        message(n, {
+          conversation: one.conversation,
+          sender: ME,
+          text: one.text,
+          clientId: one.clientId,
+          sentAt: Date.now(),
+        }),
+      );
     }
     this.tell('outgoing', { ...one, state: 'stored' });
   }
@@ -183,7 +215,9 @@ export class Double {
   }
   /** @param {Message} one @param {string} text */
   async react(one, text) {
-    const reactions = Object.fromEntries(Object.entries(one.reactions).map(([key, users]) => [key, users.filter((user) => user !== ME.id)]));
+    const reactions = Object.fromEntries(
+      Object.entries(one.reactions).map(([key, users]) => [key, users.filter((user) => user !== ME.id)]),
+    );
     if (text) reactions[text] = [...(reactions[text] ?? []), ME.id];
     this.change({ ...one, reactions });
   }
@@ -231,7 +265,8 @@ export class Double {
   async search(text, { conversation, limit = 30 } = {}) {
     const found = [];
     for (const [key, all] of this.#said) {
-      if (!conversation || key === conversation) found.push(...all.filter((one) => one.text.toLowerCase().includes(text.toLowerCase())));
+      if (!conversation || key === conversation)
+        found.push(...all.filter((one) => one.text.toLowerCase().includes(text.toLowerCase())));
     }
     return found.slice(-limit).reverse();
   }
@@ -239,7 +274,12 @@ export class Double {
   async markRead(conversation, position) {
     const talk = this.#talks.get(conversation);
     if (!talk) return;
-    const next = { ...talk, read: position, unread: (this.#said.get(conversation) ?? []).filter((one) => !one.mine && compare(one.position, position) > 0).length };
+    const next = {
+      ...talk,
+      read: position,
+      unread: (this.#said.get(conversation) ?? []).filter((one) => !one.mine && compare(one.position, position) > 0)
+        .length,
+    };
     this.#talks.set(conversation, next);
     this.tell('talk', next);
   }

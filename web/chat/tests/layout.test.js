@@ -37,12 +37,18 @@ test('the unread line is before the first unread message of another', () => {
 });
 
 test('marks say what became of one own message', () => {
-  const marks = (/** @type {import('../layout.js').Row[]} */ rows) => rows.flatMap((row) => ('mark' in row ? [row.mark] : []));
+  const marks = (/** @type {import('../layout.js').Row[]} */ rows) =>
+    rows.flatMap((row) => ('mark' in row ? [row.mark] : []));
   const mine = [1, 2, 3].map((n) => message(n, { sender: ME }));
   assert.deepEqual(marks(layout(mine, [], { read: '1700-2' })), ['read', 'read', 'stored']);
   assert.deepEqual(marks(layout([message(1)], [], { read: '1700-2' })), ['']);
   assert.deepEqual(
-    marks(layout([], [outgoing(), outgoing({ clientId: 'o2', state: 'sent' }), outgoing({ clientId: 'o3', state: 'refused' })])),
+    marks(
+      layout(
+        [],
+        [outgoing(), outgoing({ clientId: 'o2', state: 'sent' }), outgoing({ clientId: 'o3', state: 'refused' })],
+      ),
+    ),
     ['waiting', 'sent', 'refused'],
   );
 });

@@ -7,9 +7,21 @@ import { address, beginning, onlyEmoji, parts } from '../rich.js';
 const short = (text) => parts(text).map(({ kind, text: words }) => `${kind}:${words}`);
 
 test('addresses of http and https are links, and nothing else is', () => {
-  assert.deepEqual(short('see https://example.com/a?b=c#d now'), ['words:see ', 'link:https://example.com/a?b=c#d', 'words: now']);
+  assert.deepEqual(short('see https://example.com/a?b=c#d now'), [
+    'words:see ',
+    'link:https://example.com/a?b=c#d',
+    'words: now',
+  ]);
   assert.deepEqual(short('HTTP://Example.com'), ['link:HTTP://Example.com']);
-  for (const text of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', 'ftp://example.com', 'https://', 'http:// x', 'www.example.com']) {
+  for (const text of [
+    'javascript:alert(1)',
+    'data:text/html,x',
+    'file:///etc/passwd',
+    'ftp://example.com',
+    'https://',
+    'http:// x',
+    'www.example.com',
+  ]) {
     assert.deepEqual(short(text), [`words:${text}`]);
   }
 });
@@ -18,7 +30,11 @@ test('signs that end the sentence are no part of an address', () => {
   assert.equal(address('https://example.com/a).'), 'https://example.com/a');
   assert.equal(address('https://example.com/wiki/Paris_(France),'), 'https://example.com/wiki/Paris_(France)');
   assert.equal(address('https://example.com/?!?'), 'https://example.com/');
-  assert.deepEqual(short('请看https://example.com/会议。谢谢'), ['words:请看', 'link:https://example.com/会议', 'words:。谢谢']);
+  assert.deepEqual(short('请看https://example.com/会议。谢谢'), [
+    'words:请看',
+    'link:https://example.com/会议',
+    'words:。谢谢',
+  ]);
   assert.deepEqual(short('<https://example.com>'), ['words:<', 'link:https://example.com', 'words:>']);
 });
 
@@ -36,14 +52,29 @@ test('markup is words', () => {
 });
 
 test('nothing of a text is lost, whatever it is', () => {
-  for (const text of ['', '\n\n', '`', 'x'.repeat(50_000), ')'.repeat(2000), `https://a.b/${')'.repeat(49_000)}`, '`a\n`b`']) {
-    assert.equal(parts(text).map((one) => one.text).join('').replaceAll('`', ''), text.replaceAll('`', ''));
+  for (const text of [
+    '',
+    '\n\n',
+    '`',
+    'x'.repeat(50_000),
+    ')'.repeat(2000),
+    `https://a.b/${')'.repeat(49_000)}`,
+    '`a\n`b`',
+  ]) {
+    assert.equal(
+      parts(text)
+        .map((one) => one.text)
+        .join('')
+        .replaceAll('`', ''),
+      text.replaceAll('`', ''),
+    );
   }
 });
 
 test('a hostile text of full length is read quickly', () => {
   const began = process.cpuUsage();
-  for (const one of ['https://a(', 'http://a)', '```', '`', 'https://', '``` `']) parts(one.repeat(Math.ceil(49_152 / one.length)));
+  for (const one of ['https://a(', 'http://a)', '```', '`', 'https://', '``` `'])
+    parts(one.repeat(Math.ceil(49_152 / one.length)));
   assert.ok(process.cpuUsage(began).user < 1_000_000);
 });
 

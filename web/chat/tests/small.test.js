@@ -18,8 +18,15 @@ test('the size of a text is that of its bytes', () => {
 
 test('people are found by a beginning, or by the whole name where there are no beginnings', async () => {
   const double = new Double();
-  for (const [id, name] of /** @type {[number, string][]} */ ([[2, 'bob'], [3, 'bobby'], [4, 'Bo'], [5, '林小雨']])) double.users.set(id, { id, name });
-  const found = async (/** @type {string} */ typed, directory = 'prefix') => (await findPeople(double, typed, directory)).map((user) => user.name);
+  for (const [id, name] of /** @type {[number, string][]} */ ([
+    [2, 'bob'],
+    [3, 'bobby'],
+    [4, 'Bo'],
+    [5, '林小雨'],
+  ]))
+    double.users.set(id, { id, name });
+  const found = async (/** @type {string} */ typed, directory = 'prefix') =>
+    (await findPeople(double, typed, directory)).map((user) => user.name);
   assert.deepEqual(await found(' bob '), ['bob', 'bobby']);
   assert.deepEqual(await found('bob', 'exact'), ['bob']);
   assert.deepEqual(await found('bo', 'exact'), []);
@@ -43,10 +50,22 @@ test('a hit is shown with what is around it', () => {
 });
 
 test('an error is a sentence that says what to do', () => {
-  assert.equal(errorText({ code: 'unauthorized', message: 'x' }, 'login'), 'The name or the password is wrong. Check both, then try again.');
-  assert.equal(errorText({ code: 'invalid', message: 'invalid argument: name must not be empty' }), 'Name must not be empty.');
-  assert.equal(errorText({ code: 'rate-limited', message: '', retryAfter: 4.2 }), 'That was too much at once. Wait 5 s, then try again.');
-  assert.equal(errorText({ code: 'weird', message: '' }), 'Something went wrong. Try again; if it stays so, tell an operator.');
+  assert.equal(
+    errorText({ code: 'unauthorized', message: 'x' }, 'login'),
+    'The name or the password is wrong. Check both, then try again.',
+  );
+  assert.equal(
+    errorText({ code: 'invalid', message: 'invalid argument: name must not be empty' }),
+    'Name must not be empty.',
+  );
+  assert.equal(
+    errorText({ code: 'rate-limited', message: '', retryAfter: 4.2 }),
+    'That was too much at once. Wait 5 s, then try again.',
+  );
+  assert.equal(
+    errorText({ code: 'weird', message: '' }),
+    'Something went wrong. Try again; if it stays so, tell an operator.',
+  );
   assert.equal(errorText(undefined), 'Something went wrong. Try again; if it stays so, tell an operator.');
   assert.equal(errorText({ code: 'forbidden', message: 'no\u202E' }), 'No<U+202E>.');
 });
@@ -64,7 +83,8 @@ test('arrows lead to what is next', () => {
 
 test('what happened in a group is said from where one stands', () => {
   const names = /** @type {any} */ ({ of: (/** @type {number} */ id) => `user${id}` });
-  const lines = (/** @type {any[]} */ ...changes) => changeLines(message(1, { kind: 'members', changes }), { names, me: 1 });
+  const lines = (/** @type {any[]} */ ...changes) =>
+    changeLines(message(1, { kind: 'members', changes }), { names, me: 1 });
   assert.deepEqual(lines({ what: 'added', user: 2, by: 3, text: '' }), ['user3 added user2']);
   assert.deepEqual(lines({ what: 'added', user: 1, by: 0, text: '' }), ['An operator added you']);
   assert.deepEqual(lines({ what: 'role', user: 2, by: 1, text: 'admin' }), ['You made user2 an admin']);

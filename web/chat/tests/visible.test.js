@@ -13,6 +13,7 @@ test('a name that holds what nobody sees does not look like another', () => {
 });
 
 test('texts neither steer what is around them nor hide anything', () => {
-  for (const [text, shown] of Object.entries(VECTORS.texts)) assert.equal(visibleText(text), shown, JSON.stringify(text));
+  for (const [text, shown] of Object.entries(VECTORS.texts))
+    assert.equal(visibleText(text), shown, JSON.stringify(text));
   assert.equal(visibleText('a\uD800b😀'), 'a\uFFFDb😀');
 });
