@@ -77,6 +77,7 @@ export function groups(main, { left }) {
  */
 export function group(main, { left, rest, session }) {
   const path = `/v1/admin/groups/${encodeURIComponent(rest[0])}`;
+  const may = session.scopes.includes('groups');
   const line = notice();
   const box = el('div', { class: 'stack' });
   fill(main, el('h1', { tabindex: -1 }, t('group')), line.line, box);
@@ -85,7 +86,7 @@ export function group(main, { left, rest, session }) {
       const found = /** @type {Group} */ (await call('GET', path));
       fill(/** @type {Element} */ (main.querySelector('h1')), named(found.name));
       const members = el('div', { class: 'stack' });
-      membersOf(members, found, { path, line, show, left, reads: session.reads_messages })();
+      membersOf(members, found, { path, line, show, left, may, reads: session.reads_messages })();
       return [
         section(
           t('group'),
@@ -99,7 +100,7 @@ export function group(main, { left, rest, session }) {
             'div',
             { class: 'row actions' },
             el('a', { href: `#/talks/g:${found.id}` }, t('talk')),
-            button(t('dissolve'), action(line, () => dissolve(found, path, line, left)), { class: 'danger', testid: 'dissolve' }),
+            may ? button(t('dissolve'), action(line, () => dissolve(found, path, line, left)), { class: 'danger', testid: 'dissolve' }) : null,
           ),
         ),
         section(t('members'), members),
@@ -111,9 +112,10 @@ export function group(main, { left, rest, session }) {
 /**
  * @param {HTMLElement} box
  * @param {Group} of
- * @param {{ path: string, line: import('./parts.js').Notice, show: () => void, left: AbortSignal, reads: boolean }} acting
+ * @param {{ path: string, line: import('./parts.js').Notice, show: () => void, left: AbortSignal,
+ *   may: boolean, reads: boolean }} acting whether the key may remove them, and the console shows what they read
  */
-function membersOf(box, { id, name: groupName }, { path, line, show, left, reads }) {
+function membersOf(box, { id, name: groupName }, { path, line, show, left, may, reads }) {
   return list(
     box,
     left,
@@ -129,7 +131,7 @@ function membersOf(box, { id, name: groupName }, { path, line, show, left, reads
           'span',
           { class: 'row' },
           reads ? el('a', { href: `#/users/${user.id}/g:${id}` }, t('talk')) : null,
-          button(
+          may && button(
             t('member.remove'),
             action(line, async () => {
               const question = sentence('member.remove.ask', { name: user.name, group: groupName });

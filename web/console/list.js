@@ -54,7 +54,7 @@ export function list(box, left, { title, headings, empty, searching = empty, row
       await next();
     } catch (error) {
       if (left.aborted || mine !== run) return;
-      draw();
+      fill(box, line.line, more);
       line.bad(error);
     }
   };

@@ -10,7 +10,8 @@ import { sessions } from './sessions.js';
 import { talk } from './talk.js';
 import { language, switchLanguage, t } from './texts.js';
 import { switchTheme, useTheme } from './theme.js';
-import { user, users } from './users.js';
+import { user } from './user.js';
+import { users } from './users.js';
 import { Watch } from './watch.js';
 
 /**
@@ -31,7 +32,8 @@ const VIEWS = [
   ['groups', 1, group],
   ['talks', 1, talk],
 ];
-const PARTS = ['overview', 'sessions', 'users', 'groups'];
+/** What is in the menu, and the scope that a key needs for it. @type {[string, string][]} */
+const PARTS = [['overview', 'admin'], ['sessions', 'read'], ['users', 'read'], ['groups', 'read']];
 
 const box = /** @type {HTMLElement} */ (document.getElementById('console'));
 /** What runs while somebody is logged in. @type {{ session: import('./api.js').Session, watch: Watch } | null} */
@@ -67,7 +69,8 @@ function start(ended) {
     login(box, { ended, entered, controls: controls() });
     return;
   }
-  const { name } = inside.session;
+  const { name, scopes } = inside.session;
+  const parts = PARTS.filter(([, scope]) => scopes.includes(scope));
   const out = el('button', { type: 'button', class: 'plain', 'data-testid': 'log-out' }, t('log-out'));
   out.addEventListener('click', () => logOut().catch(() => {}).finally(() => leave(false)));
   fill(
@@ -77,7 +80,7 @@ function start(ended) {
       'header',
       { class: 'top' },
       el('strong', {}, t('title')),
-      el('nav', { 'aria-label': t('parts') }, ...PARTS.map((part) => el('a', { href: address(part), 'data-part': part }, t(`nav.${part}`)))),
+      el('nav', { 'aria-label': t('parts') }, ...parts.map(([part]) => el('a', { href: address(part), 'data-part': part }, t(`nav.${part}`)))),
       el('span', { class: 'faint who' }, name ? el('span', {}, t('key-named', { name: '' }).trimEnd(), ' ', named(name)) : t('key-unnamed')),
       controls(),
       out,

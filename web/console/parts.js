@@ -135,6 +135,7 @@ export function notice() {
 export function said(error) {
   if (!(error instanceof Refused)) return t('error.unknown', { detail: String(error) });
   if (error.status === 0) return t('error.offline');
+  if (error.status === 404) return t('error.not-there');
   const scope = /lacks the scope `(\w+)`/.exec(error.message)?.[1];
   return scope ? t('error.scope', { scope }) : t('error.unknown', { detail: error.message });
 }

@@ -32,6 +32,7 @@ const TEXTS = {
 
   'error.offline': ['The console cannot be reached.', '无法连接控制台。'],
   'error.scope': ['This key lacks the scope “{scope}”.', '此密钥缺少 “{scope}” 权限。'],
+  'error.not-there': ['It is not there, or not any more.', '不存在，或已被删除。'],
   'error.unknown': ['It failed: {detail}', '操作失败：{detail}'],
   'error.no-such-page': ['There is no such page.', '没有此页面。'],
 
@@ -150,7 +151,6 @@ const TEXTS = {
   'talks': ['Conversations', '会话记录'],
   'talks.find': ['Look for conversations', '查找会话记录'],
   'talks.empty': ['No conversations.', '无会话记录。'],
-  'needs-admin': ['What is stored can be seen with the scope “admin”.', '查看存储内容需要 “admin” 权限。'],
 
   'groups.search': ['Name contains', '名称包含'],
   'groups.empty': ['No groups.', '无群组。'],
