@@ -1,7 +1,9 @@
 /** Fetches how the cluster is, and its figures, again and again while the page can be seen; views listen to it. */
 
-import { call } from './api.js';
-import { SECONDS, between, kept } from './history.js';
+import { call, withQuery } from './api.js';
+import { METRICS, SECONDS, between, kept } from './history.js';
+
+const FIGURES = withQuery('/v1/admin/figures', { names: METRICS.join(',') });
 
 /**
  * @typedef {{ name: string, version: string | null, listed: boolean, linked: boolean, sessions: number }} ServerStatus
@@ -47,7 +49,7 @@ export class Watch {
     clearTimeout(this._timer);
     if (document.hidden || this._ended.signal.aborted) return;
     try {
-      const [status, { figures }] = await Promise.all([call('GET', '/v1/admin/status'), call('GET', '/v1/admin/figures')]);
+      const [status, { figures }] = await Promise.all([call('GET', '/v1/admin/status'), call('GET', FIGURES)]);
       const now = { at: performance.now() / 1000, figures };
       this.seen.status = status;
       this.seen.figures = figures;

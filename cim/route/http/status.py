@@ -98,13 +98,23 @@ class StatusAPI:
             "routes": [{"name": name, "version": version or None} for name, version in sorted(routes.items())],
         }
 
-    @http_call("GET /v1/admin/figures", who=Who.OPERATOR, scope=Scope.ADMIN, answers={200: _FIGURES})
-    def figures(self, caller: Caller) -> dict[str, Any]:
+    @http_call(
+        "GET /v1/admin/figures",
+        who=Who.OPERATOR,
+        scope=Scope.ADMIN,
+        query={
+            "names": Optional(Text(1024, about="Only those whose names begin with one of these, between commas."), "")
+        },
+        answers={200: _FIGURES},
+    )
+    def figures(self, caller: Caller, names: str) -> dict[str, Any]:
         """Return the metrics of the daemon that answers, those of its process left out.
 
         They are those of `/metrics`, as JSON. Counters begin at 0 when the daemon starts.
         """
-        return {"figures": self._metrics.figures()}
+        beginnings = tuple(names.split(","))
+        found = self._metrics.figures()
+        return {"figures": {name: samples for name, samples in found.items() if name.startswith(beginnings)}}
 
     def _servers(self) -> Iterator[Mapping[str, Any]]:
         hosts, ours, upstream = self._presence.hosts, self._directory.ours, self._directory.upstream

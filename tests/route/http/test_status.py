@@ -65,6 +65,9 @@ class FiguresTests(APICase):
         figures = self.ok("GET", "/v1/admin/figures", key=KEY)["figures"]
         self.assertEqual(figures["cim_logins_total"], [{"labels": {"outcome": "ok"}, "value": 1}])
         self.assertEqual(figures["cim_build_info"][0]["value"], 1)
+        some = self.ok("GET", "/v1/admin/figures?names=cim_logins,cim_build", key=KEY)["figures"]
+        self.assertEqual(some, {name: figures[name] for name in ("cim_build_info", "cim_logins_total")})
+        self.assertEqual(self.ok("GET", "/v1/admin/figures?names=no_such", key=KEY)["figures"], {})
 
     def test_only_with_a_key(self):
         token = self.by(self.user("alice"))["token"]
