@@ -221,12 +221,15 @@ class Certificates:
 
     def _context(self, shown: Shown) -> SSL.Context:
         try:
-            return CertificateOptions(
+            context = CertificateOptions(
                 privateKey=PKey.from_cryptography_key(shown.key),
                 certificate=X509.from_cryptography(shown.certificate),
                 extraCertChain=[X509.from_cryptography(one) for one in shown.chain],
                 contextForServerName=self._for_name,
             ).getContext()
+            # In place of Twisted's, which ends connections that Twisted did not make. Browsers then speak HTTP/1.1.
+            context.set_alpn_select_callback(lambda connection, offered: SSL.NO_OVERLAPPING_PROTOCOLS)
+            return context
         except (TypeError, SSL.Error) as error:
             raise BadCertificates(f"the key for {', '.join(shown.names)} cannot be used: {error}")
 

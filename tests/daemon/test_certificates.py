@@ -19,14 +19,19 @@ from tests.harness.certificates import certified, put, shake_hands
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
 
-def shown_to_client(certificates, name=None):
-    """Return the chain that a client gets who asks for a name, or for none."""
+def shown_to_client(certificates, name=None, protocols=()):
+    """Return the chain that a client gets who asks for a name, or for none.
+
+    :param protocols: what it offers to speak (ALPN)
+    """
     server = certificates.serverConnectionForTLS(None)
     server.set_accept_state()
     client = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
     client.set_connect_state()
     if name is not None:
         client.set_tlsext_host_name(name.encode())
+    if protocols:
+        client.set_alpn_protos(protocols)
     shake_hands((client, server))
     return [one.to_cryptography() for one in client.get_peer_cert_chain()]
 
@@ -162,6 +167,14 @@ class ShowingTests(CertificatesCase):
         one = certified("10.0.0.1", now=NOW)
         self.put("a.pem", one.pem)
         self.assertEqual(shown_to_client(self.loaded()), [one.certificate])
+
+    def test_clients_that_offer_protocols(self):
+        """As browsers do. Nothing is chosen, so they speak HTTP/1.1 (RFC 7301, section 3.2)."""
+        self.put("1.pem", certified("a.example", now=NOW).pem)
+        self.put("2.pem", certified("b.example", now=NOW).pem)
+        certificates = self.loaded()
+        for name in ("a.example", "b.example", None):
+            self.assertEqual(len(shown_to_client(certificates, name, [b"h2", b"http/1.1"])), 1)
 
     def test_a_file(self):
         one = certified("a.example", now=NOW)
