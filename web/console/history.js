@@ -12,7 +12,7 @@ export const SECONDS = 5;
 export const KEPT = 120;
 
 /** The metrics that this is computed from, by the beginnings of their names. */
-export const METRICS = ['cim_build_info', 'cim_http_requests', 'cim_logins', 'cim_messages', 'cim_refused', 'cim_store_seconds'];
+export const METRICS = ['cim_build_info', 'cim_clock_skew', 'cim_http_requests', 'cim_logins', 'cim_messages', 'cim_refused', 'cim_store_seconds'];
 
 /**
  * The sum of a metric over all labels, or over those that a test takes; 0 where there is none.

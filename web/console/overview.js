@@ -46,7 +46,7 @@ export function overview(main, { watch, left }) {
       return;
     }
     health.append(healthOf(status));
-    fill(running, ...runningOf(status));
+    fill(running, ...runningOf(status, figures));
     const daemon = figures['cim_build_info']?.[0]?.labels.daemon ?? '';
     fill(
       about,
@@ -95,8 +95,11 @@ function healthOf(status) {
   );
 }
 
-/** @param {import('./watch.js').Status} status */
-function runningOf(status) {
+/**
+ * @param {import('./watch.js').Status} status
+ * @param {import('./history.js').Figures} figures
+ */
+function runningOf(status, figures) {
   const servers = status.servers.map(({ name, version, linked, listed, sessions }) => [
     el('code', {}, name),
     version ?? t('unknown'),
@@ -113,10 +116,15 @@ function runningOf(status) {
     version ?? t('unknown'),
     name === status.route ? t('this-route') : '',
   ]);
+  const clocks = (figures['cim_clock_skew_seconds'] ?? []).map(({ labels, value }) => [
+    el('code', {}, labels.peer),
+    value === null ? t('unknown') : t('clocks.seconds', { value: amount(value) }),
+  ]);
   const known = Object.entries(status.facts).sort(([one], [other]) => order(one) - order(other));
   return [
     section(t('servers'), table(t('servers'), [t('name'), t('version'), t('state'), t('sessions')], servers)),
     section(t('routes'), table(t('routes'), [t('name'), t('version'), t('state')], routes)),
+    ...(clocks.length ? [section(t('clocks'), table(t('clocks'), [t('name'), t('clocks.ahead')], clocks))] : []),
     section(t('facts'), facts(known.map(([name, value]) => [factName(name), factValue(value)]))),
   ];
 }
