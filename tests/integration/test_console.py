@@ -7,6 +7,7 @@ from pathlib import Path
 from selenium.webdriver.common.keys import Keys
 
 from cim.api_keys import Scope, line_of
+from tests.harness.certificates import certified, put
 from tests.harness.daemons import loopback
 from tests.harness.processes import free_port
 from tests.harness.spawning import private_file
@@ -16,18 +17,31 @@ OPS, OTHER = "ops-key-0123456789abcdef", "other-key-0123456789abcdef"
 MARKUP = "<b onclick=alert(1)>bold</b>"
 
 
-class ConsoleTests(BrowserCase):
-    # Wrong keys, and sessions that have ended, are on the browser's own console.
-    network_fails = True
+class ConsoleCase(BrowserCase):
+    """A suite with a console.
+
+    :cvar scheme: of the console's URL
+    """
+
+    scheme = "http"
+
+    def endpoint(self, port):
+        """Return where the console listens."""
+        return loopback(port)
 
     async def setUp(self):
         port = free_port()
-        self.console = f"http://127.0.0.1:{port}/"
+        self.console = f"{self.scheme}://127.0.0.1:{port}/"
         self.keys = self.mktemp()
         private_file(self.keys, "".join(line_of(key, key[:3], Scope) + "\n" for key in (OPS, OTHER)))
         keys = str(Path(self.keys).absolute())
-        self.options = ("--console", loopback(port), "--api-key-file", keys, "--accounts", "open")
+        self.options = ("--console", self.endpoint(port), "--api-key-file", keys, "--accounts", "open")
         await super().setUp()
+
+
+class ConsoleTests(ConsoleCase):
+    # Wrong keys, and sessions that have ended, are on the browser's own console.
+    network_fails = True
 
     def user(self, name):
         self.api("POST", "/v1/accounts", {"name": name, "password": PASSWORD})
@@ -92,3 +106,21 @@ class ConsoleTests(BrowserCase):
         tab.press("log-out")
         tab.sees("key")
         self.assertEqual(tab.driver.get_cookies(), [])
+
+
+class TLSTests(ConsoleCase):
+    scheme = "https"
+
+    def endpoint(self, port):
+        path = Path(self.mktemp()).absolute()
+        put(path, certified("127.0.0.1").pem)
+        return f"tls:{path}:{port}:interface=127.0.0.1"
+
+    def test_the_cookie_is_for_tls_alone(self):
+        tab = self.profile().tab("about:blank")
+        tab.command("Security.setIgnoreCertificateErrors", ignore=True)
+        tab.open(self.console)
+        tab.write("key", OPS).send_keys(Keys.ENTER)
+        tab.sees("health")
+        (cookie,) = tab.driver.get_cookies()
+        self.assertEqual((cookie["name"], cookie["secure"], cookie["path"]), ("__Host-cim-console", True, "/"))
