@@ -18,7 +18,16 @@ AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 #: What a first visit may load, compressed, bytes.
 MOST = 100 * 1024
 _FIRST = "return document.querySelector('[data-testid=\"message\"]').dataset.position"
-_UP = "document.querySelector('[data-testid=\"messages\"]').scrollTop = 0"
+_PLACE = 'return document.querySelector(`[data-position="${arguments[0]}"]`).getBoundingClientRect().top'
+#: Scroll near to the top; return the first message, and one that is in sight and where it is.
+_UP = """
+const box = document.querySelector('[data-testid="messages"]');
+box.scrollTop = 400;
+const { top } = box.getBoundingClientRect();
+const [first, ...others] = [...box.querySelectorAll('[data-testid="message"]')];
+const reading = others.find((one) => one.getBoundingClientRect().top > top + 20);
+return [first.dataset.position, reading.dataset.position, reading.getBoundingClientRect().top];
+"""
 _FAULTS = """
 const done = arguments[arguments.length - 1];
 axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
@@ -122,14 +131,16 @@ class FloodTests(BrowserCase):
             await gatherResults([client.send(talk, f"before {n}") for n in range(start, min(start + 500, count))])
 
     async def flood(self, client, talk):
-        """Say so much a second, in step with the clock; return how much was said."""
-        begun, said, sending = self.reactor.seconds(), 0, []
+        """Say so much a second, in step with the clock, as far as the suite keeps up; return how much was said."""
+        begun, said, waiting = self.reactor.seconds(), 0, set()
         while (passed := self.reactor.seconds() - begun) < self.seconds:
-            while said < passed * self.rate:
-                sending.append(client.send(talk, f"flood {said} {'x' * (said % 80)}"))
+            while said < passed * self.rate and len(waiting) < 500:
+                sending = client.send(talk, f"flood {said} {'x' * (said % 80)}")
+                waiting.add(sending)
+                sending.addCallback(lambda _, one=sending: waiting.discard(one))
                 said += 1
             await deferLater(self.reactor, 0.01)
-        await gatherResults(sending)
+        await gatherResults(list(waiting))
         return said
 
     def test_many_messages_and_a_flood(self):
@@ -144,10 +155,8 @@ class FloodTests(BrowserCase):
         page.until(lambda _: page.said()[-1] == f"before {self.before - 1}", "the last one")
         self.most = 0
         self.chromium.begin_trace()
-        for _ in range(8):
-            first = page.run(_FIRST)
-            page.run(_UP)
-            page.until(lambda _, first=first: self.count(page) and page.run(_FIRST) != first, "an earlier page")
+        for _ in range(6):
+            self.page_back(page)
         page.press("to-newest")
         page.until(lambda _: page.said()[-1] == f"before {self.before - 1}", "the last one again")
         flooding = []
@@ -164,6 +173,13 @@ class FloodTests(BrowserCase):
         self.assertGreater(len(tasks), 1000)
         self.assertLess(slow, 50)
         self.assertLessEqual(self.most, 200)
+
+    def page_back(self, page):
+        """Scroll towards the top: what one reads then stays where it is while earlier messages come."""
+        first, reading, place = page.run(_UP)
+        page.until(lambda _: self.count(page) and page.run(_FIRST) != first, "an earlier page")
+        moved = page.run(_PLACE, reading) - place
+        self.assertLess(abs(moved), 3, f"{reading} moved")
 
     def count(self, page):
         """Count the messages in the page."""
