@@ -198,8 +198,9 @@ export class Engine {
       this.#baseline = new Map();
       for (const head of await this.#api.all('/v1/conversations', 'conversations')) {
         this.#baseline.set(head.conversation, head.latest);
-        this.#changed(this.#talks.head(head));
+        this.#talks.head(head);
       }
+      this.#changed(...this.#baseline.keys());
     }
     if (this.#ports.now() - this.#onlineUntil > EVERYONE_MS) {
       const { rows } = await this.#api.page(EVERYONE, {}, 1);
@@ -292,8 +293,9 @@ export class Engine {
     const heads = (body.heads ?? []).map(headOf);
     for (const head of heads) {
       this.#unlisted.delete(head.conversation);
-      this.#changed(this.#talks.head(head));
+      this.#talks.head(head);
     }
+    this.#changed(...heads.map((/** @type {{ conversation: string }} */ { conversation }) => conversation));
     this.#sayRead();
     return heads;
   }
@@ -394,8 +396,7 @@ export class Engine {
     const { fresh, changed } = await this.#history.add(pieces, (...stored) => (talks = this.#talks.stored(...stored)));
     for (const message of fresh) this.#tell('message', message);
     for (const message of changed) this.#tell('changed', message);
-    // As they are by now: a listener may have changed them.
-    for (const { conversation } of talks) this.#tell('talk', this.#talks.change(conversation, {}));
+    this.#tellTalks(talks.map(({ conversation }) => conversation));
     const now = this.#ports.now();
     for (const { conversation, upto, held, told = [] } of pieces) {
       for (const outgoing of told) this.#tell('outgoing', outgoing);
@@ -413,7 +414,7 @@ export class Engine {
     const talk = this.#talks.read(conversation, user, position);
     if (!talk) return;
     if (user === this.#me.id) await this.#recount(conversation, {});
-    else this.#changed(talk);
+    else this.#changed(conversation);
     this.#tell('read', { conversation, user, position });
   }
 
@@ -423,7 +424,9 @@ export class Engine {
   async #recount(conversation, change) {
     const read = this.#talks.get(conversation)?.read ?? '';
     const counts = await this.#history.unread(conversation, read);
-    if (this.#talks.get(conversation)?.read === read) this.#changed(this.#talks.change(conversation, { ...counts, ...change }));
+    if (this.#talks.get(conversation)?.read !== read) return; // it moved on, and is counted again
+    this.#talks.change(conversation, { ...counts, ...change });
+    this.#changed(conversation);
   }
 
   #sayRead() {
@@ -431,14 +434,25 @@ export class Engine {
     for (const { conversation, read, sayRead } of this.#talks.list()) {
       if (!sayRead) continue;
       this.#say({ read: { conversation, position: read } });
-      this.#changed(this.#talks.change(conversation, { sayRead: false }));
+      this.#talks.change(conversation, { sayRead: false });
+      this.#changed(conversation);
     }
   }
 
-  /** @param {import('./talks.js').Listed} talk */
-  #changed(talk) {
-    void this.#history.putTalk(this.#talks, talk.conversation);
-    this.#tell('talk', talk);
+  /** Talks are different now.
+   * @param {...string} conversations */
+  #changed(...conversations) {
+    if (!conversations.length) return;
+    void this.#history.putTalks(this.#talks, conversations);
+    this.#tellTalks(conversations);
+  }
+
+  /** @param {string[]} conversations */
+  #tellTalks(conversations) {
+    for (const conversation of conversations) {
+      const talk = this.#talks.get(conversation);
+      if (talk) this.#tell('talk', talk);
+    }
   }
 
   /** @param {any} body */

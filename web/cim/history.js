@@ -18,7 +18,7 @@ export const VERSION = 1;
 /** @type {Record<string, import('./ports.js').Table>} */
 export const TABLES = {
   messages: { key: ['conversation', 'place'], indexes: { block: 'block' } },
-  revisions: { key: ['conversation', 'about', 'place'] },
+  revisions: { key: ['conversation', 'about', 'id'] },
   stretches: { key: 'conversation' },
   places: { key: 'conversation' },
   blocks: { key: 'number' },
@@ -177,13 +177,18 @@ export class History {
     );
   }
 
-  /** How many of the stored messages of others after a position were not recalled, up to 999, and up to where that counts.
+  /** How many messages of others after a position were not recalled, up to 999, as far as all are stored, and up to where
+   * that is.
    * @param {string} conversation
    * @param {string} after */
   async unread(conversation, after) {
+    const stretch = (await this.stretches(conversation)).find(([start, end]) => compare(start, after) <= 0 && compare(after, end) <= 0);
+    const counted = stretch ? stretch[1] : after;
     const found = await this.between(conversation, { after, limit: 2000, last: false });
-    const unread = found.filter(({ mine, kind, recalled }) => !mine && kind === 'text' && !recalled).length;
-    return { unread: Math.min(999, unread), counted: found[found.length - 1]?.position ?? after };
+    const unread = found.filter(
+      ({ mine, kind, recalled, position }) => !mine && kind === 'text' && !recalled && compare(position, counted) <= 0,
+    );
+    return { unread: Math.min(999, unread.length), counted };
   }
 
   /** See search.js.
@@ -231,13 +236,15 @@ export class History {
     return this.#storage.write([table], (transaction) => transaction.put(table, value));
   }
 
-  /** Store a talk as it is by then: what is stored meanwhile may change it.
+  /** Store talks as they are by then: what is stored meanwhile may change them.
    * @param {import('./talks.js').Talks} talks
-   * @param {string} conversation */
-  putTalk(talks, conversation) {
+   * @param {string[]} conversations */
+  putTalks(talks, conversations) {
     return this.#storage.write(['talks'], async (transaction) => {
-      const talk = talks.get(conversation);
-      if (talk) await transaction.put('talks', talk);
+      for (const conversation of conversations) {
+        const talk = talks.get(conversation);
+        if (talk) await transaction.put('talks', talk);
+      }
     });
   }
 
@@ -297,7 +304,11 @@ class Adding {
   /** @param {Row} row */
   async #revision(row) {
     const [about, place] = [sortable(row.ref), sortable(row.position)];
-    await this.#transaction.put('revisions', { ...row, about, place });
+    // Of reactions only the last one of each user counts, and nobody can make them many.
+    const id = row.kind === 'reaction' ? `r${row.sender.id}` : place;
+    const before = await this.#transaction.get('revisions', [row.conversation, about, id]);
+    if (before && before.place >= place) return;
+    await this.#transaction.put('revisions', { ...row, about, id, place });
     const there = await this.#transaction.get('messages', [row.conversation, about]);
     if (!there) return;
     const message = fold(there, await this.#revisions(row.conversation, about));
@@ -313,14 +324,16 @@ class Adding {
    * @param {string} about */
   async #erase(conversation, about) {
     for (const row of await this.#revisions(conversation, about)) {
-      if (row.kind === 'edit') await this.#transaction.remove('revisions', [conversation, about, row.place]);
+      if (row.kind === 'edit') await this.#transaction.remove('revisions', [conversation, about, row.id]);
     }
   }
 
   /** @param {string} conversation
    * @param {string} about
-   * @returns {Promise<(Row & { place: string })[]>} */
-  #revisions(conversation, about) {
-    return this.#transaction.range('revisions', { from: [conversation, about], to: [conversation, about, ':'] });
+   * @returns {Promise<(Row & { place: string, id: string })[]>} in the order of their positions */
+  async #revisions(conversation, about) {
+    const range = { from: [conversation, about], to: [conversation, about, 's'] };
+    const found = await this.#transaction.range('revisions', range);
+    return found.sort((one, other) => (one.place < other.place ? -1 : 1));
   }
 }

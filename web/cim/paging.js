@@ -1,7 +1,7 @@
 // Pages of a conversation: from what is stored where that is complete, otherwise from the servers, and stored then.
 
 import { CIMError } from './errors.js';
-import { compare, later } from './positions.js';
+import { compare, following, later } from './positions.js';
 
 /** @typedef {import('./types.js').Message} Message */
 /** @typedef {import('./types.js').Page} Page */
@@ -31,6 +31,28 @@ export async function pageOf(api, history, conversation, { before, after, around
   return older_(api, history, conversation, before, limit, end);
 }
 
+/** How many talks have their last messages fetched when they are not here, as on a new device. */
+const LAST_LINES = 50;
+
+/** Fetch the last messages of the talks at the top of the list, one after the other.
+ * @param {import('./api.js').Api} api
+ * @param {import('./history.js').History} history
+ * @param {import('./talks.js').Talks} talks
+ * @param {(talk: import('./talks.js').Listed) => void} changed */
+export async function lastLines(api, history, talks, changed) {
+  for (const { conversation, last, latest } of talks.list().slice(0, LAST_LINES)) {
+    if (last || !latest) continue;
+    let page;
+    try {
+      page = await pageOf(api, history, conversation, { limit: 1 }, latest);
+    } catch {
+      return; // the next session tries again
+    }
+    const [message] = page.messages;
+    if (message && !talks.get(conversation)?.last) changed(talks.change(conversation, { last: message }));
+  }
+}
+
 /** The messages before a position, or the last ones.
  * @param {import('./api.js').Api} api
  * @param {import('./history.js').History} history
@@ -51,23 +73,23 @@ async function older_(api, history, conversation, before, limit, end) {
     start = stretch ? stretch[0] : before ?? end;
     messages = stretch ? await history.between(conversation, { after: start, before, limit, last: true }) : [];
     if (messages.length >= limit || (stretch && start === '') || round === ROUNDS) break;
-    const first = messages[0]?.position ?? before;
     let page;
     try {
-      page = await api.page(conversation, { before: first }, limit);
+      // What comes before the stretch, with the message at its start, which is not in it.
+      page = await api.page(conversation, { before: stretch ? following(start) : before }, limit);
     } catch (error) {
       if (!(error instanceof CIMError) || error.status) throw error;
       // No network: what is here, although something may be missing in between.
       messages = await history.between(conversation, { before, limit, last: true });
       return { messages, before: messages.length >= limit, after: before !== undefined };
     }
-    const { rows, more } = page;
-    const upto = first ?? later(end, rows[rows.length - 1]?.position ?? '');
+    let upto = later(end, page.upto);
+    if (stretch) upto = start;
+    else if (before !== undefined) upto = (await history.message(conversation, before)) ? before : page.upto;
     if (upto === '') break;
-    await history.add([{ conversation, after: more ? (rows[0]?.previous ?? '') : '', upto, rows }]);
+    await history.add([{ conversation, after: page.more ? (page.rows[0]?.previous ?? '') : '', upto, rows: page.rows }]);
   }
-  const more = messages.length ? start !== '' || messages.length >= limit : false;
-  return { messages, before: more, after: before !== undefined };
+  return { messages, before: start !== '' || messages.length >= limit, after: before !== undefined };
 }
 
 /** The messages after a position.

@@ -7,6 +7,7 @@
 import { Engine } from './engine.js';
 import { Groups, Names } from './groups.js';
 import { History } from './history.js';
+import { lastLines } from './paging.js';
 import { Election } from './leader.js';
 import { UserStorage } from './storage.js';
 import { Talks } from './talks.js';
@@ -217,7 +218,10 @@ export class Tab {
   #share(event, value) {
     this.#post({ kind: 'event', event, value });
     this.#happened(event, value);
-    if (event === 'state' && /** @type {State} */ (value).name === 'online') this.#groups?.refresh(0);
+    if (event === 'state' && /** @type {State} */ (value).name === 'online') {
+      this.#groups?.refresh(0);
+      void lastLines(this.#api, this.history, this.#talks, (talk) => this.#changed(talk));
+    }
     if (event === 'talk' && !(/** @type {import('./types.js').Talk} */ (value).title)) void this.#groups?.name();
     if (event === 'message') {
       const message = /** @type {import('./types.js').Message} */ (value);
@@ -238,7 +242,7 @@ export class Tab {
 
   /** @param {import('./talks.js').Listed} talk */
   #changed(talk) {
-    void this.history.putTalk(this.#talks, talk.conversation);
+    void this.history.putTalks(this.#talks, [talk.conversation]);
     this.#share('talk', talk);
   }
 

@@ -230,6 +230,22 @@ test('scrolling back pages from the servers once, and from what is stored then',
   assert.deepEqual([after.messages.map(({ text }) => text), after.after], [texts.slice(100), false]);
 });
 
+test('a page behind many reactions is found in the end', async () => {
+  const system = new System();
+  for (const name of ['alice', 'bob']) system.user(name);
+  const { position } = system.store(TALK, 100, { text: 'popular', clientId: 'c' });
+  for (let i = 0; i < 700; i += 1) system.store(TALK, 1_000 + i, { kind: 'REACTION', text: '👍', ref: position, clientId: `r${i}` });
+  system.reads.set(`${TALK} 101`, system.log(TALK)[700].position);
+  const bob = await online(system, 'bob');
+  let page = { messages: /** @type {any[]} */ ([]), before: true };
+  for (let i = 0; page.before && i < 10; i += 1) {
+    const asked = bob.client.page(TALK, { limit: 50 });
+    await system.clock.advance(500);
+    page = await asked;
+  }
+  assert.deepEqual([page.messages.length, page.messages[0]?.reactions['👍'].length], [1, 700]);
+});
+
 test('without a network pages come from what is stored', async () => {
   const { system, clock, alice, bob } = await two();
   await alice.client.send(TALK, 'here');
@@ -268,6 +284,22 @@ test('heads come in pages, and each conversation begins where it was received or
   await system.clock.advance(2_000);
   assert.deepEqual(alice.texts().sort(), Array.from({ length: 7 }, (_, i) => `new of ${i + 1}`));
   assert.deepEqual(alice.client.talks.filter(({ user }) => user).map(({ unread, title }) => [unread, title]).sort(), Array.from({ length: 7 }, (_, i) => [1, `friend ${i + 1}`]));
+});
+
+test('on a new device the talks have their last lines, although nothing of them is new', async () => {
+  const system = new System();
+  for (const name of ['alice', 'bob', 'carol']) system.user(name);
+  for (const talk of [TALK, 'p:101:102']) {
+    const { position } = system.store(talk, 101, { text: `last of ${talk}`, clientId: talk });
+    system.store(talk, 100, { kind: 'REACTION', text: '👍', ref: position, clientId: `r${talk}` });
+    system.reads.set(`${talk} 101`, position);
+    // Everything was received by a device of this name, so no head names it.
+    for (const { position: end } of system.log(talk).slice(-1)) system.received.set(`${talk} 101 web-000001ab`, end);
+  }
+  const bob = await online(system, 'bob', new Browser(system));
+  await system.clock.advance(1_000);
+  assert.deepEqual(bob.client.talks.map(({ last }) => last?.text ?? ''), [`last of ${TALK}`, 'last of p:101:102', '']);
+  assert.deepEqual(bob.client.talks[0].last?.reactions, { '👍': [100] });
 });
 
 test('a list that nobody asked for does not end the one that is asked for', async () => {
