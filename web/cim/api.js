@@ -19,6 +19,8 @@ function queryOf(query) {
 
 export class Api {
   #ports;
+  /** @type {{ name: string, password: string } | null} */
+  #credentials = null;
 
   /** @param {import('./ports.js').Ports} ports */
   constructor(ports) {
@@ -65,15 +67,46 @@ export class Api {
   }
 
   /** @param {string} device
-   * @param {{ name: string, password: string }} [credentials] otherwise by the cookie or the token
+   * @param {{ name: string, password: string }} [credentials] otherwise by the cookie or the token; where logins go by
+   *   tokens, those of this run are tried when the token has expired
    * @returns {Promise<Login>} */
   async logIn(device, credentials) {
+    try {
+      const login = await this.#logIn(device, credentials);
+      if (credentials && !this.#ports.cookie) this.#credentials = credentials;
+      return login;
+    } catch (error) {
+      const expired = error instanceof CIMError && error.code === 'unauthorized' && !credentials;
+      if (expired && this.#credentials) return this.#logIn(device, this.#credentials);
+      throw error;
+    }
+  }
+
+  /** @param {string} device
+   * @param {{ name: string, password: string }} [credentials]
+   * @returns {Promise<Login>} */
+  async #logIn(device, credentials) {
     const cookie = this.#ports.cookie ? { cookie: true } : {};
     const said = await this.call('POST', '/v1/sessions', { ...credentials, device, ...cookie }, !credentials);
     if (said.token) this.token = said.token;
     const { server } = said;
     const socket = server.socket ? `${this.#ports.api.replace(/^http/, 'ws')}${server.socket}` : server.websocket;
     return { user: { id: said.user_id, name: said.name }, device: said.device, ticket: said.ticket, socket: socket ?? '' };
+  }
+
+  /** Give the account another password; its other logins end.
+   * @param {string} before
+   * @param {string} after */
+  async changePassword(before, after) {
+    const said = await this.call('PUT', '/v1/password', { password: before, new_password: after });
+    if (said.token) this.token = said.token;
+    if (this.#credentials) this.#credentials = { ...this.#credentials, password: after };
+  }
+
+  /** Forget who is logged in. */
+  forget() {
+    this.#credentials = null;
+    this.#ports.settings.remove('token');
   }
 
   /** Log a device out; with its own cookie or token that ends, too.

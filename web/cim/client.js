@@ -108,7 +108,8 @@ export function createClient(ports) {
   };
 
   const forgetUser = () => {
-    for (const key of ['user', 'token', 'leaving']) ports.settings.remove(key);
+    for (const key of ['user', 'leaving']) ports.settings.remove(key);
+    api.forget();
   };
 
   const deaf = ports.wake((what) => {
@@ -193,10 +194,7 @@ export function createClient(ports) {
     async resetPassword(code, password) {
       await api.call('POST', '/v1/password-resets', { code, password }, false);
     },
-    async changePassword(before, after) {
-      const said = await api.call('PUT', '/v1/password', { password: before, new_password: after });
-      if (said.token) api.token = said.token;
-    },
+    changePassword: (before, after) => api.changePassword(before, after),
     async logOut() {
       const { me, device } = known();
       postAs(me.id)({ kind: 'out' });

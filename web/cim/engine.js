@@ -21,6 +21,8 @@ const BATCH = 50;
 const TYPING_MS = 500;
 /** For how long a login that got no answer may still be done, and end the session of a later one. */
 const DOUBT_MS = 120_000;
+/** How often a call is made that renews the cookie, which lasts for `--token-hours`. */
+const COOKIE_MS = 3 * 3600_000;
 /** After how many ms offline what was said to everyone meanwhile is left to whoever scrolls back. */
 const EVERYONE_MS = 300_000;
 
@@ -60,6 +62,8 @@ export class Engine {
   #invited = new Map();
   /** @type {() => void} */
   #stop = () => {};
+  /** @type {() => void} */
+  #stopKeeping = () => {};
 
   /**
    * @param {{ ports: import('./ports.js').Ports, api: import('./api.js').Api, me: import('./types.js').User, device: string,
@@ -92,6 +96,7 @@ export class Engine {
     this.#login = login;
     this.#reader.load(await this.#history.places());
     await this.sent();
+    if (this.#ports.cookie) this.#keepCookie();
     this.#reconnection.start();
   }
 
@@ -100,6 +105,7 @@ export class Engine {
     if (this.#live) this.#acknowledge(Infinity);
     this.#reconnection.leave();
     this.#stop();
+    this.#stopKeeping();
     const session = this.#session;
     this.#session = null;
     this.#live = false;
@@ -190,6 +196,15 @@ export class Engine {
       if (error instanceof CIMError && error.code === 'unreachable') this.#doubtEnds = this.#ports.now() + DOUBT_MS;
       throw error;
     }
+  }
+
+  /** Call now and then, for who is online all day long makes no other calls. */
+  #keepCookie() {
+    this.#stopKeeping();
+    this.#stopKeeping = this.#ports.later(COOKIE_MS, () => {
+      this.#api.call('GET', '/v1/sessions').catch(() => {});
+      this.#keepCookie();
+    });
   }
 
   /** Learn where conversations end, before the session begins: every message from then on is behind that. */

@@ -115,6 +115,35 @@ test('an expired login ends it, and nothing that was written is lost', async () 
   assert.deepEqual(system.log('g:0').map(({ text }) => text), ['typed meanwhile']);
 });
 
+test('a program whose token has expired goes on with the password of its login', async () => {
+  const system = new System();
+  system.user('bot');
+  const { client } = new Browser(system).tab({ cookie: false, channel: () => null });
+  const login = client.logIn({ name: 'bot', password: 'correct horse' });
+  await system.clock.advance(500);
+  await login;
+  let expired = true;
+  const answers = (/** @type {string} */ method, /** @type {string} */ path) => {
+    if (method !== 'POST' || path !== '/v1/sessions' || !expired) return null;
+    expired = false;
+    return /** @type {[number, any]} */ ([401, { code: 'unauthorized', detail: 'expired' }]);
+  };
+  system.answers = answers;
+  system.socketOf('bot').end({ code: 'idle' });
+  await system.clock.advance(2_000);
+  assert.equal(client.state.name, 'online');
+});
+
+test('a page that is online all day keeps its cookie', async () => {
+  const { system, clock, client } = await one();
+  await clock.advance(7 * 3600_000);
+  assert.equal(client.state.name, 'online');
+  assert.equal(system.requests.filter(({ method, path }) => method === 'GET' && path === '/v1/sessions').length, 2);
+  await client.close();
+  await clock.advance(7 * 3600_000);
+  assert.equal(system.requests.filter(({ method, path }) => method === 'GET' && path === '/v1/sessions').length, 2);
+});
+
 test('what the system says about trying again is kept to', async () => {
   const { system, clock, client, end } = await one();
   system.answers = (method, path) => (path === '/v1/sessions' ? [503, { code: 'unavailable', detail: 'busy', retry: 20 }] : null);
