@@ -115,15 +115,11 @@ class ExampleTests(SuiteCase):
         self.assertEqual((status, err.decode()), (0, ""))
         return out.decode().splitlines()
 
-    async def test_say_and_hear(self):
+    async def test_they_run_as_they_stand(self):
         self.assertEqual(await self.run_("console.log('stored')"), ["alice: hello, everyone", "stored"])
-
-    async def test_users_and_groups(self):
         self.assertEqual(await self.run_("makeGroup"), ["bob: not-found", "Is anyone awake? true"])
         await self.user("bob")
         self.assertEqual(await self.run_("makeGroup"), ["Is anyone awake? true"])
-
-    async def test_remember(self):
         said = "archivist 今天天气很好"
         self.assertEqual(await self.run_("client.search"), [said])
         self.assertEqual(await self.run_("client.search"), [said, said])

@@ -3,6 +3,8 @@
 
 import { EVERYONE, between, groupOf, ofGroup } from './conversations.js';
 import { CIMError, RETRYABLE, asCIMError } from './errors.js';
+import { Journal } from './journal.js';
+import { Marks } from './marks.js';
 import { Outbox } from './outbox.js';
 import { headOf, rowOf, rowOfMine, sendOf } from './packets.js';
 import { Reader } from './reader.js';
@@ -11,13 +13,9 @@ import { Session } from './session.js';
 
 /** @typedef {import('./types.js').Outgoing} Outgoing */
 /** @typedef {import('./packets.js').Row} Row */
-/** @typedef {import('./history.js').Piece & { held?: boolean, told?: Outgoing[] }} Piece `held`: the gap rule's prefix
- *   ends there; `told`: what to tell of once it is stored */
 
 /** While so many pieces wait to be stored, no further page is asked for. */
 const BACKLOG = 1_000;
-/** How many pieces are stored at a time. */
-const BATCH = 50;
 const TYPING_MS = 500;
 /** For how long a login that got no answer may still be done, and end the session of a later one. */
 const DOUBT_MS = 120_000;
@@ -39,6 +37,8 @@ export class Engine {
   /** @type {Outbox<Outgoing>} */
   #outbox;
   #reconnection;
+  #journal;
+  #marks;
   /** @type {Session | null} */
   #session = null;
   #live = false;
@@ -46,15 +46,10 @@ export class Engine {
   #login = null;
   /** Where conversations ended before the first session. @type {Map<string, string> | null} */
   #baseline = null;
-  /** Talks with something unread that the present list of heads has not named yet, and up to where that counts.
-   * @type {Map<string, string>} */
-  #unlisted = new Map();
   #onlineUntil = -Infinity;
   #doubtEnds = -Infinity;
   #asked = false;
-  /** @type {Piece[]} */
-  #queue = [];
-  #storing = false;
+  #over = false;
   #typedAt = -Infinity;
   /** @type {number[]} */
   #watched = [];
@@ -84,6 +79,10 @@ export class Engine {
     this.#reader = new Reader(ports.random);
     this.#outbox = new Outbox(ports.random);
     this.#reconnection = new Reconnection(ports, () => this.#connect(), (state) => tell('state', state));
+    this.#marks = new Marks(me.id, history, talks, tell, (packet) => this.#say(packet));
+    this.#journal = new Journal(history, talks, (...stored) => this.#stored(...stored), (error) =>
+      this.#reconnection.end('storage', `what comes cannot be stored: ${asCIMError(error).message}`),
+    );
   }
 
   get state() {
@@ -96,6 +95,7 @@ export class Engine {
     this.#login = login;
     this.#reader.load(await this.#history.places());
     await this.sent();
+    if (this.#over) return;
     if (this.#ports.cookie) this.#keepCookie();
     this.#reconnection.start();
   }
@@ -103,6 +103,7 @@ export class Engine {
   /** Say goodbye and stop, for good. */
   leave() {
     if (this.#live) this.#acknowledge(Infinity);
+    this.#over = true;
     this.#reconnection.leave();
     this.#stop();
     this.#stopKeeping();
@@ -147,10 +148,8 @@ export class Engine {
   /** The user has read up to a position.
    * @param {string} conversation
    * @param {string} position */
-  async markRead(conversation, position) {
-    if (conversation === EVERYONE || !this.#talks.read(conversation, this.#me.id, position)) return;
-    await this.#recount(conversation, { sayRead: true });
-    this.#sayRead();
+  markRead(conversation, position) {
+    return this.#marks.mark(conversation, position);
   }
 
   /** @param {string} conversation */
@@ -180,6 +179,7 @@ export class Engine {
     }
     if (!login.socket) throw new CIMError('unavailable', 'the system names no address for WebSockets');
     await this.#begin();
+    if (this.#over) return;
     // Without `since`: what was read on other devices meanwhile shows only in a whole list of what is unread.
     const hello = { ticket: login.ticket, device: login.device, agent: this.#ports.agent, members: true };
     this.#session = new Session(this.#ports, login.socket, hello, {
@@ -210,19 +210,16 @@ export class Engine {
   /** Learn where conversations end, before the session begins: every message from then on is behind that. */
   async #begin() {
     if (!this.#baseline) {
-      this.#baseline = new Map();
-      for (const head of await this.#api.all('/v1/conversations', 'conversations')) {
-        this.#baseline.set(head.conversation, head.latest);
-        this.#talks.head(head);
-      }
-      this.#changed(...this.#baseline.keys());
+      const heads = await this.#api.all('/v1/conversations', 'conversations');
+      this.#baseline = new Map(heads.map(({ conversation, latest }) => [conversation, latest]));
+      this.#marks.heads(heads);
     }
     if (this.#ports.now() - this.#onlineUntil > EVERYONE_MS) {
       const { rows } = await this.#api.page(EVERYONE, {}, 1);
       const [last] = rows;
       this.#reader.drop(EVERYONE);
       this.#reader.load(new Map([[EVERYONE, last?.position ?? '']]));
-      if (last) this.#keep({ conversation: EVERYONE, after: last.previous, upto: last.position, rows, held: true });
+      if (last) this.#journal.keep({ conversation: EVERYONE, after: last.previous, upto: last.position, rows, held: true });
       if (this.#onlineUntil !== -Infinity) this.#tell('reset', { conversation: EVERYONE });
     }
   }
@@ -254,9 +251,11 @@ export class Engine {
     }
   }
 
-  /** @param {object} packet */
+  /** @param {object} packet
+   * @returns {boolean} whether there is a session to say it in */
   #say(packet) {
     if (this.#live) this.#session?.say(packet);
+    return this.#live;
   }
 
   /** @param {string} name
@@ -270,7 +269,7 @@ export class Engine {
     else if (name === 'accepted') this.#accepted(body, now);
     else if (name === 'synced') this.#synced(body, now);
     else if (name === 'news') this.#news(body, now);
-    else if (name === 'read') void this.#read(body.conversation, Number(body.reader), body.position);
+    else if (name === 'read') void this.#marks.heard(body.conversation, Number(body.reader), body.position);
     else if (name === 'typing') {
       const user = Number(body.who);
       const conversation = body.user === undefined ? ofGroup(Number(body.group ?? 0)) : between(this.#me.id, user);
@@ -285,8 +284,7 @@ export class Engine {
   #welcome(body, now) {
     this.#live = true;
     this.#asked = false;
-    this.#unlisted = new Map();
-    for (const talk of this.#talks.list()) if (talk.unread) this.#unlisted.set(talk.conversation, talk.counted);
+    this.#marks.begin();
     this.#listed(this.#reader.begin(this.#heads(body), body.more ?? '', this.#baseline ?? new Map(), now));
     if (this.#watched.length) this.#say({ watch: { users: this.#watched.map(String) } });
     this.#reconnection.welcomed();
@@ -306,28 +304,18 @@ export class Engine {
    * @param {any} body */
   #heads(body) {
     const heads = (body.heads ?? []).map(headOf);
-    for (const head of heads) {
-      this.#unlisted.delete(head.conversation);
-      this.#talks.head(head);
-    }
-    this.#changed(...heads.map((/** @type {{ conversation: string }} */ { conversation }) => conversation));
-    this.#sayRead();
+    this.#marks.heads(heads);
     return heads;
   }
 
   /** @param {import('./reader.js').Begun<Row>[]} begun */
   #listed(begun) {
     for (const { conversation, start, items } of begun) {
-      this.#keep({ conversation, after: start, upto: this.#reader.held(conversation), rows: items, held: true });
+      this.#journal.keep({ conversation, after: start, upto: this.#reader.held(conversation), rows: items, held: true });
     }
     if (this.#reader.listing) return;
     this.#baseline = new Map();
-    // What no head named was read on another device.
-    for (const [conversation, counted] of this.#unlisted) {
-      this.#talks.read(conversation, this.#me.id, counted);
-      void this.#recount(conversation, {});
-    }
-    this.#unlisted.clear();
+    void this.#marks.listed();
   }
 
   // Messages
@@ -344,7 +332,7 @@ export class Engine {
    * @param {string} after
    * @param {Row[]} rows */
   #hand(conversation, after, rows) {
-    this.#keep({ conversation, after, upto: this.#reader.held(conversation), rows, held: true });
+    this.#journal.keep({ conversation, after, upto: this.#reader.held(conversation), rows, held: true });
   }
 
   /** @param {any} body
@@ -354,7 +342,7 @@ export class Engine {
     if (!outgoing) return;
     this.#pushed(rowOfMine(body, outgoing, this.#me), now);
     const told = [/** @type {Outgoing} */ ({ ...outgoing, state: 'stored' })];
-    this.#keep({ conversation: body.conversation, after: '', upto: '', rows: [], answered: [body.clientId], told });
+    this.#journal.keep({ conversation: body.conversation, after: '', upto: '', rows: [], answered: [body.clientId], told });
   }
 
   /** @param {any} body
@@ -387,87 +375,17 @@ export class Engine {
     }
   }
 
-  /** Store a piece, then tell of it.
-   * @param {Piece} piece */
-  #keep(piece) {
-    this.#queue.push(piece);
-    if (!this.#storing) void this.#store();
-  }
-
-  async #store() {
-    this.#storing = true;
-    try {
-      while (this.#queue.length) await this.#storeSome();
-    } catch (error) {
-      this.#reconnection.end('storage', `what comes cannot be stored: ${asCIMError(error).message}`);
-    }
-    this.#storing = false;
-  }
-
-  async #storeSome() {
-    const pieces = this.#queue.splice(0, BATCH);
-    /** @type {import('./talks.js').Listed[]} */
-    let talks = [];
-    const { fresh, changed } = await this.#history.add(pieces, (...stored) => (talks = this.#talks.stored(...stored)));
+  /** @type {ConstructorParameters<typeof Journal>[2]} */
+  #stored(pieces, fresh, changed, talks) {
     for (const message of fresh) this.#tell('message', message);
     for (const message of changed) this.#tell('changed', message);
-    this.#tellTalks(talks.map(({ conversation }) => conversation));
+    this.#marks.show(talks);
     const now = this.#ports.now();
     for (const { conversation, upto, held, told = [] } of pieces) {
       for (const outgoing of told) this.#tell('outgoing', outgoing);
       if (held) this.#reader.kept(conversation, upto, now);
     }
     this.#plan();
-  }
-
-  // Marks, talks, invitations
-
-  /** @param {string} conversation
-   * @param {number} user
-   * @param {string} position */
-  async #read(conversation, user, position) {
-    const talk = this.#talks.read(conversation, user, position);
-    if (!talk) return;
-    if (user === this.#me.id) await this.#recount(conversation, {});
-    else this.#changed(conversation);
-    this.#tell('read', { conversation, user, position });
-  }
-
-  /** Count what is unread of what is stored, after the user's mark has moved; what is stored later counts then.
-   * @param {string} conversation
-   * @param {Partial<import('./talks.js').Listed>} change */
-  async #recount(conversation, change) {
-    const read = this.#talks.get(conversation)?.read ?? '';
-    const counts = await this.#history.unread(conversation, read);
-    if (this.#talks.get(conversation)?.read !== read) return; // it moved on, and is counted again
-    this.#talks.change(conversation, { ...counts, ...change });
-    this.#changed(conversation);
-  }
-
-  #sayRead() {
-    if (!this.#live) return;
-    for (const { conversation, read, sayRead } of this.#talks.list()) {
-      if (!sayRead) continue;
-      this.#say({ read: { conversation, position: read } });
-      this.#talks.change(conversation, { sayRead: false });
-      this.#changed(conversation);
-    }
-  }
-
-  /** Talks are different now.
-   * @param {...string} conversations */
-  #changed(...conversations) {
-    if (!conversations.length) return;
-    void this.#history.putTalks(this.#talks, conversations);
-    this.#tellTalks(conversations);
-  }
-
-  /** @param {string[]} conversations */
-  #tellTalks(conversations) {
-    for (const conversation of conversations) {
-      const talk = this.#talks.get(conversation);
-      if (talk) this.#tell('talk', talk);
-    }
   }
 
   /** @param {any} body */
@@ -498,7 +416,7 @@ export class Engine {
       return;
     }
     this.#acknowledge(now);
-    if (this.#queue.length < BACKLOG) for (const sync of this.#reader.requests(now)) this.#say({ sync });
+    if (this.#journal.backlog < BACKLOG) for (const sync of this.#reader.requests(now)) this.#say({ sync });
     for (const outgoing of this.#outbox.ready(now)) {
       this.#say(sendOf(outgoing, this.#me.id));
       this.#tell('outgoing', { ...outgoing, state: 'sent' });
@@ -511,8 +429,8 @@ export class Engine {
     this.#stop();
     if (!this.#live) return;
     const now = this.#ports.now();
-    // What is not stored yet comes first; `#store` comes back. Whether messages are answered is looked at now and then.
-    const reading = this.#queue.length < BACKLOG ? this.#reader.due : Infinity;
+    // What is not stored yet comes first; `#stored` comes back. Whether messages are answered is looked at now and then.
+    const reading = this.#journal.backlog < BACKLOG ? this.#reader.due : Infinity;
     const due = Math.min(reading, this.#outbox.due, this.#outbox.size ? now + 5_000 : Infinity);
     if (due < Infinity) this.#stop = this.#ports.later(Math.max(0, due - now), () => this.#tick());
   }

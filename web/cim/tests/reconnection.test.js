@@ -274,6 +274,18 @@ test('nonsense from a server ends the connection, not the client', async () => {
   assert.notEqual(system.socketOf('alice'), socket);
 });
 
+test('whenever it is closed, nothing of it goes on', async () => {
+  for (let ms = 0; ms <= 60; ms += 3) {
+    const system = new System();
+    const alice = await online(system, 'alice');
+    system.socketOf('alice').end({ code: 'idle' });
+    await system.clock.advance(250 + ms);
+    await alice.client.close();
+    await system.clock.advance(60_000);
+    assert.deepEqual([system.live.length, system.clock.timers.length, alice.client.state.name], [0, 0, 'idle'], `${ms} ms`);
+  }
+});
+
 test('without a login there is nothing, and that is said', async () => {
   const system = new System();
   const { client } = new Browser(system).tab();
