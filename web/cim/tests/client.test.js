@@ -145,6 +145,25 @@ test('what can never be sent is refused at once', async () => {
   await alice.client.send(TALK, '字'.repeat(16_384));
 });
 
+test('of what became of a message only the last of each kind by each user is kept', async () => {
+  const { clock, alice, bob } = await two();
+  await alice.client.send(TALK, 'one');
+  await clock.advance(100);
+  const [message] = bob.heard('message');
+  for (let i = 0; i < 20; i += 1) {
+    await bob.client.react(message, i % 2 ? '' : `r${i}`);
+    if (i % 5 === 0) await alice.client.edit(message, `edit ${i}`);
+    await clock.advance(1_000);
+  }
+  await bob.client.react(message, 'last');
+  await clock.advance(1_000);
+  const { text, reactions } = (await alice.client.page(TALK)).messages[0];
+  assert.deepEqual([text, reactions], ['edit 15', { last: [101] }]);
+  const storage = await alice.browser.databases.open('cim-100', 1, {});
+  const kept = await storage.read(['revisions'], (transaction) => transaction.range('revisions', {}));
+  assert.deepEqual(kept.map(({ kind, text }) => [kind, text]), [['edit', 'edit 15'], ['reaction', 'last']]);
+});
+
 test('edits, recalls and reactions change the message', async () => {
   const { clock, alice, bob } = await two();
   await alice.client.send(TALK, 'helo');
