@@ -304,14 +304,15 @@ class Adding {
   /** @param {Row} row */
   async #revision(row) {
     const [about, place] = [sortable(row.ref), sortable(row.position)];
-    // Of reactions only the last one of each user counts, and nobody can make them many.
-    const id = row.kind === 'reaction' ? `r${row.sender.id}` : place;
+    // Only the last one of each kind by each user counts: who changes a reaction a thousand times costs no more than who
+    // reacts once.
+    const id = `${row.kind} ${row.sender.id}`;
     const before = await this.#transaction.get('revisions', [row.conversation, about, id]);
     if (before && before.place >= place) return;
     await this.#transaction.put('revisions', { ...row, about, id, place });
     const there = await this.#transaction.get('messages', [row.conversation, about]);
     if (!there) return;
-    const message = fold(there, await this.#lasting(row.conversation, about));
+    const message = fold(there, await this.#revisions(row.conversation, about));
     await this.#transaction.put('messages', message);
     if (message.text !== there.text) await this.blocks.add(message.block, row.conversation, message.text);
     const name = `${row.conversation} ${about}`;
@@ -326,23 +327,6 @@ class Adding {
     for (const row of await this.#revisions(conversation, about)) {
       if (row.kind === 'edit') await this.#transaction.remove('revisions', [conversation, about, row.id]);
     }
-  }
-
-  /** What counts of what became of a message: the last of each kind by each user. Nothing else is kept: one who changes
-   * a reaction a thousand times costs no more than one who reacts once.
-   * @param {string} conversation
-   * @param {string} about */
-  async #lasting(conversation, about) {
-    /** @type {Map<string, Row & { place: string }>} */
-    const last = new Map();
-    for (const row of await this.#revisions(conversation, about)) {
-      const name = `${row.kind} ${row.sender.id}`;
-      const before = last.get(name);
-      if (before) await this.#transaction.remove('revisions', [conversation, about, before.place]);
-      last.delete(name);
-      last.set(name, row);
-    }
-    return [...last.values()];
   }
 
   /** @param {string} conversation
