@@ -90,6 +90,8 @@ export function createClient(ports) {
     const lost = (/** @type {string} */ reason) => tell('storage', { kept: false, reason });
     const storage = await UserStorage.open(ports.databases, id, lost);
     ports.settings.set('user', JSON.stringify({ id, name, device }));
+    // The login that is ended by this one need not be ended any more.
+    ports.settings.remove('leaving');
     // Tabs that do not see the same database are devices of their own.
     const alone = channel !== null && !storage.kept;
     const its = alone ? { device: newDevice(), login: null } : { device, login };
@@ -107,9 +109,20 @@ export function createClient(ports) {
     return begin({ ...login.user, device }, login);
   };
 
-  const forgetUser = () => {
-    for (const key of ['user', 'leaving']) ports.settings.remove(key);
+  /** End the login of a device of whoever was here, and forget who that was; what cannot be done now the next visit does.
+   * @param {string} device */
+  const endLogin = async (device) => {
+    // First: the page may be closed meanwhile.
+    ports.settings.set('leaving', device);
+    ports.settings.remove('user');
+    try {
+      await api.endSession(device);
+    } catch (error) {
+      const isOver = error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'not-found');
+      if (!isOver) throw error;
+    }
     api.forget();
+    ports.settings.remove('leaving');
   };
 
   const deaf = ports.wake((what) => {
@@ -183,9 +196,8 @@ export function createClient(ports) {
     async resume() {
       const leaving = ports.settings.get('leaving');
       if (leaving) {
-        // There was no network when the user logged out.
-        await api.endSession(leaving).catch(() => {});
-        forgetUser();
+        // There was no network when the user logged out, or no time.
+        await endLogin(leaving).catch(() => {});
         return null;
       }
       const last = stored();
@@ -199,19 +211,9 @@ export function createClient(ports) {
       const { me, device } = known();
       postAs(me.id)({ kind: 'out' });
       end('logged-out', 'You logged out.');
-      await ports.databases.remove(databaseOf(me.id));
-      try {
-        await api.endSession(device);
-        forgetUser();
-      } catch (error) {
-        const isOver = error instanceof CIMError && (error.code === 'unauthorized' || error.code === 'not-found');
-        forgetUser();
-        // The cookie is still there: it is ended the next time.
-        if (!isOver) {
-          ports.settings.set('leaving', device);
-          throw error;
-        }
-      }
+      // A tab that is frozen may keep the database from going, but not the login from ending.
+      const wiped = ports.databases.remove(databaseOf(me.id));
+      await Promise.all([wiped, endLogin(device)]);
     },
     retry: () => tab?.wake(),
     async close() {

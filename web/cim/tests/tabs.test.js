@@ -191,6 +191,42 @@ test('logging out without a network is made up for', async () => {
   assert.equal(browser.jar.user, 0);
 });
 
+test('logging out ends the login, although a tab that is frozen keeps the database from going', async () => {
+  const { system, clock, browser, all } = await tabs(1);
+  browser.databases.remove = () => new Promise(() => {});
+  void all[0].client.logOut();
+  await clock.advance(500);
+  assert.deepEqual([browser.jar.user, sessionsOf(system, 'alice'), browser.settings.size], [0, 0, 0]);
+});
+
+test('a page that is closed while one logs out is made up for, whenever there is a network', async () => {
+  const { system, clock, browser, all } = await tabs(1);
+  system.stop();
+  void all[0].client.logOut().catch(() => {});
+  all[0].crash();
+  for (let i = 0; i < 2; i += 1) {
+    const resumed = browser.tab().client.resume();
+    await clock.advance(1_000);
+    assert.equal(await resumed, null);
+    assert.equal(browser.jar.user === 0, i === 1);
+    system.start();
+  }
+  assert.equal(browser.settings.size, 0);
+});
+
+test('who logs in after logging out without a network stays logged in', async () => {
+  const { system, clock, browser, all } = await tabs(1);
+  system.stop();
+  const out = assert.rejects(all[0].client.logOut(), { code: 'unreachable' });
+  await clock.advance(500);
+  await out;
+  system.start();
+  await online(system, 'alice', browser);
+  const resumed = browser.tab().client.resume();
+  await clock.advance(1_000);
+  assert.equal((await resumed)?.name, 'alice');
+});
+
 test('where nothing can be stored each tab is a device of its own', async () => {
   const system = new System();
   const browser = new Browser(system);
