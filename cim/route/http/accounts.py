@@ -34,7 +34,7 @@ from cim.route.http.page_logins import PageLogins, without_cookie
 from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
 from cim.route.http.sessions import SESSIONS, end_former_sessions, sessions_shown
 from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, Device
-from cim.route.http.tokens import Proven, Tokens
+from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.presence.directory import Directory
 from cim.tickets import TICKET_SECONDS, Ticket, make_ticket
@@ -222,7 +222,11 @@ class AccountsAPI:
                 admission = await self._logins.login_native(account, device)
             await self._still_stands(caller, account, credential, device)
             if cookie:
-                value = await self._keep(former, account, device, credential.valid_from, admission.owner, bool(root))
+                value = await self._pages.log_in(
+                    *(account, device, credential.valid_from, admission.owner),
+                    former=former,
+                    goes_on=password is None,
+                )
         except CIMError as error:
             self._metrics.login(type(error).__name__)
             raise
@@ -246,24 +250,6 @@ class AccountsAPI:
         if cookie:
             return self._pages.answer(caller.page, value, said)
         return {**said, **self._token(account, credential.valid_from, admission.owner, root)}
-
-    async def _keep(
-        self, former: Proven | None, account: Account, device: str, valid_from: int, owner: str, goes_on: bool
-    ) -> str:
-        """Begin a login by cookie, and return what is in it.
-
-        :param former: of the cookie that the browser has now
-        :param goes_on: whether that login goes on
-        """
-        try:
-            value = await self._pages.begin(account, device, valid_from, owner, former if goes_on else None)
-        except Unauthorized:
-            await self._logins.end_sessions(account.id, device)
-            raise
-        if former is not None and not goes_on and (former.account.id, former.device) != (account.id, device):
-            # The browser has its cookie no more.
-            await self._pages.end(former.account.id, former.device)
-        return value
 
     def _token(self, account: Account, valid_from: int, owner: str, root: str) -> dict[str, Any]:
         return {

@@ -157,7 +157,7 @@ def v1_of(
     store, clock = route.store, route.reactor
     tokens = Tokens(settings.token_key, store.credentials, clock, new_id, settings.token_hours, time=store.clock)
     store.on_epoch(tokens.forget_all)
-    pages = PageLogins(tokens, store.page_logins)
+    pages = PageLogins(tokens, store.page_logins, route.logins)
     names = OnlineNames(route.presence)
     lists = Lists(route.rates, metrics.refused)
     apis = (

@@ -12,6 +12,7 @@ from typing import Any
 from cim.errors import Unauthorized
 from cim.interfaces import IPageLogins
 from cim.model import Account
+from cim.route.front.login import Logins
 from cim.route.http.tokens import Proven, Tokens
 from cim.web.cookies import set_cookie
 from cim.web.declaring import WithHeaders
@@ -23,8 +24,9 @@ COOKIE = "cim"
 class PageLogins:
     """Begins them, checks them, and ends them."""
 
-    def __init__(self, tokens: Tokens, logins: IPageLogins) -> None:
+    def __init__(self, tokens: Tokens, kept: IPageLogins, logins: Logins) -> None:
         self._tokens = tokens
+        self._kept = kept
         self._logins = logins
 
     async def check(self, value: str) -> Proven:
@@ -33,7 +35,8 @@ class PageLogins:
         :raises Unauthorized: it is none of ours, or expired, or void
         """
         proven = await self._tokens.check(value, page=True)
-        if await self._logins.login(proven.account.id, proven.device) != proven.root:
+        login = await self._kept.login(proven.account.id, proven.device)
+        if not login or login != proven.root:
             raise Unauthorized("you were logged out: log in again")
         return proven
 
@@ -47,9 +50,29 @@ class PageLogins:
         """
         root = former.root if former is not None else owner
         instead = (former.device, former.root) if former is not None else None
-        if not await self._logins.begin(account.id, device, root, self._tokens.seconds, instead):
+        if not await self._kept.begin(account.id, device, root, self._tokens.seconds, instead):
             raise Unauthorized("you were logged out: log in again")
         return self._tokens.issue(account, valid_from, owner, root, device)
+
+    async def log_in(
+        self, account: Account, device: str, valid_from: int, owner: str, *, former: Proven | None, goes_on: bool
+    ) -> str:
+        """Begin a login whose session was just reserved, and return the value of its cookie.
+
+        :param valid_from: as for `begin`, and so is `owner`
+        :param former: of the cookie that the browser has now
+        :param goes_on: whether that login goes on
+        :raises Unauthorized: it was ended meanwhile; so is the session
+        """
+        try:
+            value = await self.begin(account, device, valid_from, owner, former if goes_on else None)
+        except Unauthorized:
+            await self._logins.end_sessions(account.id, device)
+            raise
+        if former is not None and not goes_on and (former.account.id, former.device) != (account.id, device):
+            # The browser has its cookie no more.
+            await self.end(former.account.id, former.device)
+        return value
 
     async def renewed(self, proven: Proven) -> str:
         """Return a new value for a cookie of which half the time is over; "" if it is not.
@@ -80,7 +103,7 @@ class PageLogins:
 
     async def end(self, user: int, device: str) -> bool:
         """End the login of a device; return whether it had one."""
-        return bool(await self._logins.end(user, device))
+        return bool(await self._kept.end(user, device))
 
 
 def without_cookie(page: str) -> WithHeaders | None:
