@@ -134,7 +134,7 @@ class Page:
 class Front(PathResource):
     """Serves pages and their files, and all else by calls.
 
-    :param calls: what serves all other paths, and refuses requests
+    :ivar calls: what serves all other paths, and refuses requests
     :param files: what the pages consist of
     :param pages: by their paths
     :param others: what answers at paths of its own, by them
@@ -149,7 +149,7 @@ class Front(PathResource):
         others: Mapping[bytes, Callable[[Any], object]] | None = None,
     ) -> None:
         super().__init__()
-        self._calls = calls
+        self.calls = calls
         self._files = files
         self._pages = pages
         self._metrics = metrics
@@ -163,7 +163,7 @@ class Front(PathResource):
         page = self._pages.get(path)
         file = self._files.find(path) if page is None else None
         if page is None and file is None:
-            return self._calls.render(request)
+            return self.calls.render(request)
         for name, value in _HEADERS:
             request.setHeader(name, value)
         if request.isSecure() or is_for_loopback(request):
@@ -188,7 +188,7 @@ class Front(PathResource):
 
     def refuse(self, request: Any, path: bytes, error: BadRequest) -> None:
         """See PathResource."""
-        self._calls.refuse(request, path, error)
+        self.calls.refuse(request, path, error)
 
 
 def _unless_known(request: Any, tag: str, body: bytes, content_type: bytes) -> int:

@@ -55,7 +55,7 @@ class KleinTests(TestCase):
         self.root.startService()
         self.addCleanup(self.root.stopService)
         (serving,) = (service for service in self.root if isinstance(service, HTTPService))
-        self.url_map = serving.site.resource.app.url_map
+        self.url_map = serving.site.resource.calls.app.url_map
 
     async def ask(self, method, path, body=None):
         """Make a call; return its status, and what the answer says."""
