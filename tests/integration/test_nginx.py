@@ -13,6 +13,7 @@ from pathlib import Path
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
 from cim.client.client import Client
@@ -41,17 +42,18 @@ class NginxCase(ClusterCase):
         super().setUp()
         self.http, self.tcp, self.websocket, self.port = (free_port() for _ in range(4))
 
-    async def begin(self, *options, **front):
+    async def begin(self, *options, others=(), **front):
         """Start both.
 
         :param options: further ones for the suite
+        :param others: the port of another route, if there is one
         """
         self.suite = self.daemon(
             *("suite", self.http, "--listen", loopback(self.tcp), "--http", loopback(self.http)),
             *("--websocket", loopback(self.websocket), "--data", "data", *options),
         )
         await self.started(self.suite)
-        await self.front([self.http], [self.websocket, self.websocket], **front)
+        await self.front([self.http, *others], [self.websocket, self.websocket], **front)
 
     async def front(self, routes, servers, certificate=None):
         """Start nginx; only addresses and paths are changed in the sample.
@@ -374,6 +376,14 @@ class ClusterPageTests(NginxCase):
         second.close()
 
 
+class OtherRelease(Protocol):
+    """A route that has none of the files."""
+
+    def dataReceived(self, data):
+        self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        self.transport.loseConnection()
+
+
 class SuitePageTests(NginxCase):
     """A suite whose HTTP port takes connections with TLS and without it, with and without nginx before it."""
 
@@ -395,6 +405,16 @@ class SuitePageTests(NginxCase):
         await deferToThread(self.use, direct)
         await self.suite.restart()
         await deferToThread(self.go_on, direct)
+
+    async def test_its_files_while_routes_of_two_releases_run(self):
+        """They are found, whichever route is asked first; other answers are passed on as they are."""
+        other = self.reactor.listenTCP(0, Factory.forProtocol(OtherRelease), interface=HOST)
+        self.addCleanup(other.stopListening)
+        await self.begin(others=[other.getHost().port])
+        page = (await self.ask("localhost", port=self.http, path="/", header="Accept: text/html"))[1]
+        file = re.search(rb'"(/web-[^"]+)"', page)[1].decode()
+        self.assertEqual([(await self.ask("localhost", path=file))[0] for _ in range(6)], [200] * 6)
+        self.assertIn(404, [(await self.ask("localhost", path="/openapi.json"))[0] for _ in range(6)])
 
     def use(self, direct):
         """Log in with nginx and without, and out; blocks."""
