@@ -233,6 +233,7 @@ def add_route(
             max_connections=256,
             bounds=_http_bounds(options),
             address_of=addresses.at,
+            proxied=addresses.trusts,
         )
         root.add(HTTPService(ports.listening("console", options["console"], console), console, reactor))
 
