@@ -42,7 +42,7 @@ MAYBE_NEVER_DONE = {"PUT /v1/password", "DELETE /v1/sessions/{device}", "DELETE 
 class OpenAPITests(TestCase):
     """`twistd cim`."""
 
-    timeout = 120
+    timeout = 300
 
     def setUp(self):
         from twisted.internet import reactor
