@@ -7,18 +7,18 @@ import { Banner } from './banner.js';
 import { notice } from './dialog.js';
 import { errorText } from './errors.js';
 import { Find } from './find.js';
+import { Invitations } from './invitations.js';
 import { forgetDraft } from './memory.js';
 import { Names } from './names.js';
 import { Notifications } from './notifications.js';
 import { pictureButton, sign } from './pictures.js';
 import { OpenTalk, titleOf } from './talk.js';
-import { invitationNode, Talks } from './talks.js';
+import { Talks } from './talks.js';
 import { setLanguage, t } from './texts.js';
 
 /**
  * @typedef {import('../cim/types.js').Client} Client
  * @typedef {import('../cim/types.js').Conversation} Conversation
- * @typedef {import('../cim/types.js').Invitation} Invitation
  * @typedef {import('../cim/types.js').Message} Message
  * @typedef {import('../cim/types.js').Position} Position
  * @typedef {import('../cim/types.js').Talk} Talk
@@ -39,8 +39,6 @@ const WATCHED = 200;
 export class Chat {
   /** @type {OpenTalk | null} */
   #open = null;
-  /** @type {Map<number, Invitation>} by the group */
-  #invitations = new Map();
   /** @type {(() => void)[]} */
   #ends = [];
   #watched = '';
@@ -79,7 +77,7 @@ export class Chat {
       found: (showing) => (this.talks.node.hidden = showing),
       back: () => this.talks.focus(),
     });
-    this.invited = el('ul', { class: 'invitations', 'aria-label': t('invitations') });
+    this.invitations = new Invitations(client, open, (error) => this.#say(errorText(error)));
     this.notKept = el(
       'p',
       { class: 'notice warn', role: 'status', 'data-testid': 'not-kept', hidden: client.kept },
@@ -106,7 +104,7 @@ export class Chat {
         this.find.node,
         this.problem,
         this.notKept,
-        this.invited,
+        this.invitations.node,
         this.find.results,
         this.talks.node,
       ),
@@ -126,10 +124,7 @@ export class Chat {
       .about()
       .then((about) => (this.#directory = about.directory ?? 'exact'))
       .catch(() => {});
-    this.#client
-      .invitations()
-      .then((all) => all.forEach((one) => this.#invite(one)))
-      .catch(() => {});
+    this.invitations.start();
     for (const { conversation } of this.#client.talks.slice(0, 50)) {
       this.#client
         .draft(conversation)
@@ -196,7 +191,7 @@ export class Chat {
         this.talks.schedule();
         this.#open?.head();
       }),
-      client.on('invited', (invitation) => this.#invite(invitation)),
+      client.on('invited', (invitation) => this.invitations.add(invitation)),
       client.on('reset', ({ conversation }) => {
         this.talks.schedule();
         if (this.#open?.talk.conversation === conversation) this.#open.timeline.reset();
@@ -402,47 +397,6 @@ export class Chat {
         // Somebody else sees their own talks, and nothing of these.
         if (user.id !== this.#user.id) location.reload();
         else this.banner.update();
-      }),
-    );
-  }
-
-  /** @param {Invitation} invitation */
-  #invite(invitation) {
-    this.names.learn(invitation.by.id, invitation.by.name);
-    this.#invitations.set(invitation.group.id, invitation);
-    this.#drawInvitations();
-  }
-
-  #drawInvitations() {
-    const answer =
-      (/** @type {number} */ id, /** @type {() => Promise<void>} */ run, /** @type {() => void} */ then) =>
-      async () => {
-        try {
-          await run();
-          then();
-        } catch (error) {
-          this.#say(errorText(error));
-        }
-        this.#invitations.delete(id);
-        this.#drawInvitations();
-      };
-    fill(
-      this.invited,
-      ...[...this.#invitations.values()].map((one) => {
-        const { id } = one.group;
-        return invitationNode(
-          one,
-          answer(
-            id,
-            () => this.#client.join(id),
-            () => this.open(`g:${id}`),
-          ),
-          answer(
-            id,
-            () => this.#client.decline(id),
-            () => {},
-          ),
-        );
       }),
     );
   }

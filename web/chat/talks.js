@@ -12,7 +12,6 @@ import { brief } from './times.js';
 /**
  * @typedef {import('../cim/types.js').Client} Client
  * @typedef {import('../cim/types.js').Conversation} Conversation
- * @typedef {import('../cim/types.js').Invitation} Invitation
  * @typedef {import('../cim/types.js').Talk} Talk
  * @typedef {import('./names.js').Names} Names
  */
@@ -172,25 +171,4 @@ export class Talks {
 /** @param {string} text */
 export function oneLine(text) {
   return visibleText(text.slice(0, 160)).replace(/\s+/g, ' ').trim();
-}
-
-/**
- * An invitation to a group, with its two answers.
- * @param {Invitation} invitation
- * @param {() => void} accept
- * @param {() => void} decline
- */
-export function invitationNode({ group, by }, accept, decline) {
-  return el(
-    'li',
-    { class: 'invitation', 'data-testid': 'invitation', 'data-group': group.id },
-    el('p', {}, t('invitation', { who: shownName(by.name), group: shownName(group.name) })),
-    el('p', { class: 'faint small' }, count('members', group.members)),
-    el(
-      'div',
-      { class: 'row' },
-      el('button', { type: 'button', class: 'main', 'data-testid': 'accept', onclick: accept }, t('accept')),
-      el('button', { type: 'button', 'data-testid': 'decline', onclick: decline }, t('decline')),
-    ),
-  );
 }

@@ -13,7 +13,7 @@ import { remember, remembered } from './memory.js';
 export const TEXTS = {
   about: ['About this person', '联系人信息'],
   accept: ['Accept', '接受'],
-  actions: ['What to do with this message', '消息操作'],
+  actions: ['Message actions', '消息操作'],
   again: ['Try again', '重试'],
   announced: ['{n} new messages.', '{n} 条新消息。'],
   back: ['Back to the list of talks', '返回会话列表'],
@@ -41,13 +41,13 @@ export const TEXTS = {
   editing: ['You are editing a message', '正在编辑消息'],
   'editing.stop': ['Stop editing', '取消编辑'],
   everyone: ['Everyone', '所有人'],
-  'everyone.about': ['All who are here', '这里的所有人'],
+  'everyone.about': ['Everybody here can read this', '这里的所有人都能看到'],
   expired: [
     'You have been logged out. Log in again to go on: what you have typed is still here.',
     '你已退出登录。请重新登录以继续，你输入的内容仍会保留。',
   ],
   'expired.title': ['Log in again', '重新登录'],
-  forget: ['Discard', '放弃'],
+  forget: ['Discard', '删除'],
   forgot: ['Forgot your password?', '忘记密码？'],
   'forgot.what': [
     'Ask an operator for a reset link. Open it here within 15 minutes to set a new password.',
@@ -68,7 +68,7 @@ export const TEXTS = {
   offline: ['Offline', '离线'],
   ok: ['OK', '确定'],
   online: ['Online', '在线'],
-  operator: ['An operator', '管理员'],
+  operator: ['An operator', '系统管理员'],
   react: ['React', '添加回应'],
   recall: ['Take back', '撤回'],
   'recall.sure': [
@@ -96,7 +96,7 @@ export const TEXTS = {
   // The connection
   'banner.connecting': ['Connecting. You have been offline since {since}.', '正在连接。已从 {since} 起离线。'],
   'banner.ended': ['You are logged out.', '你已退出登录。'],
-  'banner.here': ['Use it here', '在此处使用'],
+  'banner.here': ['Use this window', '在此窗口使用'],
   'banner.next': ['Next attempt in {seconds} s', '{seconds} 秒后重试'],
   'banner.retry': ['Retry now', '立即重试'],
   'banner.waiting': [
@@ -107,8 +107,8 @@ export const TEXTS = {
   'state.logged-out': ['You have been logged out.', '你已被退出登录。'],
   'state.offline': ['This device has no network.', '此设备没有网络连接。'],
   'state.replaced': [
-    'You are logged in elsewhere as this device, so this window has stopped.',
-    '你已在别处以此设备登录，此窗口已停止工作。',
+    'You have logged in elsewhere as this device. This window is paused.',
+    '你已在别处以此设备登录，此窗口已暂停。',
   ],
   'state.rate-limited': ['There were too many attempts.', '尝试次数过多。'],
   'state.suspended': ['This account is blocked. Ask an operator why.', '此账号已被停用，请联系管理员。'],
@@ -125,7 +125,7 @@ export const TEXTS = {
   'log-in': ['Log in', '登录'],
   'log-out': ['Log out', '退出登录'],
   'log-out.unsent': [
-    'Some of your messages have not been sent. They are lost if you log out now. Log out all the same?',
+    'Some of your messages have not been sent yet, and will be lost. Log out anyway?',
     '你还有消息尚未发送，现在退出登录会丢失它们。仍要退出吗？',
   ],
   'login.about': ['Talk to one person, to a group, or to everyone.', '与朋友、群组或所有人聊天。'],
@@ -137,11 +137,11 @@ export const TEXTS = {
   'password.hide': ['Hide', '隐藏'],
   'password.hint': ['At least 8 characters', '至少 8 个字符'],
   'password.new': ['New password', '新密码'],
-  'password.now': ['Present password', '当前密码'],
+  'password.now': ['Current password', '当前密码'],
   'password.show': ['Show', '显示'],
   register: ['Register', '注册'],
   'register.key': ['New accounts are made by an operator here.', '此处的新账号由管理员创建。'],
-  reset: ['Set the password', '设置密码'],
+  reset: ['Set password', '设置密码'],
   'reset.done': ['Your new password is set. Log in with it.', '新密码已设置，请用它登录。'],
   'reset.what': [
     'Choose a new password. It logs out all your devices.',
@@ -164,7 +164,7 @@ export const TEXTS = {
   'find.whole-name': ['Type the whole name to find somebody.', '请输入完整用户名来查找联系人。'],
   'find.within': ['Searching in {title}', '在 {title} 中搜索'],
   'search.here': ['Search in this talk', '在此会话中搜索'],
-  nothing: ['Whom would you like to talk to?', '想和谁聊聊？'],
+  nothing: ['Who would you like to talk to?', '想和谁聊聊？'],
   'nothing.find': ['Find somebody', '查找联系人'],
   'nothing.what': [
     'Choose a talk, find somebody by name, or make a group.',
@@ -177,10 +177,10 @@ export const TEXTS = {
   'group.added': ['{who} is a member now.', '{who} 已成为成员。'],
   'group.has-history': ['New members can read what was said before', '新成员可以查看以前的消息'],
   'group.history': ['New members may read what was said before they joined', '新成员可以查看加入前的消息'],
-  'group.id': ['Number of the group', '群组编号'],
+  'group.id': ['Group ID', '群组 ID'],
   'group.id.hint': [
-    'A member can tell you: it stands in the details of the group.',
-    '可向群成员询问，编号显示在群组详情中。',
+    'Ask a member: it is shown in the details of the group.',
+    '可向群成员询问，群组 ID 显示在群组详情中。',
   ],
   'group.invite': ['Invite', '邀请'],
   'group.invite.who': ['Invite somebody', '邀请成员'],
@@ -191,14 +191,14 @@ export const TEXTS = {
   'group.join.title': ['Or join an open group', '或加入公开群组'],
   'group.leave': ['Leave the group', '退出群组'],
   'group.leave.sure': [
-    'Leave {name}? You will get no more of its messages.',
+    'Leave {name}? You will no longer get its messages.',
     '要退出 {name} 吗？你将不再收到该群的消息。',
   ],
   'group.make': ['Make the group', '创建群组'],
   'group.name': ['Name of the group', '群组名称'],
   'group.new': ['New group', '新建群组'],
   'group.no-history': ['New members read only what is said from then on', '新成员只能查看加入后的消息'],
-  'group.number': ['Number {id}', '编号 {id}'],
+  'group.number': ['Group ID {id}', '群组 ID：{id}'],
   'group.open': ['Anyone may join', '任何人都可以加入'],
   'group.remove': ['Remove', '移出'],
   'group.remove.sure': ['Remove {who} from the group?', '要将 {who} 移出群组吗？'],
@@ -273,9 +273,9 @@ export const TEXTS = {
   ],
   'notifications.none': ['This browser has no notifications.', '此浏览器不支持通知。'],
   'notifications.show': ['Notify me of new messages while I am elsewhere', '我不在此页面时，有新消息请通知我'],
-  'person.number': ['Number {id}', '编号 {id}'],
+  'person.number': ['ID {id}', 'ID：{id}'],
   theme: ['Appearance', '外观'],
-  'theme.auto': ['As the device', '跟随系统'],
+  'theme.auto': ['Same as the device', '跟随系统'],
   'theme.dark': ['Dark', '深色'],
   'theme.light': ['Light', '浅色'],
 
@@ -285,9 +285,12 @@ export const TEXTS = {
     'Something went wrong. Try again; if it stays so, tell an operator.',
     '出了点问题。请重试；如仍未解决，请联系管理员。',
   ],
-  'error.conflict': ['Something else was done meanwhile. Look again, then retry.', '期间状态已改变，请查看后重试。'],
+  'error.conflict': [
+    'This has changed in the meantime. See how it is now, then try again.',
+    '期间状态已改变，请查看后重试。',
+  ],
   'error.forbidden': ['You may not do this.', '你没有权限执行此操作。'],
-  'error.not-found': ['There is no such thing, or you may not see it.', '不存在，或你无权查看。'],
+  'error.not-found': ['This does not exist, or you may not see it.', '不存在，或你无权查看。'],
   'error.not-supported': ['This browser cannot do that.', '此浏览器不支持该操作。'],
   'error.ended': ['You are logged out. Log in again first.', '你已退出登录，请先重新登录。'],
   'error.rate-limited': [
@@ -319,8 +322,8 @@ export const TEXTS = {
     '该群组仅限邀请加入，请让群成员邀请你。',
   ],
   'error.join.not-found': [
-    'There is no group with this number. Check it with a member.',
-    '没有这个编号的群组，请向群成员核实。',
+    'There is no group with this ID. Check it with a member.',
+    '没有这个 ID 的群组，请向群成员核实。',
   ],
   'error.login.unauthorized': [
     'The name or the password is wrong. Check both, then try again.',
@@ -330,7 +333,7 @@ export const TEXTS = {
     'This part of the page could not be loaded. Check your network, or reload the page.',
     '页面的这一部分无法加载。请检查网络，或重新加载页面。',
   ],
-  'error.password.forbidden': ['The present password is wrong.', '当前密码错误。'],
+  'error.password.forbidden': ['The current password is wrong.', '当前密码错误。'],
   'error.register.accounts-closed': [
     'Nobody can register here. Ask an operator for an account.',
     '此处不开放注册，请向管理员申请账号。',

@@ -7,13 +7,11 @@
 
 import { compare as comparePositions } from '../cim/positions.js';
 import { el, perFrame } from '../shared/dom.js';
-import { roving, settle } from '../shared/roving.js';
 import { errorText } from './errors.js';
 import { layout } from './layout.js';
-import { messageNode, outgoingNode, setMark } from './message.js';
 import { pictureButton } from './pictures.js';
+import { Rows } from './rows.js';
 import { count, t } from './texts.js';
-import { dayName } from './times.js';
 
 /**
  * @typedef {import('../cim/types.js').Client} Client
@@ -22,7 +20,6 @@ import { dayName } from './times.js';
  * @typedef {import('../cim/types.js').Position} Position
  * @typedef {import('../cim/types.js').Page} Page
  * @typedef {import('../cim/types.js').Talk} Talk
- * @typedef {import('./layout.js').Row} Row
  * @typedef {import('./message.js').Surroundings} Surroundings
  */
 
@@ -58,13 +55,10 @@ export class Timeline {
   #marked = '';
   #marking = 0;
   #gone = false;
-  /** @type {Map<string, { node: HTMLElement, row: Row | null }>} */
-  #nodes = new Map();
   /** @type {Talk} */
   #talk;
   #client;
-  #around;
-  #rows = el('div', { class: 'rows' });
+  #rows;
   #box;
   #down;
   #status;
@@ -74,7 +68,7 @@ export class Timeline {
   constructor(talk, client, around) {
     this.#talk = talk;
     this.#client = client;
-    this.#around = around;
+    this.#rows = new Rows(around);
     this.schedule = perFrame(() => this.#render(), PAUSE);
     this.#status = el('p', {
       class: 'faint small status',
@@ -85,7 +79,7 @@ export class Timeline {
     this.#box = el(
       'div',
       { class: 'scroll', role: 'log', 'aria-live': 'off', 'aria-label': t('messages'), 'data-testid': 'messages' },
-      this.#rows,
+      this.#rows.node,
     );
     this.#down = pictureButton('down', t('to-newest'), {
       class: 'down',
@@ -95,10 +89,9 @@ export class Timeline {
     this.#down.append(el('span', { class: 'badge' }));
     this.node = el('div', { class: 'timeline' }, this.#box, this.#status, this.#down);
     this.#box.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    roving(this.#rows, 'article');
     this.#sizes = new ResizeObserver(() => this.#atEnd && this.#toBottom());
     this.#sizes.observe(this.#box);
-    this.#sizes.observe(this.#rows);
+    this.#sizes.observe(this.#rows.node);
     document.addEventListener('visibilitychange', this.#visibility);
   }
 
@@ -109,7 +102,7 @@ export class Timeline {
     this.#outgoing = await this.#client.outgoing(conversation).catch(() => []);
     await this.#load(unread > PAGE / 2 && read ? { around: read, limit: PAGE } : { limit: PAGE });
     if (this.#line === null) return;
-    const line = this.#rows.querySelector('.unread');
+    const line = this.#rows.at('unread');
     if (line) this.#scrollTo(line, 0.2);
   }
 
@@ -126,17 +119,7 @@ export class Timeline {
     if (!this.#looking() && this.#line === null && !message.mine)
       this.#line = this.#messages.at(-1)?.position ?? this.#talk.read;
     this.#fresh.push(message);
-    // A page that nobody looks at gets no frames: what would leave the window at once is not kept for it.
-    if (this.#fresh.length > 2 * MOST) this.#fresh.splice(0, this.#fresh.length - MOST, ...this.#skip());
     this.schedule();
-  }
-
-  /** What is in the window is no longer next to what comes. @returns {Message[]} */
-  #skip() {
-    if (this.#loading || this.#after) return [];
-    this.#before = true;
-    this.#messages = [];
-    return [];
   }
 
   /** @param {Message} message that was edited, recalled or reacted to */
@@ -144,8 +127,7 @@ export class Timeline {
     const replace = (/** @type {Message} */ one) => (one.position === message.position ? message : one);
     this.#messages = this.#messages.map(replace);
     this.#fresh = this.#fresh.map(replace);
-    const shown = this.#nodes.get(message.position);
-    if (shown) shown.row = null;
+    this.#rows.renew(message.position);
     this.schedule();
   }
 
@@ -185,7 +167,7 @@ export class Timeline {
 
   /** Names are known that were not. */
   renew() {
-    for (const shown of this.#nodes.values()) shown.row = null;
+    this.#rows.renew();
     this.schedule();
   }
 
@@ -216,8 +198,8 @@ export class Timeline {
 
   /** Show a message, wherever it is. @param {Position} position */
   async jump(position) {
-    if (!this.#nodes.has(position)) await this.#load({ around: position, limit: PAGE });
-    const node = this.#nodes.get(position)?.node;
+    if (!this.#rows.at(position)) await this.#load({ around: position, limit: PAGE });
+    const node = this.#rows.at(position);
     if (!node) return;
     this.#scrollTo(node, 0.35);
     node.focus({ preventScroll: true });
@@ -318,9 +300,9 @@ export class Timeline {
   #render() {
     if (this.#gone) return;
     this.#take();
-    const anchor = this.#atEnd ? null : this.#anchor();
+    const anchor = this.#atEnd ? null : this.#rows.firstBelow(this.#box.getBoundingClientRect().top);
     const other = this.#talk.user;
-    this.#place(
+    this.#rows.place(
       layout(this.#messages, this.#after ? [] : this.#outgoing, {
         line: this.#line,
         read: other ? (this.#talk.readBy[other] ?? '') : '',
@@ -331,58 +313,6 @@ export class Timeline {
     else if (anchor?.node.isConnected) this.#box.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
     this.#sayDown();
     this.#mark();
-  }
-
-  /** Make the page show these rows, touching only what is not as it was. @param {Row[]} rows */
-  #place(rows) {
-    const focus = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.rows > article') ?? null);
-    const wanted = new Set(rows.map((row) => row.key));
-    for (const [key, shown] of this.#nodes) {
-      if (wanted.has(key)) continue;
-      shown.node.remove();
-      this.#nodes.delete(key);
-    }
-    let next = /** @type {Element | null} */ (this.#rows.firstElementChild);
-    for (const row of rows) {
-      const shown = this.#nodes.get(row.key);
-      if (shown && shown.row && same(shown.row, row)) {
-        if ('mark' in row && row.mark !== shown.node.dataset.mark) setMark(shown.node, row.mark);
-        if (shown.node === next) next = next.nextElementSibling;
-        else this.#rows.insertBefore(shown.node, next);
-        continue;
-      }
-      const node = this.#node(row);
-      if (shown) {
-        if (shown.node === next) next = next.nextElementSibling;
-        shown.node.replaceWith(node);
-        if (shown.node === focus) node.focus({ preventScroll: true });
-      } else this.#rows.insertBefore(node, next);
-      this.#nodes.set(row.key, { node, row });
-    }
-    const articles = /** @type {HTMLElement[]} */ ([...this.#rows.children].filter((one) => one.tagName === 'ARTICLE'));
-    settle(articles, articles.find((one) => one.tabIndex === 0) ?? articles.at(-1));
-  }
-
-  /** @param {Row} row @returns {HTMLElement} */
-  #node(row) {
-    if (row.kind === 'message') return messageNode(row, this.#around);
-    if (row.kind === 'outgoing') return outgoingNode(row, this.#around);
-    const words = row.kind === 'day' ? dayName(row.at, Date.now()) : t('unread-line');
-    return el(
-      'h3',
-      { class: row.kind, 'data-testid': row.kind === 'day' ? 'day' : 'unread-line' },
-      el('span', {}, words),
-    );
-  }
-
-  /** The first message in sight, and where it is. */
-  #anchor() {
-    const { top } = this.#box.getBoundingClientRect();
-    for (const node of this.#rows.children) {
-      const place = node.getBoundingClientRect();
-      if (place.bottom > top && node.tagName === 'ARTICLE') return { node, top: place.top };
-    }
-    return null;
   }
 
   /** @param {Element} node @param {number} share of the height above it */
@@ -478,18 +408,9 @@ export class Timeline {
     if (this.#atEnd) return this.#messages.at(-1)?.position ?? '';
     const { bottom } = this.#box.getBoundingClientRect();
     for (const message of this.#messages.slice().reverse()) {
-      const node = this.#nodes.get(message.position)?.node;
+      const node = this.#rows.at(message.position);
       if (node && node.getBoundingClientRect().bottom <= bottom + 4) return message.position;
     }
     return '';
   }
-}
-
-/** Whether a row looks as one that is shown already, but for its mark. @param {Row} one @param {Row} other */
-function same(one, other) {
-  if (one.kind === 'message' && other.kind === 'message') {
-    return one.message === other.message && one.first === other.first;
-  }
-  if (one.kind === 'outgoing' && other.kind === 'outgoing') return one.outgoing === other.outgoing;
-  return one.kind === other.kind && one.kind !== 'message' && one.kind !== 'outgoing';
 }

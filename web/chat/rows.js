@@ -1,0 +1,109 @@
+/** The rows of a talk in the page. */
+
+import { el } from '../shared/dom.js';
+import { roving, settle } from '../shared/roving.js';
+import { messageNode, outgoingNode, setMark } from './message.js';
+import { t } from './texts.js';
+import { dayName } from './times.js';
+
+/**
+ * @typedef {import('./layout.js').Row} Row
+ * @typedef {import('./message.js').Surroundings} Surroundings
+ */
+
+export class Rows {
+  /** What is shown under a row's key; without its row it is made anew. @type {Map<string, { node: HTMLElement, row: Row | null }>} */
+  #nodes = new Map();
+  #around;
+
+  /** @param {Surroundings} around */
+  constructor(around) {
+    this.#around = around;
+    this.node = el('div', { class: 'rows' });
+    roving(this.node, 'article');
+  }
+
+  /**
+   * @param {string} key of a row; that of a message is its position
+   * @returns {HTMLElement | null}
+   */
+  at(key) {
+    return this.#nodes.get(key)?.node ?? null;
+  }
+
+  /**
+   * Make a row anew when rows are placed next, or all of them.
+   * @param {string} [key]
+   */
+  renew(key) {
+    for (const [one, shown] of this.#nodes) if (key === undefined || one === key) shown.row = null;
+  }
+
+  /**
+   * The first message that ends below `top`, and where it begins.
+   * @param {number} top
+   */
+  firstBelow(top) {
+    for (const node of this.node.children) {
+      const place = node.getBoundingClientRect();
+      if (place.bottom > top && node.tagName === 'ARTICLE') return { node, top: place.top };
+    }
+    return null;
+  }
+
+  /**
+   * Show these rows, touching only what is not as it was.
+   * @param {Row[]} rows
+   */
+  place(rows) {
+    const focus = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.rows > article') ?? null);
+    const wanted = new Set(rows.map((row) => row.key));
+    for (const [key, shown] of this.#nodes) {
+      if (wanted.has(key)) continue;
+      shown.node.remove();
+      this.#nodes.delete(key);
+    }
+    let next = /** @type {Element | null} */ (this.node.firstElementChild);
+    for (const row of rows) {
+      const shown = this.#nodes.get(row.key);
+      if (shown && shown.row && same(shown.row, row)) {
+        if ('mark' in row && row.mark !== shown.node.dataset.mark) setMark(shown.node, row.mark);
+        if (shown.node === next) next = next.nextElementSibling;
+        else this.node.insertBefore(shown.node, next);
+        continue;
+      }
+      const node = this.#node(row);
+      if (shown) {
+        if (shown.node === next) next = next.nextElementSibling;
+        shown.node.replaceWith(node);
+        if (shown.node === focus) node.focus({ preventScroll: true });
+      } else this.node.insertBefore(node, next);
+      this.#nodes.set(row.key, { node, row });
+    }
+    const articles = /** @type {HTMLElement[]} */ ([...this.node.children].filter((one) => one.tagName === 'ARTICLE'));
+    // Who comes back by Tab begins at the newest.
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.rows > article') ?? null);
+    settle(articles, focused ?? articles.at(-1));
+  }
+
+  /** @param {Row} row @returns {HTMLElement} */
+  #node(row) {
+    if (row.kind === 'message') return messageNode(row, this.#around);
+    if (row.kind === 'outgoing') return outgoingNode(row, this.#around);
+    const words = row.kind === 'day' ? dayName(row.at, Date.now()) : t('unread-line');
+    return el(
+      'h3',
+      { class: row.kind, 'data-testid': row.kind === 'day' ? 'day' : 'unread-line' },
+      el('span', {}, words),
+    );
+  }
+}
+
+/** Whether a row looks as one that is shown already, but for its mark. @param {Row} one @param {Row} other */
+function same(one, other) {
+  if (one.kind === 'message' && other.kind === 'message') {
+    return one.message === other.message && one.first === other.first;
+  }
+  if (one.kind === 'outgoing' && other.kind === 'outgoing') return one.outgoing === other.outgoing;
+  return one.kind === other.kind && one.kind !== 'message' && one.kind !== 'outgoing';
+}
