@@ -129,9 +129,14 @@ function textNodes(text) {
     return [box];
   }
   box.append(...words(start));
-  const more = el('button', { type: 'button', class: 'plain more', 'data-testid': 'show-all' }, t('message.all'));
+  const more = el(
+    'button',
+    { type: 'button', class: 'plain more', 'data-testid': 'show-all', tabindex: -1 },
+    t('message.all'),
+  );
   more.addEventListener('click', () => {
     box.replaceChildren(...words(shown));
+    for (const one of box.querySelectorAll('a')) one.tabIndex = 0;
     more.remove();
     box.closest('article')?.focus();
   });
@@ -144,9 +149,10 @@ function textNodes(text) {
  */
 function words(shown) {
   return parts(shown).map(({ kind, text }) => {
-    if (kind === 'link') return el('a', { href: text, target: '_blank', rel: 'noopener noreferrer' }, text);
+    if (kind === 'link')
+      return el('a', { href: text, target: '_blank', rel: 'noopener noreferrer', tabindex: -1 }, text);
     if (kind === 'code') return el('code', {}, text);
-    if (kind === 'block') return el('pre', { tabindex: 0 }, el('code', {}, text));
+    if (kind === 'block') return el('pre', { tabindex: -1 }, el('code', {}, text));
     return document.createTextNode(text);
   });
 }
@@ -225,6 +231,7 @@ function reactionsNode(message, reactions, { names, me, react }) {
         {
           type: 'button',
           class: 'reaction',
+          tabindex: -1,
           'data-testid': 'reaction',
           'data-reaction': text,
           'data-count': users.length,

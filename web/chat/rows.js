@@ -14,6 +14,8 @@ import { dayName } from './times.js';
 export class Rows {
   /** What is shown under a row's key; without its row it is made anew. @type {Map<string, { node: HTMLElement, row: Row | null }>} */
   #nodes = new Map();
+  /** @type {Element | null} */
+  #entered = null;
   #around;
 
   /** @param {Surroundings} around */
@@ -21,6 +23,20 @@ export class Rows {
     this.#around = around;
     this.node = el('div', { class: 'rows' });
     roving(this.node, 'article');
+    this.node.addEventListener('focusin', ({ target }) =>
+      this.#enter(/** @type {Element} */ (target).closest('article')),
+    );
+  }
+
+  /**
+   * Links and reactions are in the order of Tab only where the focus is: there may be hundreds of them in a talk.
+   * @param {Element | null} article
+   */
+  #enter(article) {
+    if (article === this.#entered) return;
+    for (const one of within(this.#entered)) one.tabIndex = -1;
+    for (const one of within(article)) one.tabIndex = 0;
+    this.#entered = article;
   }
 
   /**
@@ -106,4 +122,13 @@ function same(one, other) {
   }
   if (one.kind === 'outgoing' && other.kind === 'outgoing') return one.outgoing === other.outgoing;
   return one.kind === other.kind && one.kind !== 'message' && one.kind !== 'outgoing';
+}
+
+/** @param {Element | null} article @returns {HTMLElement[]} */
+function within(article) {
+  return article
+    ? [...article.querySelectorAll('.text a, .text pre, .reaction, .more')].map(
+        (one) => /** @type {HTMLElement} */ (one),
+      )
+    : [];
 }
