@@ -64,7 +64,8 @@ class UsersTests(APICase):
         self.online("alice")
         rows = (alice, True, True), (alan, True, False), (guest, False, False)
         wanted = [
-            {"id": one.id, "name": one.name, "password": password, "online": online} for one, password, online in rows
+            {"id": one.id, "name": one.name, "password": password, "suspended": False, "online": online}
+            for one, password, online in rows
         ]
         self.assertCountEqual(self.listed(), wanted)
         self.assertCountEqual(self.listed(limit=1), wanted)
