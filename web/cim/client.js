@@ -152,18 +152,20 @@ export function createClient(ports) {
     const at = ports.now();
     /** @type {Outgoing} */
     const outgoing = { clientId, conversation, kind, text, data, contentType, ref, at, state: 'waiting' };
-    const there = await history.storage.write(['outbox'], async (transaction) => {
+    const record = await history.storage.write(['outbox'], async (transaction) => {
       const same = await transaction.get('outbox', clientId);
-      if (same && same.state !== 'refused') return same;
-      const waiting = await transaction.range('outbox', { index: 'order', down: true, limit: MAX_WAITING });
-      if (waiting.length >= MAX_WAITING) {
+      if (same && same.state !== 'refused') return null;
+      if ((await transaction.count('outbox')) >= MAX_WAITING) {
         throw new CIMError('rate-limited', `${MAX_WAITING} messages are already waiting to be sent: try again later`);
       }
-      await transaction.put('outbox', { ...outgoing, order: (waiting[0]?.order ?? 0) + 1 });
+      const [before] = await transaction.range('outbox', { index: 'order', down: true, limit: 1 });
+      const last = { ...outgoing, order: (before?.order ?? 0) + 1 };
+      await transaction.put('outbox', last);
+      return last;
     });
-    if (there) return there;
+    if (!record) return outgoing;
     announce('outgoing', outgoing);
-    await known().command('sent');
+    await known().command('send', record, history.storage.kept);
     return outgoing;
   };
 

@@ -94,7 +94,11 @@ export class Engine {
   async start(login) {
     this.#login = login;
     this.#reader.load(await this.#history.places());
-    await this.sent();
+    /** @type {(Outgoing & { order: number })[]} */
+    const waiting = await this.#history.all('outbox');
+    for (const one of waiting.sort((left, right) => left.order - right.order)) {
+      if (one.state !== 'refused') this.#outbox.add(one.conversation, one.clientId, one);
+    }
     if (this.#over) return;
     if (this.#ports.cookie) this.#keepCookie();
     this.#reconnection.start();
@@ -129,13 +133,12 @@ export class Engine {
     this.#session?.abort({ code: 'offline', message: 'This device has no network.', retryAfter: 0 });
   }
 
-  /** Something was put into the stored outbox. */
-  async sent() {
-    /** @type {(Outgoing & { order: number })[]} */
-    const stored = await this.#history.all('outbox');
-    for (const one of stored.sort((left, right) => left.order - right.order)) {
-      if (one.state !== 'refused') this.#outbox.add(one.conversation, one.clientId, one);
-    }
+  /** Something is to be sent.
+   * @param {Outgoing} outgoing
+   * @param {boolean} stored whether it is in the outbox that is stored here; it was written by a tab that may have another */
+  async send(outgoing, stored) {
+    if (!stored) await this.#history.put('outbox', outgoing);
+    this.#outbox.add(outgoing.conversation, outgoing.clientId, outgoing);
     this.#tick();
   }
 

@@ -75,6 +75,7 @@ class IndexedStorage {
 function of(transaction) {
   return {
     get: (table, key) => answer(transaction.objectStore(table).get(key)),
+    count: (table) => answer(transaction.objectStore(table).count()),
     async range(table, { index, from, to, down = false, limit }) {
       const store = transaction.objectStore(table);
       const source = index ? store.index(index) : store;

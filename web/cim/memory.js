@@ -106,6 +106,10 @@ class Table {
     return found.map(([, key]) => this.get(key));
   }
 
+  get size() {
+    return this.#values.size;
+  }
+
   /** All values. */
   all() {
     return [...this.#values.values()];
@@ -208,6 +212,7 @@ export class MemoryStorage {
     return {
       get: async (name, key) => table(name).get(key),
       range: async (name, range) => table(name).range(range),
+      count: async (name) => table(name).size,
       put: async (name, value) => set(name, table(name).keyOf(value), value),
       remove: async (name, key) => set(name, key, undefined),
     };

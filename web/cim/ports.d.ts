@@ -58,6 +58,8 @@ export interface Range {
 export interface Transaction {
   get(table: string, key: Key): Promise<any>;
   range(table: string, range: Range): Promise<any[]>;
+  /** How many values there are. */
+  count(table: string): Promise<number>;
   put(table: string, value: unknown): Promise<void>;
   remove(table: string, key: Key): Promise<void>;
 }

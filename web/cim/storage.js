@@ -1,5 +1,6 @@
 // A user's database, as long as there is one; otherwise memory, and a word about it.
 
+import { CIMError } from './errors.js';
 import { TABLES, VERSION } from './history.js';
 import { MemoryStorage } from './memory.js';
 
@@ -63,7 +64,7 @@ export class UserStorage {
     try {
       return await storage.write(tables, work);
     } catch (error) {
-      if (this.#closed || !storage.kept) throw error;
+      if (error instanceof CIMError || this.#closed || !storage.kept) throw error;
       await this.#forget(storage, error);
       return this.#storage.write(tables, work);
     }

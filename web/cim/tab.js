@@ -259,8 +259,10 @@ export class Tab {
   async #run(from, { name, values }) {
     const engine = this.#engine;
     if (!engine) return;
-    if (name === 'sent') await engine.sent();
-    else if (name === 'read') await engine.markRead(values[0], values[1]);
+    if (name === 'send') {
+      const [outgoing, kept] = values;
+      await engine.send(outgoing, kept && this.storage.kept);
+    } else if (name === 'read') await engine.markRead(values[0], values[1]);
     else if (name === 'typing') engine.typing(values[0]);
     else if (name === 'wake') engine.wake();
     else if (name === 'groups') this.#groups?.refresh();

@@ -166,6 +166,7 @@ export interface Client {
   logOut(): Promise<void>;
   /** Try now instead of at `state.retryAt`. */
   retry(): void;
+  /** Go offline, for good; what is stored stays. */
   close(): Promise<void>;
 
   /**

@@ -95,6 +95,42 @@ test('a database that is full is left for memory: nothing that waits is lost, an
   assert.deepEqual((await asked).messages.map(({ text }) => text), ['before', 'no space', 'after']);
 });
 
+test('a tab whose database is full sends through the leader all the same', async () => {
+  const system = new System();
+  const bob = await online(system, 'bob');
+  const browser = new Browser(system);
+  const { databases } = browser;
+  let opened = 0;
+  browser.databases = {
+    ...databases,
+    async open(...form) {
+      const storage = await databases.open(...form);
+      if ((opened += 1) !== 2) return storage;
+      const full = () => Promise.reject(Object.assign(new Error('no space'), { name: 'QuotaExceededError' }));
+      return { kept: true, read: storage.read.bind(storage), write: full, close() {} };
+    },
+  };
+  await online(system, 'alice', browser);
+  const follower = browser.tab();
+  void follower.client.resume();
+  await system.clock.advance(1_000);
+  const sent = follower.client.send(TALK, 'through the other tab');
+  await system.clock.advance(500);
+  await sent;
+  assert.deepEqual([follower.client.leads, follower.client.kept], [false, false]);
+  assert.deepEqual(bob.texts(), ['through the other tab']);
+});
+
+test('what cannot be taken for another reason is no matter of space', async () => {
+  const system = new System();
+  const { client, heard } = await online(system, 'alice');
+  system.stop();
+  await system.clock.advance(100);
+  for (let i = 0; i < 1_000; i += 1) await client.send('g:0', `${i}`);
+  await assert.rejects(client.send('g:0', 'one too many'), { code: 'rate-limited' });
+  assert.deepEqual([client.kept, heard('storage')], [true, []]);
+});
+
 test('where storing is forbidden it works from memory, and says so', async () => {
   const system = new System();
   const browser = new Browser(system);

@@ -34,6 +34,7 @@ export async function contract(databases, keeps) {
       (/** @type {any} */ { box, number }) => `${box}${number}`,
     );
   same(await range({}), ['a10', 'a2', 'b1', 'b2', 'c1'], 'all, in the order of the keys');
+  same(await storage.read(['things'], (transaction) => transaction.count('things')), 5, 'so many');
   same(await range({ from: ['a', '2'], to: ['b', '1'] }), ['a2', 'b1'], 'both ends are included');
   same(await range({ from: ['a'], to: ['a', ':'] }), ['a10', 'a2'], 'a shorter key is before those that it begins');
   same(await range({ down: true, limit: 2 }), ['c1', 'b2'], 'from the end on');
