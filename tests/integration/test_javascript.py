@@ -163,18 +163,18 @@ class KillTests(ProcessCase):
     async def test_two_clients_lose_and_double_nothing_when_the_suite_is_killed(self):
         talk = self.process(PACKAGE / "tests" / "two_clients.mjs", ready="talking")
         await talk.start()
-        for sent in 100, 200:
+        for sent in 50, 100:
             await talk.wait_for_line(f"half-way {sent}", 60)
             await self.suite.kill()
             await self.suite.start()
         await talk.wait_for_exit(60)
         [result] = [json.loads(line) for line in talk.lines if line.startswith("{")]
-        expected = [f"{name} {n}" for name in ("alice", "bob") for n in range(300)]
+        expected = [f"{name} {n}" for name in ("alice", "bob") for n in range(150)]
         for heard in result["alice"], result["bob"], result["log"]:
             self.assertEqual(sorted(heard), sorted(expected))
             for name in "alice", "bob":
                 mine = [text for text in heard if text.startswith(name)]
-                self.assertEqual(mine, [f"{name} {n}" for n in range(300)])
+                self.assertEqual(mine, [f"{name} {n}" for n in range(150)])
 
 
 class BrowserTests(BrowserCase):

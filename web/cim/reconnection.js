@@ -71,10 +71,10 @@ export class Reconnection {
     this.#become({ name: 'ended', since: this.#ports.now(), code, reason });
   }
 
-  /** Make no further attempt. */
+  /** Make no further attempt. Nobody is told: another tab may go on. */
   leave() {
     this.#halt();
-    this.#become({ name: 'idle', since: this.#ports.now() });
+    this.state = { name: 'idle', since: this.#ports.now() };
   }
 
   #halt() {

@@ -85,6 +85,7 @@ test('when the leader is closed, another one leads at once', async () => {
   assert.deepEqual(leaders(all), [1]);
   await clock.advance(500);
   assert.equal(all[1].client.state.name, 'online');
+  assert(!all[1].heard('state').some(({ name }) => name === 'idle'), 'it is not told that nobody is logged in');
   // The page comes back, and follows.
   all[0].wake('back');
   await clock.advance(1_000);

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { createClient } from '../client.js';
 import { nodePorts } from '../node.js';
 
-const COUNT = 300;
+const COUNT = 150;
 const { values } = parseArgs({ options: { route: { type: 'string', default: '' } } });
 
 /** @param {string} name */
@@ -28,7 +28,7 @@ const talk = alice.client.conversationWith(bob.client.me?.id ?? 0);
 console.log('talking');
 for (let n = 0; n < COUNT; n += 1) {
   for (const { name, client } of both) await client.send(talk, `${name} ${n}`);
-  if (n === 100 || n === 200) console.log(`half-way ${n}`);
+  if (n === 50 || n === 100) console.log(`half-way ${n}`);
   await pause(10);
 }
 while (both.some(({ heard }) => heard.length < 2 * COUNT)) await pause(50);
