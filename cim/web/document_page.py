@@ -86,7 +86,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], document: M
         if "example" in content:
             yield f"<pre><code>{escape(json.dumps(content['example'], ensure_ascii=False, indent=2))}</code></pre>"
     yield "<h3>Answers</h3>"
-    yield '<div class="table"><table><thead><tr><th>Status</th><th>Body</th><th></th></tr></thead><tbody>'
+    yield '<div class="table"><table><thead><tr><th>Status</th><th>Body</th><th>Meaning</th></tr></thead><tbody>'
     for status, response in operation["responses"].items():
         if "$ref" in response:
             response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
@@ -116,7 +116,7 @@ def _table(fields: Iterable[tuple[str, Mapping[str, Any], bool, str]]) -> str:
         f"<td>{_line(said)}</td></tr>"
         for name, schema, needed, said in fields
     )
-    head = "<thead><tr><th>Name</th><th>Type</th><th></th></tr></thead>"
+    head = "<thead><tr><th>Name</th><th>Type</th><th>Meaning</th></tr></thead>"
     return f'<div class="table"><table>{head}<tbody>{rows}</tbody></table></div>' if rows else ""
 
 
