@@ -135,7 +135,15 @@ export class Chat {
     const soon = setTimeout(() => {
       if (this.#client.state.name === 'online') Promise.allSettled([groups(), people(), settings(), login(), picker()]);
     }, SOON);
-    this.#ends.push(() => clearTimeout(soon));
+    // Today becomes yesterday.
+    const minute = setInterval(() => {
+      this.talks.schedule();
+      this.#open?.timeline.schedule();
+    }, 60_000);
+    this.#ends.push(
+      () => clearTimeout(soon),
+      () => clearInterval(minute),
+    );
   }
 
   close() {

@@ -94,6 +94,8 @@ export function newGroup(client, open) {
 
 /** How people are found, said by the directory. @type {Record<string, string>} */
 const HINTS = { prefix: 'find.longer', off: 'find.off' };
+/** How many members are shown, and how many more each time. */
+const SHOWN = 200;
 /** Who may do what, the lowest first. */
 const ROLES = ['member', 'admin', 'owner'];
 
@@ -102,6 +104,7 @@ export class GroupDetails {
   #group = null;
   /** @type {Member[]} */
   #members = [];
+  #shown = SHOWN;
   /** @type {HTMLDialogElement | null} */
   #dialog = null;
   #client;
@@ -119,11 +122,16 @@ export class GroupDetails {
     this.#directory = directory;
     this.problem = notice();
     this.about = el('div', { class: 'stack' });
+    this.more = el('button', { type: 'button', hidden: true }, t('members.more'));
+    this.more.addEventListener('click', () => {
+      this.#shown += SHOWN;
+      this.#draw();
+    });
     this.list = el('ul', { class: 'members', 'data-testid': 'member-list', 'aria-label': t('members.show') });
   }
 
   async open() {
-    this.#dialog = openDialog(t('group'), { testid: 'group-details' }, this.about, this.problem, this.list);
+    this.#dialog = openDialog(t('group'), { testid: 'group-details' }, this.about, this.problem, this.list, this.more);
     await this.#tried(() => this.#read());
   }
 
@@ -185,7 +193,8 @@ export class GroupDetails {
         ),
       ),
     );
-    fill(this.list, ...this.#members.map((member) => this.#member(member, role)));
+    fill(this.list, ...this.#members.slice(0, this.#shown).map((member) => this.#member(member, role)));
+    this.more.hidden = this.#members.length <= this.#shown;
   }
 
   /** @param {GroupInfo} group */

@@ -51,7 +51,9 @@ export class Notifications {
   /** @param {Message} message */
   heard(message) {
     this.count();
-    if (message.mine || message.kind !== 'text' || document.visibilityState === 'visible') return;
+    if (message.mine || message.kind !== 'text') return;
+    // A window that is in sight, but behind another one, is not looked at.
+    if (document.visibilityState === 'visible' && document.hasFocus()) return;
     // Of several tabs one tells.
     if (!this.#client.leads || !this.#wanted()) return;
     const now = Date.now();

@@ -3,6 +3,7 @@
 import { el } from '../shared/dom.js';
 import { roving, settle } from '../shared/roving.js';
 import { messageNode, outgoingNode, setMark } from './message.js';
+import { dayOf } from './layout.js';
 import { t } from './texts.js';
 import { dayName } from './times.js';
 
@@ -74,6 +75,7 @@ export class Rows {
   place(rows) {
     const focus = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.rows > article') ?? null);
     const wanted = new Set(rows.map((row) => row.key));
+    const today = dayOf(Date.now());
     for (const [key, shown] of this.#nodes) {
       if (wanted.has(key)) continue;
       shown.node.remove();
@@ -82,7 +84,7 @@ export class Rows {
     let next = /** @type {Element | null} */ (this.node.firstElementChild);
     for (const row of rows) {
       const shown = this.#nodes.get(row.key);
-      if (shown && shown.row && same(shown.row, row)) {
+      if (shown && shown.row && same(shown.row, row) && (row.kind !== 'day' || shown.node.dataset.today === today)) {
         if ('mark' in row && row.mark !== shown.node.dataset.mark) setMark(shown.node, row.mark);
         if (shown.node === next) next = next.nextElementSibling;
         else this.node.insertBefore(shown.node, next);
@@ -106,12 +108,13 @@ export class Rows {
   #node(row) {
     if (row.kind === 'message') return messageNode(row, this.#around);
     if (row.kind === 'outgoing') return outgoingNode(row, this.#around);
-    const words = row.kind === 'day' ? dayName(row.at, Date.now()) : t('unread-line');
-    return el(
-      'h3',
-      { class: row.kind, 'data-testid': row.kind === 'day' ? 'day' : 'unread-line' },
-      el('span', {}, words),
-    );
+    if (row.kind === 'unread') {
+      return el('h3', { class: 'unread', 'data-testid': 'unread-line' }, el('span', {}, t('unread-line')));
+    }
+    // Tomorrow it is called otherwise.
+    const now = Date.now();
+    const name = el('span', {}, dayName(row.at, now));
+    return el('h3', { class: 'day', 'data-testid': 'day', 'data-today': dayOf(now) }, name);
   }
 }
 

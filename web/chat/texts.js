@@ -58,6 +58,7 @@ export const TEXTS = {
   'last.mine': ['You: {words}', '我：{words}'],
   members: ['{n} members', '{n} 位成员'],
   'members.1': ['{n} member', '{n} 位成员'],
+  'members.more': ['Show more members', '显示更多成员'],
   'members.show': ['Members', '群成员'],
   messages: ['Messages', '消息'],
   name: ['Name', '用户名'],

@@ -380,7 +380,9 @@ export class Timeline {
   }
 
   #visibility = () => {
-    if (document.visibilityState === 'visible') this.schedule();
+    // Who goes away and has read all finds the line before what comes next.
+    if (document.visibilityState === 'hidden' && this.#talk.unread === 0) this.#line = null;
+    this.schedule();
   };
 
   /** Say how far the user has read: to the last message that was wholly in sight. */
