@@ -262,7 +262,7 @@ export class Chat {
         client: this.#client,
         names: this.names,
         back: () => this.#back(),
-        details: () => this.#details(),
+        details: (invite) => this.#details(invite),
         search: () => this.#search(),
         drafted: (text) => this.talks.draft(conversation, text),
       });
@@ -363,10 +363,13 @@ export class Chat {
     this.#with(groups, ({ newGroup }) => newGroup(this.#client, (conversation) => this.open(conversation)));
   }
 
-  #details() {
+  /** @param {boolean} [invite] whether it is to invite somebody to a group */
+  #details(invite) {
     const talk = this.#open?.talk;
     if (talk?.group)
-      this.#with(groups, ({ GroupDetails }) => new GroupDetails(this.#client, talk.group, this.#directory).open());
+      this.#with(groups, ({ GroupDetails }) =>
+        new GroupDetails(this.#client, talk.group, this.#directory).open(invite),
+      );
     else if (talk) this.#with(people, ({ aboutPerson }) => aboutPerson(this.#client, talk.user, titleOf(talk)));
   }
 

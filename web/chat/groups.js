@@ -130,9 +130,11 @@ export class GroupDetails {
     this.list = el('ul', { class: 'members', 'data-testid': 'member-list', 'aria-label': t('members.show') });
   }
 
-  async open() {
+  /** @param {boolean} [invite] whether to begin with inviting somebody */
+  async open(invite) {
     this.#dialog = openDialog(t('group'), { testid: 'group-details' }, this.about, this.problem, this.list, this.more);
     await this.#tried(() => this.#read());
+    if (invite) /** @type {HTMLElement | null} */ (this.about.querySelector('[data-testid="invite-name"]'))?.focus();
   }
 
   async #read() {
@@ -181,8 +183,8 @@ export class GroupDetails {
         el('strong', { class: 'grow' }, el('bdi', {}, shownName(group.name))),
       ),
       el('ul', { class: 'faint small' }, ...facts.map((fact) => el('li', {}, fact))),
-      leads && this.#rename(group),
       leads && this.#invite(),
+      leads && this.#rename(group),
       el(
         'div',
         { class: 'row' },

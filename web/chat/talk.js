@@ -39,7 +39,7 @@ export class OpenTalk {
 
   /**
    * @param {Talk} talk
-   * @param {{ client: Client, names: Names, back: () => void, details: () => void, search: () => void, drafted: (text: string) => void }} chat
+   * @param {{ client: Client, names: Names, back: () => void, details: (invite?: boolean) => void, search: () => void, drafted: (text: string) => void }} chat
    */
   constructor(talk, { client, names, back, details, search, drafted }) {
     this.talk = talk;
@@ -58,14 +58,16 @@ export class OpenTalk {
       await client.again(clientId);
       this.timeline.forgotten(clientId);
     };
-    this.timeline = new Timeline(talk, client, {
+    const invite = talk.group && talk.role !== 'member' ? () => details(true) : null;
+    const around = {
       names,
       me: client.me?.id ?? 0,
       named: talk.user === 0,
       react,
-      again: (clientId) => tried(again(clientId)),
-      forget: (clientId) => tried(forget(clientId)),
-    });
+      again: (/** @type {string} */ clientId) => tried(again(clientId)),
+      forget: (/** @type {string} */ clientId) => tried(forget(clientId)),
+    };
+    this.timeline = new Timeline(talk, client, around, invite);
     this.composer = new Composer({
       send: async (text) => {
         await client.send(conversation, text);
@@ -109,7 +111,7 @@ export class OpenTalk {
         conversation !== 'g:0' &&
           pictureButton(talk.group ? 'group' : 'info', t(talk.group ? 'members.show' : 'about'), {
             'data-testid': talk.group ? 'members' : 'about',
-            onclick: details,
+            onclick: () => details(),
           }),
       ),
       this.timeline.node,

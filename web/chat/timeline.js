@@ -59,16 +59,23 @@ export class Timeline {
   #talk;
   #client;
   #rows;
+  #invite;
   #box;
   #down;
   #status;
   #sizes;
 
-  /** @param {Talk} talk @param {Client} client @param {Surroundings} around */
-  constructor(talk, client, around) {
+  /**
+   * @param {Talk} talk
+   * @param {Client} client
+   * @param {Surroundings} around
+   * @param {(() => void) | null} invite what leads to inviting people, where nothing was said yet
+   */
+  constructor(talk, client, around, invite) {
     this.#talk = talk;
     this.#client = client;
     this.#rows = new Rows(around);
+    this.#invite = invite;
     this.schedule = perFrame(() => this.#render(), PAUSE);
     this.#status = el('p', {
       class: 'faint small status',
@@ -365,6 +372,14 @@ export class Timeline {
     status.hidden = !said;
     status.textContent =
       said === 'failed' ? t('timeline.failed', { why: errorText(this.#failed) }) : said ? t(`timeline.${said}`) : '';
+    if (said === 'empty' && this.#invite) {
+      const button = el(
+        'button',
+        { type: 'button', 'data-testid': 'invite-here', onclick: this.#invite },
+        t('group.invite.who'),
+      );
+      status.append(' ', button);
+    }
     if (said === 'failed') {
       const again = () => {
         this.#failed = null;
