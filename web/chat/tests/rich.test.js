@@ -26,6 +26,10 @@ test('addresses of http and https are links, and nothing else is', () => {
   }
 });
 
+test('an address is one of http or https, whoever asks', () => {
+  for (const text of ['javascript:alert(1)', 'ftp://example.com', 'data:,x', 'https://']) assert.equal(address(text), '');
+});
+
 test('signs that end the sentence are no part of an address', () => {
   assert.equal(address('https://example.com/a).'), 'https://example.com/a');
   assert.equal(address('https://example.com/wiki/Paris_(France),'), 'https://example.com/wiki/Paris_(France)');

@@ -74,6 +74,7 @@ test('arrows lead to what is next', () => {
   assert.equal(nextPlace('ArrowDown', 0, 3), 1);
   assert.equal(nextPlace('ArrowDown', 2, 3), -1);
   assert.equal(nextPlace('ArrowUp', 0, 3), -1);
+  assert.equal(nextPlace('ArrowUp', 1, 3), 0);
   assert.equal(nextPlace('End', 0, 3), 2);
   assert.equal(nextPlace('PageUp', 4, 20), 0);
   assert.equal(nextPlace('ArrowRight', 0, 3), -1);
