@@ -38,24 +38,42 @@ export function actions(stored, { path, line, show, context }) {
       look,
     );
   return [
-    one(t('kick'), async () => {
-      if (!(await ask({ title: t('kick'), yes: t('kick') }, el('p', {}, sentence('kick.ask', { name }))))) return '';
-      await call('POST', `${path}/logout`);
-      return sentence('kick.done', { name });
-    }, { testid: 'kick' }),
+    one(
+      t('kick'),
+      async () => {
+        if (!(await ask({ title: t('kick'), yes: t('kick') }, el('p', {}, sentence('kick.ask', { name }))))) return '';
+        await call('POST', `${path}/logout`);
+        return sentence('kick.done', { name });
+      },
+      { testid: 'kick' },
+    ),
     one(t('password'), () => newPassword(path, name), { testid: 'password' }),
     one(t('reset-code'), () => resetCode(path, name), { testid: 'reset-code' }),
     stored.suspended
-      ? one(t('resume'), async () => {
-          await call('DELETE', `${path}/suspension`);
-          return sentence('resume.done', { name });
-        }, { testid: 'resume' })
+      ? one(
+          t('resume'),
+          async () => {
+            await call('DELETE', `${path}/suspension`);
+            return sentence('resume.done', { name });
+          },
+          { testid: 'resume' },
+        )
       : stored.password
-        ? one(t('suspend'), async () => {
-            if (!(await ask({ title: t('suspend'), yes: t('suspend'), danger: true }, el('p', {}, sentence('suspend.ask', { name }))))) return '';
-            await call('PUT', `${path}/suspension`);
-            return sentence('suspend.done', { name });
-          }, { testid: 'suspend', class: 'danger' })
+        ? one(
+            t('suspend'),
+            async () => {
+              if (
+                !(await ask(
+                  { title: t('suspend'), yes: t('suspend'), danger: true },
+                  el('p', {}, sentence('suspend.ask', { name })),
+                ))
+              )
+                return '';
+              await call('PUT', `${path}/suspension`);
+              return sentence('suspend.done', { name });
+            },
+            { testid: 'suspend', class: 'danger' },
+          )
         : null,
     one(t('delete'), () => remove(path, name, line), {
       testid: 'delete',
@@ -72,7 +90,15 @@ export function actions(stored, { path, line, show, context }) {
  * @param {string} name
  */
 async function newPassword(path, name) {
-  const field = el('input', { type: 'text', name: 'password', required: true, minlength: 8, maxlength: 1024, autocomplete: 'off', spellcheck: 'false' });
+  const field = el('input', {
+    type: 'text',
+    name: 'password',
+    required: true,
+    minlength: 8,
+    maxlength: 1024,
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
   const form = await ask(
     { title: t('password'), yes: t('password.set') },
     el('p', {}, sentence('password.about', { name })),
@@ -106,7 +132,12 @@ async function remove(path, name, line) {
   const form = await ask(
     { title: t('delete'), yes: t('delete'), danger: true },
     el('p', {}, sentence('delete.ask', { name })),
-    el('label', { class: 'choice' }, el('input', { type: 'checkbox', name: 'erase' }), el('span', {}, sentence('delete.erase', { name }))),
+    el(
+      'label',
+      { class: 'choice' },
+      el('input', { type: 'checkbox', name: 'erase' }),
+      el('span', {}, sentence('delete.erase', { name })),
+    ),
   );
   if (!form) return '';
   if (form.get('erase')) {
@@ -114,7 +145,9 @@ async function remove(path, name, line) {
     let after = '';
     let count = 0;
     while (after !== null) {
-      const said = /** @type {{ messages: number, more: string | null }} */ (await call('POST', `${path}/erase`, { after }));
+      const said = /** @type {{ messages: number, more: string | null }} */ (
+        await call('POST', `${path}/erase`, { after })
+      );
       count += said.messages;
       after = said.more;
       line.good(t('delete.erasing', { count }));

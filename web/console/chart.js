@@ -52,7 +52,13 @@ export function chart(title, words) {
     return line;
   });
   const most = el('span', { class: 'most faint small' });
-  const figure = el('figure', {}, el('figcaption', {}, title), el('p', {}, value, ' ', beside), el('div', { class: 'drawn' }, picture, most));
+  const figure = el(
+    'figure',
+    {},
+    el('figcaption', {}, title),
+    el('p', {}, value, ' ', beside),
+    el('div', { class: 'drawn' }, picture, most),
+  );
   return {
     figure,
     /**

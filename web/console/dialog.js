@@ -20,7 +20,11 @@ export function ask({ title, yes, danger = false }, ...children) {
   return new Promise((resolve) => {
     /** @type {FormData | null} */
     let answer = null;
-    const no = el('button', { type: 'button', 'data-testid': 'dialog-no', onclick: () => dialog.close() }, t(yes ? 'cancel' : 'close'));
+    const no = el(
+      'button',
+      { type: 'button', 'data-testid': 'dialog-no', onclick: () => dialog.close() },
+      t(yes ? 'cancel' : 'close'),
+    );
     const form = el(
       'form',
       {
@@ -35,7 +39,9 @@ export function ask({ title, yes, danger = false }, ...children) {
       el(
         'div',
         { class: 'row' },
-        yes ? el('button', { type: 'submit', class: danger ? 'danger' : 'main', 'data-testid': 'dialog-yes' }, yes) : null,
+        yes
+          ? el('button', { type: 'submit', class: danger ? 'danger' : 'main', 'data-testid': 'dialog-yes' }, yes)
+          : null,
         no,
       ),
     );

@@ -100,7 +100,13 @@ export function group(main, { left, rest, session }) {
             'div',
             { class: 'row actions' },
             el('a', { href: `#/talks/g:${found.id}` }, t('talk')),
-            may ? button(t('dissolve'), action(line, () => dissolve(found, path, line, left)), { class: 'danger', testid: 'dissolve' }) : null,
+            may
+              ? button(
+                  t('dissolve'),
+                  action(line, () => dissolve(found, path, line, left)),
+                  { class: 'danger', testid: 'dissolve' },
+                )
+              : null,
           ),
         ),
         section(t('members'), members),
@@ -131,16 +137,23 @@ function membersOf(box, { id, name: groupName }, { path, line, show, left, may, 
           'span',
           { class: 'row' },
           reads ? el('a', { href: `#/users/${user.id}/g:${id}` }, t('talk')) : null,
-          may && button(
-            t('member.remove'),
-            action(line, async () => {
-              const question = sentence('member.remove.ask', { name: user.name, group: groupName });
-              if (!(await ask({ title: t('member.remove'), yes: t('member.remove'), danger: true }, el('p', {}, question)))) return;
-              await call('DELETE', `${path}/members/${user.id}`);
-              show();
-            }),
-            { class: 'small danger' },
-          ),
+          may &&
+            button(
+              t('member.remove'),
+              action(line, async () => {
+                const question = sentence('member.remove.ask', { name: user.name, group: groupName });
+                if (
+                  !(await ask(
+                    { title: t('member.remove'), yes: t('member.remove'), danger: true },
+                    el('p', {}, question),
+                  ))
+                )
+                  return;
+                await call('DELETE', `${path}/members/${user.id}`);
+                show();
+              }),
+              { class: 'small danger' },
+            ),
         ),
       ],
       page: async (after) => {

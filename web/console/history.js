@@ -3,8 +3,10 @@
 /**
  * @typedef {Record<string, { labels: Record<string, string>, value: number | null }[]>} Figures
  * @typedef {{ at: number, sessions: number | null, logins: number | null, failed: number | null,
- *   messages: number | null, deliveries: number | null, refusals: number | null, mean: number | null,
- *   p99: number | null }} Sample rates a second, latencies in seconds; null where it is not known
+ *   messages: number | null, deliveries: number | null, refusals: number | null, store: number | null,
+ *   store99: number | null, delivery: number | null, delivery99: number | null, kinds: Record<string, number> }} Sample
+ *   rates a second; means and 99th percentiles of latencies, in seconds; how much was refused, by kind; null where it
+ *   is not known
  */
 
 /** Seconds between two samples, and how many are kept: ten minutes. */
@@ -12,7 +14,10 @@ export const SECONDS = 5;
 export const KEPT = 120;
 
 /** The metrics that this is computed from, by the beginnings of their names. */
-export const METRICS = ['cim_build_info', 'cim_clock_skew', 'cim_http_requests', 'cim_logins', 'cim_messages', 'cim_refused', 'cim_store_seconds'];
+export const METRICS = [
+  ...['cim_build_info', 'cim_clock_skew', 'cim_delivery_seconds', 'cim_http_requests', 'cim_logins', 'cim_messages'],
+  ...['cim_refused', 'cim_store_seconds'],
+];
 
 /**
  * The sum of a metric over all labels, or over those that a test takes; 0 where there is none.
@@ -32,21 +37,27 @@ export function total(figures, name, wanted = () => true) {
  * @returns {[string, number][]}
  */
 export function refusals(figures) {
-  const found = (figures['cim_refused_total'] ?? []).map(({ labels, value }) => /** @type {[string, number]} */ ([labels.kind, value ?? 0]));
+  const found = (figures['cim_refused_total'] ?? []).map(
+    ({ labels, value }) => /** @type {[string, number]} */ ([labels.kind, value ?? 0]),
+  );
   return found.sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
 }
 
 /**
- * How many store calls ended within each bound between two moments, over all operations: [bound, calls within it].
+ * How many of a histogram were within each bound between two moments, over all labels: [bound, how many].
+ * @param {string} histogram
  * @param {Figures} before
  * @param {Figures} now
  * @returns {[number, number][]}
  */
-function within(before, now) {
+function within(histogram, before, now) {
   /** @type {Map<number, number>} */
   const calls = new Map();
-  for (const [figures, sign] of /** @type {[Figures, number][]} */ ([[now, 1], [before, -1]])) {
-    for (const { labels, value } of figures['cim_store_seconds_bucket'] ?? []) {
+  for (const [figures, sign] of /** @type {[Figures, number][]} */ ([
+    [now, 1],
+    [before, -1],
+  ])) {
+    for (const { labels, value } of figures[`${histogram}_bucket`] ?? []) {
       const bound = labels.le === '+Inf' ? Infinity : Number(labels.le);
       calls.set(bound, (calls.get(bound) ?? 0) + sign * (value ?? 0));
     }
@@ -55,13 +66,15 @@ function within(before, now) {
 }
 
 /**
- * The bound within which a part of the store calls ended; null if there were none. Beyond the last, that one.
+ * The bound within which a part of a histogram was between two moments; null if there was nothing. Beyond the last
+ * bound, that one.
+ * @param {string} histogram
  * @param {Figures} before
  * @param {Figures} now
  * @param {number} part such as 0.99
  */
-export function quantile(before, now, part) {
-  const buckets = within(before, now);
+export function quantile(histogram, before, now, part) {
+  const buckets = within(histogram, before, now);
   const all = buckets.at(-1)?.[1] ?? 0;
   if (all <= 0) return null;
   const finite = buckets.filter(([bound]) => Number.isFinite(bound));
@@ -87,8 +100,16 @@ export function between(before, now, sessions) {
     return Math.max(0, total(now.figures, name, wanted) - total(before.figures, name, wanted)) / seconds;
   };
   /** @param {string} name */
-  const grown = (name) => total(now.figures, name) - total(before.figures, name);
-  const calls = anew ? 0 : grown('cim_store_seconds_count');
+  const grown = (name) => (anew ? 0 : total(now.figures, name) - total(before.figures, name));
+  /** @param {string} histogram */
+  const mean = (histogram) =>
+    grown(`${histogram}_count`) > 0 ? grown(`${histogram}_sum`) / grown(`${histogram}_count`) : null;
+  /** @param {string} histogram */
+  const p99 = (histogram) => (anew ? null : quantile(histogram, before.figures, now.figures, 0.99));
+  const earlier = new Map(anew ? [] : refusals(before.figures));
+  const kinds = refusals(now.figures).map(
+    ([kind, count]) => /** @type {[string, number]} */ ([kind, count - (earlier.get(kind) ?? 0)]),
+  );
   return {
     at: now.at,
     sessions,
@@ -97,10 +118,20 @@ export function between(before, now, sessions) {
     messages: rate('cim_messages_total', ({ direction }) => direction === 'in'),
     deliveries: rate('cim_messages_total', ({ direction }) => direction === 'out'),
     refusals: rate('cim_refused_total'),
-    mean: calls > 0 ? grown('cim_store_seconds_sum') / calls : null,
-    p99: anew ? null : quantile(before.figures, now.figures, 0.99),
+    store: mean('cim_store_seconds'),
+    store99: p99('cim_store_seconds'),
+    delivery: mean('cim_delivery_seconds'),
+    delivery99: p99('cim_delivery_seconds'),
+    kinds: Object.fromEntries(kinds.filter(([, count]) => count > 0)),
   };
 }
+
+/**
+ * How much of a kind was refused in all samples.
+ * @param {Sample[]} samples
+ * @param {string} kind
+ */
+export const lately = (samples, kind) => samples.reduce((sum, { kinds }) => sum + (kinds[kind] ?? 0), 0);
 
 /**
  * The samples with another one, the oldest gone.

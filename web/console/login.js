@@ -20,7 +20,11 @@ export function login(box, { ended, entered, controls }) {
     'aria-describedby': 'about',
     'data-testid': 'key',
   });
-  const problem = el('p', { class: 'notice wrong', role: 'alert', 'data-testid': 'problem', hidden: !ended }, ended ? t('login.ended') : '');
+  const problem = el(
+    'p',
+    { class: 'notice wrong', role: 'alert', 'data-testid': 'problem', hidden: !ended },
+    ended ? t('login.ended') : '',
+  );
   const enter = el('button', { class: 'main', 'data-testid': 'log-in' }, t('login.enter'));
   /** @param {Event} event */
   async function submit(event) {

@@ -33,7 +33,12 @@ const VIEWS = [
   ['talks', 1, talk],
 ];
 /** What is in the menu, and the scope that a key needs for it. @type {[string, string][]} */
-const PARTS = [['overview', 'admin'], ['sessions', 'read'], ['users', 'read'], ['groups', 'read']];
+const PARTS = [
+  ['overview', 'admin'],
+  ['sessions', 'read'],
+  ['users', 'read'],
+  ['groups', 'read'],
+];
 
 const box = /** @type {HTMLElement} */ (document.getElementById('console'));
 /** What runs while somebody is logged in. @type {{ session: import('./api.js').Session, watch: Watch } | null} */
@@ -42,12 +47,20 @@ let leaving = new AbortController();
 
 /** Buttons for the language and for light or dark. */
 function controls() {
-  const other = el('button', { type: 'button', class: 'plain', lang: language() === 'en' ? 'zh' : 'en', 'data-testid': 'language' }, t('language'));
+  const other = el(
+    'button',
+    { type: 'button', class: 'plain', lang: language() === 'en' ? 'zh' : 'en', 'data-testid': 'language' },
+    t('language'),
+  );
   other.addEventListener('click', () => {
     switchLanguage();
     start(false);
   });
-  const theme = el('button', { type: 'button', class: 'plain', title: t('theme'), 'aria-label': t('theme'), 'data-testid': 'theme' }, '◐');
+  const theme = el(
+    'button',
+    { type: 'button', class: 'plain', title: t('theme'), 'aria-label': t('theme'), 'data-testid': 'theme' },
+    '◐',
+  );
   theme.addEventListener('click', switchTheme);
   return el('span', { class: 'row' }, other, theme);
 }
@@ -72,7 +85,11 @@ function start(ended) {
   const { name, scopes } = inside.session;
   const parts = PARTS.filter(([, scope]) => scopes.includes(scope));
   const out = el('button', { type: 'button', class: 'plain', 'data-testid': 'log-out' }, t('log-out'));
-  out.addEventListener('click', () => logOut().catch(() => {}).finally(() => leave(false)));
+  out.addEventListener('click', () =>
+    logOut()
+      .catch(() => {})
+      .finally(() => leave(false)),
+  );
   fill(
     box,
     el('a', { class: 'skip', href: '#main', onclick: skip }, t('skip')),
@@ -80,8 +97,16 @@ function start(ended) {
       'header',
       { class: 'top' },
       el('strong', {}, t('title')),
-      el('nav', { 'aria-label': t('parts') }, ...parts.map(([part]) => el('a', { href: address(part), 'data-part': part }, t(`nav.${part}`)))),
-      el('span', { class: 'faint who' }, name ? el('span', {}, t('key-named', { name: '' }).trimEnd(), ' ', named(name)) : t('key-unnamed')),
+      el(
+        'nav',
+        { 'aria-label': t('parts') },
+        ...parts.map(([part]) => el('a', { href: address(part), 'data-part': part }, t(`nav.${part}`))),
+      ),
+      el(
+        'span',
+        { class: 'faint who' },
+        name ? el('span', {}, t('key-named', { name: '' }).trimEnd(), ' ', named(name)) : t('key-unnamed'),
+      ),
       controls(),
       out,
     ),
@@ -140,7 +165,11 @@ function show(moved) {
  */
 function words(hash) {
   try {
-    return hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent).filter((word, number) => word || number);
+    return hash
+      .replace(/^#\/?/, '')
+      .split('/')
+      .map(decodeURIComponent)
+      .filter((word, number) => word || number);
   } catch {
     return ['?'];
   }
@@ -151,4 +180,7 @@ whenEnded(() => {
   if (inside) leave(true);
 });
 addEventListener('hashchange', () => show(true));
-session().then((found) => (found ? entered(found) : start(false)), () => start(false));
+session().then(
+  (found) => (found ? entered(found) : start(false)),
+  () => start(false),
+);

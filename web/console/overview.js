@@ -2,10 +2,12 @@
 
 import { el, fill } from '../shared/dom.js';
 import { chart } from './chart.js';
-import { KEPT, SECONDS, refusals } from './history.js';
+import { KEPT, SECONDS, lately, refusals } from './history.js';
 import { amount, facts, section, state, table, when } from './parts.js';
 import { t } from './texts.js';
 
+/** How long samples are kept. */
+const MINUTES = (KEPT * SECONDS) / 60;
 /** Facts that people ask for first. */
 const FIRST = ['store', 'acknowledged', 'schema'];
 
@@ -26,6 +28,7 @@ export function overview(main, { watch, left }) {
     deliveries: chart(t('chart.deliveries'), aSecond),
     refusals: chart(t('chart.refusals'), aSecond),
     store: chart(t('chart.store'), latency),
+    delivery: chart(t('chart.delivery'), latency),
   };
   const health = el('div', { class: 'stack' });
   const about = el('p', { class: 'faint small' });
@@ -35,12 +38,22 @@ export function overview(main, { watch, left }) {
     main,
     el('h1', { tabindex: -1 }, t('nav.overview')),
     health,
-    section(t('figures'), about, el('div', { class: 'charts' }, ...Object.values(charts).map(({ figure }) => figure)), kinds),
+    section(
+      t('figures'),
+      about,
+      el('div', { class: 'charts' }, ...Object.values(charts).map(({ figure }) => figure)),
+      kinds,
+    ),
     running,
   );
   watch.listen(() => {
     const { status, figures, samples, failedSince } = watch.seen;
-    fill(health, failedSince === null ? null : el('p', { class: 'notice wrong', role: 'alert' }, t('health.stale', { time: when(failedSince) })));
+    fill(
+      health,
+      failedSince === null
+        ? null
+        : el('p', { class: 'notice wrong', role: 'alert' }, t('health.stale', { time: when(failedSince) })),
+    );
     if (!status || !figures) {
       if (failedSince === null) fill(health, el('p', { class: 'faint' }, t('loading')));
       return;
@@ -50,19 +63,27 @@ export function overview(main, { watch, left }) {
     const daemon = figures['cim_build_info']?.[0]?.labels.daemon ?? '';
     fill(
       about,
-      t('figures.of', { daemon, seconds: SECONDS, minutes: (KEPT * SECONDS) / 60 }),
+      t('figures.of', { daemon, seconds: SECONDS, minutes: MINUTES }),
       daemon === 'route' ? ` ${t('figures.route')}` : '',
     );
     const last = samples.at(-1);
-    /** @param {keyof import('./history.js').Sample} name */
+    /** @param {Exclude<keyof import('./history.js').Sample, 'kinds'>} name */
     const of = (name) => samples.map((sample) => sample[name]);
     charts.sessions.show(of('sessions'));
-    charts.logins.show(of('logins'), of('failed'), last?.failed ? t('chart.failed', { value: aSecond(last.failed) }) : '');
+    charts.logins.show(
+      of('logins'),
+      of('failed'),
+      last?.failed ? t('chart.failed', { value: aSecond(last.failed) }) : '',
+    );
     charts.messages.show(of('messages'));
     charts.deliveries.show(of('deliveries'));
     charts.deliveries.figure.hidden = daemon === 'route';
     charts.refusals.show(of('refusals'));
-    charts.store.show(of('mean'), of('p99'), last?.p99 ? t('chart.p99', { value: latency(last.p99) }) : '');
+    /** @param {number | null | undefined} seconds */
+    const p99 = (seconds) => (seconds ? t('chart.p99', { value: latency(seconds) }) : '');
+    charts.store.show(of('store'), of('store99'), p99(last?.store99));
+    charts.delivery.show(of('delivery'), of('delivery99'), p99(last?.delivery99));
+    charts.delivery.figure.hidden = daemon === 'route';
     const refused = refusals(figures);
     fill(
       kinds,
@@ -71,7 +92,11 @@ export function overview(main, { watch, left }) {
             'details',
             { open: kinds.querySelector('details')?.open ?? false },
             el('summary', {}, t('refusals')),
-            table(t('refusals'), [t('kind'), t('count')], refused.map(([kind, count]) => [el('code', {}, kind), amount(count)])),
+            table(
+              t('refusals'),
+              [t('kind'), t('count'), t('count.lately', { minutes: MINUTES })],
+              refused.map(([kind, count]) => [el('code', {}, kind), amount(count), amount(lately(samples, kind))]),
+            ),
           )
         : null,
     );
@@ -82,7 +107,11 @@ export function overview(main, { watch, left }) {
 function healthOf(status) {
   return el(
     'section',
-    { class: status.ok ? 'card health good' : 'card health wrong', 'data-testid': 'health', 'data-ok': String(status.ok) },
+    {
+      class: status.ok ? 'card health good' : 'card health wrong',
+      'data-testid': 'health',
+      'data-ok': String(status.ok),
+    },
     el('h2', {}, status.ok ? t('health.ok') : t('health.failing')),
     el(
       'ul',
@@ -147,6 +176,11 @@ function factValue(value) {
   if (value === false) return t('no');
   if (value === null || (Array.isArray(value) && value.length === 0)) return t('none');
   if (Array.isArray(value)) return value.map(factValue).join(', ');
-  if (typeof value === 'object') return Object.entries(value).map(([of, one]) => `${of}: ${factValue(one)}`).join(', ') || t('none');
+  if (typeof value === 'object')
+    return (
+      Object.entries(value)
+        .map(([of, one]) => `${of}: ${factValue(one)}`)
+        .join(', ') || t('none')
+    );
   return String(value);
 }

@@ -17,7 +17,10 @@ export const named = (name) => el('bdi', {}, shownName(name));
  * @param {Record<string, string | number>} [values] others
  */
 export const sentence = (key, names, values = {}) =>
-  t(key, { ...Object.fromEntries(Object.entries(names).map(([of, name]) => [of, `\u2068${shownName(name)}\u2069`])), ...values });
+  t(key, {
+    ...Object.fromEntries(Object.entries(names).map(([of, name]) => [of, `\u2068${shownName(name)}\u2069`])),
+    ...values,
+  });
 
 /** @type {Map<string, Intl.DateTimeFormat>} */
 const formats = new Map();
@@ -187,6 +190,10 @@ export async function load(box, left, run) {
     if (!left.aborted) fill(box, ...children);
   } catch (error) {
     if (left.aborted) return;
-    fill(box, el('p', { class: 'notice wrong', role: 'alert' }, said(error)), button(t('again'), () => load(box, left, run)));
+    fill(
+      box,
+      el('p', { class: 'notice wrong', role: 'alert' }, said(error)),
+      button(t('again'), () => load(box, left, run)),
+    );
   }
 }

@@ -11,7 +11,8 @@ import { t } from './texts.js';
  * @typedef {{ position: string, sender: number, sent_at: number } | null} Mark
  * @typedef {{ conversation: string, users: { id: number, name: string }[],
  *   group: import('./groups.js').Group | null, oldest: Mark, newest: Mark }} Talk
- * @typedef {{ position: string, sender: number, sender_name: string, sent_at: number, text: string, kind: string }} Message
+ * @typedef {{ position: string, sender: number, sender_name: string, sent_at: number, text: string,
+ *   kind: string }} Message
  */
 
 /**
@@ -24,7 +25,9 @@ export function talk(main, { left, rest, session }) {
   const box = el('div', { class: 'stack' });
   fill(main, el('h1', { tabindex: -1 }, t('talk'), ' ', el('code', {}, conversation)), box);
   load(box, left, async () => {
-    const found = /** @type {Talk} */ (await call('GET', `/v1/admin/conversations/${encodeURIComponent(conversation)}`));
+    const found = /** @type {Talk} */ (
+      await call('GET', `/v1/admin/conversations/${encodeURIComponent(conversation)}`)
+    );
     return [section(t('talk'), about(found)), said(reader, conversation, session.reads_messages, left)];
   });
 }
@@ -37,20 +40,34 @@ function about({ users, group, oldest, newest }) {
   /** @param {Mark} mark */
   const told = (mark) =>
     mark
-      ? el('span', {}, t('talk.by', { time: when(mark.sent_at), id: '' }), sender(mark.sender), ' ', el('code', {}, mark.position))
+      ? el(
+          'span',
+          {},
+          t('talk.by', { time: when(mark.sent_at), id: '' }),
+          sender(mark.sender),
+          ' ',
+          el('code', {}, mark.position),
+        )
       : t('talk.nothing');
   return facts([
     ...(users.length
       ? [
           /** @type {[string, import('../shared/dom.js').Child]} */ ([
             t('talk.between'),
-            el('span', { class: 'row' }, ...users.map(({ id, name }) => el('a', { href: `#/users/${id}` }, name ? named(name) : String(id)))),
+            el(
+              'span',
+              { class: 'row' },
+              ...users.map(({ id, name }) => el('a', { href: `#/users/${id}` }, name ? named(name) : String(id))),
+            ),
           ]),
         ]
       : []),
     ...(group
       ? [
-          /** @type {[string, import('../shared/dom.js').Child]} */ ([t('group'), el('a', { href: `#/groups/${group.id}` }, named(group.name))]),
+          /** @type {[string, import('../shared/dom.js').Child]} */ ([
+            t('group'),
+            el('a', { href: `#/groups/${group.id}` }, named(group.name)),
+          ]),
           /** @type {[string, import('../shared/dom.js').Child]} */ ([t('members'), amount(group.members)]),
         ]
       : []),
@@ -76,9 +93,16 @@ function said(reader, conversation, may, left) {
       title: t('talk'),
       headings: [t('time'), t('user'), t('text')],
       empty: t('talk.nothing'),
-      row: (message) => [when(message.sent_at), named(message.sender_name || String(message.sender)), el('span', { class: 'text', dir: 'auto' }, visibleText(message.text) || message.kind)],
+      row: (message) => [
+        when(message.sent_at),
+        named(message.sender_name || String(message.sender)),
+        el('span', { class: 'text', dir: 'auto' }, visibleText(message.text) || message.kind),
+      ],
       page: async (after) => {
-        const found = await call('GET', withQuery(`/v1/admin/users/${encodeURIComponent(reader)}/messages`, { conversation, after }));
+        const found = await call(
+          'GET',
+          withQuery(`/v1/admin/users/${encodeURIComponent(reader)}/messages`, { conversation, after }),
+        );
         return { items: found.messages, more: found.more };
       },
     }),

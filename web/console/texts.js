@@ -26,7 +26,10 @@ const TEXTS = {
   ],
   'login.key': ['API key', 'API 密钥'],
   'login.enter': ['Log in', '登录'],
-  'login.ended': ['You were logged out: the session has expired, or its key was removed.', '您已退出：会话已过期，或密钥已被移除。'],
+  'login.ended': [
+    'You were logged out: the session has expired, or its key was removed.',
+    '您已退出：会话已过期，或密钥已被移除。',
+  ],
   'login.wrong': ['This key is wrong.', '密钥错误。'],
   'login.wait': ['Too many wrong keys. Try again in {seconds} s.', '错误的密钥过多，请在 {seconds} 秒后重试。'],
 
@@ -47,7 +50,10 @@ const TEXTS = {
     'As the route {route} knows it, {version}. Others may know it otherwise.',
     '以上为路由 {route}（{version}）所知，其他路由所知可能不同。',
   ],
-  'health.stale': ['Not reached since {time}. What stands here is from then.', '自 {time} 起无法连接，以下为当时的数据。'],
+  'health.stale': [
+    'Not reached since {time}. What stands here is from then.',
+    '自 {time} 起无法连接，以下为当时的数据。',
+  ],
   'servers': ['Servers', '服务器'],
   'routes': ['Routes', '路由'],
   'clocks': ['Clocks', '时钟'],
@@ -71,7 +77,7 @@ const TEXTS = {
 
   'figures': ['Live figures', '实时数据'],
   'figures.of': [
-    'Of this process ({daemon}), every {seconds} s, for the last {minutes} minutes. Sessions are those of all linked servers.',
+    'Of this process ({daemon}), every {seconds} s, for the last {minutes} minutes. Sessions are of all linked servers.',
     '本进程（{daemon}）的数据，每 {seconds} 秒更新，显示最近 {minutes} 分钟。会话数为所有已连接服务器之和。',
   ],
   'figures.route': [
@@ -84,6 +90,7 @@ const TEXTS = {
   'chart.deliveries': ['Deliveries', '投递'],
   'chart.refusals': ['Refusals', '拒绝'],
   'chart.store': ['Store latency', '存储延迟'],
+  'chart.delivery': ['From sending to delivery', '从发送到投递'],
   'chart.a-second': ['/s', '/秒'],
   'chart.failed': ['{value} refused', '{value} 被拒绝'],
   'chart.p99': ['p99 {value}', 'p99 {value}'],
@@ -92,6 +99,7 @@ const TEXTS = {
   'chart.waiting': ['waiting for figures', '等待数据'],
   'refusals': ['Refusals by kind, since the start of the process', '进程启动以来按类型统计的拒绝'],
   'kind': ['Kind', '类型'],
+  'count.lately': ['In the last {minutes} minutes, while this page was open', '本页打开期间最近 {minutes} 分钟'],
   'count': ['Count', '次数'],
 
   'users.search': ['Name begins with', '名称开头'],
@@ -113,7 +121,10 @@ const TEXTS = {
   'end-session': ['End', '结束'],
   'no-sessions': ['No sessions.', '无会话。'],
   'kick': ['Log out everywhere', '强制下线'],
-  'kick.ask': ['Log {name} out on all devices? All tokens become void.', '让 {name} 在所有设备上退出？所有令牌将失效。'],
+  'kick.ask': [
+    'Log {name} out on all devices? All tokens become void.',
+    '让 {name} 在所有设备上退出？所有令牌将失效。',
+  ],
   'kick.done': ['{name} is logged out.', '{name} 已下线。'],
   'end-session.ask': ['End the session of {name} on {device}?', '结束 {name} 在 {device} 上的会话？'],
   'password': ['New password', '设置新密码'],

@@ -40,7 +40,11 @@ export function user(main, context) {
   show();
 }
 
-/** @typedef {{ path: string, line: import('./parts.js').Notice, show: () => void, context: import('./main.js').Context }} Acting */
+/**
+ * What its buttons need.
+ * @typedef {{ path: string, line: import('./parts.js').Notice, show: () => void,
+ *   context: import('./main.js').Context }} Acting
+ */
 
 /**
  * The names of some groups, as far as there are few of them and the key may see groups.
@@ -61,7 +65,10 @@ function parts(stored, names, acting) {
   return [
     section(
       t('account'),
-      facts([[t('id'), String(stored.id)], [t('account'), kind(stored)]]),
+      facts([
+        [t('id'), String(stored.id)],
+        [t('account'), kind(stored)],
+      ]),
       mayChange(acting.context) ? el('div', { class: 'row actions' }, ...actions(stored, acting)) : null,
     ),
     section(t('sessions'), sessionsOf(stored, acting)),
@@ -71,7 +78,11 @@ function parts(stored, names, acting) {
         ? table(
             t('member-of'),
             [t('group'), t('id'), t('role')],
-            stored.groups.map(({ group, role }) => [groupLink(group, names.get(group)), `g:${group}`, t(`role.${role}`)]),
+            stored.groups.map(({ group, role }) => [
+              groupLink(group, names.get(group)),
+              `g:${group}`,
+              t(`role.${role}`),
+            ]),
           )
         : el('p', { class: 'faint' }, t('none')),
       facts([

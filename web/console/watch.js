@@ -7,8 +7,8 @@ const FIGURES = withQuery('/v1/admin/figures', { names: METRICS.join(',') });
 
 /**
  * @typedef {{ name: string, version: string | null, listed: boolean, linked: boolean, sessions: number }} ServerStatus
- * @typedef {{ route: string, version: string, ok: boolean, parts: Record<string, string>, facts: Record<string, unknown>,
- *   online: number, servers: ServerStatus[], routes: { name: string, version: string | null }[] }} Status
+ * @typedef {{ route: string, version: string, ok: boolean, parts: Record<string, string>,
+ *   facts: Record<string, unknown>, online: number, servers: ServerStatus[], routes: { name: string, version: string | null }[] }} Status
  * @typedef {{ status: Status | null, figures: import('./history.js').Figures | null,
  *   samples: import('./history.js').Sample[], failedSince: number | null }} Seen
  */

@@ -35,7 +35,10 @@ test('what is shown is in the table, and the other way round', () => {
 
 test('values are put into a text once, whatever they say', () => {
   assert.equal(language(), 'en');
-  assert.equal(t('kick.ask', { name: '{name} {other}' }), 'Log {name} {other} out on all devices? All tokens become void.');
+  assert.equal(
+    t('kick.ask', { name: '{name} {other}' }),
+    'Log {name} {other} out on all devices? All tokens become void.',
+  );
   switchLanguage();
   assert.equal(t('log-out'), '退出');
   switchLanguage();
