@@ -143,7 +143,8 @@ export class Api {
    * @param {string} conversation
    * @param {{ before?: string, after?: string }} where
    * @param {number} limit
-   * @returns {Promise<{ rows: import('./packets.js').Row[], upto: string, reset: boolean, more: boolean }>} */
+   * @returns {Promise<{ rows: import('./packets.js').Row[], upto: string, more: string }>} `more`: the first or last
+   *   position that was looked at, '' if nothing lies beyond it */
   async page(conversation, { before, after }, limit) {
     const query = queryOf({
       ...(after !== undefined ? { after } : { before: before || NOWHERE }),
@@ -154,8 +155,7 @@ export class Api {
     return {
       rows: said.messages.map((/** @type {any} */ one) => rowOf(conversation, one)),
       upto: said.upto,
-      reset: said.reset,
-      more: said.more !== null,
+      more: said.more ?? '',
     };
   }
 

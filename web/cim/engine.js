@@ -1,7 +1,7 @@
 // What the leading tab does: keeps the session, reads by the gap rule, sends from the outbox, and stores what comes
 // before it tells of it. It outlasts sessions; a new leader makes its own from what is stored.
 
-import { EVERYONE, between, groupOf, ofGroup } from './conversations.js';
+import { EVERYONE, between, groupOf, ofGroup, otherOf } from './conversations.js';
 import { CIMError, RETRYABLE, asCIMError } from './errors.js';
 import { Journal } from './journal.js';
 import { Marks } from './marks.js';
@@ -23,6 +23,8 @@ const DOUBT_MS = 120_000;
 const COOKIE_MS = 3 * 3600_000;
 /** After how many ms offline what was said to everyone meanwhile is left to whoever scrolls back. */
 const EVERYONE_MS = 300_000;
+/** How much of it is fetched for the list of talks: edits are left out, and at least one text is wanted. */
+const EVERYONE_MESSAGES = 20;
 
 export class Engine {
   #ports;
@@ -161,7 +163,7 @@ export class Engine {
     if (!this.#live || now - this.#typedAt < TYPING_MS) return;
     this.#typedAt = now;
     const group = groupOf(conversation);
-    const user = this.#talks.get(conversation)?.user ?? 0;
+    const user = otherOf(conversation, this.#me.id);
     this.#say({ typing: group === null ? { user: String(user) } : { group: String(group) } });
   }
 
@@ -218,13 +220,21 @@ export class Engine {
       this.#marks.heads(heads);
     }
     if (this.#ports.now() - this.#onlineUntil > EVERYONE_MS) {
-      const { rows } = await this.#api.page(EVERYONE, {}, 1);
-      const [last] = rows;
-      this.#reader.drop(EVERYONE);
-      this.#reader.load(new Map([[EVERYONE, last?.position ?? '']]));
-      if (last) this.#journal.keep({ conversation: EVERYONE, after: last.previous, upto: last.position, rows, held: true });
+      await this.#beginEveryone();
       if (this.#onlineUntil !== -Infinity) this.#tell('reset', { conversation: EVERYONE });
     }
+  }
+
+  /** Go to the end of what was said to everyone; it is shown, but nobody is told that it is new. */
+  async #beginEveryone() {
+    const { rows, upto, more } = await this.#api.page(EVERYONE, {}, EVERYONE_MESSAGES);
+    const end = rows[rows.length - 1]?.position ?? upto;
+    this.#reader.drop(EVERYONE);
+    this.#reader.load(new Map([[EVERYONE, end]]));
+    const after = more && (rows[0]?.previous ?? more);
+    const piece = { conversation: EVERYONE, after, upto: end, rows };
+    await this.#history.add([piece], (...stored) => this.#talks.stored(...stored));
+    this.#marks.show([EVERYONE]);
   }
 
   /** @param {import('./session.js').End} end */
@@ -355,8 +365,9 @@ export class Engine {
     const before = this.#reader.held(conversation);
     const rows = this.#reader.synced(conversation, after, upto, more, reset, now);
     const held = this.#reader.held(conversation);
-    if (held !== before || rows.length) this.#hand(conversation, reset ? (rows[0]?.previous ?? held) : before, rows);
-    if (reset && held !== before) this.#tell('reset', { conversation });
+    if (held === before && !rows.length) return;
+    const start = reset ? (rows[0]?.previous ?? held) : before;
+    this.#journal.keep({ conversation, after: start, upto: held, rows, held: true, reset });
   }
 
   /** @param {any} body
@@ -384,8 +395,9 @@ export class Engine {
     for (const message of changed) this.#tell('changed', message);
     this.#marks.show(talks);
     const now = this.#ports.now();
-    for (const { conversation, upto, held, told = [] } of pieces) {
+    for (const { conversation, upto, held, reset, told = [] } of pieces) {
       for (const outgoing of told) this.#tell('outgoing', outgoing);
+      if (reset) this.#tell('reset', { conversation });
       if (held) this.#reader.kept(conversation, upto, now);
     }
     this.#plan();

@@ -1,7 +1,8 @@
 // What came waits here until it is stored, and is told of then.
 
-/** @typedef {import('./history.js').Piece & { held?: boolean, told?: import('./types.js').Outgoing[] }} Piece `held`: the
- *   gap rule's prefix ends there; `told`: what to tell of once it is stored */
+/** @typedef {import('./history.js').Piece & { held?: boolean, reset?: boolean,
+ *   told?: import('./types.js').Outgoing[] }} Piece `held`: the gap rule's prefix ends there; `reset`: something before is
+ *   lost; `told`: what to tell of once it is stored */
 
 /** How many pieces are stored at a time: few, so that telling of them takes a moment only. */
 const BATCH = 50;

@@ -6,8 +6,10 @@ import { compare, following, later } from './positions.js';
 /** @typedef {import('./types.js').Message} Message */
 /** @typedef {import('./types.js').Page} Page */
 
-/** A page of the servers may bring less than was asked for, for reactions are among them; it is asked so often. */
+/** A page of the servers may bring less than was asked for, for reactions are among them, and edits are left out of it: so
+ * it is asked that often, for so many at least. */
 const ROUNDS = 4;
+const LEAST = 20;
 
 /** @param {import('./api.js').Api} api
  * @param {import('./history.js').History} history
@@ -76,7 +78,7 @@ async function older_(api, history, conversation, before, limit, end) {
     let page;
     try {
       // What comes before the stretch, with the message at its start, which is not in it.
-      page = await api.page(conversation, { before: stretch ? following(start) : before }, limit);
+      page = await api.page(conversation, { before: stretch ? following(start) : before }, Math.max(limit, LEAST));
     } catch (error) {
       if (!(error instanceof CIMError) || error.status) throw error;
       // No network: what is here, although something may be missing in between.
@@ -87,7 +89,8 @@ async function older_(api, history, conversation, before, limit, end) {
     if (stretch) upto = start;
     else if (before !== undefined) upto = (await history.message(conversation, before)) ? before : page.upto;
     if (upto === '') break;
-    await history.add([{ conversation, after: page.more ? (page.rows[0]?.previous ?? '') : '', upto, rows: page.rows }]);
+    const after = page.more && (page.rows[0]?.previous ?? page.more);
+    await history.add([{ conversation, after, upto: later(after, upto), rows: page.rows }]);
   }
   return { messages, before: start !== '' || messages.length >= limit, after: before !== undefined };
 }
@@ -113,7 +116,7 @@ async function newer_(api, history, conversation, after, limit, end) {
     if (messages.length >= limit || compare(last, end) >= 0 || round === ROUNDS) break;
     let page;
     try {
-      page = await api.page(conversation, { after: last }, limit);
+      page = await api.page(conversation, { after: last }, Math.max(limit, LEAST));
     } catch (error) {
       if (!(error instanceof CIMError) || error.status) throw error;
       messages = await history.between(conversation, { after, limit, last: false });

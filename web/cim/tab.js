@@ -16,6 +16,8 @@ import { Talks } from './talks.js';
 /** @typedef {import('./types.js').State} State */
 /** @typedef {{ name: string, values: any[] }} Command */
 
+/** How long after a login last lines are fetched. */
+const LAST_LINES_MS = 1_000;
 /** The most users that are watched. */
 const WATCHED = 200;
 
@@ -220,7 +222,10 @@ export class Tab {
     this.#happened(event, value);
     if (event === 'state' && /** @type {State} */ (value).name === 'online') {
       this.#groups?.refresh(0);
-      void lastLines(this.#api, this.history, this.#talks, (talk) => this.#changed(talk));
+      // Most come by themselves meanwhile.
+      this.#ports.later(LAST_LINES_MS, () => {
+        if (this.#engine) void lastLines(this.#api, this.history, this.#talks, (talk) => this.#changed(talk));
+      });
     }
     if (event === 'talk' && !(/** @type {import('./types.js').Talk} */ (value).title)) void this.#groups?.name();
     if (event === 'message') {

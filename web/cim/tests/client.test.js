@@ -249,6 +249,26 @@ test('scrolling back pages from the servers once, and from what is stored then',
   assert.deepEqual([after.messages.map(({ text }) => text), after.after], [texts.slice(100), false]);
 });
 
+test('a page behind many edits is found in the end', async () => {
+  const system = new System();
+  for (const name of ['alice', 'bob']) system.user(name);
+  for (const talk of [TALK, 'g:0']) {
+    const { position } = system.store(talk, 100, { text: 'hesitant', clientId: 'c' });
+    for (let i = 0; i < 70; i += 1) system.store(talk, 100, { kind: 'EDIT', text: `edit ${i}`, ref: position, clientId: `e${i}` });
+  }
+  system.reads.set(`${TALK} 101`, system.log(TALK)[70].position);
+  const bob = await online(system, 'bob');
+  for (const talk of [TALK, 'g:0']) {
+    let page = { messages: /** @type {any[]} */ ([]), before: true };
+    for (let i = 0; page.before && i < 10; i += 1) {
+      const asked = bob.client.page(talk, { limit: 5 });
+      await system.clock.advance(500);
+      page = await asked;
+    }
+    assert.deepEqual(page.messages.map(({ text }) => text), ['edit 69'], talk);
+  }
+});
+
 test('a page behind many reactions is found in the end', async () => {
   const system = new System();
   for (const name of ['alice', 'bob']) system.user(name);
@@ -316,7 +336,7 @@ test('on a new device the talks have their last lines, although nothing of them 
     for (const { position: end } of system.log(talk).slice(-1)) system.received.set(`${talk} 101 web-000001ab`, end);
   }
   const bob = await online(system, 'bob', new Browser(system));
-  await system.clock.advance(1_000);
+  await system.clock.advance(2_000);
   assert.deepEqual(bob.client.talks.map(({ last }) => last?.text ?? ''), [`last of ${TALK}`, 'last of p:101:102', '']);
   assert.deepEqual(bob.client.talks[0].last?.reactions, { '👍': [100] });
 });
@@ -423,10 +443,11 @@ test('everyone is read from the end on', async () => {
   for (let i = 1; i <= 500; i += 1) system.store('g:0', alice.id, { text: `${i}`, clientId: `c${i}` });
   const bob = await online(system, 'bob');
   const { clock } = system;
-  assert.deepEqual(bob.texts(), ['500'], 'the last one, for the list of talks');
+  assert.deepEqual(bob.texts(), [], 'nothing of it is new');
+  assert.equal(bob.client.talks[0].last?.text, '500');
   system.store('g:0', alice.id, { text: 'now', clientId: 'now' });
   await clock.advance(100);
-  assert.deepEqual(bob.texts(), ['500', 'now']);
+  assert.deepEqual(bob.texts(), ['now']);
   assert.equal(bob.client.talks[0].unread, 0);
   // A short time away is made up for; after a long one the page is read anew.
   system.stop();
@@ -436,6 +457,16 @@ test('everyone is read from the end on', async () => {
   await clock.advance(5_000);
   assert.deepEqual(bob.texts().slice(-1), ['meanwhile']);
   assert.deepEqual(bob.heard('reset'), []);
+  system.stop();
+  await clock.advance(400_000);
+  for (let i = 503; i <= 900; i += 1) system.store('g:0', alice.id, { text: `${i}`, clientId: `c${i}` });
+  system.start();
+  await clock.advance(5_000);
+  assert.deepEqual(bob.heard('reset'), [{ conversation: 'g:0' }]);
+  assert.deepEqual(bob.texts().slice(-1), ['meanwhile']);
+  const asked = bob.client.page('g:0', { limit: 30 });
+  await clock.advance(100);
+  assert.deepEqual((await asked).messages.map(({ text }) => text), Array.from({ length: 30 }, (_, i) => `${871 + i}`));
 });
 
 test('a group appears, is renamed, and is gone', async () => {

@@ -227,14 +227,17 @@ export class System {
     if (page) {
       const found = this.page(page[1], given.get('after'), given.get('before'), Number(given.get('limit')));
       const shown = found.rows.filter(({ kind }) => kind !== 'EDIT' && kind !== 'RECALL' && kind !== 'MEMBERS');
-      const messages = shown.map(({ senderName, sentAt, clientId, contentType, ...more }) => ({
+      const messages = shown.map(({ senderName, sentAt, clientId, contentType, previous, ...more }, i) => ({
         ...more,
+        previous: shown[i - 1]?.position ?? previous ?? '',
         sender_name: senderName,
         sent_at: Number(sentAt),
         client_id: clientId,
         content_type: contentType ?? '',
       }));
-      return [200, { messages, upto: found.upto, reset: false, more: found.more ? 'more' : null }];
+      const [first] = given.has('before') ? (shown.length ? shown : found.rows) : found.rows.slice(-1);
+      const upto = given.has('before') && !shown.length ? (found.more ? first.position : '') : found.upto;
+      return [200, { messages, upto, reset: false, more: found.more ? first.position : null }];
     }
     if (call === 'GET /v1/users') {
       const users = (given.get('ids') ?? '').split(',').flatMap((id) => named(Number(id)) ?? []);
