@@ -200,6 +200,7 @@ export interface Client {
   setDraft(conversation: Conversation, text: string): Promise<void>;
 
   findUsers(prefix: string): Promise<User[]>;
+  /** By id; who is gone is called `user <id>`. */
   user(id: number): Promise<User>;
   userNamed(name: string): Promise<User>;
   conversationWith(user: number): Conversation;
