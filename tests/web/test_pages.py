@@ -83,6 +83,7 @@ class PageTests(PagesCase):
             ("localhost", "same-origin"),
             ("[::1]:8083", "same-origin"),
             ("localhost.evil.example", None),
+            ("127.0.0.1:http", None),
         ):
             conversation = self.connect()
             conversation.send(encode("GET", "/", headers=[BROWSER], host=host))

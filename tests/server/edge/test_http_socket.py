@@ -93,6 +93,10 @@ class HandshakeTests(HTTPPort, alone.HandshakeTests):
             client.send(client.request)
             self.assertEqual(client.transport.value().split()[1], status, origin)
         self.assertEqual(self.counted, ["foreign-origin"] * 4)
+        # Nobody knows which of two it is for.
+        client = HTTPClient(self.port, headers=[(b"Origin", b"http://other")])
+        client.send(client.request.replace(b"Host: localhost\r\n", b"Host: localhost\r\nHost: other\r\n"))
+        self.assertEqual(client.transport.value().split()[1], b"403")
 
     @settings(max_examples=60, deadline=None)
     @given(*alone.PIECES)
