@@ -133,15 +133,7 @@ export class OpenTalk {
         .draft(conversation)
         .then((text) => this.composer.start(text))
         .catch(() => {});
-    if (group) {
-      this.#client
-        .group(group)
-        .then((found) => {
-          this.#members = found.members;
-          this.#head();
-        })
-        .catch(() => {});
-    }
+    if (group) this.#count();
     await this.timeline.open();
   }
 
@@ -189,11 +181,17 @@ export class OpenTalk {
     this.#head();
   }
 
+  /** Ask how many the members are. */
   async #count() {
-    if (!this.talk.group) return;
-    const found = await this.#client.group(this.talk.group).catch(() => null);
-    if (found) this.#members = found.members;
-    this.#head();
+    try {
+      this.#members = (await this.#client.group(this.talk.group)).members;
+      this.#head();
+    } catch (error) {
+      // Who was removed is not told.
+      const { code } = /** @type {{ code?: string }} */ (error);
+      if (code === 'forbidden' || code === 'not-found')
+        this.problem.say(t('group.gone', { title: titleOf(this.talk) }));
+    }
   }
 
   #head() {
