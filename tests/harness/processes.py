@@ -252,7 +252,6 @@ def shared_zookeeper(reactor: Any) -> Deferred[str]:
     global _shared
     if _shared is None:
         _shared = _SharedZooKeeper()
-        reactor.addSystemEventTrigger("after", "shutdown", _shared.end)
         atexit.register(_shared.end)
     return Deferred.fromCoroutine(_shared.chroot(reactor))
 
