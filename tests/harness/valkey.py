@@ -73,6 +73,5 @@ def shared_valkey(reactor: Any) -> Deferred[int]:
     global _shared
     if _shared is None:
         _shared = _SharedValkey()
-        reactor.addSystemEventTrigger("after", "shutdown", _shared.end)
         atexit.register(_shared.end)
     return Deferred.fromCoroutine(_shared.ready(reactor))
