@@ -95,9 +95,11 @@ export function createClient(ports) {
     // Tabs that do not see the same database are devices of their own.
     const alone = channel !== null && !storage.kept;
     const its = alone ? { device: newDevice(), login: null } : { device, login };
-    tab = new Tab({ ports, api, me: { id, name }, storage, tell, post: postAs(id), ...its });
-    await tab.begin();
-    return tab.me;
+    // Somebody may have begun meanwhile.
+    tab?.leave();
+    const begun = (tab = new Tab({ ports, api, me: { id, name }, storage, tell, post: postAs(id), ...its }));
+    await begun.begin();
+    return begun.me;
   };
 
   /** Log in, and begin as whoever that is.

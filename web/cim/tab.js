@@ -95,6 +95,7 @@ export class Tab {
   /** Show what is stored, and lead or follow. */
   async begin() {
     for (const talk of await this.history.all('talks')) this.#talks.put(talk);
+    if (this.#over) return;
     this.#happened('state', this.state);
     // Without a database that all see, each tab is a device of its own.
     if (!this.storage.kept || !this.#post({ kind: 'here', from: this.#id })) {

@@ -164,6 +164,20 @@ test('a login that expired is made anew in any tab, for all', async () => {
   }
 });
 
+test('two logins at once are one', async () => {
+  const system = new System();
+  system.user('alice');
+  const tab = new Browser(system).tab();
+  const account = { name: 'alice', password: 'correct horse' };
+  const logins = Promise.all([tab.client.logIn(account), tab.client.logIn(account)]);
+  await system.clock.advance(2_000);
+  await logins;
+  assert.deepEqual([tab.client.state.name, tab.client.leads, sessionsOf(system, 'alice')], ['online', true, 1]);
+  await tab.client.close();
+  await system.clock.advance(60_000);
+  assert.deepEqual([system.live.length, system.clock.timers.length], [0, 0]);
+});
+
 test('logged out in one tab is logged out in all, and nothing stays', async () => {
   const { system, clock, browser, all } = await tabs(3);
   await all[1].client.setDraft(TALK, 'a secret');
