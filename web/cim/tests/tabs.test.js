@@ -167,7 +167,13 @@ test('a login that expired is made anew in any tab, for all', async () => {
 test('two logins at once are one', async () => {
   const system = new System();
   system.user('alice');
-  const tab = new Browser(system).tab();
+  const browser = new Browser(system);
+  const { open } = browser.databases;
+  browser.databases.open = async (...form) => {
+    await new Promise((resolve) => system.clock.later(50, () => resolve(undefined)));
+    return open(...form);
+  };
+  const tab = browser.tab();
   const account = { name: 'alice', password: 'correct horse' };
   const logins = Promise.all([tab.client.logIn(account), tab.client.logIn(account)]);
   await system.clock.advance(2_000);
