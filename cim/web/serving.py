@@ -36,6 +36,9 @@ _MALFORMED = (400, 413, 415)
 _REMEMBERED = 1024
 _LONGEST = 256
 _OVERRIDE = b"x-http-method-override"
+#: What may come as a POST: of a GET without TLS browsers do not tell who makes it, and mini-programs know no PATCH
+#: (docs/http-api.md, The page's login).
+_OVERRIDDEN = (b"GET", b"PATCH")
 
 
 class Endpoint:
@@ -190,9 +193,8 @@ class CallResource(KleinResource, PathResource):
     def render(self, request: Any) -> Any:
         """Answer a request."""
         path = request.path
-        if request.method == b"POST" and request.getHeader(_OVERRIDE) == b"GET":
-            # Without TLS browsers tell nothing about who makes a GET (docs/http-api.md, The page's login).
-            request.method = b"GET"
+        if request.method == b"POST" and (meant := request.getHeader(_OVERRIDE)) in _OVERRIDDEN:
+            request.method = meant
         find = self._remembered if len(path) <= _LONGEST else self._find
         try:
             dialect, endpoint, segments = find(request.method, path)

@@ -80,6 +80,9 @@ class GroupTests(GroupsCase):
             self.problem("PATCH", self.path(), {"name": "x"}, **self.by(user), status=403, code="forbidden")
         for body in ({}, {"name": ""}, {"name": "x", "open": True}):
             self.problem("PATCH", self.path(), body, **self.by(self.alice), status=400, code="invalid")
+        # Mini-programs know no PATCH.
+        headers = {**self.by(self.alice), "headers": ["X-HTTP-Method-Override: PATCH"]}
+        self.assertEqual(self.ok("POST", self.path(), {"name": "new friends"}, **headers)["name"], "new friends")
         self.problem("PATCH", "/v1/groups/77", {"name": "x"}, **self.by(self.alice), status=404, code="not-found")
 
     def test_invalid_ids(self):
