@@ -14,8 +14,9 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.harness.daemons import environment
 from tests.harness.processes import DaemonProcess, ProcessFailed, RedisProcess, ZooKeeperProcess, shared_zookeeper
-from tests.harness.spawning import launched
+from tests.harness.spawning import free_port, launched
 
 ECHO = """
 import sys
@@ -118,6 +119,17 @@ class DaemonTests(RealTestCase):
         parent.wait()
         readable, _, _ = await deferToThread(select.select, [pidfd], [], [], 10.0)
         self.assertEqual(readable, [pidfd])
+
+
+class PortTests(RealTestCase):
+    def test_a_port_is_given_to_one_process_alone(self):
+        ports = [free_port() for _ in range(2000)]
+        self.assertEqual(len(set(ports)), 2000)
+        code = "from tests.harness.spawning import free_port; print(*[free_port() for _ in range(2000)])"
+        others = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, check=True, timeout=50
+        )
+        self.assertEqual({*map(int, others.stdout.split())} & {*ports}, set())
 
 
 class RedisTests(RealTestCase):
