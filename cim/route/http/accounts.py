@@ -163,7 +163,9 @@ class AccountsAPI:
             "name": Optional(Name("With `password`; or `id`.")),
             "id": Optional(Id(about="With `password`; or `name`.")),
             "password": Optional(PASSWORD),
-            "device": Optional(Device("The name of the device, by 1 to 64 printable characters; random if left out.")),
+            "device": Optional(
+                Device("The name of the device, by 1 to 64 printable characters; random if left out.", new=True)
+            ),
             "cookie": Optional(Boolean("For the page: the token goes into a cookie in place of the answer."), False),
         },
         answers={201: _LOGIN},

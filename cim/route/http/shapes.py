@@ -22,9 +22,13 @@ _LAST_MS = (1 << 63) - 1
 
 @frozen
 class Device(Schema):
-    """The name of one of a user's devices."""
+    """The name of one of a user's devices.
+
+    :param new: it must be one that a browser can name in a path, so that its session can be ended from the page
+    """
 
     about: str = "A device, by 1 to 64 printable characters; not `guest`, which is reserved."
+    new: bool = False
 
     def read(self, name: str, value: Any) -> str:
         """See Schema."""
@@ -33,6 +37,8 @@ class Device(Schema):
             raise InvalidField(name, f"must have 1 to {MAX_DEVICE} printable characters")
         if device == GUEST:
             raise InvalidField(name, f"must not be `{GUEST}`, which is reserved for guests")
+        if self.new and device in (".", ".."):
+            raise InvalidField(name, "must not be `.` or `..`, which browsers take for folders in a path")
         return device
 
     def document(self) -> dict[str, Any]:

@@ -191,6 +191,8 @@ class LoginTests(APICase):
             ({"name": "alice", "id": alice.id, "password": PASSWORD}, "id"),
             ({"name": "alice", "password": PASSWORD, "device": "guest"}, "device"),
             ({"name": "alice", "password": PASSWORD, "device": " "}, "device"),
+            ({"name": "alice", "password": PASSWORD, "device": "."}, "device"),
+            ({"name": "alice", "password": PASSWORD, "device": ".."}, "device"),
             ({"name": "alice", "password": PASSWORD, "device": "a\nb"}, "device"),
             ({"name": "alice", "password": PASSWORD, "device": "x" * 65}, "device"),
         ):
