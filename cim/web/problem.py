@@ -109,6 +109,8 @@ class Problems:
             request.setHeader(b"Retry-After", b"%d" % seconds)
         if status == 401:
             request.setHeader(b"WWW-Authenticate", b"Bearer")
+        # Caches may keep some errors, such as 404, without being told to, and an answer to a cookie is for one user.
+        request.setHeader(b"Cache-Control", b"no-store")
         respond(request, status, document, CONTENT_TYPE)
         return status
 

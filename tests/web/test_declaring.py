@@ -170,7 +170,9 @@ class EndTests(ThingsCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_nothing_is_cached(self):
-        self.assertEqual(self.make("x")[1]["Cache-Control"], "no-store")
+        for name in ("x", "broken"):
+            self.assertEqual(self.make(name)[1]["Cache-Control"], "no-store", name)
+        self.flushLoggedErrors(ZeroDivisionError)
 
     def test_a_call_runs_to_its_end_if_the_client_disconnects(self):
         conversation = self.connect()
