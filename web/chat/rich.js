@@ -40,7 +40,8 @@ function inline(text, found) {
 }
 
 /**
- * Return the part of `text` that is an address of http or https, without signs that end the sentence; '' if it is none.
+ * Return the part of `text` that is an address of http or https, without signs that end the sentence; '' if it is none,
+ * or names a user.
  * @param {string} text
  * @returns {string}
  */
@@ -55,8 +56,9 @@ export function address(text) {
   }
   const link = text.slice(0, end);
   try {
-    const { protocol, hostname } = new URL(link);
-    return (protocol === 'http:' || protocol === 'https:') && hostname ? link : '';
+    const { protocol, hostname, username, password } = new URL(link);
+    // What stands before an @ is taken for the host: https://bank.example@elsewhere.example.
+    return /^https?:$/.test(protocol) && hostname && !username && !password ? link : '';
   } catch {
     return '';
   }

@@ -30,6 +30,14 @@ test('an address is one of http or https, whoever asks', () => {
   for (const text of ['javascript:alert(1)', 'ftp://example.com', 'data:,x', 'https://']) assert.equal(address(text), '');
 });
 
+test('what pretends to be an address of another host is no link', () => {
+  for (const address of ['bank.example@elsewhere.example/', 'bank.example:443@elsewhere.example', ':x@elsewhere.example']) {
+    const text = `https://${address}`;
+    assert.deepEqual(short(text), [`words:${text}`]);
+  }
+  assert.equal(address('https://example.com/@alice?mail=a@b'), 'https://example.com/@alice?mail=a@b');
+});
+
 test('signs that end the sentence are no part of an address', () => {
   assert.equal(address('https://example.com/a).'), 'https://example.com/a');
   assert.equal(address('https://example.com/wiki/Paris_(France),'), 'https://example.com/wiki/Paris_(France)');
