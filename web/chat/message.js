@@ -28,6 +28,20 @@ import { clock } from './times.js';
 /** How marks look; what they mean is read out. @type {Record<Mark, string>} */
 const MARKS = { waiting: '◷', sent: '↑', stored: '✓', read: '✓✓', refused: '!', '': '' };
 
+/** How many reactions to one message are shown: a crowd of strangers may send any number. */
+const REACTIONS = 30;
+
+/**
+ * Those of many reactions that are shown: one's own, and those of most people.
+ * @param {[string, number[]][]} reactions
+ * @param {number} me
+ */
+export function mostUsed(reactions, me) {
+  if (reactions.length <= REACTIONS) return reactions;
+  const weight = (/** @type {[string, number[]]} */ [, users]) => (users.includes(me) ? Number.MAX_SAFE_INTEGER : users.length);
+  return [...reactions].sort((one, other) => weight(other) - weight(one)).slice(0, REACTIONS);
+}
+
 /**
  * @param {MessageRow} row
  * @param {Surroundings} around
@@ -222,7 +236,7 @@ function reactionsNode(message, reactions, { names, me, react }) {
   return el(
     'div',
     { class: 'reactions' },
-    ...reactions.map(([text, users]) => {
+    ...mostUsed(reactions, me).map(([text, users]) => {
       const own = users.includes(me);
       const who = users.slice(0, 20).map((id) => (id === me ? t('you') : names.of(id)));
       const shown = visibleText(text);
@@ -243,6 +257,7 @@ function reactionsNode(message, reactions, { names, me, react }) {
         el('span', { class: 'count' }, number(users.length)),
       );
     }),
+    reactions.length > REACTIONS && el('span', { class: 'faint small' }, `+${number(reactions.length - REACTIONS)}`),
   );
 }
 

@@ -5,8 +5,16 @@ import { nextPlace } from '../../shared/roving.js';
 import { bytes, MOST } from '../composer.js';
 import { errorText } from '../errors.js';
 import { findPeople, snippet } from '../find.js';
-import { changeLines } from '../message.js';
+import { changeLines, mostUsed } from '../message.js';
 import { Double, message } from './double.js';
+
+test('of very many reactions those of most people are shown, and that of oneself', () => {
+  /** @type {[string, number[]][]} */
+  const many = Array.from({ length: 10_000 }, (_, i) => [`${i}`, i === 77 ? [1] : i === 9_000 ? [2, 3, 4] : i === 3 ? [] : [5, 6]]);
+  const shown = mostUsed(many, 1);
+  assert.deepEqual([shown.length, shown[0][0], shown[1][0], shown[2][0]], [30, '77', '9000', '0']);
+  assert.equal(mostUsed(many.slice(0, 30), 1).length, 30);
+});
 
 test('the size of a text is that of its bytes', () => {
   assert.equal(bytes('x'.repeat(MOST)), 49_152);
