@@ -143,7 +143,10 @@ export class Groups {
         const nameless = this.#talks.list().filter(({ title, user }) => !title && user);
         if (!nameless.length || this.#over) break;
         const users = await this.#names.users(nameless.map(({ user }) => user));
-        nameless.forEach(({ conversation }, i) => this.#changed(this.#talks.change(conversation, { title: users[i].name })));
+        nameless.forEach(({ conversation, user }, i) => {
+          // One without a name would be asked for again at once, for ever.
+          this.#changed(this.#talks.change(conversation, { title: users[i].name || String(user) }));
+        });
       }
     } catch {
       // Without a network the next session asks again.

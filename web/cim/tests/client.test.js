@@ -145,6 +145,14 @@ test('what can never be sent is refused at once', async () => {
   await alice.client.send(TALK, '字'.repeat(16_384));
 });
 
+test('somebody without a name is called by the number', async () => {
+  const { system, clock, bob } = await two();
+  system.users.push({ id: 102, name: '', password: '' });
+  system.store('p:101:102', 102, { text: 'who am I?', clientId: 'nameless' });
+  await clock.advance(2_000);
+  assert.equal(bob.client.talks[0].title, '102');
+});
+
 test('of what became of a message only the last of each kind by each user is kept', async () => {
   const { clock, alice, bob } = await two();
   await alice.client.send(TALK, 'one');
