@@ -17,6 +17,10 @@ export class Names {
   #history;
   /** @type {Map<number, User>} */
   #known = new Map();
+  /** Who is asked for in this moment. @type {Set<number>} */
+  #asked = new Set();
+  /** @type {Promise<unknown> | null} */
+  #answer = null;
 
   /** @param {import('./api.js').Api} api
    * @param {import('./history.js').History} history */
@@ -25,11 +29,19 @@ export class Names {
     this.#history = history;
   }
 
-  /** @param {number} id
+  /** Those that are asked for in one moment, such as all who reacted to a message, are looked up together.
+   * @param {number} id
    * @returns {Promise<User>} */
   async user(id) {
-    const [user] = await this.users([id]);
-    return user;
+    this.#asked.add(id);
+    this.#answer ??= Promise.resolve().then(() => {
+      const ids = [...this.#asked];
+      this.#asked.clear();
+      this.#answer = null;
+      return this.users(ids);
+    });
+    await this.#answer;
+    return this.#known.get(id) ?? nameless(id);
   }
 
   /** Several; who is gone is called by the id.

@@ -153,6 +153,17 @@ test('somebody without a name is called by the number', async () => {
   assert.equal(bob.client.talks[0].title, '102');
 });
 
+test('many who are asked for in one moment are looked up together', async () => {
+  const { system, clock, bob } = await two();
+  const ids = Array.from({ length: 250 }, (_, i) => 1000 + i);
+  const before = system.requests.length;
+  const all = Promise.all([...ids, 100].map((id) => bob.client.user(id)));
+  await clock.advance(1_000);
+  const names = (await all).map(({ name }) => name);
+  assert.deepEqual([names[0], names[249], names[250]], ['user 1000', 'user 1249', 'alice']);
+  assert.deepEqual(system.requests.slice(before).map(({ path }) => path.split('?')[0]), Array(3).fill('/v1/users'));
+});
+
 test('of what became of a message only the last of each kind by each user is kept', async () => {
   const { clock, alice, bob } = await two();
   await alice.client.send(TALK, 'one');
