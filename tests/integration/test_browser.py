@@ -237,3 +237,21 @@ class HostileTests(ChatCase):
         self.assertIn("noopener", links[0][1])
         self.assertNotIn("hit", alice.driver.title)
         self.assertIn("line two", said[4])
+
+    def test_a_reset_link_of_a_stranger_logs_nobody_out(self):
+        alice = self.chat("alice")
+        for open_link in (
+            lambda: alice.run("location.hash = '#reset=1-code'"),
+            lambda: (alice.open("about:blank"), alice.open(f"{self.page}#reset=1-code")),
+        ):
+            open_link()
+            alice.sees("reset")
+            self.assertNotIn("code", alice.driver.current_url)
+            alice.press("cancel-reset")
+            alice.is_online()
+            self.assertEqual(alice.sees("me").text, "alice")
+        for place in ("#/p:1:2", "#/g:00", "#/p:__proto__", "#/g:0/../..", "#reset=%ff"):
+            alice.run("location.hash = arguments[0]", place)
+            alice.misses("title")
+        alice.press("cancel-reset")
+        alice.is_online()

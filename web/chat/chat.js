@@ -236,8 +236,9 @@ export class Chat {
 
   /** Open the talk that the page's address names. */
   #address() {
-    const found = /^#\/([gp]:[\d:]+)$/.exec(location.hash);
-    if (found) this.#turn(found[1]);
+    const found = /^#\/(p:([1-9]\d*):([1-9]\d*)|g:(?:0|[1-9]\d*))$/.exec(location.hash);
+    // Anybody can make a link; one to a talk of others leads nowhere.
+    if (found && (!found[2] || found.slice(2).includes(String(this.#user.id)))) this.#turn(found[1]);
     else this.#show(null);
   }
 

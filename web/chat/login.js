@@ -23,14 +23,17 @@ export class Login {
   #asked;
   #client;
   #done;
+  #cancelled;
 
   /**
    * @param {Client} client
    * @param {(user: User) => void} done
+   * @param {() => void} cancelled called when no password is set by a reset link after all
    */
-  constructor(client, done) {
+  constructor(client, done, cancelled) {
     this.#client = client;
     this.#done = done;
+    this.#cancelled = cancelled;
     this.node = el('main', { class: 'login' });
     this.#asked = client
       .about()
@@ -201,7 +204,11 @@ export class Login {
       this.#what = 'log-in';
       this.#draw(true, t('reset.done'));
     });
-    return [form, el('button', { type: 'button', class: 'plain', onclick: this.#turn('log-in') }, t('cancel'))];
+    const cancel = () => {
+      this.#turn('log-in')();
+      this.#cancelled();
+    };
+    return [form, el('button', { type: 'button', class: 'plain', 'data-testid': 'cancel-reset', onclick: cancel }, t('cancel'))];
   }
 
   /**

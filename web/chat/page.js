@@ -59,20 +59,26 @@ export async function start(client) {
     chat?.close();
     chat = null;
     remember('here', '');
-    login ??= new Login(client, enter);
+    login ??= new Login(client, enter, goOn);
     fill(document.body, login.node);
     login.show(reset);
     // Who types here will soon need the chat.
     login.node.addEventListener('input', loadChat, { once: true });
   }
 
+  /** Go on as whoever is logged in here; return whether somebody is. */
+  async function goOn() {
+    const user = client.me ?? (await client.resume().catch(() => null));
+    if (user) await enter(user);
+    return user !== null;
+  }
+
+  // Anybody can make a link like this one: whoever is logged in stays so, and comes back by cancelling.
   addEventListener('hashchange', () => {
     const found = takeResetCode();
     if (found) leave(found);
   });
   if (code) return leave(code);
-  const user = await client.resume().catch(() => null);
-  await early;
-  if (user) await enter(user);
-  else await leave();
+  const [there] = await Promise.all([goOn(), early]);
+  if (!there) await leave();
 }
