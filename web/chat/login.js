@@ -208,7 +208,8 @@ export class Login {
       this.#turn('log-in')();
       this.#cancelled();
     };
-    return [form, el('button', { type: 'button', class: 'plain', 'data-testid': 'cancel-reset', onclick: cancel }, t('cancel'))];
+    const look = { type: 'button', class: 'plain', 'data-testid': 'cancel-reset', onclick: cancel };
+    return [form, el('button', look, t('cancel'))];
   }
 
   /**

@@ -38,7 +38,7 @@ const REACTIONS = 30;
  */
 export function mostUsed(reactions, me) {
   if (reactions.length <= REACTIONS) return reactions;
-  const weight = (/** @type {[string, number[]]} */ [, users]) => (users.includes(me) ? Number.MAX_SAFE_INTEGER : users.length);
+  const weight = (/** @type {[string, number[]]} */ [, users]) => (users.includes(me) ? Infinity : users.length);
   return [...reactions].sort((one, other) => weight(other) - weight(one)).slice(0, REACTIONS);
 }
 
