@@ -131,25 +131,34 @@ function content(message) {
 }
 
 /**
+ * What is shown of a text at first, and whether that is not all. What is not shown is not looked at either: a page of
+ * long texts, made of characters that need much work, must not hold up the page.
+ * @param {string} text
+ * @returns {[shown: string, isLong: boolean]}
+ */
+export function shownAtFirst(text) {
+  const start = beginning(text);
+  const shown = visibleText(start ?? text);
+  const short = beginning(shown);
+  return [short ?? shown, start !== null || short !== null];
+}
+
+/**
  * @param {string} text
  * @returns {Node[]}
  */
 function textNodes(text) {
-  const shown = visibleText(text);
-  const start = beginning(shown);
+  const [shown, isLong] = shownAtFirst(text);
   const box = el('div', { class: `text ${onlyEmoji(shown) ? 'large' : ''}`, 'data-testid': 'text' });
-  if (start === null) {
-    box.append(...words(shown));
-    return [box];
-  }
-  box.append(...words(start));
+  box.append(...words(shown));
+  if (!isLong) return [box];
   const more = el(
     'button',
     { type: 'button', class: 'plain more', 'data-testid': 'show-all', tabindex: -1 },
     t('message.all'),
   );
   more.addEventListener('click', () => {
-    box.replaceChildren(...words(shown));
+    box.replaceChildren(...words(visibleText(text)));
     for (const one of box.querySelectorAll('a')) one.tabIndex = 0;
     more.remove();
     box.closest('article')?.focus();

@@ -5,7 +5,7 @@ import { nextPlace } from '../../shared/roving.js';
 import { bytes, MOST } from '../composer.js';
 import { errorText } from '../errors.js';
 import { findPeople, snippet } from '../find.js';
-import { changeLines, mostUsed } from '../message.js';
+import { changeLines, mostUsed, shownAtFirst } from '../message.js';
 import { Double, message } from './double.js';
 
 test('of very many reactions those of most people are shown, and that of oneself', () => {
@@ -14,6 +14,15 @@ test('of very many reactions those of most people are shown, and that of oneself
   const shown = mostUsed(many, 1);
   assert.deepEqual([shown.length, shown[0][0], shown[1][0], shown[2][0]], [30, '77', '9000', '0']);
   assert.equal(mostUsed(many.slice(0, 30), 1).length, 30);
+});
+
+test('of a long text the beginning is shown, however long it gets when it is made visible', () => {
+  assert.deepEqual(shownAtFirst('short \u202e'), ['short <U+202E>', false]);
+  for (const one of ['\u202e', '\u{E0041}', 'x', '\ud800']) {
+    const [shown, isLong] = shownAtFirst(one.repeat(16_000));
+    assert.deepEqual([shown.length <= 3000, isLong], [true, true]);
+  }
+  assert.deepEqual(shownAtFirst('\u202e'.repeat(2000))[1], true);
 });
 
 test('the size of a text is that of its bytes', () => {
