@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from cim.api_keys import APIKey
+from cim.api_keys import APIKey, Scope
 from cim.route.http.api_keys import APIKeys
 
 #: How long a login lasts at most, seconds.
@@ -26,7 +26,8 @@ class _Login:
 class KeySessions:
     """The logins of a console, in memory: they end with the process.
 
-    One ends when it is too old, when somebody logs out, and when its key is removed from the file of keys.
+    One ends when it is too old, when somebody logs out, and when its key is removed from the file of keys or loses the
+    scope that lets in.
 
     :param seconds: a clock that only goes forward
     :param new_id: makes an unguessable text
@@ -56,7 +57,7 @@ class KeySessions:
         if login is None:
             return None
         key, left = self._keys.present(login.key), login.until - self._seconds()
-        if key is None or left <= 0:
+        if key is None or Scope.ADMIN not in key.scopes or left <= 0:
             self.end(secret)
             return None
         return key, left

@@ -91,6 +91,11 @@ class LoginTests(ConsoleCase):
         self.clock.advance(LOOK_SECONDS)
         self.assertEqual(self.ask("GET", SESSION)[2]["session"]["scopes"], ["admin"])
         self.assertEqual(self.ask("GET", "/v1/admin/users")[0], 403)
+        # Without `admin` nobody logs in, so nobody stays in.
+        self.write(line_of(OPS, "ops", [Scope.USERS, Scope.READ]))
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.ask("GET", "/v1/admin/users")[0], 401)
+        self.assertEqual(self.ask("GET", SESSION)[2], {"session": None})
 
     def test_logins_are_bounded(self):
         self.enter()
