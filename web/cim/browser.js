@@ -74,21 +74,23 @@ function connect(url, protocol, hearing) {
   };
 }
 
-/** localStorage; in memory where that is forbidden. @type {import('./ports.js').Settings} */
+/** localStorage; in memory what it does not take. @type {import('./ports.js').Settings} */
 const settings = {
   get(key) {
     try {
-      return localStorage.getItem(`cim-${key}`) ?? memory.get(key) ?? '';
+      return memory.get(key) ?? localStorage.getItem(`cim-${key}`) ?? '';
     } catch {
       return memory.get(key) ?? '';
     }
   },
   set(key, value) {
-    memory.set(key, value);
     try {
       localStorage.setItem(`cim-${key}`, value);
+      // Only there: another tab may remove it.
+      memory.delete(key);
     } catch {
       // Forbidden or full: it lasts as long as the page.
+      memory.set(key, value);
     }
   },
   remove(key) {

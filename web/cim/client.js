@@ -130,6 +130,8 @@ export function createClient(ports) {
   const deaf = ports.wake((what) => {
     if (what === 'leaving') tab?.hide();
     else if (what === 'offline') tab?.offline();
+    // A page that slept does not hear what the others say.
+    else if (tab && stored()?.id !== tab.me.id) end('logged-out', 'This user was logged out in another tab.');
     else tab?.wake();
   });
 

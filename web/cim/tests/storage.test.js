@@ -251,3 +251,34 @@ test('a search finds what is there and nothing else, the newest first, and looks
   assert(await cost(() => history.search('deadline', { limit: 20 })) <= 2 * 128);
   assert(await cost(() => history.search('xyzzy', {})) <= 2 * 128);
 });
+
+test('settings of a browser are those that all tabs see, and last as long as the page where it keeps none', async () => {
+  const { browserPorts } = await import('../browser.js');
+  Object.assign(globalThis, { location: { origin: 'http://cim' } });
+  const { settings } = browserPorts();
+  Reflect.deleteProperty(globalThis, 'location');
+  /** @type {Map<string, string>} */
+  const stored = new Map();
+  let full = false;
+  const localStorage = {
+    getItem: (/** @type {string} */ key) => stored.get(key) ?? null,
+    setItem(/** @type {string} */ key, /** @type {string} */ value) {
+      if (full) throw new Error('QuotaExceededError');
+      stored.set(key, value);
+    },
+    removeItem: (/** @type {string} */ key) => void stored.delete(key),
+  };
+  Object.assign(globalThis, { localStorage });
+  settings.set('user', 'alice');
+  assert.equal(settings.get('user'), 'alice');
+  stored.clear(); // another tab
+  assert.equal(settings.get('user'), '');
+  full = true;
+  settings.set('user', 'bob');
+  assert.equal(settings.get('user'), 'bob');
+  settings.remove('user');
+  assert.equal(settings.get('user'), '');
+  Reflect.deleteProperty(globalThis, 'localStorage');
+  settings.set('user', 'carol');
+  assert.equal(settings.get('user'), 'carol');
+});

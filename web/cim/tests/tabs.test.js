@@ -197,6 +197,18 @@ test('logged out in one tab is logged out in all, and nothing stays', async () =
   assert.equal(await again.client.draft(TALK), '');
 });
 
+test('a page that slept while another one logged out shows nothing when it wakes', async () => {
+  const { clock, browser, all } = await tabs(2);
+  all[0].wake('leaving');
+  // As in the cache of a browser for going back: no timer runs, no message comes.
+  browser.channels[0].over = true;
+  const out = all[1].client.logOut();
+  await clock.advance(500);
+  await out;
+  all[0].wake('back');
+  assert.deepEqual([all[0].client.me, all[0].client.state.code], [null, 'logged-out']);
+});
+
 test('logging out without a network is made up for', async () => {
   const { system, clock, browser, all } = await tabs(1);
   system.stop();
