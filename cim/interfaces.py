@@ -609,6 +609,9 @@ class IPageLogins(Interface):
     def login(user: int, device: str) -> Deferred[str]:
         """Return which login a device has; empty for none."""
 
+    def devices(user: int) -> Deferred[dict[str, int]]:
+        """Return the devices that have one, and when it ends, ms since 1970."""
+
     def end(user: int, device: str) -> Deferred[bool]:
         """End the login of a device; return whether it had one."""
 

@@ -59,6 +59,18 @@ class PageLoginsContract:
         self.assertFalse(await self.logins.begin(user, "web-2", "c", 60, instead=("web-2", "c")))
         self.assertEqual(await self.logins.login(user, "web-2"), "")
 
+    async def test_the_devices_that_have_one(self):
+        user = await self.user()
+        self.assertEqual(await self.logins.devices(user), {})
+        for device, seconds in (("web-1", 0.5), ("phone of Zoë 你好", 60), ("web-2", 120), ("web-3", 60)):
+            await self.logins.begin(user, device, "a b", seconds)
+        await self.logins.end(user, "web-3")
+        await self.let_pass(0.6)
+        found = await self.other().page_logins.devices(user)
+        self.assertEqual(sorted(found), ["phone of Zoë 你好", "web-2"])
+        self.assertLess(abs(found["web-2"] - found["phone of Zoë 你好"] - 60_000), 500)
+        self.assertEqual(await self.logins.devices(user + 1), {})
+
     async def test_it_ends_by_itself(self):
         user = await self.user()
         await self.logins.begin(user, "web-1", "a", 0.5)

@@ -34,7 +34,7 @@ export const TEXTS = {
   'device.end': ['Log out', '下线'],
   'device.end.which': ['Log out {device}', '让 {device} 下线'],
   'device.mine': ['This device', '当前设备'],
-  'device.opening': ['Logged in, not connected yet', '已登录，尚未连接'],
+  'device.opening': ['Logged in, not connected', '已登录，未连接'],
   'device.since': ['Online since {since}', '上线时间：{since}'],
   draft: ['Draft:', '[草稿]'],
   edit: ['Edit', '编辑'],

@@ -32,7 +32,7 @@ from cim.route.http.access import Caller, confirmed
 from cim.route.http.attempts import Attempts, asked_for
 from cim.route.http.page_logins import PageLogins, without_cookie
 from cim.route.http.passwords import OPERATORS, Match, Passwords, Turn
-from cim.route.http.sessions import SESSIONS, end_former_sessions, sessions_shown
+from cim.route.http.sessions import SESSIONS, end_former_sessions, with_pages
 from cim.route.http.shapes import ACCOUNT, PASSWORD, USER_ID, Device
 from cim.route.http.tokens import Tokens
 from cim.route.messages.accounts import KnownAccounts
@@ -339,8 +339,12 @@ class AccountsAPI:
 
     @http_call("GET /v1/sessions", answers={200: SESSIONS})
     async def own_sessions(self, caller: Caller) -> dict[str, Any]:
-        """List the devices on which the user is logged in."""
-        return sessions_shown(await self._store.sessions.sessions(caller.account.id))
+        """List the devices on which the user is logged in.
+
+        Those with a page, too, that is logged in by its cookie, but not open.
+        """
+        user = caller.account.id
+        return with_pages(await self._store.sessions.sessions(user), await self._pages.devices(user))
 
     @http_call("DELETE /v1/sessions/{device}", path={"device": Device()}, answers={204: None}, errors=(404,))
     @confirmed

@@ -101,6 +101,13 @@ class PageLogins:
         said = {**(said or {}), "token_expires_in": self._tokens.seconds}
         return WithHeaders({"Set-Cookie": self.set_cookie(page, value)}, said)
 
+    async def devices(self, user: int) -> dict[str, int]:
+        """Return the devices that are logged in, and since when, ms since 1970: the last time that it was renewed."""
+        revoked = await self._tokens.revoked(user)
+        ends = await self._kept.devices(user)
+        begun = {device: end - self._tokens.seconds * 1000 for device, end in ends.items()}
+        return {device: since for device, since in begun.items() if since >= revoked}
+
     async def end(self, user: int, device: str) -> bool:
         """End the login of a device; return whether it had one."""
         return bool(await self._kept.end(user, device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.logger import Logger
@@ -16,9 +16,11 @@ from cim.web.schema import Array, Boolean, Object, Text
 SESSION = Object(
     {
         "device": Text(64, about="Its device, or `guest`."),
-        "live": Boolean("False if the client has not connected yet."),
+        "live": Boolean("False if the client is not connected."),
         "since": WHEN,
-        "server": Text(300, about="The server's name in the registry."),
+        "server": Text(
+            300, about="The server's name in the registry; empty for a page that is logged in, but not open."
+        ),
     },
     "Session",
 )
@@ -29,6 +31,21 @@ _log = Logger()
 def sessions_shown(records: Iterable[SessionRecord]) -> dict[str, Any]:
     """Return session records as JSON values."""
     return {"sessions": [_session(record) for record in records]}
+
+
+def with_pages(records: Iterable[SessionRecord], pages: Mapping[str, int]) -> dict[str, Any]:
+    """Return session records, and the devices with a page that is logged in without a session.
+
+    :param pages: since when each device with a page is logged in, ms since 1970
+    """
+    shown = sessions_shown(records)["sessions"]
+    there = {one["device"] for one in shown}
+    shown += [
+        {"device": device, "live": False, "since": since, "server": ""}
+        for device, since in pages.items()
+        if device not in there
+    ]
+    return {"sessions": sorted(shown, key=lambda one: one["since"])}
 
 
 def _session(record: SessionRecord) -> dict[str, Any]:

@@ -139,6 +139,10 @@ class Tokens:
         credential = await self._credentials.credential(user)
         return credential.valid_from if credential is not None else math.inf
 
+    async def revoked(self, user: int) -> float:
+        """Return when all tokens of a user were revoked last, in ms since 1970; infinity if there is no such user."""
+        return await self._look_up(user) - SKEW_MS - 1
+
     async def revoke(self, user: int, issued: int = 0) -> None:
         """Revoke all tokens of a user.
 

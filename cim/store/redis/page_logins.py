@@ -28,6 +28,12 @@ def _read(value: bytes | None, now: int) -> tuple[int, str]:
     return (int(ends), login) if ends.isdigit() and int(ends) > now else (0, "")
 
 
+def _known(held: Sequence[bytes], now: int) -> dict[str, tuple[int, str]]:
+    """Return what `_read` says of each device in the reply to HGETALL."""
+    pairs = zip(held[::2], held[1::2], strict=True)
+    return {device.decode(errors="replace"): _read(value, now) for device, value in pairs}
+
+
 @implementer(IPageLogins)
 class RedisPageLogins:
     """Logins by cookies that all routes share."""
@@ -43,8 +49,7 @@ class RedisPageLogins:
 
         def decide(replies: Sequence[Any], now: int) -> Decision[bool]:
             held, there = replies
-            values = dict(zip(held[::2], held[1::2], strict=True))
-            known = {one.decode(errors="replace"): _read(value, now) for one, value in values.items()}
+            known = _known(held, now)
             live = {one: ends for one, (ends, _) in known.items() if ends and one != device}
             if instead is not None:
                 if known.get(instead[0], (0, ""))[1] != instead[1]:
@@ -74,6 +79,15 @@ class RedisPageLogins:
         facts = Facts(0, 1, (3, "HGET", 1, device))
         (value,), now = await self._changing.look("page_login", (Key.PAGES.of(user),), facts)
         return _read(value, now)[1]
+
+    def devices(self, user: int) -> Deferred[dict[str, int]]:
+        """See IPageLogins."""
+        return self._changing.operation("page_devices", self._devices(user))
+
+    async def _devices(self, user: int) -> dict[str, int]:
+        facts = Facts(0, 1, (2, "HGETALL", 1))
+        (held,), now = await self._changing.look("page_devices", (Key.PAGES.of(user),), facts)
+        return {device: ends for device, (ends, _) in _known(held, now).items() if ends}
 
     def end(self, user: int, device: str) -> Deferred[bool]:
         """See IPageLogins."""

@@ -60,6 +60,16 @@ class SqlitePageLogins:
 
         return self._sqlite.read("page_login", work)
 
+    def devices(self, user: int) -> Deferred[dict[str, int]]:
+        """See IPageLogins."""
+        now = self._now()
+
+        def work(connection: sqlite3.Connection) -> dict[str, int]:
+            query = "SELECT device, ends FROM page_login WHERE user = ? AND ends > ?"
+            return dict(connection.execute(query, (user, now)))
+
+        return self._sqlite.read("page_devices", work)
+
     def end(self, user: int, device: str) -> Deferred[bool]:
         """See IPageLogins."""
         now = self._now()

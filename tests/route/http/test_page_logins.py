@@ -377,7 +377,8 @@ class LogOutTests(PageCase):
     def test_without_a_session_the_cookie_still_ends(self):
         cookie = self.cookie()
         self.cluster.pass_seconds(40)
-        self.assertEqual(self.call("GET", "/v1/sessions", headers=[OWN, f"Cookie: {cookie}"])[2], {"sessions": []})
+        (session,) = self.call("GET", "/v1/sessions", headers=[OWN, f"Cookie: {cookie}"])[2]["sessions"]
+        self.assertEqual((session["device"], session["live"], session["server"]), ("web-1", False, ""))
         self.assertEqual(self.log_out(cookie)[0], 204)
         self.assertFalse(self.is_good(cookie))
         self.assertEqual(self.log_out(cookie)[0], 401)
@@ -391,6 +392,29 @@ class LogOutTests(PageCase):
         self.ok("DELETE", "/v1/sessions/web-1", token=token, status=204)
         self.assertFalse(self.is_good(first))
         self.problem("DELETE", "/v1/sessions/web-1", token=token, status=404, code="not-found")
+
+    def test_pages_that_are_closed_are_listed(self):
+        first, second = self.cookie(device="web-1"), self.cookie(device="web-2")
+        token = self.log_in("alice", device="phone")["token"]
+        self.cluster.pass_seconds(40)
+        own = [OWN, f"Cookie: {second}"]
+
+        def listed(route=0):
+            said = self.call("GET", "/v1/sessions", headers=own, route=route)[2]
+            return [(one["device"], one["live"], one["server"]) for one in said["sessions"]]
+
+        self.assertEqual(sorted(listed()), [("web-1", False, ""), ("web-2", False, "")])
+        self.connect_to(self.go_on(second)[2])
+        self.assertEqual([(device, live) for device, live, _ in listed()], [("web-1", False), ("web-2", True)])
+        self.cluster.pass_seconds(1)
+        # A new password ends all others, and so they are not there any more.
+        body = {"password": PASSWORD, "new_password": "another one"}
+        _, answered, _ = self.call("PUT", "/v1/password", body, headers=own)
+        own[1] = f"Cookie: {answered['Set-Cookie'].partition(';')[0]}"
+        self.cluster.pass_seconds(4)
+        self.assertEqual([[device for device, _, _ in listed(route)] for route in (0, 1)], [["web-2"]] * 2)
+        self.assertFalse(self.is_good(first))
+        self.problem("GET", "/v1/sessions", token=token, status=401, code="unauthorized")
 
     def test_by_an_operator(self):
         cookies = [self.cookie(device=f"web-{number}") for number in (1, 2)]
