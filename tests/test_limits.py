@@ -319,7 +319,7 @@ class BucketTests(SynchronousTestCase):
         buckets, now = Buckets(of, kept=kept), START
         for seconds, share in calls:
             now += seconds
-            buckets.take(random.randrange(30), share * of.burst, now)
+            buckets.take(random.randrange(30), now, share * of.burst)
             self.assertLessEqual(len(buckets), kept)
             key = random.randrange(30)
             if buckets.take(key, now, of.burst):
