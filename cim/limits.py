@@ -149,11 +149,13 @@ class Buckets:
                     room = self._size_burst
             elif now < then:
                 # The clock was set back: nothing passed, and what passes from here on counts.
-                young[key] = now, tokens, room
+                self._put(key, now, tokens, room)
+                young = self._young
         if tokens < count or room < size:
             if self._lacking(tokens, room, count, size):
                 return False
             self._note_debt(tokens - count, room - size)
+        # As in `_put`, for the same reason.
         young[key] = now, tokens - count, room - size
         if len(young) >= self._half:
             self._turn(now)
@@ -165,7 +167,7 @@ class Buckets:
             return 0.0
         tokens, room = self._left(key, now)
         self._note_debt(tokens - count, room)
-        self._young[key] = now, tokens - count, room
+        self._put(key, now, tokens - count, room)
         return (count - tokens) / self._rate
 
     def wait(self, key: Hashable, now: float, count: float, size: float = 0.0) -> float:
@@ -177,7 +179,7 @@ class Buckets:
         """Put back what was taken and is not used."""
         if key in self._young or key in self._old:
             tokens, room = self._left(key, now)
-            self._young[key] = now, min(self._burst, tokens + count), min(self._size_burst, room + size)
+            self._put(key, now, min(self._burst, tokens + count), min(self._size_burst, room + size))
 
     def refill(self, key: Hashable) -> None:
         """Fill a key's buckets."""
@@ -214,6 +216,11 @@ class Buckets:
             self._longest = max(self._longest, (self._burst - tokens) / self._rate)
         if room < 0:
             self._longest = max(self._longest, (self._size_burst - room) / self._size_rate)
+
+    def _put(self, key: Hashable, now: float, tokens: float, room: float) -> None:
+        self._young[key] = now, tokens, room
+        if len(self._young) >= self._half:
+            self._turn(now)
 
     def _turn(self, now: float) -> None:
         self._old, self._young = self._young, {}

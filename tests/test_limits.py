@@ -325,5 +325,17 @@ class BucketTests(SynchronousTestCase):
             if buckets.take(key, now, of.burst):
                 self.assertGreater(buckets.wait(key, now, of.burst / 2), 0)
 
+    @given(LIMITS, st.lists(st.tuples(st.integers(0, 29), st.floats(0, 1e6), st.floats(0, 2)), max_size=60))
+    @settings(max_examples=200, deadline=None)
+    def test_as_many_are_kept_though_the_clock_goes_back(self, of, calls):
+        buckets = Buckets(of, kept=8)
+        for key, now, share in calls:
+            buckets.spend(key, now, share * of.burst)
+            self.assertLessEqual(len(buckets), 8)
+            buckets.take(key - 1, now / 2, share * of.burst)
+            self.assertLessEqual(len(buckets), 8)
+            buckets.give_back(key + 1, now, share * of.burst)
+            self.assertLessEqual(len(buckets), 8)
+
     def test_whole_seconds(self):
         self.assertEqual([whole_seconds(wait) for wait in (0.05, 1.0, 1.0000001, 1.01, 20)], [1, 1, 1, 2, 20])
