@@ -79,7 +79,7 @@ class ConsoleTests(ConsoleCase):
         group = self.api("POST", "/v1/groups", {"name": MARKUP}, alice["token"])["id"]
         tab = self.enter()
         tab.open(f"{self.console}#/users")
-        tab.write("user-prefix", "bo").send_keys(Keys.ENTER)
+        tab.write("user-part", "bo").send_keys(Keys.ENTER)
         tab.until(lambda _: tab.texts("user") == ["bob"], "bob alone is found")
         tab.press("user")
         # Nothing is done at once, and Enter alone is a no.

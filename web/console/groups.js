@@ -3,7 +3,7 @@
 import { el, fill } from '../shared/dom.js';
 import { call, withQuery } from './api.js';
 import { ask } from './dialog.js';
-import { list } from './list.js';
+import { list, searchable } from './list.js';
 import { action, amount, button, facts, goTo, load, named, notice, section, sentence } from './parts.js';
 import { t } from './texts.js';
 
@@ -17,20 +17,17 @@ const entry = ({ open }) => t(open ? 'entry.open' : 'entry.invitation');
 /** @param {Group} group */
 const reach = ({ history }) => t(history ? 'history.all' : 'history.since');
 
-/** What was looked for last, so that coming back finds it. */
-let looked = '';
-
 /**
  * @param {HTMLElement} main
  * @param {import('./main.js').Context} context
  */
 export function groups(main, { left }) {
-  const field = el('input', { type: 'search', maxlength: 256, value: looked, 'data-testid': 'group-part' });
-  const box = el('div', { class: 'stack' });
-  const find = list(
-    box,
+  searchable(
+    main,
     left,
-    /** @type {Parameters<typeof list<Group>>[2]} */ ({
+    /** @type {Parameters<typeof searchable<Group>>[2]} */ ({
+      what: 'group',
+      label: t('groups.search'),
       title: t('nav.groups'),
       headings: [t('name'), t('id'), t('members'), t('entry'), t('history')],
       empty: t('groups.empty'),
@@ -42,32 +39,12 @@ export function groups(main, { left }) {
         entry(one),
         reach(one),
       ],
-      page: async (after) => {
-        const said = await call('GET', withQuery('/v1/admin/groups', { part: looked, after }));
+      page: async (part, after) => {
+        const said = await call('GET', withQuery('/v1/admin/groups', { part, after }));
         return { items: said.groups, more: said.more };
       },
     }),
   );
-  fill(
-    main,
-    el('h1', { tabindex: -1 }, t('nav.groups')),
-    el(
-      'form',
-      {
-        class: 'row search',
-        role: 'search',
-        onsubmit: (/** @type {Event} */ event) => {
-          event.preventDefault();
-          looked = field.value;
-          find();
-        },
-      },
-      el('label', { class: 'field grow' }, el('span', {}, t('groups.search')), field),
-      el('button', { class: 'main', 'data-testid': 'find-groups' }, t('users.find')),
-    ),
-    box,
-  );
-  find();
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Lists that come page by page: what is found so far, and a button for what follows. */
+/** Lists that come page by page: what is found so far, and a button for what follows; and those that one searches. */
 
 import { el, fill } from '../shared/dom.js';
 import { action, button, notice, table } from './parts.js';
@@ -13,13 +13,60 @@ const EMPTY_PAGES = 20;
  */
 
 /**
+ * `searching` is said when nothing was found yet, though there is more.
+ * @template T
+ * @typedef {{ title: string, headings: string[], empty: string, searching?: string,
+ *   row: (item: T) => import('../shared/dom.js').Child[], page: (after: string | number) => Promise<Page<T>> }} Options
+ */
+
+/** What was looked for last in each list, so that coming back finds it. @type {Map<string, string>} */
+const looked = new Map();
+
+/**
+ * Show a list with a field for what it is searched for.
+ * @template T
+ * @param {HTMLElement} main
+ * @param {AbortSignal} left aborted when the view is left
+ * @param {{ what: string, label: string, page: (looked: string, after: string | number) => Promise<Page<T>> } &
+ *   Omit<Options<T>, 'page'>} options `what` is found, as a key of `looked` and for tests; `label` is that of the field
+ */
+export function searchable(main, left, { what, label, page, ...options }) {
+  const field = el('input', {
+    type: 'search',
+    maxlength: 256,
+    value: looked.get(what) ?? '',
+    'data-testid': `${what}-part`,
+  });
+  const box = el('div', { class: 'stack' });
+  const find = list(box, left, { ...options, page: (after) => page(looked.get(what) ?? '', after) });
+  fill(
+    main,
+    el('h1', { tabindex: -1 }, options.title),
+    el(
+      'form',
+      {
+        class: 'row search',
+        role: 'search',
+        onsubmit: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          looked.set(what, field.value);
+          find();
+        },
+      },
+      el('label', { class: 'field grow' }, el('span', {}, label), field),
+      el('button', { class: 'main', 'data-testid': `find-${what}s` }, t('users.find')),
+    ),
+    box,
+  );
+  find();
+}
+
+/**
  * Show a list, and return what begins it anew.
  * @template T
  * @param {HTMLElement} box
  * @param {AbortSignal} left aborted when the view is left
- * @param {{ title: string, headings: string[], empty: string, searching?: string,
- *   row: (item: T) => import('../shared/dom.js').Child[], page: (after: string | number) => Promise<Page<T>> }} options
- *   `searching` is said when nothing was found yet, though there is more
+ * @param {Options<T>} options
  */
 export function list(box, left, { title, headings, empty, searching = empty, row, page }) {
   let run = 0;
