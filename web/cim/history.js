@@ -177,18 +177,23 @@ export class History {
     );
   }
 
-  /** How many messages of others after a position were not recalled, up to 999, as far as all are stored, and up to where
-   * that is.
+  /** Count the messages of others after a position that were not recalled, up to 999, as far as all are stored.
    * @param {string} conversation
-   * @param {string} after */
-  async unread(conversation, after) {
-    const stretch = (await this.stretches(conversation)).find(([start, end]) => compare(start, after) <= 0 && compare(after, end) <= 0);
-    const counted = stretch ? stretch[1] : after;
-    const found = await this.between(conversation, { after, limit: 2000, last: false });
-    const unread = found.filter(
-      ({ mine, kind, recalled, position }) => !mine && kind === 'text' && !recalled && compare(position, counted) <= 0,
-    );
-    return { unread: Math.min(999, unread.length), counted };
+   * @param {string} after
+   * @param {(counts: { unread: number, counted: string }) => void} take called before anything else is stored, with
+   *   their number and up to where that counts: what is stored later was not counted */
+  unread(conversation, after, take) {
+    return this.#storage.read(['stretches', 'messages'], async (transaction) => {
+      /** @type {[string, string][]} */
+      const known = (await transaction.get('stretches', conversation))?.known ?? [];
+      const stretch = known.find(([start, end]) => compare(start, after) <= 0 && compare(after, end) <= 0);
+      const counted = stretch ? stretch[1] : after;
+      const from = [conversation, after && `${sortable(after)}!`];
+      const to = [conversation, `${sortable(counted)}!`];
+      const found = counted ? await transaction.range('messages', { from, to, limit: 2000 }) : [];
+      const unread = found.filter(({ mine, kind, recalled }) => !mine && kind === 'text' && !recalled);
+      take({ unread: Math.min(999, unread.length), counted });
+    });
   }
 
   /** See search.js.

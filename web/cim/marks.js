@@ -108,9 +108,11 @@ export class Marks {
    * @param {Partial<Listed>} change */
   async #recount(conversation, change) {
     const read = this.#talks.get(conversation)?.read ?? '';
-    const counts = await this.#history.unread(conversation, read);
-    if (this.#talks.get(conversation)?.read !== read) return; // it moved on, and is counted again
-    this.#talks.change(conversation, { ...counts, ...change });
-    this.changed([conversation]);
+    let isTaken = false;
+    await this.#history.unread(conversation, read, (counts) => {
+      isTaken = this.#talks.get(conversation)?.read === read; // otherwise it moved on, and is counted again
+      if (isTaken) this.#talks.change(conversation, { ...counts, ...change });
+    });
+    if (isTaken) this.changed([conversation]);
   }
 }

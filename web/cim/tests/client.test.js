@@ -2,9 +2,29 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { History, TABLES } from '../history.js';
+import { Marks } from '../marks.js';
+import { MemoryStorage } from '../memory.js';
+import { Talks } from '../talks.js';
 import { Browser, System, online } from './world.js';
 
 const TALK = 'p:100:101';
+/** @type {import('../packets.js').Row} */
+const ROW = {
+  conversation: TALK,
+  position: '',
+  previous: '',
+  sender: { id: 100, name: 'alice' },
+  sentAt: 0,
+  clientId: '',
+  kind: 'text',
+  text: 'x',
+  data: null,
+  contentType: '',
+  ref: '',
+  edited: false,
+  changes: [],
+};
 
 /** Alice and Bob, online. */
 async function two() {
@@ -426,6 +446,24 @@ test('what comes while a mark moves is counted', async () => {
   system.heard = heard;
   await system.clock.advance(1_000);
   assert.equal(bob.client.talks[0].unread, 15);
+});
+
+test('what is being stored while a mark moves is counted', async () => {
+  const history = new History(new MemoryStorage(TABLES), 101);
+  const talks = new Talks(101);
+  const marks = new Marks(101, history, talks, () => {}, () => true);
+  const stored = (/** @type {number} */ first, /** @type {number} */ last) => {
+    const rows = [];
+    for (let n = first; n <= last; n += 1) {
+      rows.push({ ...ROW, position: `1-${n}`, previous: n > 1 ? `1-${n - 1}` : '', clientId: `c${n}` });
+    }
+    const piece = { conversation: TALK, after: rows[0].previous, upto: `1-${last}`, rows };
+    return history.add([piece], (...found) => talks.stored(...found));
+  };
+  await stored(1, 10);
+  await Promise.all([marks.mark(TALK, '1-4'), stored(11, 60)]);
+  const talk = talks.get(TALK);
+  assert.deepEqual([talk?.unread, talk?.counted], [56, '1-60']);
 });
 
 test('what was read elsewhere meanwhile is not unread any more', async () => {
