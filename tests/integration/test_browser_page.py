@@ -19,10 +19,10 @@ AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 MOST = 100 * 1024
 _FIRST = "return document.querySelector('[data-testid=\"message\"]').dataset.position"
 _PLACE = 'return document.querySelector(`[data-position="${arguments[0]}"]`).getBoundingClientRect().top'
-#: Scroll near to the top; return the first message, and one that is in sight and where it is.
+#: Scroll to so far from the top; return the first message, and one that is in sight and where it is.
 _UP = """
 const box = document.querySelector('[data-testid="messages"]');
-box.scrollTop = 400;
+box.scrollTop = arguments[0];
 const { top } = box.getBoundingClientRect();
 const [first, ...others] = [...box.querySelectorAll('[data-testid="message"]')];
 const reading = others.find((one) => one.getBoundingClientRect().top > top + 20);
@@ -149,16 +149,17 @@ class FloodTests(BrowserCase):
         alice = self.wait(bob.user, "alice")
         talk = conversations.private(alice.id, bob.me.id)
         self.wait(self.say, bob, talk, self.before)
+        page.until(lambda _: page.texts("talk-unread") == ["999+"], "that a lot is unread")
         page.open_talk("bob")
-        page.until(lambda _: page.shown("message"), "messages")
-        page.press("to-newest") if page.shown("to-newest") else None
-        page.until(lambda _: page.said()[-1] == f"before {self.before - 1}", "the last one")
+        page.until(lambda _: page.said()[:1] == ["before 0"], "the first one, which is unread")
+        self.assertIsNotNone(page.shown("unread-line"))
+        self.to_newest(page)
+        self.assertEqual(page.texts("unread-line"), [], "the first unread one is not in the window")
         self.most = 0
         self.chromium.begin_trace()
-        for _ in range(6):
-            self.page_back(page)
-        page.press("to-newest")
-        page.until(lambda _: page.said()[-1] == f"before {self.before - 1}", "the last one again")
+        for place in (400, 0, 400, 0, 400, 0):
+            self.page_back(page, place)
+        self.to_newest(page)
         flooding = []
         self.reactor.callFromThread(lambda: flooding.append(Deferred.fromCoroutine(self.flood(bob, talk))))
         while not (flooding and flooding[0].called):
@@ -174,9 +175,19 @@ class FloodTests(BrowserCase):
         self.assertLess(slow, 50)
         self.assertLessEqual(self.most, 200)
 
-    def page_back(self, page):
-        """Scroll towards the top: what one reads then stays where it is while earlier messages come."""
-        first, reading, place = page.run(_UP)
+    def to_newest(self, page):
+        """Go to the end, whatever is being loaded."""
+
+        def there(_):
+            if page.shown("to-newest"):
+                page.press("to-newest")
+            return page.said()[-1] == f"before {self.before - 1}"
+
+        page.until(there, "the last one")
+
+    def page_back(self, page, top):
+        """Scroll to the top or near it: what one reads then stays where it is while earlier messages come."""
+        first, reading, place = page.run(_UP, top)
         page.until(lambda _: self.count(page) and page.run(_FIRST) != first, "an earlier page")
         moved = page.run(_PLACE, reading) - place
         self.assertLess(abs(moved), 3, f"{reading} moved")

@@ -57,15 +57,15 @@ export class Rows {
   }
 
   /**
-   * The first message that ends below `top`, and where it begins.
+   * The key of the first message that ends below `top`, and where it begins: its node may be made anew meanwhile.
    * @param {number} top
    */
   firstBelow(top) {
-    for (const node of this.node.children) {
-      const place = node.getBoundingClientRect();
-      if (place.bottom > top && node.tagName === 'ARTICLE') return { node, top: place.top };
-    }
-    return null;
+    const node = [...this.node.children].find(
+      (one) => one.tagName === 'ARTICLE' && one.getBoundingClientRect().bottom > top,
+    );
+    const found = [...this.#nodes].find(([, shown]) => shown.node === node);
+    return node && found ? { key: found[0], top: node.getBoundingClientRect().top } : null;
   }
 
   /**

@@ -107,10 +107,18 @@ export class Timeline {
     const { unread, read, conversation } = this.#talk;
     this.#line = unread > 0 ? read : null;
     this.#outgoing = await this.#client.outgoing(conversation).catch(() => []);
-    await this.#load(unread > PAGE / 2 && read ? { around: read, limit: PAGE } : { limit: PAGE });
+    await this.#load({ ...this.#where(unread, read), limit: PAGE });
     if (this.#line === null) return;
     const line = this.#rows.at('unread');
     if (line) this.#scrollTo(line, 0.2);
+  }
+
+  /** @param {number} unread @param {Position} read @returns {{ around?: Position, after?: Position }} */
+  #where(unread, read) {
+    if (unread <= PAGE / 2) return {};
+    if (read) return { around: read };
+    // Nothing was read of a private talk: all of it is unread. In a group that is not said of what was before one joined.
+    return this.#talk.user ? { after: '' } : {};
   }
 
   close() {
@@ -198,7 +206,8 @@ export class Timeline {
     if (answered) this.#line = null;
     this.#arrived = 0;
     this.#atEnd = true;
-    if (this.#after) await this.#load({ limit: PAGE });
+    // What is being loaded would take the window away from there.
+    if (this.#after || this.#loading) await this.#load({ limit: PAGE });
     else this.#render();
     this.#toBottom();
   }
@@ -311,15 +320,25 @@ export class Timeline {
     const other = this.#talk.user;
     this.#rows.place(
       layout(this.#messages, this.#after ? [] : this.#outgoing, {
-        line: this.#line,
+        line: this.#lineInside(),
         read: other ? (this.#talk.readBy[other] ?? '') : '',
       }),
     );
     this.#sayStatus();
     if (this.#atEnd) this.#toBottom();
-    else if (anchor?.node.isConnected) this.#box.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
+    else if (anchor) {
+      const node = this.#rows.at(anchor.key);
+      if (node) this.#box.scrollTop += node.getBoundingClientRect().top - anchor.top;
+    }
     this.#sayDown();
     this.#mark();
+  }
+
+  /** The unread line, unless it is before the window: what is at its top is not the first unread message then. */
+  #lineInside() {
+    const first = this.#messages.at(0);
+    const isBefore = this.#line !== null && this.#before && first && comparePositions(this.#line, first.previous) < 0;
+    return isBefore ? null : this.#line;
   }
 
   /** @param {Element} node @param {number} share of the height above it */
