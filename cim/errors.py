@@ -126,6 +126,10 @@ class Untrusted(Unreachable):
     """A server did not prove that it is the right one, so nothing was sent to it."""
 
 
+class OutgoingRefused(Unreachable):
+    """A URL leads to an address that daemons may not send to, so nothing was sent."""
+
+
 class Insecure(CIMError):
     """A password or messages would cross a network without TLS."""
 

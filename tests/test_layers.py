@@ -15,7 +15,7 @@ PURE = {
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),
 }
-LAYERS = {"registry", "store", "link", "web"}
+LAYERS = {"outgoing", "registry", "store", "link", "web"}
 DAEMONS = {"server", "route", "client", "suite", "terminal", "admin"}
 BASE = {"daemon", "named_host", "supervision"}
 #: The rooms of a daemon: each may import those of the lines above its own, and itself.
@@ -38,6 +38,7 @@ HTTP = ("klein", "werkzeug", "treq", "twisted.web", "cim.web", "cim.route.http")
 #: Who sees what of it, by the beginning of the module's path; tap modules see all, others nothing.
 SEES = {
     "web/": HTTP[:-1],
+    "outgoing/": ("twisted.web", "cim.web.calling"),
     "route/http/": HTTP,
     "route/console/": HTTP,
     "route/options.py": ("cim.route.http", "cim.web.origins"),
@@ -96,6 +97,8 @@ def allowed(owner, tap):
         return PURE
     if owner in BASE:
         return PURE | BASE
+    if owner == "outgoing":
+        return PURE | BASE | {"web", owner}
     if owner in LAYERS:
         return PURE | BASE | {owner}
     if owner == "suite":
@@ -192,6 +195,9 @@ class RuleTests(SynchronousTestCase):
             ("model.py", "from cim.daemon.metrics import Metrics"),
             ("store/a.py", "from cim.link import pipe"),
             ("link/a.py", "from cim import web"),
+            ("outgoing/a.py", "from cim.route.service import Route"),
+            ("outgoing/a.py", "from cim.web.serving import CallResource"),
+            ("route/front/login.py", "from cim.outgoing.client import Outgoing"),
             ("web/a.py", "def f():\n    import cim.registry.memory"),
             ("server/links/a.py", "from cim.route.front.login import Login"),
             ("server/links/a.py", "from cim.server.native.session import NativeSession"),
@@ -232,6 +238,7 @@ class RuleTests(SynchronousTestCase):
                 "model.py",
                 "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from twisted.internet.defer import Deferred",
             ),
+            ("route/tap.py", "from cim.outgoing.client import Outgoing"),
             ("route/tap.py", "from cim.daemon.clock import monotonic_reactor\nfrom cim.store import choose"),
             ("suite/tap.py", "from cim.server.tap import add_server"),
             ("suite/tap.py", "from cim.route.http.upstream import UpstreamAPI"),

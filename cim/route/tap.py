@@ -33,6 +33,7 @@ from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
+from cim.outgoing.options import OutgoingOptions
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.console.options import check_console, console_hosts
@@ -73,7 +74,7 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions):
+class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions, OutgoingOptions):
     """The options of a route."""
 
     daemon = "route"

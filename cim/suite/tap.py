@@ -40,6 +40,7 @@ from cim.keys import derive_key, make_secret_file
 from cim.link.memory import MemoryLinks
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import RouteAddress, ServerAddress, bracketed, host_and_ports
+from cim.outgoing.options import OutgoingOptions
 from cim.registry.memory import MemoryRegistry
 from cim.route.console.options import check_console
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
@@ -62,7 +63,7 @@ FIRST_USES, FIRST_DAYS = 10, 7
 _EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
-class Options(RouteRules, WebSocketOptions, ProxiesOptions):
+class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions):
     """Options of the suite."""
 
     daemon = "suite"

@@ -160,9 +160,9 @@ class HTTPCalls:
         try:
             # No Accept-Encoding: a compressed answer of the largest size could take a thousand times as much memory.
             response = await self._agent.request(
-                method.encode(), url.encode("ascii"), headers, None if body is None else _Body(body)
+                method.encode(), url.encode("ascii"), headers, None if body is None else Body(body)
             )
-            return Answer(response.code, response.headers, await _read(response, self._max_body))
+            return Answer(response.code, response.headers, await read_body(response, self._max_body))
         except ConnectingCancelledError:
             raise CancelledError()
         except (ConnectError, DNSLookupError) as error:
@@ -223,7 +223,7 @@ def _envelope(answer: Answer, url: str) -> Envelope:
 
 
 @implementer(IBodyProducer)
-class _Body:
+class Body:
     """A request's body, written at once."""
 
     def __init__(self, data: bytes) -> None:
@@ -231,6 +231,7 @@ class _Body:
         self.length = len(data)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
         consumer.write(self._data)
         return succeed(None)
 
@@ -275,7 +276,12 @@ class _Reading(Protocol):
             self.done.errback(ResponseFailed([reason]))
 
 
-def _read(response: IResponse, max_body: int) -> Deferred[bytes]:
+def read_body(response: IResponse, max_body: int) -> Deferred[bytes]:
+    """Return an answer's body; cancelling it drops the connection.
+
+    :raises Unavailable: it has more than `max_body` bytes
+    :raises ResponseFailed: the connection was lost before its end
+    """
     answer = _Reading(max_body)
     response.deliverBody(answer)
     return answer.done

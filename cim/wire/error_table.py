@@ -34,6 +34,7 @@ from cim.errors import (
     NoServerAvailable,
     NotFound,
     NotSupported,
+    OutgoingRefused,
     OutOfOrder,
     ProtocolViolation,
     RateLimited,
@@ -86,6 +87,7 @@ TABLE: dict[type[CIMError], Row] = {
     LinkLost: _AWAY,
     Unreachable: _AWAY,
     Untrusted: _AWAY,
+    OutgoingRefused: _AWAY,
     # Native clients never get this: their server takes care of the order.
     OutOfOrder: Row(503, "out-of-order", "4000", "unavailable", retryable=True, retry_after=1),
     CallTimeout: Row(504, "timeout", "4000", "timeout", retryable=True, retry_after=1),

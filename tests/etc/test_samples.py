@@ -41,6 +41,7 @@ EXAMPLES = {
             "origins",
             "hosts",
             "trusted-proxies",
+            "allow-outgoing",
             "guests",
             "accounts",
             "login-policy",
@@ -49,6 +50,7 @@ EXAMPLES = {
     "suite": {
         *("api-key-file", "console", "listen", "http", "websocket"),
         *("advertise-tls", "advertise-websocket", "origins", "hosts", "trusted-proxies", "guests", "accounts"),
+        "allow-outgoing",
         "login-policy",
     },
     "client": {

@@ -1,0 +1,1 @@
+"""HTTP that daemons send to strangers: every address is checked before it is connected to (docs/security.md)."""
