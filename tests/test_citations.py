@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent
-PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [*sorted(TOP.glob("README*.md")), TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
 SOURCES = [
     path
     for folder in ("cim", "bench", "tests", "proto", "examples", "twisted")
@@ -32,6 +32,15 @@ class CitationTests(SynchronousTestCase):
         named = {(page.name, name) for page in PAGES for name in FILE.findall(page.read_text(encoding="utf-8"))}
         self.assertGreater(len(named), 30)
         self.assertEqual([one for one in sorted(named) if not (TOP / one[1]).exists()], [])
+
+    def test_the_same_commands_and_pages_in_each_language(self):
+        english, *others = (path.read_text(encoding="utf-8") for path in sorted(TOP.glob("README*.md")))
+        self.assertEqual(len(others), 1)
+        commands = re.findall(r"^```$.+?^```$", english, re.MULTILINE | re.DOTALL)
+        self.assertGreater(len(commands), 4)
+        for other in others:
+            self.assertEqual(re.findall(r"^```$.+?^```$", other, re.MULTILINE | re.DOTALL), commands)
+            self.assertEqual(set(FILE.findall(other)), set(FILE.findall(english)))
 
     def test_sections_that_sources_cite(self):
         cited = {
