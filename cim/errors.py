@@ -207,6 +207,16 @@ class Suspended(Forbidden):
     text = "this account is blocked by an operator: ask one of them"
 
 
+class Refused(Forbidden):
+    """A policy or a hook of the operator refused it, and says why (docs/architecture.md, Policies)."""
+
+    text = "this is not allowed here"
+
+
+class Undecided(CIMError):
+    """Nothing has become of a message yet; stays within a route."""
+
+
 class NotFound(CIMError):
     """What was named does not exist, or this user may not see it."""
 

@@ -336,6 +336,9 @@ class IConversations(Interface):
           digest differs.
         - With `after`, it is stored only if that message of the same sender is remembered as stored (for as long as
           repetitions are), or was stored earlier in this call; otherwise OutOfOrder.
+        - A message that a policy refused (`fate`) is remembered like one that was stored, and Refused is the answer to
+          it and its repetitions, unless it was stored before. Whatever names it in `after` need not wait for it. The
+          answer to one that is only asked about is that to its repetition, or Undecided if it is none.
         - A text that it refers to or recalls must exist: NotFound if it is gone, if its sender may not read it, or if
           it was recalled; Forbidden if it is not a text. The body of a repeated EDIT is blank once its text is so.
         - Forbidden if the sender is not a member of the group, unless it is 0, the cluster itself; NotFound if there is

@@ -201,6 +201,15 @@ class Charge(enum.StrEnum):
     NONE = "none"
 
 
+class Fate(enum.StrEnum):
+    """What is to become of a message that may be stored or refused only once (docs/architecture.md, Policies)."""
+
+    STORED = "stored"
+    #: Nothing yet: the answer says what has become of it.
+    ASKED = "asked"
+    REFUSED = "refused"
+
+
 @frozen
 class Append:
     """A message on its way into a conversation.
@@ -217,6 +226,7 @@ class Append:
     :param past_blocks: whether it is stored even if its receiver blocks its sender
     :param charge: what it counts to
     :param edits: whether readers get it as the content of the text that it refers to
+    :param fate: REFUSED if a policy refused it, for the reason that is the body then
     """
 
     conversation: str
@@ -232,6 +242,7 @@ class Append:
     past_blocks: bool = False
     charge: Charge = Charge.USER
     edits: bool = False
+    fate: Fate = Fate.STORED
 
 
 @frozen
@@ -241,6 +252,7 @@ class Appended:
     :param previous: the last position before it; empty for the first message
     :param repeated: whether it was stored already; then `sent_at` and `body` are those of the first time
     :param version: the version of the group's members when it was appended; 0 in a conversation of two people
+    :param changed: whether `body` says something else than its sender did
     """
 
     position: str
@@ -249,6 +261,7 @@ class Appended:
     body: bytes
     repeated: bool = False
     version: int = 0
+    changed: bool = False
 
 
 @frozen

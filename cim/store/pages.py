@@ -8,7 +8,17 @@ from functools import partial
 
 from attrs import frozen
 
-from cim.errors import AccountMismatch, BadFrame, CIMError, Conflict, Forbidden, InvalidField, NotFound, OutOfOrder
+from cim.errors import (
+    AccountMismatch,
+    BadFrame,
+    CIMError,
+    Conflict,
+    Forbidden,
+    InvalidField,
+    NotFound,
+    OutOfOrder,
+    Undecided,
+)
 from cim.model import Entry, Page, Retention
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT
@@ -33,6 +43,7 @@ REFUSALS: dict[str, Callable[[], CIMError]] = {
     "blocked": AccountMismatch,
     "not-found": NotFound,
     "out-of-order": OutOfOrder,
+    "undecided": Undecided,
     "gone": partial(NotFound, "the message that `ref` names does not exist"),
     "recalled": partial(NotFound, "the message that `ref` names was recalled"),
     "no-text": partial(Forbidden, "`ref` must name a text message"),

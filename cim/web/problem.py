@@ -30,6 +30,7 @@ TITLES = {
     "invitation-needed": "An account needs an invitation",
     "accounts-closed": "Accounts are made by operators",
     "suspended": "The account is blocked by an operator",
+    "refused": "A rule of the operator refused it",
     "not-found": "Not found",
     "method-not-allowed": "This path does not support the method",
     "second-login": "The user is logged in on another device",

@@ -38,6 +38,7 @@ from cim.errors import (
     OutOfOrder,
     ProtocolViolation,
     RateLimited,
+    Refused,
     RegistryUnavailable,
     RepeatedEnd,
     RepeatLogin,
@@ -46,6 +47,7 @@ from cim.errors import (
     TooLarge,
     Unauthorized,
     Unavailable,
+    Undecided,
     Unreachable,
     Untrusted,
     UserOffline,
@@ -101,6 +103,7 @@ TABLE: dict[type[CIMError], Row] = {
     InvitationNeeded: Row(403, "invitation-needed", "4000", "forbidden"),
     AccountsClosed: Row(403, "accounts-closed", "4000", "forbidden"),
     Suspended: Row(403, "suspended", "4000", "forbidden"),
+    Refused: Row(403, "refused", "4000", "refused"),
     Unauthorized: Row(401, "unauthorized", "4000", "forbidden"),
     NotFound: Row(404, "not-found", "4000", "not-found"),
     AccountMismatch: Row(404, "not-found", "9100", "not-found"),
@@ -118,6 +121,7 @@ TABLE: dict[type[CIMError], Row] = {
     Misdirected: _FAULT,
     NotSupported: _FAULT,
     HistoryUnavailable: _FAULT,
+    Undecided: _FAULT,
     # What was asked had been done before, so upstream's clients get success.
     RepeatedEnd: Row(409, "conflict", SUCCESS, "conflict"),
 }

@@ -37,6 +37,7 @@ from tests.store.invitations_contract import InvitationsContract
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
@@ -143,7 +144,7 @@ class RedisRewritingTests(RewritingContract, RedisCase):
     retention = RETENTION
 
 
-class RedisOrderTests(OrderContract, RedisCase):
+class RedisOrderTests(OrderContract, RefusalsContract, RedisCase):
     settings = {"appendonly": "no"}
     retention = RETENTION
 

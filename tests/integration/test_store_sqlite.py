@@ -43,6 +43,7 @@ from tests.store.looking import marks_of
 from tests.store.order_contract import OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 from tests.store.test_memory import forget_counts
@@ -157,7 +158,7 @@ class SqliteRewritingTests(RewritingContract, SqliteCase):
     pass
 
 
-class SqliteOrderTests(OrderContract, SqliteCase):
+class SqliteOrderTests(OrderContract, RefusalsContract, SqliteCase):
     pass
 
 

@@ -8,6 +8,7 @@ from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import RETENTION
 from tests.store.groups_contract import GroupsContract
 from tests.store.order_contract import OrderContract
+from tests.store.refusals_contract import RefusalsContract
 
 
 class Shared:
@@ -32,7 +33,7 @@ class ValkeyConversationsTests(ConversationsContract, ValkeyCase):
     """What is appended, read and marked."""
 
 
-class ValkeyOrderTests(OrderContract, ValkeyCase):
+class ValkeyOrderTests(OrderContract, RefusalsContract, ValkeyCase):
     """In which order it is stored."""
 
 

@@ -28,6 +28,7 @@ from tests.store.invitations_contract import ExpiringInvitationsContract
 from tests.store.order_contract import Calls, OrderContract
 from tests.store.page_logins_contract import PageLoginsContract
 from tests.store.people_contract import PeopleContract
+from tests.store.refusals_contract import RefusalsContract
 from tests.store.reset_codes_contract import ResetCodesContract
 from tests.store.rewriting_contract import RewritingContract
 
@@ -167,7 +168,7 @@ class MemoryRewritingTests(RewritingContract, MemoryCase):
     pass
 
 
-class MemoryOrderTests(OrderContract, MemoryCase):
+class MemoryOrderTests(OrderContract, RefusalsContract, MemoryCase):
     @settings(deadline=None)
     @given(st.randoms(use_true_random=False))
     def test_random_calls(self, chance):

@@ -291,6 +291,7 @@ export const TEXTS = {
     '期间状态已改变，请查看后重试。',
   ],
   'error.forbidden': ['You may not do this.', '你没有权限执行此操作。'],
+  'error.refused': ['This is not allowed here.', '此处不允许这样做。'],
   'error.not-found': ['This does not exist, or you may not see it.', '不存在，或你无权查看。'],
   'error.not-supported': ['This browser cannot do that.', '此浏览器不支持该操作。'],
   'error.ended': ['You are logged out. Log in again first.', '你已退出登录，请先重新登录。'],

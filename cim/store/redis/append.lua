@@ -3,7 +3,8 @@
 -- ARGV: the highest number that this route has seen (epoch.lua), now (ms), messages to keep, ms to keep, messages to keep
 -- for everyone, bytes to keep, a user's quota of bytes, 1 if there is no space, by how many ms messages are dated later
 -- than they were sent (cim/store/clock.py), then for each message: sender, client_id, digest, body, sent_at, its effect
--- (`counts` as unread, `recalls`, `edits` or `refers` to a text, or none), the position of that text, the client_id of the
+-- (`counts` as unread, `recalls`, `edits` or `refers` to a text, or none; or `asked` if only what became of it is asked,
+-- or `refused` if it is, for the reason that is its body), the position of that text, the client_id of the
 -- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
 -- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
 -- conversation alone, `none`, or `-` without a quota.
@@ -80,6 +81,16 @@ local function answer_again(stream, tag, position, before, sent_at, version, unf
           unfit and 1 or 0}
 end
 
+-- Returns the answer to a message of which there is a record, or nil if that is of too many messages ago.
+local function decided(record, stream, tag, total, digest, role, ref, floor, version)
+  local its, its_before, its_time, its_digest = remembered(record, total)
+  if not its then return nil end
+  if string.sub(its_digest, 1, #digest) ~= digest then return '-conflict' end
+  if its == '!' then return '-refused ' .. string.sub(its_digest, #digest + 1) end
+  local reason = ref ~= '' and role ~= 'recalls' and unfit(stream, tag, ref, floor)
+  return answer_again(stream, tag, its, its_before, its_time, version, reason)
+end
+
 local function is_blocked(by, sender)
   return redis.call('HEXISTS', BLOCKED .. '{' .. by .. '}', sender) == 1
 end
@@ -108,6 +119,16 @@ local function append(stream, i)
   local counters = COUNTERS .. tag
   local was = redis.call('HMGET', counters, 'log', 's:' .. sender, 'held', 'bytes')
   local last, total, counted, indexed = log_of(conversation, was[1])
+  local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
+  if role == 'asked' or role == 'refused' then
+    local record = redis.call('GET', once)
+    local answer = record and decided(record, stream, tag, total + 1, digest, role, ref, floor, version)
+    if answer or role == 'asked' then return answer or '-undecided' end
+    local refusal = table.concat({'! ', sent_at, total + 1, digest .. body}, ' ')
+    redis.call('SET', once, refusal, 'PX', ONCE_SECONDS * 1000)
+    stored[once] = true
+    return '-refused ' .. body
+  end
   local size, held, own = #body, nil, nil
   if was[3] and charge ~= 'none' then
     held, own = history().open(stream, counters, was[3], last, sender, size)
@@ -121,7 +142,6 @@ local function append(stream, i)
   if counts then counted = counted + 1 end
   local position = follow(last)
 
-  local once = ONCE .. tag .. ':' .. sender .. ':' .. client_id
   local paid = tonumber(string.match(charge, total == 1 and '(%d+)$' or '^%d+'))
   local free = paid == 0 and is_nearly_spent(sender)  -- pays nothing, but nor is it stored once all is spent
   if paid == 0 then paid = nil end
@@ -167,12 +187,10 @@ local function append(stream, i)
   local function become() return table.concat({position, before or '=', sent_at, total, digest}, ' ') end
   local earlier = redis.call('SET', once, become(), 'NX', 'GET', 'PX', ONCE_SECONDS * 1000)
   if earlier then
-    local its, its_before, its_time, its_digest = remembered(earlier, total)
-    if its then
-      if its_digest ~= digest then return '-conflict' end
-      stored[once] = true
-      local reason = (role == 'refers' or role == 'edits') and unfit(stream, tag, ref, floor)
-      return answer_again(stream, tag, its, its_before, its_time, version, reason)
+    local answer = decided(earlier, stream, tag, total, digest, role, ref, floor, version)
+    if answer then
+      if answer ~= '-conflict' then stored[once] = true end
+      return answer
     end
     redis.call('SET', once, become(), 'PX', ONCE_SECONDS * 1000)
   end

@@ -10,7 +10,8 @@
                                 bytes, held, h:<user>: what is held there (history.lua)
     cim:x:{<conversation>}      sorted set: positions of recalled messages, padded with zeros
     cim:e:{<conversation>}      sorted set: positions of edited messages, padded likewise, with those of the last edits
-    cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours
+    cim:d:{<conversation>}:<sender>:<client_id>   the result of the append, for 24 hours: where it is, or
+                                `!` and at the end why a policy refused it
     cim:q:{<user>}              hash: all: bytes that the user's quota pays for; <day>: those of one day since 1970,
                                 about; expires with them
     cim:a:{<user>}              sorted set: private conversations -> time of the last activity, at most a second late
@@ -30,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cim.errors import CIMError, StoreUnavailable
+from cim.errors import CIMError, Refused, StoreUnavailable
 from cim.interfaces import IConversations
-from cim.model import Append, Appended, Charge, ConversationHead, Entry, HeadsPage, Mark, Page, Retention
+from cim.model import Append, Appended, Charge, ConversationHead, Entry, Fate, HeadsPage, Mark, Page, Retention
 from cim.store.bounds import blocks, no_room
 from cim.store.pages import (
     EVERYONE_KEPT,
@@ -128,7 +129,9 @@ class RedisConversations:
             self._connection.refused(APPEND.name, answer[1:].decode(errors="replace"))
             return StoreUnavailable()
         if answer[:1] == b"-":
-            reason, _, seconds = answer[1:].decode().partition(" ")
+            reason, _, seconds = answer[1:].decode(errors="replace").partition(" ")
+            if reason == "refused":
+                return Refused(seconds)
             return no_room(reason, int(seconds)) if seconds else REFUSALS[reason]()
         position, previous, version = answer.decode().split(" ")
         if not previous:
@@ -260,6 +263,8 @@ def _marks_key(user: int, device: str) -> str:
 
 
 def _role(item: Append) -> str:
+    if item.fate != Fate.STORED:
+        return item.fate
     if item.counts or item.recalls:
         return "counts" if item.counts else "recalls"
     return "edits" if item.edits else "refers" if item.refers else ""

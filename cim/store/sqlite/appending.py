@@ -5,8 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from cim.errors import BadFrame, CIMError, Conflict, Forbidden, NotFound, OutOfOrder, StoreUnavailable
-from cim.model import Append, Appended, Charge, Retention
+from cim.errors import (
+    BadFrame,
+    CIMError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    OutOfOrder,
+    Refused,
+    StoreUnavailable,
+    Undecided,
+)
+from cim.model import Append, Appended, Charge, Fate, Retention
 from cim.store.bounds import DAY_MS, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
 from cim.store.rules.clock import STEP_MS
@@ -21,6 +31,7 @@ Key = tuple[str, int, str]
 #: How many messages lie between two trims, and how many records of client_ids one removes: enough to keep up.
 TRIM_EVERY = 16
 FORGOTTEN = 64
+_REMEMBER = "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: The columns of a conversation in which nothing was said: see `_append`.
 _NEW = (0, 0, 0, 0, 0, 0, None)
 
@@ -86,6 +97,16 @@ class Appending:
         earlier = self._earlier(connection, id, total, item, version, floor, now)
         if earlier is not None:
             return earlier
+        if item.fate is Fate.ASKED:
+            raise Undecided()
+        if item.fate is Fate.REFUSED:
+            id = id or _begin(connection, name, people)
+            reason = item.body.decode()
+            connection.execute(
+                _REMEMBER,
+                (id, item.sender, item.client_id, 0, 0, 0, 0, item.sent_at, total + 1, item.digest, now, reason),
+            )
+            raise Refused(reason)
         if (
             item.after
             and (name, item.sender, item.after) not in stored
@@ -111,12 +132,7 @@ class Appending:
                 log = self._rooms.make(connection, log, item.sender, size, now)
             if charge == Charge.USER and not everyone:
                 self._quotas.pay(connection, item.sender, size, not total, now)
-        if found is None:
-            low, high = (people.low, people.high) if people is not None else (0, 0)
-            id = connection.execute(
-                "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id",
-                (name, low, high),
-            ).fetchone()[0]
+        id = id or _begin(connection, name, people)
         new = (epoch, n + 1) if epoch >= self.epoch else (self.epoch, 1)
         counts = int(item.counts and not everyone)
         connection.execute(
@@ -132,10 +148,8 @@ class Appending:
             "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (id, *new, epoch, n, item.sender, dated, counts, total + 1, item.body, CHARGES[charge]),
         )
-        connection.execute(
-            "INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (id, item.sender, item.client_id, *new, epoch, n, item.sent_at, total + 1, item.digest, now),
-        )
+        once = (id, item.sender, item.client_id, *new, epoch, n, item.sent_at, total + 1, item.digest, now, None)
+        connection.execute(_REMEMBER, once)
         if counts:
             connection.execute(
                 "INSERT INTO reader (conversation, user, sent) VALUES (?, ?, 1) "
@@ -178,7 +192,7 @@ class Appending:
     ) -> Appended | None:
         # All values from outside are bound here, which checks that they fit.
         found = connection.execute(
-            "SELECT epoch, n, before_epoch, before_n, sent_at, digest = ? AND ? IS NOT NULL FROM once "
+            "SELECT epoch, n, before_epoch, before_n, sent_at, digest = ? AND ? IS NOT NULL, refused FROM once "
             "WHERE conversation = ? AND sender = ? AND client_id = ? AND stored_at > ? AND number > ?",
             (
                 item.digest,
@@ -192,9 +206,11 @@ class Appending:
         ).fetchone()
         if found is None:
             return None
-        epoch, n, before_epoch, before_n, sent_at, same = found
+        epoch, n, before_epoch, before_n, sent_at, same, refused = found
         if not same:
             raise Conflict()
+        if refused is not None:
+            raise Refused(refused)
         kept = connection.execute(
             "SELECT body FROM message WHERE conversation = ? AND epoch = ? AND n = ?", (id, epoch, n)
         ).fetchone()
@@ -256,6 +272,15 @@ class Appending:
         shrunk(connection, id, sender, position, len(body) - len(blank))
         if charge == CHARGES[Charge.USER]:
             self._quotas.give_back(connection, sender, sent_at // DAY_MS, len(body) - len(blank))
+
+
+def _begin(connection: sqlite3.Connection, name: str, people: conversations.PrivateConversation | None) -> int:
+    """Make a conversation, in which nothing was said, and return its id."""
+    low, high = (people.low, people.high) if people is not None else (0, 0)
+    id: int = connection.execute(
+        "INSERT INTO conversation (name, low, high, active) VALUES (?, ?, ?, 0) RETURNING id", (name, low, high)
+    ).fetchone()[0]
+    return id
 
 
 def floor_of(connection: sqlite3.Connection, group: int, user: int) -> positions.Position | None:

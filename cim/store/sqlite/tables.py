@@ -208,6 +208,13 @@ def _edited(connection: sqlite3.Connection) -> None:
             )
 
 
+#: What step 11 adds: doors for other systems.
+_DOORS = (
+    # Why a policy refused it, of a message that was not stored; it has no position.
+    "ALTER TABLE once ADD COLUMN refused TEXT",
+)
+
+
 _STEPS = (
     statements(*_FIRST),
     _people,
@@ -219,5 +226,6 @@ _STEPS = (
     statements(*_PERSONS),
     statements(*_PAGES),
     statements(_SUSPENDED),
+    statements(*_DOORS),
 )
 STORE = Schema(0x43494D53, _STEPS, frozenset({"account", "given"}))  # CIMS
