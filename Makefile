@@ -22,6 +22,8 @@ help:
 	@echo 'make test                     lint, types, generated code and all tests'
 	@echo 'make test TESTS=tests.wire    some tests and nothing else: a package, module, class or test by its Python name'
 	@echo 'make test-long                tests that take minutes: with more clients, for longer'
+	@echo 'make test-image                the Dockerfile: builds the image, and runs its suite; needs root'
+	@echo 'make dist                      the wheel and the sdist, in ./dist'
 	@echo 'make cluster                  Redis, ZooKeeper, two servers and two routes on this machine'
 	@echo 'make bench                    the load generator on a cluster of its own; OPTIONS=--help for more'
 	@echo 'make clean, make reset        delete what runs leave; delete the data in ./var, when you say so'
@@ -89,6 +91,15 @@ check-proto: $(DEVELOPMENT)
 		name=$$(basename "$$file"); cmp "$$made/$$name" "cim/wire/$$name" || exit 1; \
 	done || { echo 'cim/wire does not match proto/: make proto'; exit 1; }
 
+# The Dockerfile without a container engine: built by buildah on a base that debootstrap makes, and its suite run.
+test-image: $(DEVELOPMENT)
+	@.ci/packages image
+	@CIM_TEST_LONG=1 $(BIN)/python .ci/tests tests.long.test_image
+
+# What people install, and its source.
+dist: $(DEVELOPMENT)
+	@$(BIN)/python -m build --outdir dist .
+
 # What runs, tests and tools leave, but no data.
 clean:
 	rm -rf build dist *.egg-info _trial_temp* twistd*.pid twistd.log .mypy_cache .ruff_cache .hypothesis
@@ -102,4 +113,4 @@ reset:
 distclean: clean
 	rm -rf $(VENV) web/node_modules
 
-.PHONY: help venv run client invitation cluster bench test test-long lint types proto check-proto clean reset distclean
+.PHONY: help venv run client invitation cluster bench test test-long test-image dist lint types proto check-proto clean reset distclean

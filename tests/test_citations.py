@@ -17,7 +17,7 @@ SOURCES = [
 ]
 #: A file of ours, as docs name it.
 FILE = re.compile(
-    r"(?<![\w/.])(?:cim|tests|bench|proto|docs|examples|etc)(?:/[\w-]+)*/[\w-]+\.(?:py|md|proto|lua|conf|toml)\b"
+    r"(?<![\w/.])(?:cim|tests|bench|proto|docs|examples|etc|deploy)(?:/[\w-]+)*/[\w-]+\.(?:py|md|proto|lua|conf|toml|ya?ml|json)\b"
 )
 #: A page of docs/, and the heading of what is meant there.
 SECTION = re.compile(r"(docs/[\w-]+\.md)(?:,\s+(?:#\s+)?([A-Z][\w' /-]*[\w]))?")

@@ -1,0 +1,1 @@
+"""Tests of what deploy/ and the Dockerfile say, without the programs that they are for where these are missing."""
