@@ -40,6 +40,8 @@ class Scope(enum.StrEnum):
     USERS = "users"
     #: Make and delete groups, and decide who is in them.
     GROUPS = "groups"
+    #: Ban and mute users, delete messages, handle reports, and broadcast.
+    MODERATE = "moderate"
     #: See users, groups, sessions and who is online.
     READ = "read"
     #: See how the cluster is, and take all of its data away.

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from cim.model import Sanction
+
 
 class CIMError(Exception):
     """Something was refused or failed; the message is a sentence that may be shown to a user.
@@ -201,10 +207,54 @@ class AccountsClosed(Forbidden):
     text = "accounts are made by operators here: ask one of them"
 
 
-class Suspended(Forbidden):
+class Sanctioned(Forbidden):
+    """Somebody who may keeps the user from doing this, for a time or for ever.
+
+    :ivar until: when that ends, in ms since 1970; 0 for never, or if it is not known
+    :ivar reason: why, for the user; empty if nobody said
+    """
+
+    until = 0
+    reason = ""
+    said = "{for_long} by {by}"
+
+    @classmethod
+    def of(cls, sanction: Sanction, by: str = "an operator") -> Self:
+        """Return the error that tells a user of a sanction.
+
+        :param by: who made it
+        """
+        for_long = f"until {date_of(sanction.until)}" if sanction.until else "for good"
+        why = f": {sanction.reason}" if sanction.reason else ""
+        error = cls(cls.said.format(for_long=for_long, by=by) + why)
+        error.until, error.reason = sanction.until, sanction.reason
+        return error
+
+
+class Banned(Sanctioned):
     """An operator keeps this account from logging in."""
 
-    text = "this account is blocked by an operator: ask one of them"
+    text = "this account is banned by an operator: ask one of them"
+    said = "this account is banned {for_long} by {by}"
+
+
+#: What it was called before a ban could end.
+Suspended = Banned
+
+
+class Muted(Sanctioned):
+    """An operator, or somebody who leads the group, keeps this user from saying anything."""
+
+    text = "you are muted, and may say nothing"
+    said = "you are muted {for_long} by {by}"
+
+
+def date_of(ms: int) -> str:
+    """Return a time for people, by the minute after it.
+
+    :param ms: since 1970; at most in the year 9999
+    """
+    return f"{datetime.fromtimestamp(-(-ms // 60_000) * 60, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 class Refused(Forbidden):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Place,
         Reserved,
         Role,
+        Sanction,
         SessionRecord,
     )
     from cim.reset_codes import ResetCode
@@ -550,15 +551,18 @@ class ICredentials(Interface):
     def revoke(user: int, now: int) -> Deferred[None]:
         """Void all tokens issued before `now` (ms since 1970)."""
 
-    def suspend(user: int, now: int) -> Deferred[bool]:
-        """Note that an account with a password may not log in; False if there is none.
+    def ban(user: int, now: int, *, seconds: float = 0, reason: str = "") -> Deferred[Sanction | None]:
+        """Keep an account with a password from logging in, in the place of an earlier ban; None if there is none.
 
         Voids all tokens issued before `now` (ms since 1970) and all issued so far, and a reset code. A new password
-        does not end it.
+        does not end it. It ends by the store's steady time.
+
+        :param seconds: for how long; 0 for good
+        :param reason: for the user
         """
 
-    def resume(user: int) -> Deferred[bool]:
-        """Note that an account may log in again; False if it was not suspended."""
+    def unban(user: int) -> Deferred[bool]:
+        """Let an account log in again; False if it is not banned."""
 
     def delete(user: int) -> Deferred[bool]:
         """Remove an account with all that is its own; False if there is no such account.

@@ -67,16 +67,34 @@ class Account:
 
 
 @frozen
+class Sanction:
+    """That an operator bans or mutes a user.
+
+    :param until: when it ends, in ms since 1970 of the store's steady time; 0 for never
+    :param reason: why, for the user; empty if nobody said
+    :param since: when it was made, likewise
+    """
+
+    until: int = 0
+    reason: str = ""
+    since: int = 0
+
+    def holds(self, now: int) -> bool:
+        """Return whether it has not ended at a time."""
+        return not self.until or now < self.until
+
+
+@frozen
 class ListedAccount:
     """An account in a list.
 
     :param password: whether it has a password; guests have none
-    :param suspended: whether an operator keeps it from logging in
+    :param ban: what keeps it from logging in
     """
 
     account: Account
     password: bool
-    suspended: bool = False
+    ban: Sanction | None = None
 
 
 @frozen
@@ -457,12 +475,12 @@ class Credential:
 
     :param password: the argon2 hash
     :param valid_from: tokens issued before this are void, ms since 1970
-    :param suspended: whether an operator keeps it from logging in
+    :param ban: what keeps it from logging in
     """
 
     password: str
     valid_from: int
-    suspended: bool = False
+    ban: Sanction | None = None
 
 
 #: How long the marks of a device are kept that neither logs in nor receives anything.

@@ -82,7 +82,8 @@ class KeyFileTests(SynchronousTestCase):
     def test_the_line_is_named(self):
         with self.assertRaises(InvalidField) as raised:
             self.keys(f"# ours\n\n{KEY}\nbilling: nothing: {HASH}\n".encode())
-        self.assertIn(": line 4 must have scopes among send, users, groups, read, admin", raised.exception.message)
+        wanted = ": line 4 must have scopes among send, users, groups, moderate, read, admin"
+        self.assertIn(wanted, raised.exception.message)
 
     def test_one_that_others_can_read(self):
         with self.assertRaises(InvalidField) as raised:

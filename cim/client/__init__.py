@@ -29,6 +29,7 @@ from cim.client.values import (
 from cim.errors import (
     AccountsClosed,
     BadRequest,
+    Banned,
     CIMError,
     Conflict,
     Forbidden,
@@ -37,6 +38,7 @@ from cim.errors import (
     InvalidField,
     InvitationNeeded,
     Misdirected,
+    Muted,
     NotFound,
     NotSupported,
     RateLimited,
@@ -54,6 +56,7 @@ from cim.interfaces import IMessageListener
 __all__ = [
     "AccountsClosed",
     "BadRequest",
+    "Banned",
     "CIMError",
     "Change",
     "Client",
@@ -79,6 +82,7 @@ __all__ = [
     "Message",
     "MessageLog",
     "Misdirected",
+    "Muted",
     "NotFound",
     "NotSupported",
     "Password",

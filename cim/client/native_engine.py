@@ -28,7 +28,7 @@ from cim.client.reconnection import Upkeep, new_reconnection
 from cim.client.routes import Busy
 from cim.client.v1 import NotNative, V1Calls, user_of
 from cim.client.values import Invitation, Members, Message, Password, Presence, Receipt, Sent, Typing, User, Waiting
-from cim.errors import CIMError, Suspended, Unauthorized, Unavailable, Untrusted
+from cim.errors import Banned, CIMError, Unauthorized, Unavailable, Untrusted
 from cim.names import shown_name
 from cim.wire import cim_pb2, conversations
 from cim.wire.cim_pb2 import Deliver, Hello, Read, Watch
@@ -236,7 +236,7 @@ class NativeEngine:
 
     def is_final(self, error: CIMError) -> bool:
         """See Reconnectable: at a system that let us in before, most errors are temporary."""
-        if isinstance(error, (Over, Suspended, Unauthorized)):
+        if isinstance(error, (Over, Banned, Unauthorized)):
             return True
         if isinstance(error, NotNative):
             return self._me is None
@@ -265,7 +265,7 @@ class NativeEngine:
         self._inbox.ended()
         self._outbox.ended()
         why = self._farewell or error
-        if connection is not None and not isinstance(why, (Over, Untrusted)):
+        if connection is not None and not isinstance(why, (Banned, Over, Untrusted)):
             what = "lost the connection to" if self._upkeep.live else "could not log in at"
             why = Busy(f"{what} {connection.place}: {why.message}", why.retry_after)
         self._upkeep.end(self._reconnection, why)
@@ -335,6 +335,8 @@ class NativeEngine:
             )
         elif goodbye.code == "logged-out":
             self._farewell = Over("this user was logged out")
+        elif goodbye.code == "banned":
+            self._farewell = Banned(goodbye.message or Banned.text)
         else:
             message = goodbye.message or f"the server ended the session ({goodbye.code})"
             self._farewell = Busy(message, goodbye.retry_after_seconds)

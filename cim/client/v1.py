@@ -16,6 +16,7 @@ from cim.errors import (
     CallTimeout,
     CIMError,
     NotSupported,
+    Sanctioned,
     Unavailable,
 )
 from cim.web.calling import Answer, HTTPCalls
@@ -178,6 +179,10 @@ def _read(route: str, answer: Answer) -> Any:
     error = of_problem(answer.status, code, detail, seconds)
     if answer.status >= 500 and not isinstance(error, CallTimeout):
         raise Busy(detail, seconds)
+    if isinstance(error, Sanctioned):
+        until, reason = said.get("until"), said.get("reason")
+        error.until = until if type(until) is int else 0
+        error.reason = reason if isinstance(reason, str) else ""
     raise error
 
 

@@ -29,6 +29,12 @@ _PROBLEM = {
         "code": {"type": "string", "description": f"The error for programs: {', '.join(TITLES)}, or a later one."},
         "detail": {"type": "string", "description": "The error, as a sentence for people."},
         "field": {"type": "string", "description": "The field that is invalid."},
+        "until": {
+            "type": ["integer", "null"],
+            "format": "int64",
+            "description": "Of `suspended` and `muted`: when that ends, ms since 1970; null for never.",
+        },
+        "reason": {"type": "string", "description": "Of `suspended` and `muted`: why; empty if nobody said."},
     },
     "required": ["type", "title", "status", "code"],
 }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cim.errors import BadRequest, CIMError, InvalidField
+from cim.errors import BadRequest, CIMError, InvalidField, Sanctioned
 from cim.web.declaring import Audit, Call, Gate, WithStatus
 from cim.web.inputs import read_object
 from cim.web.origins import NO_ORIGINS, Origins
@@ -29,7 +29,8 @@ TITLES = {
     "forbidden": "Not allowed",
     "invitation-needed": "An account needs an invitation",
     "accounts-closed": "Accounts are made by operators",
-    "suspended": "The account is blocked by an operator",
+    "suspended": "The account is banned by an operator",
+    "muted": "The user may say nothing",
     "refused": "A rule of the operator refused it",
     "not-found": "Not found",
     "method-not-allowed": "This path does not support the method",
@@ -62,6 +63,8 @@ def problem(error: BaseException) -> tuple[int, bytes]:
         document["detail"] = error.message
     if isinstance(error, InvalidField):
         document["field"] = error.field
+    if isinstance(error, Sanctioned):
+        document["until"], document["reason"] = error.until or None, error.reason
     return row.status, encode(document)
 
 

@@ -171,7 +171,7 @@ class Accepted(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., conversation: _Optional[str] = ..., position: _Optional[str] = ..., sent_at: _Optional[int] = ..., previous: _Optional[str] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group", "changes", "edited")
+    __slots__ = ("conversation", "position", "previous", "sender", "sender_name", "sent_at", "client_id", "text", "data", "content_type", "kind", "ref", "group", "changes", "edited", "by_operator")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class Deliver(_message.Message):
     GROUP_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     EDITED_FIELD_NUMBER: _ClassVar[int]
+    BY_OPERATOR_FIELD_NUMBER: _ClassVar[int]
     conversation: str
     position: str
     previous: str
@@ -202,7 +203,8 @@ class Deliver(_message.Message):
     group: int
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     edited: bool
-    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., edited: _Optional[bool] = ...) -> None: ...
+    by_operator: bool
+    def __init__(self, conversation: _Optional[str] = ..., position: _Optional[str] = ..., previous: _Optional[str] = ..., sender: _Optional[int] = ..., sender_name: _Optional[str] = ..., sent_at: _Optional[int] = ..., client_id: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., ref: _Optional[str] = ..., group: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., edited: _Optional[bool] = ..., by_operator: _Optional[bool] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("what", "user", "by", "text", "number")

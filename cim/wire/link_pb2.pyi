@@ -219,16 +219,18 @@ class Reserve(_message.Message):
     def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., seconds: _Optional[int] = ..., device: _Optional[str] = ..., beside: _Optional[bool] = ..., native: _Optional[bool] = ..., grouped: _Optional[bool] = ..., groups: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., floors: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("call", "user", "owner", "code")
+    __slots__ = ("call", "user", "owner", "code", "message")
     CALL_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
     call: int
     user: int
     owner: str
     code: str
-    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
+    message: str
+    def __init__(self, call: _Optional[int] = ..., user: _Optional[int] = ..., owner: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Probe(_message.Message):
     __slots__ = ("call", "user", "owner")

@@ -16,6 +16,7 @@ from cim.client.v1 import nothing
 from cim.client.values import Guest, Password, State, User
 from cim.errors import (
     AccountsClosed,
+    Banned,
     CallTimeout,
     Forbidden,
     HistoryUnavailable,
@@ -446,15 +447,28 @@ class ReconnectionTests(ClientCase):
         self.wait(1)
         self.assertEqual((asked, alice.state), ([(False, True), (True, False)], State.READY))
 
-    def test_a_blocked_account_is_left_alone(self):
+    def test_a_banned_account_is_left_alone(self):
         """It was let in before, and does not try for ever."""
         alice = self.online("alice")
         closed = alice.when_closed()
-        self.successResultOf(self.cluster.store.credentials.suspend(alice.me.id, 5))
+        self.successResultOf(self.cluster.store.credentials.ban(alice.me.id, 5, seconds=3600, reason="spam"))
         self.wait(5)  # the route remembers its credential
         self.wires_of(alice)[0].cut()
         self.wait(5)
-        self.error(closed, Suspended)
+        told = self.error(closed, Suspended)
+        self.assertIn("until", str(told))
+        self.assertTrue(str(told).endswith("by an operator: spam"), told)
+        self.assertEqual((told.reason, told.until > 0), ("spam", True))
+
+    def test_a_user_who_is_banned_is_told_at_once(self):
+        alice = self.online("alice")
+        closed = alice.when_closed()
+        message = "this account is banned for good by an operator: spam"
+        ending = self.cluster.routes[0].logins.end_sessions(alice.me.id, code="banned", message=message)
+        self.cluster.result(ending)
+        self.wait(1)
+        self.assertEqual(alice.heard.states[-1], (State.CLOSED, message))
+        self.error(closed, Banned)
 
     def test_garbage_from_the_server(self):
         alice = self.online("alice")

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from cim.daemon.clock import time_of_day
 from cim.errors import Conflict, NoRoom, StoreUnavailable
-from cim.model import GUEST, Account, Appended, Credential, LoginPolicy, Reserved, Retention
+from cim.model import GUEST, Account, Appended, Credential, LoginPolicy, Reserved, Retention, Sanction
 from cim.store.redis import edits
 from cim.store.redis.changing import Changing
 from cim.store.redis.edits import note_all_edits
@@ -171,6 +171,13 @@ class RedisCodesTests(InvitationCodesContract, PageLoginsContract, ResetCodesCon
 
 class RedisGroupsTests(GroupsContract, CredentialsContract, RedisCase):
     settings = {"appendonly": "no"}
+
+    async def test_who_was_blocked_by_an_earlier_release_is_banned_for_good(self):
+        alice = await self.credentials.create("alice", "one")
+        await self.command("HSET", Key.CREDENTIAL.of(alice.id), "suspended", "1")
+        self.assertEqual((await self.credentials.credential(alice.id)).ban, Sanction())
+        self.assertTrue(await self.credentials.unban(alice.id))
+        self.assertIsNone((await self.credentials.credential(alice.id)).ban)
 
     async def test_deleting_one_that_joins_a_group_when_it_has_left_all(self):
         alice, bob = [await self.credentials.create(name, "one") for name in ("alice", "bob")]

@@ -117,46 +117,60 @@ class CredentialsContract:
         await self.credentials.rehash(alice.id + 1, "one", "two")
         self.assertIsNone(await self.credentials.credential(alice.id + 1))
 
-    async def test_suspending(self):
+    async def test_banning(self):
         alice = await self.credentials.create("alice", "one")
         bob = await self.credentials.create("bob", "two")
         await self.credentials.revoke(alice.id, 1_700_000_000_009)
-        self.assertTrue(await self.credentials.suspend(alice.id, 1_700_000_000_002))
+        ban = await self.credentials.ban(alice.id, 1_700_000_000_002, reason="spam: 垃圾 广告")
+        self.assertEqual((ban.until, ban.reason), (0, "spam: 垃圾 广告"))
         # Tokens of the very same moment are void, too, whatever a clock says.
-        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_010, True))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_010, ban))
         self.assertEqual(await self.credentials.credential(bob.id), Credential("two", 0))
         listing = await self.store.accounts.listed(limit=10)
-        self.assertEqual({one.account.id: one.suspended for one in listing.items}, {alice.id: True, bob.id: False})
-        self.assertTrue(await self.credentials.suspend(alice.id, 1_700_000_000_020))
+        self.assertEqual({one.account.id: one.ban for one in listing.items}, {alice.id: ban, bob.id: None})
+        again = await self.credentials.ban(alice.id, 1_700_000_000_020, seconds=3600)
+        self.assertEqual(again.until, again.since + 3_600_000)
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_020, again))
 
-        self.assertTrue(await self.credentials.resume(alice.id))
+        self.assertTrue(await self.credentials.unban(alice.id))
         self.assertEqual(await self.credentials.credential(alice.id), Credential("one", 1_700_000_000_020))
-        self.assertFalse(await self.credentials.resume(alice.id))
+        self.assertFalse(await self.credentials.unban(alice.id))
 
-    async def test_a_new_password_ends_no_suspension(self):
+    async def test_a_ban_ends_by_itself(self):
         alice = await self.credentials.create("alice", "one")
-        await self.credentials.suspend(alice.id, 5)
+        ban = await self.credentials.ban(alice.id, 5, seconds=3600, reason="spam")
+        await self.let_pass(3590)
+        self.assertEqual((await self.credentials.credential(alice.id)).ban, ban)
+        await self.let_pass(20)
+        self.assertIsNone((await self.credentials.credential(alice.id)).ban)
+        (listed,) = (await self.store.accounts.listed(limit=10)).items
+        self.assertIsNone(listed.ban)
+        self.assertFalse(await self.credentials.unban(alice.id))
+
+    async def test_a_new_password_ends_no_ban(self):
+        alice = await self.credentials.create("alice", "one")
+        ban = await self.credentials.ban(alice.id, 5)
         await self.credentials.set_password(alice.id, "two", 7)
         await self.credentials.rehash(alice.id, "two", "two again")
         await self.credentials.revoke(alice.id, 9)
-        self.assertEqual(await self.credentials.credential(alice.id), Credential("two again", 9, True))
+        self.assertEqual(await self.credentials.credential(alice.id), Credential("two again", 9, ban))
 
-    async def test_a_suspension_voids_a_reset_code(self):
+    async def test_a_ban_voids_a_reset_code(self):
         alice = await self.credentials.create("alice", "one")
         code = ResetCode.parse(make_reset_code(alice.id, os.urandom))
         await self.store.reset_codes.make(code, 900)
         self.assertTrue(await self.store.reset_codes.valid(code))
-        await self.credentials.suspend(alice.id, 5)
+        await self.credentials.ban(alice.id, 5)
         self.assertFalse(await self.store.reset_codes.valid(code))
 
-    async def test_who_cannot_be_suspended(self):
+    async def test_who_cannot_be_banned(self):
         guest = await self.store.accounts.register("guest")
         for id in (guest.id, guest.id + 1):
-            self.assertFalse(await self.credentials.suspend(id, 5))
-            self.assertFalse(await self.credentials.resume(id))
+            self.assertIsNone(await self.credentials.ban(id, 5))
+            self.assertFalse(await self.credentials.unban(id))
             self.assertIsNone(await self.credentials.credential(id))
         alice = await self.credentials.create("alice", "one")
-        await self.credentials.suspend(alice.id, 5)
+        await self.credentials.ban(alice.id, 5)
         await self.credentials.delete(alice.id)
         again = await self.credentials.create("alice", "two")
         self.assertEqual(await self.credentials.credential(again.id), Credential("two", 0))

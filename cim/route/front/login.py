@@ -89,8 +89,8 @@ class Logins:
         self._upstream = upstream
         self._selection = selection
         self._new_owner = new_owner
-        # (place, owner) -> user and code.
-        self._owed: OrderedDict[tuple[Place, str], tuple[int, str]] = OrderedDict()
+        # (place, owner) -> user, code and message.
+        self._owed: OrderedDict[tuple[Place, str], tuple[int, str, str]] = OrderedDict()
 
     async def login(self, user: int, name: str) -> Admission:
         """Reserve a guest's session.
@@ -251,12 +251,13 @@ class Logins:
         await self._end_all(user, ends)
 
     async def end_sessions(
-        self, user: int, device: str | None = None, *, kept: str = "", code: str = "logged-out"
+        self, user: int, device: str | None = None, *, kept: str = "", code: str = "logged-out", message: str = ""
     ) -> int:
         """End the sessions and reservations of a user, or of one device, for good; return how many there were.
 
         :param kept: the owner token of a login whose session goes on
         :param code: what native clients are told
+        :param message: what their users are told
         :raises LinkLost: a server could not be reached; its session may be alive until it is linked again, but no
             ticket opens one
         """
@@ -268,29 +269,33 @@ class Logins:
         known = [owner for _, owner in ends]
         for record in await self._sessions.expel(user, device=device, kept=kept, known=known):
             ends.add((record.place, record.owner))
-        await self._end_all(user, ends, code)
+        await self._end_all(user, ends, code, message)
         return len(ends)
 
-    async def _end_all(self, user: int, ends: set[tuple[Place, str]], code: str = "logged-out") -> None:
+    async def _end_all(
+        self, user: int, ends: set[tuple[Place, str]], code: str = "logged-out", message: str = ""
+    ) -> None:
         telling = [
-            Deferred.fromCoroutine(self._end(place, user, owner, code)) for place, owner in ends if place.incarnation
+            Deferred.fromCoroutine(self._end(place, user, owner, code, message))
+            for place, owner in ends
+            if place.incarnation
         ]
         if not all([await told for told in telling]):
             raise LinkLost()
 
-    async def _end(self, place: Place, user: int, owner: str, code: str) -> bool:
+    async def _end(self, place: Place, user: int, owner: str, code: str, message: str = "") -> bool:
         """End one login at its server; return True if it is certainly over, and otherwise end it later, too."""
         host = self._presence.hosts.get(place.server)
         try:
             if host is None or host.place != place or host.link is None:
                 over = not await self._sessions.leased(place)
             else:
-                await self._calls.end(host.link, user, owner, code)
+                await self._calls.end(host.link, user, owner, code, message)
                 over = True
         except CIMError:
             over = False
         if not over:
-            self._owed[place, owner] = user, code
+            self._owed[place, owner] = user, code, message
             if len(self._owed) > MAX_OWED:
                 self._owed.popitem(last=False)
         return over
@@ -300,6 +305,6 @@ class Logins:
         for place, owner in list(self._owed):
             host = self._presence.hosts.get(place.server)
             if host is not None and host.link is not None:
-                user, code = self._owed.pop((place, owner))
+                user, code, message = self._owed.pop((place, owner))
                 if host.place == place:
-                    host.link.send(Item(end=End(user=user, owner=owner, code=code)))
+                    host.link.send(Item(end=End(user=user, owner=owner, code=code, message=message)))

@@ -12,13 +12,13 @@ from cim.api_keys import Scope
 from cim.daemon.metrics import Metrics
 from cim.errors import (
     AccountsClosed,
+    Banned,
     CIMError,
     Conflict,
     Forbidden,
     InvalidField,
     InvitationNeeded,
     NotFound,
-    Suspended,
     Unauthorized,
     Unavailable,
 )
@@ -188,7 +188,8 @@ class AccountsAPI:
 
         With a password, or with a token or the page's cookie and no password. A session is reserved for 30 s at the
         server in the answer. A name that looks like that of the account will do; the answer has the account's own.
-        403 with the code `suspended` if an operator has blocked the account.
+        403 with the code `suspended` if an operator has banned the account: `until` says when that ends, in ms since
+        1970, null for never, and `reason` why.
         409 with the code `second-login` if the user has a session on another device and the login policy refuses a
         second one; a login always replaces a session of the same device.
         """
@@ -283,8 +284,8 @@ class AccountsAPI:
         credential = await self._store.credentials.credential(caller.account.id)
         if credential is None or caller.proven.issued < credential.valid_from:
             raise Unauthorized("the token was revoked: log in again")
-        if credential.suspended:
-            raise Suspended()
+        if credential.ban is not None:
+            raise Banned.of(credential.ban)
         return caller.account, credential, caller.proven.root
 
     async def _still_stands(self, caller: Caller, account: Account, credential: Credential, device: str) -> None:
@@ -327,9 +328,9 @@ class AccountsAPI:
         if account is None or credential is None or match is Match.WRONG:
             raise Unauthorized("the name or the password is wrong")
         attempt.right()
-        if credential.suspended:
+        if credential.ban is not None:
             # Told to nobody but its owner.
-            raise Suspended()
+            raise Banned.of(credential.ban)
         if match is Match.AS_TYPED:
             # It does not matter if that fails: the next login tries again.
             with suppress(CIMError):

@@ -7,12 +7,13 @@ from typing import Any
 from attrs import frozen
 
 from cim.api_keys import Scope
-from cim.errors import Conflict, NotFound
+from cim.errors import NotFound
 from cim.interfaces import IStore
 from cim.route.front.login import Logins
 from cim.route.guests.accounts import GuestAccounts
 from cim.route.http.access import Caller
 from cim.route.http.passwords import OPERATORS, Passwords
+from cim.route.http.sanctions import BAN, sanction_shown
 from cim.route.http.sessions import SESSIONS, sessions_shown
 from cim.route.http.shapes import MORE, PAGE, PASSWORD, USER_ID, WHERE, limit
 from cim.route.http.tokens import Tokens
@@ -28,6 +29,7 @@ _USER = Object(
         "name": Name(),
         "password": Boolean("False for guests."),
         "suspended": Boolean("May not log in."),
+        "ban": BAN,
         "online": Boolean("At a server that is linked to the route that answers."),
     },
     "ListedUser",
@@ -71,7 +73,8 @@ class AdminAPI:
                 "id": one.account.id,
                 "name": one.account.name,
                 "password": one.password,
-                "suspended": one.suspended,
+                "suspended": one.ban is not None,
+                "ban": sanction_shown(one.ban),
                 "online": bool(self._presence.of(one.account.id)),
             }
             for one in listing.items
@@ -140,40 +143,6 @@ class AdminAPI:
         self._tokens.forget(id)
         self._guests.forget(id)
         await self._logins.end_sessions(id)
-
-    @http_call(
-        "PUT /v1/admin/users/{id}/suspension",
-        who=Who.OPERATOR,
-        scope=Scope.USERS,
-        path={"id": USER_ID},
-        answers={204: None},
-        errors=(404, 409),
-    )
-    async def suspend(self, caller: Caller, id: int) -> None:
-        """Block an account: it may not log in. Ends all sessions and revokes all tokens.
-
-        Its name stays taken, and what others send it is stored; a new password changes nothing. 409 for guests, who
-        have no password with which they log in.
-        """
-        if not await self._store.credentials.suspend(id, self._tokens.now()):
-            if await self._store.accounts.account(id) is None:
-                raise NotFound("there is no such user")
-            raise Conflict("a guest has no password, and cannot be kept from logging in but by --no-guests")
-        self._tokens.forget(id)
-        await self._logins.end_sessions(id)
-
-    @http_call(
-        "DELETE /v1/admin/users/{id}/suspension",
-        who=Who.OPERATOR,
-        scope=Scope.USERS,
-        path={"id": USER_ID},
-        answers={204: None},
-        errors=(404,),
-    )
-    async def resume(self, caller: Caller, id: int) -> None:
-        """Let an account log in again that was blocked."""
-        if not await self._store.credentials.resume(id):
-            raise NotFound("there is no such user, or it is not blocked")
 
     @http_call(
         "DELETE /v1/admin/users/{id}",

@@ -32,6 +32,7 @@ from cim.route.http.online_names import OnlineNames
 from cim.route.http.page_logins import PageLogins
 from cim.route.http.passwords import MAX_BYTES, Passwords
 from cim.route.http.reset_codes import ResetCodesAPI
+from cim.route.http.sanctions import SanctionsAPI
 from cim.route.http.status import StatusAPI
 from cim.route.http.tokens import Tokens
 from cim.route.http.upstream import UpstreamAPI
@@ -58,6 +59,7 @@ APIS = (
     StatusAPI,
     InvitationCodesAPI,
     ResetCodesAPI,
+    SanctionsAPI,
 )
 _ABOUT = (
     "Accounts, messages, conversations and groups of CIM. Every error of `/v1` is an RFC 9457 problem document, "
@@ -241,6 +243,7 @@ def v1_of(
             tokens=tokens,
             random_bytes=random_bytes,
         ),
+        SanctionsAPI(store=store, logins=route.logins, tokens=tokens),
     )
     return V1(apis, tokens, pages)
 

@@ -68,7 +68,7 @@ class ExportAPI:
             "id": account.id,
             "name": account.name,
             "password": credential is not None,
-            "suspended": credential is not None and credential.suspended,
+            "suspended": credential is not None and credential.ban is not None,
             "groups": [{"group": one.group, "role": one.role.name.lower()} for one in memberships.members],
             "invitations": [
                 {"group": one.group, "by": one.by, "at": one.at} for one in await self._store.invitations.waiting(id)

@@ -40,10 +40,10 @@ class LinkCalls:
         call = reserve.call = next(self._numbers)
         return self._asked(link, call, link.send(Item(reserve=reserve)))
 
-    def end(self, link: ILink, user: int, owner: str, code: str) -> Deferred[Outcome]:
+    def end(self, link: ILink, user: int, owner: str, code: str, message: str = "") -> Deferred[Outcome]:
         """End the session or reservation of an owner, or all of the user's if `owner` is empty."""
         call = next(self._numbers)
-        return self._ask(link, call, Item(end=End(call=call, user=user, owner=owner, code=code)))
+        return self._ask(link, call, Item(end=End(call=call, user=user, owner=owner, code=code, message=message)))
 
     def probe(self, link: ILink, user: int, owner: str) -> Deferred[Outcome]:
         """Ask whether the session of a login is alive there."""

@@ -263,7 +263,7 @@ class Uplink:
         self._answer(link, reserve.call, "" if done else "live")
 
     def _end(self, link: ILink, end: End) -> None:
-        ended = self._sessions.end(end.user, end.owner, end.code or "logged-out")
+        ended = self._sessions.end(end.user, end.owner, end.code or "logged-out", end.message)
         self._answer(link, end.call, sessions=ended)
 
     def _probe(self, link: ILink, probe: Probe) -> None:

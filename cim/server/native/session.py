@@ -78,7 +78,9 @@ WATCHED_AS_FRAME = 4
 #: The least number of seconds between two Typings of a session.
 TYPING_SECONDS = 0.5
 
-GOODBYE_CODES = frozenset(("replaced", "logged-out", "idle", "draining", "protocol-error", "unauthorized", "too-slow"))
+GOODBYE_CODES = frozenset(
+    ("replaced", "logged-out", "banned", "idle", "draining", "protocol-error", "unauthorized", "too-slow")
+)
 
 
 class Opening(Protocol):

@@ -372,10 +372,11 @@ class Sessions:
                 observer.closed(session)
         return True
 
-    def end(self, user: int, owner: str, reason: str) -> int:
+    def end(self, user: int, owner: str, reason: str, message: str = "") -> int:
         """Close the sessions and the reservations of `user`; return how many there were.
 
         :param owner: the owner token of the only login to close; empty for all of them
+        :param message: what the user is told
         """
         ended = 0
         for reservation in list(self._reservations.get(user, ())):
@@ -384,7 +385,7 @@ class Sessions:
                 ended += 1
         for session in self.of(user):
             if owner in ("", session.owner) and self.close(session):
-                session.farewell(reason)
+                session.farewell(reason, message=message)
                 ended += 1
         return ended
 

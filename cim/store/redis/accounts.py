@@ -39,6 +39,7 @@ from cim.store.redis.invitation_codes import read
 from cim.store.redis.keys import Key
 from cim.store.redis.names import INDEXED, NameForms, account_key, form_key, id_of_account, ids_of
 from cim.store.redis.people import People, member_of
+from cim.store.redis.sanctions import held
 from cim.store.redis.walking import walk
 
 if TYPE_CHECKING:
@@ -149,8 +150,9 @@ class RedisAccounts:
             credentials = await self._connection.commands(
                 "list_accounts", *(("HMGET", Key.CREDENTIAL.of(one.id), "password", "suspended") for one in found)
             )
+            now = self._connection.clock.now()
             return [
-                ListedAccount(one, password is not None, suspended is not None)
+                ListedAccount(one, password is not None, held(suspended, now))
                 for one, (password, suspended) in zip(found, credentials, strict=True)
             ]
 

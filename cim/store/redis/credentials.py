@@ -1,7 +1,7 @@
 """Credentials in Redis.
 
-cim:auth:{<user>}    hash: password, valid_from, `suspended` if it is, and whether the account is `listed`
-                     (cim/store/redis/people.py)
+cim:auth:{<user>}    hash: password, valid_from, its ban as `suspended` (cim/store/redis/sanctions.py), and whether
+                     the account is `listed` (cim/store/redis/people.py)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from cim.errors import Unavailable
 from cim.interfaces import ICredentials
-from cim.model import Account, Credential
+from cim.model import Account, Credential, Sanction
 from cim.names import comparison_form
 from cim.store.redis.accounts import RedisAccounts, name_key
 from cim.store.redis.changing import Changing, Decision, Facts, Words
@@ -23,6 +23,8 @@ from cim.store.redis.groups import RedisGroups
 from cim.store.redis.keys import Key
 from cim.store.redis.names import account_key, form_key, form_value, ids_of
 from cim.store.redis.people import People, member_of
+from cim.store.redis.sanctions import held, record
+from cim.store.rules.sanctions import sanction
 
 if TYPE_CHECKING:
     from cim.store.redis.connection import RedisConnection
@@ -41,6 +43,7 @@ class RedisCredentials:
         groups: RedisGroups,
     ) -> None:
         self._connection = connection
+        self._clock = connection.clock
         self._changing = changing
         self._accounts = accounts
         self._people = people
@@ -58,7 +61,7 @@ class RedisCredentials:
         if listed is None:
             # A route of an earlier release made it.
             await self._list(user)
-        return Credential(password.decode(), int(valid_from or 0), suspended is not None)
+        return Credential(password.decode(), int(valid_from or 0), held(suspended, self._clock.now()))
 
     async def _list(self, user: int) -> None:
         with suppress(Unavailable):
@@ -94,20 +97,25 @@ class RedisCredentials:
         revoking = self._set("revoke", user, Key.CREDENTIAL.of(user), now)
         return self._changing.operation("revoke", revoking).addCallback(lambda _: None)
 
-    def suspend(self, user: int, now: int) -> Deferred[bool]:
+    def ban(self, user: int, now: int, *, seconds: float = 0, reason: str = "") -> Deferred[Sanction | None]:
         """See ICredentials."""
-        setting = self._set("suspend", user, Key.CREDENTIAL.of(user), now, ("suspended", "1"))
-        return self._changing.operation("suspend", setting).addCallback(lambda valid_from: valid_from is not None)
+        return self._changing.operation("ban", self._ban(user, now, seconds, reason))
 
-    def resume(self, user: int) -> Deferred[bool]:
+    async def _ban(self, user: int, now: int, seconds: float, reason: str) -> Sanction | None:
+        await self._connection.ready()
+        ban = sanction(self._clock.now(), seconds, reason)
+        fields = ("suspended", record(ban))
+        return ban if await self._set("ban", user, Key.CREDENTIAL.of(user), now, fields) is not None else None
+
+    def unban(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
 
         def decide(replies: Sequence[Any], time: int) -> Decision[bool]:
-            return Decision([3, "HDEL", 1, "suspended"] if replies[0] else [], bool(replies[0]))
+            return Decision([3, "HDEL", 1, "suspended"] if replies[0] else [], held(replies[0], time) is not None)
 
         facts = Facts(1, 0, (3, "HGET", 1, "suspended"))
-        change = self._changing.change("resume", (Key.CREDENTIAL.of(user),), facts, decide)
-        return self._changing.operation("resume", change)
+        change = self._changing.change("unban", (Key.CREDENTIAL.of(user),), facts, decide)
+        return self._changing.operation("unban", change)
 
     async def _set(
         self, name: str, user: int, needed: str, now: int, fields: tuple[str, ...] = (), seen: int | None = None

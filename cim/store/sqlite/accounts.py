@@ -14,6 +14,7 @@ from cim.errors import Conflict
 from cim.interfaces import IAccounts
 from cim.model import ID_LIMIT, MAX_NAME, Account, ListedAccount, Listing
 from cim.names import LOOKS_TAKEN, comparison_form
+from cim.store.sqlite.sanctions import held
 
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
@@ -110,14 +111,18 @@ class SqliteAccounts:
     def listed(self, *, prefix: str = "", after: str = "", limit: int) -> Deferred[Listing[ListedAccount]]:
         """See IAccounts; sorted by the code points of their names."""
 
+        now = self._now()
+
         def work(connection: sqlite3.Connection) -> Listing[ListedAccount]:
             rows = connection.execute(
-                "SELECT id, name, user IS NOT NULL, id IN suspended "
-                "FROM account LEFT JOIN credential ON user = id "
+                "SELECT id, name, credential.user IS NOT NULL, until, reason, since FROM account "
+                "LEFT JOIN credential ON credential.user = id LEFT JOIN suspended ON suspended.user = id "
                 "WHERE name >= ? AND name > ? AND name < ? ORDER BY name LIMIT ?",
                 (prefix, after, prefix + _LAST, limit + 1),
             ).fetchall()
-            items = [ListedAccount(Account(id, name), bool(has), bool(held)) for id, name, has, held in rows[:limit]]
+            items = [
+                ListedAccount(Account(id, name), bool(has), held(*ban, now=now)) for id, name, has, *ban in rows[:limit]
+            ]
             return Listing(items, items[-1].account.name if len(rows) > limit else "")
 
         return self._sqlite.read("list_accounts", work)

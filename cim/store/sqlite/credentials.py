@@ -11,11 +11,13 @@ from zope.interface import implementer
 
 from cim.errors import Conflict
 from cim.interfaces import ICredentials
-from cim.model import Account, Credential
+from cim.model import Account, Credential, Sanction
 from cim.names import TAKEN
+from cim.store.rules.sanctions import sanction
 from cim.store.sqlite.accounts import find_account, make_account
 from cim.store.sqlite.groups import leave_some
 from cim.store.sqlite.invitation_codes import use_invitation
+from cim.store.sqlite.sanctions import held
 
 if TYPE_CHECKING:
     from cim.store.sqlite.threads import Sqlite
@@ -53,11 +55,18 @@ class SqliteCredentials:
     def credential(self, user: int) -> Deferred[Credential | None]:
         """See ICredentials."""
 
+        now = self._now()
+
         def work(connection: sqlite3.Connection) -> Credential | None:
             row = connection.execute(
-                "SELECT password, valid_from, user IN suspended FROM credential WHERE user = ?", (user,)
+                "SELECT password, valid_from, until, reason, since FROM credential LEFT JOIN suspended USING (user) "
+                "WHERE user = ?",
+                (user,),
             ).fetchone()
-            return None if row is None else Credential(row[0], row[1], bool(row[2]))
+            if row is None:
+                return None
+            password, valid_from, *ban = row
+            return Credential(password, valid_from, held(*ban, now=now))
 
         return self._sqlite.read("credential", work)
 
@@ -100,26 +109,30 @@ class SqliteCredentials:
 
         return self._sqlite.write("revoke", work)
 
-    def suspend(self, user: int, now: int) -> Deferred[bool]:
+    def ban(self, user: int, now: int, *, seconds: float = 0, reason: str = "") -> Deferred[Sanction | None]:
         """See ICredentials."""
+        ban = sanction(self._now(), seconds, reason)
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: sqlite3.Connection) -> Sanction | None:
             revoking = "UPDATE credential SET valid_from = max(valid_from + 1, ?) WHERE user = ?"
             if not connection.execute(revoking, (now, user)).rowcount:
-                return False
-            connection.execute("INSERT OR IGNORE INTO suspended VALUES (?)", (user,))
+                return None
+            row = (user, ban.until, ban.reason, ban.since)
+            connection.execute("INSERT OR REPLACE INTO suspended VALUES (?, ?, ?, ?)", row)
             connection.execute("DELETE FROM reset_code WHERE user = ?", (user,))
-            return True
+            return ban
 
-        return self._sqlite.write("suspend", work)
+        return self._sqlite.write("ban", work)
 
-    def resume(self, user: int) -> Deferred[bool]:
+    def unban(self, user: int) -> Deferred[bool]:
         """See ICredentials."""
+        now = self._now()
 
         def work(connection: sqlite3.Connection) -> bool:
-            return connection.execute("DELETE FROM suspended WHERE user = ?", (user,)).rowcount > 0
+            gone = connection.execute("DELETE FROM suspended WHERE user = ? RETURNING until, reason, since", (user,))
+            return any(held(*row, now=now) for row in gone.fetchall())
 
-        return self._sqlite.write("resume", work)
+        return self._sqlite.write("unban", work)
 
     def delete(self, user: int) -> Deferred[bool]:
         """See ICredentials."""

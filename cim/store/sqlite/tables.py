@@ -212,6 +212,10 @@ def _edited(connection: sqlite3.Connection) -> None:
 _DOORS = (
     # Why a policy refused it, of a message that was not stored; it has no position.
     "ALTER TABLE once ADD COLUMN refused TEXT",
+    # When a ban ends and why it was made; those of before do not end.
+    "ALTER TABLE suspended ADD COLUMN until INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE suspended ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE suspended ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
 )
 
 

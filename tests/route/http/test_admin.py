@@ -64,7 +64,7 @@ class UsersTests(APICase):
         self.online("alice")
         rows = (alice, True, True), (alan, True, False), (guest, False, False)
         wanted = [
-            {"id": one.id, "name": one.name, "password": password, "suspended": False, "online": online}
+            {"id": one.id, "name": one.name, "password": password, "suspended": False, "ban": None, "online": online}
             for one, password, online in rows
         ]
         self.assertCountEqual(self.listed(), wanted)

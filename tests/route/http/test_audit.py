@@ -30,6 +30,7 @@ class AuditTests(APICase):
                 *("create_account", "log_out_user", "close_session", "reset_password", "delete_user", "erase"),
                 *("make_reset_code", "put_member", "rename_any_group", "delete_group", "remove_any_member"),
                 *("make_invitation_code", "revoke_invitation_code", "messages_of", "suspend", "resume"),
+                *("ban", "unban"),
             },
         )
 

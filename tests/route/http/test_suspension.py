@@ -1,4 +1,4 @@
-"""Tests of accounts that operators keep from logging in."""
+"""Tests of accounts that operators keep from logging in, by the calls of before bans had an end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SuspensionTests(APICase):
         told = self.problem("POST", "/v1/sessions", wrong, status=401, code="unauthorized")
         other = self.problem("POST", "/v1/sessions", {**wrong, "name": "bob"}, status=401, code="unauthorized")
         self.assertEqual(told, other)
-        self.assertIn("blocked by an operator", self.refused()["detail"])
+        self.assertIn("banned for good by an operator", self.refused()["detail"])
 
     def test_a_new_password_does_not_help(self):
         self.suspend()
@@ -85,7 +85,7 @@ class SuspensionTests(APICase):
         def looking(user):
             found = credential(user)
             self.patch(self.store.credentials, "credential", credential)
-            self.successResultOf(self.store.credentials.suspend(user, 5))
+            self.successResultOf(self.store.credentials.ban(user, 5))
             return found
 
         return looking

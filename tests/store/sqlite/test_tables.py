@@ -8,6 +8,8 @@ from attrs import evolve
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cim.model import Sanction
+from cim.store.sqlite.sanctions import held
 from cim.store.sqlite.tables import RECALLED, STORE
 from cim.wire import native
 from cim.wire.cim_pb2 import EDIT, REACTION, RECALL, TEXT, Send
@@ -51,3 +53,12 @@ class StepTests(SynchronousTestCase):
         self.message(9, REACTION, "👍", "5-3")
         self.upgrade(7)
         self.assertEqual(self.connection.execute("SELECT * FROM edit").fetchall(), [(1, 5, 1, 5, 6)])
+
+    def test_a_blocked_account_is_banned_for_good(self):
+        self.upgrade(10)
+        self.connection.execute("INSERT INTO account VALUES (7, 'alice')")
+        self.connection.execute("INSERT INTO credential VALUES (7, 'hash', 0)")
+        self.connection.execute("INSERT INTO suspended VALUES (7)")
+        self.upgrade(11)
+        row = self.connection.execute("SELECT until, reason, since FROM suspended WHERE user = 7").fetchone()
+        self.assertEqual(held(*row, now=1 << 52), Sanction())
