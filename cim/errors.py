@@ -152,6 +152,12 @@ class OutOfOrder(Unavailable):
     text = "the message before this one is not stored, please send that one first"
 
 
+class Undecided(Unavailable):
+    """Nothing has become of it yet: a policy that must decide on it did not (docs/architecture.md, Policies)."""
+
+    text = "this cannot be checked right now, please try again"
+
+
 class ProtocolViolation(CIMError):
     """The other end sent bytes that the wire protocol does not allow; its connection ends.
 
@@ -261,10 +267,6 @@ class Refused(Forbidden):
     """A policy or a hook of the operator refused it, and says why (docs/architecture.md, Policies)."""
 
     text = "this is not allowed here"
-
-
-class Undecided(CIMError):
-    """Nothing has become of a message yet; stays within a route."""
 
 
 class NotFound(CIMError):

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Sanction,
         SessionRecord,
     )
+    from cim.policies import About, Question, Verdict
     from cim.reset_codes import ResetCode
     from cim.wire.link_pb2 import Item
 
@@ -646,3 +647,26 @@ class IResetCodes(Interface):
         :param now: ms since 1970
         :returns: None if the code is not valid, and nothing was changed
         """
+
+
+class IMessagePolicy(Interface):
+    """Decides on what people say and call themselves before it is stored (docs/hooks.md).
+
+    Twisted plugins that provide it are chosen by `--message-policy NAME` or `NAME:ARGUMENT`.
+    """
+
+    name: str = Attribute("What --message-policy calls it.")
+    kinds: Collection[About] = Attribute("What it is asked about.")
+    at_once: bool = Attribute(
+        "Whether it answers at once, without a Deferred. Such a policy may be asked again about a message that is sent"
+        " again, and must not take long; the first answer counts."
+    )
+
+    def configured(argument: str) -> IMessagePolicy:
+        """Return a policy that does what stands behind `NAME:`; empty for nothing. Called once, at the start.
+
+        Raises ValueError, with the end of a sentence that begins with the option's name, if that cannot be.
+        """
+
+    def check(question: Question) -> Verdict | Deferred[Verdict]:
+        """Decide on something. Whatever it raises, and what takes longer than allowed, is a failure."""

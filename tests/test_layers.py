@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 TOP = Path(__file__).resolve().parent.parent
 PURE = {
     *("addresses", "api_keys", "cache", "errors", "ids", "interfaces", "invitation_codes", "keys", "limits", "model"),
-    *("names", "nodes", "plain", "private_files", "reset_codes", "selection", "signed", "tickets"),
+    *("names", "nodes", "plain", "policies", "private_files", "reset_codes", "selection", "signed", "tickets"),
     "wire",
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),

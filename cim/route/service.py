@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall
 
 from cim.daemon.metrics import Metrics
-from cim.interfaces import ROUTES, SERVERS, IRegistry, IServerSelection, IStore
+from cim.interfaces import ROUTES, SERVERS, IMessagePolicy, IRegistry, IServerSelection, IStore
 from cim.limits import Limit, defaults
 from cim.model import GUEST, Health, LoginPolicy
 from cim.nodes import RouteAddress
@@ -57,6 +57,7 @@ class Route:
     :param upstream_servers: whether registry nodes without our data are upstream's servers
     :param limits: limits of messages, and of addresses and users, by name; the defaults where omitted
     :param guests: whether guests are served, and why (see GuestDoor)
+    :param message_policy: decides on what people say and call themselves
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Route:
         upstream_servers: bool = False,
         limits: Mapping[str, Limit] | None = None,
         guests: tuple[bool | None, str] = (True, OPTION),
+        message_policy: IMessagePolicy | None = None,
     ) -> None:
         self.address = address
+        self.message_policy = message_policy
         self.reactor = reactor
         self.store = store
         self.registry = registry
@@ -130,6 +133,7 @@ class Route:
             metrics=metrics,
             limits=self.message_limits,
             revision_seconds=revision_seconds,
+            policy=message_policy,
         )
         self.facts.append(self.sending.full.facts)
         self.requests = Requests(

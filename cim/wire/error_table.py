@@ -92,6 +92,7 @@ TABLE: dict[type[CIMError], Row] = {
     Unreachable: _AWAY,
     Untrusted: _AWAY,
     OutgoingRefused: _AWAY,
+    Undecided: _AWAY,
     # Native clients never get this: their server takes care of the order.
     OutOfOrder: Row(503, "out-of-order", "4000", "unavailable", retryable=True, retry_after=1),
     CallTimeout: Row(504, "timeout", "4000", "timeout", retryable=True, retry_after=1),
@@ -126,7 +127,6 @@ TABLE: dict[type[CIMError], Row] = {
     Misdirected: _FAULT,
     NotSupported: _FAULT,
     HistoryUnavailable: _FAULT,
-    Undecided: _FAULT,
     # What was asked had been done before, so upstream's clients get success.
     RepeatedEnd: Row(409, "conflict", SUCCESS, "conflict"),
 }

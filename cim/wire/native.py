@@ -218,6 +218,14 @@ def body_of(send: Send, sender: int, sender_name: str, sent_at: int) -> bytes:
     ).SerializeToString()
 
 
+def saying(send: Send, text: str) -> Send:
+    """Return the same Send with another text."""
+    other = Send()
+    other.CopyFrom(send)
+    other.text = text
+    return other
+
+
 def members_body(happened: Iterable[Happened], group: int, client_id: str, sent_at: int) -> bytes:
     """Return the body to store that tells a group what happened to it and its members."""
     changes = [Change(what=one.what, user=one.user, by=one.by, text=one.text, number=one.number) for one in happened]

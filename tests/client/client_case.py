@@ -84,9 +84,17 @@ class ClientCase(SynchronousTestCase):
     #: Limits of messages that are not the usual ones, by name.
     message_limits: ClassVar[dict[str, Limit]] = {}
     accounts = AccountPolicy.OPEN
+    #: Decides on what people say and call themselves.
+    message_policy = None
 
     def setUp(self):
-        self.cluster = Cluster(self.servers, self.routes, policy=self.policy, message_limits=self.message_limits)
+        self.cluster = Cluster(
+            self.servers,
+            self.routes,
+            policy=self.policy,
+            message_limits=self.message_limits,
+            message_policy=self.message_policy,
+        )
         self.clock = self.cluster.clock
         self.network = Network(self.clock)
         self.ids = itertools.count(1)

@@ -22,10 +22,17 @@ class NativeCase(SynchronousTestCase):
     limits = Limits()
     #: Limits of messages that are not the usual ones, by name.
     message_limits: ClassVar[dict[str, Limit]] = {}
+    #: Decides on messages.
+    message_policy = None
 
     def setUp(self):
         self.cluster = Cluster(
-            self.servers, self.routes, policy=self.policy, limits=self.limits, message_limits=self.message_limits
+            self.servers,
+            self.routes,
+            policy=self.policy,
+            limits=self.limits,
+            message_limits=self.message_limits,
+            message_policy=self.message_policy,
         )
         self.alice, self.bob, self.carol = (self.cluster.account(name) for name in ("alice", "bob", "carol"))
         self.conversation = conversations.private(self.alice.id, self.bob.id)

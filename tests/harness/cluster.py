@@ -109,6 +109,7 @@ class Cluster:
     :param message_limits: message limits other than the defaults, by name
     :param retention: that of its store, if none is given
     :param guests: whether guests are served, and why, at routes that are started from now on
+    :param message_policy: decides on what people say and call themselves
     :ivar clock: the reactor and clock; use `turn` to run what is due now
     """
 
@@ -125,6 +126,7 @@ class Cluster:
         message_limits: Mapping[str, Limit] | None = None,
         retention: Retention = DEFAULT,
         guests: tuple[bool | None, str] = (True, OPTION),
+        message_policy: Any = None,
     ) -> None:
         self.link_version = link_version
         # Its sockets are used to probe upstream's servers.
@@ -145,6 +147,7 @@ class Cluster:
         self.limits = limits if limits is not None else Limits()
         self.guests = guests
         self._policy = policy
+        self._message_policy = message_policy
         self._upstream_servers = upstream_servers
         self._message_limits = {**defaults(MESSAGE_LIMITS), **(message_limits or {})}
         self._selection = selection if selection is not None else RoundRobin()
@@ -208,6 +211,7 @@ class Cluster:
             upstream_servers=self._upstream_servers,
             limits=self._message_limits,
             guests=self.guests,
+            message_policy=self._message_policy,
         )
         self.routes.append(route)
         route.leases.startService()

@@ -111,6 +111,8 @@ class RouteCase(SynchronousTestCase):
     held = None
     #: Limits of messages that are not the usual ones, by name.
     other_limits: ClassVar[dict[str, Limit]] = {}
+    #: Decides on messages.
+    message_policy = None
 
     def setUp(self):
         self.clock = Clock()
@@ -164,6 +166,7 @@ class RouteCase(SynchronousTestCase):
             time=self.store.clock,
             metrics=self.metrics,
             limits=self.limits,
+            policy=self.message_policy,
         )
         self.recorder = SessionRecorder(self.store.sessions, self.presence, self.clock, self.store.epoch)
         self.requests = Requests(

@@ -124,7 +124,12 @@ class Requests:
         def done(result: Appended | CIMError) -> None:
             if isinstance(result, Appended):
                 accepted = packed.accepted(client_id, conversation, result.position, result.sent_at, result.previous)
-                link.send_packed(packed.reply(call, accepted), False)
+                if result.changed:
+                    # It shows what was stored, and by the gap rule drops what it said itself.
+                    stored = native.deliver_packet(result.body, conversation, result.position, result.previous)
+                    self._answer(link, request, (stored, accepted))
+                else:
+                    link.send_packed(packed.reply(call, accepted), False)
             elif isinstance(result, OutOfOrder):
                 # The server knows the fate of the message before, and therefore decides that of this one.
                 self._answer(link, request, code=native.OUT_OF_ORDER)

@@ -51,6 +51,11 @@ class _Private:
     batch: bool
 
 
+def _stored(texts: Sequence[str], appended: Sequence[Appended]) -> list[str]:
+    """Return what was stored of texts: a policy may have changed some."""
+    return [native.parse_body(at.body).text if at.changed else text for text, at in zip(texts, appended, strict=True)]
+
+
 def _client_ids(new_id: Callable[[], str]) -> Iterator[str]:
     """Yield what never was: guests' messages have no client_id of their own, and none comes a second time."""
     own = new_id()
@@ -92,6 +97,7 @@ class GuestMessages:
 
         :raises AccountMismatch: an unknown sender or receiver; nothing is stored
         :raises RateLimited: the sender says too much; nothing is stored
+        :raises Refused: a policy refuses one of them; nothing is stored
         :raises UserOffline: they are stored, and nobody was there to write them to
         :raises CallTimeout: they are stored, and the server did not answer: unknown whether they were written
         """
@@ -102,6 +108,7 @@ class GuestMessages:
         conversation = conversations.private(author.id, receiver)
         self._sending.allow(sender, conversation, len(texts), sum(len(text.encode()) for text in texts))
         messages = self._chain(said, conversation)
+        await self._sending.judge(messages)
         ended: list[tuple[bool, Any]] = await DeferredList(self._sending.send_all(messages), consumeErrors=True)
         appended = [at for well, at in ended if well]
         if len(appended) < len(messages):
@@ -139,7 +146,7 @@ class GuestMessages:
         asked = self._delivery.ask_users(pushes[-1], receivers)
         for push in pushes:
             self._delivery.to_users(push, (said.author.id,))
-        return await self._written(asked) or await self._push_by_records(said, pushes)
+        return await self._written(asked) or await self._push_by_records(said, appended, pushes)
 
     @staticmethod
     async def _written(asked: Sequence[Deferred[Outcome]]) -> bool:
@@ -152,7 +159,7 @@ class GuestMessages:
         outcomes = await together([answer.addErrback(failed) for answer in asked])
         return any(outcome.sessions for outcome in outcomes)
 
-    async def _push_by_records(self, said: _Private, pushes: Sequence[Push]) -> bool:
+    async def _push_by_records(self, said: _Private, appended: Sequence[Appended], pushes: Sequence[Push]) -> bool:
         """Push where the store says that the receiver is: the links may not have told of a new session yet."""
         try:
             records = await self._sessions.sessions(said.receiver)
@@ -165,7 +172,7 @@ class GuestMessages:
                     said.receiver,
                     said.author.id,
                     said.author.name,
-                    said.texts,
+                    _stored(said.texts, appended),
                     batch=said.batch,
                 )
                 return True
@@ -200,7 +207,11 @@ class GuestMessages:
         push = push_of(message, at)
         # All are under way; each is waited for, so that whoever gets the answer can rely on the order of what follows.
         asked = self._delivery.ask_everyone(push, except_user=author.id)
-        upstream = Deferred.fromCoroutine(self._everyone_upstream(author, text)) if self._directory.upstream else None
+        upstream = (
+            Deferred.fromCoroutine(self._everyone_upstream(author, *_stored((text,), (at,))))
+            if self._directory.upstream
+            else None
+        )
         for link, answer in asked:
             await self._waited(link, answer)
         if upstream is not None:

@@ -41,6 +41,7 @@ _ACCEPTED = Object(
         "previous": SOME_POSITION,
         "sent_at": WHEN,
         "repeated": Boolean("The message was there already: nothing was stored again."),
+        "text": Nullable(Text(native.MAX_CONTENT, about="What is stored, if a policy changed the text; else null.")),
     },
     "Accepted",
 )
@@ -189,6 +190,7 @@ class MessagesAPI:
                 "previous": appended.previous,
                 "sent_at": appended.sent_at,
                 "repeated": appended.repeated,
+                "text": native.parse_body(appended.body).text if appended.changed else None,
             },
         )
 

@@ -1,31 +1,35 @@
 """Takes messages from senders into conversations and on to recipients (docs/architecture.md, Conversations).
 
-The path of a message: check it -> ask the limits -> check rights -> append it with all others that wait -> tell its
-sender -> push it. No message of an author in a conversation overtakes another that waits, so messages that arrive in
-order are seldom out of order at the store. Authors do not wait for one another: who may not even write there could make
-those wait who do.
+The path of a message: check it -> ask the limits -> check rights -> have the policy decide, if there is one -> append
+it with all others that wait -> tell its sender -> push it. No message of an author in a conversation overtakes another
+that waits, so messages that arrive in order are seldom out of order at the store, although a policy decides on some of
+them at the same time. Authors do not wait for one another: who may not even write there could make those wait who do.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
-from attrs import define
+from attrs import define, evolve
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cim.daemon.metrics import Metrics
-from cim.errors import CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Unavailable
-from cim.interfaces import IConversations, ILink, IStoreClock
-from cim.model import Account, Append, Appended, Charge
+from cim.errors import BadFrame, CIMError, Forbidden, NoRoom, OutOfOrder, RateLimited, Refused, Unavailable, Undecided
+from cim.interfaces import IConversations, ILink, IMessagePolicy, IStoreClock
+from cim.model import Account, Append, Appended, Charge, Fate
+from cim.policies import ALLOWED, Question, Verdict
 from cim.route.messages.accounts import KnownAccounts
 from cim.route.messages.appending import Appender
 from cim.route.messages.delivery import Delivery, Push
 from cim.route.messages.full import FullConversations
+from cim.route.messages.judging import Judging, question_of
 from cim.route.messages.limits import Key, MessageLimits, Payer
+from cim.route.messages.together import together
 from cim.wire import conversations, native, positions
 from cim.wire.cim_pb2 import EDIT, RECALL, TEXT, Send
 
@@ -35,6 +39,8 @@ REVISION_SECONDS = 24 * 3600.0
 MAX_WAITING = 10_000
 #: The most revisions among them: each takes a look-up.
 MAX_LOOKED_UP = 16
+#: How many messages of one author in one conversation a policy decides on at a time.
+AHEAD = 8
 #: The kinds that only the author of a message may send about it.
 REVISIONS = frozenset((RECALL, EDIT))
 
@@ -48,7 +54,8 @@ class Outgoing:
     :param origin: with `session`, the session that sent it, which does not get it back
     :param push: False if the caller pushes it itself
     :param payer: whose limits it counts towards; None for its author, who has proved its identity
-    :param operator: whether an operator sends it, whom no block stops
+    :param operator: whether an operator sends it, whom no block and no policy stops
+    :param verdict: what the policy has decided, if it was asked already
     """
 
     author: Account
@@ -61,6 +68,7 @@ class Outgoing:
     push: bool = True
     payer: Payer | None = None
     operator: bool = False
+    verdict: Verdict | None = None
 
     @property
     def past_blocks(self) -> bool:
@@ -80,6 +88,16 @@ def push_of(message: Outgoing, appended: Appended, batch: int = 0) -> Push:
 
 #: Called once with the fate of a message.
 Done = Callable[[Appended | CIMError], None]
+#: What look-ups told of a message: the position of the text that it refers to, and the policy's verdict, or where the
+#: message is if it was stored before.
+Prepared = tuple[str, Verdict | Appended]
+
+
+@define(eq=False)
+class _Waiting:
+    message: Outgoing
+    done: Done
+    prepared: Deferred[Prepared] | None = None
 
 
 class Sending:
@@ -99,6 +117,7 @@ class Sending:
         metrics: Metrics,
         limits: MessageLimits,
         revision_seconds: float = REVISION_SECONDS,
+        policy: IMessagePolicy | None = None,
     ) -> None:
         self._revision_ms = revision_seconds * 1000
         self._accounts = accounts
@@ -109,8 +128,10 @@ class Sending:
         self._metrics = metrics
         self._limits = limits
         self.full = FullConversations(clock)
+        self._judging = Judging(policy, appender.put, clock) if policy is not None else None
+        self._ahead = AHEAD if policy is not None and not policy.at_once else 1
         # Messages that wait for a look-up, and those of the same author behind them, by conversation and author.
-        self._waiting: dict[tuple[str, int], deque[tuple[Outgoing, Done]]] = {}
+        self._waiting: dict[tuple[str, int], deque[_Waiting]] = {}
 
     def submit(self, message: Outgoing, done: Done, allowed: bool = False) -> None:
         """Send a message whose fields `native.check_send` has checked; `done` is called once with its fate.
@@ -129,31 +150,67 @@ class Sending:
                 self._give_back(message)
                 done(RateLimited("too many of your messages are waiting in this conversation: try again later"))
             else:
-                waiting.append((message, done))
+                waiting.append(_Waiting(message, done))
+                if len(waiting) <= self._ahead:
+                    self._begin(waiting)
         elif message.send.kind not in REVISIONS and (
             not message.send.user or self._accounts.at_hand(message.send.user) is not None
         ):
-            self._append(message, done, message.send.ref)
+            verdict = message.verdict
+            if verdict is None and self._judging is not None and self._is_judged(message):
+                if not self._judging.is_quick:
+                    self._wait(line, message, done)
+                    return
+                try:
+                    verdict = self._judging.at_once(self._question(message))
+                except Undecided as error:
+                    self._told(message, done, error)
+                    return
+            self._append(message, done, message.send.ref, verdict or ALLOWED)
         else:
-            self._waiting[line] = deque(((message, done),))
-            working = Deferred.fromCoroutine(self._work(line))
-            working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
+            self._wait(line, message, done)
+
+    def _is_judged(self, message: Outgoing) -> bool:
+        """Return whether the policy is to decide on a message."""
+        if self._judging is None or message.operator:
+            return False
+        if message.conversation == conversations.EVERYONE and message.send.kind != TEXT:  # refused whatever it says
+            return False
+        return self._judging.asks(message.send)
 
     @staticmethod
-    def _too_many(message: Outgoing, waiting: Iterable[tuple[Outgoing, Done]]) -> bool:
+    def _question(message: Outgoing) -> Question:
+        return question_of(message.send, message.author.id, message.author.name, message.conversation)
+
+    def _wait(self, line: tuple[str, int], message: Outgoing, done: Done) -> None:
+        """Have a message wait, with which its author's line in a conversation begins."""
+        self._waiting[line] = deque((_Waiting(message, done),))
+        working = Deferred.fromCoroutine(self._work(line))
+        working.addErrback(lambda failure: self._log.failure("messages were not sent", failure))
+
+    @staticmethod
+    def _too_many(message: Outgoing, waiting: Iterable[_Waiting]) -> bool:
         """Return whether a message is one revision too many."""
         if message.send.kind not in REVISIONS:
             return False
-        return sum(other.send.kind in REVISIONS for other, _ in waiting) >= MAX_LOOKED_UP
+        return sum(other.message.send.kind in REVISIONS for other in waiting) >= MAX_LOOKED_UP
+
+    def _begin(self, waiting: Iterable[_Waiting]) -> None:
+        """Begin to prepare the first messages of a line."""
+        for one in islice(waiting, self._ahead):
+            if one.prepared is None:
+                one.prepared = Deferred.fromCoroutine(self._prepare(one.message))
 
     async def _work(self, line: tuple[str, int]) -> None:
         waiting = self._waiting[line]
         while waiting:
-            message, done = waiting[0]
+            self._begin(waiting)
+            first = waiting[0]
+            assert first.prepared is not None
             error: CIMError | None = None
-            ref = ""
+            ref, verdict = "", None
             try:
-                ref = await self._look_up(message)
+                ref, verdict = await first.prepared
             except CIMError as refusal:
                 error = refusal
             except Exception:
@@ -161,13 +218,25 @@ class Sending:
                 error = Unavailable()
             waiting.popleft()
             try:
-                if error is None:
-                    self._append(message, done, ref)
+                if isinstance(verdict, Verdict):
+                    self._append(first.message, first.done, ref, verdict)
+                elif verdict is not None:
+                    self._told(first.message, first.done, self._compared(first.message, verdict))
                 else:
-                    done(error)
+                    self._told(first.message, first.done, error or Unavailable())
             except Exception:
                 self._log.failure("the caller of a send failed")
         del self._waiting[line]
+
+    async def _prepare(self, message: Outgoing) -> Prepared:
+        """Do what takes time before a message can be appended: look up what its checks need, and ask the policy."""
+        ref = await self._look_up(message)
+        if message.verdict is not None:
+            return ref, message.verdict
+        if self._judging is None or not self._is_judged(message):
+            return ref, ALLOWED
+        asked = self._item(message, ref, b"", self._time.shown(), Fate.ASKED)
+        return ref, await self._judging.verdict(self._question(message), asked)
 
     async def _look_up(self, message: Outgoing) -> str:
         """Do the checks that take a look-up, and return the position of the text that the message refers to."""
@@ -193,17 +262,34 @@ class Sending:
             return positions.NOWHERE
         raise Forbidden(refusal)
 
-    def _append(self, message: Outgoing, done: Done, ref: str) -> None:
+    def _append(self, message: Outgoing, done: Done, ref: str, verdict: Verdict) -> None:
         send, author = message.send, message.author
         if message.conversation == conversations.EVERYONE and send.kind != TEXT:
             done(Forbidden("messages to everyone cannot be recalled, edited or reacted to"))
             return
         now = self._time.shown()
-        body = native.body_of(send, author.id, author.name, now)
+        if verdict.reason is not None:
+            item = self._item(message, ref, verdict.reason.encode(), now, Fate.REFUSED)
+        else:
+            said = send if verdict.text is None else native.saying(send, verdict.text)
+            item = self._item(message, ref, native.body_of(said, author.id, author.name, now), now)
+        changed = verdict.text is not None
+
+        def told(result: Appended | CIMError) -> None:
+            if self._judging is not None and isinstance(result, Appended) and (changed or result.repeated):
+                result = self._compared(message, result)
+            self._told(message, done, result)
+
+        self._appender.put(item, told)
+
+    @staticmethod
+    def _item(message: Outgoing, ref: str, body: bytes, now: int, fate: Fate = Fate.STORED) -> Append:
+        """Return a message as the store gets it: what is compared is what its author said, whatever `body` says."""
+        send = message.send
         kind = send.kind
-        item = Append(
+        return Append(
             message.conversation,
-            author.id,
+            message.author.id,
             send.client_id,
             native.digest(send),
             body,
@@ -215,24 +301,33 @@ class Sending:
             message.past_blocks,
             Charge.LOG if isinstance(message.payer, Key) else Charge.USER,
             kind == EDIT,
+            fate,
         )
 
-        def told(result: Appended | CIMError) -> None:
-            if isinstance(result, Appended):
-                self._metrics.messages_in += 1
-                done(result)
-                if message.push:
-                    self.push(message, result)
-            else:
-                if isinstance(result, NoRoom):  # which cost the store something, so it counts
-                    self._metrics.refused(result.kind)
-                    if result.kind == "history-full":
-                        self.full.note(message.conversation)
-                elif isinstance(result, OutOfOrder | RateLimited):
-                    self._give_back(message)
-                done(result)
+    @staticmethod
+    def _compared(message: Outgoing, appended: Appended) -> Appended:
+        """Return where a message is, with whether something else is stored than its author said."""
+        try:
+            same = native.parse_body(appended.body).text == message.send.text
+        except BadFrame:
+            same = True
+        return appended if same else evolve(appended, changed=True)
 
-        self._appender.put(item, told)
+    def _told(self, message: Outgoing, done: Done, result: Appended | CIMError) -> None:
+        """Tell the sender of a message what became of it, and push it."""
+        if isinstance(result, Appended):
+            self._metrics.messages_in += 1
+            done(result)
+            if message.push:
+                self.push(message, result)
+        else:
+            if isinstance(result, NoRoom):  # which cost the store something, so it counts
+                self._metrics.refused(result.kind)
+                if result.kind == "history-full":
+                    self.full.note(message.conversation)
+            elif isinstance(result, OutOfOrder | RateLimited | Undecided):
+                self._give_back(message)
+            done(result)
 
     def _give_back(self, message: Outgoing) -> None:
         """Give back what a message took that another bound refused, or that was out of order."""
@@ -261,6 +356,24 @@ class Sending:
         refusal = self._limits.take(payer, conversation, messages, size)
         if refusal is not None:
             raise refusal
+
+    async def judge(self, messages: Iterable[Outgoing]) -> None:
+        """Have the policy decide on all messages of one call, none of which is stored if one is refused.
+
+        :raises Refused: it refuses one
+        :raises Undecided: it cannot decide now
+        """
+        few = DeferredSemaphore(AHEAD)
+        asked = [message for message in messages if self._is_judged(message)]
+        await together([few.run(self._judge, message) for message in asked])
+        for message in asked:
+            if message.verdict is not None and message.verdict.reason is not None:
+                raise Refused(message.verdict.reason)
+
+    async def _judge(self, message: Outgoing) -> None:
+        if self._judging is not None:
+            verdict = await self._judging.verdict(self._question(message))
+            message.verdict = verdict if isinstance(verdict, Verdict) else None
 
     def send_all(self, messages: Sequence[Outgoing]) -> list[Deferred[Appended]]:
         """Send all messages of one call to one conversation, which were allowed, each as `send` does."""

@@ -12,20 +12,25 @@ from cim.errors import (
     InvalidField,
     LinkLost,
     RateLimited,
+    Refused,
     StoreUnavailable,
     Unavailable,
+    Undecided,
     UserOffline,
 )
 from cim.model import GUEST, Account, Place
+from cim.policies import changed, refused
 from cim.registry.memory import MemoryRegistry
 from cim.route.guests.messages import GuestMessages
 from cim.route.messages.limits import Guest
+from cim.route.messages.sending import AHEAD
 from cim.route.presence.calls import CALL_SECONDS
 from cim.route.presence.directory import Directory
 from cim.route.presence.upstream_servers import UpstreamServers
 from cim.web.calling import Envelope
 from cim.wire import native
 from cim.wire.cim_pb2 import News, Packet
+from tests.route.policy_double import PolicyDouble
 from tests.route.route_case import RouteCase
 from tests.store.looking import end_of
 
@@ -241,6 +246,42 @@ class BatchTests(GuestCase):
         self.failureResultOf(self.private("a", "b", batch=True), StoreUnavailable)
         self.assertEqual([self.shown(deliver) for deliver in self.here.take("deliver")], [("a", 0)])
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class DecidedTests(GuestCase):
+    """A policy decides on what guests say."""
+
+    def setUp(self):
+        self.message_policy = PolicyDouble()
+        self.message_policy.answers = {"spam": refused("no"), "damn": changed("****")}
+        super().setUp()
+
+    def test_of_a_batch_all_is_stored_or_nothing(self):
+        self.assertEqual(str(self.refusal(self.private("a", "spam", "b", batch=True), Refused)), "no")
+        self.assertEqual(self.stored(self.ab), [])
+        self.refusal(self.private("a", "damn", "b", batch=True), UserOffline)
+        self.assertEqual(self.stored(self.ab), ["a", "****", "b"])
+        self.assertEqual(self.message_policy.texts, ["a", "spam", "b", "a", "damn", "b"])
+
+    def test_a_batch_that_cannot_be_decided_on(self):
+        self.message_policy.hold = True
+        sent = self.private(*map(str, range(20)), batch=True)
+        self.assertEqual(len(self.message_policy.waiting), AHEAD)
+        for _ in range(19):
+            self.message_policy.answer()
+        self.message_policy.waiting.pop().errback(Undecided())
+        self.turn()
+        self.failureResultOf(sent, Undecided)
+        self.assertEqual(self.stored(self.ab), [])
+
+    def test_servers_of_upstream_get_what_is_stored(self):
+        self.directory.listed({JAVA: b""})
+        self.now(self.store.sessions.reserve(self.bob.id, Place(JAVA), "o", seconds=1, live=True))
+        self.successResultOf(self.private("a", "damn", batch=True))
+        self.assertEqual([obj["batchMsg"] for _, obj in self.posted], [["a", "****"]])
+        self.begin(self.messages.everyone(Guest(self.alice.id, "192.0.2.7"), "damn"))
+        self.turn()
+        self.assertEqual([obj["msg"] for _, obj in self.posted[1:]], ["****"])
 
 
 class EveryoneTests(GuestCase):

@@ -80,10 +80,18 @@ class APICase(HTTPCase):
     #: Whether calls come through a trusted proxy.
     proxied = False
     accounts = AccountPolicy.OPEN
+    #: Decides on what people say and call themselves.
+    message_policy = None
     directory = PREFIX
 
     def setUp(self):
-        self.cluster = Cluster(servers=self.servers, routes=self.routes, policy=self.policy, guests=self.guests)
+        self.cluster = Cluster(
+            servers=self.servers,
+            routes=self.routes,
+            policy=self.policy,
+            guests=self.guests,
+            message_policy=self.message_policy,
+        )
         self.clock = self.cluster.clock
         self.metrics = self.cluster.metrics
         self.store = self.cluster.store
