@@ -10,7 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 TOP = Path(__file__).resolve().parent.parent
 PURE = {
     *("addresses", "api_keys", "cache", "errors", "ids", "interfaces", "invitation_codes", "keys", "limits", "model"),
-    *("names", "nodes", "plain", "policies", "private_files", "reset_codes", "selection", "signed", "tickets"),
+    *(
+        "names",
+        "nodes",
+        "plain",
+        "policies",
+        "private_files",
+        "reset_codes",
+        "selection",
+        "signed",
+        "standard_webhooks",
+        "tickets",
+    ),
     "wire",
     # The names of errors and interfaces in the first releases.
     *("ecim", "icim"),
@@ -26,6 +37,7 @@ ROOMS = {
         ("messages",),
         ("guests",),
         ("front",),
+        ("policy",),
         ("service",),
         ("http",),
         ("console",),

@@ -98,11 +98,14 @@ class DaemonOptions(Options):
     :cvar repeated: further options that may be given several times; each has an `opt_x` method that takes one value,
         usually with `add`. They are lists in the file and separated by commas in the environment. A stronger source
         replaces the whole list of a weaker one.
+    :cvar tables: what may stand several times in the file alone, each time as a table `[[name]]`, and how one is read,
+        given as Python values: it raises ValueError with the end of a sentence. The option is the list of what was read
     """
 
     daemon: ClassVar[str] = ""
     default_log_level: ClassVar[str] = "info"
     repeated: ClassVar[Sequence[str]] = ()
+    tables: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {}
 
     optParameters = [
         ["config", None, None, "Read options from this TOML file."],
@@ -122,6 +125,9 @@ class DaemonOptions(Options):
         accumulateClassList(type(self), "optFlags", flags)
         self._flags = frozenset(flag[0] for flag in flags)
         self._repeated = frozenset(name for kind in type(self).__mro__ for name in vars(kind).get("repeated", ()))
+        self._tables = {
+            name: read for kind in type(self).__mro__ for name, read in vars(kind).get("tables", {}).items()
+        }
         self["log-level"] = self.defaults["log-level"] = self.default_log_level
 
     def opt_version(self) -> NoReturn:
@@ -206,6 +212,9 @@ class DaemonOptions(Options):
         path = config or self["config"]
         if path:
             for table, key, value in self._keys(path):
+                if not table and key in self._tables:
+                    self[key] = self._read_tables(key, value, path)
+                    continue
                 name = TABLES.get(table, "") + key
                 if name not in known - {"config"} or (not table and name.startswith(tuple(TABLES.values()))):
                     where = f" of [{table}]" if table else ""
@@ -221,6 +230,18 @@ class DaemonOptions(Options):
                     yield key, inner, of_inner
             else:
                 yield "", key, value
+
+    def _read_tables(self, key: str, value: Any, path: str) -> list[Any]:
+        """Return what the tables `[[key]]` of a file say."""
+        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+            raise UsageError(f"{path}: {key} must be tables, each of which begins with [[{key}]]")
+        read = []
+        for number, table in enumerate(value, 1):
+            try:
+                read.append(self._tables[key](table))
+            except ValueError as error:
+                raise UsageError(f"{path}: [[{key}]] {number}: {error}") from None
+        return read
 
     def _handlers(self) -> set[str]:
         return {name[4:].replace("_", "-") for name in dir(type(self)) if name.startswith("opt_") and len(name) > 5}

@@ -14,8 +14,15 @@ from cim.daemon.config import DaemonOptions, one_of, port, positive_int, read_se
 from cim.limits import HIGHEST, NO_LIMIT, Limit, count, limit
 
 
+def colour(table):
+    if set(table) != {"colour"}:
+        raise ValueError("must have a colour, and nothing else")
+    return table["colour"]
+
+
 class Options(DaemonOptions):
     daemon = "server"
+    tables = {"lamp": colour}
     repeated = ("route",)
     optFlags = [["no-guests", None, "Refuse guests."]]
     optParameters = [
@@ -170,6 +177,25 @@ class OptionsTests(SynchronousTestCase):
         for value, expected in (("7", 7), ('"7"', 7), ("0", 0), (str(HIGHEST), HIGHEST)):
             self.assertEqual(self.parse(file=f"[limits]\nguests = {value}")["limit-guests"], expected)
         self.assertEqual(self.parse("--limit-guests=3", file="[limits]\nguests = 0")["limit-guests"], 3)
+
+    def test_tables_of_one_name(self):
+        options = self.parse(
+            file='http = "tcp:1"\n[[lamp]]\ncolour = "red"\n[[lamp]]\ncolour = 7\n[limits]\nguests = 6'
+        )
+        self.assertEqual((options["lamp"], options["limit-guests"], options["http"]), (["red", 7], 6, "tcp:1"))
+        self.assertNotIn("lamp", self.parse())
+        for file, wrong in (
+            ('lamp = "red"', "lamp must be tables, each of which begins with [[lamp]]"),
+            ('[lamp]\ncolour = "red"', "lamp must be tables, each of which begins with [[lamp]]"),
+            ("[[lamp]]\ncolour = 1\n[[lamp]]", "[[lamp]] 2: must have a colour, and nothing else"),
+            ("[[lamps]]\ncolour = 1", "unknown key lamps"),
+        ):
+            error = self.assertRaises(UsageError, self.parse, file=file)
+            self.assertIn(wrong, str(error))
+        self.assertRaises(UsageError, self.parse, "--lamp", "red")
+        self.assertIn(
+            "there is no such option", str(self.assertRaises(UsageError, self.parse, environ={"CIM_SERVER_LAMP": "x"}))
+        )
 
     def test_wrong_keys_and_values_in_a_table(self):
         for text, reason in (
