@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         Candidate,
         Credential,
         Entry,
+        Followed,
+        Following,
         Group,
         GroupChange,
         Happened,
@@ -201,6 +203,7 @@ class IStore(Interface):
     accounts: IAccounts = Attribute("The accounts.")
     sessions: ISessions = Attribute("The sessions.")
     conversations: IConversations = Attribute("The conversations.")
+    followers: IFollowers = Attribute("How far those came who follow the conversations.")
     groups: IGroups = Attribute("The groups.")
     invitations: IInvitations = Attribute("The invitations to groups.")
     blocks: IBlocks = Attribute("Whom users block.")
@@ -326,6 +329,7 @@ class IConversations(Interface):
     """The message logs. Every method fails with StoreUnavailable when the store is unavailable."""
 
     skipped: int = Attribute("How many stored messages and names were skipped because they could not be decoded.")
+    followed: bool = Attribute("Whether each append notes, in the same step, that its conversation has changed.")
 
     def append(items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """Append messages in the given order; each has its own result, and one that fails does not affect the others.
@@ -670,3 +674,44 @@ class IMessagePolicy(Interface):
 
     def check(question: Question) -> Verdict | Deferred[Verdict]:
         """Decide on something. Whatever it raises, and what takes longer than allowed, is a failure."""
+
+
+class IFollowers(Interface):
+    """How far those came who follow the logs of all conversations, such as webhooks, by their names.
+
+    An append notes that its conversation has changed, once until that is handed out to all followers
+    (`IConversations.followed`). So nothing that was appended is missed, whoever dies then. Every method fails with
+    StoreUnavailable when the store is unavailable; times are on the store's clock.
+    """
+
+    def follow(name: str, owner: str, *, seconds: float, most: int) -> Deferred[tuple[list[Followed], bool]]:
+        """Return conversations in which something waits for a follower, which nobody else works on for some seconds.
+
+        The follower is there from its first call on: it gets what is appended from then on. It is forgotten when no
+        call names it for two days. What has changed is handed out to all followers first, some of it.
+
+        :param owner: who works on them, unguessed by others
+        :param most: how many at most
+        :returns: with whether more has changed, which is not handed out yet
+        """
+
+    def settle(name: str, owner: str, followed: Followed, *, wait: float = 0.0, stop: bool = False) -> Deferred[bool]:
+        """Note how far `owner` came with a conversation, on which it works no more; False if it does not any more.
+
+        With failures, it is given again after `wait` seconds; without, at once if there is more, else when there is.
+
+        :param stop: it is not given again until it is resumed; it must have failures
+        """
+
+    def stop(name: str) -> Deferred[None]:
+        """Give nothing to a follower until it is resumed as a whole."""
+
+    def resume(name: str, conversation: str = "", *, position: str | None = None) -> Deferred[int]:
+        """Go on in a conversation in which a follower fails or has stopped, or in all where it has; return how many.
+
+        :param conversation: empty for all, and for the follower itself if it has stopped
+        :param position: up to where it has all from now on; empty for the end, None for where it is
+        """
+
+    def following(name: str) -> Deferred[Following]:
+        """Return how a follower fares."""

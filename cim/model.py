@@ -283,6 +283,37 @@ class Appended:
 
 
 @frozen
+class Followed:
+    """Where a follower of the logs is in a conversation.
+
+    :param position: up to where it has all
+    :param failures: how often it failed in a row with what is next
+    :param since: the first of those times, in ms since 1970; 0 without one
+    """
+
+    conversation: str
+    position: str
+    failures: int = 0
+    since: int = 0
+
+
+@frozen
+class Following:
+    """How a follower of the logs fares.
+
+    :param late: how many conversations are due to be looked at
+    :param stopped: whether it has stopped altogether
+    :param count: in how many conversations it has stopped
+    :param conversations: some of those, and when it stopped there, in ms since 1970
+    """
+
+    late: int
+    stopped: bool
+    count: int
+    conversations: Mapping[str, int]
+
+
+@frozen
 class Entry:
     """A message as it is read; `body` is blanked if the message was recalled."""
 

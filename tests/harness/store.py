@@ -21,6 +21,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
+from cim.store.sqlite.followers import SqliteFollowers
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
@@ -95,6 +96,7 @@ class MemoryStore(Service):
             sqlite, self.clock, retention, no_space=lambda: self.full, random=Random(1).random
         )
         self.groups = SqliteGroups(sqlite, now)
+        self.followers = SqliteFollowers(sqlite, now)
         self.invitations = SqliteInvitations(sqlite, now)
         self.blocks = SqliteBlocks(sqlite)
         self.credentials = SqliteCredentials(sqlite, now)

@@ -20,6 +20,7 @@ from cim.store.redis.keys import Key
 from cim.store.redis.names import INDEXED, STEP
 from cim.store.redis.people import STEP as PEOPLE_STEP
 from cim.store.redis.schema import NEWEST, RedisSchema
+from cim.store.rules.followers import IDLE_MS
 from cim.store.space import Usage
 from cim.wire import native, positions
 from cim.wire.cim_pb2 import EDIT, REACTION, TEXT, Send
@@ -30,6 +31,7 @@ from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, BOB, RETENTION, TALK, Conversing
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
+from tests.store.followers_contract import FollowersContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
@@ -155,6 +157,27 @@ class RedisOrderTests(OrderContract, RefusalsContract, RedisCase):
 
     def other(self):
         return self.second
+
+
+class RedisFollowersTests(FollowersContract, RedisCase):
+    settings = {"appendonly": "no"}
+
+    async def setUp(self):
+        await super().setUp()
+        self.second = self.started()
+        await self.until(lambda: not self.second.health())
+
+    def other(self):
+        return self.second
+
+    async def test_what_it_leaves(self):
+        """Nothing, an hour after the last message."""
+        await self.begin()
+        [one] = await self.say("one")
+        await self.settle((await self.follow())[TALK], one)
+        await self.let_pass(IDLE_MS / 1000 + 1)
+        await self.follow()
+        self.assertEqual([key for key in await self.keys() if key.startswith(("cim:f", "cim:ch"))], ["cim:followers"])
 
 
 class RedisCodesTests(InvitationCodesContract, PageLoginsContract, ResetCodesContract, RedisCase):

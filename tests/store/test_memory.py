@@ -21,6 +21,7 @@ from tests.store.conversations_contract import ConversationsContract
 from tests.store.conversing import ALICE, BOB, DAY, RETENTION
 from tests.store.credentials_contract import CredentialsContract
 from tests.store.devices_contract import DevicesContract
+from tests.store.followers_contract import FollowersContract
 from tests.store.groups_contract import GroupsContract
 from tests.store.history_contract import HISTORY, HistoryContract
 from tests.store.invitation_codes_contract import InvitationCodesContract
@@ -187,6 +188,11 @@ class MemoryInvitationCodesTests(InvitationCodesContract, MemoryCase):
 
 
 class MemoryResetCodesTests(ResetCodesContract, MemoryCase):
+    def other(self):
+        return self.store
+
+
+class MemoryFollowersTests(FollowersContract, MemoryCase):
     def other(self):
         return self.store
 

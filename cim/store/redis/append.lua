@@ -7,12 +7,13 @@
 -- or `refused` if it is, for the reason that is its body), the position of that text, the client_id of the
 -- sender's message that must be stored before it, 1 if it is stored even if its receiver blocks its sender, and the bytes
 -- that its sender's quota is to pay for, and those if it is the first of its conversation; `log` if it counts to its
--- conversation alone, `none`, or `-` without a quota.
+-- conversation alone, `none`, or `-` without a quota. At the end 1 if it is noted for
+-- followers of the logs that a conversation has changed (followers.py).
 -- Each answer is `position previous version`, a list for a repetition, `-` and the reason for a refusal, or `!` and an
 -- error. All is refused if what is stored went back and no new epoch has begun.
 local record = redis.call('HMGET', EPOCH, 'number', 'beat')
 local epoch, beat, no_space = tonumber(record[1] or ''), tonumber(record[2] or ''), ARGV[8] == '1'
-local lift = tonumber(ARGV[9])
+local lift, are_followers = tonumber(ARGV[9]), ARGV[#ARGV] == '1'
 if not (epoch and beat) or beat < tonumber(ARGV[1]) then return redis.error_reply('EPOCH a new one must begin') end
 local time
 local function clock()
@@ -217,6 +218,7 @@ local function append(stream, i)
   end
   redis.call('HSET', counters, 'log', log, unpack(more))
   if held then history().appended(counters, held, own, sender, position, size) end
+  if are_followers then redis.call('HSETNX', CHANGED, conversation, last) end
   stored[once] = true
   if role == 'recalls' or role == 'edits' then
     local text = padded(ref)

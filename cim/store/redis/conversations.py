@@ -88,6 +88,7 @@ class RedisConversations:
         self._clock = connection.clock
         self._retention = retention
         self.skipped = 0
+        self.followed = False
         connection.load(APPEND)
 
     def _oldest(self) -> int:
@@ -103,6 +104,7 @@ class RedisConversations:
             keys.append(Key.STREAM.of(item.conversation))
             args += (item.sender, item.client_id, item.digest, item.body, item.sent_at)
             args += (_role(item), item.recalls or item.refers, item.after, int(item.past_blocks), self._charge(item))
+        args.append(int(self.followed))
         return self._connection.run_in_epoch(APPEND, keys, args).addCallback(
             lambda answers: [self._appended(*pair) for pair in zip(items, answers, strict=True)]
         )

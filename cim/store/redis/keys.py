@@ -50,6 +50,11 @@ class Key(StrEnum):
     LAST_GROUP = "cim:last-group-id"
     HAPPENED = "cim:gt:"
     INVITED = "cim:i:"
+    CHANGED = "cim:changed"
+    FOLLOWERS = "cim:followers"
+    FOLLOWED = "cim:f:"
+    DUE = "cim:fd:"
+    STOPPED = "cim:fs:"
     BLOCKED = "cim:b:"
     BLOCKERS = "cim:bb:"
 

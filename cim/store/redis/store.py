@@ -20,6 +20,7 @@ from cim.store.redis.connection import RedisConnection
 from cim.store.redis.conversations import RedisConversations
 from cim.store.redis.credentials import RedisCredentials
 from cim.store.redis.edits import note_all_edits
+from cim.store.redis.followers import RedisFollowers
 from cim.store.redis.groups import RedisGroups
 from cim.store.redis.invitation_codes import RedisInvitationCodes
 from cim.store.redis.invitations import RedisInvitations
@@ -73,6 +74,7 @@ class RedisStore(Service):
         self._space = Space(clock, "Redis' memory", lambda: Deferred.fromCoroutine(memory_usage(connection)))
         self.conversations = RedisConversations(connection, retention, no_space=self._space.full, random=random)
         self.groups = RedisGroups(connection, changing)
+        self.followers = RedisFollowers(connection)
         self.invitations = RedisInvitations(connection, changing)
         self.blocks = RedisBlocks(connection, changing)
         self.invitation_codes = RedisInvitationCodes(connection, changing)

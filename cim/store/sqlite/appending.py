@@ -21,6 +21,7 @@ from cim.store.bounds import DAY_MS, no_room
 from cim.store.pages import EVERYONE_KEPT, LATE_MS, ONCE_MESSAGES, ONCE_SECONDS, REFUSALS, without_edit
 from cim.store.rules.clock import STEP_MS
 from cim.store.sqlite.blocks import blocks
+from cim.store.sqlite.followers import note_change
 from cim.store.sqlite.holdings import CHARGES, Rooms, count_all, hold, log_of, shrunk, trim_expired
 from cim.store.sqlite.quotas import Quotas
 from cim.store.sqlite.tables import RECALLED
@@ -49,6 +50,8 @@ class Appending:
         self._quotas = Quotas(retention, random)
         self._rooms = Rooms(retention, self._quotas.give_back)
         self._count = 0
+        #: Whether it is noted for followers of the logs that a conversation has changed.
+        self.followed = False
 
     def append(
         self, connection: sqlite3.Connection, items: Sequence[Append], now: int, lift: int, no_space: bool
@@ -163,6 +166,8 @@ class Appending:
         elif item.edits:
             edit = (id, *positions.parse(item.refers), *new)
             connection.execute("INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?)", edit)
+        if self.followed:
+            note_change(connection, name, (epoch, n))
         if (total + 1) % TRIM_EVERY == 0:
             if everyone:
                 kept = min(self._retention.count, EVERYONE_KEPT)

@@ -97,6 +97,15 @@ class SqliteConversations:
         raise_epoch(connection, number)
         self._appending.epoch = number
 
+    @property
+    def followed(self) -> bool:
+        """See IConversations."""
+        return self._appending.followed
+
+    @followed.setter
+    def followed(self, followed: bool) -> None:
+        self._appending.followed = followed
+
     def append(self, items: Sequence[Append]) -> Deferred[list[Appended | CIMError]]:
         """See IConversations."""
         now = self._clock.now()

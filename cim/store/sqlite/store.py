@@ -20,6 +20,7 @@ from cim.store.sqlite.blocks import SqliteBlocks
 from cim.store.sqlite.clock import SqliteClock
 from cim.store.sqlite.conversations import SqliteConversations
 from cim.store.sqlite.credentials import SqliteCredentials
+from cim.store.sqlite.followers import SqliteFollowers
 from cim.store.sqlite.groups import SqliteGroups
 from cim.store.sqlite.invitation_codes import SqliteInvitationCodes
 from cim.store.sqlite.invitations import SqliteInvitations
@@ -62,6 +63,7 @@ class SqliteStore(Service):
             self._threads, self.clock, retention, no_space=self._space.full, random=random
         )
         self.groups = SqliteGroups(self._threads, now)
+        self.followers = SqliteFollowers(self._threads, now)
         self.invitations = SqliteInvitations(self._threads, now)
         self.blocks = SqliteBlocks(self._threads)
         self.credentials = SqliteCredentials(self._threads, now)

@@ -216,6 +216,19 @@ _DOORS = (
     "ALTER TABLE suspended ADD COLUMN until INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE suspended ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE suspended ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
+    # The conversations in which something was said since they were handed out to followers, and the position before.
+    """CREATE TABLE changed (
+        conversation TEXT PRIMARY KEY, epoch INTEGER NOT NULL, n INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # seen: when a route last had it; stopped: when all of it stopped.
+    """CREATE TABLE follower (
+        name TEXT PRIMARY KEY, seen INTEGER NOT NULL, stopped INTEGER) STRICT, WITHOUT ROWID""",
+    # Where a follower is in a conversation, when to look at it, and who works on it until then; stopped: since when.
+    """CREATE TABLE followed (
+        follower TEXT NOT NULL REFERENCES follower (name) ON DELETE CASCADE, conversation TEXT NOT NULL,
+        epoch INTEGER NOT NULL, n INTEGER NOT NULL, due INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0,
+        since INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '', stopped INTEGER,
+        PRIMARY KEY (follower, conversation)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX followed_due ON followed (follower, due) WHERE stopped IS NULL",
 )
 
 
