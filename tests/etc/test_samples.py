@@ -202,6 +202,28 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn("[warn]", result.stderr)
 
+    def test_logrotate(self):
+        """It moves a log, and tells the daemon whose pid file is there."""
+        logrotate = self.program("logrotate")
+        folder = Path(self.mktemp()).absolute()
+        (folder / "cim-server").mkdir(parents=True, mode=0o700)
+        log = folder / "cim-server" / "cim-server.log"
+        log.write_text("a line\n")
+        daemon = [sys.executable, "-c", _TOLD]
+        with subprocess.Popen(daemon, stdout=subprocess.PIPE, text=True) as told:
+            assert told.stdout is not None
+            self.assertEqual(told.stdout.readline(), "waiting\n")
+            (folder / "cim-server" / "twistd-cim-server.pid").write_text(str(told.pid))
+            text = (ETC / "cim.logrotate").read_text()
+            self.assertIn("    su cim cim\n", text)
+            text = text.replace("    su cim cim\n", "").replace("/var/lib/cim*/", f"{folder}/cim*/")
+            (folder / "conf").write_text(text)
+            command = [logrotate, "--force", "--state", str(folder / "state"), str(folder / "conf")]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(told.stdout.readline(), "told\n")
+        self.assertEqual([path.name for path in sorted(log.parent.glob("*.log*"))], ["cim-server.log.1"])
+
     def test_redis(self):
         """A Redis with the sample accepts every line, and acknowledges only what is on disk."""
         redis = self.program("redis-server")
@@ -216,6 +238,15 @@ class ProgramTests(SynchronousTestCase):
             timeout=20,
         )
         self.assertIn("Configured to not listen anywhere", result.stdout + result.stderr)
+
+
+#: A process that says when it gets SIGUSR1, and ends.
+_TOLD = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("waiting", flush=True)
+if signal.sigtimedwait([signal.SIGUSR1], 20): print("told", flush=True)
+"""
 
 
 def temporary(folder):
