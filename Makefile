@@ -98,6 +98,7 @@ test-image: $(DEVELOPMENT)
 
 # What people install, and its source.
 dist: $(DEVELOPMENT)
+	@rm -rf dist *.egg-info
 	@$(BIN)/python -m build --outdir dist .
 
 # What runs, tests and tools leave, but no data.

@@ -1,3 +1,3 @@
 """CIM: a distributed instant-messaging and push system."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,18 +1,30 @@
-"""The wheel: built, installed into an environment of its own, and started from there."""
+"""The source distribution, and the wheel made of it: installed into an environment of its own, and started there."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).resolve().parent.parent.parent
+FOLDERS = {
+    *(".ci", "bench", "cim", "deploy", "docs", "etc", "examples", "newsfragments", "proto", "tests", "twisted", "web")
+}
+FILES = {
+    *(".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "MANIFEST.in", "Makefile"),
+    *("constraints.txt", "pyproject.toml", "setup.cfg"),
+}
+UNWANTED = shutil.ignore_patterns("__pycache__", "dropin.cache", "node_modules")
 RUN_TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 WHERE = "import cim, twisted.plugins.cim_dropin as d; print(cim.__file__); print(d.__file__)"
 
@@ -26,18 +38,39 @@ def run(*command, cwd):
     return done.stdout
 
 
+@cache
+def built() -> Path:
+    """Return the folder in which both are, with the source that they were made of in `source`."""
+    directory = Path(tempfile.mkdtemp(prefix="cim-dist-"))
+    atexit.register(shutil.rmtree, directory)
+    source = directory / "source"
+    source.mkdir()
+    for path in TOP.iterdir():
+        if path.is_dir() and path.name in FOLDERS:
+            shutil.copytree(path, source / path.name, symlinks=True, ignore=UNWANTED)
+        elif path.name in FILES or path.suffix == ".md":
+            shutil.copy(path, source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), cwd=source)
+    return directory
+
+
 class PackagingTests(SynchronousTestCase):
     def setUp(self):
-        self.directory = Path(self.mktemp()).resolve()
-        source = self.directory / "source"
-        source.mkdir(parents=True)
-        for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
-            shutil.copy(TOP / name, source / name)
-        unwanted = shutil.ignore_patterns("__pycache__", "dropin.cache", "node_modules")
-        for name in ("cim", "twisted", "web"):
-            shutil.copytree(TOP / name, source / name, symlinks=True, ignore=unwanted)
-        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(self.directory), cwd=source)
-        (self.wheel,) = self.directory.glob("*.whl")
+        (self.source,) = built().glob("*.tar.gz")
+        (self.wheel,) = built().glob("*.whl")
+
+    def test_source(self):
+        """All that is in a checkout, so that whoever has it can build the image, and test."""
+        source = built() / "source"
+        with tarfile.open(self.source) as archive:
+            (top,) = {name.split("/")[0] for name in archive.getnames()}
+            names = {member.name.removeprefix(f"{top}/") for member in archive if member.isfile()}
+        made = ("build/", "cim_im.egg-info/")
+        here = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+        here = {name for name in here if not name.startswith(made)}
+        self.assertEqual(here - names, set())
+        others = {name for name in names - here if not name.startswith((*made, "cim/web/static/"))}
+        self.assertEqual(others, {"PKG-INFO"})
 
     def test_wheel(self):
         with zipfile.ZipFile(self.wheel) as wheel:
@@ -62,8 +95,9 @@ class PackagingTests(SynchronousTestCase):
 
     def test_installed(self):
         """Each command starts from an empty environment; the libraries are those of this one."""
-        environment, empty = self.directory / "venv", self.directory / "empty"
-        empty.mkdir()
+        directory = Path(self.mktemp()).resolve()
+        environment, empty = directory / "venv", directory / "empty"
+        empty.mkdir(parents=True)
         run(sys.executable, "-m", "venv", "--without-pip", str(environment), cwd=empty)
         python = str(environment / "bin" / "python")
         site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=empty).strip())
