@@ -100,6 +100,8 @@ class Metrics:
         self._link_bytes: Counter[str] = Counter()
         self._link_batches = Distributions(SIZE_BOUNDS)
         self._store = Distributions(LATENCY_BOUNDS)
+        self._policy_answers: Counter[tuple[str, str]] = Counter()
+        self._policy_seconds = Distributions(LATENCY_BOUNDS)
         self._registry: CollectorRegistry | None = None
 
     def login(self, outcome: str) -> None:
@@ -122,6 +124,17 @@ class Metrics:
     def store_call(self, operation: str, seconds: float) -> None:
         """Count a finished store call; fits `IStore.observe`."""
         self._store.of(operation).observe(seconds)
+
+    def policy(self, name: str, outcome: str, seconds: float | None) -> None:
+        """Count what a policy answered.
+
+        :param name: what the operator calls it
+        :param outcome: one of a fixed few words
+        :param seconds: how long the answer took; None if nothing was asked
+        """
+        self._policy_answers[name, outcome] += 1
+        if seconds is not None:
+            self._policy_seconds.of(name).observe(seconds)
 
     def http_request(self, method: str, path: str, status: int, seconds: float | None = None) -> None:
         """Count an answered request.
@@ -225,9 +238,17 @@ class Metrics:
             requests.add_metric((method, path, str(status)), count)
         yield requests
 
+        policies = CounterMetricFamily(
+            "cim_policy_answers", "What policies and hooks answered.", labels=("policy", "outcome")
+        )
+        for answered, count in self._policy_answers.items():
+            policies.add_metric(answered, count)
+        yield policies
+
         for distributions, name, text, labels in (
             (self._link_batches, "cim_link_batch_items", "Items in a batch on a link.", ("direction",)),
             (self._store, "cim_store_seconds", "How long store calls took.", ("operation",)),
+            (self._policy_seconds, "cim_policy_seconds", "How long policies and hooks took to answer.", ("policy",)),
             (self._http, "cim_http_seconds", "How long HTTP calls took, from their last byte on.", ("method", "path")),
             (
                 self._deliveries,

@@ -33,6 +33,7 @@ from cim.route.messages.limits import MESSAGE_LIMITS, MessageLimits
 from cim.route.messages.reading import Reading
 from cim.route.messages.receipts import Receipts
 from cim.route.messages.sending import REVISION_SECONDS, Sending
+from cim.route.policy.naming import Naming
 from cim.route.presence.blocks import Blocks
 from cim.route.presence.calls import LinkCalls
 from cim.route.presence.directory import Directory
@@ -136,6 +137,7 @@ class Route:
             policy=message_policy,
         )
         self.facts.append(self.sending.full.facts)
+        self.naming = Naming(message_policy)
         self.requests = Requests(
             sending=self.sending,
             reading=self.reading,

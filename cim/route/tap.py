@@ -27,13 +27,15 @@ from cim.daemon.runtime import Exit, command, one_line_errors
 from cim.daemon.skew import ClockSkews
 from cim.errors import InvalidField
 from cim.ids import token
-from cim.interfaces import ROUTES, IServerSelection
+from cim.interfaces import ROUTES, IMessagePolicy, IServerSelection
 from cim.keys import NO_SECRET, derive_key, read_secret
 from cim.link.options import CAUTION, LinkOptions, accepts_unsealed
 from cim.link.tcp import LinkAcceptor
 from cim.model import Health, LinkPeer, LoginPolicy
 from cim.nodes import NodeData, RouteAddress
-from cim.outgoing.options import OutgoingOptions
+from cim.outgoing.client import Outgoing
+from cim.outgoing.guard import check_url
+from cim.outgoing.options import OutgoingOptions, guard_of
 from cim.plain import quoted
 from cim.registry.options import RegistryOptions, chosen_registry
 from cim.route.console.options import check_console, console_hosts
@@ -42,6 +44,9 @@ from cim.route.http.api import Settings, about, api_resource, document, v1_of
 from cim.route.http.passwords import Passwords, PasswordThreads, strong_hasher
 from cim.route.http.upstream import UpstreamAPI, guests_only
 from cim.route.options import RouteRules, guests_of, retention_of, route_limits_of, settings_of
+from cim.route.policy.guarded import MOST, AllOf
+from cim.route.policy.hook import Hook
+from cim.route.policy.options import PolicyOptions, hooks_of, policies_of
 from cim.route.service import CatchingUp, Route
 from cim.selection import ConsistentHash, LeastLoaded, Random, RoundRobin
 from cim.store.choose import Acknowledge, RedisAccess, store_from
@@ -74,7 +79,26 @@ def selection(name: str) -> IServerSelection:
     return found[name]
 
 
-class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions, OutgoingOptions):
+def message_policy_of(options: Any, reactor: Any, metrics: Metrics, root: DaemonRoot) -> AllOf | None:
+    """Return who decides on what users say and call themselves; None for nobody.
+
+    :raises UsageError: options describe nobody who can
+    """
+    settings = hooks_of(options)
+    hooks = []
+    if settings:
+        outgoing = Outgoing(reactor, guard_of(options), per_host=MOST)
+        root.add(Stopping("connections to hooks", outgoing.close))
+        for one in settings:
+            try:
+                check_url(one.url)
+            except InvalidField as error:
+                raise UsageError(f"[[before-hook]] {one.name}: {error.message}")
+            hooks.append(Hook(one, outgoing.request, lambda: token(os.urandom), time_of_day))
+    return policies_of(options, lambda: getPlugins(IMessagePolicy), hooks, reactor, metrics.policy)
+
+
+class Options(RouteRules, RegistryOptions, LinkOptions, OriginsOptions, ProxiesOptions, OutgoingOptions, PolicyOptions):
     """The options of a route."""
 
     daemon = "route"
@@ -277,6 +301,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     address = RouteAddress(*advertised(options["advertise"], ((options["http"], "http"), (options["link"], "link"))))
     own = LinkPeer(str(address), token(os.urandom))
     calls = JSONCalls(reactor)
+    policies = message_policy_of(options, reactor, metrics, root)
     route = Route(
         address=address,
         reactor=reactor,
@@ -291,7 +316,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         upstream_servers=bool(options["upstream-servers"]),
         limits=route_limits_of(options),
         guests=guests_of(options),
+        message_policy=policies,
     )
+    if policies is not None:
+        route.facts.append(policies.facts)
     acceptor = LinkAcceptor(
         own=own,
         key=derive_key(secret, "link"),

@@ -44,8 +44,9 @@ from cim.outgoing.options import OutgoingOptions
 from cim.registry.memory import MemoryRegistry
 from cim.route.console.options import check_console
 from cim.route.options import RouteRules, account_policy_of, guests_of, retention_of, route_limits_of, settings_of
+from cim.route.policy.options import PolicyOptions
 from cim.route.service import Route
-from cim.route.tap import add_engine, add_route, selection
+from cim.route.tap import add_engine, add_route, message_policy_of, selection
 from cim.server.edge.http_api import ServerAPI
 from cim.server.edge.http_socket import HTTPSockets
 from cim.server.edge.websocket_options import WebSocketOptions, tls_name, websocket_url
@@ -63,7 +64,7 @@ FIRST_USES, FIRST_DAYS = 10, 7
 _EVERYWHERE = ("", "0.0.0.0", "::", "localhost")
 
 
-class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions):
+class Options(RouteRules, WebSocketOptions, ProxiesOptions, OutgoingOptions, PolicyOptions):
     """Options of the suite."""
 
     daemon = "suite"
@@ -292,6 +293,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         random=random.random,
         time_of_day=time_of_day,
     )
+    policies = message_policy_of(options, reactor, metrics, root)
     route = Route(
         address=route_address,
         reactor=reactor,
@@ -305,7 +307,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         revision_seconds=options["revision-hours"] * 3600.0,
         limits=route_limits_of(options),
         guests=guests_of(options),
+        message_policy=policies,
     )
+    if policies is not None:
+        route.facts.append(policies.facts)
     links = MemoryLinks(
         reactor,
         server.uplink,
